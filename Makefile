@@ -1,0 +1,55 @@
+# Kilonova, from a clone of the repository. `make help` lists the targets.
+#
+# Variables: STATE_DIR (where the cloud keeps its state), RANDOM_SEED (order of the tests), PART (unit, host or e2e),
+# ARGS (passed to pytest), UPGRADE=1 (make lock takes newer versions), PYTHON (3.11 or newer).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.PHONY: help cloud test e2e check format lock venv clean fresh
+
+is_recent = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
+ifeq ($(strip $(PYTHON)),)
+$(error Kilonova needs Python 3.11 or newer; on Debian 12: apt-get install python3)
+endif
+
+export PYTHONDONTWRITEBYTECODE := 1
+export KILONOVA_CACHE_DIR ?= $(CURDIR)/.work/cache
+KILONOVA := .venv/bin/kilonova
+STATE_OPTION := $(if $(STATE_DIR),--state-dir $(STATE_DIR))
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+
+cloud:  ## bring up a cloud on this machine and boot a first server (root)
+	@$(PYTHON) -m tools.setup --for cloud
+	@$(KILONOVA) up --detach $(STATE_OPTION)
+	@$(KILONOVA) demo $(STATE_OPTION)
+
+test:  ## set everything up, run all tests, end in one line of counts
+	@$(PYTHON) -m tools.setup --for test
+	@.venv/bin/python -m tools.run_tests --seed "$(RANDOM_SEED)" $(if $(PART),--part $(PART)) -- $(ARGS)
+
+e2e:  ## run only the end-to-end tests
+	@$(MAKE) test PART=e2e
+
+check:  ## format, lint, types, import contracts, limits
+	@$(PYTHON) -m tools.setup --for check
+	@.venv/bin/python -m tools.run_checks
+
+format: venv  ## rewrite the code as the formatter wants it
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+venv:  ## make the development environment .venv
+	@$(PYTHON) -m tools.setup --for venv
+
+lock: venv  ## resolve the dependencies anew into requirements/
+	@.venv/bin/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
+clean:  ## take the cloud down and remove everything that was made here
+	@$(PYTHON) -m tools.clean $(STATE_OPTION)
+
+fresh:  ## prove the README's commands from a fresh clone (root)
+	@tools/try_fresh.sh

@@ -1,0 +1,135 @@
+"""Run all tests, part by part, and end in one plain line of counts.
+
+Parts are chosen by marker: what needs nothing, what needs root or libvirt on this host, what boots whole clouds. The
+last line is always `N passed, N failed, N skipped`, summed over the parts; a part that died, and a run in which no test
+ran at all, are failures.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.stages import ROOT, WORK, is_root, tool_environment
+
+COUNTS_FILE = WORK / "test-counts"
+PYTEST_NO_TESTS = 5
+PYTEST_FINISHED = {0, 1, PYTEST_NO_TESTS}
+UNPASSED = {"failure", "error", "skipped"}
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+    title: str
+    markers: str
+    needs_root: bool
+
+
+PARTS = [
+    Part("unit", "unit and API tests", "not root and not libvirt and not e2e", needs_root=False),
+    Part("host", "tests on this host's kernel and libvirt", "(root or libvirt) and not e2e", needs_root=True),
+    Part("e2e", "end-to-end tests with real guests", "e2e", needs_root=True),
+]
+
+
+@dataclass(frozen=True)
+class Counts:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped)
+
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def read_counts(report: Path, exit_code: int) -> Counts:
+    """Counts from a JUnit report; a test's own failure and its teardown's error are two failures.
+
+    A report that is missing or cut short, or an exit code that says pytest itself broke, counts as one failure more.
+    """
+    broken = Counts(failed=0 if exit_code in PYTEST_FINISHED else 1)
+    try:
+        suites = list(ElementTree.parse(report).getroot().iter("testsuite"))
+    except (FileNotFoundError, ElementTree.ParseError):
+        return Counts(failed=1)
+    counts = broken
+    for suite in suites:
+        failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+        skipped = int(suite.get("skipped", 0))
+        passed = sum(1 for case in suite.iter("testcase") if not {child.tag for child in case} & UNPASSED)
+        counts += Counts(passed, failed, skipped)
+    if exit_code == 1 and not counts.failed:
+        counts += Counts(failed=1)
+    return counts
+
+
+def pytest_command(part: Part, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-m", part.markers, *arguments]
+
+
+def count_deselected(part: Part) -> int:
+    """How many tests a part would run: the ones that count as skipped when this user may not run them."""
+    listing = subprocess.run(
+        pytest_command(part, "--collect-only", "-q", "-p", "no:randomly"), cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ).stdout
+    return sum(1 for line in listing.splitlines() if "::" in line)
+
+
+def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
+    print(f"\n== {part.title}", flush=True)
+    if part.needs_root and not is_root():
+        skipped = count_deselected(part)
+        print(f"skipped {skipped}: they need root, for network namespaces and virtual machines")
+        return Counts(skipped=skipped)
+    report = WORK / f"tests-{part.name}.xml"
+    report.unlink(missing_ok=True)
+    command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *arguments)
+    result = subprocess.run(command, cwd=ROOT, env=tool_environment(), stdin=subprocess.DEVNULL)
+    if result.returncode not in PYTEST_FINISHED:
+        print(f"pytest itself ended with {result.returncode}: counted as one failure")
+    return read_counts(report, result.returncode)
+
+
+def run(parts: Sequence[Part], seed: int, arguments: Sequence[str]) -> Counts:
+    lines = []
+    total = Counts()
+    for part in parts:
+        started = time.monotonic()
+        counts = run_part(part, seed, arguments)
+        lines.append(f"{part.name:6} {time.monotonic() - started:7.1f} s   {counts}")
+        total += counts
+    print(f"\n== durations (order of tests: RANDOM_SEED={seed})")
+    print("\n".join(lines))
+    return total
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=[part.name for part in PARTS], help="run this part alone")
+    parser.add_argument("--seed", help="order of the tests; drawn anew when empty")
+    parser.add_argument("pytest_arguments", nargs="*", help="passed on, after --")
+    options = parser.parse_args()
+    seed = int(options.seed) if options.seed else random.randrange(2**32)
+    WORK.mkdir(exist_ok=True)
+    COUNTS_FILE.unlink(missing_ok=True)
+    parts = [part for part in PARTS if options.part in (None, part.name)]
+    counts = run(parts, seed, options.pytest_arguments)
+    if counts.passed + counts.failed == 0:
+        print("no test ran: counted as one failure")
+        counts += Counts(failed=1)
+    COUNTS_FILE.write_text(f"{counts}\n")
+    print(f"\n{counts}", flush=True)
+    return 1 if counts.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
