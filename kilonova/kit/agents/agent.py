@@ -1,0 +1,115 @@
+"""The host side: one agent process, or one agent inside `kilonova up`.
+
+Its life: serve its calls, register until the server has answered, then converge whenever woken and every few seconds.
+A pass that fails is logged with its reason and tried again; the agent itself only ends when it is told to.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kilonova.kit.agents.calls import agent_topic
+from kilonova.kit.bus import Bus, CallTimedOut, Handler, RemoteError
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+REGISTER_RETRY_SECONDS = 2.0
+
+
+class AgentInfo(Struct, frozen=True):
+    """What an agent says of itself when it registers."""
+
+    binary: str
+    host: str
+    agent_type: str = ""
+    """Human words, such as `Linux bridge agent`."""
+    availability_zone: str = ""
+    configurations: dict[str, Any] = {}
+    started_at: datetime = datetime.fromtimestamp(0, UTC)
+
+
+class Agent:
+    """`registry_topic` is the server's topic that answers `register`; `converge` is one pass over the host."""
+
+    def __init__(
+        self,
+        info: AgentInfo,
+        bus: Bus,
+        registry_topic: str,
+        *,
+        methods: Mapping[str, Handler],
+        converge: Callable[[], Awaitable[None]],
+        describe: Callable[[], Awaitable[Any]] | None = None,
+        interval_seconds: float = 5.0,
+    ) -> None:
+        self.info = info
+        self._bus = bus
+        self._registry_topic = registry_topic
+        self._methods = methods
+        self._converge = converge
+        self._describe = describe
+        self._interval_seconds = interval_seconds
+        self._woken = asyncio.Event()
+        self._registered = False
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Works until cancelled. What it has built on the host stays."""
+        topic = agent_topic(self.info.binary, self.info.host)
+        stop_serving = self._bus.serve(topic, {**self._methods, "ping": self._answer_ping})
+        stop_listening = self._bus.subscribe(f"{topic}.wake", self._on_wake)
+        try:
+            while True:
+                self._woken.clear()
+                if not self._registered:
+                    await self._register()
+                await self._pass()
+                await self._wait()
+        finally:
+            stop_listening()
+            stop_serving()
+
+    async def _pass(self) -> None:
+        try:
+            await self._converge()
+        except (CallTimedOut, RemoteError) as error:
+            log.warning("no pass over the host: the server did not answer", agent=self.info.binary, reason=str(error))
+        except Exception as error:
+            # The next pass meets the same host afresh; an agent that ended here would leave it to nobody.
+            log.exception("a pass over the host failed", agent=self.info.binary, reason=str(error))
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._interval_seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _register(self) -> None:
+        while not self._registered:
+            details = await self._describe() if self._describe is not None else None
+            payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}
+            try:
+                await self._bus.call(self._registry_topic, "register", payload)
+                self._registered = True
+                log.info("agent registered", agent=self.info.binary, host=self.info.host)
+            except (CallTimedOut, RemoteError) as error:
+                log.warning("agent cannot register yet", agent=self.info.binary, reason=str(error))
+                await asyncio.sleep(REGISTER_RETRY_SECONDS)
+
+    async def _on_wake(self, _payload: Any) -> None:
+        self.wake()
+
+    async def _answer_ping(self, payload: Any) -> dict[str, Any]:
+        """Answered by the same path that serves calls, so that a deaf agent cannot look alive."""
+        if not payload.get("known", True):
+            self._registered = False
+            self.wake()
+        return {"now": datetime.now(UTC).isoformat(), "started_at": self.info.started_at.isoformat()}

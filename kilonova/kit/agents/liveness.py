@@ -1,0 +1,76 @@
+"""Whether agents are alive: a question asked over and over, measured on the asker's own monotonic clock.
+
+Two hosts' clocks are never compared (design §3): an agent is up when it answered within the last few rounds. The wall
+clock it sends along only yields its skew, which is shown, not judged by.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+
+from kilonova.kit.agents.calls import agent_topic
+from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
+from kilonova.kit.clock import Clock, SystemClock
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+AgentKey = tuple[str, str]
+"""(binary, host)"""
+
+
+class Liveness:
+    """Asks every known agent each `interval_seconds`; `leeway_seconds` without an answer make it down."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock | None = None,
+        *,
+        interval_seconds: float = 5.0,
+        leeway_seconds: float = 20.0,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock or SystemClock()
+        self._interval_seconds = interval_seconds
+        self._leeway_seconds = leeway_seconds
+        self._answered: dict[AgentKey, float] = {}
+        self._skew_seconds: dict[AgentKey, float] = {}
+
+    def heard(self, binary: str, host: str) -> None:
+        """An agent has just said something: that is an answer too."""
+        self._answered[(binary, host)] = self._clock.monotonic()
+
+    def is_alive(self, binary: str, host: str) -> bool:
+        answered = self._answered.get((binary, host))
+        return answered is not None and self._clock.monotonic() - answered <= self._leeway_seconds
+
+    def seconds_since_answer(self, binary: str, host: str) -> float | None:
+        answered = self._answered.get((binary, host))
+        return None if answered is None else self._clock.monotonic() - answered
+
+    def skew_seconds(self, binary: str, host: str) -> float | None:
+        """How far the agent's wall clock was from ours at its last answer; None when it never answered."""
+        return self._skew_seconds.get((binary, host))
+
+    async def watch(self, list_agents: Callable[[], Awaitable[Iterable[AgentKey]]]) -> None:
+        """Asks until cancelled."""
+        while True:
+            await self.ask(await list_agents())
+            await self._clock.sleep(self._interval_seconds)
+
+    async def ask(self, agents: Iterable[AgentKey]) -> None:
+        """One round, all agents at once."""
+        await asyncio.gather(*(self._ask_one(binary, host) for binary, host in agents))
+
+    async def _ask_one(self, binary: str, host: str) -> None:
+        try:
+            answer = await self._bus.call(
+                agent_topic(binary, host), "ping", {"known": True}, timeout_seconds=self._interval_seconds
+            )
+        except (CallTimedOut, RemoteError) as error:
+            log.debug("agent did not answer", agent=binary, host=host, reason=str(error))
+            return
+        self.heard(binary, host)
+        skew = datetime.fromisoformat(answer["now"]) - self._clock.now()
+        self._skew_seconds[(binary, host)] = skew.total_seconds()

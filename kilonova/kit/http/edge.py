@@ -1,0 +1,288 @@
+"""The edge: turns a route table into an ASGI app.
+
+For every request, in this order, because each step trusts the ones before it:
+ 1. a request id, 2. the route (404, 405), 3. the microversion (400, 406), 4. the token (401), 5. the body: size before
+it is read, then syntax, then schema (413, 400), 6. the handler, which authorizes (403) and answers, 7. the answer made
+older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
+"""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol
+
+import msgspec
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
+
+from kilonova.kit.auth import Policy, RequestContext
+from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized
+from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
+from kilonova.kit.http.versions import VersionEdge, refuse_fields_outside
+from kilonova.kit.log import bound, logger
+
+log = logger(__name__)
+
+ErrorRenderer = Callable[[Fault, str], Response]
+"""(fault, request id) → the service's own error format."""
+
+
+class Authenticator(Protocol):
+    async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
+        """Raises Unauthorized for a token that is unknown, expired or revoked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api(Generic[ServiceT]):
+    """One service's API: everything the edge needs to know of it."""
+
+    service_type: str
+    service: ServiceT
+    routes: Sequence[Route]
+    policy: Policy
+    authenticator: Authenticator
+    render_error: ErrorRenderer
+    versions: VersionEdge | None = None
+    request_id_header: str = "x-openstack-request-id"
+    unauthorized_headers: Mapping[str, str] | None = None
+    """`WWW-Authenticate: Keystone uri="…"` for services that are not identity itself."""
+
+
+class RouteWithoutRule(Exception):
+    """A route names a policy rule that does not exist: the service does not start (deny by default)."""
+
+
+class Edge(Generic[ServiceT]):
+    """The ASGI app of one API."""
+
+    def __init__(self, api: Api[ServiceT]) -> None:
+        self.api = api
+        _check_rules(api)
+        by_path: dict[str, dict[str, list[Route]]] = {}
+        for route in api.routes:
+            by_path.setdefault(route.path, {}).setdefault(route.method, []).append(route)
+        # Literal segments before variables: /servers/detail is not a server called "detail".
+        ordered = sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
+        self._paths = [(compile_path(path)[0], by_path[path]) for path in ordered]
+        self._literal = {path: by_path[path] for path in by_path if "{" not in path}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{self.api.service_type} serves HTTP, not {scope['type']}")
+        request_id = f"req-{uuid.uuid4()}"
+        with bound(request_id=request_id):
+            try:
+                response = await self._answer(scope, receive, request_id)
+            except Fault as fault:
+                response = self._render(fault, request_id)
+            except ClientDisconnect:
+                return
+            except Exception:
+                log.exception("a request failed", method=scope["method"], path=scope["path"])
+                response = self._render(
+                    Fault(f"An unexpected error prevented the server from fulfilling your request ({request_id})."),
+                    request_id,
+                )
+            response.headers[self.api.request_id_header] = request_id
+            await response(scope, receive, send)
+
+    def _render(self, fault: Fault, request_id: str) -> Response:
+        response = self.api.render_error(fault, request_id)
+        if fault.status == 401 and self.api.unauthorized_headers:
+            response.headers.update(self.api.unauthorized_headers)
+        response.headers.update(fault.headers)
+        return response
+
+    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        incoming = StarletteRequest(scope, receive)
+        method = scope["method"]
+        path = scope["path"].rstrip("/") or "/"
+        candidates, variables = self._find(path, method)
+        request: Request[ServiceT] = Request(
+            service=self.api.service,
+            method=method,
+            url_path=path,
+            path=variables,
+            query=incoming.query_params,
+            headers=incoming.headers,
+            base_url=_base_url(incoming),
+            request_id=request_id,
+            stream=incoming.stream,
+            policy=self.api.policy,
+            rule="",
+        )
+        # A guarded path asks for the token first: what exists is not told to strangers.
+        public = all(route.rule == PUBLIC for route in candidates)
+        if not public:
+            request.context = await self._authenticate(request.headers)
+        route = self._negotiate(request, candidates)
+        arguments, route = await self._read_body(request, route)
+        request.rule = route.rule
+        if route.query is not None:
+            request.params = _check_query(request.query, route.query)
+        assert callable(route.handler)  # noqa: S101 - _read_body replaced an action table by the action's handler
+        answer = await route.handler(request, *arguments)
+        if route.rule != PUBLIC and not request.authorized:
+            raise RuntimeError(f"{method} {route.path} answered without authorizing its caller")
+        return self._encode(request, route, answer)
+
+    def _find(self, path: str, method: str) -> tuple[list[Route], Mapping[str, str]]:
+        variables: Mapping[str, str] = {}
+        methods = self._literal.get(path)
+        if methods is None:
+            for pattern, candidates in self._paths:
+                match = pattern.match(path)
+                if match:
+                    methods, variables = candidates, match.groupdict()
+                    break
+        if methods is None:
+            raise NotFound("The resource could not be found.")
+        lookup = "GET" if method == "HEAD" and "HEAD" not in methods else method
+        if lookup not in methods:
+            allowed = ", ".join(sorted(methods))
+            raise MethodNotAllowed(f"{method} is not allowed here; allowed: {allowed}.", headers={"Allow": allowed})
+        return methods[lookup], variables
+
+    async def _authenticate(self, headers: Headers) -> RequestContext:
+        token = headers.get("x-auth-token")
+        if not token:
+            raise Unauthorized("The request you have made requires authentication.")
+        return await self.api.authenticator.authenticate(token, headers.get("x-service-token"))
+
+    def _negotiate(self, request: Request[ServiceT], candidates: list[Route]) -> Route:
+        """Picks the version, then the one candidate that exists in it."""
+        versions = self.api.versions
+        if versions is None:
+            return candidates[0]
+        request.versions = versions
+        request.version = versions.negotiate(request.headers)
+        for route in candidates:
+            if versions.in_range(request.version, route.since, route.until):
+                return route
+        raise NotFound(f"The resource could not be found in version {request.version}.")
+
+    async def _read_body(self, request: Request[ServiceT], route: Route) -> tuple[tuple[Any, ...], Route]:
+        if route.streams_body:
+            return (), route
+        is_action = isinstance(route.handler, tuple)
+        if route.body is None and not is_action:
+            return (), route
+        raw = await _read_limited(request.headers, request.stream, route.max_body_bytes)
+        body_type: Any = dict[str, msgspec.Raw] if is_action else route.body
+        try:
+            body = msgspec.json.decode(raw, type=body_type)
+        except msgspec.DecodeError as error:
+            raise BadRequest(_schema_sentence(error, raw)) from error
+        if isinstance(route.handler, tuple):
+            action, body = self._pick_action(request, route.handler, body)
+            chosen = replace(route, handler=action.handler, rule=action.rule, status=action.status, shape=action.shape)
+            return (body,), chosen
+        if request.version is not None:
+            refuse_fields_outside(body, request.version)
+        return (body,), route
+
+    def _pick_action(
+        self, request: Request[ServiceT], actions: tuple[Action, ...], body: dict[str, msgspec.Raw]
+    ) -> tuple[Action, Any]:
+        if len(body) != 1:
+            raise BadRequest(f"Malformed request body: exactly one action is expected, got {sorted(body)}.")
+        ((key, raw),) = body.items()
+        for action in actions:
+            if action.key != key:
+                continue
+            if not self._is_in_version(request, action):
+                continue
+            try:
+                value = msgspec.json.decode(raw, type=action.body if action.body is not None else Any)
+            except msgspec.DecodeError as error:
+                raise BadRequest(f"Invalid input for action {key}: {_schema_sentence(error, bytes(raw))}") from error
+            if request.version is not None:
+                refuse_fields_outside(value, request.version, f"$.{key}")
+            return action, value
+        raise BadRequest(f"There is no such action: {key}.")
+
+    def _is_in_version(self, request: Request[ServiceT], action: Action) -> bool:
+        versions = self.api.versions
+        return (
+            versions is None
+            or request.version is None
+            or versions.in_range(request.version, action.since, action.until)
+        )
+
+    def _encode(self, request: Request[ServiceT], route: Route, answer: Any) -> Response:
+        if isinstance(answer, Response):
+            response = answer
+        else:
+            reply = answer if isinstance(answer, Reply) else Reply(answer)
+            body = reply.body
+            if body is not None and self.api.versions is not None and request.version is not None:
+                body = msgspec.to_builtins(body)
+                if route.shape is not None:
+                    self.api.versions.downgrade(request.version, route.shape, body)
+            content = b"" if body is None else msgspec.json.encode(body)
+            response = Response(content, status_code=reply.status or route.status, headers=dict(reply.headers))
+            if body is not None:
+                response.headers["content-type"] = "application/json"
+        if self.api.versions is not None and request.version is not None:
+            response.headers.update(self.api.versions.response_headers(request.version))
+        return response
+
+
+def _check_rules(api: Api[Any]) -> None:
+    for route in api.routes:
+        rules = [action.rule for action in route.handler] if isinstance(route.handler, tuple) else [route.rule]
+        for rule in rules:
+            if rule != PUBLIC and rule not in api.policy:
+                raise RouteWithoutRule(f"{api.service_type}: {route.method} {route.path} has no policy rule {rule!r}")
+
+
+async def _read_limited(headers: Headers, stream: Callable[[], AsyncIterator[bytes]], limit_bytes: int) -> bytes:
+    """The body, refused by its declared length before a byte is read, and by its real length while it arrives."""
+    too_large = TooLarge(f"The body is larger than the {limit_bytes} bytes allowed here.")
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal():
+        raise BadRequest(f"Content-Length {declared!r} is not a number.")
+    if int(declared) > limit_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
+    if not raw:
+        return "A JSON body is required."
+    if isinstance(error, msgspec.ValidationError):
+        return f"Invalid input: {error}."
+    return f"Malformed request body: {error}."
+
+
+def _check_query(query: QueryParams, query_type: type[msgspec.Struct]) -> Any:
+    """Query parameters as the route's type; repeated ones become lists where the type says list."""
+    lists = {each.encode_name for each in msgspec.structs.fields(query_type) if _is_list(each.type)}
+    values: dict[str, Any] = {}
+    for name in query:
+        values[name] = query.getlist(name) if name in lists else query[name]
+    try:
+        return msgspec.convert(values, type=query_type, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"Invalid query parameter: {error}.") from error
+
+
+def _is_list(hint: Any) -> bool:
+    return "list[" in str(hint)
+
+
+def _base_url(request: StarletteRequest) -> str:
+    forwarded = request.headers.get("x-forwarded-proto")
+    return f"{forwarded or request.url.scheme}://{request.url.netloc}"

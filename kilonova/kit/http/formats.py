@@ -1,0 +1,69 @@
+"""The error formats of OpenStack's services, as their API references show them: one function each."""
+
+from collections.abc import Callable
+from html import escape
+
+import msgspec
+from starlette.responses import Response
+
+from kilonova.kit.errors import Fault
+
+COMPUTE_NAMES = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    406: "notAcceptable",
+    409: "conflictingRequest",
+    410: "gone",
+    413: "overLimit",
+    415: "badMediaType",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
+
+
+def identity_error(fault: Fault, request_id: str) -> Response:
+    """`{"error": {"code": 404, "title": "Not Found", "message": "…"}}`"""
+    return _json(fault, {"error": {"code": fault.status, "title": fault.title, "message": fault.message}})
+
+
+def compute_error(fault: Fault, request_id: str) -> Response:
+    """`{"itemNotFound": {"code": 404, "message": "…"}}`"""
+    name = COMPUTE_NAMES.get(fault.status, "computeFault")
+    return _json(fault, {name: {"code": fault.status, "message": fault.message}})
+
+
+def network_error(fault: Fault, request_id: str) -> Response:
+    """`{"NeutronError": {"type": "NetworkNotFound", "message": "…", "detail": ""}}`"""
+    return _json(fault, {"NeutronError": {"type": fault.code, "message": fault.message, "detail": ""}})
+
+
+def image_error(fault: Fault, request_id: str) -> Response:
+    """The small HTML page that image clients read the sentence from."""
+    page = (
+        f"<html>\n <head>\n  <title>{fault.status} {fault.title}</title>\n </head>\n <body>\n"
+        f"  <h1>{fault.status} {fault.title}</h1>\n  {escape(fault.message)}<br /><br />\n\n\n </body>\n</html>"
+    )
+    return Response(page, status_code=fault.status, media_type="text/html")
+
+
+def placement_error(code_of: Callable[[Fault], str]) -> Callable[[Fault, str], Response]:
+    """`{"errors": [{"status", "title", "detail", "code", "request_id"}]}` with placement's own error codes."""
+
+    def render(fault: Fault, request_id: str) -> Response:
+        entry = {
+            "status": fault.status,
+            "title": fault.title,
+            "detail": fault.message,
+            "code": code_of(fault),
+            "request_id": request_id,
+        }
+        return _json(fault, {"errors": [entry]})
+
+    return render
+
+
+def _json(fault: Fault, body: object) -> Response:
+    return Response(msgspec.json.encode(body), status_code=fault.status, media_type="application/json")

@@ -1,0 +1,21 @@
+"""Durable operations: the one mechanism under every multi-step operation of every service (design §4)."""
+
+from kilonova.kit.tasks.programs import Done, Fail, Next, Outcome, Program, Run, Sleep
+from kilonova.kit.tasks.runner import Runner
+from kilonova.kit.tasks.table import NewTask, SubjectBusy, Task, TaskStep, TaskTables
+
+__all__ = [
+    "Done",
+    "Fail",
+    "NewTask",
+    "Next",
+    "Outcome",
+    "Program",
+    "Run",
+    "Runner",
+    "Sleep",
+    "SubjectBusy",
+    "Task",
+    "TaskStep",
+    "TaskTables",
+]

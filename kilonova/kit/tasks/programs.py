@@ -1,0 +1,129 @@
+"""Programs: what a step gets and what it may answer.
+
+A program is a module of step functions in reading order, closed by one `Program(...)`. A step reads, acts, and returns
+one of four outcomes; the runner commits it once, together with the step's own writes. Every step is safe to repeat: it
+may die anywhere and then runs again from its first line.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from kilonova.kit.clock import Clock
+from kilonova.kit.db import Tx
+from kilonova.kit.tasks.table import NewTask, Task
+
+ServiceT = TypeVar("ServiceT")
+
+Commit = Callable[[Tx], Awaitable[None]]
+"""Writes that belong to a step: they commit with its outcome or not at all. Never awaits anything but `tx`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Go on with `step`. `args` are merged into the task's."""
+
+    step: Callable[..., Awaitable["Outcome"]]
+    args: dict[str, Any] = field(default_factory=dict)
+    commit: Commit | None = None
+    note: str | None = None
+    """What this step found, for the trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Run this same step again after `seconds`. `reason` says what is waited for."""
+
+    seconds: float
+    reason: str = ""
+    args: dict[str, Any] = field(default_factory=dict)
+    commit: Commit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The operation is over; in `roll_back`, it is over and has failed with the error that led there."""
+
+    commit: Commit | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The operation cannot go on. `error` is a sentence for the user; the program rolls back if it can."""
+
+    error: str
+    args: dict[str, Any] = field(default_factory=dict)
+    commit: Commit | None = None
+
+
+Outcome = Next | Sleep | Done | Fail
+
+
+@dataclass(slots=True)
+class Run(Generic[ServiceT]):
+    """What a step sees."""
+
+    task: Task
+    service: ServiceT
+    clock: Clock
+
+    @property
+    def args(self) -> dict[str, Any]:
+        return self.task.args
+
+    @property
+    def subject_id(self) -> str:
+        return self.task.subject_id
+
+
+Step = Callable[[Run[ServiceT]], Awaitable[Outcome]]
+OnFailed = Callable[[Tx, Task, str], Awaitable[None]]
+"""(tx, task, error): puts the resource into ERROR with its reason, in the commit that ends the task."""
+
+
+@dataclass(frozen=True)
+class Program(Generic[ServiceT]):
+    """One operation. The first step is where it starts; `roll_back` is reached by Fail or a missed deadline."""
+
+    name: str
+    steps: tuple[Step[ServiceT], ...]
+    on_failed: OnFailed
+    deadline_seconds: float
+    roll_back: Step[ServiceT] | None = None
+    roll_back_seconds: float = 300.0
+
+    def new_task(
+        self,
+        subject_id: str,
+        args: dict[str, Any] | None = None,
+        *,
+        request_id: str = "",
+        user_id: str = "",
+        project_id: str = "",
+    ) -> NewTask:
+        return NewTask(
+            program=self.name,
+            step=step_name(self.steps[0]),
+            subject_id=subject_id,
+            deadline_seconds=self.deadline_seconds,
+            args=args or {},
+            request_id=request_id,
+            user_id=user_id,
+            project_id=project_id,
+        )
+
+    def find(self, name: str) -> Step[ServiceT]:
+        """The step of that name. Raises KeyError: the table names a step this release does not have."""
+        for step in self.all_steps():
+            if step_name(step) == name:
+                return step
+        raise KeyError(f"program {self.name} has no step {name}")
+
+    def all_steps(self) -> tuple[Step[ServiceT], ...]:
+        return self.steps if self.roll_back is None else (*self.steps, self.roll_back)
+
+
+def step_name(step: Callable[..., Awaitable[Outcome]]) -> str:
+    """A step is stored under its function's name: renaming one needs an alias for a release."""
+    return step.__name__

@@ -1,0 +1,237 @@
+"""The task table: one row an operation, and one row for each step it has left behind.
+
+A service adds both tables to its own metadata, so that a resource's change and its task commit together. The unique
+`active_subject` makes "one operation at a time" a constraint: it holds the subject's id while the task runs and NULL
+afterwards (a partial index would say the same, but MariaDB has none).
+"""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec import Struct, structs
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, Text, func, select, update
+
+from kilonova.kit.db import Tx, UtcDateTime
+
+
+class Task(Struct, kw_only=True):
+    id: str
+    program: str
+    step: str
+    subject_id: str
+    active_subject: str | None
+    args: dict[str, Any]
+    epoch: int
+    """Raised by every claim. Agents refuse calls that carry an older one: a runner thought dead can do no harm."""
+    attempt: int
+    """How often the present step has been tried without leaving it."""
+    wake_at: datetime
+    lease_until: datetime | None
+    deadline_at: datetime
+    step_started_at: datetime
+    error: str | None
+    """Why the operation failed, or what the present step is waiting for; shown to users."""
+    rolling_back: bool
+    request_id: str
+    user_id: str
+    project_id: str
+    created_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    """`done`, `failed` or `superseded` once finished."""
+
+
+class TaskStep(Struct, kw_only=True):
+    """One step left behind: what `trace` and `os-instance-actions` show."""
+
+    id: str
+    task_id: str
+    position: int
+    step: str
+    attempt: int
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    detail: str | None
+
+
+class NewTask(Struct, kw_only=True):
+    program: str
+    step: str
+    subject_id: str
+    deadline_seconds: float
+    args: dict[str, Any] = {}
+    request_id: str = ""
+    user_id: str = ""
+    project_id: str = ""
+
+
+class SubjectBusy(Exception):
+    """The subject is under another operation. `program` and `step` name it."""
+
+    def __init__(self, program: str, step: str) -> None:
+        super().__init__(f"another operation is under way: {program} ({step})")
+        self.program = program
+        self.step = step
+
+
+class TaskTables:
+    """Both tables of one service, and the statements on them."""
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.tasks = Table(
+            "tasks",
+            metadata,
+            Column("id", String(36), primary_key=True),
+            Column("program", String(64), nullable=False),
+            Column("step", String(64), nullable=False),
+            Column("subject_id", String(36), nullable=False),
+            Column("active_subject", String(36), unique=True),
+            Column("args", JSON, nullable=False),
+            Column("epoch", Integer, nullable=False),
+            Column("attempt", Integer, nullable=False),
+            Column("wake_at", UtcDateTime, nullable=False),
+            Column("lease_until", UtcDateTime),
+            Column("deadline_at", UtcDateTime, nullable=False),
+            Column("step_started_at", UtcDateTime, nullable=False),
+            Column("error", Text),
+            Column("rolling_back", Boolean, nullable=False),
+            Column("request_id", String(64), nullable=False),
+            Column("user_id", String(64), nullable=False),
+            Column("project_id", String(64), nullable=False),
+            Column("created_at", UtcDateTime, nullable=False),
+            Column("finished_at", UtcDateTime),
+            Column("outcome", String(16)),
+            Index("tasks_subject", "subject_id"),
+            Index("tasks_due", "finished_at", "wake_at"),
+        )
+        self.steps = Table(
+            "task_steps",
+            metadata,
+            Column("id", String(36), primary_key=True),
+            Column("task_id", String(36), nullable=False, index=True),
+            Column("position", Integer, nullable=False),
+            Column("step", String(64), nullable=False),
+            Column("attempt", Integer, nullable=False),
+            Column("started_at", UtcDateTime, nullable=False),
+            Column("finished_at", UtcDateTime, nullable=False),
+            Column("outcome", String(16), nullable=False),
+            Column("detail", Text),
+        )
+
+    async def start(self, tx: Tx, new: NewTask, now: datetime) -> Task:
+        """Inserts a task, due at once. Raises SubjectBusy when the subject has one already."""
+        newest = await tx.scalar(select(func.max(self.tasks.c.epoch)).where(self.tasks.c.subject_id == new.subject_id))
+        task = _fresh_task(new, now, epoch=(newest or 0) + 1)
+        if not await tx.insert_new(self.tasks, task):
+            active = await self.active(tx, new.subject_id)
+            if active is None:
+                raise RuntimeError(f"task {task.id} collides with no task of {new.subject_id}")
+            raise SubjectBusy(active.program, active.step)
+        return task
+
+    async def supersede(self, tx: Tx, new: NewTask, now: datetime) -> Task:
+        """Ends whatever runs for the subject and starts `new` in its place: delete wins over everything.
+
+        The runner of the old task loses at its next commit; the new task's epoch makes agents refuse what it says.
+        """
+        active = await self.active(tx, new.subject_id)
+        if active is not None:
+            await self.leave_step(tx, active, now, "superseded", f"gave way to {new.program}")
+            await tx.execute(
+                update(self.tasks)
+                .where(self.tasks.c.id == active.id)
+                .values(active_subject=None, finished_at=now, outcome="superseded", epoch=active.epoch + 1)
+            )
+        return await self.start(tx, new, now)
+
+    async def active(self, tx: Tx, subject_id: str) -> Task | None:
+        return await tx.first(Task, select(self.tasks).where(self.tasks.c.active_subject == subject_id))
+
+    async def of_subject(self, tx: Tx, subject_id: str) -> list[Task]:
+        """Every task there was for a subject, newest first."""
+        statement = select(self.tasks).where(self.tasks.c.subject_id == subject_id)
+        return await tx.all(Task, statement.order_by(self.tasks.c.created_at.desc(), self.tasks.c.epoch.desc()))
+
+    async def steps_of(self, tx: Tx, task_id: str) -> list[TaskStep]:
+        """The steps a task has left, in order."""
+        statement = select(self.steps).where(self.steps.c.task_id == task_id)
+        return await tx.all(TaskStep, statement.order_by(self.steps.c.position))
+
+    async def leave_step(self, tx: Tx, task: Task, now: datetime, outcome: str, detail: str | None) -> None:
+        """Records the step `task` is at as left."""
+        position = await tx.scalar(select(func.count()).where(self.steps.c.task_id == task.id))
+        await tx.insert(
+            self.steps,
+            TaskStep(
+                id=str(uuid.uuid4()),
+                task_id=task.id,
+                position=position,
+                step=task.step,
+                attempt=task.attempt,
+                started_at=task.step_started_at,
+                finished_at=now,
+                outcome=outcome,
+                detail=detail,
+            ),
+        )
+
+    async def compare_and_set(self, tx: Tx, task: Task, **values: Any) -> Task | None:
+        """Writes `values` if this runner still owns the task (same epoch, not finished); None if it does not."""
+        changed = await tx.execute(
+            update(self.tasks)
+            .where(self.tasks.c.id == task.id, self.tasks.c.epoch == task.epoch, self.tasks.c.finished_at.is_(None))
+            .values(**values)
+        )
+        return structs.replace(task, **values) if changed else None
+
+    async def claim(self, tx: Tx, now: datetime, lease: timedelta, limit: int) -> list[Task]:
+        """Takes due tasks that nobody holds. Raises each one's epoch, so an earlier holder's commits fail."""
+        free = (self.tasks.c.lease_until.is_(None)) | (self.tasks.c.lease_until < now)
+        due = select(self.tasks).where(self.tasks.c.finished_at.is_(None), self.tasks.c.wake_at <= now, free)
+        claimed = []
+        for task in await tx.all(Task, due.order_by(self.tasks.c.wake_at).limit(limit)):
+            mine = await self.compare_and_set(tx, task, lease_until=now + lease, epoch=task.epoch + 1)
+            if mine is not None:
+                claimed.append(mine)
+        return claimed
+
+    async def next_wake(self, tx: Tx) -> datetime | None:
+        """When the earliest unfinished task may be claimed: its wake-up, or the end of its lease when held."""
+        rows = await tx.tuples(
+            select(self.tasks.c.wake_at, self.tasks.c.lease_until).where(self.tasks.c.finished_at.is_(None))
+        )
+        moments = [max(wake, lease) if lease is not None else wake for wake, lease in rows]
+        return min(moments, default=None)
+
+    async def drop_leases(self, tx: Tx) -> int:
+        """Frees every held task. Only for a runner that knows it is the only one: its predecessor is dead."""
+        return await tx.execute(
+            update(self.tasks).where(self.tasks.c.lease_until.is_not(None)).values(lease_until=None)
+        )
+
+
+def _fresh_task(new: NewTask, now: datetime, epoch: int) -> Task:
+    return Task(
+        id=str(uuid.uuid4()),
+        program=new.program,
+        step=new.step,
+        subject_id=new.subject_id,
+        active_subject=new.subject_id,
+        args=new.args,
+        epoch=epoch,
+        attempt=0,
+        wake_at=now,
+        lease_until=None,
+        deadline_at=now + timedelta(seconds=new.deadline_seconds),
+        step_started_at=now,
+        error=None,
+        rolling_back=False,
+        request_id=new.request_id,
+        user_id=new.user_id,
+        project_id=new.project_id,
+        created_at=now,
+        finished_at=None,
+        outcome=None,
+    )
