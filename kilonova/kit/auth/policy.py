@@ -15,7 +15,7 @@ from kilonova.kit.auth.context import RequestContext
 Target = Mapping[str, Any]
 Check = Callable[[RequestContext, Target], bool]
 
-_TOKEN = re.compile(r"\s*(\(|\)|(?:[^\s()']|'[^']*'|%\([^)]*\)s)+)")
+_TOKEN = re.compile(r"\s*(\(|\)|(?:%\([^)]*\)s|'[^']*'|[^\s()'])+)")
 _SUBSTITUTION = re.compile(r"^%\(([^)]+)\)s$")
 
 

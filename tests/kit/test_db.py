@@ -1,0 +1,115 @@
+"""Transactions, row types, paging and migrations on SQLite."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, select, update
+from sqlalchemy.exc import StatementError
+
+from kilonova.kit.db import Database, UtcDateTime
+from kilonova.kit.db.paging import after_marker, ordered
+
+metadata = MetaData()
+things = Table(
+    "things",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(20)),
+    Column("seen_at", UtcDateTime),
+)
+
+
+class Thing(Struct):
+    id: int
+    name: str | None = None
+    seen_at: datetime | None = None
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/things.db", metadata)
+    metadata.create_all(database.engine)
+    yield database
+    database.close()
+
+
+async def test_an_exception_rolls_everything_back(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with database.transaction() as tx:
+            await tx.insert(things, Thing(1, "a"))
+            raise RuntimeError
+    async with database.reading() as tx:
+        assert await tx.all(Thing, select(things)) == []
+
+
+async def test_insert_new_says_whether_it_inserted(database: Database) -> None:
+    async with database.transaction() as tx:
+        assert await tx.insert_new(things, Thing(1, "a"))
+        assert not await tx.insert_new(things, Thing(1, "b"))
+        assert await tx.first(Thing, select(things)) == Thing(1, "a")
+
+
+async def test_times_come_back_aware_and_naive_ones_are_refused(database: Database) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+    async with database.transaction() as tx:
+        await tx.insert(things, Thing(1, "a", moment))
+        assert (await tx.all(Thing, select(things)))[0].seen_at == moment
+        with pytest.raises(StatementError, match="no time zone"):
+            await tx.execute(update(things).values(seen_at=datetime(2026, 1, 1)))  # noqa: DTZ001
+
+
+async def test_two_writers_take_turns_without_holding_the_loop(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.insert(things, Thing(1, "0"))
+
+    async def increment(_: int) -> None:
+        async with database.transaction() as tx:
+            row = await tx.first(Thing, select(things))
+            assert row is not None
+            assert row.name is not None
+            await asyncio.sleep(0)
+            await tx.execute(update(things).values(name=str(int(row.name) + 1)))
+
+    await asyncio.gather(*map(increment, range(50)))
+    async with database.reading() as tx:
+        assert await tx.scalar(select(things.c.name)) == "50"
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    Database(f"sqlite:///{tmp_path}/new/secret.db", metadata).close()
+    assert (tmp_path / "new/secret.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_database_that_is_not_served_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="oracle"):
+        Database("oracle://x", metadata)
+
+
+rows_strategy = st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=12)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(names=rows_strategy, direction=st.sampled_from(["asc", "desc"]), limit=st.integers(1, 5))
+def test_pages_put_together_are_the_whole_list(names: list[str | None], direction: str, limit: int) -> None:
+    sorts = [(things.c.name, direction), (things.c.id, direction)]
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        for number, name in enumerate(names):
+            connection.execute(insert(things).values(id=number, name=name))
+        whole = [row.id for row in connection.execute(ordered(select(things), sorts))]
+        paged: list[int] = []
+        statement = ordered(select(things), sorts).limit(limit)
+        while page := connection.execute(statement).all():
+            paged += [row.id for row in page]
+            marker = after_marker(sorts, [page[-1].name, page[-1].id])
+            statement = ordered(select(things).where(marker), sorts).limit(limit)
+    engine.dispose()
+    assert paged == whole
+    assert sorted(paged) == list(range(len(names)))

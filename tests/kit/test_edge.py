@@ -1,0 +1,257 @@
+"""The edge, driven through a small service of its own."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.kit.auth import Policy, RequestContext, Rule
+from kilonova.kit.errors import Conflict, Unauthorized
+from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
+from kilonova.kit.http.formats import compute_error
+from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
+from kilonova.kit.http.versions import Change, VersionEdge, since, without
+from kilonova.kit.testing import asgi_client
+
+
+class Thing(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, max_length=10)]
+    tag: Annotated[str | UnsetType, since("2.5")] = UNSET
+
+
+class ThingBody(Struct, forbid_unknown_fields=True):
+    thing: Thing
+
+
+class Filters(Struct):
+    limit: int = 5
+    name: list[str] = []
+
+
+async def create_thing(request: Request[None], body: ThingBody) -> Reply:
+    request.authorize()
+    tag = None if body.thing.tag is UNSET else body.thing.tag
+    return Reply({"thing": {"name": body.thing.name, "tag": tag}}, headers={"Location": f"{request.base_url}/things/1"})
+
+
+async def list_things(request: Request[None]) -> Any:
+    request.authorize()
+    return {"things": [{"name": "a", "tag": "t"}], "newer": request.allows("tags"), "params": request.params}
+
+
+async def show_thing(request: Request[None]) -> Any:
+    request.authorize({"project_id": request.path["thing_id"]})
+    return {"thing": {"name": request.path["thing_id"]}}
+
+
+async def forget_to_authorize(request: Request[None]) -> Any:
+    return {}
+
+
+async def fail(request: Request[None]) -> Any:
+    request.authorize()
+    if request.query.get("how") == "fault":
+        raise Conflict("it is taken")
+    raise ZeroDivisionError("secret detail")
+
+
+async def stop_thing(request: Request[None], body: Any) -> None:
+    request.authorize()
+
+
+async def size_of_body(request: Request[None]) -> Any:
+    request.authorize()
+    return {"size": sum([len(chunk) async for chunk in request.stream()])}
+
+
+async def versions(request: Request[None]) -> Any:
+    return {"versions": []}
+
+
+ROUTES = [
+    Route("GET", "/", versions, PUBLIC),
+    Route("GET", "/things", list_things, "things:list", query=Filters, shape="thing"),
+    Route("POST", "/things", create_thing, "things:create", body=ThingBody, status=201, shape="thing"),
+    Route("GET", "/things/{thing_id}", show_thing, "things:show", shape="thing"),
+    Route("GET", "/things/detail", list_things, "things:list", shape="thing"),
+    Route("GET", "/gone", list_things, "things:list", until="2.3"),
+    Route("GET", "/bare", forget_to_authorize, "things:list"),
+    Route("GET", "/fail", fail, "things:list"),
+    Route("PUT", "/upload", size_of_body, "things:create", streams_body=True),
+    Route("POST", "/things/{thing_id}/action", (Action("stop", stop_thing, "things:stop"),)),
+]
+POLICY = [
+    Rule("things:list", "@"),
+    Rule("things:create", "role:member"),
+    Rule("things:show", "project_id:%(project_id)s"),
+    Rule("things:stop", "role:member"),
+]
+
+
+class Tokens:
+    async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
+        if token == "bad":
+            raise Unauthorized("The request you have made requires authentication.")
+        now = datetime.now(UTC)
+        return RequestContext(
+            user_id="u",
+            user_name="u",
+            user_domain_id="default",
+            project_id="p",
+            roles=frozenset({token}),
+            issued_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+
+
+def make_edge(routes: list[Route] = ROUTES) -> Edge[None]:
+    changes = [Change("2.3", "first", "a start"), Change("2.5", "tags", "things have tags", {"thing": without("tag")})]
+    edge_versions = VersionEdge("thing", "2.1", "2.9", changes, "X-Thing-Version")
+    return Edge(Api("thing", None, routes, Policy(POLICY), Tokens(), compute_error, edge_versions))
+
+
+@pytest.fixture
+async def client() -> Any:
+    async with asgi_client(make_edge()) as client:
+        client.headers["x-auth-token"] = "member"
+        yield client
+
+
+async def test_a_public_route_needs_no_token(client: Any) -> None:
+    del client.headers["x-auth-token"]
+    response = await client.get("/")
+    assert response.status_code == 200
+    assert response.headers["x-openstack-request-id"].startswith("req-")
+
+
+async def test_a_missing_or_bad_token_is_401(client: Any) -> None:
+    client.headers["x-auth-token"] = "bad"
+    assert (await client.get("/things")).status_code == 401
+    del client.headers["x-auth-token"]
+    response = await client.get("/things")
+    assert response.status_code == 401
+    assert response.json()["unauthorized"]["code"] == 401
+
+
+async def test_an_unknown_path_is_404_and_a_wrong_method_is_405(client: Any) -> None:
+    assert (await client.get("/nothing")).status_code == 404
+    response = await client.delete("/things")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
+
+
+async def test_literal_segments_win_over_variables(client: Any) -> None:
+    assert "things" in (await client.get("/things/detail")).json()
+
+
+async def test_policy_refuses_and_allows_by_role_and_target(client: Any) -> None:
+    assert (await client.post("/things", json={"thing": {"name": "x"}})).status_code == 201
+    client.headers["x-auth-token"] = "reader"
+    response = await client.post("/things", json={"thing": {"name": "x"}})
+    assert response.status_code == 403
+    assert response.json()["forbidden"]["message"] == "Policy doesn't allow things:create to be performed."
+    assert (await client.get("/things/p")).status_code == 200
+    assert (await client.get("/things/other")).status_code == 403
+
+
+async def test_a_handler_that_forgets_to_authorize_answers_nothing(client: Any) -> None:
+    assert (await client.get("/bare")).status_code == 500
+
+
+def test_a_route_without_a_policy_rule_does_not_start() -> None:
+    with pytest.raises(RouteWithoutRule, match="things:unknown"):
+        make_edge([Route("GET", "/x", versions, "things:unknown")])
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "A JSON body is required."),
+        (b"{", "Malformed request body"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b'{"thing": {"name": ""}}', "Expected `str` of length >= 1 - at `$.thing.name`"),
+        (b'{"thing": {"name": 4}}', "Expected `str`, got `int`"),
+        (b'{"thing": {"name": "a", "colour": 1}}', "unknown field `colour`"),
+        (b'{"thing": {"name": "a", "tag": "t"}}', "version 2.1 does not know it"),
+    ],
+)
+async def test_a_bad_body_is_400_and_says_what_is_allowed(client: Any, body: bytes, sentence: str) -> None:
+    response = await client.post("/things", content=body)
+    assert response.status_code == 400
+    assert sentence in response.json()["badRequest"]["message"]
+
+
+async def test_a_body_over_its_limit_is_413_before_it_is_read(client: Any) -> None:
+    read = 0
+
+    async def endless() -> Any:
+        nonlocal read
+        while True:
+            read += 65536
+            yield b"x" * 65536
+
+    response = await client.post("/things", content=endless(), headers={"content-length": "99999999"})
+    assert response.status_code == 413
+    declared_only = read
+    response = await client.post("/things", content=b"x" * 200_000)
+    assert response.status_code == 413
+    assert declared_only <= 65536
+
+
+async def test_newer_fields_are_taken_out_for_an_older_version(client: Any) -> None:
+    old = await client.get("/things")
+    assert old.json()["things"] == [{"name": "a"}]
+    assert old.json()["newer"] is False
+    assert old.headers["openstack-api-version"] == "thing 2.1"
+    new = await client.get("/things", headers={"OpenStack-API-Version": "thing 2.5"})
+    assert new.json()["things"] == [{"name": "a", "tag": "t"}]
+    assert new.headers["x-thing-version"] == "2.5"
+    latest = await client.get("/things", headers={"X-Thing-Version": "latest"})
+    assert latest.headers["openstack-api-version"] == "thing 2.9"
+
+
+async def test_versions_outside_the_range_are_406_and_nonsense_is_400(client: Any) -> None:
+    response = await client.get("/things", headers={"OpenStack-API-Version": "thing 2.10"})
+    assert response.status_code == 406
+    assert "Minimum is 2.1 and maximum is 2.9" in response.json()["notAcceptable"]["message"]
+    assert (await client.get("/things", headers={"OpenStack-API-Version": "thing two"})).status_code == 400
+
+
+async def test_a_route_that_ended_with_a_version_is_404_afterwards(client: Any) -> None:
+    assert (await client.get("/gone")).status_code == 200
+    assert (await client.get("/gone", headers={"OpenStack-API-Version": "thing 2.4"})).status_code == 404
+
+
+async def test_query_parameters_are_converted_and_refused(client: Any) -> None:
+    response = await client.get("/things?limit=7&name=a&name=b")
+    assert response.json()["params"] == {"limit": 7, "name": ["a", "b"]}
+    response = await client.get("/things?limit=many")
+    assert response.status_code == 400
+    assert "limit" in response.json()["badRequest"]["message"]
+
+
+async def test_an_action_is_found_by_its_key(client: Any) -> None:
+    response = await client.post("/things/1/action", json={"stop": None})
+    assert (response.status_code, response.content) == (202, b"")
+    assert (await client.post("/things/1/action", json={"fly": None})).status_code == 400
+    assert (await client.post("/things/1/action", json={"stop": 1, "go": 2})).status_code == 400
+
+
+async def test_a_fault_keeps_its_sentence_and_a_defect_tells_no_detail(client: Any) -> None:
+    fault = await client.get("/fail?how=fault")
+    assert (fault.status_code, fault.json()["conflictingRequest"]["message"]) == (409, "it is taken")
+    defect = await client.get("/fail")
+    assert defect.status_code == 500
+    assert "secret detail" not in defect.text
+    assert defect.headers["x-openstack-request-id"] in defect.text
+
+
+async def test_a_streamed_body_reaches_the_handler_unlimited(client: Any) -> None:
+    response = await client.put("/upload", content=b"x" * 1_000_000)
+    assert response.json() == {"size": 1_000_000}
+
+
+async def test_head_answers_like_get_and_a_trailing_slash_does_not_matter(client: Any) -> None:
+    assert (await client.head("/things")).status_code == 200
+    assert (await client.get("/things/")).status_code == 200

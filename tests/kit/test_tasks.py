@@ -1,0 +1,208 @@
+"""Durable operations on a real database: leases, epochs, deadlines, deaths."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, MetaData, String, Table, delete, insert, select
+
+from kilonova.kit.db import Database, Tx
+from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Runner, Sleep, SubjectBusy, Task, TaskTables
+from kilonova.kit.tasks.runner import LEASE
+from kilonova.kit.testing import CrashPlan, FakeClock, run_through, run_with_crash
+from kilonova.kit.testing.crash import POINTS
+
+metadata = MetaData()
+tables = TaskTables(metadata)
+results = Table("results", metadata, Column("id", String(36), primary_key=True), Column("text", String(200)))
+
+
+class World:
+    """What steps act on: effects that, like real ones, are not undone by a rolled back commit."""
+
+    def __init__(self) -> None:
+        self.made: set[str] = set()
+        self.calls: list[str] = []
+        self.ready_after = 0
+        self.refuse = ""
+        self.broken_times = 0
+
+
+async def make(run: Run[World]) -> Outcome:
+    run.service.calls.append("make")
+    if run.service.broken_times:
+        run.service.broken_times -= 1
+        raise ConnectionError("the host is away")
+    if run.service.refuse:
+        return Fail(run.service.refuse)
+    run.service.made.add(run.subject_id)
+    return Next(wait, args={"made": True}, note="made it")
+
+
+async def wait(run: Run[World]) -> Outcome:
+    run.service.calls.append("wait")
+    if run.task.attempt < run.service.ready_after:
+        return Sleep(5, "not ready yet")
+    return Next(finish)
+
+
+async def finish(run: Run[World]) -> Outcome:
+    async def write(tx: Tx) -> None:
+        await tx.execute(insert(results).values(id=run.subject_id, text="ok"))
+
+    return Done(commit=write)
+
+
+async def undo(run: Run[World]) -> Outcome:
+    run.service.calls.append("undo")
+    run.service.made.discard(run.subject_id)
+    return Done()
+
+
+async def on_failed(tx: Tx, task: Task, error: str) -> None:
+    await tx.execute(delete(results).where(results.c.id == task.subject_id))
+    await tx.execute(insert(results).values(id=task.subject_id, text=error))
+
+
+MAKE = Program("make_it", (make, wait, finish), on_failed, deadline_seconds=100, roll_back=undo)
+UNMAKE: Program[World] = Program("unmake_it", (undo,), on_failed, deadline_seconds=100)
+PROGRAMS = {each.name: each for each in (MAKE, UNMAKE)}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path}/tasks.db", metadata)
+    metadata.create_all(database.engine)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+async def begin(database: Database, clock: FakeClock, program: Program[World] = MAKE) -> Task:
+    async with database.transaction() as tx:
+        return await tables.start(tx, program.new_task("s1", request_id="req-1"), clock.now())
+
+
+async def result(database: Database) -> str | None:
+    async with database.reading() as tx:
+        text: str | None = await tx.scalar(select(results.c.text).where(results.c.id == "s1"))
+        return text
+
+
+async def the_task(database: Database) -> Task:
+    async with database.reading() as tx:
+        return (await tables.of_subject(tx, "s1"))[0]
+
+
+def runner_for(database: Database, clock: FakeClock, world: World, **options: Any) -> Runner[World]:
+    return Runner(database, tables, PROGRAMS, world, clock=clock, **options)
+
+
+async def test_a_program_runs_to_its_end_and_leaves_its_steps(database: Database, clock: FakeClock) -> None:
+    world = World()
+    world.ready_after = 2
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    assert world.calls == ["make", "wait", "wait", "wait"]
+    assert await result(database) == "ok"
+    task = await the_task(database)
+    assert (task.outcome, task.active_subject, task.args) == ("done", None, {"made": True})
+    async with database.reading() as tx:
+        steps = await tables.steps_of(tx, task.id)
+    assert [(step.step, step.outcome, step.detail) for step in steps] == [
+        ("make", "next", "made it"),
+        ("wait", "next", None),
+        ("finish", "done", None),
+    ]
+
+
+async def test_one_subject_has_one_operation_at_a_time(database: Database, clock: FakeClock) -> None:
+    await begin(database, clock)
+    with pytest.raises(SubjectBusy) as busy:
+        await begin(database, clock)
+    assert (busy.value.program, busy.value.step) == ("make_it", "make")
+
+
+async def test_a_failed_step_rolls_back_and_tells_why(database: Database, clock: FakeClock) -> None:
+    world = World()
+    world.refuse = "there is no room"
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    assert world.calls == ["make", "undo"]
+    assert await result(database) == "there is no room"
+    assert (await the_task(database)).outcome == "failed"
+
+
+async def test_a_step_that_raises_is_run_again(database: Database, clock: FakeClock) -> None:
+    world = World()
+    world.broken_times = 3
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    assert world.calls.count("make") == 4
+    assert await result(database) == "ok"
+
+
+async def test_a_missed_deadline_ends_in_the_last_known_reason(database: Database, clock: FakeClock) -> None:
+    world = World()
+    world.broken_times = 10_000
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    text = await result(database)
+    assert text is not None
+    assert "did not finish within 100 seconds" in text
+    assert "ConnectionError: the host is away" in text
+    assert world.made == set()
+
+
+async def test_delete_supersedes_a_running_program_and_its_runner_loses(database: Database, clock: FakeClock) -> None:
+    world = World()
+    await begin(database, clock)
+    runner = runner_for(database, clock, world)
+    claimed = await runner.claim_one()
+    assert claimed is not None
+    async with database.transaction() as tx:
+        newer = await tables.supersede(tx, UNMAKE.new_task("s1"), clock.now())
+    assert newer.epoch > claimed.epoch
+    await runner.run_task(claimed)
+    assert world.calls == ["make"]
+    await run_through(runner, clock)
+    assert world.calls == ["make", "undo"]
+    assert await result(database) is None
+    assert world.made == set()
+
+
+async def test_a_lapsed_lease_is_taken_over_under_a_higher_epoch(database: Database, clock: FakeClock) -> None:
+    world = World()
+    await begin(database, clock)
+    dead = await runner_for(database, clock, world).claim_one()
+    assert dead is not None
+    second = runner_for(database, clock, world)
+    assert await second.claim_one() is None
+    clock.advance(LEASE.total_seconds() + 1)
+    taken = await second.claim_one()
+    assert taken is not None
+    assert taken.epoch > dead.epoch
+
+
+@pytest.mark.parametrize("refuse", ["", "there is no room"])
+@pytest.mark.parametrize("step", ["make", "wait", "finish", "undo"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_dying_anywhere_changes_nothing(
+    database: Database, clock: FakeClock, step: str, point: Any, refuse: str
+) -> None:
+    world = World()
+    world.refuse = refuse
+    plan = CrashPlan("make_it", step, point)
+    await begin(database, clock)
+    await run_with_crash(
+        lambda probe: runner_for(database, clock, world, **({"probe": probe} if probe else {})), clock, plan
+    )
+    assert plan.happened is (step in (["make", "undo"] if refuse else ["make", "wait", "finish"]))
+    assert await result(database) == (refuse or "ok")
+    assert world.made == (set() if refuse else {"s1"})
+    assert (await the_task(database)).active_subject is None
