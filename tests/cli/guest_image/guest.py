@@ -1,0 +1,94 @@
+"""A guest under plain QEMU, driven from its serial console as a person would."""
+
+import json
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+PROMPT = "demo@"
+
+
+class Guest:
+    """A running QEMU with its console's text so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], monitor_path: Path) -> None:
+        self.process = process
+        self.monitor_path = monitor_path
+        self.text = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        while chunk := self.process.stdout.read1(4096):
+            self.text += chunk.decode(errors="replace").replace("\r", "")
+
+    def wait_for(self, pattern: str, timeout_seconds: float, start: int = 0) -> re.Match[str]:
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
+            if found := re.compile(pattern).search(self.text, start):
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"{pattern!r} did not appear within {timeout_seconds} s; the console:\n{self.text}")
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def log_in(self) -> None:
+        self.wait_for("login: ", 60)
+        self.type("demo")
+        self.wait_for("Password: ", 10)
+        self.type("demo")
+        self.wait_for(re.escape(PROMPT), 10)
+
+    def run(self, command: str, timeout_seconds: float = 15) -> str:
+        """A command's output, as its lines stand on the console."""
+        start = len(self.text)
+        # The shell echoes what is typed, broken into lines at the terminal's width; the sums appear in output alone.
+        self.type(f"echo begin-$((40 + 1)); {command}; echo end-$((40 + 2))")
+        return self.wait_for(r"(?s)begin-41\n(.*)end-42\n", timeout_seconds, start)[1].strip()
+
+    def command_monitor(self, *commands: dict[str, object]) -> None:
+        """Send QMP commands; each must be answered without an error."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.monitor_path))
+            with connection.makefile("rw") as stream:
+                stream.readline()
+                for command in ({"execute": "qmp_capabilities"}, *commands):
+                    stream.write(json.dumps(command) + "\n")
+                    stream.flush()
+                    answer = json.loads(stream.readline())
+                    while "event" in answer:
+                        answer = json.loads(stream.readline())
+                    assert "return" in answer, answer
+
+
+@contextmanager
+def started_guest(directory: Path, image: Path, arguments: Sequence[str], disk_size: str = "1G") -> Iterator[Guest]:
+    """Boot a throw-away overlay of `image` without hardware virtualization; QEMU is gone afterwards."""
+    overlay, monitor = directory / "disk.qcow2", directory / "monitor"
+    backing = ["-b", str(image), "-F", "qcow2"]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(overlay), disk_size], check=True)
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-serial", "stdio"]
+    command += ["-qmp", f"unix:{monitor},server=on,wait=off"]
+    command += ["-drive", f"file={overlay},if=virtio,format=qcow2", *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    guest = Guest(process, monitor)
+    try:
+        yield guest
+    finally:
+        process.kill()
+        process.wait()
+        guest._reader.join()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
