@@ -1,0 +1,82 @@
+"""What compute asks of a host: one protocol, driven by `agent`, implemented by the drivers `libvirt` and `fake`.
+
+The one rule: a call says how things should be, never what to do; the driver looks at what the host really has and
+closes the difference. Every call may be repeated at any time, in any order, after any crash.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Protocol
+
+from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
+
+FetchImage = Callable[[str], AsyncIterator[bytes]]
+"""Given an image id, its data in chunks of any size."""
+
+InspectImage = Callable[[Path, str], int | None]
+"""Given a downloaded file and its declared disk format, the virtual size in bytes (None when the format tells none).
+Raises ValueError with the reason when the file must not be used (`image/inspection.py`; injected, because services
+do not import each other)."""
+
+OnEvent = Callable[[str], None]
+"""Called on the loop with the id of a server whose domain has changed state."""
+
+
+class HostError(Exception):
+    """The host cannot do what was asked; `reason` is a sentence naming the thing that is in the way."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class StaleEpoch(Exception):
+    """The caller's claim on the server is older than one this host has already obeyed; it must do nothing more."""
+
+    def __init__(self, server_id: str, epoch: int, recorded: int) -> None:
+        super().__init__(f"Epoch {epoch} for server {server_id} is older than {recorded}, which this host has seen.")
+        self.server_id = server_id
+        self.epoch = epoch
+        self.recorded = recorded
+
+
+class ComputeDriver(Protocol):
+    """One hypervisor on one host. All calls are safe to repeat and raise HostError with a reason."""
+
+    async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
+        """Closes the difference between the spec and the host: image, disks, config drive, domain, power state.
+
+        Long work (download, shutdown of a guest) goes on in the background: the call returns at once with `progress`,
+        and later calls find it running or finished. Raises StaleEpoch when a newer epoch is recorded for the server,
+        HostError when the host cannot be brought there, also for background work that has failed since the last call
+        (the call after that tries again).
+        """
+        ...
+
+    async def observe_server(self, server_id: str) -> ServerObservation:
+        """What the host has for this id; `absent` when nothing."""
+        ...
+
+    async def observe_all(self) -> list[ServerObservation]:
+        """Every server this host has anything of: a domain of ours or an instance directory."""
+        ...
+
+    async def release_server(self, server_id: str, epoch: int) -> None:
+        """Ends background work, destroys and undefines the domain, removes the instance directory.
+
+        Ok when nothing is there. Raises StaleEpoch like `ensure_server`; afterwards older epochs are refused for this
+        id as long as the process lives.
+        """
+        ...
+
+    async def console_log(self, server_id: str, length_lines: int | None) -> str:
+        """The last lines the guest wrote to its serial console (None: all that is kept), also while it is stopped."""
+        ...
+
+    async def inventory(self) -> HostInventory:
+        """What this host offers in all, not what is left."""
+        ...
+
+    async def close(self) -> None:
+        """Ends background work and connections; guests go on running."""
+        ...

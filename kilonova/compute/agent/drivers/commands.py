@@ -1,0 +1,49 @@
+"""Runs host commands: argument lists only, never a shell; a failing one becomes a HostError with its last words."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+from kilonova.compute.agent.driver import HostError
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": os.environ.get("HOME", "/root"),
+}
+
+
+async def run(arguments: Sequence[str | os.PathLike[str]], *, timeout_seconds: float, new_session: bool = False) -> str:
+    """What the command wrote to stdout. Raises HostError when it is missing, fails or takes too long (it is killed).
+
+    With `new_session` the command and what it starts leave our session, so that they outlive this process.
+    """
+    name = os.fspath(arguments[0])
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=ENVIRONMENT,
+            start_new_session=new_session,
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"The command {name} is not installed on this host.") from error
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            output, complaint = await process.communicate()
+    except TimeoutError as error:
+        raise HostError(f"{name} did not end within {timeout_seconds:.0f} seconds.") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        raise HostError(f"{name} failed with status {process.returncode}: {_last_words(complaint)}")
+    return output.decode(errors="replace")
+
+
+def _last_words(complaint: bytes) -> str:
+    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+    return " / ".join(lines[-3:])[-600:] or "it gave no reason"

@@ -1,0 +1,109 @@
+"""The disks of a server: a qcow2 overlay over the cached image, an ephemeral disk, a swap disk.
+
+The rule: a disk that is there is never touched; a disk being made has another name until it is whole. So an existing
+file is always a complete disk, whatever died while making it.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Literal
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers import commands
+
+GIB = 1 << 30
+MIB = 1 << 20
+TIMEOUT_SECONDS = 120.0
+
+
+async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
+    """Makes the root disk over a raw image, enlarged to `root_gib` (0: as large as the image).
+
+    Raises HostError when the flavor's disk is smaller than the image, or when the host cannot make the file.
+    """
+    if path.exists():
+        return
+    image_bytes = backing.stat().st_size
+    size_bytes = root_gib * GIB or image_bytes
+    if size_bytes < image_bytes:
+        raise HostError(
+            f"The image needs {image_bytes} bytes of root disk, the flavor has {root_gib} GiB ({size_bytes} bytes)."
+        )
+
+    async def make(partial: Path) -> None:
+        await commands.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, partial, str(size_bytes)],
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+
+    await _make(path, make)
+
+
+async def ensure_blank(path: Path, root_gib: int) -> None:
+    """An empty root disk, for a server without an image."""
+
+    async def make(partial: Path) -> None:
+        await commands.run(
+            ["qemu-img", "create", "-q", "-f", "qcow2", partial, str(root_gib * GIB)], timeout_seconds=TIMEOUT_SECONDS
+        )
+
+    await _make(path, make)
+
+
+async def ensure_ephemeral(path: Path, size_gib: int) -> None:
+    """An empty ext4 file system labelled `ephemeral0`, as large as the flavor says."""
+
+    async def make(partial: Path) -> None:
+        await asyncio.to_thread(_make_sparse, partial, size_gib * GIB)
+        await commands.run(
+            ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "ephemeral0", partial], timeout_seconds=TIMEOUT_SECONDS
+        )
+
+    await _make(path, make)
+
+
+async def ensure_swap(path: Path, size_mib: int) -> None:
+    """A swap area of the flavor's size."""
+
+    async def make(partial: Path) -> None:
+        await asyncio.to_thread(_make_sparse, partial, size_mib * MIB)
+        await commands.run(["mkswap", "-q", partial], timeout_seconds=TIMEOUT_SECONDS)
+
+    await _make(path, make)
+
+
+async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:
+    if path.exists():
+        return
+    partial = path.with_name(path.name + ".part")
+    partial.unlink(missing_ok=True)
+    try:
+        await make(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise HostError(f"Cannot make {path}: {error.strerror}.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _make_sparse(path: Path, size_bytes: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.ftruncate(descriptor, size_bytes)
+    finally:
+        os.close(descriptor)
+
+
+def pick_cache_mode(directory: Path) -> Literal["none", "writeback"]:
+    """`none` when the file system of a directory allows direct I/O, which QEMU's mode of that name opens files with."""
+    probe = directory / ".direct-io-probe"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_DIRECT, 0o600)
+    except OSError:
+        return "writeback"
+    finally:
+        probe.unlink(missing_ok=True)
+    os.close(descriptor)
+    return "none"

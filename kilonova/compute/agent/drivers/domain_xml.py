@@ -1,0 +1,257 @@
+"""Renders libvirt's definition of a server; pure. The rule: the same plan gives the same bytes.
+
+So a digest of the definition, kept in the domain's own metadata, tells whether a domain is defined as wanted without
+parsing what libvirt makes of it. The same metadata is the mark by which a domain is known to be ours.
+Formats: libvirt's domain XML; the `nova:instance` element as operators' tools read it.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.options import VirtType
+from kilonova.compute.agent.spec import ServerSpec, SpecPort
+
+NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
+KILONOVA_NAMESPACE = "https://kilonova.cloud/xmlns/libvirt/1"
+DEFAULT_MACHINE_TYPE = "pc"
+SMBIOS_PRODUCT = "OpenStack Nova"
+"""Exactly this: cloud-init's OpenStack source looks for it."""
+
+RNG_DEVICE = "/dev/urandom"
+BALLOON_PERIOD_SECONDS = 10
+PCIE_HOTPLUG_PORTS = 16
+"""Root ports of a q35 guest; each takes one device, and ports cannot be added while it runs."""
+
+DISK_BUSES = ("virtio", "scsi", "sata", "ide")
+VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet")
+VIDEO_MODELS = ("vga", "virtio", "cirrus", "qxl", "bochs", "none")
+
+ElementTree.register_namespace("nova", NOVA_NAMESPACE)
+ElementTree.register_namespace("kilonova", KILONOVA_NAMESPACE)
+
+
+@dataclass(frozen=True)
+class PlannedDisk:
+    path: Path
+    format: Literal["qcow2", "raw"]
+    serial: str
+    is_config_drive: bool = False
+    """Read-only and last: as a disk where the bus can do that, else as a cdrom (Linux's cloud kernels have no AHCI, so
+    on q35's default bus for cdroms they would not see it)."""
+
+
+@dataclass(frozen=True)
+class DomainPlan:
+    """All that the definition depends on. `disks` are in the order in which the guest shall see them."""
+
+    spec: ServerSpec
+    virt_type: VirtType
+    disks: tuple[PlannedDisk, ...]
+    console_path: Path
+    machine_type: str = ""
+    vnc_listen: str = "127.0.0.1"
+    disk_cache: Literal["none", "writeback"] = "none"
+    """`none` needs a file system with direct I/O (`disks.pick_cache_mode`)."""
+
+
+def render_domain(plan: DomainPlan) -> str:
+    """The definition of a server's domain. Raises HostError for image properties which this host cannot honour."""
+    domain = _render_without_digest(plan)
+    digest = hashlib.sha256(ElementTree.tostring(domain)).hexdigest()
+    metadata = domain.find("metadata")
+    assert metadata is not None  # noqa: S101
+    metadata.append(Element(f"{{{KILONOVA_NAMESPACE}}}server", {"id": plan.spec.id, "definition": digest}))
+    ElementTree.indent(domain)
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def definition_digest(xml: str) -> str | None:
+    """The digest that `render_domain` put into a definition; None when the domain is not ours."""
+    element = parse_xml(xml).find(f"metadata/{{{KILONOVA_NAMESPACE}}}server")
+    return None if element is None else element.get("definition")
+
+
+def parse_xml(xml: str) -> Element:
+    """An answer of libvirt, which is trusted, as elements."""
+    return ElementTree.fromstring(xml)  # noqa: S314
+
+
+def disk_target(bus: str, index: int) -> str:
+    """Name of the n-th disk on a bus: `vda`, `sdb`, `hda`. Linux may name it otherwise; the serial holds."""
+    prefix = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}[bus]
+    return prefix + "abcdefghijklmnopqrstuvwxyz"[index]
+
+
+def pick_machine_type(plan: DomainPlan) -> str:
+    """The image's property, else the host's option, else the default."""
+    return _property(plan.spec, "hw_machine_type", plan.machine_type or DEFAULT_MACHINE_TYPE)
+
+
+def _property(spec: ServerSpec, name: str, default: str) -> str:
+    value = spec.image.properties.get(name) if spec.image else None
+    return default if value is None or value == "" else str(value)
+
+
+def _chosen(spec: ServerSpec, name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = _property(spec, name, default)
+    if value not in allowed:
+        raise HostError(f"The image property {name} is {value!r}; this host knows {', '.join(allowed)}.")
+    return value
+
+
+def _render_without_digest(plan: DomainPlan) -> Element:
+    spec = plan.spec
+    _chosen(spec, "hw_firmware_type", ("bios",), "bios")
+    domain = Element("domain", type=plan.virt_type)
+    _text(domain, "name", spec.instance_name)
+    _text(domain, "uuid", spec.id)
+    _add_metadata(SubElement(domain, "metadata"), spec)
+    _text(domain, "memory", str(spec.flavor.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(spec.flavor.vcpus))
+    _add_sysinfo(domain, spec)
+    machine_type = pick_machine_type(plan)
+    os_element = SubElement(domain, "os")
+    _text(os_element, "type", "hvm", arch="x86_64", machine=machine_type)
+    SubElement(os_element, "boot", dev="hd")
+    SubElement(os_element, "smbios", mode="sysinfo")
+    features = SubElement(domain, "features")
+    SubElement(features, "acpi")
+    SubElement(features, "apic")
+    SubElement(domain, "cpu", mode="host-model" if plan.virt_type == "kvm" else "maximum")
+    _add_clock(domain, plan.virt_type)
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        _text(domain, event, action)
+    _add_devices(SubElement(domain, "devices"), plan, is_pcie=_is_pcie(machine_type))
+    return domain
+
+
+def _is_pcie(machine_type: str) -> bool:
+    return "q35" in machine_type
+
+
+def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
+    element = SubElement(parent, tag, attributes)
+    element.text = text
+    return element
+
+
+def _add_metadata(metadata: Element, spec: ServerSpec) -> None:
+    def name(tag: str) -> str:
+        return f"{{{NOVA_NAMESPACE}}}{tag}"
+
+    instance = SubElement(metadata, name("instance"))
+    SubElement(instance, name("package"), version=kilonova_version())
+    _text(instance, name("name"), spec.display_name)
+    flavor = SubElement(instance, name("flavor"), name=spec.flavor.name)
+    amounts = {
+        "memory": spec.flavor.memory_mib,
+        "disk": spec.flavor.root_gib,
+        "swap": spec.flavor.swap_mib,
+        "ephemeral": spec.flavor.ephemeral_gib,
+        "vcpus": spec.flavor.vcpus,
+    }
+    for tag, amount in amounts.items():
+        _text(flavor, name(tag), str(amount))
+    owner = SubElement(instance, name("owner"))
+    _text(owner, name("user"), "", uuid=spec.user_id)
+    _text(owner, name("project"), "", uuid=spec.project_id)
+    if spec.image:
+        SubElement(instance, name("root"), type="image", uuid=spec.image.id)
+    ports = SubElement(instance, name("ports"))
+    for port, document in zip(spec.ports, _documents_of(spec), strict=True):
+        element = SubElement(ports, name("port"), uuid=port.id)
+        for address in document:
+            SubElement(element, name("ip"), type="fixed", address=address, ipVersion="6" if ":" in address else "4")
+
+
+def _documents_of(spec: ServerSpec) -> list[list[str]]:
+    """The fixed addresses of each port, in the order of `spec.ports`."""
+    addresses = {
+        port.port_id: [str(fixed["ip_address"]) for fixed in port.fixed_ips] for port in spec.metadata_document.ports
+    }
+    return [addresses.get(port.id, []) for port in spec.ports]
+
+
+@functools.cache
+def kilonova_version() -> str:
+    """What guests and operators read as the version of the cloud that made a domain."""
+    return importlib.metadata.version("kilonova")
+
+
+def _add_sysinfo(domain: Element, spec: ServerSpec) -> None:
+    system = SubElement(SubElement(domain, "sysinfo", type="smbios"), "system")
+    entries = {
+        "manufacturer": "OpenStack Foundation",
+        "product": SMBIOS_PRODUCT,
+        "version": kilonova_version(),
+        "serial": spec.id,
+        "uuid": spec.id,
+        "family": "Virtual Machine",
+    }
+    for name, value in entries.items():
+        _text(system, "entry", value, name=name)
+
+
+def _add_clock(domain: Element, virt_type: VirtType) -> None:
+    clock = SubElement(domain, "clock", offset="utc")
+    if virt_type == "kvm":
+        SubElement(clock, "timer", name="pit", tickpolicy="delay")
+        SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    SubElement(clock, "timer", name="hpet", present="no")
+
+
+def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
+    bus = _chosen(plan.spec, "hw_disk_bus", DISK_BUSES, "virtio")
+    for index, disk in enumerate(plan.disks):
+        _add_disk(devices, disk, bus=bus, target=disk_target(bus, index), cache=plan.disk_cache)
+    if bus == "scsi":
+        SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
+    if is_pcie:
+        for _ in range(PCIE_HOTPLUG_PORTS):
+            SubElement(devices, "controller", type="pci", model="pcie-root-port")
+    vif_model = _chosen(plan.spec, "hw_vif_model", VIF_MODELS, "virtio")
+    for port in plan.spec.ports:
+        _add_interface(devices, port, vif_model)
+    serial = SubElement(devices, "serial", type="pty")
+    # Kept over restarts by virtlogd, which also bounds it; without append each boot would begin with an empty log.
+    SubElement(serial, "log", file=str(plan.console_path), append="off")
+    SubElement(serial, "target", port="0")
+    graphics = SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
+    SubElement(graphics, "listen", type="address", address=plan.vnc_listen)
+    video = SubElement(devices, "video")
+    SubElement(video, "model", type=_chosen(plan.spec, "hw_video_model", VIDEO_MODELS, "vga"))
+    if _property(plan.spec, "hw_rng_model", "virtio") == "virtio":
+        rng = SubElement(devices, "rng", model="virtio")
+        _text(rng, "backend", RNG_DEVICE, model="random")
+    balloon = SubElement(devices, "memballoon", model="virtio")
+    SubElement(balloon, "stats", period=str(BALLOON_PERIOD_SECONDS))
+
+
+def _add_disk(devices: Element, disk: PlannedDisk, *, bus: str, target: str, cache: str) -> None:
+    is_cdrom = disk.is_config_drive and bus in ("ide", "sata")
+    element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
+    driver = {"name": "qemu", "type": disk.format, "cache": cache}
+    if not disk.is_config_drive:
+        driver["discard"] = "unmap"
+    SubElement(element, "driver", driver)
+    SubElement(element, "source", file=str(disk.path))
+    SubElement(element, "target", dev=target, bus=bus)
+    if disk.is_config_drive:
+        SubElement(element, "readonly")
+    _text(element, "serial", disk.serial)
+
+
+def _add_interface(devices: Element, port: SpecPort, model: str) -> None:
+    interface = SubElement(devices, "interface", type="bridge")
+    SubElement(interface, "mac", address=port.mac_address)
+    SubElement(interface, "source", bridge=port.bridge)
+    SubElement(interface, "target", dev=port.tap)
+    SubElement(interface, "model", type=model)
+    SubElement(interface, "mtu", size=str(port.mtu))

@@ -1,0 +1,193 @@
+"""What is asked of libvirt about one domain; blocking functions for a thread, taking the connection first.
+
+The rule: a domain is ours only when its definition carries our mark (`domain_xml`); no other is ever changed.
+Every effect tolerates that it has already happened.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.domain_xml import definition_digest
+from kilonova.compute.agent.drivers.power import PowerAction
+from kilonova.compute.agent.spec import PowerState
+
+UNDEFINE_FLAGS = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+POWER_STATES: dict[int, PowerState] = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_BLOCKED: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "running",
+    libvirt.VIR_DOMAIN_SHUTOFF: "stopped",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "paused",
+}
+
+
+@dataclass(frozen=True)
+class DomainFacts:
+    power: PowerState
+    definition: str | None
+    """Digest of the persistent definition, None when the domain is not ours or has none."""
+
+
+ABSENT = DomainFacts("absent", None)
+
+
+def lookup(connection: Any, server_id: str) -> Any | None:
+    """The domain with this UUID, None when there is none."""
+    try:
+        return connection.lookupByUUIDString(server_id)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def observe(connection: Any, server_id: str) -> DomainFacts:
+    """Power state and definition of a server's domain; `ABSENT` when there is none of ours."""
+    domain = lookup(connection, server_id)
+    if domain is None:
+        return ABSENT
+    try:
+        return _facts(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return ABSENT
+        raise
+
+
+def _facts(domain: Any) -> DomainFacts:
+    digest = definition_digest(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    return ABSENT if digest is None else DomainFacts(_power_state(domain), digest)
+
+
+def _power_state(domain: Any) -> PowerState:
+    state, reason = domain.state()
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        if reason in (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED):
+            return "crashed"
+        if domain.hasManagedSaveImage():
+            return "suspended"
+    return POWER_STATES.get(state, "crashed")
+
+
+def observe_all(connection: Any) -> dict[str, PowerState]:
+    """Server id → power state of every domain that is ours."""
+    found = {}
+    for domain in connection.listAllDomains():
+        try:
+            facts = _facts(domain)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            continue
+        if facts is not ABSENT:
+            found[domain.UUIDString()] = facts.power
+    return found
+
+
+def check_free(connection: Any, server_id: str, instance_name: str) -> None:
+    """Raises HostError when the UUID or the name belongs to a domain that is not this server's."""
+    by_id = lookup(connection, server_id)
+    if by_id is not None and definition_digest(by_id.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) is None:
+        raise HostError(f"The domain {by_id.name()} on this host has the UUID {server_id} and is not of this cloud.")
+    if by_id is not None and by_id.name() != instance_name:
+        raise HostError(f"The domain of server {server_id} is called {by_id.name()} on this host, not {instance_name}.")
+    try:
+        by_name = connection.lookupByName(instance_name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return
+    if by_name.UUIDString() != server_id:
+        raise HostError(f"The domain name {instance_name} is taken on this host by a domain {by_name.UUIDString()}.")
+
+
+def define(connection: Any, xml: str) -> None:
+    """Sets the persistent definition; a running domain keeps its present one until it is started again."""
+    connection.defineXML(xml)
+
+
+def act(connection: Any, server_id: str, action: PowerAction) -> None:
+    """Carries out one step of `power.plan_power` that does not wait for the guest."""
+    domain = lookup(connection, server_id)
+    if domain is None:
+        raise HostError(f"The domain of server {server_id} has vanished from this host.")
+    match action:
+        case "start":
+            _start(domain, 0)
+        case "start_paused":
+            _start(domain, libvirt.VIR_DOMAIN_START_PAUSED)
+        case "resume":
+            domain.resume()
+        case "pause":
+            domain.suspend()
+        case "save":
+            domain.managedSave(0)
+        case "power_off":
+            _cut_off(domain)
+            if domain.hasManagedSaveImage():
+                domain.managedSaveRemove(0)
+        case "none":
+            return
+        case _:
+            raise AssertionError(f"{action} is made of other steps")
+
+
+def _start(domain: Any, flags: int) -> None:
+    try:
+        domain.createWithFlags(flags)
+    except libvirt.libvirtError:
+        # A start that came in between, such as the end of a reboot whose job was cancelled, is as good as ours.
+        if not domain.isActive():
+            raise
+
+
+def _cut_off(domain: Any) -> None:
+    try:
+        domain.destroy()
+    except libvirt.libvirtError:
+        if domain.isActive():
+            raise
+
+
+def press_power_button(connection: Any, server_id: str) -> None:
+    """Asks the guest to shut down; whether it does is seen in its power state."""
+    domain = lookup(connection, server_id)
+    if domain is None:
+        return
+    try:
+        domain.shutdown()
+    except libvirt.libvirtError:
+        # It may have ended by itself meanwhile, which is what was asked for.
+        if domain.isActive():
+            raise
+
+
+def is_active(connection: Any, server_id: str) -> bool:
+    """Whether a server's domain has a guest, running or paused."""
+    domain = lookup(connection, server_id)
+    return domain is not None and bool(domain.isActive())
+
+
+def remove(connection: Any, server_id: str) -> None:
+    """Destroys and undefines a server's domain; ok when there is none, and a domain that is not ours is let alone."""
+    if observe(connection, server_id) is ABSENT:
+        return
+    domain = lookup(connection, server_id)
+    try:
+        if domain is not None:
+            _cut_off(domain)
+            domain.undefineFlags(UNDEFINE_FLAGS)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise

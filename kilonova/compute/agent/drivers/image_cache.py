@@ -1,0 +1,188 @@
+"""The images of a host: fetched once, verified, inspected, kept as raw files in `_base` under the SHA-1 of their id.
+
+The rule: a file without a suffix is whole, verified and raw. Everything on the way there is called `*.part` or
+`*.raw-part` and is discarded by whoever finds it without work on it under way. The layout is the one operators know.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage
+from kilonova.compute.agent.drivers import commands
+from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.records import sync_directory
+from kilonova.compute.agent.spec import SpecImage
+
+WRITE_BYTES = 1 << 20
+"""Chunks are gathered to this before a thread writes and hashes them."""
+
+CONVERT_TIMEOUT_SECONDS = 3600.0
+RAW_FORMATS = ("raw", "iso", "ami")
+CONVERTED_FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}
+"""Disk format of the image service → name of the format in qemu-img."""
+
+DAY_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class ImageCache:
+    """`base_path` is `<instances_path>/_base`."""
+
+    base_path: Path
+    fetch: FetchImage
+    inspect: InspectImage
+    reserved_disk_bytes: int = 0
+
+    def path_of(self, image_id: str) -> Path:
+        """Where the raw image lies once it is there."""
+        return self.base_path / hashlib.sha1(image_id.encode(), usedforsecurity=False).hexdigest()
+
+    def ensure(self, image: SpecImage, jobs: Jobs, *, server_id: str) -> Job | None:
+        """None when the image is there; else the job that fetches it, which reports to `server_id` when it ends.
+
+        Raises HostError when the last attempt has failed since somebody asked.
+        """
+        name = f"image {image.id}"
+        jobs.raise_failure(name, server_id)
+        path = self.path_of(image.id)
+        if path.exists():
+            os.utime(path)  # keeps `sweep` away until the overlay is there
+            return None
+
+        async def work(job: Job) -> None:
+            await self._fetch(image, job)
+
+        return jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
+
+    async def _fetch(self, image: SpecImage, job: Job) -> None:
+        if image.disk_format not in RAW_FORMATS and image.disk_format not in CONVERTED_FORMATS:
+            raise HostError(
+                f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
+            )
+        path = self.path_of(image.id)
+        partial, raw = path.with_suffix(".part"), path.with_suffix(".raw-part")
+        await asyncio.to_thread(self.base_path.mkdir, parents=True, exist_ok=True, mode=0o755)
+        try:
+            partial.unlink(missing_ok=True)
+            raw.unlink(missing_ok=True)
+            await asyncio.to_thread(self._check_space, image)
+            await self._download(image, partial, job)
+            virtual_size_bytes = await asyncio.to_thread(self._inspect, image, partial)
+            if image.disk_format in RAW_FORMATS:
+                raw = partial
+            else:
+                job.progress = f"converting image {image.id}"
+                await self._convert(image, partial, raw, virtual_size_bytes)
+            await asyncio.to_thread(_settle, raw, path)
+        except OSError as error:
+            raise HostError(_disk_complaint(image, self.base_path, error)) from error
+        finally:
+            partial.unlink(missing_ok=True)
+            raw.unlink(missing_ok=True)
+
+    def _check_space(self, image: SpecImage) -> None:
+        free = shutil.disk_usage(self.base_path).free
+        if free < image.size_bytes + self.reserved_disk_bytes:
+            raise HostError(
+                f"Image {image.id} has {image.size_bytes} bytes, the file system of {self.base_path} {free} bytes free."
+            )
+
+    async def _download(self, image: SpecImage, partial: Path, job: Job) -> None:
+        digest = hashlib.sha512()
+        received = 0
+        pending = bytearray()
+        with await asyncio.to_thread(_create, partial) as file:
+            async for chunk in self.fetch(image.id):
+                received += len(chunk)
+                if received > image.size_bytes:
+                    raise HostError(f"Image {image.id} is larger than the {image.size_bytes} bytes it is said to have.")
+                pending += chunk
+                if len(pending) >= WRITE_BYTES:
+                    await asyncio.to_thread(_write, file, digest, bytes(pending))
+                    pending.clear()
+                    job.progress = f"downloading image {image.id}: {100 * received // max(1, image.size_bytes)} %"
+            await asyncio.to_thread(_write, file, digest, bytes(pending))
+        if received != image.size_bytes:
+            raise HostError(
+                f"Image {image.id} has {received} bytes instead of the {image.size_bytes} it is said to have."
+            )
+        if digest.hexdigest() != image.sha512:
+            raise HostError(f"Image {image.id} does not have the SHA-512 that the image service gives for it.")
+
+    def _inspect(self, image: SpecImage, partial: Path) -> int | None:
+        try:
+            return self.inspect(partial, image.disk_format)
+        except ValueError as error:
+            raise HostError(f"Image {image.id} is refused: {error}") from error
+
+    async def _convert(self, image: SpecImage, partial: Path, raw: Path, virtual_size_bytes: int | None) -> None:
+        # The format is named, never guessed: what a guest wrote into a raw disk must not make it another format.
+        await commands.run(
+            [
+                *("qemu-img", "convert", "-f", CONVERTED_FORMATS[image.disk_format], "-O", "raw"),
+                *(partial, raw),
+            ],
+            timeout_seconds=CONVERT_TIMEOUT_SECONDS,
+        )
+        found = raw.stat().st_size
+        if virtual_size_bytes is not None and found < virtual_size_bytes:
+            raise HostError(f"Image {image.id} converts to {found} bytes instead of {virtual_size_bytes}.")
+
+
+def sweep(
+    base_path: Path,
+    used_image_ids: Collection[str],
+    *,
+    min_age_seconds: float = DAY_SECONDS,
+) -> list[Path]:
+    """Removes cached images nobody uses, and partial ones, that nobody touched for `min_age_seconds`; returns them.
+
+    Conservative: `used_image_ids` must name the images of all servers of this host; a wrong answer is caught by the age
+    only. Files whose name is not one of ours are left alone.
+    """
+    kept = {hashlib.sha1(image_id.encode(), usedforsecurity=False).hexdigest() for image_id in used_image_ids}
+    oldest = time.time() - min_age_seconds
+    removed = []
+    for path in sorted(base_path.iterdir()) if base_path.is_dir() else []:
+        is_partial = path.suffix in (".part", ".raw-part")
+        is_ours = len(path.stem) == 40 and (is_partial or not path.suffix)
+        if is_ours and (is_partial or path.name not in kept) and path.stat().st_mtime < oldest:
+            path.unlink()
+            removed.append(path)
+    return removed
+
+
+def _create(path: Path) -> BinaryIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    return os.fdopen(descriptor, "wb", buffering=0)
+
+
+def _write(file: BinaryIO, digest: "hashlib._Hash", data: bytes) -> None:
+    digest.update(data)
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _settle(whole: Path, path: Path) -> None:
+    descriptor = os.open(whole, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    whole.replace(path)
+    sync_directory(path.parent)
+
+
+def _disk_complaint(image: SpecImage, base_path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The file system of {base_path} is full; image {image.id} cannot be kept there."
+    return f"Image {image.id} cannot be kept in {base_path}: {error.strerror or error}."

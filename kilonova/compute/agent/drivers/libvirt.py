@@ -1,0 +1,335 @@
+"""The compute driver for libvirt and QEMU: converges one host to what it is told (see `driver.ComputeDriver`).
+
+The rule: no step remembers that it was done; each looks whether its effect is there. The order in `ensure_server` is
+the order in which a server comes into being, so a call that dies anywhere is finished by the next one.
+"""
+
+import asyncio
+import functools
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import libvirt
+import msgspec
+
+from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
+from kilonova.compute.agent.drivers import bridges, config_drive, console, disks, domains, image_cache, inventory
+from kilonova.compute.agent.drivers.connection import Connection
+from kilonova.compute.agent.drivers.domain_xml import DomainPlan, PlannedDisk, definition_digest, render_domain
+from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.libvirtd import connect_or_start, detect_virt_type
+from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
+from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
+from kilonova.compute.agent.drivers.records import (
+    ServerRecord,
+    instance_directory,
+    list_recorded,
+    read_record,
+    write_record,
+)
+from kilonova.compute.agent.metadata_tree import config_drive_files
+from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+PRESS_AGAIN_SECONDS = 10.0
+"""A guest that is still booting misses the power button, so it is pressed again."""
+
+
+class LibvirtDriver:
+    """Must be made on the running loop. `on_event` gets the id of a server whose domain changed state, and of one whose
+    background work has ended; it is called on the loop.
+    """
+
+    def __init__(
+        self, options: LibvirtOptions, fetch_image: FetchImage, inspect_image: InspectImage, on_event: OnEvent
+    ) -> None:
+        self._options = options
+        self._images = image_cache.ImageCache(
+            options.instances_path / "_base", fetch_image, inspect_image, options.reserved_disk_bytes
+        )
+        self._virt_type: VirtType = detect_virt_type() if options.virt_type == "auto" else options.virt_type
+        self._jobs = Jobs(on_event)
+        self._tombstones = Tombstones()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._messages: dict[str, str] = {}
+        self._connection = Connection(functools.partial(connect_or_start, options), on_event)
+
+    # --- the wanted state ---------------------------------------------------------------------------------------------
+
+    async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
+        """See `ComputeDriver`."""
+        async with self._lock(spec.id):
+            record = await self._admit(spec.id, epoch)
+            try:
+                progress = await self._converge(spec, epoch, record)
+            except HostError as error:
+                self._messages[spec.id] = error.reason
+                raise
+            self._messages.pop(spec.id, None)
+            return await self._observation(spec.id, progress)
+
+    def _lock(self, server_id: str) -> asyncio.Lock:
+        lock = self._locks.get(server_id)
+        if lock is None:
+            lock = self._locks[server_id] = asyncio.Lock()
+        return lock
+
+    def _directory(self, server_id: str) -> Path:
+        return instance_directory(self._options.instances_path, server_id)
+
+    async def _admit(self, server_id: str, epoch: int) -> ServerRecord | None:
+        record = await asyncio.to_thread(read_record, self._directory(server_id))
+        self._tombstones.admit(server_id, epoch, record.epoch if record else None)
+        return record
+
+    async def _converge(self, spec: ServerSpec, epoch: int, record: ServerRecord | None) -> str:
+        """Brings the host nearer to the spec; returns what is still going on."""
+        directory = self._directory(spec.id)
+        await self._connection.call(domains.check_free, spec.id, spec.instance_name)
+        record = ServerRecord(epoch, record.reboots_done if record else spec.reboot_count, spec)
+        await asyncio.to_thread(write_record, directory, record)
+        fetching = await self._ensure_disks(spec, directory)
+        if fetching:
+            return fetching.progress
+        await self._ensure_definition(spec, directory)
+        return await self._ensure_power(spec, record)
+
+    async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> Job | None:
+        root = directory / "disk"
+        if spec.image:
+            fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id)
+            if fetching:
+                return fetching
+            await disks.ensure_overlay(root, self._images.path_of(spec.image.id), spec.flavor.root_gib)
+        elif spec.flavor.root_gib:
+            await disks.ensure_blank(root, spec.flavor.root_gib)
+        if spec.flavor.ephemeral_gib:
+            await disks.ensure_ephemeral(directory / "disk.eph0", spec.flavor.ephemeral_gib)
+        if spec.flavor.swap_mib:
+            await disks.ensure_swap(directory / "disk.swap", spec.flavor.swap_mib)
+        if spec.config_drive:
+            files = config_drive_files(spec.metadata_document)
+            await config_drive.ensure_config_drive(directory / "disk.config", files)
+        return None
+
+    async def _ensure_definition(self, spec: ServerSpec, directory: Path) -> None:
+        planned: list[PlannedDisk] = []
+        if spec.image or spec.flavor.root_gib:
+            planned.append(PlannedDisk(directory / "disk", "qcow2", "root"))
+        if spec.flavor.ephemeral_gib:
+            planned.append(PlannedDisk(directory / "disk.eph0", "raw", "ephemeral0"))
+        if spec.flavor.swap_mib:
+            planned.append(PlannedDisk(directory / "disk.swap", "raw", "swap"))
+        if spec.config_drive:
+            planned.append(PlannedDisk(directory / "disk.config", "raw", "config-2", is_config_drive=True))
+        xml = render_domain(
+            DomainPlan(
+                spec,
+                self._virt_type,
+                tuple(planned),
+                directory / "console.log",
+                self._options.machine_type,
+                self._options.vnc_listen,
+                await asyncio.to_thread(disks.pick_cache_mode, directory),
+            )
+        )
+        facts = await self._connection.call(domains.observe, spec.id)
+        if facts.definition != definition_digest(xml):
+            await self._connection.call(domains.define, xml)
+
+    # --- power --------------------------------------------------------------------------------------------------------
+
+    async def _ensure_power(self, spec: ServerSpec, record: ServerRecord) -> str:
+        job_name = f"power {spec.id}"
+        self._jobs.raise_failure(job_name, spec.id)
+        facts = await self._connection.call(domains.observe, spec.id)
+        is_reboot_due = spec.reboot_count > record.reboots_done
+        action = plan_power(facts.power, spec.power, spec.reboot_type if is_reboot_due else None)
+        running = self._jobs.find_running(job_name)
+        if running and running.kind == action:
+            return running.progress
+        await self._jobs.cancel(job_name)
+        if action in LONG_ACTIONS:
+            work = functools.partial(self._wait_for_guest, action, spec)
+            return self._jobs.start(job_name, action, _describe(action), work, server_id=spec.id).progress
+        if action == "reboot_hard":
+            await self._connection.call(domains.act, spec.id, "power_off")
+            action = "start"
+        if is_reboot_due:
+            # Between going off and coming on: death on either side neither loses the reboot nor repeats it.
+            await self._record_reboot(spec)
+        if action in ("start", "start_paused"):
+            await self._start(spec, action)
+        else:
+            await self._connection.call(domains.act, spec.id, action)
+        return ""
+
+    async def _start(self, spec: ServerSpec, action: PowerAction) -> None:
+        for port in spec.ports:
+            await asyncio.to_thread(bridges.ensure_bridge, port.bridge)
+        await self._connection.call(domains.act, spec.id, action)
+
+    async def _record_reboot(self, spec: ServerSpec) -> None:
+        directory = self._directory(spec.id)
+        record = await asyncio.to_thread(read_record, directory)
+        if record:
+            done = msgspec.structs.replace(record, reboots_done=spec.reboot_count)
+            await asyncio.to_thread(write_record, directory, done)
+
+    async def _wait_for_guest(self, action: PowerAction, spec: ServerSpec, job: Job) -> None:
+        """The long actions: the guest is asked to go down, and cut off when it does not in time."""
+        if action == "save":
+            await self._connection.call(domains.act, spec.id, "save")
+            return
+        if not await self._goes_down(spec, self._patience_seconds(action, spec)):
+            job.progress = "cutting the guest off"
+            await self._connection.call(domains.act, spec.id, "power_off")
+        if action == "reboot_soft":
+            await self._record_reboot(spec)
+            await self._start(spec, "start")
+
+    def _patience_seconds(self, action: PowerAction, spec: ServerSpec) -> float:
+        if action == "reboot_soft":
+            return self._options.soft_reboot_timeout_seconds
+        asked = spec.image.properties.get("os_shutdown_timeout", "") if spec.image else ""
+        return float(asked) if asked.isdigit() else self._options.shutdown_timeout_seconds
+
+    async def _goes_down(self, spec: ServerSpec, patience_seconds: float) -> bool:
+        clock = asyncio.get_running_loop()
+        deadline = clock.time() + patience_seconds
+        press_at = clock.time()
+        while clock.time() < deadline:
+            if clock.time() >= press_at:
+                await self._connection.call(domains.press_power_button, spec.id)
+                press_at = clock.time() + PRESS_AGAIN_SECONDS
+            await asyncio.sleep(POLL_SECONDS)
+            if not await self._connection.call(domains.is_active, spec.id):
+                return True
+        return False
+
+    # --- what is there ------------------------------------------------------------------------------------------------
+
+    async def observe_server(self, server_id: str) -> ServerObservation:
+        """See `ComputeDriver`."""
+        return await self._observation(server_id, "")
+
+    async def _observation(self, server_id: str, progress: str) -> ServerObservation:
+        record = await asyncio.to_thread(read_record, self._directory(server_id))
+        facts = await self._connection.call(domains.observe, server_id)
+        return ServerObservation(
+            server_id,
+            facts.power,
+            record.epoch if record else 0,
+            self._messages.get(server_id, ""),
+            progress or self._jobs.progress_of(server_id),
+        )
+
+    async def observe_all(self) -> list[ServerObservation]:
+        """See `ComputeDriver`."""
+        powers = await self._connection.call(domains.observe_all)
+        recorded = await asyncio.to_thread(self._read_epochs)
+        return [
+            ServerObservation(
+                server_id,
+                powers.get(server_id, "absent"),
+                recorded.get(server_id, 0),
+                self._messages.get(server_id, ""),
+                self._jobs.progress_of(server_id),
+            )
+            for server_id in sorted(powers.keys() | recorded.keys())
+        ]
+
+    def _read_epochs(self) -> dict[str, int]:
+        epochs = {}
+        for server_id in list_recorded(self._options.instances_path):
+            record = read_record(self._directory(server_id))
+            epochs[server_id] = record.epoch if record else 0
+        return epochs
+
+    async def console_log(self, server_id: str, length_lines: int | None) -> str:
+        """See `ComputeDriver`."""
+        return await asyncio.to_thread(console.read_tail, self._directory(server_id) / "console.log", length_lines)
+
+    # --- release ------------------------------------------------------------------------------------------------------
+
+    async def release_server(self, server_id: str, epoch: int) -> None:
+        """See `ComputeDriver`."""
+        directory = self._directory(server_id)
+        async with self._lock(server_id):
+            await self._admit(server_id, epoch)
+            await self._jobs.cancel(f"power {server_id}")
+            self._jobs.forget_server(server_id)
+            await self._connection.call(domains.remove, server_id)
+            await asyncio.to_thread(_remove_directory, directory)
+            self._messages.pop(server_id, None)
+            self._tombstones.bury(server_id, epoch)
+
+    # --- the host -----------------------------------------------------------------------------------------------------
+
+    async def inventory(self) -> HostInventory:
+        """See `ComputeDriver`."""
+        options = self._options
+        await asyncio.to_thread(options.instances_path.mkdir, parents=True, exist_ok=True, mode=0o755)
+        total = await asyncio.to_thread(lambda: shutil.disk_usage(options.instances_path).total)
+        return await self._connection.call(_read_inventory, options, self._virt_type, total)
+
+    async def sweep_images(
+        self, used_image_ids: set[str], min_age_seconds: float = image_cache.DAY_SECONDS
+    ) -> list[Path]:
+        """Removes cached images which neither the caller nor any server of this host uses (`image_cache.sweep`)."""
+        return await asyncio.to_thread(self._sweep, used_image_ids, min_age_seconds)
+
+    def _sweep(self, used_image_ids: set[str], min_age_seconds: float) -> list[Path]:
+        path = self._options.instances_path
+        records = [read_record(path / server_id) for server_id in list_recorded(path)]
+        used = used_image_ids | {record.spec.image.id for record in records if record and record.spec.image}
+        return image_cache.sweep(self._images.base_path, used, min_age_seconds=min_age_seconds)
+
+    async def close(self) -> None:
+        """See `ComputeDriver`."""
+        await self._jobs.close()
+        await self._connection.close()
+
+
+def _describe(action: PowerAction) -> str:
+    return {"shut_down": "shutting the guest down", "save": "saving the guest", "reboot_soft": "rebooting the guest"}[
+        action
+    ]
+
+
+def _remove_directory(directory: Path) -> None:
+    """Removes an instance directory; one removed by half is still seen by `observe_all`, so it is released again."""
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HostError(f"Cannot remove {directory}: {error.strerror}.") from error
+
+
+def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtType, disk_bytes: int) -> HostInventory:
+    capabilities = connection.getCapabilities()
+    cpu_info = inventory.parse_cpu_info(capabilities)
+    guest_cpu = inventory.host_model_xml(connection.getDomainCapabilities(None, "x86_64", None, virt_type, 0))
+    expanded = connection.baselineHypervisorCPU(
+        None, "x86_64", None, virt_type, [guest_cpu], libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES
+    )
+    return HostInventory(
+        hostname=options.hostname,
+        host_ip=options.host_ip,
+        hypervisor_type="QEMU",
+        hypervisor_version=connection.getVersion(),
+        vcpus=os.cpu_count() or 1,
+        memory_mib=connection.getInfo()[1],
+        disk_gib=disk_bytes // disks.GIB,
+        cpu_info=cpu_info,
+        supported_instances=inventory.parse_supported_instances(capabilities),
+        traits=inventory.pick_traits(inventory.parse_cpu_traits(expanded), cpu_info),
+    )

@@ -1,0 +1,91 @@
+"""What this host remembers of a server across restarts of the agent: `spec.json` in its instance directory.
+
+The rule: everything else is asked of the host. The record holds what the host cannot tell: the epoch of the last
+caller obeyed, and how many reboots were carried out. It contains user data, so it is its owner's alone (0600).
+"""
+
+import os
+import uuid
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.spec import ServerSpec
+
+FILE_NAME = "spec.json"
+
+
+class ServerRecord(Struct, frozen=True):
+    epoch: int
+    reboots_done: int
+    """The `reboot_count` up to which reboots have been carried out."""
+    spec: ServerSpec
+
+
+def instance_directory(instances_path: Path, server_id: str) -> Path:
+    """Where a server's files lie. Raises HostError for anything but a UUID in its usual form."""
+    try:
+        canonical = str(uuid.UUID(server_id))
+    except ValueError:
+        canonical = ""
+    if canonical != server_id:
+        raise HostError(f"{server_id!r} is not the id of a server.")
+    return instances_path / server_id
+
+
+def read_record(directory: Path) -> ServerRecord | None:
+    """The record of a server, None when it has none. Raises HostError when the file is damaged."""
+    path = directory / FILE_NAME
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return msgspec.json.decode(content, type=ServerRecord)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise HostError(f"{path} is damaged: {error}.") from error
+
+
+def write_record(directory: Path, record: ServerRecord) -> None:
+    """Replaces the record in one step, after making the directory; it is on the disk when this returns."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    partial = directory / (FILE_NAME + ".part")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(record))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(directory / FILE_NAME)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise HostError(f"Cannot write {directory / FILE_NAME}: {error.strerror}.") from error
+    sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes renames inside a directory last over a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_recorded(instances_path: Path) -> list[str]:
+    """Ids of the servers with an instance directory, with or without a record in it."""
+    try:
+        entries = sorted(entry.name for entry in instances_path.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    return [name for name in entries if _is_server_id(name)]
+
+
+def _is_server_id(name: str) -> bool:
+    try:
+        return str(uuid.UUID(name)) == name
+    except ValueError:
+        return False

@@ -1,0 +1,131 @@
+"""What a server should be on its host, and what the host answers: the words compute's programs and agent share.
+
+The agent gets the whole `ServerSpec` each time (design §2): first boot, repair and restart are one call.
+"""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+PowerState = Literal["running", "stopped", "paused", "suspended", "crashed", "absent"]
+WantedPower = Literal["running", "stopped", "paused", "suspended"]
+
+
+class SpecFlavor(Struct, frozen=True):
+    id: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    """0 means: as large as the image."""
+    ephemeral_gib: int = 0
+    swap_mib: int = 0
+    extra_specs: dict[str, str] = {}
+
+
+class SpecImage(Struct, frozen=True):
+    id: str
+    disk_format: str
+    size_bytes: int
+    sha512: str
+    min_disk_gib: int = 0
+    properties: dict[str, str] = {}
+    """Image properties as the image service gives them (`hw_machine_type`, `hw_disk_bus`, `hw_vif_model` …)."""
+
+
+class SpecPort(Struct, frozen=True):
+    id: str
+    network_id: str
+    mac_address: str
+    mtu: int
+    tap: str
+    bridge: str
+    """The tap is made by the hypervisor and plugged into this bridge, which the network agent owns. The bridge is made
+    here too when it is not there yet, so that the two agents need no order between them."""
+    vnic_type: str = "normal"
+
+
+class ServerSpec(Struct, frozen=True):
+    id: str
+    """Also the domain's UUID and the name of the instance directory."""
+    instance_name: str
+    """Domain name, `instance-0000002a`."""
+    display_name: str
+    project_id: str
+    user_id: str
+    power: WantedPower
+    flavor: SpecFlavor
+    image: SpecImage | None
+    ports: tuple[SpecPort, ...]
+    metadata_document: "MetadataDocument"
+    config_drive: bool = False
+    reboot_count: int = 0
+    """Raised by each accepted reboot; the agent reboots when it is above the count it has recorded."""
+    reboot_type: Literal["SOFT", "HARD"] = "SOFT"
+
+
+class MetadataPort(Struct, frozen=True):
+    port_id: str
+    mac_address: str
+    network_id: str
+    mtu: int
+    tap: str
+    fixed_ips: tuple[dict[str, Any], ...]
+    """`{"ip_address", "prefix_length", "gateway_ip", "dns_nameservers", "host_routes", "dhcp"}` each."""
+    floating_ips: tuple[str, ...] = ()
+    link_type: str = "bridge"
+    """How the port is plugged on the host, as `network_data.json` names it: bridge, ovs or phy."""
+
+
+class MetadataDocument(Struct, frozen=True):
+    """Everything a guest may ask about itself; the EC2 and OpenStack trees and the config drive render from it."""
+
+    server_id: str
+    name: str
+    hostname: str
+    project_id: str
+    availability_zone: str
+    launch_index: int
+    reservation_id: str
+    instance_type: str
+    ami_id: str
+    kernel_id: str | None
+    ramdisk_id: str | None
+    ec2_instance_id: str
+    metadata: dict[str, str]
+    public_keys: dict[str, str]
+    """Key name → OpenSSH public key line."""
+    user_data: bytes | None
+    security_groups: tuple[str, ...]
+    ports: tuple[MetadataPort, ...]
+    random_seed: bytes
+    admin_password: str | None = None
+    root_device_name: str = "/dev/vda"
+
+
+class ServerObservation(Struct):
+    """What the host really has for one server id."""
+
+    id: str
+    power: PowerState
+    epoch: int = 0
+    message: str = ""
+    """Why it is not as wanted, in a sentence for the server's fault; empty when it is."""
+    progress: str = ""
+    """What is going on, such as `downloading image 42 %`; empty when nothing is."""
+
+
+class HostInventory(Struct):
+    """What a compute host offers: placement inventory and the hypervisor's row come from it."""
+
+    hostname: str
+    host_ip: str
+    hypervisor_type: str
+    hypervisor_version: int
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+    cpu_info: dict[str, Any]
+    supported_instances: tuple[tuple[str, str, str], ...]
+    """(architecture, hypervisor type, vm mode)."""
+    traits: tuple[str, ...] = ()
