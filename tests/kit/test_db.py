@@ -61,7 +61,7 @@ async def test_times_come_back_aware_and_naive_ones_are_refused(database: Databa
         await tx.insert(things, Thing(1, "a", moment))
         assert (await tx.all(Thing, select(things)))[0].seen_at == moment
         with pytest.raises(StatementError, match="no time zone"):
-            await tx.execute(update(things).values(seen_at=datetime(2026, 1, 1)))  # noqa: DTZ001
+            await tx.execute(update(things).values(seen_at=datetime(2026, 1, 1)))
 
 
 async def test_two_writers_take_turns_without_holding_the_loop(database: Database) -> None:

@@ -85,7 +85,7 @@ def is_concerned(context: RequestContext, event: Mapping[str, str]) -> bool:
     """Whether a revocation event ends this token. Every field of the event has to match; an empty event ends all."""
     for name, value in event.items():
         if name == "audit_id":
-            if value not in context.audit_ids:
+            if value != context.audit_ids[0]:
                 return False
         elif getattr(context, name) != value:
             return False

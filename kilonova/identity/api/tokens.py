@@ -1,0 +1,106 @@
+"""/v3/auth: authentication, validation and revocation of tokens, and what the caller's token reaches."""
+
+from typing import Any
+
+from kilonova.identity import assignments, catalog, tokens
+from kilonova.identity.api.bodies import IdentityRequest, listing
+from kilonova.identity.authentication import AuthBody, authenticate, choose_scope, usable_default
+from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
+from kilonova.identity.service import Identity
+from kilonova.identity.tables import Domain, domains
+from kilonova.identity.tokens import ValidToken
+from kilonova.identity.views.records import domain_view, project_view
+from kilonova.identity.views.tokens import token_view
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.routes import Reply
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
+
+
+async def create_token(request: IdentityRequest, body: AuthBody) -> Reply:
+    identity = request.service
+    caller = await authenticate(identity, body.auth.identity)
+    async with identity.database.reading() as tx:
+        scope = await choose_scope(tx, caller.user, body.auth.scope)
+        if not body.auth.scope:
+            scope = await usable_default(tx, identity, caller.user, scope)
+        token = tokens.seal(identity, caller.user.id, caller.methods, scope, caller.previous)
+        # What was just sealed is validated like any other: no second set of rules for who gets a token.
+        valid = await tokens.validate(tx, identity, token)
+        document = token_view(valid, await _catalog(tx, valid, wanted="nocatalog" not in request.query))
+    return Reply(document, status=201, headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
+
+
+async def _catalog(tx: Tx, valid: ValidToken, *, wanted: bool) -> list[dict[str, Any]] | None:
+    if not wanted:
+        return None
+    project_id = valid.project.id if valid.project is not None else None
+    return catalog.render(await catalog.load(tx), user_id=valid.user.id, project_id=project_id)
+
+
+async def show_token(request: IdentityRequest) -> Reply:
+    """GET and HEAD /v3/auth/tokens: the token in X-Subject-Token."""
+    subject = _subject(request)
+    async with request.service.database.reading() as tx:
+        valid = await _validate_subject(tx, request.service, subject)
+        request.authorize({"target.token.user_id": valid.user.id})
+        document = token_view(valid, await _catalog(tx, valid, wanted="nocatalog" not in request.query))
+    return Reply(document, headers={"X-Subject-Token": subject, "Vary": "X-Auth-Token"})
+
+
+async def revoke_token(request: IdentityRequest) -> None:
+    identity = request.service
+    async with identity.database.transaction() as tx:
+        valid = await _validate_subject(tx, identity, _subject(request))
+        request.authorize({"target.token.user_id": valid.user.id})
+        event = await tokens.revoke(tx, identity, audit_id=valid.payload.audit_ids[0])
+    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+
+
+def _subject(request: IdentityRequest) -> str:
+    subject = request.headers.get("x-subject-token")
+    if not subject:
+        raise BadRequest("The header X-Subject-Token must name the token that is meant.")
+    return subject
+
+
+async def _validate_subject(tx: Tx, identity: Identity, subject: str) -> ValidToken:
+    try:
+        return await tokens.validate(tx, identity, subject)
+    except AuthenticationFailed as error:
+        # The caller is known; it is the subject that is not there (Identity API v3: 404).
+        raise ResourceNotFound("token", "the subject token") from error
+
+
+async def show_catalog(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        entries = await catalog.load(tx)
+    ctx = request.ctx
+    return listing(request, "catalog", catalog.render(entries, user_id=ctx.user_id, project_id=ctx.project_id))
+
+
+async def list_projects_in_reach(request: IdentityRequest) -> dict[str, Any]:
+    """GET /v3/auth/projects: the projects the caller can get a token for."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        found = await assignments.projects_of(tx, request.ctx.user_id)
+    return listing(request, "projects", [project_view(each, request.base_url) for each in found])
+
+
+async def list_domains_in_reach(request: IdentityRequest) -> dict[str, Any]:
+    """GET /v3/auth/domains: the domains the caller can get a token for."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        granted = await assignments.list_granted(tx, user_id=request.ctx.user_id, target_kind="domain")
+        ids = {each.target_id for each in granted}
+        found = await tx.all(Domain, domains.select().where(domains.c.id.in_(ids)).order_by(domains.c.name))
+    return listing(request, "domains", [domain_view(each, request.base_url) for each in found if each.enabled])
+
+
+async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:
+    """GET /v3/auth/system."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        granted = await assignments.list_granted(tx, user_id=request.ctx.user_id, target_kind="system")
+    return {"system": [{"all": True}] if granted else []}

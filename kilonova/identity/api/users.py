@@ -1,0 +1,145 @@
+"""/v3/users."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from sqlalchemy import select
+
+from kilonova.identity import assignments, records, tokens
+from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
+from kilonova.identity.errors import AuthenticationFailed, InvalidReference, ResourceNotFound
+from kilonova.identity.passwords import hash_password, verify_password
+from kilonova.identity.tables import Domain, User, domains, users
+from kilonova.identity.views.records import project_view, user_view
+from kilonova.kit.db import Tx
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
+
+UserName = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class NewUser(Struct):
+    name: UserName
+    domain_id: str | UnsetType = UNSET
+    password: str | None = None
+    enabled: bool = True
+    default_project_id: str | None = None
+
+
+class ChangedUser(Struct):
+    name: UserName | UnsetType = UNSET
+    password: str | None | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    default_project_id: str | None | UnsetType = UNSET
+
+
+class PasswordChange(Struct):
+    password: Annotated[str, Meta(min_length=1, max_length=4096)]
+    original_password: str
+
+
+class PasswordChangeBody(Struct):
+    user: PasswordChange
+
+
+async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, extra = read_fields(body, "user", NewUser)
+    domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
+    password_hash = await hash_password(fields.password) if fields.password else None
+    user = User(
+        id=records.new_id(),
+        domain_id=domain_id,
+        name=fields.name,
+        password_hash=password_hash,
+        enabled=fields.enabled,
+        default_project_id=fields.default_project_id,
+        extra=extra,
+        created_at=request.service.clock.now(),
+    )
+    async with request.service.database.transaction() as tx:
+        await require_domain(tx, domain_id)
+        await records.add(tx, users, user, "user")
+    return {"user": user_view(user, request.base_url)}
+
+
+async def require_domain(tx: Tx, domain_id: str) -> None:
+    """Raises InvalidReference when there is no such domain."""
+    if await tx.first(Domain, select(domains).where(domains.c.id == domain_id)) is None:
+        raise InvalidReference(f"Could not find domain: {domain_id}.")
+
+
+async def list_users(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    filters = {
+        "name": request.query.get("name"),
+        "domain_id": request.query.get("domain_id"),
+        "enabled": flag(request, "enabled"),
+    }
+    async with request.service.database.reading() as tx:
+        found = await records.list_equal(tx, users, User, filters)
+    return listing(request, "users", [user_view(each, request.base_url) for each in found])
+
+
+async def show_user(request: IdentityRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+    return {"user": user_view(user, request.base_url)}
+
+
+async def fetch_user(tx: Tx, request: IdentityRequest, user_id: str) -> User:
+    """Looks up and authorizes in one: a user the caller may not see is reported no differently from a missing one."""
+    user = await tx.first(User, select(users).where(users.c.id == user_id))
+    request.authorize({"target.user.id": user_id, "target.user.domain_id": user.domain_id if user else None})
+    if user is None:
+        raise ResourceNotFound("user", user_id)
+    return user
+
+
+async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    fields, extra = read_fields(body, "user", ChangedUser)
+    values = given(fields, without=("password",))
+    if fields.password is not UNSET:
+        values["password_hash"] = await hash_password(fields.password) if fields.password else None
+    identity = request.service
+    event: dict[str, str] | None = None
+    async with identity.database.transaction() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+        if extra:
+            values["extra"] = {**user.extra, **extra}
+        user = await records.change(tx, users, User, "user", user, values)
+        if "password_hash" in values or values.get("enabled") is False:
+            event = await tokens.revoke(tx, identity, user_id=user.id)
+    if event is not None:
+        await identity.bus.publish(REVOCATIONS_TOPIC, event)
+    return {"user": user_view(user, request.base_url)}
+
+
+async def change_password(request: IdentityRequest, body: PasswordChangeBody) -> None:
+    """POST /v3/users/{user_id}/password: one's own, proven with the old one. Ends every token of the user."""
+    identity = request.service
+    async with identity.database.reading() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+    if not await verify_password(body.user.original_password, user.password_hash):
+        raise AuthenticationFailed
+    password_hash = await hash_password(body.user.password)
+    async with identity.database.transaction() as tx:
+        await records.change(tx, users, User, "user", user, {"password_hash": password_hash})
+        event = await tokens.revoke(tx, identity, user_id=user.id)
+    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+
+
+async def delete_user(request: IdentityRequest) -> None:
+    identity = request.service
+    async with identity.database.transaction() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+        event = await tokens.revoke(tx, identity, user_id=user.id)
+        await records.remove(tx, users, user.id)
+    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+
+
+async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:
+    """GET /v3/users/{user_id}/projects."""
+    async with request.service.database.reading() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+        found = await assignments.projects_of(tx, user.id)
+    return listing(request, "projects", [project_view(each, request.base_url) for each in found])

@@ -1,0 +1,115 @@
+"""The whole identity API on one screen. Source: Identity API v3 reference."""
+
+from kilonova.identity import tokens
+from kilonova.identity.api import assignments, catalog, domains, projects, roles, users, versions
+from kilonova.identity.api import tokens as auth
+from kilonova.identity.authentication import AuthBody
+from kilonova.identity.policy import RULES
+from kilonova.identity.service import Identity
+from kilonova.identity.views.tokens import token_view
+from kilonova.kit.auth import Policy, RequestContext
+from kilonova.kit.http.edge import Api, Edge
+from kilonova.kit.http.formats import identity_error
+from kilonova.kit.http.routes import PUBLIC, Route
+from kilonova.kit.http.tokens import context_of
+
+# fmt: off
+ROUTES = [
+    Route("GET", "/", versions.list_versions, PUBLIC),
+    Route("GET", "/v3", versions.show_version, PUBLIC),
+
+    Route("POST", "/v3/auth/tokens", auth.create_token, PUBLIC, body=AuthBody, status=201),
+    Route("GET", "/v3/auth/tokens", auth.show_token, "identity:validate_token"),
+    Route("DELETE", "/v3/auth/tokens", auth.revoke_token, "identity:revoke_token", status=204),
+    Route("GET", "/v3/auth/catalog", auth.show_catalog, "identity:get_auth_catalog"),
+    Route("GET", "/v3/auth/projects", auth.list_projects_in_reach, "identity:get_auth_projects"),
+    Route("GET", "/v3/auth/domains", auth.list_domains_in_reach, "identity:get_auth_domains"),
+    Route("GET", "/v3/auth/system", auth.show_system_in_reach, "identity:get_auth_system"),
+
+    Route("GET", "/v3/users", users.list_users, "identity:list_users"),
+    Route("POST", "/v3/users", users.create_user, "identity:create_user", body=dict, status=201),
+    Route("GET", "/v3/users/{user_id}", users.show_user, "identity:get_user"),
+    Route("PATCH", "/v3/users/{user_id}", users.update_user, "identity:update_user", body=dict),
+    Route("DELETE", "/v3/users/{user_id}", users.delete_user, "identity:delete_user", status=204),
+    Route("POST", "/v3/users/{user_id}/password", users.change_password, "identity:change_password",
+          body=users.PasswordChangeBody, status=204),
+    Route("GET", "/v3/users/{user_id}/projects", users.list_projects_of_user, "identity:list_user_projects"),
+
+    Route("GET", "/v3/projects", projects.list_projects, "identity:list_projects"),
+    Route("POST", "/v3/projects", projects.create_project, "identity:create_project", body=dict, status=201),
+    Route("GET", "/v3/projects/{project_id}", projects.show_project, "identity:get_project"),
+    Route("PATCH", "/v3/projects/{project_id}", projects.update_project, "identity:update_project", body=dict),
+    Route("DELETE", "/v3/projects/{project_id}", projects.delete_project, "identity:delete_project", status=204),
+
+    Route("GET", "/v3/domains", domains.list_domains, "identity:list_domains"),
+    Route("POST", "/v3/domains", domains.create_domain, "identity:create_domain", body=dict, status=201),
+    Route("GET", "/v3/domains/{domain_id}", domains.show_domain, "identity:get_domain"),
+    Route("PATCH", "/v3/domains/{domain_id}", domains.update_domain, "identity:update_domain", body=dict),
+    Route("DELETE", "/v3/domains/{domain_id}", domains.delete_domain, "identity:delete_domain", status=204),
+
+    Route("GET", "/v3/roles", roles.list_roles, "identity:list_roles"),
+    Route("POST", "/v3/roles", roles.create_role, "identity:create_role", body=dict, status=201),
+    Route("GET", "/v3/roles/{role_id}", roles.show_role, "identity:get_role"),
+    Route("PATCH", "/v3/roles/{role_id}", roles.update_role, "identity:update_role", body=dict),
+    Route("DELETE", "/v3/roles/{role_id}", roles.delete_role, "identity:delete_role", status=204),
+    Route("GET", "/v3/role_inferences", roles.list_role_inferences, "identity:list_implied_roles"),
+    Route("GET", "/v3/roles/{role_id}/implies", roles.list_implied, "identity:list_implied_roles"),
+    Route("PUT", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.create_implied,
+          "identity:create_implied_role", status=201),
+    Route("HEAD", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.check_implied,
+          "identity:list_implied_roles", status=204),
+    Route("DELETE", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.delete_implied,
+          "identity:delete_implied_role", status=204),
+
+    Route("GET", "/v3/role_assignments", assignments.list_role_assignments, "identity:list_role_assignments"),
+    *(
+        route
+        for target in ("/v3/projects/{project_id}", "/v3/domains/{domain_id}", "/v3/system")
+        for route in (
+            Route("GET", target + "/users/{user_id}/roles", assignments.list_grants, "identity:list_grants"),
+            Route("PUT", target + "/users/{user_id}/roles/{role_id}", assignments.create_grant,
+                  "identity:create_grant", status=204),
+            Route("HEAD", target + "/users/{user_id}/roles/{role_id}", assignments.check_grant,
+                  "identity:check_grant", status=204),
+            Route("GET", target + "/users/{user_id}/roles/{role_id}", assignments.check_grant,
+                  "identity:check_grant", status=204),
+            Route("DELETE", target + "/users/{user_id}/roles/{role_id}", assignments.revoke_grant,
+                  "identity:delete_grant", status=204),
+        )
+    ),
+
+    Route("GET", "/v3/services", catalog.list_services, "identity:list_services"),
+    Route("POST", "/v3/services", catalog.create_service, "identity:create_service", body=dict, status=201),
+    Route("GET", "/v3/services/{service_id}", catalog.show_service, "identity:get_service"),
+    Route("PATCH", "/v3/services/{service_id}", catalog.update_service, "identity:update_service", body=dict),
+    Route("DELETE", "/v3/services/{service_id}", catalog.delete_service, "identity:delete_service", status=204),
+    Route("GET", "/v3/endpoints", catalog.list_endpoints, "identity:list_endpoints"),
+    Route("POST", "/v3/endpoints", catalog.create_endpoint, "identity:create_endpoint", body=dict, status=201),
+    Route("GET", "/v3/endpoints/{endpoint_id}", catalog.show_endpoint, "identity:get_endpoint"),
+    Route("PATCH", "/v3/endpoints/{endpoint_id}", catalog.update_endpoint, "identity:update_endpoint", body=dict),
+    Route("DELETE", "/v3/endpoints/{endpoint_id}", catalog.delete_endpoint, "identity:delete_endpoint", status=204),
+    Route("GET", "/v3/regions", catalog.list_regions, "identity:list_regions"),
+    Route("POST", "/v3/regions", catalog.create_region, "identity:create_region", body=dict, status=201),
+    Route("GET", "/v3/regions/{region_id}", catalog.show_region, "identity:get_region"),
+    Route("PATCH", "/v3/regions/{region_id}", catalog.update_region, "identity:update_region", body=dict),
+    Route("DELETE", "/v3/regions/{region_id}", catalog.delete_region, "identity:delete_region", status=204),
+]
+# fmt: on
+
+
+class LocalTokens:
+    """Identity checks its own callers' tokens without asking over HTTP."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+
+    async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
+        async with self._identity.database.reading() as tx:
+            valid = await tokens.validate(tx, self._identity, token)
+        return context_of(token_view(valid, None)["token"], token)
+
+
+def make_app(identity: Identity, policy_overrides: dict[str, str] | None = None) -> Edge[Identity]:
+    """The ASGI app of the identity service."""
+    policy = Policy(RULES, policy_overrides)
+    return Edge(Api("identity", identity, ROUTES, policy, LocalTokens(identity), identity_error))

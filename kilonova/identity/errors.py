@@ -1,0 +1,30 @@
+"""Identity's faults."""
+
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
+
+
+class ResourceNotFound(NotFound):
+    """`kind` and the id or name that was asked for."""
+
+    def __init__(self, kind: str, wanted: str) -> None:
+        super().__init__(f"Could not find {kind}: {wanted}.")
+
+
+class NameTaken(Conflict):
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"Conflict occurred attempting to store {kind} - Duplicate entry found with name {name}.")
+
+
+class InvalidReference(BadRequest):
+    """A field names something that does not exist."""
+
+
+class AuthenticationFailed(Unauthorized):
+    """Says nothing of the cause: whether a user exists, or is disabled, is not told to strangers."""
+
+    def __init__(self) -> None:
+        super().__init__("The request you have made requires authentication.")
+
+
+class StillEnabled(Forbidden):
+    """A domain is deleted only after it was disabled."""

@@ -1,0 +1,44 @@
+"""Identity's default rules, under upstream's names."""
+
+from kilonova.kit.auth import Rule
+
+ADMIN = "rule:admin_required"
+READERS = "rule:admin_required or (role:reader and system_scope:all)"
+
+RULES = [
+    Rule("admin_required", "role:admin or is_admin:1", "The cloud's administrators"),
+    Rule("identity:validate_token", "rule:admin_required or role:service or user_id:%(target.token.user_id)s"),
+    Rule("identity:revoke_token", "rule:admin_required or user_id:%(target.token.user_id)s"),
+    Rule("identity:get_auth_catalog", "@"),
+    Rule("identity:get_auth_projects", "@"),
+    Rule("identity:get_auth_domains", "@"),
+    Rule("identity:get_auth_system", "@"),
+    *(
+        Rule(f"identity:{verb}_{noun}", ADMIN)
+        for noun in ("user", "project", "domain", "role", "service", "endpoint", "region", "grant", "implied_role")
+        for verb in ("create", "update", "delete")
+        if (verb, noun) != ("update", "grant")
+    ),
+    Rule("identity:get_user", f"{READERS} or user_id:%(target.user.id)s"),
+    Rule("identity:list_users", READERS),
+    Rule("identity:change_password", "user_id:%(target.user.id)s"),
+    Rule("identity:list_user_projects", f"{READERS} or user_id:%(target.user.id)s"),
+    Rule("identity:get_project", f"{READERS} or project_id:%(target.project.id)s"),
+    Rule("identity:list_projects", READERS),
+    Rule(
+        "identity:get_domain", f"{READERS} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s"
+    ),
+    Rule("identity:list_domains", READERS),
+    Rule("identity:get_role", READERS),
+    Rule("identity:list_roles", READERS),
+    Rule("identity:list_implied_roles", READERS),
+    Rule("identity:check_grant", READERS),
+    Rule("identity:list_grants", READERS),
+    Rule("identity:list_role_assignments", READERS),
+    Rule("identity:get_service", READERS),
+    Rule("identity:list_services", READERS),
+    Rule("identity:get_endpoint", READERS),
+    Rule("identity:list_endpoints", READERS),
+    Rule("identity:get_region", "@"),
+    Rule("identity:list_regions", "@"),
+]

@@ -1,0 +1,211 @@
+"""Identity's tables and row types.
+
+Names are unique within their domain. `extra` holds attributes the API accepts and this service gives no meaning to.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, MetaData, String, Table, Text, UniqueConstraint
+
+from kilonova.kit.db import UtcDateTime
+
+metadata = MetaData()
+
+domains = Table(
+    "domains",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON, nullable=False),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), ForeignKey("domains.id"), nullable=False),
+    Column("parent_id", String(64)),
+    Column("name", String(64), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("extra", JSON, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), ForeignKey("domains.id"), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("password_hash", String(255)),
+    Column("enabled", Boolean, nullable=False),
+    Column("default_project_id", String(64)),
+    Column("extra", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("extra", JSON, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+implied_roles = Table(
+    "implied_roles",
+    metadata,
+    Column("prior_role_id", String(64), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Column("implied_role_id", String(64), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("target_kind", String(16), primary_key=True),
+    Column("target_id", String(64), primary_key=True),
+    Column("role_id", String(64), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Index("assignments_target", "target_kind", "target_id"),
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("parent_region_id", String(255)),
+)
+
+services = Table(
+    "services",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("type", String(255), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("service_id", String(64), ForeignKey("services.id", ondelete="CASCADE"), nullable=False),
+    Column("interface", String(8), nullable=False),
+    Column("region_id", String(255), ForeignKey("regions.id")),
+    Column("url", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+)
+
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("audit_id", String(32)),
+    Column("user_id", String(64)),
+    Column("project_id", String(64)),
+    Column("issued_before", UtcDateTime, nullable=False),
+    Column("kept_until", UtcDateTime, nullable=False),
+    Index("revocations_kept_until", "kept_until"),
+)
+
+NO_DOMAIN = ""
+"""`domain_id` of a role that belongs to no domain: an empty string, because NULLs are all different in a unique key."""
+
+TargetKind = Literal["project", "domain", "system"]
+SYSTEM_TARGET_ID = "system"
+
+
+class Domain(Struct):
+    id: str
+    name: str
+    description: str
+    enabled: bool
+    extra: dict[str, Any]
+
+
+class Project(Struct):
+    id: str
+    domain_id: str
+    parent_id: str | None
+    name: str
+    description: str
+    enabled: bool
+    tags: list[str]
+    extra: dict[str, Any]
+
+
+class User(Struct):
+    id: str
+    domain_id: str
+    name: str
+    password_hash: str | None
+    enabled: bool
+    default_project_id: str | None
+    extra: dict[str, Any]
+    created_at: datetime
+
+
+class Role(Struct):
+    id: str
+    domain_id: str
+    name: str
+    description: str
+    extra: dict[str, Any]
+
+
+class ImpliedRole(Struct):
+    prior_role_id: str
+    implied_role_id: str
+
+
+class Assignment(Struct):
+    user_id: str
+    target_kind: TargetKind
+    target_id: str
+    role_id: str
+
+
+class Region(Struct):
+    id: str
+    description: str
+    parent_region_id: str | None
+
+
+class Service(Struct):
+    id: str
+    type: str
+    name: str
+    description: str
+    enabled: bool
+
+
+class Endpoint(Struct):
+    id: str
+    service_id: str
+    interface: str
+    region_id: str | None
+    url: str
+    enabled: bool
+
+
+class Revocation(Struct):
+    """Ends tokens issued at or before `issued_before` that match every id that is set."""
+
+    id: str
+    audit_id: str | None
+    user_id: str | None
+    project_id: str | None
+    issued_before: datetime
+    kept_until: datetime

@@ -1,0 +1,95 @@
+"""Identity's resources as its API shows them."""
+
+from typing import Any
+
+from kilonova.identity.tables import Domain, Endpoint, Project, Region, Role, Service, User
+
+
+def user_view(user: User, base_url: str) -> dict[str, Any]:
+    shown = {
+        **user.extra,
+        "id": user.id,
+        "name": user.name,
+        "domain_id": user.domain_id,
+        "enabled": user.enabled,
+        "password_expires_at": None,
+        "options": user.extra.get("options", {}),
+        "links": {"self": f"{base_url}/v3/users/{user.id}"},
+    }
+    if user.default_project_id is not None:
+        shown["default_project_id"] = user.default_project_id
+    return shown
+
+
+def project_view(project: Project, base_url: str) -> dict[str, Any]:
+    return {
+        **project.extra,
+        "id": project.id,
+        "name": project.name,
+        "domain_id": project.domain_id,
+        "parent_id": project.parent_id or project.domain_id,
+        "description": project.description,
+        "enabled": project.enabled,
+        "is_domain": False,
+        "tags": project.tags,
+        "options": project.extra.get("options", {}),
+        "links": {"self": f"{base_url}/v3/projects/{project.id}"},
+    }
+
+
+def domain_view(domain: Domain, base_url: str) -> dict[str, Any]:
+    return {
+        **domain.extra,
+        "id": domain.id,
+        "name": domain.name,
+        "description": domain.description,
+        "enabled": domain.enabled,
+        "tags": [],
+        "options": domain.extra.get("options", {}),
+        "links": {"self": f"{base_url}/v3/domains/{domain.id}"},
+    }
+
+
+def role_view(role: Role, base_url: str) -> dict[str, Any]:
+    return {
+        **role.extra,
+        "id": role.id,
+        "name": role.name,
+        "domain_id": role.domain_id or None,
+        "description": role.description or None,
+        "options": role.extra.get("options", {}),
+        "links": {"self": f"{base_url}/v3/roles/{role.id}"},
+    }
+
+
+def region_view(region: Region, base_url: str) -> dict[str, Any]:
+    return {
+        "id": region.id,
+        "description": region.description,
+        "parent_region_id": region.parent_region_id,
+        "links": {"self": f"{base_url}/v3/regions/{region.id}"},
+    }
+
+
+def service_view(service: Service, base_url: str) -> dict[str, Any]:
+    return {
+        "id": service.id,
+        "type": service.type,
+        "name": service.name,
+        "description": service.description,
+        "enabled": service.enabled,
+        "links": {"self": f"{base_url}/v3/services/{service.id}"},
+    }
+
+
+def endpoint_view(endpoint: Endpoint, base_url: str) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "service_id": endpoint.service_id,
+        "interface": endpoint.interface,
+        "region": endpoint.region_id,
+        "region_id": endpoint.region_id,
+        "url": endpoint.url,
+        "enabled": endpoint.enabled,
+        "links": {"self": f"{base_url}/v3/endpoints/{endpoint.id}"},
+    }

@@ -1,0 +1,25 @@
+"""Compares a service's migrations with the tables in its code."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import MetaData
+
+from kilonova.kit.db import Database
+from kilonova.kit.db.migrate import current_revision, head_revision, upgrade
+
+
+def differences(metadata: MetaData, migrations: Path, scratch: Path) -> list[Any]:
+    """What is still missing after every migration ran, twice, on an empty database in `scratch`."""
+    database = Database(f"sqlite:///{scratch}/migrated.db", metadata)
+    upgrade(database, migrations)
+    upgrade(database, migrations)
+    found: list[Any] = []
+    if current_revision(database) != head_revision(migrations):
+        found.append(f"at revision {current_revision(database)}, not at {head_revision(migrations)}")
+    with database.engine.connect() as connection:
+        found += compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+    database.close()
+    return found

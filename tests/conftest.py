@@ -1,0 +1,145 @@
+"""What every service's tests share: a real identity service in process, with a few people in it."""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.types import ASGIApp
+
+from kilonova.identity import assignments, fernet_keys, records
+from kilonova.identity.app import make_app
+from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap, ensure_project
+from kilonova.identity.passwords import hash_password
+from kilonova.identity.service import Identity
+from kilonova.identity.tables import Assignment, Role, User, metadata, roles, users
+from kilonova.kit.bus import InProcessBus
+from kilonova.kit.db import Database
+from kilonova.kit.db.migrate import upgrade
+from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
+from kilonova.kit.testing import asgi_client
+
+MIGRATIONS = Path(records.__file__).parent / "migrations"
+PASSWORD = "a password for tests"
+SERVICE_USERS = ("nova", "glance", "placement", "neutron")
+PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
+"""User → (project, role)."""
+
+
+@dataclass
+class IdentityInProcess:
+    """A running identity service: get people's tokens, make other services' verifiers and sessions."""
+
+    identity: Identity
+    app: ASGIApp
+    client: httpx.AsyncClient
+    bus: InProcessBus
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    async def token(self, user: str = "demo", project: str | None = None) -> str:
+        """A project-scoped token: `admin` on admin, service users on service, people on their own project."""
+        default = "admin" if user == "admin" else "service" if user in SERVICE_USERS else PEOPLE[user][0]
+        key = f"{user}@{project or default}"
+        if key not in self._tokens:
+            session = self.session(user, project or default)
+            self._tokens[key] = await session.token()
+        return self._tokens[key]
+
+    def session(self, user: str, project: str = "service") -> ServiceSession:
+        return ServiceSession(self.client, Credentials(user, PASSWORD, project))
+
+    def verifier(self, service_user: str) -> TokenVerifier:
+        """What another service checks its callers' tokens with; it hears of revocations."""
+        verifier = TokenVerifier(self.client, self.session(service_user))
+        self.bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
+        return verifier
+
+    async def client_for(self, app: ASGIApp, user: str | None = "demo") -> httpx.AsyncClient:
+        """A client of another service's app that sends `user`'s token; None sends none."""
+        client = asgi_client(app)
+        if user is not None:
+            client.headers["x-auth-token"] = await self.token(user)
+        return client
+
+    def remote(self, name: str, app: ASGIApp, service_user: str) -> RemoteService:
+        """Another service as a service user calls it."""
+        return RemoteService(name, asgi_client(app), self.session(service_user))
+
+    async def project_id(self, name: str) -> str:
+        response = await self.client.get(
+            f"/v3/projects?name={name}", headers={"x-auth-token": await self.token("admin")}
+        )
+        found: str = response.json()["projects"][0]["id"]
+        return found
+
+
+@pytest.fixture(scope="session")
+def identity_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a bootstrapped identity service, made once and copied for each test."""
+    import asyncio
+
+    directory = tmp_path_factory.mktemp("identity")
+    fernet_keys.set_up(directory / "fernet-keys")
+    asyncio.run(_fill(directory))
+    return directory
+
+
+async def _fill(directory: Path) -> None:
+    database = Database(f"sqlite:///{directory}/identity.db", metadata)
+    upgrade(database, MIGRATIONS)
+    identity = Identity(database, fernet_keys.load(directory / "fernet-keys"), InProcessBus())
+    services = (
+        ServiceEntry("identity", "keystone", "Identity", "http://service.local/v3"),
+        ServiceEntry("compute", "nova", "Compute", "http://compute.local/v2.1"),
+        ServiceEntry("object-store", "swift", "Objects", "http://objects.local/v1/AUTH_%(project_id)s"),
+    )
+    passwords = dict.fromkeys(SERVICE_USERS, PASSWORD)
+    await bootstrap(identity, Bootstrap("RegionOne", PASSWORD, passwords, services))
+    password_hash = await hash_password(PASSWORD)
+    async with database.transaction() as tx:
+        role_ids = {role.name: role.id for role in await tx.all(Role, roles.select())}
+        for name, (project_name, role) in PEOPLE.items():
+            project = await ensure_project(tx, project_name, "")
+            user = User(records.new_id(), "default", name, password_hash, True, None, {}, identity.clock.now())
+            await tx.insert(users, user)
+            await assignments.grant(tx, Assignment(user.id, "project", project.id, role_ids[role]))
+    database.close()
+
+
+@pytest.fixture
+async def identity(identity_template: Path, tmp_path: Path) -> AsyncIterator[IdentityInProcess]:
+    directory = tmp_path / "identity"
+    shutil.copytree(identity_template, directory)
+    database = Database(f"sqlite:///{directory}/identity.db", metadata)
+    bus = InProcessBus()
+    service = Identity(database, fernet_keys.load(directory / "fernet-keys"), bus)
+    app = make_app(service)
+    async with asgi_client(app) as client:
+        yield IdentityInProcess(service, app, client, bus)
+    await bus.close()
+    database.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_environment_credentials(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own OS_* variables never reach a test."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    yield
+
+
+def body_of(response: httpx.Response, status: int = 200) -> Any:
+    """The decoded body of a response that must have `status`; the failure shows what came instead."""
+    assert response.status_code == status, f"{response.status_code}: {response.text}"
+    return response.json() if response.content else None
+
+
+@pytest.fixture(name="body_of")
+def body_of_fixture() -> Any:
+    return body_of

@@ -1,0 +1,194 @@
+"""Users, projects, domains, roles, grants and the catalog's records, each as a story."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+
+@pytest.fixture
+async def admin(identity: Any) -> httpx.AsyncClient:
+    client: httpx.AsyncClient = identity.client
+    client.headers["x-auth-token"] = await identity.token("admin")
+    return client
+
+
+STORIES = [
+    ("users", "user", {"name": "alice", "email": "a@example.org", "enabled": True}, {"name": "bob"}),
+    ("projects", "project", {"name": "lab", "description": "a lab", "colour": "blue"}, {"description": "changed"}),
+    ("domains", "domain", {"name": "branch", "description": "d", "enabled": False}, {"name": "twig"}),
+    ("roles", "role", {"name": "auditor", "description": "looks"}, {"name": "inspector"}),
+    ("services", "service", {"type": "dns", "name": "designate", "description": ""}, {"name": "names"}),
+    ("regions", "region", {"id": "RegionTwo", "description": "second"}, {"description": "other"}),
+]
+
+
+@pytest.mark.parametrize(("plural", "singular", "new", "change"), STORIES)
+async def test_a_record_is_created_shown_listed_changed_and_deleted(
+    admin: httpx.AsyncClient, body_of: Any, plural: str, singular: str, new: dict[str, Any], change: dict[str, Any]
+) -> None:
+    created = body_of(await admin.post(f"/v3/{plural}", json={singular: new}), 201)[singular]
+    assert {**created, **new} == created
+    url = f"/v3/{plural}/{created['id']}"
+    assert created["links"]["self"].endswith(url)
+    assert body_of(await admin.get(url))[singular] == created
+    assert created in body_of(await admin.get(f"/v3/{plural}"))[plural]
+    changed = body_of(await admin.patch(url, json={singular: change}))[singular]
+    assert changed == {**created, **change}
+    assert (await admin.delete(url)).status_code == 204
+    missing = await admin.get(url)
+    assert missing.status_code == 404
+    assert missing.json()["error"]["message"] == f"Could not find {singular}: {created['id']}."
+
+
+@pytest.mark.parametrize(("plural", "singular", "new", "_change"), STORIES)
+async def test_only_administrators_write_records(
+    identity: Any, plural: str, singular: str, new: dict[str, Any], _change: Any
+) -> None:
+    headers = {"x-auth-token": await identity.token("demo")}
+    response = await identity.client.post(f"/v3/{plural}", json={singular: new}, headers=headers)
+    assert response.status_code == 403
+    assert response.json()["error"]["title"] == "Forbidden"
+
+
+@pytest.mark.parametrize(("plural", "singular", "new", "_change"), STORIES[:4])
+async def test_a_taken_name_is_409_on_create_and_on_change(
+    admin: httpx.AsyncClient, body_of: Any, plural: str, singular: str, new: dict[str, Any], _change: Any
+) -> None:
+    body_of(await admin.post(f"/v3/{plural}", json={singular: new}), 201)
+    body_of(await admin.post(f"/v3/{plural}", json={singular: new}), 409)
+    second = body_of(await admin.post(f"/v3/{plural}", json={singular: {**new, "name": "second"}}), 201)[singular]
+    body_of(await admin.patch(f"/v3/{plural}/{second['id']}", json={singular: {"name": new["name"]}}), 409)
+
+
+@pytest.mark.parametrize(
+    ("plural", "body", "sentence"),
+    [
+        ("users", {}, "Expecting to find user"),
+        ("users", {"user": {"name": ""}}, "length >= 1"),
+        ("users", {"user": {"name": "x", "enabled": "yes"}}, "Expected `bool`"),
+        ("users", {"user": {"name": "x", "domain_id": "nowhere"}}, "Could not find domain: nowhere"),
+        ("projects", {"project": {"name": "x" * 65}}, "length <= 64"),
+        ("projects", {"project": {"name": "x", "is_domain": True}}, "/v3/domains"),
+        ("endpoints", {"endpoint": {"service_id": "no", "interface": "public", "url": "http://x"}}, "find service: no"),
+        ("endpoints", {"endpoint": {"service_id": "no", "interface": "secret", "url": "http://x"}}, "Invalid enum"),
+        ("endpoints", {"endpoint": {"service_id": "no", "interface": "public", "url": "x"}}, "matching regex"),
+    ],
+)
+async def test_bad_input_is_400_with_the_reason(
+    admin: httpx.AsyncClient, plural: str, body: Any, sentence: str
+) -> None:
+    response = await admin.post(f"/v3/{plural}", json=body)
+    assert response.status_code == 400
+    assert sentence in response.json()["error"]["message"]
+
+
+async def test_an_endpoint_joins_the_catalog_and_its_region_is_made(admin: httpx.AsyncClient, body_of: Any) -> None:
+    service = body_of(await admin.post("/v3/services", json={"service": {"type": "dns", "name": "designate"}}), 201)
+    new = {
+        "service_id": service["service"]["id"],
+        "interface": "public",
+        "url": "http://dns.local/$(tenant_id)s",
+        "region": "RegionNine",
+    }
+    endpoint = body_of(await admin.post("/v3/endpoints", json={"endpoint": new}), 201)["endpoint"]
+    assert endpoint["region_id"] == "RegionNine"
+    assert body_of(await admin.get("/v3/regions/RegionNine"))["region"]["id"] == "RegionNine"
+    assert (await admin.delete("/v3/regions/RegionNine")).status_code == 400
+    catalog = body_of(await admin.get("/v3/auth/catalog"))["catalog"]
+    (dns,) = [entry for entry in catalog if entry["type"] == "dns"]
+    assert "$" not in dns["endpoints"][0]["url"]
+    changed = await admin.patch(f"/v3/endpoints/{endpoint['id']}", json={"endpoint": {"enabled": False}})
+    assert body_of(changed)["endpoint"]["enabled"] is False
+    catalog = body_of(await admin.get("/v3/auth/catalog"))["catalog"]
+    assert [entry["endpoints"] for entry in catalog if entry["type"] == "dns"] == [[]]
+    assert (await admin.delete(f"/v3/endpoints/{endpoint['id']}")).status_code == 204
+
+
+async def test_a_grant_gives_access_and_its_withdrawal_ends_it(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    user = body_of(await admin.post("/v3/users", json={"user": {"name": "alice", "password": "secret"}}), 201)["user"]
+    project_id = await identity.project_id("demo")
+    role = body_of(await admin.get("/v3/roles?name=manager"))["roles"][0]
+    url = f"/v3/projects/{project_id}/users/{user['id']}/roles/{role['id']}"
+    assert (await admin.head(url)).status_code == 404
+    assert (await admin.put(url)).status_code == 204
+    assert (await admin.put(url)).status_code == 204
+    assert (await admin.head(url)).status_code == 204
+    listed = body_of(await admin.get(f"/v3/projects/{project_id}/users/{user['id']}/roles"))["roles"]
+    assert [each["name"] for each in listed] == ["manager"]
+    login = {"user": {"id": user["id"], "password": "secret"}}
+    body = {
+        "auth": {
+            "identity": {"methods": ["password"], "password": login},
+            "scope": {"project": {"id": project_id}},
+        }
+    }
+    token = await identity.client.post("/v3/auth/tokens", json=body)
+    assert [each["name"] for each in body_of(token, 201)["token"]["roles"]] == ["manager", "member", "reader"]
+    assert (await admin.delete(url)).status_code == 204
+    assert (await admin.delete(url)).status_code == 404
+    headers = {"x-auth-token": token.headers["x-subject-token"]}
+    assert (await identity.client.get("/v3/auth/projects", headers=headers)).status_code == 401
+
+
+async def test_role_assignments_are_listed_with_names_and_effects(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    project_id = await identity.project_id("demo")
+    url = f"/v3/role_assignments?scope.project.id={project_id}&include_names"
+    direct = body_of(await admin.get(url))["role_assignments"]
+    assert {(each["user"]["name"], each["role"]["name"]) for each in direct} == {
+        ("demo", "member"),
+        ("reader", "reader"),
+    }
+    assert direct[0]["scope"]["project"]["name"] == "demo"
+    effective = body_of(await admin.get(url + "&effective"))["role_assignments"]
+    assert ("demo", "reader") in {(each["user"]["name"], each["role"]["name"]) for each in effective}
+    system = body_of(await admin.get("/v3/role_assignments?scope.system=all&include_names"))["role_assignments"]
+    assert [each["user"]["name"] for each in system] == ["admin"]
+
+
+async def test_implied_roles_form_the_chain_and_can_be_changed(admin: httpx.AsyncClient, body_of: Any) -> None:
+    rules = body_of(await admin.get("/v3/role_inferences"))["role_inferences"]
+    chain = {rule["prior_role"]["name"]: [each["name"] for each in rule["implies"]] for rule in rules}
+    assert chain == {"admin": ["manager"], "manager": ["member"], "member": ["reader"]}
+    ids = {role["name"]: role["id"] for role in body_of(await admin.get("/v3/roles"))["roles"]}
+    url = f"/v3/roles/{ids['reader']}/implies/{ids['service']}"
+    body_of(await admin.put(url), 201)
+    assert (await admin.head(url)).status_code == 204
+    implied = body_of(await admin.get(f"/v3/roles/{ids['reader']}/implies"))["role_inference"]["implies"]
+    assert [each["name"] for each in implied] == ["service"]
+    assert (await admin.delete(url)).status_code == 204
+    assert (await admin.head(url)).status_code == 404
+
+
+async def test_an_enabled_or_filled_domain_is_not_deleted(admin: httpx.AsyncClient, body_of: Any) -> None:
+    domain = body_of(await admin.post("/v3/domains", json={"domain": {"name": "branch"}}), 201)["domain"]
+    url = f"/v3/domains/{domain['id']}"
+    assert (await admin.delete(url)).status_code == 403
+    user = {"user": {"name": "x", "domain_id": domain["id"]}}
+    user_id = body_of(await admin.post("/v3/users", json=user), 201)["user"]["id"]
+    await admin.patch(url, json={"domain": {"enabled": False}})
+    refused = body_of(await admin.delete(url), 409)
+    assert "1 users" in refused["error"]["message"]
+    await admin.delete(f"/v3/users/{user_id}")
+    assert (await admin.delete(url)).status_code == 204
+
+
+async def test_a_disabled_user_loses_his_token(identity: Any, admin: httpx.AsyncClient, body_of: Any) -> None:
+    token = await identity.token("demo")
+    user = body_of(await admin.get("/v3/users?name=demo"))["users"][0]
+    body_of(await admin.patch(f"/v3/users/{user['id']}", json={"user": {"enabled": False}}))
+    assert (await identity.client.get("/v3/auth/projects", headers={"x-auth-token": token})).status_code == 401
+
+
+async def test_people_see_themselves_and_not_each_other(identity: Any, admin: httpx.AsyncClient, body_of: Any) -> None:
+    ids = {user["name"]: user["id"] for user in body_of(await admin.get("/v3/users"))["users"]}
+    headers = {"x-auth-token": await identity.token("demo")}
+    assert body_of(await identity.client.get(f"/v3/users/{ids['demo']}", headers=headers))["user"]["name"] == "demo"
+    for unseen in (ids["other"], "no-such-user"):
+        assert (await identity.client.get(f"/v3/users/{unseen}", headers=headers)).status_code == 403
+    mine = body_of(await identity.client.get(f"/v3/users/{ids['demo']}/projects", headers=headers))
+    assert [each["name"] for each in mine["projects"]] == ["demo"]
