@@ -52,4 +52,4 @@ clean:  ## take the cloud down and remove everything that was made here
 	@$(PYTHON) -m tools.clean $(STATE_OPTION)
 
 fresh:  ## prove the README's commands from a fresh clone (root)
-	@tools/try_fresh.sh
+	@$(PYTHON) -m tools.try_fresh

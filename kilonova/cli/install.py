@@ -104,13 +104,17 @@ def has_package_lists(directory: Path = Path("/var/lib/apt/lists")) -> bool:
     return any(directory.glob("*_Packages*"))
 
 
+def has_systemd() -> bool:
+    return Path("/run/systemd/system").exists()
+
+
 @contextlib.contextmanager
 def services_held_back(policy_file: Path = POLICY_FILE) -> Iterator[None]:
     """Keep package scripts from starting daemons where no systemd would ever stop them.
 
     A machine that has systemd, or a policy of its own, is left as it is.
     """
-    if Path("/run/systemd/system").exists() or (policy_file.exists() and policy_file.read_text() != POLICY_TEXT):
+    if has_systemd() or (policy_file.exists() and policy_file.read_text() != POLICY_TEXT):
         yield
         return
     policy_file.write_text(POLICY_TEXT)

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,9 +62,14 @@ def ensure_guest_image(cache_dir: Path, *, with_kernel_and_ramdisk: bool = False
     cache_dir.mkdir(parents=True, exist_ok=True)
     names = disk.FILE_NAMES if with_kernel_and_ramdisk else disk.FILE_NAMES[:1]
     with exclusive(cache_dir):
-        if not (has_guest_image(cache_dir) and all((cache_dir / name).exists() for name in names)):
+        if not has_guest_image(cache_dir):
             check_host()
             build(cache_dir, names)
+            for name in set(disk.FILE_NAMES) - set(names):
+                (cache_dir / name).unlink(missing_ok=True)  # made from older sources
+        elif missing := [name for name in names if not (cache_dir / name).exists()]:
+            check_host()
+            build(cache_dir, missing)
     return cache_dir / IMAGE_NAME
 
 
@@ -84,7 +89,7 @@ def check_host() -> None:
         raise GuestImageError(f"building the demo guest image needs: apt-get install {' '.join(missing)}")
 
 
-def build(cache_dir: Path, names: tuple[str, ...]) -> None:
+def build(cache_dir: Path, names: Sequence[str]) -> None:
     work = cache_dir / "building"
     shutil.rmtree(work, ignore_errors=True)  # what a killed build left
     work.mkdir()

@@ -1,0 +1,122 @@
+"""The test runner counts what happened, and never calls nothing a success."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools import run_tests
+from tools.run_tests import Counts, read_counts
+
+INI = "[pytest]\nmarkers =\n    root: r\n    libvirt: l\n    e2e: e\n"
+PASSING = "def test_one(): pass\ndef test_two(): pass\n"
+MIXED = """
+import pytest
+
+@pytest.fixture
+def broken_afterwards():
+    yield
+    raise RuntimeError
+
+def test_passes(): pass
+def test_fails(): assert False
+def test_fails_in_teardown(broken_afterwards): pass
+@pytest.mark.skip
+def test_skipped(): pass
+@pytest.mark.root
+def test_host(): pass
+@pytest.mark.libvirt
+def test_libvirt(): pass
+@pytest.mark.e2e
+def test_cloud(): pass
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "pytest.ini").write_text(INI)
+    monkeypatch.setattr(run_tests, "ROOT", tmp_path)
+    monkeypatch.setattr(run_tests, "WORK", tmp_path / ".work")
+    monkeypatch.setattr(run_tests, "COUNTS_FILE", tmp_path / ".work/test-counts")
+    monkeypatch.setattr(run_tests, "is_root", lambda: True)
+    return tmp_path
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit code and the last line."""
+    monkeypatch.setattr("sys.argv", ["run_tests", *arguments])
+    code = run_tests.main()
+    return code, capfd.readouterr().out.splitlines()[-1]
+
+
+def test_all_parts_are_summed_in_the_last_line(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_mixed.py").write_text(MIXED)
+    assert run_main(monkeypatch, capfd) == (1, "4 passed, 2 failed, 1 skipped")
+    assert (project / ".work/test-counts").read_text() == "4 passed, 2 failed, 1 skipped\n"
+
+
+def test_a_run_without_failures_succeeds(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_passing.py").write_text(PASSING)
+    assert run_main(monkeypatch, capfd, "--part", "unit", "--seed", "7") == (0, "2 passed, 0 failed, 0 skipped")
+
+
+def test_without_root_the_tests_that_need_it_count_as_skipped(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_tests, "is_root", lambda: False)
+    (project / "test_mixed.py").write_text(MIXED.replace("assert False", "pass").replace("raise RuntimeError", "pass"))
+    assert run_main(monkeypatch, capfd) == (0, "3 passed, 0 failed, 4 skipped")
+
+
+def test_one_part_can_be_run_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_mixed.py").write_text(MIXED)
+    assert run_main(monkeypatch, capfd, "--part", "e2e") == (0, "1 passed, 0 failed, 0 skipped")
+
+
+@pytest.mark.parametrize("content", ["", "def test_skipped():\n    import pytest\n    pytest.skip('never')\n"])
+def test_a_run_in_which_no_test_ran_fails(
+    content: str, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_nothing.py").write_text(content)
+    code, line = run_main(monkeypatch, capfd, "--part", "unit")
+    assert (code, re.sub(r"\d+ skipped", "N skipped", line)) == (1, "0 passed, 1 failed, N skipped")
+
+
+def test_a_file_that_cannot_be_imported_is_a_failure(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_passing.py").write_text(PASSING)
+    (project / "test_broken.py").write_text("import no_such_module\n")
+    code, line = run_main(monkeypatch, capfd, "--part", "unit")
+    assert code == 1
+    assert re.fullmatch(r"\d+ passed, [1-9]\d* failed, 0 skipped", line)
+
+
+def test_a_part_that_died_is_a_failure(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_deadly.py").write_text("def test_dies():\n    import os\n    os._exit(0)\n")
+    assert run_main(monkeypatch, capfd, "--part", "unit") == (1, "0 passed, 1 failed, 0 skipped")
+
+
+def test_a_report_cut_short_is_a_failure(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text("<testsuites><testsuite tests='3'")
+    assert read_counts(report, 0) == Counts(failed=1)
+
+
+def test_the_seed_is_passed_on_and_printed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_passing.py").write_text(PASSING)
+    monkeypatch.setattr("sys.argv", ["run_tests", "--part", "unit", "--seed", "4242", "--", "-v"])
+    assert run_tests.main() == 0
+    printed = capfd.readouterr().out
+    assert "Using --randomly-seed=4242" in printed
+    assert "RANDOM_SEED=4242" in printed
