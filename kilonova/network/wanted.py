@@ -73,6 +73,13 @@ class WantedDhcp(Struct, frozen=True):
     lease_seconds: int = 86400
 
 
+class RemotePort(Struct, frozen=True):
+    """A port of a vxlan network on another host, and the underlay address behind which it is found (l2pop)."""
+
+    mac_address: str
+    tunnel_ip: str
+
+
 class WantedNetwork(Struct, frozen=True):
     id: str
     network_type: Literal["flat", "vxlan", "local"]
@@ -85,6 +92,8 @@ class WantedNetwork(Struct, frozen=True):
     """None when another host serves DHCP for this network."""
     peer_tunnel_ips: tuple[str, ...] = ()
     """Underlay addresses of the other hosts that carry this vxlan network (flooded to when not answered by l2pop)."""
+    remote_ports: tuple[RemotePort, ...] = ()
+    """Where single receivers are, so that their frames need no flooding; used when the agent has l2_population on."""
 
 
 class WantedPort(Struct, frozen=True):

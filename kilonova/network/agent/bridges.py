@@ -1,0 +1,141 @@
+"""Networks as bridges, and what is plugged into them: guests' taps, tunnels, physical interfaces.
+
+The rule: a tap belongs to the hypervisor. It is plugged, set and unplugged here, never made or removed.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from kilonova.network.agent.ledger import HostProblem
+from kilonova.network.agent.links import FLOOD_MAC, PLUGGED_GROUP, Link, LinkTable
+from kilonova.network.agent.options import LinuxOptions
+from kilonova.network.wanted import BRIDGE_PREFIX, TAP_PREFIX, WantedNetwork, WantedPort, device_name
+
+VXLAN_PREFIX = "vxlan-"
+IPV6_SYSCTLS = Path("/proc/sys/net/ipv6/conf")
+
+
+def bridge_name(network: WantedNetwork, options: LinuxOptions) -> str:
+    """The operator's bridge for a mapped physical network, else `brq…`."""
+    mapped = options.bridge_mappings.get(network.physical_network or "") if network.network_type == "flat" else None
+    return mapped or device_name(BRIDGE_PREFIX, network.id)
+
+
+def tunnel_name(vni: int) -> str:
+    return f"{VXLAN_PREFIX}{vni}"
+
+
+def has_own_bridge(network: WantedNetwork, options: LinuxOptions) -> bool:
+    return bridge_name(network, options) == device_name(BRIDGE_PREFIX, network.id)
+
+
+def ensure_network(network: WantedNetwork, links: LinkTable, options: LinuxOptions) -> Link:
+    """The network's bridge with its way out of the host. Raises HostProblem when the mapping or device is missing."""
+    name = bridge_name(network, options)
+    if not has_own_bridge(network, options):
+        bridge = links.get(name)
+        if bridge is None or bridge.kind != "bridge":
+            raise HostProblem(
+                f"Physical network {network.physical_network} is mapped to {name}, which is not a bridge on this host:"
+                f" make it (ip link add {name} type bridge) or change bridge_mappings."
+            )
+        return bridge
+    bridge = links.ensure_bridge(name, network.mtu)
+    if network.network_type != "flat":
+        _keep_host_out(name)
+    bridge = links.ensure_up(bridge)
+    if network.network_type == "vxlan":
+        _ensure_tunnel(network, bridge, links, options)
+    elif network.network_type == "flat":
+        _ensure_physical(network, bridge, links, options)
+    return bridge
+
+
+def _keep_host_out(bridge: str) -> None:
+    """A tenant's bridge gives the host no IPv6 address that guests could talk to."""
+    path = IPV6_SYSCTLS / bridge / "disable_ipv6"
+    if path.exists() and path.read_text().strip() != "1":
+        path.write_text("1")
+
+
+def _ensure_tunnel(network: WantedNetwork, bridge: Link, links: LinkTable, options: LinuxOptions) -> None:
+    if options.local_ip is None:
+        if network.peer_tunnel_ips:
+            raise HostProblem("Other hosts carry this vxlan network, but this host has no local_ip to reach them from.")
+        return
+    if network.segmentation_id is None:
+        raise HostProblem("A vxlan network has to carry its number (segmentation_id); this one has none.")
+    name = tunnel_name(network.segmentation_id)
+    device = links.ensure_vxlan(name, network.segmentation_id, options.local_ip, options.vxlan_port, network.mtu)
+    peers = [peer for peer in network.peer_tunnel_ips if peer != options.local_ip]
+    entries = [(FLOOD_MAC, peer) for peer in peers]
+    if options.l2_population:
+        remote = (port for port in network.remote_ports if port.tunnel_ip != options.local_ip)
+        entries += [(port.mac_address, port.tunnel_ip) for port in remote]
+    links.ensure_forwarding(device, entries)
+    links.ensure_up(links.ensure_member(device, bridge))
+
+
+def _ensure_physical(network: WantedNetwork, bridge: Link, links: LinkTable, options: LinuxOptions) -> None:
+    physical = network.physical_network
+    interface_name = options.physical_interface_mappings.get(physical or "")
+    if interface_name is None:
+        raise HostProblem(
+            f"Nothing on this host is mapped to physical network {physical}:"
+            " add it to bridge_mappings or physical_interface_mappings."
+        )
+    interface = links.get(interface_name)
+    if interface is None:
+        raise HostProblem(f"The interface {interface_name} of physical network {physical} does not exist on this host.")
+    if interface.bridge_index not in (None, 0, bridge.index):
+        raise HostProblem(f"The interface {interface_name} is already a member of another bridge.")
+    if interface.bridge_index != bridge.index and links.read_addresses(interface):
+        raise HostProblem(
+            f"The interface {interface_name} carries the host's addresses and would lose them in a bridge:"
+            " use an interface without addresses, or a bridge of your own in bridge_mappings."
+        )
+    links.ensure_up(links.ensure_member(interface, bridge))
+
+
+def ensure_port(port: WantedPort, bridge: Link, links: LinkTable, mtu: int) -> bool:
+    """Plug a guest's tap if the hypervisor has made it; True when it is in its bridge and up."""
+    tap = links.get(device_name(TAP_PREFIX, port.id))
+    if tap is None:
+        return False
+    if tap.bridge_index not in (None, 0, bridge.index):
+        owner = next((link.name for link in links if link.index == tap.bridge_index), str(tap.bridge_index))
+        raise HostProblem(f"The device {tap.name} is a member of {owner}, not of {bridge.name}: it is left there.")
+    tap = links.ensure_member(links.ensure_set(tap, mtu=mtu, group=PLUGGED_GROUP), bridge)
+    if not port.admin_state_up:
+        links.ensure_down(tap)
+        return False
+    return links.ensure_up(tap).is_up
+
+
+def release_port(port: WantedPort, links: LinkTable) -> None:
+    """Unplug a tap that must not be plugged now, because nothing guards it."""
+    tap = links.get(device_name(TAP_PREFIX, port.id))
+    if tap is not None and tap.bridge_index:
+        links.release_member(tap)
+
+
+def wanted_devices(network: WantedNetwork, options: LinuxOptions) -> set[str]:
+    """Names of the devices that a network itself needs in the host's own namespace."""
+    names = {device_name(BRIDGE_PREFIX, network.id)} if has_own_bridge(network, options) else set()
+    if network.network_type == "vxlan" and options.local_ip is not None and network.segmentation_id is not None:
+        names.add(tunnel_name(network.segmentation_id))
+    return names
+
+
+def release_unwanted(links: LinkTable, wanted_names: Iterable[str]) -> None:
+    """Remove what is ours and not wanted: taps are only unplugged, then tunnels and veths go, bridges last."""
+    keep = set(wanted_names)
+    own_bridges = {link.index for link in links if link.is_ours and link.kind == "bridge"}
+    for link in links:
+        if link.name in keep or link.is_ours or not link.name.startswith(TAP_PREFIX):
+            continue
+        if link.is_plugged or link.bridge_index in own_bridges:
+            links.release_member(link)
+    ours = [link for link in links if link.is_ours and link.name not in keep]
+    for link in sorted(ours, key=lambda link: link.kind == "bridge"):
+        links.release(link.name)

@@ -1,0 +1,48 @@
+"""What every network driver promises: make the host look like the document, say what is there, let go, take away.
+
+The rule of the contract: `converge` may be called at any time, with any document, any number of times; a second call
+with the same document on an unchanged host reports 0 changes.
+"""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from kilonova.network.wanted import ConvergeReport, WantedState
+
+
+class Observation(Struct, frozen=True):
+    """What of ours exists on the host now, whoever wanted it. All tuples are sorted.
+
+    Ports, networks and groups are known by the first 11 characters of their ids, as on the host (`wanted.device_name`);
+    DHCP and routers by the whole id of the network or router, which their namespaces carry.
+    """
+
+    ports: tuple[str, ...] = ()
+    """Guests' ports that this driver has plugged."""
+    networks: tuple[str, ...] = ()
+    """Networks with a bridge of their own; one that uses an operator's bridge is not listed."""
+    dhcp: tuple[str, ...] = ()
+    """Networks whose DHCP server is alive here."""
+    routers: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    """Security groups whose rules are compiled here."""
+
+
+class NetworkDriver(Protocol):
+    async def converge(self, wanted: WantedState) -> ConvergeReport:
+        """Close the difference between the host and the document. Never raises for what the host lacks or refuses:
+        that is a sentence in `problems`, and everything else is still converged."""
+        ...
+
+    async def observe(self) -> Observation:
+        """What exists now; changes nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Stop listening. Traffic, namespaces and rules stay as they are; a new driver adopts them."""
+        ...
+
+    async def remove_everything(self) -> None:
+        """Take away all that any run of this driver has put on the host. Other people's devices and rules stay."""
+        ...

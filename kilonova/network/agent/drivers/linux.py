@@ -1,0 +1,299 @@
+"""The real driver: Linux bridges, namespaces, iptables and dnsmasq, converged in one pass in a thread.
+
+The order of a pass is the design: what is not wanted is unplugged before its rules go, rules stand before a tap is
+plugged, and a router or DHCP service comes after the bridge it needs. Nothing here remembers what it built: after a
+restart the host itself says what is there.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kilonova.network.agent import bridges, dhcp, links, namespaces, routers
+from kilonova.network.agent.commands import run
+from kilonova.network.agent.dhcp import METADATA_ADDRESS
+from kilonova.network.agent.driver import Observation
+from kilonova.network.agent.firewall import NetworkBridge, converge_firewall, observed_groups
+from kilonova.network.agent.ledger import HostProblem, Ledger
+from kilonova.network.agent.links import Link, LinkTable
+from kilonova.network.agent.metadata import MetadataResponder, Place
+from kilonova.network.agent.options import LinuxOptions
+from kilonova.network.agent.ports import is_own_namespace
+from kilonova.network.agent.router_rules import METADATA_PORT
+from kilonova.network.agent.routers import router_ports
+from kilonova.network.agent.rulesets import parse_saved
+from kilonova.network.wanted import (
+    BRIDGE_PREFIX,
+    TAP_PREFIX,
+    ConvergeReport,
+    WantedNetwork,
+    WantedRouter,
+    WantedState,
+    device_name,
+)
+
+FIREWALL = "firewall"
+"""The resource id of problems that concern every guarded port of the host."""
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass works with."""
+
+    wanted: WantedState
+    ledger: Ledger
+    table: LinkTable
+    networks: dict[str, tuple[WantedNetwork, Link]] = field(default_factory=dict)
+    """Networks whose bridge is ready."""
+    ports_up: list[str] = field(default_factory=list)
+    dhcp_up: list[str] = field(default_factory=list)
+    routers_up: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """That a namespace was found or made as wanted, and when."""
+
+    inputs: Hashable
+    inode: int | None
+    at: float
+
+
+class LinuxDriver:
+    """See `driver.NetworkDriver`."""
+
+    def __init__(self, options: LinuxOptions) -> None:
+        self._options = options
+        self._lock = asyncio.Lock()
+        self._metadata = MetadataResponder(options)
+        self._verified: dict[str, _Verified] = {}
+        self._foreign: dict[str, int | None] = {}
+
+    async def converge(self, wanted: WantedState) -> ConvergeReport:
+        async with self._lock:
+            report, places = await asyncio.to_thread(self._converge, wanted)
+            failed = await self._metadata.converge(places, wanted)
+            report.problems += tuple((place.namespace.partition("-")[2], sentence) for place, sentence in failed)
+            return report
+
+    async def observe(self) -> Observation:
+        async with self._lock:
+            return await asyncio.to_thread(self._observe)
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._metadata.close()
+
+    async def remove_everything(self) -> None:
+        """Also what runs with other options have left: the host's marks say what is ours. Raises HostProblem when
+        something of ours could not be removed."""
+        report = await self.converge(WantedState(revision=0))
+        await self.close()
+        if report.problems:
+            raise HostProblem(" ".join(sentence for _, sentence in report.problems))
+
+    # Everything below runs in a thread.
+
+    def _converge(self, wanted: WantedState) -> tuple[ConvergeReport, list[Place]]:
+        ledger = Ledger()
+        with links.opened(ledger) as table:
+            work = _Pass(wanted, ledger, table)
+            with ledger.guarding("host"):
+                bridges.release_unwanted(table, self._wanted_devices(wanted))
+            self._release_namespaces(work)
+            self._converge_networks(work)
+            self._converge_ports(work)
+            for network, bridge in list(work.networks.values()):
+                if dhcp.is_served(network):
+                    self._converge_dhcp(work, network, bridge)
+            for router in wanted.routers:
+                if router.admin_state_up:
+                    self._converge_router(work, router)
+        report = ConvergeReport(
+            revision=wanted.revision,
+            changes=ledger.changes,
+            ports_up=tuple(sorted(work.ports_up)),
+            dhcp_up=tuple(sorted(work.dhcp_up)),
+            routers_up=tuple(sorted(work.routers_up)),
+            problems=tuple(ledger.problems),
+        )
+        return report, self._places(wanted)
+
+    def _dhcp_directory(self, network_id: str) -> Path:
+        return self._options.state_dir / "dhcp" / network_id
+
+    def _wanted_devices(self, wanted: WantedState) -> set[str]:
+        names = {device_name(TAP_PREFIX, port.id) for port in wanted.ports}
+        for network in wanted.networks:
+            names |= bridges.wanted_devices(network, self._options)
+            if network.dhcp is not None and dhcp.is_served(network):
+                names.add(device_name(TAP_PREFIX, network.dhcp.port_id))
+        for router in wanted.routers:
+            if router.admin_state_up:
+                names |= {device_name(TAP_PREFIX, port.port_id) for port in router_ports(router)}
+        return names
+
+    def _release_namespaces(self, work: _Pass) -> None:
+        """Remove what is ours and not wanted: routers, DHCP services, and files of services that are gone."""
+        served = {network.id for network in work.wanted.networks if dhcp.is_served(network)}
+        routed = {router.id for router in work.wanted.routers if router.admin_state_up}
+        for name in namespaces.names(routers.NAMESPACE_PREFIX):
+            router_id = name.removeprefix(routers.NAMESPACE_PREFIX)
+            if router_id not in routed and self._is_ours(name, work.ledger):
+                with work.ledger.guarding(router_id):
+                    routers.release_router(router_id, work.ledger)
+        directory = self._options.state_dir / "dhcp"
+        known = {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
+        named = {name.removeprefix(dhcp.NAMESPACE_PREFIX) for name in namespaces.names(dhcp.NAMESPACE_PREFIX)}
+        for network_id in sorted((known | named) - served):
+            if network_id in known or self._is_ours(dhcp.namespace_name(network_id), work.ledger):
+                with work.ledger.guarding(network_id):
+                    dhcp.release_dhcp(network_id, self._dhcp_directory(network_id), work.ledger)
+        for key in set(self._verified) - served - routed:
+            del self._verified[key]
+
+    def _is_ours(self, name: str, ledger: Ledger) -> bool:
+        """Whether a namespace carries our mark; one of somebody else's is looked into only once."""
+        inode = namespaces.inode(name)
+        if inode is None or self._foreign.get(name) == inode:
+            return False
+        with ledger.guarding(name):
+            if is_own_namespace(name):
+                return True
+            self._foreign[name] = inode
+        return False
+
+    def _converge_networks(self, work: _Pass) -> None:
+        for network in work.wanted.networks:
+            with work.ledger.guarding(network.id):
+                bridge = bridges.ensure_network(network, work.table, self._options)
+                work.networks[network.id] = (network, bridge)
+
+    def _converge_ports(self, work: _Pass) -> None:
+        """Rules first. Where they cannot stand, a port that wants to be guarded is not plugged."""
+        is_guarded = False
+        with work.ledger.guarding(FIREWALL):
+            self._converge_firewall(work)
+            is_guarded = True
+        for port in work.wanted.ports:
+            with work.ledger.guarding(port.id):
+                if port.network_id not in work.networks:
+                    raise HostProblem(f"Its network {port.network_id} is not ready on this host.")
+                if port.port_security_enabled and not is_guarded:
+                    bridges.release_port(port, work.table)
+                    raise HostProblem("Its rules could not be put in place, so it is not plugged.")
+                network, bridge = work.networks[port.network_id]
+                if bridges.ensure_port(port, bridge, work.table, network.mtu):
+                    work.ports_up.append(port.id)
+
+    def _converge_firewall(self, work: _Pass) -> None:
+        is_wanted = self._options.firewall_enabled and bool(work.networks)
+        if not is_wanted and shutil.which("iptables-save") is None:
+            return
+        carried = [
+            NetworkBridge(network.id, bridge.name, has_zone=network.network_type != "flat")
+            for network, bridge in work.networks.values()
+        ]
+        converge_firewall(
+            carried if is_wanted else [],
+            work.wanted.ports if is_wanted else (),
+            work.wanted.security_groups if is_wanted else (),
+            work.ledger,
+        )
+
+    def _is_verified(self, key: str, inputs: Hashable, namespace: str) -> bool:
+        known = self._verified.get(key)
+        return (
+            known is not None
+            and known.inputs == inputs
+            and known.inode == namespaces.inode(namespace)
+            and time.monotonic() - known.at < self._options.verify_seconds
+        )
+
+    def _note_verified(self, key: str, inputs: Hashable, namespace: str) -> None:
+        self._verified[key] = _Verified(inputs, namespaces.inode(namespace), time.monotonic())
+
+    def _converge_dhcp(self, work: _Pass, network: WantedNetwork, bridge: Link) -> None:
+        if network.dhcp is None:
+            return
+        subnets = self._metadata_subnets(work.wanted, network)
+        inputs = (network, bridge.name, tuple(subnets))
+        name = dhcp.namespace_name(network.id)
+        directory = self._dhcp_directory(network.id)
+        with work.ledger.guarding(network.id):
+            is_plugged = _is_plugged(work.table, device_name(TAP_PREFIX, network.dhcp.port_id), bridge)
+            if not (is_plugged and dhcp.running_pid(directory) and self._is_verified(network.id, inputs, name)):
+                dhcp.ensure_dhcp(network, bridge, work.table, directory, subnets, work.ledger)
+                self._note_verified(network.id, inputs, name)
+            work.dhcp_up.append(network.id)
+
+    def _metadata_subnets(self, wanted: WantedState, network: WantedNetwork) -> list[str]:
+        """Subnets whose guests are sent to the DHCP port for metadata."""
+        subnets = [subnet.id for subnet in dhcp.served_subnets(network)]
+        if self._options.force_metadata:
+            return subnets
+        routed = {
+            fixed.subnet_id
+            for router in wanted.routers
+            if router.admin_state_up
+            for interface in router.interfaces
+            for fixed in interface.fixed_ips
+        }
+        return [subnet for subnet in subnets if subnet not in routed]
+
+    def _converge_router(self, work: _Pass, router: WantedRouter) -> None:
+        ports = router_ports(router)
+        carried = {port.network_id: work.networks.get(port.network_id) for port in ports}
+        inputs = (router, tuple((key, found and (found[0].mtu, found[1].name)) for key, found in carried.items()))
+        name = routers.namespace_name(router.id)
+        with work.ledger.guarding(router.id):
+            is_plugged = all(
+                found is not None and _is_plugged(work.table, device_name(TAP_PREFIX, port.port_id), found[1])
+                for port, found in ((port, carried[port.network_id]) for port in ports)
+            )
+            if not (is_plugged and self._is_verified(router.id, inputs, name)):
+                routers.ensure_router(router, work.networks, work.table, work.ledger)
+                self._note_verified(router.id, inputs, name)
+            work.routers_up.append(router.id)
+
+    def _places(self, wanted: WantedState) -> list[Place]:
+        """Where metadata has to be answered: in every namespace of ours that exists."""
+        found: list[Place] = []
+        for network in wanted.networks:
+            name = dhcp.namespace_name(network.id)
+            inode = namespaces.inode(name) if dhcp.is_served(network) else None
+            if inode is not None:
+                found.append(Place(name, inode, METADATA_ADDRESS, 80, (network.id,)))
+        for router in wanted.routers:
+            name = routers.namespace_name(router.id)
+            inode = namespaces.inode(name) if router.admin_state_up else None
+            networks = tuple(sorted({interface.network_id for interface in router.interfaces}))
+            if inode is not None:
+                found.append(Place(name, inode, "0.0.0.0", METADATA_PORT, networks))  # noqa: S104 - in the namespace
+        return found
+
+    def _observe(self) -> Observation:
+        with links.opened(Ledger()) as table:
+            ports = [link.name.removeprefix(TAP_PREFIX) for link in table if link.is_plugged and link.bridge_index]
+            own_bridges = [link.name for link in table if link.is_ours and link.name.startswith(BRIDGE_PREFIX)]
+        ledger = Ledger()
+        routed = [name for name in namespaces.names(routers.NAMESPACE_PREFIX) if self._is_ours(name, ledger)]
+        directory = self._options.state_dir / "dhcp"
+        served = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+        has_iptables = shutil.which("iptables-save") is not None
+        groups = observed_groups(parse_saved(run(["iptables-save"]))) if has_iptables else []
+        return Observation(
+            ports=tuple(sorted(ports)),
+            networks=tuple(sorted(name.removeprefix(BRIDGE_PREFIX) for name in own_bridges)),
+            dhcp=tuple(sorted(each for each in served if dhcp.running_pid(directory / each) is not None)),
+            routers=tuple(name.removeprefix(routers.NAMESPACE_PREFIX) for name in routed),
+            groups=tuple(groups),
+        )
+
+
+def _is_plugged(table: LinkTable, name: str, bridge: Link) -> bool:
+    link = table.get(name)
+    return link is not None and link.is_up and link.bridge_index == bridge.index

@@ -1,0 +1,47 @@
+"""What one pass did: the differences it closed and what it could not close. One broken thing never stops the others."""
+
+import contextlib
+import logging
+import struct
+from collections.abc import Iterator
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+log = logging.getLogger(__name__)
+
+
+class HostProblem(Exception):
+    """The host lacks or refuses something. The message is a whole sentence that says what to do about it."""
+
+
+class Ledger:
+    """Collects a pass's changes and problems."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.problems: list[tuple[str, str]] = []
+
+    def changed(self, what: str, *subjects: object) -> None:
+        """Count one closed difference; `what` is a log format."""
+        self.changes += 1
+        log.info(what, *subjects)
+
+    def problem(self, resource_id: str, sentence: str) -> None:
+        """Note what could not be converged; the same sentence about the same thing is noted once a pass."""
+        if (resource_id, sentence) not in self.problems:
+            self.problems.append((resource_id, sentence))
+
+    @contextlib.contextmanager
+    def guarding(self, resource_id: str) -> Iterator[None]:
+        """Turn a failure inside into a problem of this resource, so that the next resource is still converged.
+
+        Only what the host can cause is caught; a mistake in our own code still ends the pass.
+        """
+        try:
+            yield
+        except HostProblem as problem:
+            self.problem(resource_id, str(problem))
+        except NetlinkError as error:
+            self.problem(resource_id, f"The kernel refused a change of its network devices: {error}.")
+        except (OSError, struct.error) as error:
+            self.problem(resource_id, f"The host refused: {error}.")
