@@ -67,6 +67,29 @@ def test_a_function_beside_the_steps_of_a_program_is_no_step(tree: Path) -> None
     assert findings(tree) == []
 
 
+def test_a_migration_may_be_as_long_as_its_schema(tree: Path) -> None:
+    write(tree, "kilonova/compute/migrations/versions/0001_initial.py", function("upgrade", 200))
+    assert findings(tree) == []
+
+
+@pytest.mark.parametrize("directory", ["api", "views"])
+def test_handlers_and_views_import_row_types_and_no_tables(tree: Path, directory: str) -> None:
+    name = f"kilonova/compute/{directory}/servers.py"
+    write(tree, name, "from kilonova.compute.tables import Server, ServerAddress\n")
+    assert findings(tree) == []
+    write(tree, name, "from kilonova.compute.tables import Server, METADATA, servers\n")
+    (finding,) = findings(tree)
+    assert finding.startswith(f"{name}:1: imports the tables METADATA, servers: only row types are allowed here")
+    for line in ("from kilonova.compute import tables", "import kilonova.compute.tables", "from .. import tables"):
+        write(tree, name, f"{line}\n")
+        assert findings(tree) == [f"{name}:1: imports all tables: only row types are allowed here, by name"]
+
+
+def test_the_domain_imports_its_tables(tree: Path) -> None:
+    write(tree, "kilonova/compute/servers.py", "from kilonova.compute.tables import servers\n")
+    assert findings(tree) == []
+
+
 def test_parameters_count_without_self_and_with_stars(tree: Path) -> None:
     write(tree, "kilonova/a.py", "def f(a, b, /, c, d, *, e, f, g, h): ...\ndef g(a, b, c, d, e, f, g, *h, **i): ...\n")
     assert findings(tree) == [
