@@ -1,0 +1,63 @@
+"""The network service as other services call it."""
+
+from typing import Any
+
+from kilonova.kit.http.client import RemoteFault, RemoteService
+
+Fields = dict[str, Any]
+
+
+class NetworkClient:
+    """Source: Networking API v2.0 reference. Fields are the API's own names."""
+
+    def __init__(self, remote: RemoteService) -> None:
+        self._remote = remote
+
+    async def list_networks(self, token: str | None = None, **filters: Any) -> list[Fields]:
+        return await self._list("networks", token, filters)
+
+    async def show_network(self, network_id: str, token: str | None = None) -> Fields:
+        return await self._show("network", network_id, token)
+
+    async def list_subnets(self, token: str | None = None, **filters: Any) -> list[Fields]:
+        return await self._list("subnets", token, filters)
+
+    async def list_ports(self, token: str | None = None, **filters: Any) -> list[Fields]:
+        return await self._list("ports", token, filters)
+
+    async def show_port(self, port_id: str, token: str | None = None) -> Fields:
+        return await self._show("port", port_id, token)
+
+    async def create_port(self, fields: Fields, token: str | None = None) -> Fields:
+        answer = await self._remote.request("POST", "/v2.0/ports", json={"port": fields}, token=token)
+        port: Fields = answer["port"]
+        return port
+
+    async def update_port(self, port_id: str, fields: Fields) -> Fields:
+        answer = await self._remote.request("PUT", f"/v2.0/ports/{port_id}", json={"port": fields})
+        port: Fields = answer["port"]
+        return port
+
+    async def delete_port(self, port_id: str) -> None:
+        """Safe to repeat."""
+        try:
+            await self._remote.request("DELETE", f"/v2.0/ports/{port_id}")
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+    async def list_security_groups(self, token: str | None = None, **filters: Any) -> list[Fields]:
+        return await self._list("security-groups", token, filters)
+
+    async def list_floating_ips(self, token: str | None = None, **filters: Any) -> list[Fields]:
+        return await self._list("floatingips", token, filters)
+
+    async def _list(self, plural: str, token: str | None, filters: dict[str, Any]) -> list[Fields]:
+        answer = await self._remote.request("GET", f"/v2.0/{plural}", params=filters or None, token=token)
+        found: list[Fields] = answer[plural.replace("-", "_")]
+        return found
+
+    async def _show(self, singular: str, wanted_id: str, token: str | None) -> Fields:
+        answer = await self._remote.request("GET", f"/v2.0/{singular}s/{wanted_id}", token=token)
+        found: Fields = answer[singular]
+        return found

@@ -1,0 +1,115 @@
+"""Placement as other services call it."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from kilonova.kit.http.client import RemoteFault, RemoteService
+
+VERSION = {"OpenStack-API-Version": "placement 1.39"}
+
+Resources = dict[str, int]
+"""Resource class → amount, such as `{"VCPU": 1, "MEMORY_MB": 512}`."""
+
+
+class ClaimConflict(Exception):
+    """What was to be claimed is no longer free, or somebody else claimed for this consumer: look again."""
+
+
+class PlacementClient:
+    """Source: Placement API reference, microversion 1.39."""
+
+    def __init__(self, remote: RemoteService) -> None:
+        self._remote = remote
+
+    async def ensure_provider(self, provider_id: str, name: str) -> int:
+        """Creates the provider or finds it; returns its generation."""
+        body = {"uuid": provider_id, "name": name}
+        try:
+            found = await self._remote.request("POST", "/resource_providers", json=body, headers=VERSION)
+        except RemoteFault as fault:
+            if fault.status != 409:
+                raise
+            found = await self._remote.request("GET", f"/resource_providers/{provider_id}", headers=VERSION)
+        generation: int = found["generation"]
+        return generation
+
+    async def delete_provider(self, provider_id: str) -> None:
+        """Safe to repeat."""
+        try:
+            await self._remote.request("DELETE", f"/resource_providers/{provider_id}", headers=VERSION)
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+    async def set_inventory(self, provider_id: str, generation: int, inventories: dict[str, dict[str, Any]]) -> int:
+        """Replaces the provider's inventory; returns the new generation. RemoteFault 409: the generation moved on."""
+        body = {"resource_provider_generation": generation, "inventories": inventories}
+        url = f"/resource_providers/{provider_id}/inventories"
+        answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
+        after: int = answer["resource_provider_generation"]
+        return after
+
+    async def inventory(self, provider_id: str) -> dict[str, dict[str, Any]]:
+        answer = await self._remote.request("GET", f"/resource_providers/{provider_id}/inventories", headers=VERSION)
+        inventories: dict[str, dict[str, Any]] = answer["inventories"]
+        return inventories
+
+    async def usages(self, provider_id: str) -> Resources:
+        answer = await self._remote.request("GET", f"/resource_providers/{provider_id}/usages", headers=VERSION)
+        usages: Resources = answer["usages"]
+        return usages
+
+    async def set_traits(self, provider_id: str, generation: int, traits: list[str]) -> int:
+        body = {"resource_provider_generation": generation, "traits": sorted(traits)}
+        url = f"/resource_providers/{provider_id}/traits"
+        answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
+        after: int = answer["resource_provider_generation"]
+        return after
+
+    async def allocation_candidates(
+        self, resources: Resources, *, required: list[str] | None = None, limit: int = 1000
+    ) -> list[str]:
+        """Ids of the providers that have all of `resources` free, in placement's order."""
+        wanted = ",".join(f"{name}:{amount}" for name, amount in sorted(resources.items()) if amount)
+        query: dict[str, Any] = {"resources": wanted, "limit": limit}
+        if required:
+            query["required"] = ",".join(required)
+        url = f"/allocation_candidates?{urlencode(query)}"
+        answer = await self._remote.request("GET", url, headers=VERSION)
+        return [provider for each in answer["allocation_requests"] for provider in each["allocations"]]
+
+    async def allocations(self, consumer_id: str) -> dict[str, Resources]:
+        """Provider id → resources the consumer holds there; empty when it holds nothing."""
+        answer = await self._remote.request("GET", f"/allocations/{consumer_id}", headers=VERSION)
+        return {provider: each["resources"] for provider, each in answer["allocations"].items()}
+
+    async def claim(
+        self, consumer_id: str, provider_id: str, resources: Resources, *, project_id: str, user_id: str
+    ) -> None:
+        """Claims for a consumer that holds nothing yet. Raises ClaimConflict."""
+        body = {
+            "allocations": {provider_id: {"resources": {name: n for name, n in resources.items() if n}}},
+            "consumer_generation": None,
+            "consumer_type": "INSTANCE",
+            "project_id": project_id,
+            "user_id": user_id,
+        }
+        try:
+            await self._remote.request("PUT", f"/allocations/{consumer_id}", json=body, headers=VERSION)
+        except RemoteFault as fault:
+            if fault.status == 409:
+                raise ClaimConflict(fault.message) from fault
+            raise
+
+    async def release(self, consumer_id: str) -> None:
+        """Gives back everything the consumer holds. Safe to repeat."""
+        try:
+            await self._remote.request("DELETE", f"/allocations/{consumer_id}", headers=VERSION)
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+    async def providers(self) -> list[dict[str, Any]]:
+        answer = await self._remote.request("GET", "/resource_providers", headers=VERSION)
+        found: list[dict[str, Any]] = answer["resource_providers"]
+        return found
