@@ -43,7 +43,7 @@ format: venv  ## rewrite the code as the formatter wants it
 	@.venv/bin/ruff check --fix .
 
 venv:  ## make the development environment .venv
-	@$(PYTHON) -m tools.setup --for venv
+	@$(PYTHON) -m tools.setup --for check
 
 lock: venv  ## resolve the dependencies anew into requirements/
 	@.venv/bin/python -m tools.lock $(if $(UPGRADE),--upgrade)

@@ -1,6 +1,6 @@
 """Everything that must stand before the cloud, the tests or the checks can run.
 
-`python3 -m tools.setup --for cloud|test|check|venv`. Each stage looks first and does only what is missing, so a
+`python3 -m tools.setup --for cloud|test|check`. Each stage looks first and does only what is missing, so a
 second run takes a moment and touches neither apt nor pip. Standard library only: it makes the virtual environment.
 """
 
@@ -108,7 +108,6 @@ STAGES: dict[str, Callable[[], None]] = {
     "cloud": stages_for_cloud,
     "test": stages_for_tests,
     "check": stages_for_checks,
-    "venv": lambda: run_stage("python", lambda: make_venv("dev")),
 }
 
 
