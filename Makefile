@@ -14,7 +14,6 @@ ifeq ($(strip $(PYTHON)),)
 $(error Kilonova needs Python 3.11 or newer; on Debian 12: apt-get install python3)
 endif
 
-export PYTHONDONTWRITEBYTECODE := 1
 export KILONOVA_CACHE_DIR ?= $(CURDIR)/.work/cache
 KILONOVA := .venv/bin/kilonova
 STATE_OPTION := $(if $(STATE_DIR),--state-dir $(STATE_DIR))

@@ -26,7 +26,7 @@ def main() -> int:
         report(name, "FAILED" if result.returncode else "ok", time.monotonic() - started)
         if result.returncode:
             failed.append(name)
-            print(result.stdout)
+            print(result.stdout, flush=True)
     if failed:
         print(f"checks failed: {', '.join(failed)}", file=sys.stderr)
         return 1
