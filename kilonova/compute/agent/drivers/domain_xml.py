@@ -32,6 +32,7 @@ PCIE_HOTPLUG_PORTS = 16
 DISK_BUSES = ("virtio", "scsi", "sata", "ide")
 VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet")
 VIDEO_MODELS = ("vga", "virtio", "cirrus", "qxl", "bochs", "none")
+POINTER_MODELS = ("usbtablet", "ps2mouse")
 
 ElementTree.register_namespace("nova", NOVA_NAMESPACE)
 ElementTree.register_namespace("kilonova", KILONOVA_NAMESPACE)
@@ -214,6 +215,7 @@ def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
     if bus == "scsi":
         SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     if is_pcie:
+        SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(PCIE_HOTPLUG_PORTS):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
     vif_model = _chosen(plan.spec, "hw_vif_model", VIF_MODELS, "virtio")
@@ -223,6 +225,9 @@ def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
     # Kept over restarts by virtlogd, which also bounds it; without append each boot would begin with an empty log.
     SubElement(serial, "log", file=str(plan.console_path), append="off")
     SubElement(serial, "target", port="0")
+    if _chosen(plan.spec, "hw_pointer_model", POINTER_MODELS, "usbtablet") == "usbtablet":
+        # Its absolute positions keep the pointer of a console in a browser under the one the user sees.
+        SubElement(devices, "input", type="tablet", bus="usb")
     graphics = SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
     SubElement(graphics, "listen", type="address", address=plan.vnc_listen)
     video = SubElement(devices, "video")

@@ -32,6 +32,9 @@ SYSTEM_SOCKETS = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvir
 SYSTEM_TIMEOUT_SECONDS = 5.0
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 10.0
+REAPER_NAME = "libvirt-reaper"
+"""Command name of the process that collects what ends in the sandbox (`libvirtd_sandbox.py`)."""
+
 UNIX_PATH_LIMIT = 107
 """Longest path of a unix socket, unix(7): 108 bytes with the closing NUL."""
 
@@ -237,7 +240,9 @@ def find_daemon(sandbox: Path, name: str) -> int:
 def _stop_all(sandbox: Path) -> None:
     # libvirtd first: it would report, log and clean up after each guest that ends.
     _end_processes(sandbox, lambda command: command == "libvirtd")
-    _end_processes(sandbox, lambda command: command != "virtlogd")
+    _end_processes(sandbox, lambda command: command not in ("virtlogd", REAPER_NAME))
+    _end_processes(sandbox, lambda command: command == "virtlogd")
+    # The reaper goes by itself after the last of its children; it is asked only if it does not.
     _end_processes(sandbox, lambda command: True)
 
 

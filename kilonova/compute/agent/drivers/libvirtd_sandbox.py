@@ -6,6 +6,9 @@ subdirectories. A later start makes a new namespace with the same mounts, so gue
 
     python libvirtd_sandbox.py DIRECTORY {hide-kvm|keep-kvm} DAEMON...
 
+A child stays behind as the parent of everything in the sandbox and collects what ends, until all have ended: libvirtd
+waits for a guest's process to disappear, and inside containers init collects late or never.
+
 Only the standard library, because it runs isolated from the environment of whoever called it. Errors end in a
 sentence on stderr and exit status 1. Namespaces: unshare(2), mount(2).
 """
@@ -21,6 +24,9 @@ CLONE_NEWNS = 0x00020000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+REAPER_NAME = "libvirt-reaper"
 
 BOUND_DIRECTORIES = {
     "etc": Path("/etc/libvirt"),
@@ -108,13 +114,47 @@ def _enter(sandbox: Path, *, hide_kvm: bool) -> None:
     _bind(run, Path("/run"))
 
 
+def _start_daemons(daemons: list[str]) -> None:
+    """In a child that stays; returns in the parent once the daemons serve. Raises OSError when one does not start."""
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.close(reading)
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(PR_SET_NAME, REAPER_NAME.encode(), 0, 0, 0)
+        try:
+            for daemon in daemons:
+                subprocess.run(DAEMON_COMMANDS[daemon], check=True, stdin=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError) as error:
+            os.write(writing, str(error).encode())
+        else:
+            os.write(writing, b"ok")
+        os.close(writing)
+        _reap()
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        answer = pipe.read().decode()
+    if answer != "ok":
+        raise OSError(answer)
+
+
+def _reap() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        return
+
+
 def main(arguments: list[str]) -> int:
     sandbox, kvm, *daemons = arguments
     try:
         _enter(Path(sandbox), hide_kvm=kvm == "hide-kvm")
-        for daemon in daemons:
-            subprocess.run(DAEMON_COMMANDS[daemon], check=True, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.CalledProcessError) as error:
+        _start_daemons(daemons)
+    except OSError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
