@@ -4,6 +4,7 @@ import contextlib
 import logging
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -14,12 +15,22 @@ class HostProblem(Exception):
     """The host lacks or refuses something. The message is a whole sentence that says what to do about it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """New addresses of a device in a namespace, which neighbours should hear of."""
+
+    namespace: str
+    device: str
+    addresses: tuple[str, ...]
+
+
 class Ledger:
-    """Collects a pass's changes and problems."""
+    """Collects a pass's changes and problems, and what is to be announced once more after it."""
 
     def __init__(self) -> None:
         self.changes = 0
         self.problems: list[tuple[str, str]] = []
+        self.announcements: list[Announcement] = []
 
     def changed(self, what: str, *subjects: object) -> None:
         """Count one closed difference; `what` is a log format."""

@@ -143,7 +143,8 @@ class LinkTable:
     def ensure_bridge(self, name: str, mtu: int) -> Link:
         """A bridge of ours with no delay before it forwards. One that exists is adopted: the hypervisor's agent may
         have made it first under the same name."""
-        link = self.get(name) or self._add(name, "bridge", mtu=mtu, br_forward_delay=0, br_stp_state=0)
+        # Its MTU is set afterwards: only one that was changed stays when members come and go.
+        link = self.get(name) or self._add(name, "bridge", br_forward_delay=0, br_stp_state=0)
         if link.kind != "bridge":
             raise HostProblem(f"The name {name} is taken by a device that is not a bridge.")
         return self.ensure_set(link, mtu=mtu)

@@ -3,16 +3,18 @@
 The rule: traffic through a floating IP that goes away is cut at once, and an address that is new is announced at once.
 """
 
+import contextlib
+import functools
 import ipaddress
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from kilonova.network.agent import links, namespaces
 from kilonova.network.agent.commands import run
-from kilonova.network.agent.ledger import HostProblem, Ledger
+from kilonova.network.agent.ledger import Announcement, HostProblem, Ledger
 from kilonova.network.agent.links import Link, LinkTable, Route
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.agent.ports import ensure_namespace, ensure_namespaced_port
@@ -100,13 +102,22 @@ def render_announcements(mac_address: str, address: str) -> list[bytes]:
     ]
 
 
-def _announce(link: Link, addresses: list[str]) -> None:
+def announce(announcement: Announcement) -> None:
+    """Send gratuitous ARP for the device's new addresses, in the calling thread's namespace."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
-        raw.bind((link.name, 0))
-        for cidr in addresses:
-            if ":" not in cidr:
-                for frame in render_announcements(link.mac_address, cidr.partition("/")[0]):
-                    raw.send(frame)
+        raw.bind((announcement.device, 0))
+        mac_address = raw.getsockname()[4].hex(":")
+        for cidr in announcement.addresses:
+            for frame in render_announcements(mac_address, cidr.partition("/")[0]):
+                raw.send(frame)
+
+
+def announce_again(announcements: Iterable[Announcement]) -> None:
+    """Repeat announcements after a while: a port that was just plugged may not have forwarded the first ones yet."""
+    for each in announcements:
+        # A router that has gone meanwhile has nothing to announce.
+        with contextlib.suppress(OSError):
+            run_inside(each.namespace, functools.partial(announce, each))
 
 
 def _write_sysctls() -> None:
@@ -150,7 +161,10 @@ def _converge_inside(router: WantedRouter, ports: list[_Inner], ledger: Ledger) 
         for port in ports:
             wrong = table.ensure_set(table.need(port.name), mtu=port.mtu, mac_address=port.mac_address)
             link = table.ensure_up(wrong)
-            _announce(link, table.ensure_addresses(link, addresses[port.name]))
+            new = tuple(cidr for cidr in table.ensure_addresses(link, addresses[port.name]) if ":" not in cidr)
+            if new:
+                ledger.announcements.append(Announcement(namespace_name(router.id), port.name, new))
+                announce(ledger.announcements[-1])
         table.ensure_routes(wanted_routes(router))
 
 

@@ -17,7 +17,7 @@ from kilonova.network.agent.commands import run
 from kilonova.network.agent.dhcp import METADATA_ADDRESS
 from kilonova.network.agent.driver import Observation
 from kilonova.network.agent.firewall import NetworkBridge, converge_firewall, observed_groups
-from kilonova.network.agent.ledger import HostProblem, Ledger
+from kilonova.network.agent.ledger import Announcement, HostProblem, Ledger
 from kilonova.network.agent.links import Link, LinkTable
 from kilonova.network.agent.metadata import MetadataResponder, Place
 from kilonova.network.agent.options import LinuxOptions
@@ -37,6 +37,9 @@ from kilonova.network.wanted import (
 
 FIREWALL = "firewall"
 """The resource id of problems that concern every guarded port of the host."""
+
+ANNOUNCE_AGAIN_SECONDS = (1.0, 1.5)
+"""Pauses before new addresses of routers are announced again: a bridge hears of a new port's carrier a second late."""
 
 
 @dataclass(slots=True)
@@ -71,10 +74,15 @@ class LinuxDriver:
         self._metadata = MetadataResponder(options)
         self._verified: dict[str, _Verified] = {}
         self._foreign: dict[str, int | None] = {}
+        self._repeats: list[asyncio.Task[None]] = []
 
     async def converge(self, wanted: WantedState) -> ConvergeReport:
         async with self._lock:
-            report, places = await asyncio.to_thread(self._converge, wanted)
+            ledger = Ledger()
+            report = await asyncio.to_thread(self._converge, wanted, ledger)
+            places = await asyncio.to_thread(self._places, wanted)
+            if ledger.announcements:
+                self._repeats.append(asyncio.create_task(self._repeat(tuple(ledger.announcements))))
             failed = await self._metadata.converge(places, wanted)
             report.problems += tuple((place.namespace.partition("-")[2], sentence) for place, sentence in failed)
             return report
@@ -83,8 +91,18 @@ class LinuxDriver:
         async with self._lock:
             return await asyncio.to_thread(self._observe)
 
+    async def _repeat(self, announcements: tuple[Announcement, ...]) -> None:
+        for pause_seconds in ANNOUNCE_AGAIN_SECONDS:
+            await asyncio.sleep(pause_seconds)
+            await asyncio.to_thread(routers.announce_again, announcements)
+        self._repeats = [task for task in self._repeats if task is not asyncio.current_task()]
+
     async def close(self) -> None:
         async with self._lock:
+            for task in self._repeats:
+                task.cancel()
+            await asyncio.gather(*self._repeats, return_exceptions=True)
+            self._repeats = []
             await self._metadata.close()
 
     async def remove_everything(self) -> None:
@@ -97,8 +115,7 @@ class LinuxDriver:
 
     # Everything below runs in a thread.
 
-    def _converge(self, wanted: WantedState) -> tuple[ConvergeReport, list[Place]]:
-        ledger = Ledger()
+    def _converge(self, wanted: WantedState, ledger: Ledger) -> ConvergeReport:
         with links.opened(ledger) as table:
             work = _Pass(wanted, ledger, table)
             with ledger.guarding("host"):
@@ -112,7 +129,7 @@ class LinuxDriver:
             for router in wanted.routers:
                 if router.admin_state_up:
                     self._converge_router(work, router)
-        report = ConvergeReport(
+        return ConvergeReport(
             revision=wanted.revision,
             changes=ledger.changes,
             ports_up=tuple(sorted(work.ports_up)),
@@ -120,7 +137,6 @@ class LinuxDriver:
             routers_up=tuple(sorted(work.routers_up)),
             problems=tuple(ledger.problems),
         )
-        return report, self._places(wanted)
 
     def _dhcp_directory(self, network_id: str) -> Path:
         return self._options.state_dir / "dhcp" / network_id
