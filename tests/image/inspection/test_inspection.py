@@ -19,7 +19,6 @@ QEMU_FORMATS = {
     "vhdx": ["-f", "vhdx"],
     "ploop": ["-f", "parallels"],
     "raw": ["-f", "raw"],
-    "luks": ["-f", "luks", "--object", "secret,id=s,data=geheim", "-o", "key-secret=s,iter-time=200"],
 }
 FORMATS = ("raw", "ami", "aki", "ari", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "iso", "ploop", "luks", "qed", "nonsense")
 
@@ -178,6 +177,15 @@ def test_an_iso_image_is_recognized(tmp_path: Path) -> None:
     assert inspect_file(path, "iso") == Inspection("iso", path.stat().st_size)
     with pytest.raises(ImageRefused, match="content is iso"):
         inspect_file(path, "raw")
+
+
+def test_a_luks_container_is_recognized_with_the_size_of_its_payload() -> None:
+    header = bytearray(4096)
+    header[:8] = b"LUKS\xba\xbe\0\1"
+    header[104:108] = struct.pack(">I", 8)
+    assert inspect_stream(bytes(header) + bytes(MIB), "luks", 5000) == Inspection("luks", MIB)
+    with pytest.raises(ImageRefused, match="content is luks"):
+        inspect_stream(bytes(header) + bytes(MIB), "raw", 5000)
 
 
 def test_a_raw_disk_with_a_partition_table_is_raw() -> None:
