@@ -79,7 +79,10 @@ def pytest_command(part: Part, *arguments: str) -> list[str]:
 def count_deselected(part: Part) -> int:
     """How many tests a part would run: the ones that count as skipped when this user may not run them."""
     listing = subprocess.run(
-        pytest_command(part, "--collect-only", "-q", "-p", "no:randomly"), cwd=ROOT, stdout=subprocess.PIPE, text=True
+        pytest_command(part, "--collect-only", "--verbosity=-1", "-p", "no:randomly"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout
     return sum(1 for line in listing.splitlines() if "::" in line)
 

@@ -8,7 +8,7 @@ import pytest
 from tools import run_tests
 from tools.run_tests import Counts, read_counts
 
-INI = "[pytest]\nmarkers =\n    root: r\n    libvirt: l\n    e2e: e\n"
+INI = "[pytest]\naddopts = -q\nmarkers =\n    root: r\n    libvirt: l\n    e2e: e\n"
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
 MIXED = """
 import pytest
