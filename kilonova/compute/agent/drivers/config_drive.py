@@ -7,10 +7,10 @@ a password, so the file is its owner's alone. Format: config drive version 2 of 
 import asyncio
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import commands
 
 LABEL = "config-2"
@@ -21,8 +21,7 @@ async def ensure_config_drive(path: Path, files: Mapping[str, bytes]) -> None:
     """Writes the drive unless it is there. `files`: relative path → content. Raises HostError."""
     if path.exists():
         return
-    partial = path.with_name(path.name + ".part")
-    tree = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=".config-", dir=path.parent))
+    partial, tree = path.with_name(path.name + ".part"), path.with_name(path.name + ".tree")
     try:
         await asyncio.to_thread(_write_tree, tree, files)
         await commands.run(
@@ -34,12 +33,16 @@ async def ensure_config_drive(path: Path, files: Mapping[str, bytes]) -> None:
         )
         partial.chmod(0o600)
         partial.replace(path)
+    except OSError as error:
+        raise HostError(f"Cannot make {path}: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
-        await asyncio.to_thread(shutil.rmtree, tree)
+        await asyncio.to_thread(shutil.rmtree, tree, ignore_errors=True)
 
 
 def _write_tree(tree: Path, files: Mapping[str, bytes]) -> None:
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(mode=0o700)
     for name, content in files.items():
         target = tree / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ Formats: libvirt's domain XML; the `nova:instance` element as operators' tools r
 import functools
 import hashlib
 import importlib.metadata
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,9 @@ PCIE_HOTPLUG_PORTS = 16
 DISK_BUSES = ("virtio", "scsi", "sata", "ide")
 VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet")
 VIDEO_MODELS = ("vga", "virtio", "cirrus", "qxl", "bochs", "none")
+NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot carry; a display name may hold them."""
+
 POINTER_MODELS = ("usbtablet", "ps2mouse")
 
 ElementTree.register_namespace("nova", NOVA_NAMESPACE)
@@ -139,7 +143,7 @@ def _is_pcie(machine_type: str) -> bool:
 
 def _text(parent: Element, tag: str, text: str, **attributes: str) -> Element:
     element = SubElement(parent, tag, attributes)
-    element.text = text
+    element.text = NOT_IN_XML.sub("", text)
     return element
 
 

@@ -73,7 +73,7 @@ def _facts(domain: Any) -> DomainFacts:
 def _power_state(domain: Any) -> PowerState:
     state, reason = domain.state()
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
-        if reason in (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED):
+        if reason == libvirt.VIR_DOMAIN_SHUTOFF_CRASHED:
             return "crashed"
         if domain.hasManagedSaveImage():
             return "suspended"
@@ -128,7 +128,10 @@ def act(connection: Any, server_id: str, action: PowerAction) -> None:
         case "start_paused":
             _start(domain, libvirt.VIR_DOMAIN_START_PAUSED)
         case "resume":
-            domain.resume()
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+                domain.pMWakeup(0)
+            else:
+                domain.resume()
         case "pause":
             domain.suspend()
         case "save":

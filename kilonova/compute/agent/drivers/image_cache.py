@@ -160,6 +160,13 @@ def sweep(
     return removed
 
 
+def discard_partial(base_path: Path) -> None:
+    """Removes what a dead process left of its downloads; only for the start, when no work is under way."""
+    for pattern in ("*.part", "*.raw-part"):
+        for path in base_path.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def _create(path: Path) -> BinaryIO:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     return os.fdopen(descriptor, "wb", buffering=0)

@@ -54,6 +54,7 @@ class LibvirtDriver:
         self._images = image_cache.ImageCache(
             options.instances_path / "_base", fetch_image, inspect_image, options.reserved_disk_bytes
         )
+        image_cache.discard_partial(self._images.base_path)
         self._virt_type: VirtType = detect_virt_type() if options.virt_type == "auto" else options.virt_type
         self._jobs = Jobs(on_event)
         self._tombstones = Tombstones()

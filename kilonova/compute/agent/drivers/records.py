@@ -50,20 +50,20 @@ def read_record(directory: Path) -> ServerRecord | None:
 
 def write_record(directory: Path, record: ServerRecord) -> None:
     """Replaces the record in one step, after making the directory; it is on the disk when this returns."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o755)
     partial = directory / (FILE_NAME + ".part")
-    partial.unlink(missing_ok=True)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(record))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(directory / FILE_NAME)
+        sync_directory(directory)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise HostError(f"Cannot write {directory / FILE_NAME}: {error.strerror}.") from error
-    sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:

@@ -1,0 +1,91 @@
+"""nova-compute: serves compute's calls on its host, and reports what it sees there.
+
+A pass asks the driver for everything on the host and tells the server; what the server calls a stranger is removed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
+from kilonova.compute.agent.spec import ServerSpec
+from kilonova.kit.agents import Agent, AgentInfo
+from kilonova.kit.bus import Bus, Handler
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+BINARY = "nova-compute"
+REGISTRY_TOPIC = "compute.registry"
+
+
+class EnsureArguments(msgspec.Struct):
+    spec: ServerSpec
+    epoch: int
+
+
+class ComputeAgent:
+    def __init__(self, driver: ComputeDriver, bus: Bus, *, host: str, zone: str = "") -> None:
+        self._driver = driver
+        self._bus = bus
+        self._host = host
+        info = AgentInfo(BINARY, host, agent_type="Compute", availability_zone=zone, started_at=datetime.now(UTC))
+        self.agent = Agent(
+            info,
+            bus,
+            REGISTRY_TOPIC,
+            methods=self._methods(),
+            converge=self._report,
+            describe=driver.inventory,
+        )
+
+    def on_event(self, server_id: str) -> None:
+        """A domain changed state: report now instead of at the next pass."""
+        log.debug("domain event", server=server_id)
+        self.agent.wake()
+
+    async def run(self) -> None:
+        """Works until cancelled. Guests go on running afterwards."""
+        try:
+            await self.agent.run()
+        finally:
+            await asyncio.shield(self._driver.close())
+
+    def _methods(self) -> Mapping[str, Handler]:
+        return {
+            "ensure_server": self._ensure_server,
+            "observe_server": self._observe_server,
+            "release_server": self._release_server,
+            "console_log": self._console_log,
+        }
+
+    async def _ensure_server(self, payload: Any) -> Any:
+        arguments = msgspec.convert(payload, EnsureArguments)
+        return msgspec.to_builtins(await self._driver.ensure_server(arguments.spec, arguments.epoch))
+
+    async def _observe_server(self, payload: Any) -> Any:
+        return msgspec.to_builtins(await self._driver.observe_server(payload["server_id"]))
+
+    async def _release_server(self, payload: Any) -> None:
+        await self._driver.release_server(payload["server_id"], payload["epoch"])
+
+    async def _console_log(self, payload: Any) -> str:
+        return await self._driver.console_log(payload["server_id"], payload["length_lines"])
+
+    async def _report(self) -> None:
+        observations = [msgspec.to_builtins(each) for each in await self._driver.observe_all()]
+        answer = await self._bus.call(REGISTRY_TOPIC, "report", {"host": self._host, "observations": observations})
+        if not answer["known"]:
+            self.agent.register_again()
+        for server_id, epoch in answer["strangers"].items():
+            await self._remove_stranger(server_id, epoch)
+
+    async def _remove_stranger(self, server_id: str, epoch: int) -> None:
+        log.warning("removing a server that does not belong to this host", server=server_id)
+        try:
+            await self._driver.release_server(server_id, epoch)
+        except (HostError, StaleEpoch) as error:
+            log.warning("the stranger stays for now", server=server_id, reason=str(error))

@@ -1,0 +1,265 @@
+"""A hypervisor in memory: the same protocol, the same refusals, no host; for tests and `kilonova up --fake`.
+
+The rule: `FakeHost` is the metal and survives its driver, as a real host survives its agent; a second driver on the
+same host finds what the first one left. Any number of hosts live in one process.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kilonova.compute.agent.driver import FetchImage, HostError, OnEvent
+from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.inventory import DRIVER_TRAITS
+from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
+from kilonova.compute.agent.drivers.records import instance_directory
+from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation, ServerSpec, SpecImage
+
+GIB = 1 << 30
+
+STATES_AFTER: dict[PowerAction, PowerState] = {
+    "start": "running",
+    "start_paused": "paused",
+    "resume": "running",
+    "pause": "paused",
+    "power_off": "stopped",
+    "shut_down": "stopped",
+    "save": "suspended",
+    "reboot_soft": "running",
+    "reboot_hard": "running",
+}
+
+
+@dataclass
+class FakeServer:
+    """What the host has of a server; without a domain as long as its image is being fetched."""
+
+    spec: ServerSpec
+    epoch: int
+    reboots_done: int
+    power: PowerState = "absent"
+    console: str = ""
+    boots: int = 0
+
+
+@dataclass
+class FakeHost:
+    """The metal: what it has, and how it behaves from now on."""
+
+    hostname: str
+    host_ip: str = "127.0.0.1"
+    vcpus: int = 16
+    memory_mib: int = 64 << 10
+    disk_gib: int = 1000
+    delay_seconds: float = 0.0
+    """How long fetching an image, a shutdown, a suspend or a soft reboot takes."""
+    servers: dict[str, FakeServer] = field(default_factory=dict)
+    image_ids: set[str] = field(default_factory=set)
+    """Images in its cache."""
+    foreign_domains: dict[str, str] = field(default_factory=dict)
+    """UUID → name of domains which are not of this cloud."""
+    failures: list[str] = field(default_factory=list)
+    bridges: set[str] = field(default_factory=set)
+    """Bridges that were plugged into."""
+
+    def fail_next_spawn(self, reason: str = "The fake host was told to fail.") -> None:
+        """The next start of a server raises HostError with this reason; may be called several times."""
+        self.failures.append(reason)
+
+
+class FakeDriver:
+    """Implements `ComputeDriver` on a `FakeHost`. With `fetch_image` images are really fetched and verified."""
+
+    def __init__(self, host: FakeHost, on_event: OnEvent, fetch_image: FetchImage | None = None) -> None:
+        self._host = host
+        self._on_event = on_event
+        self._fetch_image = fetch_image
+        self._jobs = Jobs(on_event)
+        self._tombstones = Tombstones()
+        self._messages: dict[str, str] = {}
+
+    async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
+        """See `ComputeDriver`."""
+        server = self._admit(spec.id, epoch)
+        try:
+            progress = await self._converge(spec, epoch, server)
+        except HostError as error:
+            self._messages[spec.id] = error.reason
+            raise
+        self._messages.pop(spec.id, None)
+        return self._observation(spec.id, progress)
+
+    def _admit(self, server_id: str, epoch: int) -> FakeServer | None:
+        instance_directory(Path("/"), server_id)  # refuses what is no server's id, as a real host does
+        server = self._host.servers.get(server_id)
+        self._tombstones.admit(server_id, epoch, server.epoch if server else None)
+        return server
+
+    async def _converge(self, spec: ServerSpec, epoch: int, server: FakeServer | None) -> str:
+        self._check_free(spec)
+        if server is None:
+            server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
+        server.spec, server.epoch = spec, epoch
+        if spec.image:
+            fetching = self._ensure_image(spec.image, spec.id)
+            if fetching:
+                return fetching.progress
+            _check_size(spec, spec.image)
+        if server.power == "absent":
+            server.power = "stopped"
+        return await self._ensure_power(server)
+
+    def _check_free(self, spec: ServerSpec) -> None:
+        host = self._host
+        if spec.id in host.foreign_domains:
+            name = host.foreign_domains[spec.id]
+            raise HostError(f"The domain {name} on this host has the UUID {spec.id} and is not of this cloud.")
+        ours = {server_id: server.spec.instance_name for server_id, server in host.servers.items()}
+        for domain_id, name in (host.foreign_domains | ours).items():
+            if name == spec.instance_name and domain_id != spec.id:
+                raise HostError(f"The domain name {name} is taken on this host by a domain {domain_id}.")
+
+    def _ensure_image(self, image: SpecImage, server_id: str) -> Job | None:
+        name = f"image {image.id}"
+        self._jobs.raise_failure(name, server_id)
+        if image.id in self._host.image_ids:
+            return None
+        if not self._host.delay_seconds and self._fetch_image is None:
+            self._host.image_ids.add(image.id)
+            return None
+
+        async def work(job: Job) -> None:
+            await asyncio.sleep(self._host.delay_seconds)
+            if self._fetch_image:
+                await _verify(image, self._fetch_image)
+            self._host.image_ids.add(image.id)
+
+        return self._jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
+
+    async def _ensure_power(self, server: FakeServer) -> str:
+        spec = server.spec
+        name = f"power {spec.id}"
+        self._jobs.raise_failure(name, spec.id)
+        is_reboot_due = spec.reboot_count > server.reboots_done
+        action = plan_power(server.power, spec.power, spec.reboot_type if is_reboot_due else None)
+        running = self._jobs.find_running(name)
+        if running and running.kind == action:
+            return running.progress
+        await self._jobs.cancel(name)
+        if action in LONG_ACTIONS and self._host.delay_seconds:
+
+            async def work(job: Job) -> None:
+                await asyncio.sleep(self._host.delay_seconds)
+                self._act(server, action)
+
+            return self._jobs.start(name, action, f"{action.replace('_', ' ')}", work, server_id=spec.id).progress
+        self._act(server, action)
+        return ""
+
+    def _act(self, server: FakeServer, action: PowerAction) -> None:
+        spec = server.spec
+        if action in ("start", "start_paused", "reboot_hard", "reboot_soft"):
+            if self._host.failures:
+                raise HostError(self._host.failures.pop(0))
+            self._host.bridges.update(port.bridge for port in spec.ports)
+            server.boots += 1
+            server.console = f"Booting {spec.display_name}\n{spec.display_name} login: \n"
+        if spec.power == "running":
+            server.reboots_done = spec.reboot_count
+        if action != "none":
+            server.power = STATES_AFTER[action]
+            self._tell(spec.id)
+
+    async def observe_server(self, server_id: str) -> ServerObservation:
+        """See `ComputeDriver`."""
+        return self._observation(server_id, "")
+
+    def _observation(self, server_id: str, progress: str) -> ServerObservation:
+        server = self._host.servers.get(server_id)
+        return ServerObservation(
+            server_id,
+            server.power if server else "absent",
+            server.epoch if server else 0,
+            self._messages.get(server_id, ""),
+            progress or self._jobs.progress_of(server_id),
+        )
+
+    async def observe_all(self) -> list[ServerObservation]:
+        """See `ComputeDriver`."""
+        return [self._observation(server_id, "") for server_id in sorted(self._host.servers)]
+
+    async def release_server(self, server_id: str, epoch: int) -> None:
+        """See `ComputeDriver`."""
+        self._admit(server_id, epoch)
+        await self._jobs.cancel(f"power {server_id}")
+        self._jobs.forget_server(server_id)
+        removed = self._host.servers.pop(server_id, None)
+        self._messages.pop(server_id, None)
+        self._tombstones.bury(server_id, epoch)
+        if removed and removed.power in ("running", "paused"):
+            self._tell(server_id)
+
+    async def console_log(self, server_id: str, length_lines: int | None) -> str:
+        """See `ComputeDriver`."""
+        server = self._host.servers.get(server_id)
+        lines = server.console.splitlines(keepends=True) if server else []
+        return "".join(lines if length_lines is None else lines[max(0, len(lines) - length_lines) :])
+
+    async def inventory(self) -> HostInventory:
+        """See `ComputeDriver`."""
+        host = self._host
+        return HostInventory(
+            hostname=host.hostname,
+            host_ip=host.host_ip,
+            hypervisor_type="fake",
+            hypervisor_version=1000,
+            vcpus=host.vcpus,
+            memory_mib=host.memory_mib,
+            disk_gib=host.disk_gib,
+            cpu_info={
+                "arch": "x86_64",
+                "model": "fake",
+                "vendor": "fake",
+                "features": [],
+                "topology": {"cells": 1, "sockets": 1, "cores": host.vcpus, "threads": 1},
+            },
+            supported_instances=(("x86_64", "fake", "hvm"),),
+            traits=(*DRIVER_TRAITS, "HW_ARCH_X86_64"),
+        )
+
+    async def close(self) -> None:
+        """See `ComputeDriver`."""
+        await self._jobs.close()
+
+    def change_power(self, server_id: str, power: PowerState) -> None:
+        """Something happened inside the guest: it powered off (`stopped`) or died (`crashed`)."""
+        self._host.servers[server_id].power = power
+        self._tell(server_id)
+
+    def _tell(self, server_id: str) -> None:
+        # Later on the loop, as a real event comes: never while the call that caused it is under way.
+        asyncio.get_running_loop().call_soon(self._on_event, server_id)
+
+
+def _check_size(spec: ServerSpec, image: SpecImage) -> None:
+    image_bytes = max(image.min_disk_gib * GIB, image.size_bytes if image.disk_format == "raw" else 0)
+    size_bytes = spec.flavor.root_gib * GIB
+    if 0 < size_bytes < image_bytes:
+        raise HostError(
+            f"The image needs {image_bytes} bytes of root disk, "
+            f"the flavor has {spec.flavor.root_gib} GiB ({size_bytes} bytes)."
+        )
+
+
+async def _verify(image: SpecImage, fetch: FetchImage) -> None:
+    digest = hashlib.sha512()
+    received = 0
+    async for chunk in fetch(image.id):
+        received += len(chunk)
+        await asyncio.to_thread(digest.update, chunk)
+    if received != image.size_bytes:
+        raise HostError(f"Image {image.id} has {received} bytes instead of the {image.size_bytes} it is said to have.")
+    if digest.hexdigest() != image.sha512:
+        raise HostError(f"Image {image.id} does not have the SHA-512 that the image service gives for it.")
