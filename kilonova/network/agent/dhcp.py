@@ -4,6 +4,7 @@ The rule: files are the truth that dnsmasq reads again on SIGHUP; it is restarte
 when it holds a lease that contradicts the document (an address that now belongs to another MAC address).
 """
 
+import contextlib
 import ipaddress
 import os
 import pwd
@@ -192,17 +193,31 @@ def _command_line(pid: int) -> list[str]:
     return raw.decode(errors="replace").split("\0")[:-1]
 
 
+def _has_ended(pid: int) -> bool:
+    """Whether a process is gone or only waits to be collected: then its sockets are closed."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state in ("Z", "X")
+
+
+def _signal_and_wait(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while not _has_ended(pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def stop(directory: Path) -> bool:
     """End this directory's dnsmasq and wait until it is gone; True when there was one."""
     pid = running_pid(directory)
     if pid is None:
         return False
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + _STOP_SECONDS
-    while running_pid(directory) == pid and time.monotonic() < deadline:
-        time.sleep(0.005)
+    _signal_and_wait(pid, signal.SIGTERM)
     if running_pid(directory) == pid:
-        os.kill(pid, signal.SIGKILL)
+        _signal_and_wait(pid, signal.SIGKILL)
     (directory / "pid").unlink(missing_ok=True)
     return True
 
@@ -218,7 +233,7 @@ def _stop_strays(namespace: str) -> None:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if is_inside and _command_line(int(entry.name))[:1] == ["dnsmasq"]:
-            os.kill(int(entry.name), signal.SIGKILL)
+            _signal_and_wait(int(entry.name), signal.SIGKILL)
 
 
 def _pick_user(directory: Path) -> str:

@@ -165,7 +165,8 @@ def _converge_inside(router: WantedRouter, ports: list[_Inner], ledger: Ledger) 
             if new:
                 ledger.announcements.append(Announcement(namespace_name(router.id), port.name, new))
                 announce(ledger.announcements[-1])
-        table.ensure_routes(wanted_routes(router))
+        plugged = {None, *(port.name for port in ports)}
+        table.ensure_routes(route for route in wanted_routes(router) if route.device in plugged)
 
 
 def ensure_router(

@@ -22,7 +22,7 @@ def make_guest(host: Host, name: str, port: WantedPort, *, gateway: str | None =
 async def converge(driver: LinuxDriver, wanted: WantedState) -> ConvergeReport:
     """Converge without problems, and find nothing to do the second time."""
     report = await driver.converge(wanted)
-    assert report.problems == ()
+    assert report.problems == (), report
     again = await driver.converge(wanted)
     assert (again.changes, again.problems) == (0, ()), again
     return report

@@ -45,6 +45,15 @@ class Host:
     def succeeds(self, *argv: str) -> bool:
         return subprocess.run(argv, capture_output=True, timeout=20).returncode == 0
 
+    async def reaches(self, address: str, port: int, *, wait_seconds: float = 1) -> bool:
+        """Whether a TCP connection can be made from the host itself."""
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), wait_seconds)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
     async def settle(self) -> None:
         """Wait until every plugged device forwards: the kernel tells a bridge of a carrier up to a second late."""
         for _ in range(150):
@@ -94,10 +103,11 @@ def _enter_and_run(body: Callable[[Host], Awaitable[None]], directory: Path, wri
             raise OSError(ctypes.get_errno(), "unshare")
         first = os.fork()
         if first:
-            _, status = os.waitpid(first, 0)
-            os._exit(1 if status else 0)
-        signal.alarm(_TIME_LIMIT_SECONDS)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            os._exit(1 if os.waitpid(first, 0)[1] else 0)
+        runner = os.fork()
+        if runner:
+            _reap_until_gone(runner)
+        signal.alarm(_TIME_LIMIT_SECONDS + 5)
         _mount_own_file_systems()
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         asyncio.run(_with_limit(body(Host(directory))))
@@ -107,8 +117,15 @@ def _enter_and_run(body: Callable[[Host], Awaitable[None]], directory: Path, wri
     os._exit(0)
 
 
+def _reap_until_gone(runner: int) -> None:
+    """What the first process of a process namespace does: collect orphans that ended. Never returns."""
+    while True:
+        pid, status = os.wait()
+        if pid == runner:
+            os._exit(1 if status else 0)
+
+
 async def _with_limit(body: Awaitable[None]) -> None:
-    """PID 1 ignores signals without a handler, so the limit is kept here too."""
     await asyncio.wait_for(body, _TIME_LIMIT_SECONDS)
 
 
