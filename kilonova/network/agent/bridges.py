@@ -6,7 +6,7 @@ The rule: a tap belongs to the hypervisor. It is plugged, set and unplugged here
 from collections.abc import Iterable
 from pathlib import Path
 
-from kilonova.network.agent.ledger import HostProblem
+from kilonova.network.agent.ledger import HostProblem, Ledger
 from kilonova.network.agent.links import FLOOD_MAC, PLUGGED_GROUP, Link, LinkTable
 from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.wanted import BRIDGE_PREFIX, TAP_PREFIX, WantedNetwork, WantedPort, device_name
@@ -127,15 +127,18 @@ def wanted_devices(network: WantedNetwork, options: LinuxOptions) -> set[str]:
     return names
 
 
-def release_unwanted(links: LinkTable, wanted_names: Iterable[str]) -> None:
-    """Remove what is ours and not wanted: taps are only unplugged, then tunnels and veths go, bridges last."""
+def release_unwanted(links: LinkTable, wanted_names: Iterable[str], ledger: Ledger) -> None:
+    """Remove what is ours and not wanted: taps are only unplugged, then tunnels and veths go, bridges last. What cannot
+    be removed is a problem under its own name."""
     keep = set(wanted_names)
     own_bridges = {link.index for link in links if link.is_ours and link.kind == "bridge"}
     for link in links:
         if link.name in keep or link.is_ours or not link.name.startswith(TAP_PREFIX):
             continue
         if link.is_plugged or link.bridge_index in own_bridges:
-            links.release_member(link)
+            with ledger.guarding(link.name):
+                links.release_member(link)
     ours = [link for link in links if link.is_ours and link.name not in keep]
     for link in sorted(ours, key=lambda link: link.kind == "bridge"):
-        links.release(link.name)
+        with ledger.guarding(link.name):
+            links.release(link.name)

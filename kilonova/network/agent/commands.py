@@ -21,6 +21,15 @@ PACKAGES = {
 }
 """Command → the Debian package that brings it; everything this agent runs is listed."""
 
+KERNEL_MODULES = {
+    "conntrack": "nf_conntrack_netlink",
+    "ebtables-restore": "ebtable_nat",
+    "ip6tables-restore": "xt_physdev, xt_CT, xt_set, xt_mac and xt_conntrack",
+    "ipset": "ip_set and ip_set_hash_net",
+    "iptables-restore": "xt_physdev, xt_CT, xt_set, xt_mac, xt_conntrack and xt_nat",
+}
+"""Command → modules without which the kernel refuses what it asks for."""
+
 TIMEOUT_SECONDS = 30
 
 
@@ -40,5 +49,9 @@ def run(argv: Sequence[str], *, stdin: str = "") -> str:
         raise HostProblem(f"{argv[0]} did not finish within {TIMEOUT_SECONDS} seconds.") from error
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
-        raise HostProblem(f"{argv[0]} failed: {said}")
+        needed = KERNEL_MODULES.get(argv[0])
+        advice = (
+            f" (it needs the kernel modules {needed}; if they are missing, load them with modprobe)" if needed else ""
+        )
+        raise HostProblem(f"{argv[0]} failed: {said}{advice}.")
     return done.stdout

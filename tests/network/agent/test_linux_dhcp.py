@@ -36,6 +36,7 @@ async def test_a_guest_gets_its_lease_with_mtu_names_and_routes(host: Host) -> N
     net = Net(1)
     closed = group(1)
     port = net.port(5, (closed.id,))
+    host.state_dir.chmod(0o755)  # so dnsmasq's own user reaches its files
     driver = make_driver(host)
     guest = make_guest(host, "one", port, address=False)
     report = await converge(driver, state([net], [port], [closed]))
@@ -50,6 +51,11 @@ async def test_a_guest_gets_its_lease_with_mtu_names_and_routes(host: Host) -> N
     assert lease.routes == [(f"{METADATA}/32", "10.0.1.2"), ("0.0.0.0/0", "10.0.1.1")]
     assert lease.options[12] == b"host-10-0-1-5"
     assert lease.options[15] == b"openstacklocal"
+    assert host.run("ps", "-o", "user=", "-p", str(pid_of(host, net))).strip() == "dnsmasq"
+    net.hosts[0] = msgspec.structs.replace(net.hosts[0], hostname="renamed")
+    await converge(driver, state([net], [port], [closed]))
+    renewed = await lease_of(guest)
+    assert renewed is not None and renewed.options[12] == b"renamed", "it reads its files again as that user"
     await driver.close()
 
 

@@ -118,8 +118,7 @@ class LinuxDriver:
     def _converge(self, wanted: WantedState, ledger: Ledger) -> ConvergeReport:
         with links.opened(ledger) as table:
             work = _Pass(wanted, ledger, table)
-            with ledger.guarding("host"):
-                bridges.release_unwanted(table, self._wanted_devices(wanted))
+            bridges.release_unwanted(table, self._wanted_devices(wanted), ledger)
             self._release_namespaces(work)
             self._converge_networks(work)
             self._converge_ports(work)
