@@ -193,8 +193,9 @@ class LibvirtDriver:
             job.progress = "cutting the guest off"
             await self._connection.call(domains.act, spec.id, "power_off")
         if action == "reboot_soft":
-            await self._record_reboot(spec)
-            await self._start(spec, "start")
+            async with self._lock(spec.id):
+                await self._record_reboot(spec)
+                await self._start(spec, "start")
 
     def _patience_seconds(self, action: PowerAction, spec: ServerSpec) -> float:
         if action == "reboot_soft":

@@ -26,11 +26,7 @@ class ServerRecord(Struct, frozen=True):
 
 def instance_directory(instances_path: Path, server_id: str) -> Path:
     """Where a server's files lie. Raises HostError for anything but a UUID in its usual form."""
-    try:
-        canonical = str(uuid.UUID(server_id))
-    except ValueError:
-        canonical = ""
-    if canonical != server_id:
+    if not _is_server_id(server_id):
         raise HostError(f"{server_id!r} is not the id of a server.")
     return instances_path / server_id
 

@@ -1,0 +1,245 @@
+"""What every compute driver does, whatever the hypervisor: runs on the fake and on a real libvirtd."""
+
+import asyncio
+import subprocess
+import uuid
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.spec import SpecFlavor
+from tests.compute.agent.rigs import MIB, Rig, make_spec, settle, wait_for_event, wait_for_power
+
+replace = msgspec.structs.replace
+
+
+async def test_the_first_call_starts_the_download_and_later_ones_end_with_a_running_server(rig: Rig) -> None:
+    rig.images.gate.clear()
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    first = await rig.driver.ensure_server(spec, 3)
+    assert (first.power, first.epoch) == ("absent", 3)
+    assert first.progress.startswith("downloading image")
+    assert (await rig.driver.observe_server(spec.id)).progress.startswith("downloading image")
+    rig.images.gate.set()
+    await wait_for_event(rig, spec.id)
+    seen = await settle(rig, spec, 3)
+    assert (seen.power, seen.message, seen.progress) == ("running", "", "")
+    assert rig.images.fetched == [spec.image.id if spec.image else ""]
+
+
+async def test_repeating_a_call_changes_nothing(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    for _ in range(3):
+        assert (await rig.driver.ensure_server(spec, 1)).power == "running"
+    assert await rig.boot_marker(spec.id) == marker
+
+
+async def test_two_servers_share_one_download(rig: Rig) -> None:
+    image = rig.images.add(bytes(MIB))
+    specs = [make_spec(image), make_spec(image)]
+    await asyncio.gather(*(settle(rig, spec) for spec in specs))
+    assert rig.images.fetched == [image.id]
+    seen = await rig.driver.observe_all()
+    assert {each.id: each.power for each in seen} == {spec.id: "running" for spec in specs}
+
+
+async def test_an_older_epoch_is_refused_also_by_the_next_agent_on_the_host(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec, 7)
+    for _ in range(2):
+        with pytest.raises(StaleEpoch, match=r"Epoch 6 .* older than 7"):
+            await rig.driver.ensure_server(spec, 6)
+        with pytest.raises(StaleEpoch):
+            await rig.driver.release_server(spec.id, 6)
+        await rig.restart_agent()
+    assert (await rig.driver.observe_server(spec.id)).power == "running"
+    await rig.driver.ensure_server(spec, 8)
+    assert (await rig.driver.observe_server(spec.id)).epoch == 8
+
+
+async def test_the_next_agent_finds_the_servers_running(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    await rig.restart_agent()
+    assert [each.power for each in await rig.driver.observe_all()] == ["running"]
+    assert (await settle(rig, spec)).power == "running"
+    assert await rig.boot_marker(spec.id) == marker
+
+
+async def test_release_leaves_nothing_and_can_be_repeated(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec, 2)
+    await rig.driver.release_server(spec.id, 3)
+    assert not rig.has_leftovers(spec.id)
+    assert (await rig.driver.observe_server(spec.id)).power == "absent"
+    await rig.driver.release_server(spec.id, 3)
+    with pytest.raises(StaleEpoch):
+        await rig.driver.ensure_server(spec, 2)
+    assert not rig.has_leftovers(spec.id)
+
+
+async def test_release_of_what_was_never_there_is_fine(rig: Rig) -> None:
+    await rig.driver.release_server(str(uuid.uuid4()), 1)
+    assert await rig.driver.observe_all() == []
+
+
+async def test_release_while_the_image_is_fetched_leaves_nothing(rig: Rig) -> None:
+    rig.images.gate.clear()
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await rig.driver.ensure_server(spec, 1)
+    await rig.driver.release_server(spec.id, 2)
+    rig.images.gate.set()
+    await asyncio.sleep(0.1)
+    assert await rig.driver.observe_all() == []
+    assert not rig.has_leftovers(spec.id)
+
+
+async def test_a_domain_name_taken_by_another_domain_is_an_error_naming_it(rig: Rig) -> None:
+    other = str(uuid.uuid4())
+    await rig.add_foreign_domain(other, "instance-taken")
+    spec = make_spec(rig.images.add(bytes(MIB)), instance_name="instance-taken")
+    with pytest.raises(HostError, match=f"instance-taken is taken on this host by a domain {other}"):
+        await settle(rig, spec)
+    await rig.driver.release_server(spec.id, 2)
+    assert await rig.has_foreign_domain(other)
+
+
+async def test_a_uuid_taken_by_a_domain_not_of_this_cloud_is_an_error_naming_it(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await rig.add_foreign_domain(spec.id, "somebody-elses")
+    with pytest.raises(HostError, match=f"somebody-elses on this host has the UUID {spec.id}"):
+        await settle(rig, spec)
+    assert "somebody-elses" in (await rig.driver.observe_server(spec.id)).message
+    await rig.driver.release_server(spec.id, 2)
+    assert await rig.has_foreign_domain(spec.id)
+
+
+async def test_stop_and_start(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    assert (await settle(rig, replace(spec, power="stopped"))).power == "stopped"
+    assert (await settle(rig, replace(spec, power="stopped"))).power == "stopped"
+    assert (await settle(rig, spec)).power == "running"
+
+
+async def test_a_server_wanted_stopped_is_built_and_not_started(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)), power="stopped")
+    assert (await settle(rig, spec)).power == "stopped"
+    assert (await settle(rig, replace(spec, power="running"))).power == "running"
+
+
+async def test_pause_and_resume(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    assert (await settle(rig, replace(spec, power="paused"))).power == "paused"
+    assert (await settle(rig, spec)).power == "running"
+    assert await rig.boot_marker(spec.id) == marker
+
+
+async def test_suspend_and_resume(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    assert (await settle(rig, replace(spec, power="suspended"))).power == "suspended"
+    assert (await settle(rig, spec)).power == "running"
+
+
+async def test_a_suspended_server_can_be_stopped_and_released(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    await settle(rig, replace(spec, power="suspended"))
+    assert (await settle(rig, replace(spec, power="stopped"))).power == "stopped"
+    await settle(rig, spec)
+    await settle(rig, replace(spec, power="suspended"))
+    await rig.driver.release_server(spec.id, 1)
+    assert not rig.has_leftovers(spec.id)
+
+
+@pytest.mark.parametrize("reboot_type", ["SOFT", "HARD"])
+async def test_a_raised_reboot_count_reboots_once(rig: Rig, reboot_type: str) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)), reboot_count=4)
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    rebooted = replace(spec, reboot_count=5, reboot_type=reboot_type)
+    assert (await settle(rig, rebooted)).power == "running"
+    after = await rig.boot_marker(spec.id)
+    assert after != marker
+    await rig.restart_agent()
+    await settle(rig, rebooted)
+    assert await rig.boot_marker(spec.id) == after
+
+
+async def test_the_reboot_of_a_stopped_server_is_its_start(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    await settle(rig, replace(spec, power="stopped"))
+    rebooted = replace(spec, reboot_count=1, reboot_type="HARD")
+    assert (await settle(rig, rebooted)).power == "running"
+    marker = await rig.boot_marker(spec.id)
+    await settle(rig, rebooted)
+    assert await rig.boot_marker(spec.id) == marker
+
+
+async def test_a_guest_that_stops_by_itself_is_reported_and_started_again_when_wanted(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    await asyncio.sleep(0.05)
+    rig.events.clear()
+    await rig.change_power(spec.id, "crashed")
+    await wait_for_event(rig, spec.id)
+    await wait_for_power(rig, spec.id, "crashed")
+    assert (await settle(rig, spec)).power == "running"
+
+
+async def test_an_image_with_another_checksum_is_refused_and_fetched_anew_by_the_call_after_that(rig: Rig) -> None:
+    good = rig.images.add(bytes(MIB))
+    spec = make_spec(replace(good, sha512="0" * 128))
+    with pytest.raises(HostError, match=f"Image {good.id} does not have the SHA-512"):
+        await settle(rig, spec)
+    assert "SHA-512" in (await rig.driver.observe_server(spec.id)).message
+    assert (await settle(rig, replace(spec, image=good))).power == "running"
+    assert (await rig.driver.observe_server(spec.id)).message == ""
+
+
+@pytest.mark.parametrize("difference", [-1, 1])
+async def test_an_image_of_another_size_is_refused(rig: Rig, difference: int) -> None:
+    good = rig.images.add(bytes(MIB))
+    with pytest.raises(HostError, match=f"Image {good.id} "):
+        await settle(rig, make_spec(replace(good, size_bytes=MIB + difference)))
+
+
+async def test_an_image_larger_than_the_flavors_disk_is_refused(rig: Rig, tmp_path: Path) -> None:
+    flavor = SpecFlavor("1", "m1.small", 1, 32, 1)
+    path = tmp_path / "image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "2G"], check=True)
+    image = rig.images.add(path.read_bytes(), disk_format="qcow2", min_disk_gib=2)
+    with pytest.raises(HostError, match=r"needs 2147483648 bytes of root disk, the flavor has 1 GiB"):
+        await settle(rig, make_spec(image, flavor=flavor))
+
+
+@pytest.mark.parametrize("bad", ["../../etc", "", "6F9619FF-8B86-D011-B42D-00C04FC964FF", "x"])
+async def test_what_is_no_server_id_is_refused(rig: Rig, bad: str) -> None:
+    spec = make_spec(None, instance_name="instance-bad", metadata_document=make_spec(None).metadata_document)
+    with pytest.raises(HostError, match="is not the id of a server"):
+        await rig.driver.ensure_server(replace(spec, id=bad), 1)
+    with pytest.raises(HostError, match="is not the id of a server"):
+        await rig.driver.release_server(bad, 1)
+
+
+async def test_the_console_log_of_a_server_that_is_not_there_is_empty(rig: Rig) -> None:
+    assert await rig.driver.console_log(str(uuid.uuid4()), None) == ""
+
+
+async def test_the_inventory_names_the_host_and_what_it_offers(rig: Rig) -> None:
+    found = await rig.driver.inventory()
+    assert (found.hostname, found.host_ip) == ("host1", "127.0.0.1")
+    assert min(found.vcpus, found.memory_mib, found.disk_gib, found.hypervisor_version) > 0
+    assert "x86_64" in {arch for arch, _, _ in found.supported_instances}
+    assert {mode for _, _, mode in found.supported_instances} == {"hvm"}
+    assert {"COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "HW_ARCH_X86_64"} <= set(found.traits)
+    assert found.cpu_info["topology"].keys() == {"cells", "sockets", "cores", "threads"}
