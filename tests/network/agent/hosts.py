@@ -173,12 +173,15 @@ class Guest:
     def pings(self, address: str, *, count: int = 1, wait_seconds: float = 1) -> bool:
         return self.succeeds("ping", "-n", "-c", str(count), "-i", "0.1", "-W", str(wait_seconds), address)
 
-    async def serve(self, port: int, text: str = "hello") -> None:
-        """Greet each TCP connection on `port`, then give back every line."""
+    async def serve(self, port: int, text: str = "hello", *, tick_seconds: float = 0) -> None:
+        """Greet each TCP connection on `port`, then give back every line, or go on talking unasked."""
 
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(text.encode() + b"\n")
             with contextlib.suppress(ConnectionError):
+                while tick_seconds:
+                    writer.write(b"tick\n")
+                    await asyncio.sleep(tick_seconds)
                 while line := await reader.readline():
                     writer.write(line)
             writer.close()
@@ -243,6 +246,14 @@ class Conversation:
             if line == word:
                 return True
         return False
+
+    async def goes_on(self) -> bool:
+        """Whether new lines still come, after those that were under way."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while await self.hears():
+                    pass
+        return await self.hears(within_seconds=0.6) is not None
 
     def close(self) -> None:
         self._writer.close()

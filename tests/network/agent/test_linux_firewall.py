@@ -33,27 +33,35 @@ async def test_ingress_is_refused_and_egress_allowed_until_a_rule_says_otherwise
 async def test_a_removed_rule_or_member_cuts_its_flows_and_no_others(host: Host) -> None:
     net = Net(1, dhcp=False)
     clients = group(1, members=("10.0.1.5",))
-    both = group(2, tcp(80), WantedRule("ingress", "IPv4", "tcp", 81, 81, remote_group_id=clients.id))
+    both = group(2, tcp(80), tcp(82), WantedRule("ingress", "IPv4", "tcp", 81, 81, remote_group_id=clients.id))
     first, second = net.port(5, (clients.id,)), net.port(6, (both.id,))
+    trusted = net.port(7, (), port_security_enabled=False)
     driver = make_driver(host)
     one, two = make_guest(host, "one", first), make_guest(host, "two", second)
-    await converge(driver, state([net], [first, second], [clients, both]))
+    unguarded = make_guest(host, "three", trusted)
+    await converge(driver, state([net], [first, second, trusted], [clients, both]))
     await host.settle()
     await two.serve(80)
+    await two.serve(82, tick_seconds=0.05)
     await two.serve(81)
     by_prefix, by_group = await one.connect("10.0.1.6", 80), await one.connect("10.0.1.6", 81)
     assert await by_prefix.echoes("a")
     assert await by_group.echoes("b")
+    talked_at = await unguarded.connect("10.0.1.6", 82)
+    assert await talked_at.goes_on()
 
     strangers = msgspec.structs.replace(clients, member_ips=("10.0.1.200", "10.9.0.0/16"))
-    await converge(driver, state([net], [first, second], [strangers, both]))
+    await converge(driver, state([net], [first, second, trusted], [strangers, both]))
     assert not await by_group.echoes("c", within_seconds=0.5), "its sender is no member any more"
     assert not await one.reaches("10.0.1.6", 81, wait_seconds=0.3)
     assert await by_prefix.echoes("d"), "another rule still allows this one"
 
-    fewer = msgspec.structs.replace(both, rules=tuple(rule for rule in both.rules if rule.port_range_min != 80))
-    await converge(driver, state([net], [first, second], [strangers, fewer]))
+    fewer = msgspec.structs.replace(
+        both, rules=tuple(rule for rule in both.rules if rule.port_range_min not in (80, 82))
+    )
+    await converge(driver, state([net], [first, second, trusted], [strangers, fewer]))
     assert not await by_prefix.echoes("e", within_seconds=0.5)
+    assert not await talked_at.goes_on(), "what the guarded end goes on sending does not revive the flow"
 
 
 @on_own_host
@@ -71,11 +79,14 @@ async def test_a_guest_that_pretends_to_be_another_is_cut_off(host: Host) -> Non
 
     one.run("ip", "address", "add", "10.0.1.77/24", "dev", "eth0")
     assert not one.succeeds("ping", "-c", "1", "-W", "0.3", "-I", "10.0.1.77", "10.0.1.6")
-    two.run("ip", "neigh", "flush", "all")
+    two.run("sysctl", "-qw", "net.ipv4.neigh.eth0.locktime=0")
+    two.run("ip", "neigh", "replace", "10.0.1.77", "lladdr", mac(0x777), "nud", "stale", "dev", "eth0")
     one.succeeds("arping", "-U", "-c", "1", "-w", "1", "-I", "eth0", "10.0.1.77")
-    assert "10.0.1.77" not in two.run("ip", "neigh"), "its ARP lie went nowhere"
+    assert mac(0x777) in two.run("ip", "neigh"), "its ARP lie went nowhere"
     paired = msgspec.structs.replace(liar, allowed_address_pairs=(AddressPair("10.0.1.64/27", ""),))
     await converge(driver, state([net], [paired, victim], [open_group]))
+    one.succeeds("arping", "-U", "-c", "1", "-w", "1", "-I", "eth0", "10.0.1.77")
+    assert mac(0x777) not in two.run("ip", "neigh"), "an allowed pair may say so"
     assert one.succeeds("ping", "-c", "1", "-W", "1", "-I", "10.0.1.77", "10.0.1.6")
 
     one.run("ip", "link", "set", "eth0", "address", mac(0x999))
