@@ -1,5 +1,6 @@
 """The edge, driven through a small service of its own."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -7,11 +8,11 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
-from kilonova.kit.errors import Conflict, Unauthorized
+from kilonova.kit.errors import Conflict, Unauthorized, UnsupportedMediaType
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
-from kilonova.kit.http.versions import Change, VersionEdge, since, without
+from kilonova.kit.http.versions import Change, Version, VersionEdge, since, without
 from kilonova.kit.testing import asgi_client
 
 
@@ -255,3 +256,30 @@ async def test_a_streamed_body_reaches_the_handler_unlimited(client: Any) -> Non
 async def test_head_answers_like_get_and_a_trailing_slash_does_not_matter(client: Any) -> None:
     assert (await client.head("/things")).status_code == 200
     assert (await client.get("/things/")).status_code == 200
+
+
+async def test_a_refusal_names_the_version_it_was_made_in(client: Any) -> None:
+    refused = await client.get("/fail?how=fault", headers={"OpenStack-API-Version": "thing 2.4"})
+    assert refused.status_code == 409
+    assert refused.headers["openstack-api-version"] == "thing 2.4"
+    assert refused.headers["x-thing-version"] == "2.4"
+
+
+async def test_what_is_not_under_a_key_of_its_own_is_made_older_as_a_whole() -> None:
+    changes = [Change("2.3", "first", "a start", {"thing": without("tag")})]
+    body = {"name": "a", "tag": "t"}
+    VersionEdge("thing", "2.1", "2.9", changes).downgrade(Version(2, 1), "thing", body)
+    assert body == {"name": "a"}
+
+
+async def test_a_service_may_refuse_by_headers_before_the_body_is_read() -> None:
+    def admit(request: Request[Any], route: Route) -> None:
+        if route.body is not None and request.headers.get("content-type") != "application/json":
+            raise UnsupportedMediaType("application/json only")
+
+    edge = Edge(replace(make_edge().api, admit=admit))
+    async with asgi_client(edge) as client:
+        client.headers["x-auth-token"] = "member"
+        assert (await client.post("/things", content=b"nonsense")).status_code == 415
+        assert (await client.post("/things", json={"thing": {"name": "a"}})).status_code == 201
+        assert (await client.get("/things")).status_code == 200

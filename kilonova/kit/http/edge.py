@@ -1,9 +1,9 @@
 """The edge: turns a route table into an ASGI app.
 
 For every request, in this order, because each step trusts the ones before it:
- 1. a request id, 2. the route (404, 405), 3. the microversion (400, 406), 4. the token (401), 5. the body: size before
-it is read, then syntax, then schema (413, 400), 6. the handler, which authorizes (403) and answers, 7. the answer made
-older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
+ 1. a request id, 2. the route (404, 405), 3. the microversion (400, 406), 4. the token (401), 5. the body: its kind
+(415), size before it is read, then syntax, then schema (413, 400), 6. the handler, which authorizes (403) and answers,
+7. the answer made older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
 """
 
 import uuid
@@ -30,6 +30,9 @@ log = logger(__name__)
 ErrorRenderer = Callable[[Fault, str], Response]
 """(fault, request id) → the service's own error format."""
 
+Admission = Callable[[Request[Any], Route], None]
+"""Refuses a request by its headers (media types), before its body is read, by raising a Fault."""
+
 
 class Authenticator(Protocol):
     async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
@@ -48,6 +51,7 @@ class Api(Generic[ServiceT]):
     authenticator: Authenticator
     render_error: ErrorRenderer
     versions: VersionEdge | None = None
+    admit: Admission | None = None
     request_id_header: str = "x-openstack-request-id"
     unauthorized_headers: Mapping[str, str] | None = None
     """`WWW-Authenticate: Keystone uri="…"` for services that are not identity itself."""
@@ -80,6 +84,7 @@ class Edge(Generic[ServiceT]):
                 response = await self._answer(scope, receive, request_id)
             except Fault as fault:
                 response = self._render(fault, request_id)
+                self._name_version(response, Headers(scope=scope))
             except ClientDisconnect:
                 return
             except Exception:
@@ -97,6 +102,16 @@ class Edge(Generic[ServiceT]):
             response.headers.update(self.api.unauthorized_headers)
         response.headers.update(fault.headers)
         return response
+
+    def _name_version(self, response: Response, headers: Headers) -> None:
+        """A refusal names the version it was made in too, unless the version itself was refused."""
+        if self.api.versions is None:
+            return
+        try:
+            version = self.api.versions.negotiate(headers)
+        except Fault:
+            return
+        response.headers.update(self.api.versions.response_headers(version))
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         incoming = StarletteRequest(scope, receive)
@@ -121,6 +136,8 @@ class Edge(Generic[ServiceT]):
         if not public:
             request.context = await self._authenticate(request.headers)
         route = self._negotiate(request, candidates)
+        if self.api.admit is not None:
+            self.api.admit(request, route)
         arguments, route = await self._read_body(request, route)
         request.rule = route.rule
         if route.query is not None:

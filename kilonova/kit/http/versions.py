@@ -123,7 +123,10 @@ class VersionEdge:
         return (since is None or version >= Version.parse(since)) and (until is None or version <= Version.parse(until))
 
     def downgrade(self, version: Version, shape: str, body: Any) -> None:
-        """Undoes every later change in an answer: `{shape: {...}}` or `{shape + "s": [...]}`, newest first."""
+        """Undoes every later change in an answer, newest first.
+
+        The things of that shape are under `{shape: {...}}` or `{shape + "s": [...]}`, or else the answer itself.
+        """
         items = _items(body, shape)
         if not items:
             return
@@ -144,7 +147,7 @@ def _items(body: Any, shape: str) -> list[Body]:
             return [value]
         if isinstance(value, list) and key in (shape + "s", shape):
             return [item for item in value if isinstance(item, dict)]
-    return []
+    return [body]
 
 
 def since(number: str) -> Meta:
