@@ -60,6 +60,11 @@ class Agent:
     def wake(self) -> None:
         self._woken.set()
 
+    def register_again(self) -> None:
+        """The server does not know this agent (any more)."""
+        self._registered = False
+        self.wake()
+
     async def run(self) -> None:
         """Works until cancelled. What it has built on the host stays."""
         topic = agent_topic(self.info.binary, self.info.host)

@@ -192,7 +192,7 @@ class Edge(Generic[ServiceT]):
         raw = await _read_limited(request.headers, request.stream, route.max_body_bytes)
         body_type: Any = dict[str, msgspec.Raw] if is_action else route.body
         try:
-            body = msgspec.json.decode(raw, type=body_type)
+            body = msgspec.json.decode(raw, type=body_type, strict=not route.lax)
         except msgspec.DecodeError as error:
             raise BadRequest(_schema_sentence(error, raw)) from error
         if isinstance(route.handler, tuple):

@@ -54,6 +54,8 @@ class Route:
     shape: str | None = None
     """Name the version edge knows the answer by (`server`); None: the answer is the same in every version."""
     max_body_bytes: int = MAX_BODY_BYTES
+    lax: bool = False
+    """Numbers and booleans may come as text, as old clients send them."""
     streams_body: bool = False
     """The handler reads the body itself, as it arrives: uploads."""
 

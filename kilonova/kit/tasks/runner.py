@@ -66,7 +66,7 @@ class Runner(Generic[ServiceT]):
         self._sole_runner = sole_runner
         self._probe = probe
         self._woken = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], str] = {}
 
     def wake(self) -> None:
         """There may be something due: look now instead of at the next poll."""
@@ -86,6 +86,12 @@ class Runner(Generic[ServiceT]):
             for running in self._running:
                 running.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
+
+    def abandon(self, subject_id: str) -> None:
+        """Stops what this process runs for a subject whose task was superseded: its commit would be refused anyway."""
+        for running, subject in list(self._running.items()):
+            if subject == subject_id:
+                running.cancel()
 
     async def _wait(self) -> None:
         async with self.database.reading() as tx:
@@ -107,11 +113,11 @@ class Runner(Generic[ServiceT]):
             claimed = await self.tables.claim(tx, self.clock.now(), LEASE, free)
         for task in claimed:
             running = asyncio.create_task(self.run_task(task))
-            self._running.add(running)
+            self._running[running] = task.subject_id
             running.add_done_callback(self._finished)
 
     def _finished(self, running: asyncio.Task[None]) -> None:
-        self._running.discard(running)
+        self._running.pop(running, None)
         self.wake()
 
     async def claim_one(self) -> Task | None:

@@ -205,6 +205,11 @@ class TaskTables:
         moments = [max(wake, lease) if lease is not None else wake for wake, lease in rows]
         return min(moments, default=None)
 
+    async def wake_subject(self, tx: Tx, subject_id: str, now: datetime) -> None:
+        """What a sleeping task waits for may have happened: let it look now. One under way is left alone."""
+        sleeping = (self.tasks.c.active_subject == subject_id) & self.tasks.c.lease_until.is_(None)
+        await tx.execute(update(self.tasks).where(sleeping, self.tasks.c.wake_at > now).values(wake_at=now))
+
     async def drop_leases(self, tx: Tx) -> int:
         """Frees every held task. Only for a runner that knows it is the only one: its predecessor is dead."""
         return await tx.execute(

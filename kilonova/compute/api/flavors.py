@@ -1,0 +1,243 @@
+"""/flavors, their extra specs and the projects private ones are for."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from kilonova.compute import flavors
+from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links
+from kilonova.compute.errors import FlavorNotFound
+from kilonova.compute.servers import new_server_id
+from kilonova.compute.tables import Flavor
+from kilonova.compute.views.records import flavor_link_view, flavor_view
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest, Conflict, NotFound
+from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.versions import since, until
+
+LARGEST = 0x7FFFFFFF
+Amount = Annotated[int, Meta(ge=0, le=LARGEST)]
+PositiveAmount = Annotated[int, Meta(ge=1, le=LARGEST)]
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^\S(.*\S)?$")]
+SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
+SpecValue = Annotated[str, Meta(max_length=255)]
+
+
+class NewFlavor(Struct, forbid_unknown_fields=True):
+    name: Name
+    ram: PositiveAmount
+    vcpus: PositiveAmount
+    disk: Amount
+    id: Annotated[str, Meta(max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]*(?<! )$")] | None = None
+    swap: Amount | None = 0
+    ephemeral: Amount = field(default=0, name="OS-FLV-EXT-DATA:ephemeral")
+    is_public: bool = field(default=True, name="os-flavor-access:is_public")
+    rxtx_factor: Annotated[float | UnsetType, until("2.101")] = UNSET
+    description: Annotated[str | None | UnsetType, since("2.55")] = UNSET
+
+
+class NewFlavorBody(Struct, forbid_unknown_fields=True):
+    flavor: NewFlavor
+
+
+class ChangedFlavor(Struct, forbid_unknown_fields=True):
+    description: Annotated[str, Meta(max_length=65535)] | None
+
+
+class ChangedFlavorBody(Struct, forbid_unknown_fields=True):
+    flavor: ChangedFlavor
+
+
+class ExtraSpecsBody(Struct, forbid_unknown_fields=True):
+    extra_specs: dict[SpecKey, SpecValue]
+
+
+class Access(Struct, forbid_unknown_fields=True):
+    tenant: Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+SORTABLE = {
+    "flavorid": "id",
+    "id": "id",
+    "name": "name",
+    "memory_mb": "memory_mib",
+    "vcpus": "vcpus",
+    "root_gb": "root_gib",
+}
+PAGING = Paging(keys=SORTABLE, default=(("memory_mib", "asc"), ("id", "asc")))
+
+
+def _sees_all(request: ComputeRequest) -> bool:
+    return request.may(rule="os_compute_api:os-flavor-access")
+
+
+async def create_flavor(request: ComputeRequest, body: NewFlavorBody) -> dict[str, Any]:
+    request.authorize()
+    new = body.flavor
+    flavor = Flavor(
+        id=new.id if new.id not in (None, "", "auto") else new_server_id(),
+        name=new.name,
+        description=None if new.description is UNSET else new.description,
+        vcpus=new.vcpus,
+        memory_mib=new.ram,
+        root_gib=new.disk,
+        ephemeral_gib=new.ephemeral,
+        swap_mib=new.swap or 0,
+        rxtx_factor=str(1.0 if new.rxtx_factor is UNSET else new.rxtx_factor),
+        is_public=new.is_public,
+        extra_specs={},
+        projects=[],
+    )
+    async with request.service.database.transaction() as tx:
+        await flavors.insert(tx, flavor)
+    return {"flavor": _view(request, flavor)}
+
+
+def _view(request: ComputeRequest, flavor: Flavor) -> dict[str, Any]:
+    return flavor_view(flavor, request.base_url, with_rxtx=not request.allows("flavor_without_rxtx"))
+
+
+async def list_flavors(request: ComputeRequest) -> dict[str, Any]:
+    found, url = await _page(request)
+    return {"flavors": [flavor_link_view(each, request.base_url) for each in found], **page_links("flavors", url)}
+
+
+async def list_flavors_detail(request: ComputeRequest) -> dict[str, Any]:
+    found, url = await _page(request)
+    return {"flavors": [_view(request, each) for each in found], **page_links("flavors", url)}
+
+
+async def _page(request: ComputeRequest) -> tuple[list[Flavor], str | None]:
+    request.authorize()
+    page = PAGING.parse(request.query)
+    filters = flavors.Filters(
+        project_id=request.ctx.project_id,
+        is_public=_is_public(request),
+        min_memory_mib=_whole(request, "minRam"),
+        min_root_gib=_whole(request, "minDisk"),
+        name=request.query.get("name") if request.allows("flavor_without_rxtx") else None,
+    )
+    async with request.service.database.reading() as tx:
+        found = await flavors.list_page(tx, filters, page)
+    shown = found[: page.limit]
+    more = len(found) > page.limit
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].id) if more else None
+
+
+def _whole(request: ComputeRequest, name: str) -> int:
+    text = request.query.get(name, "0")
+    if not text.isdecimal():
+        raise BadRequest(f"{name} must be a whole number, got {text!r}.")
+    return int(text)
+
+
+def _is_public(request: ComputeRequest) -> bool | None:
+    """Only those who manage access may ask for private flavors or for all (`None`)."""
+    text = request.query.get("is_public")
+    if not _sees_all(request) or text is None:
+        return True
+    return None if text.lower() == "none" else as_boolean(text, "is_public")
+
+
+async def fetch_flavor(tx: Tx, request: ComputeRequest, flavor_id: str) -> Flavor:
+    return await flavors.find(tx, flavor_id, project_id=request.ctx.project_id, sees_all=request.ctx.is_admin)
+
+
+async def _authorized(tx: Tx, request: ComputeRequest) -> Flavor:
+    request.authorize()
+    return await fetch_flavor(tx, request, request.path["flavor_id"])
+
+
+async def show_flavor(request: ComputeRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        flavor = await _authorized(tx, request)
+    return {"flavor": _view(request, flavor)}
+
+
+async def update_flavor(request: ComputeRequest, body: ChangedFlavorBody) -> dict[str, Any]:
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        flavor = await flavors.change(tx, flavor, description=body.flavor.description)
+    return {"flavor": _view(request, flavor)}
+
+
+async def delete_flavor(request: ComputeRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        await flavors.remove(tx, await _authorized(tx, request))
+
+
+async def list_extra_specs(request: ComputeRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        flavor = await _authorized(tx, request)
+    return {"extra_specs": flavor.extra_specs}
+
+
+async def show_extra_spec(request: ComputeRequest) -> dict[str, Any]:
+    key = request.path["key"]
+    async with request.service.database.reading() as tx:
+        flavor = await _authorized(tx, request)
+    if key not in flavor.extra_specs:
+        raise NotFound(f"Flavor {flavor.id} has no extra specs with key {key}.")
+    return {key: flavor.extra_specs[key]}
+
+
+async def create_extra_specs(request: ComputeRequest, body: ExtraSpecsBody) -> dict[str, Any]:
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **body.extra_specs})
+    return {"extra_specs": body.extra_specs}
+
+
+async def update_extra_spec(request: ComputeRequest, body: dict[SpecKey, SpecValue]) -> dict[str, Any]:
+    key = request.path["key"]
+    if list(body) != [key]:
+        raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **body})
+    return dict(body)
+
+
+async def delete_extra_spec(request: ComputeRequest) -> None:
+    key = request.path["key"]
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        if key not in flavor.extra_specs:
+            raise NotFound(f"Flavor {flavor.id} has no extra specs with key {key}.")
+        kept = {name: value for name, value in flavor.extra_specs.items() if name != key}
+        await flavors.change(tx, flavor, extra_specs=kept)
+
+
+def _access_view(flavor: Flavor) -> dict[str, Any]:
+    return {"flavor_access": [{"flavor_id": flavor.id, "tenant_id": each} for each in flavor.projects]}
+
+
+async def list_access(request: ComputeRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        flavor = await _authorized(tx, request)
+    if flavor.is_public:
+        raise NotFound("Access list not available for public flavors.")
+    return _access_view(flavor)
+
+
+async def add_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        if flavor.is_public:
+            raise Conflict("Can not add access to a public flavor.")
+        if body.tenant in flavor.projects:
+            raise Conflict(
+                f"Flavor access already exists for flavor {flavor.id} and project {body.tenant} combination."
+            )
+        flavor = await flavors.change(tx, flavor, projects=[*flavor.projects, body.tenant])
+    return _access_view(flavor)
+
+
+async def remove_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
+    async with request.service.database.transaction() as tx:
+        flavor = await _authorized(tx, request)
+        if body.tenant not in flavor.projects:
+            raise FlavorNotFound(f"access for {flavor.id} / {body.tenant} combination")
+        kept = [each for each in flavor.projects if each != body.tenant]
+        flavor = await flavors.change(tx, flavor, projects=kept)
+    return _access_view(flavor)

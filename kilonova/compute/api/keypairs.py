@@ -1,0 +1,103 @@
+"""/os-keypairs."""
+
+import asyncio
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.compute import keypairs
+from kilonova.compute.api.bodies import ComputeRequest, page_links
+from kilonova.compute.views.records import keypair_detail_view, keypair_view
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.paging import next_link
+from kilonova.kit.http.routes import Reply
+from kilonova.kit.http.versions import since
+
+
+class NewKeypair(Struct, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9 _\-@.]+$")]
+    public_key: str | None = None
+    type: Annotated[Literal["ssh", "x509"] | UnsetType, since("2.2")] = UNSET
+    user_id: Annotated[str | UnsetType, since("2.10")] = UNSET
+
+
+class NewKeypairBody(Struct, forbid_unknown_fields=True):
+    keypair: NewKeypair
+
+
+def _owner(request: ComputeRequest) -> str:
+    """The user meant; naming another one is for administrators, from version 2.10 on."""
+    wanted = request.query.get("user_id") if request.allows("keypair_of_user") else None
+    owner = wanted or request.ctx.user_id
+    request.authorize({"user_id": owner})
+    return owner
+
+
+async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply:
+    new = body.keypair
+    owner = request.ctx.user_id if new.user_id is UNSET else new.user_id
+    request.authorize({"user_id": owner})
+    if new.type == "x509":
+        raise BadRequest("Key pairs of type x509 are not served yet; ssh is.")
+    private_key: str | None = None
+    if new.public_key is not None:
+        public_key = new.public_key
+    else:
+        if request.allows("keypair_import_only"):
+            raise BadRequest("public_key is required: from version 2.92 on key pairs are not generated.")
+        private_key, public_key = await asyncio.to_thread(keypairs.generate_rsa)
+    fingerprint = keypairs.fingerprint_of(public_key)
+    async with request.service.database.transaction() as tx:
+        keypair = await keypairs.insert(
+            tx,
+            user_id=owner,
+            name=new.name,
+            public_key=public_key.strip(),
+            fingerprint=fingerprint,
+            now=request.service.clock.now(),
+        )
+    shown = {**keypair_view(keypair), "user_id": keypair.user_id}
+    if private_key is not None:
+        shown["private_key"] = private_key
+    status = 201 if request.allows("keypair_type") else 200
+    return Reply({"keypair": shown}, status=status)
+
+
+async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
+    owner = _owner(request)
+    async with request.service.database.reading() as tx:
+        found = await keypairs.list_of(tx, owner)
+    url = None
+    if request.allows("keypair_paging"):
+        found, url = _page(request, found)
+    # Each entry is wrapped once more: the shape this API has always had.
+    return {"keypairs": [{"keypair": keypair_view(each)} for each in found], **page_links("keypairs", url)}
+
+
+def _page(request: ComputeRequest, found: list[Any]) -> tuple[list[Any], str | None]:
+    marker, limit = request.query.get("marker"), request.query.get("limit", "1000")
+    if not limit.isdecimal():
+        raise BadRequest(f"limit must be a whole number that is not negative, got {limit!r}.")
+    if marker is not None:
+        names = [each.name for each in found]
+        if marker not in names:
+            raise BadRequest(f"marker [{marker}] not found")
+        found = found[names.index(marker) + 1 :]
+    if len(found) <= int(limit):
+        return found, None
+    page = found[: int(limit)]
+    return page, next_link(request.base_url + request.url_path, request.query, page[-1].name) if page else None
+
+
+async def show_keypair(request: ComputeRequest) -> dict[str, Any]:
+    owner = _owner(request)
+    async with request.service.database.reading() as tx:
+        keypair = await keypairs.find(tx, owner, request.path["name"])
+    return {"keypair": keypair_detail_view(keypair)}
+
+
+async def delete_keypair(request: ComputeRequest) -> Reply:
+    owner = _owner(request)
+    async with request.service.database.transaction() as tx:
+        await keypairs.remove(tx, await keypairs.find(tx, owner, request.path["name"]))
+    return Reply(status=204 if request.allows("keypair_type") else 202)

@@ -1,0 +1,99 @@
+"""The whole compute API on one screen. Source: Compute API v2.1 reference; numbers are microversions."""
+
+from kilonova.compute.api import events, flavors, hosts, keypairs, server_actions, servers, versions
+from kilonova.compute.api.server_actions import ConsoleOutput, Reboot
+from kilonova.compute.policy import RULES
+from kilonova.compute.service import Compute
+from kilonova.compute.versions import EDGE
+from kilonova.kit.auth import Policy
+from kilonova.kit.http.edge import Api, Authenticator, Edge
+from kilonova.kit.http.formats import compute_error
+from kilonova.kit.http.routes import PUBLIC, Action, Route
+
+# fmt: off
+P = "os_compute_api:"
+
+SERVER_ACTIONS = (
+    Action("reboot", server_actions.reboot_server, P + "servers:reboot", body=Reboot),
+    Action("os-start", server_actions.start_server, P + "servers:start"),
+    Action("os-stop", server_actions.stop_server, P + "servers:stop"),
+    Action("os-getConsoleOutput", server_actions.show_console_output, P + "os-console-output",
+           body=ConsoleOutput, status=200),
+)
+
+FLAVOR_ACTIONS = (
+    Action("addTenantAccess", flavors.add_access, P + "os-flavor-access:add_tenant_access",
+           body=flavors.Access, status=200),
+    Action("removeTenantAccess", flavors.remove_access, P + "os-flavor-access:remove_tenant_access",
+           body=flavors.Access, status=200),
+)
+
+ROUTES = [
+    Route("GET", "/", versions.list_versions, PUBLIC),
+    Route("GET", "/v2.1", versions.show_version, PUBLIC),
+
+    Route("GET", "/v2.1/flavors", flavors.list_flavors, P + "flavors", shape="flavor"),
+    Route("POST", "/v2.1/flavors", flavors.create_flavor, P + "os-flavor-manage:create",
+          body=flavors.NewFlavorBody, lax=True, shape="flavor"),
+    Route("GET", "/v2.1/flavors/detail", flavors.list_flavors_detail, P + "flavors", shape="flavor"),
+    Route("GET", "/v2.1/flavors/{flavor_id}", flavors.show_flavor, P + "flavors", shape="flavor"),
+    Route("PUT", "/v2.1/flavors/{flavor_id}", flavors.update_flavor, P + "os-flavor-manage:update",
+          body=flavors.ChangedFlavorBody, since="2.55", shape="flavor"),
+    Route("DELETE", "/v2.1/flavors/{flavor_id}", flavors.delete_flavor, P + "os-flavor-manage:delete", status=202),
+    Route("POST", "/v2.1/flavors/{flavor_id}/action", FLAVOR_ACTIONS),
+    Route("GET", "/v2.1/flavors/{flavor_id}/os-flavor-access", flavors.list_access, P + "os-flavor-access"),
+    Route("GET", "/v2.1/flavors/{flavor_id}/os-extra_specs", flavors.list_extra_specs,
+          P + "os-flavor-extra-specs:index"),
+    Route("POST", "/v2.1/flavors/{flavor_id}/os-extra_specs", flavors.create_extra_specs,
+          P + "os-flavor-extra-specs:create", body=flavors.ExtraSpecsBody, lax=True),
+    Route("GET", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.show_extra_spec,
+          P + "os-flavor-extra-specs:show"),
+    Route("PUT", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.update_extra_spec,
+          P + "os-flavor-extra-specs:update", body=dict[flavors.SpecKey, flavors.SpecValue], lax=True),
+    Route("DELETE", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.delete_extra_spec,
+          P + "os-flavor-extra-specs:delete"),
+
+    Route("GET", "/v2.1/os-keypairs", keypairs.list_keypairs, P + "os-keypairs:index"),
+    Route("POST", "/v2.1/os-keypairs", keypairs.create_keypair, P + "os-keypairs:create",
+          body=keypairs.NewKeypairBody, shape="keypair"),
+    Route("GET", "/v2.1/os-keypairs/{name}", keypairs.show_keypair, P + "os-keypairs:show", shape="keypair"),
+    Route("DELETE", "/v2.1/os-keypairs/{name}", keypairs.delete_keypair, P + "os-keypairs:delete"),
+
+    Route("GET", "/v2.1/servers", servers.list_servers, P + "servers:index"),
+    Route("POST", "/v2.1/servers", servers.create_server, P + "servers:create",
+          body=servers.NewServerBody, lax=True, status=202, max_body_bytes=200_000),
+    Route("GET", "/v2.1/servers/detail", servers.list_servers_detail, P + "servers:detail", shape="server"),
+    Route("GET", "/v2.1/servers/{server_id}", servers.show_server, P + "servers:show", shape="server"),
+    Route("PUT", "/v2.1/servers/{server_id}", servers.update_server, P + "servers:update",
+          body=servers.ChangedServerBody, shape="server"),
+    Route("DELETE", "/v2.1/servers/{server_id}", servers.delete_server, P + "servers:delete", status=204),
+    Route("POST", "/v2.1/servers/{server_id}/action", SERVER_ACTIONS),
+    Route("GET", "/v2.1/servers/{server_id}/ips", servers.list_addresses, P + "ips:index"),
+    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions", server_actions.list_actions,
+          P + "os-instance-actions:list"),
+    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions/{request_id}", server_actions.show_action,
+          P + "os-instance-actions:show"),
+
+    Route("GET", "/v2.1/os-services", hosts.list_services, P + "os-services:list", shape="service"),
+    Route("PUT", "/v2.1/os-services/{service_id}", hosts.update_service, P + "os-services:update",
+          body=hosts.ServiceChange, since="2.53", shape="service"),
+    Route("GET", "/v2.1/os-hypervisors", hosts.list_hypervisors, P + "os-hypervisors:list", shape="hypervisor"),
+    Route("GET", "/v2.1/os-hypervisors/detail", hosts.list_hypervisors_detail, P + "os-hypervisors:list-detail",
+          shape="hypervisor"),
+    Route("GET", "/v2.1/os-hypervisors/{hypervisor_id}", hosts.show_hypervisor, P + "os-hypervisors:show",
+          shape="hypervisor"),
+    Route("GET", "/v2.1/os-availability-zone", hosts.list_zones, P + "os-availability-zone:list"),
+    Route("GET", "/v2.1/os-availability-zone/detail", hosts.list_zones_detail, P + "os-availability-zone:detail"),
+
+    Route("POST", "/v2.1/os-server-external-events", events.create_events, P + "os-server-external-events:create",
+          body=events.EventsBody),
+]
+# fmt: on
+
+
+def make_app(
+    compute: Compute, authenticator: Authenticator, policy_overrides: dict[str, str] | None = None
+) -> Edge[Compute]:
+    """The ASGI app of the compute API (nova-api)."""
+    policy = Policy(RULES, policy_overrides)
+    return Edge(Api("compute", compute, ROUTES, policy, authenticator, compute_error, EDGE))

@@ -1,0 +1,62 @@
+"""Compute's faults."""
+
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
+
+
+class ServerNotFound(NotFound):
+    def __init__(self, server_id: str) -> None:
+        super().__init__(f"Instance {server_id} could not be found.")
+
+
+class FlavorNotFound(NotFound):
+    def __init__(self, flavor_id: str) -> None:
+        super().__init__(f"Flavor {flavor_id} could not be found.")
+
+
+class KeypairNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Keypair {name} not found.")
+
+
+class ServiceNotFound(NotFound):
+    def __init__(self, service_id: str) -> None:
+        super().__init__(f"Service {service_id} could not be found.")
+
+
+class HypervisorNotFound(NotFound):
+    def __init__(self, hypervisor_id: str) -> None:
+        super().__init__(f"Compute host {hypervisor_id} could not be found.")
+
+
+class ActionNotFound(NotFound):
+    def __init__(self, server_id: str, request_id: str) -> None:
+        super().__init__(f"Action for request_id {request_id} on instance {server_id} not found.")
+
+
+class InvalidServer(BadRequest):
+    """A server that cannot be meant: an image, flavor, network or key that does not exist or does not fit."""
+
+
+class InvalidService(BadRequest):
+    """A change to a service that cannot be meant."""
+
+
+class NameExists(Conflict):
+    """A flavor or key pair of that name or id exists."""
+
+
+class WrongState(Conflict):
+    """The server's state does not allow this action."""
+
+    def __init__(self, server_id: str, action: str, state: str) -> None:
+        super().__init__(f"Cannot '{action}' instance {server_id} while it is in {state}")
+
+
+class ServerLocked(Conflict):
+    def __init__(self, server_id: str) -> None:
+        super().__init__(f"Instance {server_id} is locked")
+
+
+class QuotaExceeded(Forbidden):
+    def __init__(self, name: str, requested: int, used: int, limit: int) -> None:
+        super().__init__(f"Quota exceeded for {name}: Requested {requested}, but already used {used} of {limit} {name}")

@@ -1,0 +1,76 @@
+"""Compute hosts: registration, and what is known of them.
+
+A host that registers becomes service, hypervisor and resource provider at once (design §3): there is no state "up but
+not mapped".
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
+from kilonova.compute.tables import Host, hosts
+from kilonova.kit.db import Tx
+
+
+async def register(tx: Tx, *, binary: str, host: str, zone: str, inventory: Mapping[str, Any], now: datetime) -> Host:
+    """Inserts the host or brings its row up to date. Safe to repeat."""
+    known = await find(tx, binary, host)
+    if known is not None:
+        values = {"inventory": dict(inventory), "updated_at": now, "hypervisor_hostname": inventory["hostname"]}
+        await tx.execute(update(hosts).where(hosts.c.id == known.id).values(**values))
+    else:
+        newest = await tx.scalar(select(func.max(hosts.c.number)))
+        row = Host(
+            id=str(uuid.uuid4()),
+            number=(newest or 0) + 1,
+            service_id=str(uuid.uuid4()),
+            binary=binary,
+            host=host,
+            hypervisor_hostname=inventory["hostname"],
+            availability_zone=zone,
+            disabled=False,
+            disabled_reason=None,
+            forced_down=False,
+            inventory=dict(inventory),
+            created_at=now,
+            updated_at=now,
+        )
+        await tx.insert(hosts, row)
+    registered = await find(tx, binary, host)
+    if registered is None:
+        raise RuntimeError(f"{binary} on {host} was not registered")
+    return registered
+
+
+async def find(tx: Tx, binary: str, host: str) -> Host | None:
+    return await tx.first(Host, select(hosts).where(hosts.c.binary == binary, hosts.c.host == host))
+
+
+async def list_all(tx: Tx) -> list[Host]:
+    return await tx.all(Host, select(hosts).order_by(hosts.c.number))
+
+
+async def find_service(tx: Tx, service_id: str) -> Host:
+    """Raises ServiceNotFound."""
+    row = await tx.first(Host, select(hosts).where(hosts.c.service_id == service_id))
+    if row is None:
+        raise ServiceNotFound(service_id)
+    return row
+
+
+async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
+    """By its id, or by the number older versions show. Raises HypervisorNotFound."""
+    wanted = hosts.c.number == int(hypervisor_id) if hypervisor_id.isdecimal() else hosts.c.id == hypervisor_id
+    row = await tx.first(Host, select(hosts).where(wanted))
+    if row is None:
+        raise HypervisorNotFound(hypervisor_id)
+    return row
+
+
+async def change(tx: Tx, row: Host, now: datetime, **values: Any) -> Host:
+    await tx.execute(update(hosts).where(hosts.c.id == row.id).values(updated_at=now, **values))
+    return await find_service(tx, row.service_id)

@@ -1,0 +1,87 @@
+"""nova-api-metadata: answers guests' questions about themselves, passed on by the network agents.
+
+Source: the metadata service of the Compute user guide (EC2-compatible and OpenStack trees). The network agent names the
+server in X-Instance-ID, signed with the secret both share: a guest cannot ask in another's name.
+"""
+
+import hashlib
+import hmac
+from collections import OrderedDict
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from kilonova.compute import servers, specs
+from kilonova.compute.agent.metadata_tree import render_path
+from kilonova.compute.agent.spec import MetadataDocument
+from kilonova.compute.errors import ServerNotFound
+from kilonova.compute.service import Compute
+from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+KEEP_SECONDS = 5.0
+"""A boot asks some thirty questions within a second or two: the document is made once for them."""
+MOST_KEPT = 1000
+
+
+class Documents:
+    """The documents asked for lately."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+        self._kept: OrderedDict[str, tuple[float, MetadataDocument]] = OrderedDict()
+
+    async def of(self, server_id: str, project_id: str) -> MetadataDocument:
+        """Raises ServerNotFound, RemoteFault."""
+        now = self._compute.clock.monotonic()
+        kept = self._kept.get(server_id)
+        if kept is not None and now - kept[0] < KEEP_SECONDS and kept[1].project_id == project_id:
+            return kept[1]
+        async with self._compute.database.reading() as tx:
+            server = await servers.find(tx, server_id, project_id)
+        details = await specs.port_details(self._compute.network, server)
+        document = specs.metadata_document(server, details)
+        self._kept[server_id] = (now, document)
+        if len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+        return document
+
+
+def make_app(compute: Compute) -> Starlette:
+    """The ASGI app of the metadata service; `compute.metadata_secret` is the shared secret."""
+    documents = Documents(compute)
+
+    async def answer(request: Request) -> Response:
+        server_id = request.headers.get("x-instance-id", "")
+        project_id = request.headers.get("x-tenant-id", "")
+        if not server_id or not project_id:
+            return PlainTextResponse("X-Instance-ID and X-Tenant-ID headers are missing from request.", 400)
+        if not is_signed(compute.metadata_secret, server_id, request.headers.get("x-instance-id-signature", "")):
+            log.warning("a metadata request was not signed with our secret", server=server_id)
+            return PlainTextResponse("Invalid proxy request signature.", 403)
+        try:
+            document = await documents.of(server_id, project_id)
+        except ServerNotFound as error:
+            return PlainTextResponse(error.message, 404)
+        except RemoteFault as error:
+            return PlainTextResponse(f"The metadata cannot be put together now: {error}", 503)
+        body = render_path(document, request.url.path)
+        return PlainTextResponse("Not Found", 404) if body is None else Response(body, media_type=_media_type(request))
+
+    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD"])])
+
+
+def is_signed(secret: str, server_id: str, signature: str) -> bool:
+    """Whether `signature` is the HMAC-SHA256 of the server's id under the shared secret. No secret signs nothing."""
+    if not secret:
+        return False
+    expected = hmac.new(secret.encode(), server_id.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected, signature)
+
+
+def _media_type(request: Request) -> str:
+    return "application/json" if request.url.path.endswith(".json") else "text/plain"

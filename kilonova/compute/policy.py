@@ -1,0 +1,58 @@
+"""Compute's default rules, under upstream's names."""
+
+from kilonova.kit.auth import Rule
+
+ADMIN = "rule:context_is_admin"
+MEMBER = "rule:project_member_or_admin"
+READER = "rule:project_reader_or_admin"
+
+RULES = [
+    Rule("context_is_admin", "role:admin", "Administrators of the cloud"),
+    Rule("project_member_or_admin", "rule:context_is_admin or (role:member and project_id:%(project_id)s)"),
+    Rule("project_reader_or_admin", "rule:context_is_admin or (role:reader and project_id:%(project_id)s)"),
+    Rule("admin_or_owner_user", "rule:context_is_admin or user_id:%(user_id)s"),
+    Rule("os_compute_api:os-flavor-manage:create", ADMIN),
+    Rule("os_compute_api:os-flavor-manage:update", ADMIN),
+    Rule("os_compute_api:os-flavor-manage:delete", ADMIN),
+    Rule("os_compute_api:flavors", "@", "Anyone with a token sees flavors"),
+    Rule("os_compute_api:os-flavor-access", ADMIN),
+    Rule("os_compute_api:os-flavor-access:add_tenant_access", ADMIN),
+    Rule("os_compute_api:os-flavor-access:remove_tenant_access", ADMIN),
+    Rule("os_compute_api:os-flavor-extra-specs:index", READER),
+    Rule("os_compute_api:os-flavor-extra-specs:show", READER),
+    Rule("os_compute_api:os-flavor-extra-specs:create", ADMIN),
+    Rule("os_compute_api:os-flavor-extra-specs:update", ADMIN),
+    Rule("os_compute_api:os-flavor-extra-specs:delete", ADMIN),
+    Rule("os_compute_api:os-keypairs:index", "rule:admin_or_owner_user"),
+    Rule("os_compute_api:os-keypairs:create", "rule:admin_or_owner_user"),
+    Rule("os_compute_api:os-keypairs:show", "rule:admin_or_owner_user"),
+    Rule("os_compute_api:os-keypairs:delete", "rule:admin_or_owner_user"),
+    Rule("os_compute_api:servers:index", READER),
+    Rule("os_compute_api:servers:index:get_all_tenants", ADMIN),
+    Rule("os_compute_api:servers:detail", READER),
+    Rule("os_compute_api:servers:show", READER),
+    Rule("os_compute_api:servers:create", MEMBER),
+    Rule("os_compute_api:servers:create:forced_host", ADMIN),
+    Rule("os_compute_api:servers:update", MEMBER),
+    Rule("os_compute_api:servers:delete", MEMBER),
+    Rule("os_compute_api:servers:reboot", MEMBER),
+    Rule("os_compute_api:servers:start", MEMBER),
+    Rule("os_compute_api:servers:stop", MEMBER),
+    Rule("os_compute_api:os-console-output", MEMBER),
+    Rule("os_compute_api:ips:index", READER),
+    Rule("os_compute_api:os-extended-server-attributes", ADMIN, "Shows hosts and instance names"),
+    Rule("os_compute_api:os-instance-actions:list", READER),
+    Rule("os_compute_api:os-instance-actions:show", READER),
+    Rule("os_compute_api:os-instance-actions:events:details", ADMIN, "Shows hosts and traces in events"),
+    Rule("os_compute_api:os-attach-interfaces:list", READER),
+    Rule("os_compute_api:os-security-groups:list", READER),
+    Rule("os_compute_api:os-services:list", ADMIN),
+    Rule("os_compute_api:os-services:update", ADMIN),
+    Rule("os_compute_api:os-hypervisors:list", ADMIN),
+    Rule("os_compute_api:os-hypervisors:list-detail", ADMIN),
+    Rule("os_compute_api:os-hypervisors:show", ADMIN),
+    Rule("os_compute_api:os-availability-zone:list", "@"),
+    Rule("os_compute_api:os-availability-zone:detail", ADMIN),
+    Rule("os_compute_api:limits", "@"),
+    Rule("os_compute_api:os-server-external-events:create", "rule:context_is_admin or role:service"),
+]

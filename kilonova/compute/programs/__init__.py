@@ -1,0 +1,11 @@
+"""Every operation on a server that takes more than one step, in reading order in its own file."""
+
+from collections.abc import Mapping
+
+from kilonova.compute.programs.build import BUILD
+from kilonova.compute.programs.destroy import DESTROY
+from kilonova.compute.programs.power import REBOOT, START, STOP
+from kilonova.compute.service import Compute
+from kilonova.kit.tasks import Program
+
+PROGRAMS: Mapping[str, Program[Compute]] = {each.name: each for each in (BUILD, DESTROY, START, STOP, REBOOT)}

@@ -1,0 +1,70 @@
+"""Destroying a server: legal in every state, tolerates whatever is half built, and is the universal clean-up.
+
+Only forward: nothing here rolls back, each step is repeated until it holds or its deadline names what is in the way.
+"""
+
+from kilonova.compute import servers
+from kilonova.compute.errors import ServerNotFound
+from kilonova.compute.programs import power, release
+from kilonova.compute.service import Compute
+from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.bus import RemoteError
+from kilonova.kit.db import Tx
+from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep
+
+UNREACHABLE_TRIES = 5
+
+
+async def stop_guest(run: Run[Compute]) -> Outcome:
+    """Has the host destroy the guest. A host that stays silent is left to clean up when it returns.
+
+    It will: an agent asks what belongs to its host, and the history of deleted servers answers.
+    """
+    async with run.service.database.reading() as tx:
+        try:
+            server = await servers.find(tx, run.subject_id)
+        except ServerNotFound:
+            return Done(note="the server is gone already")
+    try:
+        await release.from_host(run.service, server, run.task.epoch)
+    except AgentUnreachable as error:
+        if run.task.attempt < UNREACHABLE_TRIES:
+            return Sleep(1 + run.task.attempt, str(error))
+        return Next(release_ports, note=f"{error}; it will clean up when it returns")
+    except RemoteError as error:
+        if run.task.attempt < UNREACHABLE_TRIES:
+            return Sleep(1 + run.task.attempt, error.message)
+        return Fail(f"The host cannot destroy the server: {error.message}")
+    return Next(release_ports)
+
+
+async def release_ports(run: Run[Compute]) -> Outcome:
+    async with run.service.database.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    await release.ports(run.service.network, server)
+    return Next(release_claim)
+
+
+async def release_claim(run: Run[Compute]) -> Outcome:
+    await run.service.placement.release(run.subject_id)
+    return Next(forget)
+
+
+async def forget(run: Run[Compute]) -> Outcome:
+    """The last step moves the row to the history: until then a restart finds the server and goes on."""
+    async with run.service.database.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    now = run.clock.now()
+
+    async def write(tx: Tx) -> None:
+        await servers.forget(tx, server, now)
+
+    return Done(commit=write)
+
+
+DESTROY = Program(
+    name="destroy",
+    steps=(stop_guest, release_ports, release_claim, forget),
+    on_failed=power.on_failed,
+    deadline_seconds=600,
+)

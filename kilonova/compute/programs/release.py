@@ -1,0 +1,91 @@
+"""What build and destroy both do outside the database: bind and release ports, free a host, ask for room.
+
+Every function may be repeated, and finds what an earlier, killed try has left by the server's id.
+"""
+
+from typing import Any
+
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Server
+from kilonova.kit.http.client import RemoteFault
+from kilonova.network.client import NetworkClient
+from kilonova.placement.client import PlacementClient, Resources
+
+Fields = dict[str, Any]
+
+
+async def capacity_and_use(placement: PlacementClient, provider_id: str) -> tuple[Resources, Resources]:
+    """What a provider can give in all (overcommit in, reserve out), and what of it is taken."""
+    capacity = {
+        name: int((each["total"] - each["reserved"]) * each["allocation_ratio"])
+        for name, each in (await placement.inventory(provider_id)).items()
+    }
+    return capacity, await placement.usages(provider_id)
+
+
+async def bind_ports(network: NetworkClient, server: Server) -> list[Fields]:
+    """One port for each requested network, bound to the server's host; returns `{"id", "preserve"}` in their order.
+
+    A port made by an earlier try carries the server's id and its network: it is taken instead of making another.
+    """
+    made = await network.list_ports(device_id=server.id)
+    brought = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
+    unused = [port for port in made if port["id"] not in brought]
+    zone = server.availability_zone or "nova"
+    binding: Fields = {"device_id": server.id, "device_owner": f"compute:{zone}", "binding:host_id": server.host}
+    bound: list[Fields] = []
+    for wanted in server.requested_networks:
+        if wanted.get("port_id"):
+            port = await network.update_port(wanted["port_id"], binding)
+            bound.append({"id": port["id"], "preserve": True})
+            continue
+        earlier = next((port for port in unused if port["network_id"] == wanted["network_id"]), None)
+        if earlier is not None:
+            unused.remove(earlier)
+            port = await network.update_port(earlier["id"], binding)
+        else:
+            port = await network.create_port({**binding, **_new_port(server, wanted)})
+        bound.append({"id": port["id"], "preserve": False})
+    return bound
+
+
+def _new_port(server: Server, wanted: Fields) -> Fields:
+    fields: Fields = {
+        "network_id": wanted["network_id"],
+        "project_id": server.project_id,
+        "admin_state_up": True,
+        "dns_name": server.hostname,
+    }
+    if wanted.get("security_group_ids"):
+        fields["security_groups"] = wanted["security_group_ids"]
+    if wanted.get("fixed_ip"):
+        fields["fixed_ips"] = [{"ip_address": wanted["fixed_ip"]}]
+    return fields
+
+
+async def unbind_ports(network: NetworkClient, server: Server) -> None:
+    """Takes the ports off the host; they stay the server's, for the next host."""
+    for port in await network.list_ports(device_id=server.id):
+        await network.update_port(port["id"], {"binding:host_id": ""})
+
+
+async def ports(network: NetworkClient, server: Server) -> None:
+    """Deletes the server's ports, and gives back those the user brought."""
+    preserved = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
+    preserved |= {port["id"] for port in server.ports if port.get("preserve")}
+    for port in await network.list_ports(device_id=server.id):
+        if port["id"] not in preserved:
+            await network.delete_port(port["id"])
+            continue
+        try:
+            await network.update_port(port["id"], {"device_id": "", "device_owner": "", "binding:host_id": ""})
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+
+async def from_host(compute: Compute, server: Server, epoch: int) -> None:
+    """Has the host's agent destroy whatever it has of the server. Raises AgentUnreachable, RemoteError."""
+    if server.host is None:
+        return
+    await compute.agents.call(server.host, "release_server", type(None), server_id=server.id, epoch=epoch)

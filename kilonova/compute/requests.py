@@ -1,0 +1,245 @@
+"""From what a user asks for to the rows of new servers: image, flavor, networks and key are resolved and checked here.
+
+Resources of other services are looked up with the caller's own token: what the caller cannot see cannot be used.
+"""
+
+import base64
+import binascii
+import re
+import secrets
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from kilonova.compute import servers
+from kilonova.compute.errors import InvalidServer
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Flavor, Keypair, Server
+from kilonova.kit.auth import RequestContext
+from kilonova.kit.errors import Conflict
+from kilonova.kit.http.client import RemoteFault
+
+Fields = dict[str, Any]
+
+MOST_USER_DATA_BYTES = 65_535
+GIB = 1 << 30
+
+
+class WantedServers(Struct, kw_only=True):
+    """A create request, its references resolved."""
+
+    name: str
+    hostname: str | None
+    description: str | None
+    count: int
+    flavor: Flavor
+    image: Fields | None
+    keypair: Keypair | None
+    networks: list[Fields]
+    security_group_names: list[str]
+    user_data: bytes | None
+    config_drive: bool
+    metadata: dict[str, str]
+    tags: list[str]
+    requested_zone: str | None
+    requested_host: str | None
+    scheduler_hints: Fields
+    disk_config: str
+    access_ip_v4: str
+    access_ip_v6: str
+
+
+async def resolve_image(compute: Compute, ctx: RequestContext, image_id: str, flavor: Flavor) -> Fields:
+    """The image as a server keeps it. Raises InvalidServer when it cannot be used with this flavor."""
+    try:
+        image = await compute.image.show(image_id, token=ctx.token)
+    except RemoteFault as fault:
+        if fault.status == 404:
+            raise InvalidServer(f"Image {image_id} could not be found.") from fault
+        raise
+    if image["status"] != "active":
+        raise InvalidServer(f"Image {image_id} is unacceptable: its status is {image['status']}, not active.")
+    if image.get("min_ram", 0) > flavor.memory_mib:
+        raise InvalidServer(
+            f"Flavor's memory is too small for requested image: it has {flavor.memory_mib} MiB, "
+            f"the image needs {image['min_ram']}."
+        )
+    _check_disk(image, flavor)
+    known = {"id", "name", "status", "owner", "tags", "links"}
+    properties = {key: value for key, value in image.items() if isinstance(value, str) and key not in known}
+    return {
+        "id": image["id"],
+        "disk_format": image["disk_format"],
+        "size_bytes": image["size"],
+        "sha512": image["os_hash_value"],
+        "min_disk_gib": image.get("min_disk", 0),
+        "properties": {key: value for key, value in properties.items() if key not in _RECORD_FIELDS},
+    }
+
+
+_RECORD_FIELDS = {
+    "checksum",
+    "container_format",
+    "created_at",
+    "disk_format",
+    "file",
+    "os_hash_algo",
+    "os_hash_value",
+    "schema",
+    "self",
+    "stores",
+    "updated_at",
+    "visibility",
+}
+
+
+def _check_disk(image: Fields, flavor: Flavor) -> None:
+    if flavor.root_gib == 0:
+        return
+    virtual_gib = -(-(image.get("virtual_size") or image["size"]) // GIB)
+    needed = max(image.get("min_disk", 0), virtual_gib)
+    if needed > flavor.root_gib:
+        raise InvalidServer(
+            f"Flavor's disk is too small for requested image. Flavor disk is {flavor.root_gib} GiB, "
+            f"the image needs {needed} GiB."
+        )
+
+
+async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -> list[Fields]:
+    """`networks` of a request → `{"network_id"}` or `{"port_id"}` each. Raises InvalidServer, Conflict."""
+    if wanted == "none":
+        return []
+    if wanted is None or wanted == "auto":
+        return await _only_network(compute, ctx, must_exist=wanted == "auto")
+    resolved = []
+    for each in wanted:
+        if each.get("port") is not None:
+            resolved.append({"port_id": (await _usable_port(compute, ctx, each["port"]))["id"]})
+            continue
+        network_id = each.get("uuid")
+        if network_id is None:
+            raise InvalidServer("Each of networks must name a uuid or a port.")
+        try:
+            await compute.network.show_network(network_id, token=ctx.token)
+        except RemoteFault as fault:
+            if fault.status == 404:
+                raise InvalidServer(f"Network {network_id} could not be found.") from fault
+            raise
+        resolved.append({"network_id": network_id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
+    return resolved
+
+
+async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bool) -> list[Fields]:
+    """The one network of the project; a choice between several is the user's."""
+    networks = await compute.network.list_networks(token=ctx.token, project_id=ctx.project_id)
+    if not networks:
+        networks = await compute.network.list_networks(token=ctx.token, shared=True)
+        networks = [each for each in networks if not each.get("router:external")]
+    networks = [each for each in networks if each.get("subnets")]
+    if len(networks) > 1:
+        raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
+    if not networks and must_exist:
+        raise InvalidServer("The project has no network to choose automatically; create one or name one.")
+    return [{"network_id": each["id"]} for each in networks]
+
+
+async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> Fields:
+    try:
+        port = await compute.network.show_port(port_id, token=ctx.token)
+    except RemoteFault as fault:
+        if fault.status == 404:
+            raise InvalidServer(f"Port id {port_id} could not be found.") from fault
+        raise
+    if port.get("device_id"):
+        raise Conflict(f"Port {port_id} is still in use.")
+    return port
+
+
+async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> list[str]:
+    """Names or ids → ids, of the caller's project. Raises InvalidServer for one that is missing or ambiguous."""
+    if not names or names == ["default"]:
+        return []
+    known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
+    found = []
+    for name in names:
+        matches = [each["id"] for each in known if name in (each["id"], each["name"])]
+        if len(matches) != 1:
+            problem = "could not be found" if not matches else "is ambiguous: use its id"
+            raise InvalidServer(f"Security group {name} {problem}.")
+        found.append(matches[0])
+    return found
+
+
+def decode_user_data(text: str | None) -> bytes | None:
+    """Raises InvalidServer for what is not base64 or too long."""
+    if text is None:
+        return None
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidServer("user_data must be base64 encoded.") from error
+    if len(text) > MOST_USER_DATA_BYTES:
+        raise InvalidServer(f"user_data is too long: {len(text)} characters, {MOST_USER_DATA_BYTES} are allowed.")
+    return decoded
+
+
+def hostname_of(name: str, server_id: str) -> str:
+    """A host name from a display name: lower case, letters, digits and hyphens (RFC 952, RFC 1123), at most 63."""
+    cleaned = re.sub(r"[^a-z0-9-.]", "", re.sub(r"[ _]", "-", name.lower())).strip("-.")
+    return cleaned[:63].rstrip("-.") or f"server-{server_id}"
+
+
+def make_servers(wanted: WantedServers, ctx: RequestContext, now: datetime) -> list[Server]:
+    """The rows of every server the request asks for; several are numbered from 1."""
+    reservation_id = servers.new_reservation_id()
+    return [_make_server(wanted, ctx, now, reservation_id, index) for index in range(wanted.count)]
+
+
+def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, reservation_id: str, index: int) -> Server:
+    server_id = servers.new_server_id()
+    name = wanted.name if wanted.count == 1 else f"{wanted.name}-{index + 1}"
+    return Server(
+        id=server_id,
+        number=0,
+        project_id=ctx.project_id or "",
+        user_id=ctx.user_id,
+        name=name,
+        hostname=wanted.hostname or hostname_of(name, server_id),
+        description=wanted.description,
+        vm_state="building",
+        wanted_power="running",
+        power_state=servers.NO_STATE,
+        host=None,
+        node_id=None,
+        availability_zone=None,
+        requested_zone=wanted.requested_zone,
+        requested_host=wanted.requested_host,
+        flavor=msgspec.to_builtins(wanted.flavor),
+        image=wanted.image,
+        key_name=wanted.keypair.name if wanted.keypair else None,
+        public_key=wanted.keypair.public_key if wanted.keypair else None,
+        user_data=wanted.user_data,
+        config_drive=wanted.config_drive,
+        metadata=wanted.metadata,
+        tags=sorted(set(wanted.tags)),
+        requested_networks=wanted.networks,
+        ports=[],
+        security_groups=wanted.security_group_names,
+        scheduler_hints=wanted.scheduler_hints,
+        reservation_id=reservation_id,
+        launch_index=index,
+        random_seed=secrets.token_bytes(512),
+        disk_config=wanted.disk_config,
+        access_ip_v4=wanted.access_ip_v4,
+        access_ip_v6=wanted.access_ip_v6,
+        reboot_count=0,
+        reboot_type="SOFT",
+        locked=False,
+        locked_reason=None,
+        fault=None,
+        created_at=now,
+        updated_at=now,
+        launched_at=None,
+    )

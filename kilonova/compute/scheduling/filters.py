@@ -1,0 +1,82 @@
+"""Filters: pure questions about one host, under upstream's names.
+
+Each answers None when the host will do, or the reason it will not, as a phrase for the account.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from kilonova.compute.scheduling.hosts import HostState, Wanted
+
+Filter = Callable[[HostState, Wanted], str | None]
+
+
+def compute_filter(host: HostState, wanted: Wanted) -> str | None:
+    """ComputeFilter: the host answers and is not disabled."""
+    if host.is_disabled:
+        return f"is disabled ({host.disabled_reason})" if host.disabled_reason else "is disabled"
+    if not host.is_up:
+        if host.seconds_since_answer is None:
+            return "has not answered since this service started"
+        return f"has not answered for {host.seconds_since_answer:.0f} s"
+    return None
+
+
+def availability_zone_filter(host: HostState, wanted: Wanted) -> str | None:
+    """AvailabilityZoneFilter: the host is in the zone that was asked for."""
+    if wanted.requested_zone in (None, host.availability_zone):
+        return None
+    return f"is in zone {host.availability_zone}, not {wanted.requested_zone}"
+
+
+def requested_host_filter(host: HostState, wanted: Wanted) -> str | None:
+    """The host an administrator named, if one did."""
+    if wanted.requested_host in (None, host.host, host.hypervisor_hostname):
+        return None
+    return f"is not the requested host {wanted.requested_host}"
+
+
+def retry_filter(host: HostState, wanted: Wanted) -> str | None:
+    """A host that has failed to build this server is not tried again."""
+    return "has failed to build this server" if host.host in wanted.excluded_hosts else None
+
+
+def image_properties_filter(host: HostState, wanted: Wanted) -> str | None:
+    """ImagePropertiesFilter: the host can run the image's architecture."""
+    if wanted.image_architecture is None or wanted.image_architecture in host.architectures:
+        return None
+    return f"runs {', '.join(host.architectures) or 'no known architecture'}, not {wanted.image_architecture}"
+
+
+def same_host_filter(host: HostState, wanted: Wanted) -> str | None:
+    """SameHostFilter: the hint `same_host` names servers this one must join."""
+    named = _server_ids(wanted.scheduler_hints.get("same_host"))
+    if named and host.host not in {wanted.hosts_of_servers.get(each) for each in named}:
+        return "holds none of the servers named in same_host"
+    return None
+
+
+def different_host_filter(host: HostState, wanted: Wanted) -> str | None:
+    """DifferentHostFilter: the hint `different_host` names servers this one must avoid."""
+    named = _server_ids(wanted.scheduler_hints.get("different_host"))
+    if host.host in {wanted.hosts_of_servers.get(each) for each in named}:
+        return "holds a server named in different_host"
+    return None
+
+
+def _server_ids(hint: Any) -> list[str]:
+    if hint is None:
+        return []
+    return [str(each) for each in hint] if isinstance(hint, list) else [str(hint)]
+
+
+DEFAULT_FILTERS: tuple[tuple[str, Filter], ...] = (
+    ("ComputeFilter", compute_filter),
+    ("RetryFilter", retry_filter),
+    ("AvailabilityZoneFilter", availability_zone_filter),
+    ("RequestedHostFilter", requested_host_filter),
+    ("ImagePropertiesFilter", image_properties_filter),
+    ("SameHostFilter", same_host_filter),
+    ("DifferentHostFilter", different_host_filter),
+)
+"""In this order: cheap and most telling first."""

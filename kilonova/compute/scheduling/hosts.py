@@ -1,0 +1,45 @@
+"""What the scheduler sees: hosts as they are now, and what is wanted. Plain data, taken once a decision."""
+
+from typing import Any
+
+from msgspec import Struct
+
+Resources = dict[str, int]
+
+
+class HostState(Struct, frozen=True):
+    """One compute host at the moment of the decision."""
+
+    id: str
+    """The resource provider's id."""
+    host: str
+    hypervisor_hostname: str
+    availability_zone: str
+    is_up: bool
+    is_disabled: bool
+    disabled_reason: str | None
+    seconds_since_answer: float | None
+    servers: int
+    servers_building: int
+    hypervisor_type: str
+    architectures: tuple[str, ...]
+    capacity: Resources
+    used: Resources
+
+    def free(self, resource: str) -> int:
+        return self.capacity.get(resource, 0) - self.used.get(resource, 0)
+
+
+class Wanted(Struct, frozen=True):
+    """What one server needs."""
+
+    server_id: str
+    resources: Resources
+    requested_zone: str | None = None
+    requested_host: str | None = None
+    excluded_hosts: tuple[str, ...] = ()
+    """Hosts that were tried and failed, each with the reason kept in the task."""
+    image_architecture: str | None = None
+    scheduler_hints: dict[str, Any] = {}
+    hosts_of_servers: dict[str, str] = {}
+    """Server id → host, for the servers named in the hints."""

@@ -1,0 +1,80 @@
+"""The decision: from all hosts to an ordered list of those that will do, with the account of the rest.
+
+Pure. The answer is a plan; the claim in placement is what makes it true, and a conflict there takes the next host.
+"""
+
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct, field
+
+from kilonova.compute.scheduling import weighers
+from kilonova.compute.scheduling.filters import DEFAULT_FILTERS
+from kilonova.compute.scheduling.hosts import HostState, Wanted
+
+
+class Stage(Struct):
+    """One step of the account: how many hosts were left after it, and why the others were not."""
+
+    name: str
+    left: int
+    refused: dict[str, str] = field(default_factory=dict)
+    """Host → reason."""
+
+
+class Plan(Struct):
+    hosts: list[HostState]
+    """The best first; empty when no host will do."""
+    stages: list[Stage]
+
+
+def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: Wanted) -> Plan:
+    """`candidates`: ids of the providers placement found room on."""
+    left = [host for host in hosts if host.id in candidates]
+    refused = {host.host: _shortage(host, wanted) for host in hosts if host.id not in candidates}
+    stages = [Stage("placement", len(left), refused)]
+    for name, check in DEFAULT_FILTERS:
+        refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
+        if refused:
+            left = [host for host in left if host.host not in refused]
+            stages.append(Stage(name, len(left), refused))
+    return Plan(weighers.order(left), stages)
+
+
+def _shortage(host: HostState, wanted: Wanted) -> str:
+    """What the host lacks: the amounts wanted and free."""
+    lacking = [
+        f"{amount} {resource} wanted, {max(host.free(resource), 0)} free"
+        for resource, amount in sorted(wanted.resources.items())
+        if amount > host.free(resource)
+    ]
+    return "; ".join(lacking) or "was not offered by placement (its inventory limits a single server's share)"
+
+
+def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
+    """Why no host was left, in one sentence a stage. With `with_hosts` the hosts are named (for administrators)."""
+    asked = ", ".join(f"{amount} {resource}" for resource, amount in sorted(wanted.resources.items()))
+    if total == 0:
+        return f"No valid host was found. No compute host has registered yet (wanted: {asked})."
+    sentences = [f"No valid host was found. {_hosts(total)} considered for {asked}."]
+    for stage in plan.stages:
+        if not stage.refused:
+            continue
+        sentences.append(f"{stage.name} left {stage.left}: {_reasons(stage, with_hosts)}.")
+    return " ".join(sentences)
+
+
+def _reasons(stage: Stage, with_hosts: bool) -> str:
+    if with_hosts:
+        return "; ".join(f"{host} {reason}" for host, reason in sorted(stage.refused.items()))
+    counts: dict[str, int] = {}
+    for reason in stage.refused.values():
+        counts[reason] = counts.get(reason, 0) + 1
+    if stage.name != "placement":
+        return "; ".join(f"{_hosts(count)} {reason}" for reason, count in sorted(counts.items()))
+    # The nearest miss tells most: who is short of the least.
+    nearest = min(counts, key=lambda reason: (reason.count(";"), reason))
+    return f"{_hosts(len(stage.refused))} without room, the nearest: {nearest}"
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"

@@ -1,0 +1,172 @@
+"""From a server's row and its ports to what the host agent and the guest are told."""
+
+import base64
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from kilonova.compute import servers
+from kilonova.compute.agent.spec import (
+    MetadataDocument,
+    MetadataPort,
+    ServerSpec,
+    SpecFlavor,
+    SpecImage,
+    SpecPort,
+)
+from kilonova.compute.tables import Server
+from kilonova.network.client import NetworkClient
+
+Fields = dict[str, Any]
+
+
+class PortDetails(msgspec.Struct, frozen=True):
+    """A port with its network, subnets and floating addresses, as the network service gives them."""
+
+    port: Fields
+    network: Fields
+    subnets: dict[str, Fields]
+    floating_ips: tuple[str, ...]
+
+
+async def port_details(network: NetworkClient, server: Server) -> list[PortDetails]:
+    """Details of the server's ports, in the order they were asked for."""
+    order = [port["id"] for port in server.ports]
+    if not order:
+        return []
+    ports = {port["id"]: port for port in await network.list_ports(device_id=server.id)}
+    network_ids = sorted({port["network_id"] for port in ports.values()})
+    networks = {each["id"]: each for each in await network.list_networks(id=network_ids)} if network_ids else {}
+    subnets = {each["id"]: each for each in await network.list_subnets(network_id=network_ids)} if network_ids else {}
+    floating: dict[str, list[str]] = {}
+    for each in await network.list_floating_ips(port_id=list(ports)) if ports else []:
+        floating.setdefault(each["port_id"], []).append(each["floating_ip_address"])
+    return [
+        PortDetails(
+            ports[port_id],
+            networks[ports[port_id]["network_id"]],
+            {fixed["subnet_id"]: subnets[fixed["subnet_id"]] for fixed in ports[port_id]["fixed_ips"]},
+            tuple(floating.get(port_id, ())),
+        )
+        for port_id in order
+        if port_id in ports
+    ]
+
+
+def server_spec(server: Server, details: list[PortDetails]) -> ServerSpec:
+    flavor = server.flavor
+    return ServerSpec(
+        id=server.id,
+        instance_name=servers.instance_name(server),
+        display_name=server.name,
+        project_id=server.project_id,
+        user_id=server.user_id,
+        power="stopped" if server.wanted_power == "stopped" else "running",
+        flavor=SpecFlavor(
+            id=flavor["id"],
+            name=flavor["name"],
+            vcpus=flavor["vcpus"],
+            memory_mib=flavor["memory_mib"],
+            root_gib=flavor["root_gib"],
+            ephemeral_gib=flavor["ephemeral_gib"],
+            swap_mib=flavor["swap_mib"],
+            extra_specs=flavor["extra_specs"],
+        ),
+        image=None if server.image is None else msgspec.convert(server.image, SpecImage),
+        ports=tuple(_spec_port(each) for each in details),
+        metadata_document=metadata_document(server, details),
+        config_drive=server.config_drive,
+        reboot_count=server.reboot_count,
+        reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
+    )
+
+
+def _spec_port(details: PortDetails) -> SpecPort:
+    port = details.port
+    vif = port.get("binding:vif_details") or {}
+    return SpecPort(
+        id=port["id"],
+        network_id=port["network_id"],
+        mac_address=port["mac_address"],
+        mtu=details.network["mtu"],
+        tap=f"tap{port['id'][:11]}",
+        bridge=vif.get("bridge_name") or f"brq{port['network_id'][:11]}",
+        vnic_type=port.get("binding:vnic_type", "normal"),
+    )
+
+
+def metadata_document(server: Server, details: list[PortDetails]) -> MetadataDocument:
+    public_keys = {server.key_name: server.public_key} if server.key_name and server.public_key else {}
+    return MetadataDocument(
+        server_id=server.id,
+        name=server.name,
+        hostname=f"{server.hostname}.novalocal" if "." not in server.hostname else server.hostname,
+        project_id=server.project_id,
+        availability_zone=server.availability_zone or "",
+        launch_index=server.launch_index,
+        reservation_id=server.reservation_id,
+        instance_type=server.flavor["name"],
+        ami_id=f"ami-{_short(server.image['id'])}" if server.image else "None",
+        kernel_id=None,
+        ramdisk_id=None,
+        ec2_instance_id=f"i-{server.number:08x}",
+        metadata=server.metadata,
+        public_keys=public_keys,
+        user_data=server.user_data,
+        security_groups=tuple(server.security_groups or ["default"]),
+        ports=tuple(_metadata_port(each) for each in details),
+        random_seed=server.random_seed,
+    )
+
+
+def _metadata_port(details: PortDetails) -> MetadataPort:
+    port = details.port
+    return MetadataPort(
+        port_id=port["id"],
+        mac_address=port["mac_address"],
+        network_id=port["network_id"],
+        mtu=details.network["mtu"],
+        tap=f"tap{port['id'][:11]}",
+        fixed_ips=tuple(_fixed_ip(each, details.subnets[each["subnet_id"]]) for each in port["fixed_ips"]),
+        floating_ips=details.floating_ips,
+    )
+
+
+def _fixed_ip(fixed: Fields, subnet: Fields) -> Fields:
+    return {
+        "ip_address": fixed["ip_address"],
+        "prefix_length": int(subnet["cidr"].rpartition("/")[2]),
+        "gateway_ip": subnet["gateway_ip"],
+        "dns_nameservers": subnet["dns_nameservers"],
+        "host_routes": subnet["host_routes"],
+        "dhcp": subnet["enable_dhcp"],
+    }
+
+
+def _short(identifier: str) -> str:
+    return identifier.replace("-", "")[:8]
+
+
+def encode_user_data(user_data: bytes | None) -> str | None:
+    return None if user_data is None else base64.b64encode(user_data).decode()
+
+
+def port_entries(server: Server, details: Iterable[PortDetails]) -> list[Fields]:
+    """What a server's row keeps of its ports, so that lists need not ask the network service.
+
+    Refreshed when the network service reports a change (`os-server-external-events`).
+    """
+    preserved = {port["id"] for port in server.ports if port.get("preserve")}
+    return [
+        {
+            "id": each.port["id"],
+            "network_id": each.port["network_id"],
+            "network_name": each.network["name"],
+            "mac_address": each.port["mac_address"],
+            "fixed_ips": [fixed["ip_address"] for fixed in each.port["fixed_ips"]],
+            "floating_ips": list(each.floating_ips),
+            "preserve": each.port["id"] in preserved,
+        }
+        for each in details
+    ]

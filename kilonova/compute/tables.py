@@ -1,0 +1,247 @@
+"""Compute's tables and row types.
+
+What an operation is doing to a server is not a column here: `task_state` is a view of the server's active task
+(design §4). A deleted server's row moves to `server_history`.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from kilonova.kit.db import UtcDateTime
+from kilonova.kit.tasks import TaskTables
+
+metadata = MetaData()
+tasks = TaskTables(metadata)
+
+flavors = Table(
+    "flavors",
+    metadata,
+    Column("id", String(255), primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", Text),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("root_gib", Integer, nullable=False),
+    Column("ephemeral_gib", Integer, nullable=False),
+    Column("swap_mib", Integer, nullable=False),
+    Column("rxtx_factor", String(16), nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("extra_specs", JSON, nullable=False),
+    Column("projects", JSON, nullable=False),
+)
+
+keypairs = Table(
+    "keypairs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("fingerprint", String(255), nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("user_id", "name"),
+)
+
+servers = Table(
+    "servers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("hostname", String(255), nullable=False),
+    Column("description", String(255)),
+    Column("vm_state", String(16), nullable=False),
+    Column("wanted_power", String(16), nullable=False),
+    Column("power_state", Integer, nullable=False),
+    Column("host", String(255)),
+    Column("node_id", String(36)),
+    Column("availability_zone", String(255)),
+    Column("requested_zone", String(255)),
+    Column("requested_host", String(255)),
+    Column("flavor", JSON, nullable=False),
+    Column("image", JSON),
+    Column("key_name", String(255)),
+    Column("public_key", Text),
+    Column("user_data", LargeBinary),
+    Column("config_drive", Boolean, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("requested_networks", JSON, nullable=False),
+    Column("ports", JSON, nullable=False),
+    Column("security_groups", JSON, nullable=False),
+    Column("scheduler_hints", JSON, nullable=False),
+    Column("reservation_id", String(32), nullable=False),
+    Column("launch_index", Integer, nullable=False),
+    Column("random_seed", LargeBinary, nullable=False),
+    Column("disk_config", String(8), nullable=False),
+    Column("access_ip_v4", String(64), nullable=False),
+    Column("access_ip_v6", String(64), nullable=False),
+    Column("reboot_count", Integer, nullable=False),
+    Column("reboot_type", String(8), nullable=False),
+    Column("locked", Boolean, nullable=False),
+    Column("locked_reason", String(255)),
+    Column("fault", JSON),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("launched_at", UtcDateTime),
+    Index("servers_project", "project_id", "created_at"),
+    Index("servers_host", "host"),
+)
+
+server_history = Table(
+    "server_history",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("host", String(255)),
+    Column("record", JSON, nullable=False),
+    Column("deleted_at", UtcDateTime, nullable=False),
+    Index("server_history_deleted_at", "deleted_at"),
+)
+
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("service_id", String(36), nullable=False, unique=True),
+    Column("binary", String(64), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("hypervisor_hostname", String(255), nullable=False),
+    Column("availability_zone", String(255), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("disabled_reason", String(255)),
+    Column("forced_down", Boolean, nullable=False),
+    Column("inventory", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("binary", "host"),
+)
+
+
+class Flavor(Struct):
+    id: str
+    name: str
+    description: str | None
+    vcpus: int
+    memory_mib: int
+    root_gib: int
+    ephemeral_gib: int
+    swap_mib: int
+    rxtx_factor: str
+    is_public: bool
+    extra_specs: dict[str, str]
+    projects: list[str]
+    """Projects that may use it when it is not public."""
+
+
+class Keypair(Struct):
+    number: int
+    user_id: str
+    name: str
+    type: str
+    fingerprint: str
+    public_key: str
+    created_at: datetime
+
+
+class Server(Struct, kw_only=True):
+    id: str
+    number: int
+    """Gives the domain its name: `instance-0000002a`."""
+    project_id: str
+    user_id: str
+    name: str
+    hostname: str
+    description: str | None
+    vm_state: str
+    """`building`, `active`, `stopped` or `error`."""
+    wanted_power: str
+    """`running` or `stopped`: what the host agent converges to."""
+    power_state: int
+    """As last observed, in upstream's numbers (0 none, 1 running, 3 paused, 4 shut down, 6 crashed, 7 suspended)."""
+    host: str | None
+    node_id: str | None
+    """The resource provider's id: `hosts.id`."""
+    availability_zone: str | None
+    requested_zone: str | None
+    requested_host: str | None
+    flavor: dict[str, Any]
+    """The flavor as it was at creation (fields of `Flavor`)."""
+    image: dict[str, Any] | None
+    """`{"id", "disk_format", "size_bytes", "sha512", "min_disk_gib", "properties"}` as they were at creation."""
+    key_name: str | None
+    public_key: str | None
+    user_data: bytes | None
+    config_drive: bool
+    metadata: dict[str, str]
+    tags: list[str]
+    requested_networks: list[dict[str, Any]]
+    """`{"network_id"}` or `{"port_id"}`, with `fixed_ip` and `security_group_ids` where they were asked for."""
+    ports: list[dict[str, Any]]
+    """What the ports step has bound: `{"id", "preserve"}`, and once known the fields of `specs.port_entries`.
+    `preserve`: the user brought the port; it is unbound, not deleted, with the server."""
+    security_groups: list[str]
+    scheduler_hints: dict[str, Any]
+    reservation_id: str
+    launch_index: int
+    random_seed: bytes
+    disk_config: str
+    access_ip_v4: str
+    access_ip_v6: str
+    reboot_count: int
+    reboot_type: str
+    locked: bool
+    locked_reason: str | None
+    fault: dict[str, Any] | None
+    """`{"code", "message", "created", "details"}`; details are for administrators."""
+    created_at: datetime
+    updated_at: datetime
+    launched_at: datetime | None
+
+
+class DeletedServer(Struct):
+    id: str
+    project_id: str
+    user_id: str
+    host: str | None
+    record: dict[str, Any]
+    deleted_at: datetime
+
+
+class Host(Struct, kw_only=True):
+    """A compute host: service, hypervisor and resource provider in one row, so none can exist without the others."""
+
+    id: str
+    number: int
+    service_id: str
+    binary: str
+    host: str
+    hypervisor_hostname: str
+    availability_zone: str
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    inventory: dict[str, Any]
+    """`HostInventory` as the agent sent it."""
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,111 @@
+"""Compute's microversions: every named change that touches what this service serves, in order.
+
+Source: the Compute API's microversion history. A number without an entry changes nothing here that a client can see.
+"""
+
+import json
+from typing import Any
+
+from kilonova.kit.http.versions import Change, VersionEdge, without
+
+MINIMUM, MAXIMUM = "2.1", "2.104"
+
+Body = dict[str, Any]
+
+
+def _flavor_link_instead_of_copy(server: Body) -> None:
+    """Before 2.47 a server names its flavor by id and link."""
+    flavor = server.get("flavor")
+    if isinstance(flavor, dict) and "_link" in flavor:
+        server["flavor"] = flavor["_link"]
+
+
+def _text_cpu_info(hypervisor: Body) -> None:
+    """Before 2.28 cpu_info is JSON in a string."""
+
+    if isinstance(hypervisor.get("cpu_info"), dict):
+        hypervisor["cpu_info"] = json.dumps(hypervisor["cpu_info"])
+
+
+def _numbered_hypervisor(hypervisor: Body) -> None:
+    """Before 2.53 a hypervisor's id is a number."""
+    hypervisor["id"] = hypervisor.pop("_number", hypervisor.get("id"))
+    if "service" in hypervisor:
+        service = hypervisor["service"]
+        service["id"] = service.pop("_number", service.get("id"))
+
+
+def _numbered_service(service: Body) -> None:
+    service["id"] = service.pop("_number", service.get("id"))
+
+
+def _image_without_properties(server: Body) -> None:
+    if isinstance(server.get("image"), dict):
+        server["image"].pop("properties", None)
+
+
+CHANGES = [
+    Change("2.2", "keypair_type", "key pairs have a type", {"keypair": without("type")}),
+    Change(
+        "2.3",
+        "server_extended_attributes",
+        "administrators see more of a server",
+        {
+            "server": without(
+                "OS-EXT-SRV-ATTR:reservation_id",
+                "OS-EXT-SRV-ATTR:launch_index",
+                "OS-EXT-SRV-ATTR:ramdisk_id",
+                "OS-EXT-SRV-ATTR:kernel_id",
+                "OS-EXT-SRV-ATTR:hostname",
+                "OS-EXT-SRV-ATTR:root_device_name",
+                "OS-EXT-SRV-ATTR:user_data",
+            )
+        },
+    ),
+    Change("2.9", "server_locked", "servers show whether they are locked", {"server": without("locked")}),
+    Change("2.10", "keypair_of_user", "administrators act on other users' key pairs"),
+    Change("2.11", "service_forced_down", "services can be forced down", {"service": without("forced_down")}),
+    Change("2.16", "server_host_status", "servers show their host's status", {"server": without("host_status")}),
+    Change("2.19", "server_description", "servers have a description", {"server": without("description")}),
+    Change("2.21", "actions_of_deleted_servers", "a deleted server's actions can be read"),
+    Change("2.26", "server_tags", "servers have tags", {"server": without("tags")}),
+    Change("2.28", "hypervisor_cpu_info", "cpu_info is an object", {"hypervisor": _text_cpu_info}),
+    Change("2.35", "keypair_paging", "lists of key pairs come in pages"),
+    Change("2.37", "network_auto_none", "networks are required, and may be auto or none"),
+    Change("2.38", "strict_status_filter", "an unknown status filter is refused"),
+    Change(
+        "2.47", "server_flavor_copy", "servers show their flavor's values", {"server": _flavor_link_instead_of_copy}
+    ),
+    Change(
+        "2.53",
+        "service_and_hypervisor_uuids",
+        "services and hypervisors are named by UUID",
+        {"hypervisor": _numbered_hypervisor, "service": _numbered_service},
+    ),
+    Change("2.55", "flavor_description", "flavors have a description", {"flavor": without("description")}),
+    Change("2.61", "flavor_extra_specs", "flavors show their extra specs", {"flavor": without("extra_specs")}),
+    Change(
+        "2.63",
+        "trusted_image_certificates",
+        "servers show trusted image certificates",
+        {"server": without("trusted_image_certificates")},
+    ),
+    Change("2.69", "partial_results", "a cell that is down costs its rows only"),
+    Change("2.71", "server_groups_of_server", "servers show their server groups", {"server": without("server_groups")}),
+    Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
+    Change("2.75", "strict_queries", "unknown query parameters are refused in more places"),
+    Change("2.88", "hypervisor_without_use", "what hypervisors hold is asked of placement"),
+    Change("2.90", "server_hostname", "servers have a host name of their own"),
+    Change("2.92", "keypair_import_only", "key pairs are brought along, not generated"),
+    Change(
+        "2.96",
+        "pinned_availability_zone",
+        "servers show the zone they are pinned to",
+        {"server": without("pinned_availability_zone")},
+    ),
+    Change("2.98", "server_image_properties", "servers show image properties", {"server": _image_without_properties}),
+    Change("2.100", "server_scheduler_hints", "servers show scheduler hints", {"server": without("scheduler_hints")}),
+    Change("2.102", "flavor_without_rxtx", "flavors lose two fields nobody used"),
+]
+
+EDGE = VersionEdge("compute", MINIMUM, MAXIMUM, CHANGES, legacy_header="X-OpenStack-Nova-API-Version")

@@ -1,0 +1,165 @@
+"""Flavors, key pairs, services, hypervisors, zones and actions as the newest version shows them."""
+
+from typing import Any
+
+from kilonova.compute.tables import Flavor, Host, Keypair
+from kilonova.kit.clock import iso8601_micro
+from kilonova.kit.tasks import Task, TaskStep
+
+Body = dict[str, Any]
+
+
+def flavor_link_view(flavor: Flavor, base_url: str) -> Body:
+    return {
+        "id": flavor.id,
+        "name": flavor.name,
+        "description": flavor.description,
+        "links": _flavor_links(flavor, base_url),
+    }
+
+
+def _flavor_links(flavor: Flavor, base_url: str) -> list[Body]:
+    return [
+        {"rel": "self", "href": f"{base_url}/v2.1/flavors/{flavor.id}"},
+        {"rel": "bookmark", "href": f"{base_url}/flavors/{flavor.id}"},
+    ]
+
+
+def flavor_view(flavor: Flavor, base_url: str, *, with_rxtx: bool) -> Body:
+    shown: Body = {
+        "id": flavor.id,
+        "name": flavor.name,
+        "ram": flavor.memory_mib,
+        "disk": flavor.root_gib,
+        "swap": flavor.swap_mib,
+        "vcpus": flavor.vcpus,
+        "OS-FLV-EXT-DATA:ephemeral": flavor.ephemeral_gib,
+        "os-flavor-access:is_public": flavor.is_public,
+        "description": flavor.description,
+        "extra_specs": flavor.extra_specs,
+        "links": _flavor_links(flavor, base_url),
+    }
+    if with_rxtx:
+        shown["OS-FLV-DISABLED:disabled"] = False
+        shown["rxtx_factor"] = float(flavor.rxtx_factor)
+    return shown
+
+
+def keypair_view(keypair: Keypair) -> Body:
+    """As lists show it."""
+    return {
+        "name": keypair.name,
+        "type": keypair.type,
+        "fingerprint": keypair.fingerprint,
+        "public_key": keypair.public_key,
+    }
+
+
+def keypair_detail_view(keypair: Keypair) -> Body:
+    return {
+        **keypair_view(keypair),
+        "id": keypair.number,
+        "user_id": keypair.user_id,
+        "created_at": iso8601_micro(keypair.created_at),
+        "deleted": False,
+        "deleted_at": None,
+        "updated_at": None,
+    }
+
+
+def service_view(host: Host, *, is_up: bool) -> Body:
+    return {
+        "id": host.service_id,
+        "_number": host.number,
+        "binary": host.binary,
+        "host": host.host,
+        "zone": host.availability_zone,
+        "status": "disabled" if host.disabled else "enabled",
+        "disabled_reason": host.disabled_reason,
+        "state": "up" if is_up else "down",
+        "forced_down": host.forced_down,
+        "updated_at": iso8601_micro(host.updated_at),
+    }
+
+
+def hypervisor_link_view(host: Host, *, is_up: bool) -> Body:
+    return {
+        "id": host.id,
+        "_number": host.number,
+        "hypervisor_hostname": host.hypervisor_hostname,
+        "state": "up" if is_up else "down",
+        "status": "disabled" if host.disabled else "enabled",
+    }
+
+
+def hypervisor_view(host: Host, *, is_up: bool, servers: list[Body] | None) -> Body:
+    shown: Body = {
+        **hypervisor_link_view(host, is_up=is_up),
+        "host_ip": host.inventory["host_ip"],
+        "hypervisor_type": host.inventory["hypervisor_type"],
+        "hypervisor_version": host.inventory["hypervisor_version"],
+        "uptime": None,
+        "service": {
+            "id": host.service_id,
+            "_number": host.number,
+            "host": host.host,
+            "disabled_reason": host.disabled_reason,
+        },
+    }
+    if servers:
+        shown["servers"] = servers
+    return shown
+
+
+def hypervisor_use_view(host: Host, *, vcpus_used: int, memory_used_mib: int, disk_used_gib: int, running: int) -> Body:
+    """The fields a hypervisor showed up to version 2.87."""
+    inventory = host.inventory
+    return {
+        "vcpus": inventory["vcpus"],
+        "vcpus_used": vcpus_used,
+        "memory_mb": inventory["memory_mib"],
+        "memory_mb_used": memory_used_mib,
+        "free_ram_mb": inventory["memory_mib"] - memory_used_mib,
+        "local_gb": inventory["disk_gib"],
+        "local_gb_used": disk_used_gib,
+        "free_disk_gb": inventory["disk_gib"] - disk_used_gib,
+        "disk_available_least": inventory["disk_gib"] - disk_used_gib,
+        "current_workload": 0,
+        "running_vms": running,
+        "cpu_info": inventory["cpu_info"],
+    }
+
+
+ACTION_NAMES = {"build": "create", "destroy": "delete"}
+STEP_EVENTS = {
+    "schedule": "conductor_schedule_and_build_instances",
+    "spawn": "compute__do_build_and_run_instance",
+    "stop_guest": "compute_terminate_instance",
+}
+
+
+def action_view(task: Task, server_id: str) -> Body:
+    """One operation there was. Actions are a view of the tasks: there is no second bookkeeping."""
+    return {
+        "action": ACTION_NAMES.get(task.program, task.program),
+        "instance_uuid": server_id,
+        "request_id": task.request_id,
+        "user_id": task.user_id,
+        "project_id": task.project_id,
+        "start_time": iso8601_micro(task.created_at),
+        "updated_at": iso8601_micro(task.finished_at or task.step_started_at),
+        "message": "Error" if task.outcome == "failed" else None,
+    }
+
+
+def event_view(step: TaskStep, *, with_details: bool) -> Body:
+    shown: Body = {
+        "event": STEP_EVENTS.get(step.step, f"compute_{step.step}"),
+        "start_time": iso8601_micro(step.started_at),
+        "finish_time": iso8601_micro(step.finished_at),
+        "result": "Error" if step.outcome == "fail" else "Success",
+        "traceback": None,
+    }
+    if with_details:
+        shown["details"] = step.detail
+    return shown

@@ -1,0 +1,155 @@
+"""Servers as the newest version shows them."""
+
+import hashlib
+from typing import Any
+
+from kilonova.compute import servers
+from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.specs import encode_user_data
+from kilonova.compute.tables import Server
+from kilonova.kit.clock import iso8601
+
+Body = dict[str, Any]
+
+
+def link_view(server: Server, base_url: str) -> Body:
+    """The short form: id, name, links."""
+    return {"id": server.id, "links": _links(server, base_url), "name": server.name}
+
+
+def _links(server: Server, base_url: str) -> list[Body]:
+    return [
+        {"rel": "self", "href": f"{base_url}/v2.1/servers/{server.id}"},
+        {"rel": "bookmark", "href": f"{base_url}/servers/{server.id}"},
+    ]
+
+
+def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_status: str | None) -> Body:
+    """`extended`: the caller may see hosts and instance names; `host_status` is UP, DOWN, MAINTENANCE or UNKNOWN."""
+    server = each.server
+    state = servers.status(each)
+    shown: Body = {
+        "id": server.id,
+        "name": server.name,
+        "status": state,
+        "tenant_id": server.project_id,
+        "user_id": server.user_id,
+        "metadata": server.metadata,
+        "hostId": _host_id(server),
+        "image": _image(server, base_url),
+        "flavor": _flavor(server, base_url),
+        "created": iso8601(server.created_at),
+        "updated": iso8601(server.updated_at),
+        "addresses": _addresses(server),
+        "accessIPv4": server.access_ip_v4,
+        "accessIPv6": server.access_ip_v6,
+        "links": _links(server, base_url),
+        "OS-DCF:diskConfig": server.disk_config,
+        "OS-EXT-AZ:availability_zone": server.availability_zone or "",
+        "config_drive": "True" if server.config_drive else "",
+        "key_name": server.key_name,
+        "OS-SRV-USG:launched_at": _moment(server.launched_at),
+        "OS-SRV-USG:terminated_at": None,
+        "security_groups": [{"name": name} for name in server.security_groups or ["default"]],
+        "OS-EXT-STS:task_state": servers.task_state(each),
+        "OS-EXT-STS:vm_state": server.vm_state,
+        "OS-EXT-STS:power_state": server.power_state,
+        "os-extended-volumes:volumes_attached": [],
+        "locked": server.locked,
+        "locked_reason": server.locked_reason,
+        "description": server.description,
+        "tags": server.tags,
+        "trusted_image_certificates": None,
+        "server_groups": [],
+        "pinned_availability_zone": server.requested_zone,
+        "scheduler_hints": server.scheduler_hints,
+    }
+    if state in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT"):
+        shown["progress"] = 100 if state == "ACTIVE" else 0
+    if server.fault is not None and state == "ERROR":
+        shown["fault"] = _fault(server.fault, with_details=extended)
+    if extended:
+        shown.update(_extended(server))
+        if host_status is not None:
+            shown["host_status"] = host_status
+    else:
+        shown["OS-EXT-SRV-ATTR:hostname"] = server.hostname
+    return shown
+
+
+def _extended(server: Server) -> Body:
+    return {
+        "OS-EXT-SRV-ATTR:host": server.host,
+        "OS-EXT-SRV-ATTR:hypervisor_hostname": server.host,
+        "OS-EXT-SRV-ATTR:instance_name": servers.instance_name(server),
+        "OS-EXT-SRV-ATTR:reservation_id": server.reservation_id,
+        "OS-EXT-SRV-ATTR:launch_index": server.launch_index,
+        "OS-EXT-SRV-ATTR:hostname": server.hostname,
+        "OS-EXT-SRV-ATTR:kernel_id": "",
+        "OS-EXT-SRV-ATTR:ramdisk_id": "",
+        "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
+        "OS-EXT-SRV-ATTR:user_data": encode_user_data(server.user_data),
+    }
+
+
+def _host_id(server: Server) -> str:
+    """A name for the host that tells a project whether two of its servers share one, and nothing else."""
+    if server.host is None:
+        return ""
+
+    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest()
+
+
+def _image(server: Server, base_url: str) -> Body | str:
+    if server.image is None:
+        return ""
+    image_id = server.image["id"]
+    link = {"rel": "bookmark", "href": f"{base_url}/images/{image_id}"}
+    return {"id": image_id, "links": [link], "properties": server.image["properties"]}
+
+
+def _flavor(server: Server, base_url: str) -> Body:
+    flavor = server.flavor
+    link = {"id": flavor["id"], "links": [{"rel": "bookmark", "href": f"{base_url}/flavors/{flavor['id']}"}]}
+    return {
+        "vcpus": flavor["vcpus"],
+        "ram": flavor["memory_mib"],
+        "disk": flavor["root_gib"],
+        "ephemeral": flavor["ephemeral_gib"],
+        "swap": flavor["swap_mib"],
+        "original_name": flavor["name"],
+        "extra_specs": flavor["extra_specs"],
+        "_link": link,
+    }
+
+
+def _addresses(server: Server) -> Body:
+    """Network name → addresses, fixed ones before floating ones."""
+    shown: dict[str, list[Body]] = {}
+    for port in server.ports:
+        if "network_name" not in port:
+            continue
+        entries = shown.setdefault(port["network_name"], [])
+        entries.extend(_address(address, "fixed", port["mac_address"]) for address in port["fixed_ips"])
+        entries.extend(_address(address, "floating", port["mac_address"]) for address in port["floating_ips"])
+    return shown
+
+
+def _address(address: str, kind: str, mac_address: str) -> Body:
+    return {
+        "version": 6 if ":" in address else 4,
+        "addr": address,
+        "OS-EXT-IPS:type": kind,
+        "OS-EXT-IPS-MAC:mac_addr": mac_address,
+    }
+
+
+def _fault(fault: Body, *, with_details: bool) -> Body:
+    shown = {"code": fault["code"], "created": fault["created"], "message": fault["message"]}
+    if with_details and fault.get("details"):
+        shown["details"] = fault["details"]
+    return shown
+
+
+def _moment(moment: Any) -> str | None:
+    return None if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
