@@ -19,7 +19,9 @@ T = TypeVar("T")
 THREADS = 8
 KEEPALIVE_INTERVAL_SECONDS = 5
 KEEPALIVE_COUNT = 3
-OPEN_ATTEMPTS = 2
+CALL_ATTEMPTS = 2
+CONNECT_ATTEMPTS = 5
+CONNECT_PAUSE_SECONDS = 0.2
 
 STATE_EVENTS = (
     libvirt.VIR_DOMAIN_EVENT_STARTED,
@@ -66,12 +68,12 @@ class Connection:
 
         Raises HostError with libvirt's message.
         """
-        for attempt in range(OPEN_ATTEMPTS):
+        for attempt in range(CALL_ATTEMPTS):
             connection = await self._open()
             try:
                 return await self._loop.run_in_executor(self._executor, function, connection, *arguments)
             except libvirt.libvirtError as error:
-                if attempt + 1 < OPEN_ATTEMPTS and not connection.isAlive():
+                if attempt + 1 < CALL_ATTEMPTS and not connection.isAlive():
                     await self._forget(connection)
                     continue
                 raise HostError(f"libvirt: {error}.") from error
@@ -80,14 +82,22 @@ class Connection:
     async def _open(self) -> Any:
         async with self._opening:
             if self._connection is None:
-                if self._is_closed:
-                    raise HostError("The connection to libvirt has been closed.")
-                uri = await self._find_uri()
-                try:
-                    self._connection = await self._loop.run_in_executor(self._executor, self._connect, uri)
-                except libvirt.libvirtError as error:
-                    raise HostError(f"libvirt at {uri}: {error}.") from error
+                self._connection = await self._connect_somewhere()
             return self._connection
+
+    async def _connect_somewhere(self) -> Any:
+        """Tries again after a moment: a libvirtd that is just dying still looks alive to `find_uri`."""
+        for attempt in range(CONNECT_ATTEMPTS):
+            if self._is_closed:
+                break
+            uri = await self._find_uri()
+            try:
+                return await self._loop.run_in_executor(self._executor, self._connect, uri)
+            except libvirt.libvirtError as error:
+                if attempt + 1 == CONNECT_ATTEMPTS:
+                    raise HostError(f"libvirt at {uri}: {error}.") from error
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+        raise HostError("The connection to libvirt has been closed.")
 
     def _connect(self, uri: str) -> Any:
         _ensure_event_thread()
