@@ -64,22 +64,21 @@ class Route:
 
 
 def parse_link(message: Any) -> Link:
-    """A netlink link message as a Link."""
-    attributes = dict(message["attrs"])
-    details = dict(attributes["IFLA_LINKINFO"]["attrs"]) if "IFLA_LINKINFO" in attributes else {}
-    kind = details.get("IFLA_INFO_KIND")
-    vxlan = dict(details["IFLA_INFO_DATA"]["attrs"]) if kind == "vxlan" else {}
+    """A netlink link message as a Link. Only what is used is decoded: a device has some sixty attributes."""
+    details = message.get_attr("IFLA_LINKINFO")
+    kind = details.get_attr("IFLA_INFO_KIND") if details is not None else None
+    vxlan = details.get_attr("IFLA_INFO_DATA") if kind == "vxlan" else None
     return Link(
         index=message["index"],
-        name=attributes["IFLA_IFNAME"],
+        name=message.get_attr("IFLA_IFNAME"),
         kind=kind,
-        mtu=attributes["IFLA_MTU"],
-        mac_address=attributes.get("IFLA_ADDRESS", ""),
+        mtu=message.get_attr("IFLA_MTU"),
+        mac_address=message.get_attr("IFLA_ADDRESS") or "",
         is_up=bool(message["flags"] & _IFF_UP),
-        bridge_index=attributes.get("IFLA_MASTER"),
-        group=attributes.get("IFLA_GROUP", 0),
-        vni=vxlan.get("IFLA_VXLAN_ID"),
-        tunnel_ip=vxlan.get("IFLA_VXLAN_LOCAL"),
+        bridge_index=message.get_attr("IFLA_MASTER"),
+        group=message.get_attr("IFLA_GROUP") or 0,
+        vni=vxlan.get_attr("IFLA_VXLAN_ID") if vxlan is not None else None,
+        tunnel_ip=vxlan.get_attr("IFLA_VXLAN_LOCAL") if vxlan is not None else None,
     )
 
 
@@ -108,7 +107,8 @@ class LinkTable:
         return link
 
     def _reread(self, name: str) -> Link:
-        for message in self._netlink.get_links(ifname=name):
+        # One device is asked for by name; a dump would cost as much as the host has devices.
+        for message in self._netlink.link("get", ifname=name):
             self._links[name] = parse_link(message)
         return self.need(name)
 

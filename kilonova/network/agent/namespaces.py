@@ -116,6 +116,13 @@ def create(name: str, mark: Callable[[], None]) -> None:
         raise HostProblem(f"The network namespace {name} could not be mounted at {path}.")
 
 
+def release_debris(prefix: str) -> None:
+    """Unlink the empty files that creations which were cut short have left: names without a namespace."""
+    for name in names(prefix):
+        if inode(name) is None:
+            (NAMESPACE_DIR / name).unlink(missing_ok=True)
+
+
 def release(name: str) -> None:
     """Take the name away; the kernel destroys the namespace when its last process and socket are gone."""
     path = NAMESPACE_DIR / name

@@ -5,6 +5,7 @@ never mentions anything else, so other people's rules stay as they are. Rules ar
 compared in the form `iptables-save` prints.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class Plan:
     """Chain → rules that go, in the form the host printed them."""
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def canonical(rule: str) -> str:
     """A rule with protocols as numbers and lower-case addresses: names and cases differ between versions."""
 

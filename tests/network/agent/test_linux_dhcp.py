@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import sys
 from pathlib import Path
 
 import httpx
@@ -178,7 +179,7 @@ async def test_metadata_reaches_compute_with_the_guests_signed_identity(host: Ho
     )
 
     async def ask(method: str, path: str, body: str = "") -> tuple[int, str]:
-        python = ("python3", "-c", script, method, path, body)
+        python = (sys.executable, "-c", script, method, path, body)
         status, _, text = (await asyncio.to_thread(guest.run, *python)).partition("\n")
         return int(status), text.strip()
 

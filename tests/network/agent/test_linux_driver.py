@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import random
+import signal
 from pathlib import Path
 
 import msgspec
 
+from kilonova.network.agent.watch import TapWatch
 from kilonova.network.wanted import RemotePort, WantedState
 from tests.network.agent.documents import PING, Net, floating_ip, gateway, group, mac, new_id, router, state
 from tests.network.agent.drivers import converge, make_driver, make_guest
@@ -251,3 +254,51 @@ async def test_a_pass_over_an_unchanged_host_is_cheap(host: Host) -> None:
     ran = [Path(line).name for line in count.read_text().splitlines()]
     assert sorted(ran) == ["ebtables-save", "ip6tables-save", "ipset", "iptables-save"]
     await driver.close()
+
+
+@on_own_host
+async def test_a_tap_that_comes_or_goes_wakes_and_our_own_work_does_not(host: Host) -> None:
+    net = Net(1)
+    port = net.port(5, (group(1).id,))
+    document = state([net], [port], [group(1)])
+    driver = make_driver(host)
+    woken = asyncio.Event()
+    watch = TapWatch(woken.set)
+    await driver.converge(document)
+    await asyncio.sleep(0.05)
+    assert not woken.is_set(), "the DHCP port's own tap is no news"
+    guest = make_guest(host, "one", port)
+    await asyncio.wait_for(woken.wait(), 1)
+    await driver.converge(document)
+    await host.settle()
+    woken.clear()
+    await converge(driver, document)
+    await asyncio.sleep(0.05)
+    assert not woken.is_set()
+    host.run("ip", "link", "del", guest.tap)
+    await asyncio.wait_for(woken.wait(), 1)
+    watch.close()
+    await driver.close()
+
+
+@on_own_host
+async def test_a_pass_that_is_killed_anywhere_is_finished_by_the_next(host: Host) -> None:
+    host.run("ip", "link", "add", "br-ex", "type", "bridge")
+    before = footprint(host)
+    document = full_document()
+    options = {"bridge_mappings": {"provider": "br-ex"}, "local_ip": "127.0.0.1"}
+    chance = random.Random(7)
+    for turn in range(16):
+        wanted = document if turn % 3 else WantedState(revision=turn)
+        victim = os.fork()
+        if victim == 0:
+            asyncio.run(make_driver(host, **options).converge(wanted))
+            os._exit(0)
+        await asyncio.sleep(chance.uniform(0.005, 0.35))
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+    driver = make_driver(host, **options)
+    report = await converge(driver, document)
+    assert len(report.dhcp_up) == 2 and report.routers_up == (document.routers[0].id,)
+    await driver.remove_everything()
+    assert footprint(host) == {**before, "namespaces": ""}

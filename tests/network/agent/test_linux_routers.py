@@ -1,6 +1,7 @@
 """Routers, floating IPs and translation with real packets, on hosts of their own."""
 
 import asyncio
+import sys
 
 import httpx
 import msgspec
@@ -137,7 +138,7 @@ async def test_extra_routes_and_metadata_through_the_router(host: Host) -> None:
     assert "169.254.169.254" not in options, "where a router is, it answers"
     fetched = await asyncio.to_thread(
         guest.run,
-        "python3",
+        sys.executable,
         "-c",
         "import urllib.request as u; print(u.urlopen('http://169.254.169.254/x', timeout=3).read().decode())",
     )

@@ -155,6 +155,8 @@ class LinuxDriver:
         """Remove what is ours and not wanted: routers, DHCP services, and files of services that are gone."""
         served = {network.id for network in work.wanted.networks if dhcp.is_served(network)}
         routed = {router.id for router in work.wanted.routers if router.admin_state_up}
+        for prefix in (routers.NAMESPACE_PREFIX, dhcp.NAMESPACE_PREFIX):
+            namespaces.release_debris(prefix)
         for name in namespaces.names(routers.NAMESPACE_PREFIX):
             router_id = name.removeprefix(routers.NAMESPACE_PREFIX)
             if router_id not in routed and self._is_ours(name, work.ledger):
