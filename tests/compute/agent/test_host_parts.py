@@ -1,0 +1,238 @@
+"""The small parts of the host side: jobs, records, disks, commands, console files, capabilities."""
+
+import asyncio
+import json
+import stat
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.drivers import commands, console, disks, inventory
+from kilonova.compute.agent.drivers.config_drive import ensure_config_drive
+from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.records import ServerRecord, list_recorded, read_record, write_record
+from tests.compute.agent.rigs import FakeRig, Images, make_spec, settle
+
+MIB = 1 << 20
+
+
+async def test_a_jobs_failure_is_raised_once_to_each_who_waited() -> None:
+    events: list[str] = []
+    jobs = Jobs(events.append)
+
+    async def fail(job: Job) -> None:
+        raise HostError("The disk is full.")
+
+    for server_id in ("a", "b"):
+        jobs.start("image 1", "fetch", "downloading", fail, server_id=server_id)
+    await asyncio.sleep(0.01)
+    assert events == ["a", "b"]
+    for server_id in ("a", "b"):
+        with pytest.raises(HostError, match="The disk is full"):
+            jobs.raise_failure("image 1", server_id)
+        jobs.raise_failure("image 1", server_id)
+    jobs.raise_failure("image 1", "c")
+
+
+async def test_an_unexpected_failure_of_a_job_keeps_its_cause() -> None:
+    jobs = Jobs(lambda server_id: None)
+
+    async def fail(job: Job) -> None:
+        raise KeyError("sector")
+
+    jobs.start("power 1", "stop", "stopping", fail, server_id="a")
+    await asyncio.sleep(0.01)
+    with pytest.raises(HostError, match="power 1 failed: KeyError: 'sector'") as caught:
+        jobs.raise_failure("power 1", "a")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+async def test_a_cancelled_job_is_forgotten_and_reports_nothing() -> None:
+    events: list[str] = []
+    jobs = Jobs(events.append)
+
+    async def work(job: Job) -> None:
+        await asyncio.sleep(60)
+
+    jobs.start("power 1", "stop", "stopping", work, server_id="a")
+    await asyncio.sleep(0)
+    assert jobs.progress_of("a") == "stopping"
+    await jobs.cancel("power 1")
+    assert jobs.find_running("power 1") is None
+    assert jobs.progress_of("a") == ""
+    jobs.raise_failure("power 1", "a")
+    assert events == []
+
+
+def test_a_record_survives_and_is_its_owners_alone(tmp_path: Path) -> None:
+    spec = make_spec(None)
+    directory = tmp_path / spec.id
+    record = ServerRecord(7, 2, spec)
+    assert read_record(directory) is None
+    write_record(directory, record)
+    write_record(directory, record)
+    assert read_record(directory) == record
+    assert stat.S_IMODE((directory / "spec.json").stat().st_mode) == 0o600
+    assert [path.name for path in directory.iterdir()] == ["spec.json"]
+
+
+def test_a_damaged_record_is_an_error_naming_the_file(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text('{"epoch": "seven"}')
+    with pytest.raises(HostError, match=r"spec\.json is damaged"):
+        read_record(tmp_path)
+
+
+def test_only_directories_named_like_servers_are_listed(tmp_path: Path) -> None:
+    server_id = str(uuid.uuid4())
+    for name in (server_id, "_base", "lost+found", server_id.upper().replace("-", "")):
+        (tmp_path / name).mkdir()
+    assert list_recorded(tmp_path) == [server_id]
+    assert list_recorded(tmp_path / "missing") == []
+
+
+def test_tombstones_refuse_older_epochs_and_take_equal_ones() -> None:
+    tombstones = Tombstones()
+    tombstones.bury("a", 5)
+    tombstones.bury("a", 3)
+    tombstones.admit("a", 5, None)
+    tombstones.admit("b", 1, None)
+    with pytest.raises(StaleEpoch):
+        tombstones.admit("a", 4, None)
+    with pytest.raises(StaleEpoch):
+        tombstones.admit("b", 1, 2)
+
+
+async def test_an_overlay_has_the_flavors_size_or_the_images(tmp_path: Path) -> None:
+    backing = tmp_path / "base"
+    backing.write_bytes(bytes(MIB))
+    for name, root_gib, expected in (("large", 3, 3 << 30), ("equal", 0, MIB)):
+        await disks.ensure_overlay(tmp_path / name, backing, root_gib)
+        info = subprocess.run(["qemu-img", "info", "--output=json", tmp_path / name], check=True, capture_output=True)
+        assert json.loads(info.stdout)["virtual-size"] == expected
+    before = (tmp_path / "large").stat().st_mtime_ns
+    await disks.ensure_overlay(tmp_path / "large", backing, 9)
+    assert (tmp_path / "large").stat().st_mtime_ns == before
+
+
+async def test_a_disk_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None:
+    backing = tmp_path / "base"
+    backing.write_bytes(bytes(MIB))
+    with pytest.raises(HostError, match="qemu-img failed"):
+        await disks.ensure_overlay(tmp_path / "missing/disk", backing, 1)
+    with pytest.raises(HostError, match=r"Cannot make .*disk\.swap"):
+        await disks.ensure_swap(tmp_path / "missing/disk.swap", 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
+
+
+async def test_ephemeral_and_swap_disks_are_ready_for_use(tmp_path: Path) -> None:
+    await disks.ensure_ephemeral(tmp_path / "disk.eph0", 1)
+    await disks.ensure_swap(tmp_path / "disk.swap", 4)
+    ephemeral = (tmp_path / "disk.eph0").read_bytes()[:2048]
+    assert ephemeral[1024 + 56 : 1024 + 58] == b"\x53\xef"
+    assert b"ephemeral0" in ephemeral
+    assert (tmp_path / "disk.swap").read_bytes()[4086:4096] == b"SWAPSPACE2"
+
+
+async def test_the_config_drive_is_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "disk.config"
+    await ensure_config_drive(path, {"openstack/latest/meta_data.json": b"{}", "openstack/latest/user_data": b"\x00"})
+    first = path.read_bytes()
+    await ensure_config_drive(path, {"other": b""})
+    assert path.read_bytes() == first
+    command = ["isoinfo", "-J", "-i", path, "-x", "/openstack/latest/meta_data.json"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == b"{}"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["disk.config"]
+
+
+async def test_commands_fail_with_a_sentence() -> None:
+    assert await commands.run(["echo", "a b"], timeout_seconds=5) == "a b\n"
+    with pytest.raises(HostError, match="no-such-command is not installed"):
+        await commands.run(["no-such-command"], timeout_seconds=5)
+    with pytest.raises(HostError, match=r"ls failed with status 2: .*No such file"):
+        await commands.run(["ls", "/no/such/file"], timeout_seconds=5)
+    with pytest.raises(HostError, match="sleep did not end within 0 seconds"):
+        await commands.run(["sleep", "60"], timeout_seconds=0.05)
+
+
+def test_the_console_goes_on_over_a_rollover(tmp_path: Path) -> None:
+    path = tmp_path / "console.log"
+    assert console.read_tail(path, None) == ""
+    path.with_name("console.log.0").write_bytes(b"one\ntwo\n")
+    path.write_bytes(b"three\nf\xffur")
+    assert console.read_tail(path, None) == "one\ntwo\nthree\nf\ufffdur"
+    assert console.read_tail(path, 3) == "two\nthree\nf\ufffdur"
+    assert console.read_tail(path, 0) == ""
+
+
+CAPABILITIES = """
+<capabilities>
+  <host>
+    <cpu><arch>x86_64</arch><model>Broadwell</model><vendor>Intel</vendor>
+      <topology sockets='2' dies='1' cores='4' threads='2'/>
+      <feature name='vmx'/><feature name='aes'/></cpu>
+    <topology><cells num='2'><cell id='0'/><cell id='1'/></cells></topology>
+  </host>
+  <guest><os_type>hvm</os_type><arch name='i686'><domain type='qemu'/></arch></guest>
+  <guest><os_type>hvm</os_type><arch name='x86_64'><domain type='qemu'/><domain type='kvm'/></arch></guest>
+</capabilities>
+"""
+
+
+def test_capabilities_are_read() -> None:
+    cpu_info = inventory.parse_cpu_info(CAPABILITIES)
+    assert cpu_info == {
+        "arch": "x86_64",
+        "model": "Broadwell",
+        "vendor": "Intel",
+        "features": ["aes", "vmx"],
+        "topology": {"cells": 2, "sockets": 2, "cores": 4, "threads": 2},
+    }
+    assert inventory.parse_supported_instances(CAPABILITIES) == (
+        ("i686", "qemu", "hvm"),
+        ("x86_64", "qemu", "hvm"),
+        ("x86_64", "kvm", "hvm"),
+    )
+    traits = inventory.pick_traits({"HW_CPU_X86_AVX"}, cpu_info)
+    assert {"HW_CPU_X86_AVX", "HW_CPU_HYPERTHREADING", "HW_ARCH_X86_64", "COMPUTE_NODE"} <= set(traits)
+    assert list(traits) == sorted(traits)
+
+
+def test_cpu_traits_come_from_the_features_a_guest_gets() -> None:
+    expanded = (
+        "<cpu><feature policy='require' name='avx2'/><feature policy='disable' name='vmx'/>"
+        "<feature policy='require' name='unknown-thing'/><feature policy='require' name='sse4.2'/></cpu>"
+    )
+    assert inventory.parse_cpu_traits(expanded) == {"HW_CPU_X86_AVX2", "HW_CPU_X86_SSE42"}
+
+
+async def test_the_fake_fails_when_it_is_told_to_and_only_once() -> None:
+    rig = FakeRig(FakeHost("host1"))
+    rig.host.fail_next_spawn("The fake memory is broken.")
+    spec = make_spec(rig.images.add(b"x" * 100))
+    with pytest.raises(HostError, match="The fake memory is broken"):
+        await settle(rig, spec)
+    assert (await rig.driver.observe_server(spec.id)).message == "The fake memory is broken."
+    assert (await settle(rig, spec)).power == "running"
+    assert await rig.driver.console_log(spec.id, 1) == "web <1> login: \n"
+    await rig.close()
+
+
+async def test_an_instant_fake_host_answers_with_a_running_server_at_once() -> None:
+    driver = FakeDriver(FakeHost("host1"), lambda server_id: None)
+    spec = make_spec(Images().add(b"x"))
+    seen = await driver.ensure_server(spec, 1)
+    assert (seen.power, seen.progress) == ("running", "")
+    await driver.close()
+
+
+async def test_many_fake_hosts_live_in_one_process() -> None:
+    rigs = [FakeRig(FakeHost(f"host{number}")) for number in range(3)]
+    for rig in rigs:
+        await settle(rig, make_spec(rig.images.add(b"x")))
+    assert [len(await rig.driver.observe_all()) for rig in rigs] == [1, 1, 1]
+    assert [(await rig.driver.inventory()).hostname for rig in rigs] == ["host0", "host1", "host2"]

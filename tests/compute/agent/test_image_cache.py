@@ -1,0 +1,183 @@
+"""The image cache: only whole, verified, inspected images get a name; failures leave no file."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.image_cache import ImageCache, discard_partial, sweep
+from kilonova.compute.agent.drivers.jobs import Jobs
+from kilonova.compute.agent.spec import SpecImage
+from kilonova.image.inspection import inspect_file
+from tests.compute.agent.rigs import MIB, Images
+
+SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"
+
+
+def inspect(path: Path, disk_format: str) -> int | None:
+    return inspect_file(path, disk_format).virtual_size_bytes
+
+
+async def fetch(cache: ImageCache, image: SpecImage) -> Path:
+    """Waits until the image is there, or raises what its job failed with."""
+    events: list[str] = []
+    jobs = Jobs(events.append)
+    try:
+        while cache.ensure(image, jobs, server_id=SERVER_ID):
+            async with asyncio.timeout(20):
+                while not events:
+                    await asyncio.sleep(0.005)
+            events.clear()
+    finally:
+        await jobs.close()
+    return cache.path_of(image.id)
+
+
+@pytest.fixture
+def images() -> Images:
+    return Images()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, images: Images) -> ImageCache:
+    return ImageCache(tmp_path / "_base", images.fetch, inspect)
+
+
+async def test_a_raw_image_is_kept_as_it_is(cache: ImageCache, images: Images) -> None:
+    content = os.urandom(3 * MIB + 17)
+    path = await fetch(cache, images.add(content))
+    assert path.read_bytes() == content
+    assert list(cache.base_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("disk_format", "qemu_format"), [("qcow2", "qcow2"), ("vmdk", "vmdk"), ("vhd", "vpc")])
+async def test_other_formats_are_converted_to_raw(
+    cache: ImageCache, images: Images, tmp_path: Path, disk_format: str, qemu_format: str
+) -> None:
+    raw, packed = tmp_path / "raw", tmp_path / "packed"
+    content = (b"kilonova" * 64).ljust(4 * MIB, b"\0")
+    raw.write_bytes(content)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", qemu_format, raw, packed], check=True)
+    path = await fetch(cache, images.add(packed.read_bytes(), disk_format=disk_format))
+    assert path.read_bytes()[: len(content)] == content
+    assert list(cache.base_path.iterdir()) == [path]
+
+
+async def test_an_image_with_a_backing_file_is_refused_before_it_is_opened(
+    cache: ImageCache, images: Images, tmp_path: Path
+) -> None:
+    path = tmp_path / "evil.qcow2"
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/etc/hostname", path]
+    subprocess.run(command, check=True)
+    image = images.add(path.read_bytes(), disk_format="qcow2")
+    with pytest.raises(HostError, match=f"Image {image.id} is refused: The qcow2 image has a backing file"):
+        await fetch(cache, image)
+    assert list(cache.base_path.iterdir()) == []
+
+
+async def test_a_raw_disk_whose_content_is_qcow2_is_refused(cache: ImageCache, images: Images) -> None:
+    with pytest.raises(HostError, match="declared as raw, but its content is qcow2"):
+        await fetch(cache, images.add(b"QFI\xfb" + bytes(MIB)))
+    assert list(cache.base_path.iterdir()) == []
+
+
+async def test_a_format_servers_cannot_boot_from_is_refused_without_a_download(
+    cache: ImageCache, images: Images
+) -> None:
+    with pytest.raises(HostError, match="disk format aki"):
+        await fetch(cache, images.add(b"kernel", disk_format="aki"))
+    assert images.fetched == []
+
+
+async def test_a_damaged_image_is_an_error_with_qemu_imgs_words(
+    cache: ImageCache, images: Images, tmp_path: Path
+) -> None:
+    path = tmp_path / "image.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "1M"], check=True)
+    content = bytearray(path.read_bytes())
+    content[40:48] = b"\xff" * 8  # the offset of the first table
+    with pytest.raises(HostError, match=r"qemu-img failed with status 1: .*L1"):
+        await fetch(cache, images.add(bytes(content), disk_format="qcow2"))
+    assert list(cache.base_path.iterdir()) == []
+
+
+async def test_a_download_that_breaks_off_is_an_error_naming_the_image(tmp_path: Path, images: Images) -> None:
+    async def broken(image_id: str) -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        raise ConnectionError("connection reset by peer")
+
+    cache = ImageCache(tmp_path / "_base", broken, inspect)
+    image = images.add(bytes(MIB))
+    with pytest.raises(HostError, match=f"{image.id}.*connection reset by peer"):
+        await fetch(cache, image)
+    assert list(cache.base_path.iterdir()) == []
+
+
+async def test_an_image_that_cannot_fit_is_refused_without_a_download(cache: ImageCache, images: Images) -> None:
+    image = msgspec.structs.replace(images.add(b""), size_bytes=1 << 60)
+    with pytest.raises(HostError, match=f"Image {image.id} has {1 << 60} bytes, the file system of .* bytes free"):
+        await fetch(cache, image)
+    assert images.fetched == []
+
+
+@pytest.fixture
+def small_file_system(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "small"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.root
+async def test_a_disk_that_becomes_full_is_an_error_and_leaves_no_file(small_file_system: Path, images: Images) -> None:
+    async def fill_and_fetch(image_id: str) -> AsyncIterator[bytes]:
+        (small_file_system / "other").write_bytes(bytes(MIB))
+        async for chunk in images.fetch(image_id):
+            yield chunk
+
+    cache = ImageCache(small_file_system / "_base", fill_and_fetch, inspect)
+    with pytest.raises(HostError, match=f"The file system of {cache.base_path} is full"):
+        await fetch(cache, images.add(os.urandom(3 * MIB // 2)))
+    assert list(cache.base_path.iterdir()) == []
+
+
+@pytest.mark.root
+async def test_a_disk_that_becomes_full_by_the_conversion_leaves_no_file(
+    small_file_system: Path, tmp_path: Path, images: Images
+) -> None:
+    raw, packed = tmp_path / "raw", tmp_path / "packed"
+    raw.write_bytes(b"compressible" * MIB)
+    subprocess.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed], check=True)
+    cache = ImageCache(small_file_system / "_base", images.fetch, inspect)
+    with pytest.raises(HostError, match="No space left on device"):
+        await fetch(cache, images.add(packed.read_bytes(), disk_format="qcow2"))
+    assert list(cache.base_path.iterdir()) == []
+
+
+def test_partial_files_of_a_dead_process_are_discarded_and_images_kept(tmp_path: Path) -> None:
+    for name in ("a" * 40, "b" * 40 + ".part", "c" * 40 + ".raw-part"):
+        (tmp_path / name).touch()
+    discard_partial(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a" * 40]
+    discard_partial(tmp_path / "missing")
+
+
+def test_the_sweep_takes_old_unused_images_only(tmp_path: Path) -> None:
+    cache = ImageCache(tmp_path, Images().fetch, inspect)
+    old = time.time() - 1000
+    for image_id in ("used", "unused", "young"):
+        cache.path_of(image_id).touch()
+    for path in (cache.path_of("used"), cache.path_of("unused")):
+        os.utime(path, (old, old))
+    (tmp_path / "not-ours").touch()
+    os.utime(tmp_path / "not-ours", (old, old))
+    assert sweep(tmp_path, {"used"}, min_age_seconds=500) == [cache.path_of("unused")]
+    assert sorted(tmp_path.iterdir()) == sorted([cache.path_of("used"), cache.path_of("young"), tmp_path / "not-ours"])
+    assert sweep(tmp_path / "missing", set()) == []
