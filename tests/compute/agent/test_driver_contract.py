@@ -241,5 +241,7 @@ async def test_the_inventory_names_the_host_and_what_it_offers(rig: Rig) -> None
     assert min(found.vcpus, found.memory_mib, found.disk_gib, found.hypervisor_version) > 0
     assert "x86_64" in {arch for arch, _, _ in found.supported_instances}
     assert {mode for _, _, mode in found.supported_instances} == {"hvm"}
-    assert {"COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "HW_ARCH_X86_64"} <= set(found.traits)
+    assert {"COMPUTE_NODE", "COMPUTE_IMAGE_TYPE_QCOW2", "COMPUTE_STORAGE_BUS_VIRTIO", "HW_ARCH_X86_64"} <= set(
+        found.traits
+    )
     assert found.cpu_info["topology"].keys() == {"cells", "sockets", "cores", "threads"}

@@ -210,6 +210,19 @@ def test_cpu_traits_come_from_the_features_a_guest_gets() -> None:
     assert inventory.parse_cpu_traits(expanded) == {"HW_CPU_X86_AVX2", "HW_CPU_X86_SSE42"}
 
 
+def test_device_traits_are_what_both_sides_know() -> None:
+    domain_capabilities = """
+    <domainCapabilities><devices>
+      <disk><enum name='bus'><value>virtio</value><value>fdc</value></enum></disk>
+      <video><enum name='modelType'><value>vga</value><value>ramfb</value></enum></video>
+    </devices></domainCapabilities>
+    """
+    assert inventory.parse_device_traits(domain_capabilities) == {
+        "COMPUTE_STORAGE_BUS_VIRTIO",
+        "COMPUTE_GRAPHICS_MODEL_VGA",
+    }
+
+
 async def test_the_fake_fails_when_it_is_told_to_and_only_once() -> None:
     rig = FakeRig(FakeHost("host1"))
     rig.host.fail_next_spawn("The fake memory is broken.")

@@ -226,7 +226,7 @@ class FakeDriver:
                 "topology": {"cells": 1, "sockets": 1, "cores": host.vcpus, "threads": 1},
             },
             supported_instances=(("x86_64", "fake", "hvm"),),
-            traits=(*DRIVER_TRAITS, "HW_ARCH_X86_64"),
+            traits=(*DRIVER_TRAITS, "COMPUTE_STORAGE_BUS_VIRTIO", "HW_ARCH_X86_64"),
         )
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from kilonova.compute.agent.drivers.domain_xml import parse_xml
+from kilonova.compute.agent.drivers.domain_xml import DISK_BUSES, VIDEO_MODELS, parse_xml
 
 CPU_TRAITS = {
     "3dnow": "3DNOW",
@@ -37,7 +37,7 @@ CPU_TRAITS = {
     "mmx": "MMX",
     "mpx": "MPX",
     "pclmulqdq": "CLMUL",
-    "pcid": "PCID",
+    "pcid": "INTEL_PCID",
     "pdpe1gb": "PDPE1GB",
     "pni": "SSE3",
     "sha-ni": "SHA",
@@ -58,9 +58,7 @@ CPU_TRAITS = {
 """libvirt's name of a CPU feature → what follows `HW_CPU_X86_` in the trait."""
 
 DRIVER_TRAITS = (
-    "COMPUTE_GRAPHICS_MODEL_CIRRUS",
-    "COMPUTE_GRAPHICS_MODEL_VGA",
-    "COMPUTE_GRAPHICS_MODEL_VIRTIO",
+    "COMPUTE_FIRMWARE_BIOS",
     "COMPUTE_IMAGE_TYPE_ISO",
     "COMPUTE_IMAGE_TYPE_QCOW2",
     "COMPUTE_IMAGE_TYPE_RAW",
@@ -75,11 +73,8 @@ DRIVER_TRAITS = (
     "COMPUTE_NET_VIF_MODEL_RTL8139",
     "COMPUTE_NET_VIF_MODEL_VIRTIO",
     "COMPUTE_NODE",
-    "COMPUTE_STORAGE_BUS_IDE",
-    "COMPUTE_STORAGE_BUS_SATA",
-    "COMPUTE_STORAGE_BUS_SCSI",
-    "COMPUTE_STORAGE_BUS_VIRTIO",
 )
+"""True of every host with this driver."""
 
 
 def parse_cpu_info(capabilities_xml: str) -> dict[str, Any]:
@@ -129,6 +124,19 @@ def host_model_xml(domain_capabilities_xml: str) -> str:
     return ElementTree.tostring(cpu, encoding="unicode")
 
 
+def parse_device_traits(domain_capabilities_xml: str) -> set[str]:
+    """Traits of the disk buses and video models that both the hypervisor and `domain_xml` know."""
+    devices = parse_xml(domain_capabilities_xml).find("devices")
+
+    def offered(path: str, known: tuple[str, ...]) -> set[str]:
+        values = devices.findall(f"{path}/value") if devices is not None else []
+        return {value.text.upper() for value in values if value.text in known and value.text}
+
+    buses = offered("disk/enum[@name='bus']", DISK_BUSES)
+    models = offered("video/enum[@name='modelType']", VIDEO_MODELS)
+    return {f"COMPUTE_STORAGE_BUS_{bus}" for bus in buses} | {f"COMPUTE_GRAPHICS_MODEL_{model}" for model in models}
+
+
 def parse_cpu_traits(expanded_cpu_xml: str) -> set[str]:
     """Traits of the features which an expanded CPU definition requires."""
     features = parse_xml(expanded_cpu_xml).findall("feature")
@@ -136,9 +144,9 @@ def parse_cpu_traits(expanded_cpu_xml: str) -> set[str]:
     return {f"HW_CPU_X86_{CPU_TRAITS[name]}" for name in names & CPU_TRAITS.keys()}
 
 
-def pick_traits(cpu_traits: set[str], cpu_info: dict[str, Any]) -> tuple[str, ...]:
-    """All traits of a host, sorted."""
-    traits = cpu_traits | set(DRIVER_TRAITS)
+def pick_traits(found: set[str], cpu_info: dict[str, Any]) -> tuple[str, ...]:
+    """All traits of a host, sorted; `found` are those that libvirt's answers told."""
+    traits = found | set(DRIVER_TRAITS)
     if cpu_info["arch"] == "x86_64":
         traits.add("HW_ARCH_X86_64")
     if cpu_info["topology"].get("threads", 1) > 1:

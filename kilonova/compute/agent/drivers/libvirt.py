@@ -319,7 +319,8 @@ def _remove_directory(directory: Path) -> None:
 def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtType, disk_bytes: int) -> HostInventory:
     capabilities = connection.getCapabilities()
     cpu_info = inventory.parse_cpu_info(capabilities)
-    guest_cpu = inventory.host_model_xml(connection.getDomainCapabilities(None, "x86_64", None, virt_type, 0))
+    for_guests = connection.getDomainCapabilities(None, "x86_64", None, virt_type, 0)
+    guest_cpu = inventory.host_model_xml(for_guests)
     expanded = connection.baselineHypervisorCPU(
         None, "x86_64", None, virt_type, [guest_cpu], libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES
     )
@@ -333,5 +334,7 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         disk_gib=disk_bytes // disks.GIB,
         cpu_info=cpu_info,
         supported_instances=inventory.parse_supported_instances(capabilities),
-        traits=inventory.pick_traits(inventory.parse_cpu_traits(expanded), cpu_info),
+        traits=inventory.pick_traits(
+            inventory.parse_cpu_traits(expanded) | inventory.parse_device_traits(for_guests), cpu_info
+        ),
     )
