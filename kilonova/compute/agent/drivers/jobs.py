@@ -6,13 +6,13 @@ dead one left is found on the disk and discarded by the work itself.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from kilonova.compute.agent.driver import HostError, OnEvent
+from kilonova.kit.log import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Jobs:
             if error is None:
                 self._jobs.pop(job.name, None)
             else:
-                log.warning("%s failed: %s", job.name, error)
+                log.warning("background work failed", job=job.name, reason=error)
         for server_id in sorted(job.waiting):
             self._on_event(server_id)
 

@@ -6,7 +6,6 @@ the order in which a server comes into being, so a call that dies anywhere is fi
 
 import asyncio
 import functools
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -34,8 +33,9 @@ from kilonova.compute.agent.drivers.records import (
 )
 from kilonova.compute.agent.metadata_tree import config_drive_files
 from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
+from kilonova.kit.log import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 POLL_SECONDS = 0.2
 PRESS_AGAIN_SECONDS = 10.0
@@ -143,6 +143,7 @@ class LibvirtDriver:
         )
         facts = await self._connection.call(domains.observe, spec.id)
         if facts.definition != definition_digest(xml):
+            log.info("defining the domain", server=spec.id, name=spec.instance_name)
             await self._connection.call(domains.define, xml)
 
     # --- power --------------------------------------------------------------------------------------------------------
@@ -175,6 +176,7 @@ class LibvirtDriver:
     async def _start(self, spec: ServerSpec, action: PowerAction) -> None:
         for port in spec.ports:
             await asyncio.to_thread(bridges.ensure_bridge, port.bridge)
+        log.info("starting the domain", server=spec.id, name=spec.instance_name)
         await self._connection.call(domains.act, spec.id, action)
 
     async def _record_reboot(self, spec: ServerSpec) -> None:
@@ -191,6 +193,7 @@ class LibvirtDriver:
             return
         if not await self._goes_down(spec, self._patience_seconds(action, spec)):
             job.progress = "cutting the guest off"
+            log.info("the guest does not shut down and is cut off", server=spec.id)
             await self._connection.call(domains.act, spec.id, "power_off")
         if action == "reboot_soft":
             async with self._lock(spec.id):
@@ -272,6 +275,7 @@ class LibvirtDriver:
             await asyncio.to_thread(_remove_directory, directory)
             self._messages.pop(server_id, None)
             self._tombstones.bury(server_id, epoch)
+            log.info("released", server=server_id)
 
     # --- the host -----------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ from pathlib import Path
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import commands
 from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
+from kilonova.kit.log import logger
+
+log = logger(__name__)
 
 SYSTEM_URI = "qemu:///system"
 SYSTEM_SOCKETS = (Path("/run/libvirt/virtqemud-sock"), Path("/run/libvirt/libvirt-sock"))
@@ -175,6 +178,7 @@ async def _ensure_running(sandbox: Path) -> None:
     if not missing:
         _check_network_namespace(next(pid for pid, name in processes.items() if name == "libvirtd"))
         return
+    log.info("starting a private libvirtd", directory=sandbox, daemons=",".join(missing))
     await asyncio.to_thread(_write_configuration, sandbox)
     hide_kvm = Path("/dev/kvm").exists() and detect_virt_type() != "kvm"
     script = Path(__file__).with_name("libvirtd_sandbox.py")
