@@ -19,7 +19,8 @@ Raises ValueError with the reason when the file must not be used (`image/inspect
 do not import each other)."""
 
 OnEvent = Callable[[str], None]
-"""Called on the loop with the id of a server whose domain has changed state."""
+"""Called on the loop with the id of a server whose domain has changed state, or whose background work has ended. A
+hint to look, no more: it may name a domain that is not ours, and a hypervisor that restarts may lose some."""
 
 
 class HostError(Exception):

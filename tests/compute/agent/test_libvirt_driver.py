@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import uuid
+from collections.abc import Awaitable
 from pathlib import Path
 
 import msgspec
@@ -217,9 +218,8 @@ async def test_unused_images_are_swept_and_used_ones_kept(libvirt_rig: LibvirtRi
     assert [path.name for path in removed] == [hashlib.sha1(b"other").hexdigest()]
 
 
-async def test_the_loop_is_never_held_while_a_server_is_built(libvirt_rig: LibvirtRig) -> None:
-    spec = make_spec(libvirt_rig.images.add(bytes(4 * MIB)), config_drive=True)
-    await libvirt_rig.driver.inventory()
+async def longest_pause_seconds(work: Awaitable[object]) -> float:
+    """The longest time for which the loop did not come round while `work` went on."""
     loop = asyncio.get_running_loop()
     longest = 0.0
 
@@ -231,9 +231,17 @@ async def test_the_loop_is_never_held_while_a_server_is_built(libvirt_rig: Libvi
             longest = max(longest, loop.time() - before)
 
     watcher = asyncio.create_task(watch())
-    await settle(libvirt_rig, spec)
+    await work
     watcher.cancel()
-    assert longest < 0.05, f"the loop was held for {longest:.3f} s"
+    return longest
+
+
+async def test_the_loop_is_not_held_while_a_server_is_built(libvirt_rig: LibvirtRig) -> None:
+    await libvirt_rig.driver.inventory()
+    image = libvirt_rig.images.add(bytes(4 * MIB))
+    # A loaded machine may pause us by itself, but a call that blocks pauses every one of the builds.
+    pauses = [await longest_pause_seconds(settle(libvirt_rig, make_spec(image, config_drive=True))) for _ in range(3)]
+    assert min(pauses) < 0.05, f"the loop was held for {min(pauses):.3f} s in each build"
 
 
 async def test_the_mark_of_the_private_libvirtd_is_its_run_directory(libvirt_rig: LibvirtRig) -> None:
