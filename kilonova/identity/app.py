@@ -1,7 +1,7 @@
 """The whole identity API on one screen. Source: Identity API v3 reference."""
 
 from kilonova.identity import tokens
-from kilonova.identity.api import assignments, catalog, domains, projects, roles, users, versions
+from kilonova.identity.api import assignments, domains, endpoints, projects, regions, roles, services, users, versions
 from kilonova.identity.api import tokens as auth
 from kilonova.identity.authentication import AuthBody
 from kilonova.identity.policy import RULES
@@ -52,12 +52,13 @@ ROUTES = [
     Route("GET", "/v3/roles/{role_id}", roles.show_role, "identity:get_role"),
     Route("PATCH", "/v3/roles/{role_id}", roles.update_role, "identity:update_role", body=dict),
     Route("DELETE", "/v3/roles/{role_id}", roles.delete_role, "identity:delete_role", status=204),
-    Route("GET", "/v3/role_inferences", roles.list_role_inferences, "identity:list_implied_roles"),
+    Route("GET", "/v3/role_inferences", roles.list_role_inferences, "identity:list_role_inference_rules"),
     Route("GET", "/v3/roles/{role_id}/implies", roles.list_implied, "identity:list_implied_roles"),
     Route("PUT", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.create_implied,
           "identity:create_implied_role", status=201),
+    Route("GET", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.show_implied, "identity:get_implied_role"),
     Route("HEAD", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.check_implied,
-          "identity:list_implied_roles", status=204),
+          "identity:check_implied_role", status=204),
     Route("DELETE", "/v3/roles/{role_id}/implies/{implied_role_id}", roles.delete_implied,
           "identity:delete_implied_role", status=204),
 
@@ -78,21 +79,21 @@ ROUTES = [
         )
     ),
 
-    Route("GET", "/v3/services", catalog.list_services, "identity:list_services"),
-    Route("POST", "/v3/services", catalog.create_service, "identity:create_service", body=dict, status=201),
-    Route("GET", "/v3/services/{service_id}", catalog.show_service, "identity:get_service"),
-    Route("PATCH", "/v3/services/{service_id}", catalog.update_service, "identity:update_service", body=dict),
-    Route("DELETE", "/v3/services/{service_id}", catalog.delete_service, "identity:delete_service", status=204),
-    Route("GET", "/v3/endpoints", catalog.list_endpoints, "identity:list_endpoints"),
-    Route("POST", "/v3/endpoints", catalog.create_endpoint, "identity:create_endpoint", body=dict, status=201),
-    Route("GET", "/v3/endpoints/{endpoint_id}", catalog.show_endpoint, "identity:get_endpoint"),
-    Route("PATCH", "/v3/endpoints/{endpoint_id}", catalog.update_endpoint, "identity:update_endpoint", body=dict),
-    Route("DELETE", "/v3/endpoints/{endpoint_id}", catalog.delete_endpoint, "identity:delete_endpoint", status=204),
-    Route("GET", "/v3/regions", catalog.list_regions, "identity:list_regions"),
-    Route("POST", "/v3/regions", catalog.create_region, "identity:create_region", body=dict, status=201),
-    Route("GET", "/v3/regions/{region_id}", catalog.show_region, "identity:get_region"),
-    Route("PATCH", "/v3/regions/{region_id}", catalog.update_region, "identity:update_region", body=dict),
-    Route("DELETE", "/v3/regions/{region_id}", catalog.delete_region, "identity:delete_region", status=204),
+    Route("GET", "/v3/services", services.list_services, "identity:list_services"),
+    Route("POST", "/v3/services", services.create_service, "identity:create_service", body=dict, status=201),
+    Route("GET", "/v3/services/{service_id}", services.show_service, "identity:get_service"),
+    Route("PATCH", "/v3/services/{service_id}", services.update_service, "identity:update_service", body=dict),
+    Route("DELETE", "/v3/services/{service_id}", services.delete_service, "identity:delete_service", status=204),
+    Route("GET", "/v3/endpoints", endpoints.list_endpoints, "identity:list_endpoints"),
+    Route("POST", "/v3/endpoints", endpoints.create_endpoint, "identity:create_endpoint", body=dict, status=201),
+    Route("GET", "/v3/endpoints/{endpoint_id}", endpoints.show_endpoint, "identity:get_endpoint"),
+    Route("PATCH", "/v3/endpoints/{endpoint_id}", endpoints.update_endpoint, "identity:update_endpoint", body=dict),
+    Route("DELETE", "/v3/endpoints/{endpoint_id}", endpoints.delete_endpoint, "identity:delete_endpoint", status=204),
+    Route("GET", "/v3/regions", regions.list_regions, "identity:list_regions"),
+    Route("POST", "/v3/regions", regions.create_region, "identity:create_region", body=dict, status=201),
+    Route("GET", "/v3/regions/{region_id}", regions.show_region, "identity:get_region"),
+    Route("PATCH", "/v3/regions/{region_id}", regions.update_region, "identity:update_region", body=dict),
+    Route("DELETE", "/v3/regions/{region_id}", regions.delete_region, "identity:delete_region", status=204),
 ]
 # fmt: on
 

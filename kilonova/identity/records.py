@@ -22,9 +22,13 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
+async def look_up(tx: Tx, table: Table, row_type: type[RowT], wanted_id: str) -> RowT | None:
+    return await tx.first(row_type, select(table).where(table.c.id == wanted_id))
+
+
 async def find(tx: Tx, table: Table, row_type: type[RowT], kind: str, wanted_id: str) -> RowT:
     """Raises ResourceNotFound naming `kind` (`user`) and the id."""
-    row = await tx.first(row_type, select(table).where(table.c.id == wanted_id))
+    row = await look_up(tx, table, row_type, wanted_id)
     if row is None:
         raise ResourceNotFound(kind, wanted_id)
     return row
@@ -54,6 +58,13 @@ async def change(tx: Tx, table: Table, row_type: type[RowT], kind: str, row: Any
         except IntegrityError as error:
             raise NameTaken(kind, str(values.get("name", row.id))) from error
     return await find(tx, table, row_type, kind, row.id)
+
+
+def with_extra(
+    known: Mapping[str, Any], values: Mapping[str, Any], extra: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """`values` to write, with the attributes of no meaning laid over those the row has."""
+    return {**values, "extra": {**known, **extra}} if extra else values
 
 
 async def remove(tx: Tx, table: Table, wanted_id: str) -> None:

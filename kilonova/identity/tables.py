@@ -165,12 +165,12 @@ class Role(Struct):
     extra: dict[str, Any]
 
 
-class ImpliedRole(Struct):
+class ImpliedRole(Struct, frozen=True):
     prior_role_id: str
     implied_role_id: str
 
 
-class Assignment(Struct):
+class Assignment(Struct, frozen=True):
     user_id: str
     target_kind: TargetKind
     target_id: str

@@ -22,9 +22,12 @@ from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, Revocation, Role, User, domains, projects, revocations, users
 from kilonova.kit.db import Tx
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 
 PAYLOAD_VERSION = 1
 _HEX_ID = re.compile("[0-9a-f]{32}")
+RevocationEvent = dict[str, str]
+"""What other services are told: every id in it has to match; an empty one means every token."""
 ScopeKind = Literal["unscoped", "project", "domain", "system"]
 
 
@@ -162,7 +165,7 @@ async def revoke(
     audit_id: str | None = None,
     user_id: str | None = None,
     project_id: str | None = None,
-) -> dict[str, str]:
+) -> RevocationEvent:
     """Ends every token issued until now that matches; returns the event to publish once this is committed."""
     now = identity.clock.now()
     kept_until = now + timedelta(seconds=identity.token_seconds + 60)
@@ -170,6 +173,11 @@ async def revoke(
     await tx.insert(revocations, Revocation(str(uuid.uuid4()), audit_id, user_id, project_id, now, kept_until))
     named = {"audit_id": audit_id, "user_id": user_id, "project_id": project_id}
     return {name: value for name, value in named.items() if value is not None}
+
+
+async def announce(identity: Identity, event: RevocationEvent) -> None:
+    """Tells other services to ask again. Only after the commit: one that asks too early would hear the old answer."""
+    await identity.bus.publish(REVOCATIONS_TOPIC, event)
 
 
 def _pack_id(text: str) -> bytes:

@@ -3,17 +3,14 @@
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import delete, select
 
-from kilonova.identity import records, tokens
+from kilonova.identity import projects, records, tokens
 from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
-from kilonova.identity.api.users import require_domain
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
-from kilonova.identity.tables import Project, assignments, projects
+from kilonova.identity.tables import Project
 from kilonova.identity.views.records import project_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import Forbidden
-from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -54,25 +51,19 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
         extra=extra,
     )
     async with request.service.database.transaction() as tx:
-        await require_domain(tx, domain_id)
-        if fields.parent_id not in (None, domain_id):
-            await records.find(tx, projects, Project, "parent project", str(fields.parent_id))
-        await records.add(tx, projects, project, "project")
+        await projects.add(tx, project)
     return {"project": project_view(project, request.base_url)}
 
 
 async def list_projects(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    parent_id = request.query.get("parent_id")
     filters = {
         "name": request.query.get("name"),
         "domain_id": request.query.get("domain_id"),
         "enabled": flag(request, "enabled"),
     }
     async with request.service.database.reading() as tx:
-        found = await records.list_equal(tx, projects, Project, filters)
-    if parent_id is not None:
-        found = [each for each in found if (each.parent_id or each.domain_id) == parent_id]
+        found = await projects.list_matching(tx, filters, parent_id=request.query.get("parent_id"))
     if flag(request, "is_domain"):
         found = []
     return listing(request, "projects", [project_view(each, request.base_url) for each in found])
@@ -80,7 +71,7 @@ async def list_projects(request: IdentityRequest) -> dict[str, Any]:
 
 async def fetch_project(tx: Tx, request: IdentityRequest) -> Project:
     project_id = request.path["project_id"]
-    project = await tx.first(Project, select(projects).where(projects.c.id == project_id))
+    project = await projects.look_up(tx, project_id)
     request.authorize(
         {"target.project.id": project_id, "target.project.domain_id": getattr(project, "domain_id", None)}
     )
@@ -101,20 +92,15 @@ async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict
     values = given(fields, without=("domain_id", "parent_id"))
     if values.get("description", "") is None:
         values["description"] = ""
-    event: dict[str, str] | None = None
     async with identity.database.transaction() as tx:
         project = await fetch_project(tx, request)
         if fields.domain_id not in (UNSET, project.domain_id):
             raise InvalidReference("The domain of a project cannot be changed.")
-        if fields.parent_id not in (UNSET, project.parent_id or project.domain_id):
+        if fields.parent_id not in (UNSET, projects.parent_of(project)):
             raise Forbidden("The parent of a project cannot be changed.")
-        if extra:
-            values["extra"] = {**project.extra, **extra}
-        project = await records.change(tx, projects, Project, "project", project, values)
-        if values.get("enabled") is False:
-            event = await tokens.revoke(tx, identity, project_id=project.id)
+        project, event = await projects.change(tx, identity, project, values, extra)
     if event is not None:
-        await identity.bus.publish(REVOCATIONS_TOPIC, event)
+        await tokens.announce(identity, event)
     return {"project": project_view(project, request.base_url)}
 
 
@@ -122,9 +108,5 @@ async def delete_project(request: IdentityRequest) -> None:
     identity = request.service
     async with identity.database.transaction() as tx:
         project = await fetch_project(tx, request)
-        event = await tokens.revoke(tx, identity, project_id=project.id)
-        await tx.execute(
-            delete(assignments).where(assignments.c.target_kind == "project", assignments.c.target_id == project.id)
-        )
-        await records.remove(tx, projects, project.id)
-    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+        event = await projects.remove(tx, identity, project)
+    await tokens.announce(identity, event)

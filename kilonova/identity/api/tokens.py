@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from kilonova.identity import assignments, catalog, tokens
+from kilonova.identity import assignments, catalog, domains, tokens
 from kilonova.identity.api.bodies import IdentityRequest, listing
 from kilonova.identity.authentication import AuthBody, authenticate, choose_scope, usable_default
 from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, domains
 from kilonova.identity.tokens import ValidToken
 from kilonova.identity.views.records import domain_view, project_view
 from kilonova.identity.views.tokens import token_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.routes import Reply
-from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 
 
 async def create_token(request: IdentityRequest, body: AuthBody) -> Reply:
@@ -54,7 +52,7 @@ async def revoke_token(request: IdentityRequest) -> None:
         valid = await _validate_subject(tx, identity, _subject(request))
         request.authorize({"target.token.user_id": valid.user.id})
         event = await tokens.revoke(tx, identity, audit_id=valid.payload.audit_ids[0])
-    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+    await tokens.announce(identity, event)
 
 
 def _subject(request: IdentityRequest) -> str:
@@ -92,10 +90,8 @@ async def list_domains_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/domains: the domains the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        granted = await assignments.list_granted(tx, user_id=request.ctx.user_id, target_kind="domain")
-        ids = {each.target_id for each in granted}
-        found = await tx.all(Domain, domains.select().where(domains.c.id.in_(ids)).order_by(domains.c.name))
-    return listing(request, "domains", [domain_view(each, request.base_url) for each in found if each.enabled])
+        found = await domains.list_in_reach(tx, request.ctx.user_id)
+    return listing(request, "domains", [domain_view(each, request.base_url) for each in found])
 
 
 async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import select
 
-from kilonova.identity import assignments, records, tokens
+from kilonova.identity import assignments, records, tokens, users
 from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
-from kilonova.identity.errors import AuthenticationFailed, InvalidReference, ResourceNotFound
+from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
 from kilonova.identity.passwords import hash_password, verify_password
-from kilonova.identity.tables import Domain, User, domains, users
+from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
-from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -57,15 +55,8 @@ async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
         created_at=request.service.clock.now(),
     )
     async with request.service.database.transaction() as tx:
-        await require_domain(tx, domain_id)
-        await records.add(tx, users, user, "user")
+        await users.add(tx, user)
     return {"user": user_view(user, request.base_url)}
-
-
-async def require_domain(tx: Tx, domain_id: str) -> None:
-    """Raises InvalidReference when there is no such domain."""
-    if await tx.first(Domain, select(domains).where(domains.c.id == domain_id)) is None:
-        raise InvalidReference(f"Could not find domain: {domain_id}.")
 
 
 async def list_users(request: IdentityRequest) -> dict[str, Any]:
@@ -76,7 +67,7 @@ async def list_users(request: IdentityRequest) -> dict[str, Any]:
         "enabled": flag(request, "enabled"),
     }
     async with request.service.database.reading() as tx:
-        found = await records.list_equal(tx, users, User, filters)
+        found = await users.list_matching(tx, filters)
     return listing(request, "users", [user_view(each, request.base_url) for each in found])
 
 
@@ -88,7 +79,7 @@ async def show_user(request: IdentityRequest) -> dict[str, Any]:
 
 async def fetch_user(tx: Tx, request: IdentityRequest, user_id: str) -> User:
     """Looks up and authorizes in one: a user the caller may not see is reported no differently from a missing one."""
-    user = await tx.first(User, select(users).where(users.c.id == user_id))
+    user = await users.look_up(tx, user_id)
     request.authorize({"target.user.id": user_id, "target.user.domain_id": user.domain_id if user else None})
     if user is None:
         raise ResourceNotFound("user", user_id)
@@ -101,16 +92,11 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
     if fields.password is not UNSET:
         values["password_hash"] = await hash_password(fields.password) if fields.password else None
     identity = request.service
-    event: dict[str, str] | None = None
     async with identity.database.transaction() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        if extra:
-            values["extra"] = {**user.extra, **extra}
-        user = await records.change(tx, users, User, "user", user, values)
-        if "password_hash" in values or values.get("enabled") is False:
-            event = await tokens.revoke(tx, identity, user_id=user.id)
+        user, event = await users.change(tx, identity, user, values, extra)
     if event is not None:
-        await identity.bus.publish(REVOCATIONS_TOPIC, event)
+        await tokens.announce(identity, event)
     return {"user": user_view(user, request.base_url)}
 
 
@@ -123,18 +109,17 @@ async def change_password(request: IdentityRequest, body: PasswordChangeBody) ->
         raise AuthenticationFailed
     password_hash = await hash_password(body.user.password)
     async with identity.database.transaction() as tx:
-        await records.change(tx, users, User, "user", user, {"password_hash": password_hash})
-        event = await tokens.revoke(tx, identity, user_id=user.id)
-    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+        _user, event = await users.change(tx, identity, user, {"password_hash": password_hash})
+    if event is not None:
+        await tokens.announce(identity, event)
 
 
 async def delete_user(request: IdentityRequest) -> None:
     identity = request.service
     async with identity.database.transaction() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        event = await tokens.revoke(tx, identity, user_id=user.id)
-        await records.remove(tx, users, user.id)
-    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+        event = await users.remove(tx, identity, user)
+    await tokens.announce(identity, event)
 
 
 async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kilonova.identity.roles import Inference
 from kilonova.identity.tables import Domain, Endpoint, Project, Region, Role, Service, User
 
 
@@ -60,6 +61,22 @@ def role_view(role: Role, base_url: str) -> dict[str, Any]:
         "options": role.extra.get("options", {}),
         "links": {"self": f"{base_url}/v3/roles/{role.id}"},
     }
+
+
+def _short_role(role: Role, base_url: str) -> dict[str, Any]:
+    return {"id": role.id, "name": role.name, "links": {"self": f"{base_url}/v3/roles/{role.id}"}}
+
+
+def inference_view(inference: Inference, base_url: str) -> dict[str, Any]:
+    """A role and the list of what it implies."""
+    implied = [_short_role(each, base_url) for each in inference.implied]
+    return {"prior_role": _short_role(inference.prior, base_url), "implies": implied}
+
+
+def rule_view(inference: Inference, base_url: str) -> dict[str, Any]:
+    """One rule: a role and the one it implies."""
+    (implied,) = inference.implied
+    return {"prior_role": _short_role(inference.prior, base_url), "implies": _short_role(implied, base_url)}
 
 
 def region_view(region: Region, base_url: str) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""/v3/endpoints."""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.identity import endpoints, records
+from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.tables import Endpoint
+from kilonova.identity.views.records import endpoint_view
+
+Interface = Literal["public", "internal", "admin"]
+Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[A-Za-z]+://")]
+
+
+class NewEndpoint(Struct):
+    service_id: str
+    interface: Interface
+    url: Url
+    region_id: str | None = None
+    region: str | None = None
+    enabled: bool = True
+
+
+class ChangedEndpoint(Struct):
+    service_id: str | UnsetType = UNSET
+    interface: Interface | UnsetType = UNSET
+    url: Url | UnsetType = UNSET
+    region_id: str | None | UnsetType = UNSET
+    region: str | None | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+async def create_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "endpoint", NewEndpoint)
+    region_id = fields.region_id or fields.region
+    endpoint = Endpoint(records.new_id(), fields.service_id, fields.interface, region_id, fields.url, fields.enabled)
+    async with request.service.database.transaction() as tx:
+        await endpoints.add(tx, endpoint)
+    return {"endpoint": endpoint_view(endpoint, request.base_url)}
+
+
+async def list_endpoints(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    filters = {name: request.query.get(name) for name in ("interface", "service_id", "region_id")}
+    async with request.service.database.reading() as tx:
+        found = await endpoints.list_matching(tx, filters)
+    return listing(request, "endpoints", [endpoint_view(each, request.base_url) for each in found])
+
+
+async def show_endpoint(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        endpoint = await endpoints.find(tx, request.path["endpoint_id"])
+    return {"endpoint": endpoint_view(endpoint, request.base_url)}
+
+
+async def update_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "endpoint", ChangedEndpoint)
+    values = given(fields, without=("region",))
+    if fields.region is not UNSET and "region_id" not in values:
+        values["region_id"] = fields.region
+    async with request.service.database.transaction() as tx:
+        endpoint = await endpoints.change(tx, request.path["endpoint_id"], values)
+    return {"endpoint": endpoint_view(endpoint, request.base_url)}
+
+
+async def delete_endpoint(request: IdentityRequest) -> None:
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        await endpoints.remove(tx, request.path["endpoint_id"])

@@ -1,0 +1,62 @@
+"""/v3/regions."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.identity import records, regions
+from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.tables import Region
+from kilonova.identity.views.records import region_view
+
+
+class NewRegion(Struct):
+    id: Annotated[str, Meta(max_length=255)] | None = None
+    description: str | None = ""
+    parent_region_id: str | None = None
+
+
+class ChangedRegion(Struct):
+    description: str | None | UnsetType = UNSET
+    parent_region_id: str | None | UnsetType = UNSET
+
+
+async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "region", NewRegion)
+    region = Region(fields.id or records.new_id(), fields.description or "", fields.parent_region_id)
+    async with request.service.database.transaction() as tx:
+        await regions.add(tx, region)
+    return {"region": region_view(region, request.base_url)}
+
+
+async def list_regions(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    filters = {"parent_region_id": request.query.get("parent_region_id")}
+    async with request.service.database.reading() as tx:
+        found = await regions.list_matching(tx, filters)
+    return listing(request, "regions", [region_view(each, request.base_url) for each in found])
+
+
+async def show_region(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        region = await regions.find(tx, request.path["region_id"])
+    return {"region": region_view(region, request.base_url)}
+
+
+async def update_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "region", ChangedRegion)
+    values = given(fields)
+    if values.get("description", "") is None:
+        values["description"] = ""
+    async with request.service.database.transaction() as tx:
+        region = await regions.change(tx, request.path["region_id"], values)
+    return {"region": region_view(region, request.base_url)}
+
+
+async def delete_region(request: IdentityRequest) -> None:
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        await regions.remove(tx, request.path["region_id"])

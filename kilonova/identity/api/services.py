@@ -1,0 +1,62 @@
+"""/v3/services."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.identity import records, services
+from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.tables import Service
+from kilonova.identity.views.records import service_view
+
+
+class NewService(Struct):
+    type: Annotated[str, Meta(min_length=1, max_length=255)]
+    name: str = ""
+    description: str | None = ""
+    enabled: bool = True
+
+
+class ChangedService(Struct):
+    type: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+async def create_service(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "service", NewService)
+    service = Service(records.new_id(), fields.type, fields.name, fields.description or "", fields.enabled)
+    async with request.service.database.transaction() as tx:
+        await services.add(tx, service)
+    return {"service": service_view(service, request.base_url)}
+
+
+async def list_services(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    filters = {"type": request.query.get("type"), "name": request.query.get("name")}
+    async with request.service.database.reading() as tx:
+        found = await services.list_matching(tx, filters)
+    return listing(request, "services", [service_view(each, request.base_url) for each in found])
+
+
+async def show_service(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        service = await services.find(tx, request.path["service_id"])
+    return {"service": service_view(service, request.base_url)}
+
+
+async def update_service(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, _ = read_fields(body, "service", ChangedService)
+    async with request.service.database.transaction() as tx:
+        service = await services.change(tx, request.path["service_id"], given(fields))
+    return {"service": service_view(service, request.base_url)}
+
+
+async def delete_service(request: IdentityRequest) -> None:
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        await services.remove(tx, request.path["service_id"])

@@ -1,0 +1,58 @@
+"""Projects: what owns servers, images and networks. A disabled or deleted one ends every token scoped to it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kilonova.identity import assignments, domains, records, tokens
+from kilonova.identity.service import Identity
+from kilonova.identity.tables import Project, projects
+from kilonova.identity.tokens import RevocationEvent
+from kilonova.kit.db import Tx
+
+
+async def look_up(tx: Tx, project_id: str) -> Project | None:
+    return await records.look_up(tx, projects, Project, project_id)
+
+
+async def find(tx: Tx, project_id: str) -> Project:
+    """Raises ResourceNotFound."""
+    return await records.find(tx, projects, Project, "project", project_id)
+
+
+async def list_matching(tx: Tx, filters: Mapping[str, Any], *, parent_id: str | None = None) -> list[Project]:
+    """A project with no parent of its own has its domain as parent."""
+    found = await records.list_equal(tx, projects, Project, filters)
+    if parent_id is not None:
+        found = [each for each in found if parent_of(each) == parent_id]
+    return found
+
+
+def parent_of(project: Project) -> str:
+    return project.parent_id or project.domain_id
+
+
+async def add(tx: Tx, project: Project) -> None:
+    """Raises InvalidReference for its domain, ResourceNotFound for its parent, NameTaken."""
+    await domains.require(tx, project.domain_id)
+    if project.parent_id not in (None, project.domain_id):
+        await records.find(tx, projects, Project, "parent project", str(project.parent_id))
+    await records.add(tx, projects, project, "project")
+
+
+async def change(
+    tx: Tx, identity: Identity, project: Project, values: Mapping[str, Any], extra: Mapping[str, Any]
+) -> tuple[Project, RevocationEvent | None]:
+    """The changed project, and the event to announce when disabling it ended tokens. Raises NameTaken."""
+    changed = await records.change(
+        tx, projects, Project, "project", project, records.with_extra(project.extra, values, extra)
+    )
+    if values.get("enabled") is False:
+        return changed, await tokens.revoke(tx, identity, project_id=project.id)
+    return changed, None
+
+
+async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEvent:
+    event = await tokens.revoke(tx, identity, project_id=project.id)
+    await assignments.withdraw_all_on(tx, "project", project.id)
+    await records.remove(tx, projects, project.id)
+    return event

@@ -1,0 +1,93 @@
+"""Roles, and which role implies which."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import delete, select
+
+from kilonova.identity import records
+from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
+from kilonova.kit.db import Tx
+
+
+class Inference(Struct):
+    """A role and all that it implies at once, without following the chain."""
+
+    prior: Role
+    implied: list[Role]
+
+
+async def find(tx: Tx, role_id: str) -> Role:
+    """Raises ResourceNotFound."""
+    return await records.find(tx, roles, Role, "role", role_id)
+
+
+async def list_matching(tx: Tx, *, name: str | None, domain_id: str | None) -> list[Role]:
+    """Without a domain, the roles that belong to none."""
+    return await records.list_equal(tx, roles, Role, {"name": name, "domain_id": domain_id or NO_DOMAIN})
+
+
+async def add(tx: Tx, name: str, domain_id: str | None, description: str, extra: dict[str, Any]) -> Role:
+    """Raises NameTaken."""
+    role = Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra)
+    return await records.add(tx, roles, role, "role")
+
+
+async def change(tx: Tx, role: Role, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Role:
+    """Raises NameTaken."""
+    return await records.change(tx, roles, Role, "role", role, records.with_extra(role.extra, values, extra))
+
+
+async def remove(tx: Tx, role: Role) -> None:
+    """Its grants and rules go with it."""
+    await records.remove(tx, roles, role.id)
+
+
+async def list_rules(tx: Tx) -> list[ImpliedRole]:
+    return await tx.all(ImpliedRole, select(implied_roles))
+
+
+async def list_inferences(tx: Tx) -> list[Inference]:
+    """One for each role that implies any."""
+    by_id = {role.id: role for role in await records.list_equal(tx, roles, Role, {})}
+    found: dict[str, Inference] = {}
+    for rule in await list_rules(tx):
+        inference = found.setdefault(rule.prior_role_id, Inference(by_id[rule.prior_role_id], []))
+        inference.implied.append(by_id[rule.implied_role_id])
+    return list(found.values())
+
+
+async def inference_of(tx: Tx, role_id: str) -> Inference:
+    """Raises ResourceNotFound."""
+    prior = await find(tx, role_id)
+    for inference in await list_inferences(tx):
+        if inference.prior.id == prior.id:
+            return inference
+    return Inference(prior, [])
+
+
+async def imply(tx: Tx, prior_role_id: str, implied_role_id: str) -> Inference:
+    """Makes the rule; safe to repeat. Raises ResourceNotFound for either role."""
+    prior = await find(tx, prior_role_id)
+    implied = await find(tx, implied_role_id)
+    await tx.insert_new(implied_roles, ImpliedRole(prior.id, implied.id))
+    return Inference(prior, [implied])
+
+
+async def find_rule(tx: Tx, prior_role_id: str, implied_role_id: str) -> Inference:
+    """Raises ResourceNotFound for a role or a rule that does not exist."""
+    prior = await find(tx, prior_role_id)
+    implied = await find(tx, implied_role_id)
+    if ImpliedRole(prior.id, implied.id) not in await list_rules(tx):
+        raise ResourceNotFound("implied role", implied_role_id)
+    return Inference(prior, [implied])
+
+
+async def remove_rule(tx: Tx, prior_role_id: str, implied_role_id: str) -> None:
+    """Raises ResourceNotFound."""
+    table = implied_roles.c
+    matches = (table.prior_role_id == prior_role_id) & (table.implied_role_id == implied_role_id)
+    if not await tx.execute(delete(implied_roles).where(matches)):
+        raise ResourceNotFound("implied role", implied_role_id)
