@@ -8,11 +8,11 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
-from kilonova.kit.errors import Conflict, Unauthorized, UnsupportedMediaType
+from kilonova.kit.errors import BadRequest, Conflict, Unauthorized, UnsupportedMediaType
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
-from kilonova.kit.http.versions import Change, Version, VersionEdge, since, without
+from kilonova.kit.http.versions import Change, Version, VersionEdge, refuse_fields_outside, since, without
 from kilonova.kit.testing import asgi_client
 
 
@@ -283,3 +283,8 @@ async def test_a_service_may_refuse_by_headers_before_the_body_is_read() -> None
         assert (await client.post("/things", content=b"nonsense")).status_code == 415
         assert (await client.post("/things", json={"thing": {"name": "a"}})).status_code == 201
         assert (await client.get("/things")).status_code == 200
+
+
+def test_a_newer_field_is_refused_inside_a_mapping_too() -> None:
+    with pytest.raises(BadRequest, match=r"'tag' was unexpected at \$\.first"):
+        refuse_fields_outside({"first": Thing("a", tag="t")}, Version(2, 4))

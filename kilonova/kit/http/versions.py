@@ -178,6 +178,9 @@ def refuse_fields_outside(value: Any, version: Version, path: str = "$") -> None
     elif isinstance(value, list):
         for index, item in enumerate(value):
             refuse_fields_outside(item, version, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            refuse_fields_outside(item, version, f"{path}.{key}")
 
 
 @cache
