@@ -1,0 +1,48 @@
+"""Media types and cache headers: what is refused before a body is read, and what answers say of their age."""
+
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Any
+
+from kilonova.kit.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from kilonova.kit.http.routes import Reply, Request, Route
+from kilonova.placement.api.bodies import PlacementRequest
+
+JSON = "application/json"
+WITHOUT_CONTENT = ("/", "/traits/{name}")
+"""GETs whose answer no Accept header is asked about."""
+
+
+def admit(request: Request[Any], route: Route) -> None:
+    """Raises BadRequest, UnsupportedMediaType, NotAcceptable."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal():
+        raise BadRequest("The content-length header must be an integer.")
+    if int(length) and not content_type:
+        raise BadRequest("A content-type header is required when there is content.")
+    if route.body is not None and content_type != JSON:
+        raise UnsupportedMediaType(f"The media type {content_type or 'None'} is not supported, use {JSON}.")
+    if request.method in ("GET", "HEAD") and route.path not in WITHOUT_CONTENT and not _accepts_json(request):
+        raise NotAcceptable(f"Only {JSON} is provided.")
+
+
+def _accepts_json(request: Request[Any]) -> bool:
+    accepted = request.headers.get("accept")
+    if not accepted:
+        return True
+    for part in accepted.split(","):
+        media_type, *parameters = (each.strip() for each in part.split(";"))
+        is_refused = any(each.replace(" ", "") in ("q=0", "q=0.0") for each in parameters)
+        if media_type in (JSON, "application/*", "*/*") and not is_refused:
+            return True
+    return False
+
+
+def dated(request: PlacementRequest, body: Any, changed_at: datetime | None = None, *, status: int = 200) -> Reply:
+    """An answer that says when its content changed last; what was put together just now has no other date."""
+    headers: dict[str, str] = {}
+    if request.allows("cache_headers"):
+        changed_at = changed_at or request.service.clock.now()
+        headers = {"Last-Modified": format_datetime(changed_at, usegmt=True), "Cache-Control": "no-cache"}
+    return Reply(body, status=status, headers=headers)
