@@ -28,3 +28,7 @@ class AuthenticationFailed(Unauthorized):
 
 class StillEnabled(Forbidden):
     """A domain is deleted only after it was disabled."""
+
+
+class NotALeaf(Forbidden):
+    """A project is deleted only after those within it."""

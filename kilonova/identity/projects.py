@@ -1,9 +1,12 @@
 """Projects: what owns servers, images and networks. A disabled or deleted one ends every token scoped to it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from kilonova.identity import assignments, domains, records, tokens
+from kilonova.identity.errors import NotALeaf
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Project, projects
 from kilonova.identity.tokens import RevocationEvent
@@ -19,11 +22,34 @@ async def find(tx: Tx, project_id: str) -> Project:
     return await records.find(tx, projects, Project, "project", project_id)
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any], *, parent_id: str | None = None) -> list[Project]:
+class TagFilter(Struct):
+    """A project matches when it has every tag of `every` and one of `any_of`, lacks one of `not_every` and every one
+    of `none_of`. An empty set asks for nothing. Source: Identity API v3, "Project tags"."""
+
+    every: frozenset[str] = frozenset()
+    any_of: frozenset[str] = frozenset()
+    not_every: frozenset[str] = frozenset()
+    none_of: frozenset[str] = frozenset()
+
+    def matches(self, tags: Iterable[str]) -> bool:
+        found = frozenset(tags)
+        return (
+            self.every <= found
+            and (not self.any_of or bool(self.any_of & found))
+            and (not self.not_every or not self.not_every <= found)
+            and not self.none_of & found
+        )
+
+
+async def list_matching(
+    tx: Tx, filters: Mapping[str, Any], *, parent_id: str | None = None, tags: TagFilter | None = None
+) -> list[Project]:
     """A project with no parent of its own has its domain as parent."""
     found = await records.list_equal(tx, projects, Project, filters)
     if parent_id is not None:
         found = [each for each in found if parent_of(each) == parent_id]
+    if tags is not None:
+        found = [each for each in found if tags.matches(each.tags)]
     return found
 
 
@@ -52,6 +78,10 @@ async def change(
 
 
 async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEvent:
+    """Raises NotALeaf while other projects lie in it."""
+    children = await records.list_equal(tx, projects, Project, {"parent_id": project.id})
+    if children:
+        raise NotALeaf(f"Project {project.id} has {len(children)} projects in it; delete them first.")
     event = await tokens.revoke(tx, identity, project_id=project.id)
     await assignments.withdraw_all_on(tx, "project", project.id)
     await records.remove(tx, projects, project.id)

@@ -7,6 +7,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from kilonova.identity import projects, records, tokens
 from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
+from kilonova.identity.projects import TagFilter
 from kilonova.identity.tables import Project
 from kilonova.identity.views.records import project_view
 from kilonova.kit.db import Tx
@@ -55,6 +56,13 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
     return {"project": project_view(project, request.base_url)}
 
 
+def _tag_filter(request: IdentityRequest) -> TagFilter:
+    def read(name: str) -> frozenset[str]:
+        return frozenset(tag for tag in request.query.get(name, "").split(",") if tag)
+
+    return TagFilter(read("tags"), read("tags-any"), read("not-tags"), read("not-tags-any"))
+
+
 async def list_projects(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
     filters = {
@@ -63,7 +71,9 @@ async def list_projects(request: IdentityRequest) -> dict[str, Any]:
         "enabled": flag(request, "enabled"),
     }
     async with request.service.database.reading() as tx:
-        found = await projects.list_matching(tx, filters, parent_id=request.query.get("parent_id"))
+        found = await projects.list_matching(
+            tx, filters, parent_id=request.query.get("parent_id"), tags=_tag_filter(request)
+        )
     if flag(request, "is_domain"):
         found = []
     return listing(request, "projects", [project_view(each, request.base_url) for each in found])

@@ -192,3 +192,60 @@ async def test_people_see_themselves_and_not_each_other(identity: Any, admin: ht
         assert (await identity.client.get(f"/v3/users/{unseen}", headers=headers)).status_code == 403
     mine = body_of(await identity.client.get(f"/v3/users/{ids['demo']}/projects", headers=headers))
     assert [each["name"] for each in mine["projects"]] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("tags=red", {"one", "both"}),
+        ("tags=red,blue", {"both"}),
+        ("tags-any=red,blue", {"one", "two", "both"}),
+        ("not-tags=red,blue", {"one", "two"}),
+        ("not-tags-any=red,blue", set()),
+        ("tags-any=red,blue&not-tags=red", {"two"}),
+    ],
+)
+async def test_projects_are_found_by_their_tags(
+    admin: httpx.AsyncClient, body_of: Any, query: str, expected: set[str]
+) -> None:
+    for name, tags in (("one", ["red"]), ("two", ["blue"]), ("both", ["red", "blue"])):
+        body_of(await admin.post("/v3/projects", json={"project": {"name": name, "tags": tags}}), 201)
+    found = {each["name"] for each in body_of(await admin.get(f"/v3/projects?{query}"))["projects"]}
+    assert found - {"admin", "service", "demo", "other"} == expected
+
+
+async def test_a_project_with_projects_in_it_is_not_deleted(admin: httpx.AsyncClient, body_of: Any) -> None:
+    parent = body_of(await admin.post("/v3/projects", json={"project": {"name": "parent"}}), 201)["project"]
+    new = {"project": {"name": "child", "parent_id": parent["id"]}}
+    child = body_of(await admin.post("/v3/projects", json=new), 201)["project"]
+    assert child["parent_id"] == parent["id"]
+    listed = body_of(await admin.get(f"/v3/projects?parent_id={parent['id']}"))["projects"]
+    assert [each["id"] for each in listed] == [child["id"]]
+    assert "1 projects" in body_of(await admin.delete(f"/v3/projects/{parent['id']}"), 403)["error"]["message"]
+    for each in (child, parent):
+        assert (await admin.delete(f"/v3/projects/{each['id']}")).status_code == 204
+
+
+async def test_a_single_implied_role_is_shown_and_checked(admin: httpx.AsyncClient, body_of: Any) -> None:
+    ids = {each["name"]: each["id"] for each in body_of(await admin.get("/v3/roles"))["roles"]}
+    url = f"/v3/roles/{ids['member']}/implies/{ids['reader']}"
+    shown = body_of(await admin.get(url))["role_inference"]
+    assert (shown["prior_role"]["name"], shown["implies"]["name"]) == ("member", "reader")
+    assert (await admin.head(url)).status_code == 204
+    reverse = f"/v3/roles/{ids['reader']}/implies/{ids['member']}"
+    assert (await admin.head(reverse)).status_code == 404
+    assert (await admin.delete(reverse)).status_code == 404
+
+
+async def test_domains_and_the_system_in_reach_are_those_with_a_role(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    user_id = body_of(await admin.get("/v3/users?name=demo"))["users"][0]["id"]
+    role_id = body_of(await admin.get("/v3/roles?name=reader"))["roles"][0]["id"]
+    assert (await admin.put(f"/v3/domains/default/users/{user_id}/roles/{role_id}")).status_code == 204
+    headers = {"x-auth-token": await identity.token("demo")}
+    found = body_of(await identity.client.get("/v3/auth/domains", headers=headers))["domains"]
+    assert [each["name"] for each in found] == ["Default"]
+    assert body_of(await identity.client.get("/v3/auth/system", headers=headers)) == {"system": []}
+    named = body_of(await admin.get("/v3/role_assignments?scope.domain.id=default&include_names"))["role_assignments"]
+    assert named[0]["scope"]["domain"] == {"id": "default", "name": "Default"}
