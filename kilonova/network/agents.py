@@ -1,0 +1,160 @@
+"""Agents' rows, and which host carries which network's DHCP and which router."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from kilonova.kit.db import Tx
+from kilonova.network import ports as ports_domain
+from kilonova.network import records, subnets
+from kilonova.network.errors import AgentNotFound
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import AgentRow, Network, Port, Router, agents, networks, ports, routers
+from kilonova.network.tables import subnets as subnets_table
+
+ROLES = (
+    ("neutron-linuxbridge-agent", "Linux bridge agent"),
+    ("neutron-dhcp-agent", "DHCP agent"),
+    ("neutron-l3-agent", "L3 agent"),
+    ("neutron-metadata-agent", "Metadata agent"),
+)
+"""(binary, agent_type) of the four parts one host agent plays; listed as four, as operators know them."""
+
+
+async def register(
+    tx: Tx, host: str, zone: str | None, configurations: dict[str, Any], started_at: datetime, now: datetime
+) -> None:
+    """Inserts the host's four rows or brings them up to date. Safe to repeat."""
+    for binary, agent_type in ROLES:
+        row = AgentRow(
+            id=str(uuid.uuid4()),
+            binary=binary,
+            agent_type=agent_type,
+            host=host,
+            availability_zone=zone if agent_type in ("DHCP agent", "L3 agent") else None,
+            admin_state_up=True,
+            description=None,
+            configurations=configurations,
+            created_at=now,
+            started_at=started_at,
+        )
+        if not await tx.insert_new(agents, row):
+            same = (agents.c.agent_type == agent_type) & (agents.c.host == host)
+            await tx.execute(update(agents).where(same).values(configurations=configurations, started_at=started_at))
+    await records.raise_revision(tx)
+
+
+async def list_all(tx: Tx) -> list[AgentRow]:
+    return await tx.all(AgentRow, select(agents).order_by(agents.c.host, agents.c.agent_type))
+
+
+async def find(tx: Tx, agent_id: str) -> AgentRow:
+    row = await tx.first(AgentRow, select(agents).where(agents.c.id == agent_id))
+    if row is None:
+        raise AgentNotFound(agent_id)
+    return row
+
+
+async def change(tx: Tx, row: AgentRow, **values: Any) -> AgentRow:
+    await tx.execute(update(agents).where(agents.c.id == row.id).values(**values))
+    return await find(tx, row.id)
+
+
+async def remove(tx: Tx, row: AgentRow) -> None:
+    await tx.execute(agents.delete().where(agents.c.id == row.id))
+
+
+async def is_known(tx: Tx, host: str) -> bool:
+    return await tx.first(AgentRow, select(agents).where(agents.c.host == host)) is not None
+
+
+async def tunnel_ips(tx: Tx) -> dict[str, str]:
+    """Host → the underlay address its agent has registered."""
+    found = {}
+    for each in await list_all(tx):
+        address = each.configurations.get("tunneling_ip")
+        if address:
+            found[each.host] = address
+    return found
+
+
+async def bridge_name(tx: Tx, port: Port, network: Network) -> str:
+    """The bridge a port's tap joins on its host: the operator's own for a mapped physical network, else `brq…`."""
+    for each in await list_all(tx):
+        if each.host == port.host and network.physical_network:
+            mapped = each.configurations.get("bridge_mappings", {}).get(network.physical_network)
+            if mapped:
+                return str(mapped)
+    return f"brq{network.id[:11]}"
+
+
+async def assign(tx: Tx, service: NetworkService, host: str) -> None:
+    """Gives `host` the routers and networks that nobody carries, and whose DHCP is wanted."""
+    await _assign_routers(tx, host)
+    with_dhcp = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
+    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(with_dhcp))
+    for network in await tx.all(Network, unserved):
+        await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
+        await records.raise_revision(tx)
+    await _ensure_dhcp_ports(tx, service, host)
+
+
+async def _assign_routers(tx: Tx, host: str) -> None:
+    for router in await tx.all(Router, select(routers).where(routers.c.host.is_(None))):
+        await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host, status="ACTIVE"))
+        owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
+        await tx.execute(update(ports).where(owned).values(host=host))
+        await records.raise_revision(tx)
+
+
+async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:
+    """Called when a network's subnets have changed: its DHCP port follows, if an agent serves it already."""
+    network = await tx.first(Network, select(networks).where(networks.c.id == network_id))
+    if network is not None and network.dhcp_host is not None:
+        await _ensure_dhcp_ports(tx, service, network.dhcp_host, network_id)
+
+
+async def _ensure_dhcp_ports(tx: Tx, service: NetworkService, host: str, network_id: str | None = None) -> None:
+    """Each network the host serves has one DHCP port, with an address in every subnet that wants DHCP."""
+    served = select(networks).where(networks.c.dhcp_host == host)
+    if network_id is not None:
+        served = served.where(networks.c.id == network_id)
+    for network in await tx.all(Network, served):
+        wanted = {each.id for each in await subnets.of_network(tx, network.id) if each.enable_dhcp}
+        existing = await ports_domain.on_network(tx, network, "network:dhcp")
+        if not existing:
+            if wanted:
+                await _make_dhcp_port(tx, service, network, host, wanted)
+            continue
+        (details,) = await ports_domain.with_details(tx, existing[:1])
+        if {address.subnet_id for address in details.addresses} == wanted:
+            continue
+        if wanted:
+            kept = [{"subnet_id": each} for each in sorted(wanted)]
+            await ports_domain.change(tx, service, existing[0], {}, fixed_ips=kept)
+        else:
+            await ports_domain.delete_port(tx, existing[0])
+
+
+async def _make_dhcp_port(tx: Tx, service: NetworkService, network: Network, host: str, wanted: set[str]) -> None:
+    # The name is derived, so that a second agent's port for the same network could be told apart from this one.
+    device_id = f"dhcp{uuid.uuid5(uuid.NAMESPACE_DNS, host)}-{network.id}"
+    port = Port(
+        **records.standard(network.project_id, "", "", service.clock.now()),
+        network_id=network.id,
+        mac_address="",
+        admin_state_up=True,
+        status="DOWN",
+        device_id=device_id,
+        device_owner="network:dhcp",
+        host=host,
+        vnic_type="normal",
+        binding_profile={},
+        port_security_enabled=False,
+        allowed_address_pairs=[],
+        extra_dhcp_opts=[],
+        dns_name="",
+    )
+    await ports_domain.create(tx, port, [{"subnet_id": each} for each in sorted(wanted)], ())

@@ -1,0 +1,89 @@
+"""The whole network API on one screen. Source: Networking API v2.0 reference."""
+
+from kilonova.kit.auth import Policy
+from kilonova.kit.http.edge import Api, Authenticator, Edge
+from kilonova.kit.http.formats import network_error
+from kilonova.kit.http.routes import PUBLIC, Route
+from kilonova.network.api import agents, networks, ports, routers, security_groups
+from kilonova.network.policy import RULES
+from kilonova.network.service import NetworkService
+
+# fmt: off
+ROUTES = [
+    Route("GET", "/", agents.list_versions, PUBLIC),
+    Route("GET", "/v2.0", agents.show_version, PUBLIC),
+    Route("GET", "/v2.0/extensions", agents.list_extensions, "get_extension"),
+    Route("GET", "/v2.0/extensions/{alias}", agents.show_extension, "get_extension"),
+
+    Route("GET", "/v2.0/networks", networks.list_networks, "get_network"),
+    Route("POST", "/v2.0/networks", networks.create_network, "create_network", body=networks.NewNetworkBody,
+          status=201, lax=True),
+    Route("GET", "/v2.0/networks/{network_id}", networks.show_network, "get_network"),
+    Route("PUT", "/v2.0/networks/{network_id}", networks.update_network, "update_network",
+          body=networks.ChangedNetworkBody, lax=True),
+    Route("DELETE", "/v2.0/networks/{network_id}", networks.delete_network, "delete_network", status=204),
+
+    Route("GET", "/v2.0/subnets", networks.list_subnets, "get_subnet"),
+    Route("POST", "/v2.0/subnets", networks.create_subnet, "create_subnet", body=networks.NewSubnetBody,
+          status=201, lax=True),
+    Route("GET", "/v2.0/subnets/{subnet_id}", networks.show_subnet, "get_subnet"),
+    Route("PUT", "/v2.0/subnets/{subnet_id}", networks.update_subnet, "update_subnet",
+          body=networks.ChangedSubnetBody, lax=True),
+    Route("DELETE", "/v2.0/subnets/{subnet_id}", networks.delete_subnet, "delete_subnet", status=204),
+
+    Route("GET", "/v2.0/ports", ports.list_ports, "get_port"),
+    Route("POST", "/v2.0/ports", ports.create_port, "create_port", body=ports.NewPortBody, status=201, lax=True),
+    Route("GET", "/v2.0/ports/{port_id}", ports.show_port, "get_port"),
+    Route("PUT", "/v2.0/ports/{port_id}", ports.update_port, "update_port", body=ports.ChangedPortBody, lax=True),
+    Route("DELETE", "/v2.0/ports/{port_id}", ports.delete_port, "delete_port", status=204),
+
+    Route("GET", "/v2.0/security-groups", security_groups.list_groups, "get_security_group"),
+    Route("POST", "/v2.0/security-groups", security_groups.create_group, "create_security_group",
+          body=security_groups.NewGroupBody, status=201),
+    Route("GET", "/v2.0/security-groups/{group_id}", security_groups.show_group, "get_security_group"),
+    Route("PUT", "/v2.0/security-groups/{group_id}", security_groups.update_group, "update_security_group",
+          body=security_groups.ChangedGroupBody),
+    Route("DELETE", "/v2.0/security-groups/{group_id}", security_groups.delete_group, "delete_security_group",
+          status=204),
+    Route("GET", "/v2.0/security-group-rules", security_groups.list_rules, "get_security_group_rule"),
+    Route("POST", "/v2.0/security-group-rules", security_groups.create_rule, "create_security_group_rule",
+          body=security_groups.NewRuleBody, status=201, lax=True),
+    Route("GET", "/v2.0/security-group-rules/{rule_id}", security_groups.show_rule, "get_security_group_rule"),
+    Route("DELETE", "/v2.0/security-group-rules/{rule_id}", security_groups.delete_rule,
+          "delete_security_group_rule", status=204),
+
+    Route("GET", "/v2.0/routers", routers.list_routers, "get_router"),
+    Route("POST", "/v2.0/routers", routers.create_router, "create_router", body=routers.NewRouterBody,
+          status=201, lax=True),
+    Route("GET", "/v2.0/routers/{router_id}", routers.show_router, "get_router"),
+    Route("PUT", "/v2.0/routers/{router_id}", routers.update_router, "update_router",
+          body=routers.ChangedRouterBody, lax=True),
+    Route("DELETE", "/v2.0/routers/{router_id}", routers.delete_router, "delete_router", status=204),
+    Route("PUT", "/v2.0/routers/{router_id}/add_router_interface", routers.add_interface, "add_router_interface",
+          body=routers.Interface),
+    Route("PUT", "/v2.0/routers/{router_id}/remove_router_interface", routers.remove_interface,
+          "remove_router_interface", body=routers.Interface),
+
+    Route("GET", "/v2.0/floatingips", routers.list_floating_ips, "get_floatingip"),
+    Route("POST", "/v2.0/floatingips", routers.create_floating_ip, "create_floatingip",
+          body=routers.NewFloatingIpBody, status=201),
+    Route("GET", "/v2.0/floatingips/{floating_ip_id}", routers.show_floating_ip, "get_floatingip"),
+    Route("PUT", "/v2.0/floatingips/{floating_ip_id}", routers.update_floating_ip, "update_floatingip",
+          body=routers.ChangedFloatingIpBody),
+    Route("DELETE", "/v2.0/floatingips/{floating_ip_id}", routers.delete_floating_ip, "delete_floatingip",
+          status=204),
+
+    Route("GET", "/v2.0/agents", agents.list_agents, "get_agent"),
+    Route("GET", "/v2.0/agents/{agent_id}", agents.show_agent, "get_agent"),
+    Route("PUT", "/v2.0/agents/{agent_id}", agents.update_agent, "update_agent", body=agents.ChangedAgentBody),
+    Route("DELETE", "/v2.0/agents/{agent_id}", agents.delete_agent, "delete_agent", status=204),
+]
+# fmt: on
+
+
+def make_app(
+    service: NetworkService, authenticator: Authenticator, policy_overrides: dict[str, str] | None = None
+) -> Edge[NetworkService]:
+    """The ASGI app of the network service (neutron-server)."""
+    policy = Policy(RULES, policy_overrides)
+    return Edge(Api("network", service, ROUTES, policy, authenticator, network_error))

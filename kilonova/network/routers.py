@@ -1,0 +1,204 @@
+"""Routers: their gateway and interfaces. Source: Networking API, "Routers"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, select, update
+
+from kilonova.kit.db import Tx
+from kilonova.network import networks, ports, records, subnets
+from kilonova.network.errors import (
+    InvalidInput,
+    PortInUse,
+    RouterExternalGatewayInUseByFloatingIp,
+    RouterInterfaceInUseByFloatingIP,
+    RouterInterfaceNotFound,
+    RouterInUse,
+    RouterNotFound,
+)
+from kilonova.network.ipam import pick
+from kilonova.network.records import Filters
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import Address, FloatingIp, Port, Router, Subnet, addresses, floating_ips, routers
+from kilonova.network.tables import ports as ports_table
+
+INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
+
+
+async def find(tx: Tx, router_id: str) -> Router:
+    return await records.find(tx, routers, Router, router_id, RouterNotFound)
+
+
+def visible_to(project_id: str | None) -> ColumnElement[bool]:
+    return records.own_or(routers, project_id)
+
+
+async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[Router]:
+    return await records.list_where(tx, routers, Router, filters, None if sees_all else visible_to(seen_by))
+
+
+async def interfaces(tx: Tx, router_id: str) -> list[Port]:
+    statement = select(ports_table).where(ports_table.c.device_id == router_id, ports_table.c.device_owner == INTERFACE)
+    return await tx.all(Port, statement.order_by(ports_table.c.created_at))
+
+
+async def insert(tx: Tx, router: Router) -> None:
+    await tx.insert(routers, router)
+    await records.raise_revision(tx)
+
+
+async def change(tx: Tx, service: NetworkService, router: Router, values: Mapping[str, Any]) -> Router:
+    if "routes" in values:
+        await _check_routes(tx, router, values["routes"])
+    await records.change(tx, routers, router, service.clock.now(), values)
+    await records.raise_revision(tx)
+    return await find(tx, router.id)
+
+
+async def _check_routes(tx: Tx, router: Router, routes: list[dict[str, str]]) -> None:
+    """Raises InvalidInput for a next hop that no interface of the router reaches."""
+    reachable = [subnet.cidr for subnet in await subnets_of(tx, router)]
+    for route in routes:
+        if set(route) != {"destination", "nexthop"}:
+            raise InvalidInput(f"route {route} needs exactly destination and nexthop.")
+        if not any(pick.in_network(route["nexthop"], cidr) for cidr in reachable):
+            raise InvalidInput(f"the nexthop {route['nexthop']} is not connected with the router {router.id}.")
+
+
+async def subnets_of(tx: Tx, router: Router) -> list[Subnet]:
+    """Subnets the router has an address in, the gateway's included."""
+    port_ids = [port.id for port in await interfaces(tx, router.id)]
+    port_ids += [router.gateway_port_id] if router.gateway_port_id else []
+    statement = select(addresses).where(addresses.c.port_id.in_(port_ids))
+    return [await subnets.find(tx, each.subnet_id) for each in await tx.all(Address, statement)]
+
+
+async def set_gateway(
+    tx: Tx, service: NetworkService, router: Router, wanted: Mapping[str, Any] | None, *, may_name_addresses: bool
+) -> Router:
+    """Connects the router to an external network, changes that connection, or cuts it (`wanted` None or empty)."""
+    network_id = (wanted or {}).get("network_id")
+    if network_id is None:
+        await _drop_gateway(tx, service, router)
+        return await find(tx, router.id)
+    if router.gateway_network_id != network_id:
+        await _drop_gateway(tx, service, router)
+        network = await networks.find(tx, network_id)
+        if not network.external:
+            raise InvalidInput(f"Network {network_id} is not an external network.")
+        fixed_ips = (wanted or {}).get("external_fixed_ips") if may_name_addresses else None
+        port = new_port(service, router, network_id, GATEWAY, project_id="")
+        made = await ports.create(tx, port, fixed_ips or None, ())
+        if not made.addresses:
+            raise InvalidInput(f"Cannot update gateway for Gateway port of {network_id}: the network has no subnet.")
+        gateway = {"gateway_port_id": port.id, "gateway_network_id": network_id}
+        await tx.execute(update(routers).where(routers.c.id == router.id).values(**gateway))
+    elif may_name_addresses and (wanted or {}).get("external_fixed_ips"):
+        port = await ports.find(tx, str(router.gateway_port_id))
+        await ports.change(tx, service, port, {}, fixed_ips=(wanted or {})["external_fixed_ips"])
+    snat = (wanted or {}).get("enable_snat")
+    router = await find(tx, router.id)
+    return await change(tx, service, router, {} if snat is None else {"enable_snat": snat})
+
+
+async def _drop_gateway(tx: Tx, service: NetworkService, router: Router) -> None:
+    if router.gateway_port_id is None:
+        return
+    used = await tx.first(FloatingIp, select(floating_ips).where(floating_ips.c.router_id == router.id))
+    if used is not None:
+        raise RouterExternalGatewayInUseByFloatingIp(router.id, str(router.gateway_network_id))
+    cut = {"gateway_port_id": None, "gateway_network_id": None}
+    await records.change(tx, routers, router, service.clock.now(), cut)
+    await ports.delete_port(tx, await ports.find(tx, router.gateway_port_id))
+
+
+def new_port(service: NetworkService, router: Router, network_id: str, owner: str, *, project_id: str) -> Port:
+    """A port of the router. A gateway's belongs to no project: its owner may not touch the external network."""
+    return Port(
+        **records.standard(project_id, "", "", service.clock.now()),
+        network_id=network_id,
+        mac_address="",
+        admin_state_up=True,
+        status="DOWN",
+        device_id=router.id,
+        device_owner=owner,
+        host=router.host or "",
+        vnic_type="normal",
+        binding_profile={},
+        port_security_enabled=False,
+        allowed_address_pairs=[],
+        extra_dhcp_opts=[],
+        dns_name="",
+    )
+
+
+class Attached(msgspec.Struct):
+    port: Port
+    subnet: Subnet
+
+
+async def add_subnet(tx: Tx, service: NetworkService, router: Router, subnet: Subnet) -> Attached:
+    """Gives the router the subnet's gateway address. Raises InvalidInput, RouterInUse."""
+    if subnet.gateway_ip is None:
+        raise InvalidInput(f"Subnet {subnet.id} must have a gateway IP to be added to a router.")
+    await _refuse_overlap(tx, router, subnet)
+    port = new_port(service, router, subnet.network_id, INTERFACE, project_id=router.project_id)
+    await ports.create(tx, port, [{"subnet_id": subnet.id, "ip_address": subnet.gateway_ip}], ())
+    return Attached(port, subnet)
+
+
+async def add_port(tx: Tx, service: NetworkService, router: Router, port: Port) -> Attached:
+    if port.device_id:
+        raise PortInUse(
+            f"Unable to complete operation on port {port.id} for network {port.network_id}. Port already has "
+            f"an attached device {port.device_id}."
+        )
+    (details,) = await ports.with_details(tx, [port])
+    if not details.addresses:
+        raise InvalidInput(f"Port {port.id} has no fixed IP, so it cannot be a router's interface.")
+    subnet = await subnets.find(tx, details.addresses[0].subnet_id)
+    await _refuse_overlap(tx, router, subnet)
+    owned = {"device_id": router.id, "device_owner": INTERFACE, "host": router.host or ""}
+    changed = await ports.change(tx, service, port, {**owned, "port_security_enabled": False}, group_ids=())
+    return Attached(changed.port, subnet)
+
+
+async def _refuse_overlap(tx: Tx, router: Router, subnet: Subnet) -> None:
+    for other in await subnets_of(tx, router):
+        if other.id == subnet.id:
+            raise InvalidInput(f"Router already has a port on subnet {subnet.id}.")
+        if pick.overlapping(subnet.cidr, [other.cidr]) is not None:
+            raise InvalidInput(
+                f"Cidr {subnet.cidr} of subnet {subnet.id} overlaps with cidr {other.cidr} of subnet {other.id}."
+            )
+
+
+async def remove_interface(tx: Tx, router: Router, *, subnet_id: str | None, port_id: str | None) -> Attached:
+    """Takes away the interface on a subnet or port. Raises when there is none, or it is needed."""
+    for port in await interfaces(tx, router.id):
+        (details,) = await ports.with_details(tx, [port])
+        its_subnets = [address.subnet_id for address in details.addresses]
+        if port_id not in (None, port.id) or (subnet_id is not None and subnet_id not in its_subnets):
+            continue
+        subnet = await subnets.find(tx, subnet_id or its_subnets[0])
+        await _refuse_needed_interface(tx, router, subnet)
+        await ports.delete_port(tx, port)
+        return Attached(port, subnet)
+    where = f"subnet {subnet_id}" if subnet_id else f"port {port_id}"
+    raise RouterInterfaceNotFound(f"Router {router.id} does not have an interface on {where}")
+
+
+async def _refuse_needed_interface(tx: Tx, router: Router, subnet: Subnet) -> None:
+    for floating in await tx.all(FloatingIp, select(floating_ips).where(floating_ips.c.router_id == router.id)):
+        if pick.in_network(floating.fixed_ip_address or "", subnet.cidr):
+            raise RouterInterfaceInUseByFloatingIP(router.id, subnet.id)
+
+
+async def delete(tx: Tx, service: NetworkService, router: Router) -> None:
+    """Raises RouterInUse while it has interfaces or floating IPs."""
+    if await interfaces(tx, router.id):
+        raise RouterInUse(router.id, "still has ports")
+    await _drop_gateway(tx, service, router)
+    await records.remove(tx, routers, router.id)
+    await records.raise_revision(tx)

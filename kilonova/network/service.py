@@ -1,0 +1,41 @@
+"""What network's handlers stand on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kilonova.kit.agents import Liveness
+from kilonova.kit.bus import Bus
+from kilonova.kit.clock import Clock, SystemClock
+from kilonova.kit.db import Database
+from kilonova.kit.http.client import RemoteService
+
+REGISTRY_TOPIC = "network.registry"
+AGENT_BINARY = "neutron-linuxbridge-agent"
+
+
+@dataclass
+class NetworkService:
+    database: Database
+    bus: Bus
+    liveness: Liveness
+    compute: RemoteService | None = None
+    """Told of changes to servers' ports; None: nobody is told."""
+    vni_ranges: tuple[tuple[int, int], ...] = ((1, 1000),)
+    flat_networks: tuple[str, ...] = ("*",)
+    """Physical networks flat networks may use; `*` is any."""
+    physical_mtu: int = 1500
+    dns_domain: str = "openstacklocal"
+    clock: Clock = field(default_factory=SystemClock)
+
+    async def wake_agents(self) -> None:
+        """Wanted state has changed: agents look now instead of at their next pass."""
+        await self.bus.publish(WAKE_TOPIC)
+
+    async def wake_events(self) -> None:
+        await self.bus.publish(EVENTS_TOPIC)
+
+
+WAKE_TOPIC = "network.agents.wake"
+EVENTS_TOPIC = "network.events.wake"
+
+Fields = dict[str, Any]

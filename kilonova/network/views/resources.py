@@ -1,0 +1,227 @@
+"""Networks, subnets, ports, groups, routers, floating IPs and agents as the API shows them."""
+
+from datetime import datetime
+from typing import Any
+
+from kilonova.kit.clock import iso8601
+from kilonova.network.ports import PortWithDetails
+from kilonova.network.tables import (
+    AgentRow,
+    FloatingIp,
+    Network,
+    Router,
+    SecurityGroup,
+    SecurityGroupRule,
+    Standard,
+    Subnet,
+)
+
+Body = dict[str, Any]
+
+
+def _standard(row: Standard) -> Body:
+    return {
+        "id": row.id,
+        "name": row.name,
+        "tenant_id": row.project_id,
+        "project_id": row.project_id,
+        "description": row.description,
+        "tags": row.tags,
+        "created_at": iso8601(row.created_at),
+        "updated_at": iso8601(row.updated_at),
+        "revision_number": row.revision_number,
+    }
+
+
+def network_view(network: Network, subnet_ids: list[str], *, with_provider: bool) -> Body:
+    shown = {
+        **_standard(network),
+        "admin_state_up": network.admin_state_up,
+        "status": "ACTIVE",
+        "subnets": subnet_ids,
+        "shared": network.shared,
+        "router:external": network.external,
+        "mtu": network.mtu,
+        "port_security_enabled": network.port_security_enabled,
+        "availability_zone_hints": [],
+        "availability_zones": ["nova"] if network.dhcp_host else [],
+        "ipv4_address_scope": None,
+        "ipv6_address_scope": None,
+        "dns_domain": network.dns_domain,
+    }
+    if network.external:
+        shown["is_default"] = network.is_default
+    if with_provider:
+        shown["provider:network_type"] = network.network_type
+        shown["provider:physical_network"] = network.physical_network
+        shown["provider:segmentation_id"] = network.segmentation_id
+    return shown
+
+
+def subnet_view(subnet: Subnet) -> Body:
+    return {
+        **_standard(subnet),
+        "network_id": subnet.network_id,
+        "ip_version": subnet.ip_version,
+        "cidr": subnet.cidr,
+        "gateway_ip": subnet.gateway_ip,
+        "enable_dhcp": subnet.enable_dhcp,
+        "ipv6_ra_mode": subnet.ipv6_ra_mode,
+        "ipv6_address_mode": subnet.ipv6_address_mode,
+        "allocation_pools": subnet.allocation_pools,
+        "dns_nameservers": subnet.dns_nameservers,
+        "host_routes": subnet.host_routes,
+        "service_types": subnet.service_types,
+        "subnetpool_id": None,
+        "segment_id": None,
+        "dns_publish_fixed_ip": False,
+    }
+
+
+def port_view(details: PortWithDetails, *, dns_domain: str, bridge: str | None) -> Body:
+    """`bridge`: the bridge the port's tap joins, for those who may see bindings; None leaves bindings out."""
+    port = details.port
+    fixed_ips = [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in details.addresses]
+    shown = {
+        **_standard(port),
+        "network_id": port.network_id,
+        "admin_state_up": port.admin_state_up,
+        "status": port.status,
+        "mac_address": port.mac_address,
+        "fixed_ips": fixed_ips,
+        "device_id": port.device_id,
+        "device_owner": port.device_owner,
+        "security_groups": details.security_group_ids,
+        "port_security_enabled": port.port_security_enabled,
+        "allowed_address_pairs": port.allowed_address_pairs,
+        "extra_dhcp_opts": port.extra_dhcp_opts,
+        "binding:vnic_type": port.vnic_type,
+        "dns_name": port.dns_name,
+        "dns_assignment": [
+            _dns_assignment(each["ip_address"], port.dns_name or _host_name(each["ip_address"]), dns_domain)
+            for each in fixed_ips
+        ],
+    }
+    if bridge is not None:
+        shown.update(_binding(details, bridge))
+    return shown
+
+
+def _host_name(address: str) -> str:
+    return "host-" + address.replace(".", "-").replace(":", "-")
+
+
+def _dns_assignment(address: str, name: str, domain: str) -> Body:
+    return {"ip_address": address, "hostname": name, "fqdn": f"{name}.{domain}."}
+
+
+def _binding(details: PortWithDetails, bridge: str) -> Body:
+    port = details.port
+    bound = bool(port.host)
+    vif_details = {"connectivity": "l2", "port_filter": True, "bridge_name": bridge} if bound else {}
+    return {
+        "binding:host_id": port.host,
+        "binding:profile": port.binding_profile,
+        "binding:vif_type": "bridge" if bound else "unbound",
+        "binding:vif_details": vif_details,
+    }
+
+
+def security_group_view(group: SecurityGroup, rules: list[SecurityGroupRule]) -> Body:
+    return {
+        **_standard(group),
+        "stateful": group.stateful,
+        "shared": group.shared,
+        "security_group_rules": [rule_view(rule) for rule in rules],
+    }
+
+
+def rule_view(rule: SecurityGroupRule) -> Body:
+    shown = _standard(rule)
+    del shown["name"], shown["tags"]
+    return {
+        **shown,
+        "security_group_id": rule.security_group_id,
+        "direction": rule.direction,
+        "ethertype": rule.ethertype,
+        "protocol": rule.protocol,
+        "port_range_min": rule.port_range_min,
+        "port_range_max": rule.port_range_max,
+        "remote_ip_prefix": rule.remote_ip_prefix,
+        "normalized_cidr": rule.remote_ip_prefix,
+        "remote_group_id": rule.remote_group_id,
+        "remote_address_group_id": None,
+        "belongs_to_default_sg": None,
+    }
+
+
+def router_view(router: Router, gateway: PortWithDetails | None) -> Body:
+    info: Body | None = None
+    if gateway is not None:
+        fixed_ips = [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in gateway.addresses]
+        info = {
+            "network_id": router.gateway_network_id,
+            "enable_snat": router.enable_snat,
+            "external_fixed_ips": fixed_ips,
+        }
+    return {
+        **_standard(router),
+        "admin_state_up": router.admin_state_up,
+        "status": router.status,
+        "external_gateway_info": info,
+        "routes": router.routes,
+        "distributed": False,
+        "ha": False,
+        "flavor_id": None,
+        "availability_zone_hints": [],
+        "availability_zones": ["nova"] if router.host else [],
+    }
+
+
+def floating_ip_view(floating: FloatingIp, port: PortWithDetails | None) -> Body:
+    shown = _standard(floating)
+    del shown["name"]
+    details = None
+    if port is not None:
+        details = {
+            "name": port.port.name,
+            "network_id": port.port.network_id,
+            "mac_address": port.port.mac_address,
+            "admin_state_up": port.port.admin_state_up,
+            "status": port.port.status,
+            "device_id": port.port.device_id,
+            "device_owner": port.port.device_owner,
+        }
+    return {
+        **shown,
+        "floating_network_id": floating.floating_network_id,
+        "floating_ip_address": floating.floating_ip_address,
+        "fixed_ip_address": floating.fixed_ip_address,
+        "port_id": floating.fixed_port_id,
+        "router_id": floating.router_id,
+        "status": floating.status,
+        "dns_name": floating.dns_name,
+        "dns_domain": floating.dns_domain,
+        "port_details": details,
+        "port_forwardings": [],
+        "qos_policy_id": None,
+    }
+
+
+def agent_view(agent: AgentRow, *, is_alive: bool, heard_at: datetime) -> Body:
+    return {
+        "id": agent.id,
+        "agent_type": agent.agent_type,
+        "binary": agent.binary,
+        "topic": "N/A",
+        "host": agent.host,
+        "alive": is_alive,
+        "admin_state_up": agent.admin_state_up,
+        "availability_zone": agent.availability_zone,
+        "description": agent.description,
+        "configurations": agent.configurations,
+        "created_at": agent.created_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "started_at": agent.started_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "heartbeat_timestamp": heard_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "resources_synced": None,
+    }
