@@ -265,7 +265,7 @@ async def _summaries(tx: Tx, wanted: Wanted, found: Sequence[Candidate], supply:
         statement = select(provider_traits.c.provider_id, names).where(provider_traits.c.provider_id.in_(owned))
         for provider_id, joined in await tx.tuples(statement.group_by(provider_traits.c.provider_id)):
             if provider_id in summaries:
-                summaries[provider_id].traits = sorted(joined.split(","))
+                summaries[provider_id].traits = traits.in_order(joined.split(","))
     return list(summaries.values())
 
 

@@ -207,7 +207,7 @@ def _bearers(names: Iterable[str]) -> Select[tuple[str]]:
 
 async def traits_of(tx: Tx, provider_id: str) -> list[str]:
     statement = select(provider_traits.c.trait).where(provider_traits.c.provider_id == provider_id)
-    return [name for (name,) in await tx.tuples(statement.order_by(provider_traits.c.trait))]
+    return traits.in_order(name for (name,) in await tx.tuples(statement))
 
 
 async def set_traits(tx: Tx, provider: Provider, names: Iterable[str], now: datetime) -> Provider:

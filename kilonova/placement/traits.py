@@ -24,6 +24,11 @@ async def list_all(tx: Tx, *, names: Collection[str] | None, prefix: str, associ
     return found
 
 
+def in_order(names: Iterable[str]) -> list[str]:
+    """Standard ones first, each kind by name."""
+    return sorted(names, key=lambda name: (name not in TRAIT_SET, name))
+
+
 async def require_known(tx: Tx, names: Iterable[str]) -> None:
     """Raises UnknownTrait naming those that do not exist."""
     own = set(names) - TRAIT_SET

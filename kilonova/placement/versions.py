@@ -78,7 +78,7 @@ CHANGES = [
         "1.12",
         "allocations_as_mapping",
         "allocations are written as they are read",
-        {"allocations": without("project_id", "user_id"), "candidates": _listed_allocations},
+        {"holding": without("project_id", "user_id"), "candidates": _listed_allocations},
     ),
     Change("1.13", "batch_allocations", "several consumers' allocations change at once"),
     Change(
@@ -97,7 +97,7 @@ CHANGES = [
         "1.19",
         "aggregates_generation",
         "aggregates are changed under the provider's generation",
-        {"aggregates": without("resource_provider_generation")},
+        {"membership": without("resource_provider_generation")},
     ),
     Change("1.20", "provider_in_create_answer", "creating a provider answers with it"),
     Change("1.21", "candidates_member_of", "candidates are found by aggregate"),
@@ -112,7 +112,7 @@ CHANGES = [
         "consumer_generation",
         "consumers have generations",
         {
-            "allocations": without("consumer_generation"),
+            "holding": without("consumer_generation"),
             "provider_allocations": _without_generations_of_consumers,
         },
     ),
@@ -130,7 +130,7 @@ CHANGES = [
     Change("1.35", "root_required", "traits can be required of the root"),
     Change("1.36", "same_subtree", "groups can be kept in one subtree"),
     Change("1.37", "reparenting", "providers can be given another parent"),
-    Change("1.38", "consumer_types", "consumers have types", {"allocations": without("consumer_type")}),
+    Change("1.38", "consumer_types", "consumers have types", {"holding": without("consumer_type")}),
     Change("1.39", "any_traits", "one of several traits can be required"),
 ]
 

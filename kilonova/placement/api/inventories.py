@@ -55,7 +55,7 @@ async def create_inventory(request: PlacementRequest, body: NewInventory) -> Rep
         provider = await inventories.add(tx, provider, name, stock, request.service.clock.now())
         inventory = await inventories.find(tx, provider.id, name)
     reply = _single(request, provider, inventory, status=201)
-    location = {"Location": f"/resource_providers/{provider.id}/inventories/{name}"}
+    location = {"Location": f"{request.base_url}/resource_providers/{provider.id}/inventories/{name}"}
     return Reply(reply.body, status=201, headers={**reply.headers, **location})
 
 

@@ -75,7 +75,7 @@ def wanted_candidates(request: PlacementRequest) -> Wanted:
         _check_suffixes(groups, frozenset[str]().union(*same_subtrees))
     else:
         _check_orphans(groups)
-    policy = request.query.get("group_policy")
+    policy = next(iter(request.query.getlist("group_policy")), None)
     if policy not in (None, "none", "isolate"):
         raise BadRequest(f"{_BAD}group_policy must be one of none, isolate; got {policy!r}.")
     if policy is None and len([suffix for suffix in groups if suffix]) > 1:

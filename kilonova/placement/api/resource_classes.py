@@ -23,11 +23,11 @@ async def create_resource_class(request: PlacementRequest, body: NamedResourceCl
     async with request.service.database.transaction() as tx:
         if not await resource_classes.ensure(tx, body.name, request.service.clock.now()):
             raise InUse(f"Conflicting resource class already exists: {body.name}.")
-    return Reply(None, status=201, headers=_location(body.name))
+    return Reply(None, status=201, headers=_location(request, body.name))
 
 
-def _location(name: str) -> dict[str, str]:
-    return {"Location": f"/resource_classes/{name}"}
+def _location(request: PlacementRequest, name: str) -> dict[str, str]:
+    return {"Location": f"{request.base_url}/resource_classes/{name}"}
 
 
 async def show_resource_class(request: PlacementRequest) -> Reply:
@@ -54,7 +54,7 @@ async def ensure_resource_class(request: PlacementRequest) -> Reply:
         raise BadRequest(f"Invalid resource class name: {error}.") from error
     async with request.service.database.transaction() as tx:
         is_new = await resource_classes.ensure(tx, name, request.service.clock.now())
-    return Reply(None, status=201 if is_new else 204, headers=_location(name))
+    return Reply(None, status=201 if is_new else 204, headers=_location(request, name))
 
 
 async def delete_resource_class(request: PlacementRequest) -> Reply:

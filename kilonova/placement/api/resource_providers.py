@@ -36,7 +36,7 @@ async def create_provider(request: PlacementRequest, body: NewProvider) -> Reply
     parent_id = None if body.parent_provider_uuid is UNSET else _text(body.parent_provider_uuid)
     async with request.service.database.transaction() as tx:
         provider = await providers.create(tx, provider_id, body.name, parent_id, request.service.clock.now())
-    location = {"Location": f"/resource_providers/{provider.id}"}
+    location = {"Location": f"{request.base_url}/resource_providers/{provider.id}"}
     if not request.allows("provider_in_create_answer"):
         return Reply(None, status=201, headers=location)
     reply = dated(request, provider_view(provider), provider.updated_at)
@@ -135,8 +135,7 @@ async def set_aggregates(request: PlacementRequest, body: AggregatesOfProvider) 
         provider = await providers.find_at(tx, request.path["uuid"], body.resource_provider_generation)
         await providers.set_aggregates(tx, provider, _distinct(body.aggregates))
         provider = await providers.advance(tx, provider, request.service.clock.now())
-        found = await providers.aggregates_of(tx, provider.id)
-    return dated(request, {"aggregates": found, "resource_provider_generation": provider.generation})
+    return dated(request, {"aggregates": body.aggregates, "resource_provider_generation": provider.generation})
 
 
 async def set_listed_aggregates(request: PlacementRequest, body: list[UUID]) -> Reply:
@@ -145,8 +144,7 @@ async def set_listed_aggregates(request: PlacementRequest, body: list[UUID]) -> 
     async with request.service.database.transaction() as tx:
         provider = await providers.find(tx, request.path["uuid"])
         await providers.set_aggregates(tx, provider, _distinct(body))
-        found = await providers.aggregates_of(tx, provider.id)
-    return dated(request, {"aggregates": found, "resource_provider_generation": provider.generation})
+    return dated(request, {"aggregates": body, "resource_provider_generation": provider.generation})
 
 
 def _distinct(aggregate_ids: list[UUID]) -> list[str]:

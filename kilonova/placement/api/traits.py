@@ -59,7 +59,8 @@ async def ensure_trait(request: PlacementRequest) -> Reply:
         found = await traits.find(tx, name)
     assert found is not None  # noqa: S101 - standard names do not pass as custom ones
     reply = dated(request, None, found.updated_at)
-    return Reply(None, status=201 if is_new else 204, headers={**reply.headers, "Location": f"/traits/{name}"})
+    location = {"Location": f"{request.base_url}/traits/{name}"}
+    return Reply(None, status=201 if is_new else 204, headers={**reply.headers, **location})
 
 
 async def delete_trait(request: PlacementRequest) -> Reply:
