@@ -1,16 +1,18 @@
 """What every service's tests share: a real identity service in process, with a few people in it."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
+from sqlalchemy import MetaData
 from starlette.types import ASGIApp
 
-from kilonova.identity import assignments, fernet_keys, records
+from kilonova.identity import assignments, fernet_keys, passwords, records
 from kilonova.identity.app import make_app
 from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap, ensure_project
 from kilonova.identity.passwords import hash_password
@@ -24,6 +26,7 @@ from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.testing import asgi_client
 
 MIGRATIONS = Path(records.__file__).parent / "migrations"
+PACKAGE = Path(records.__file__).parents[1]
 PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
 PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
@@ -79,13 +82,35 @@ class IdentityInProcess:
 
 @pytest.fixture(scope="session")
 def identity_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a bootstrapped identity service, made once and copied for each test."""
+    """The state of a bootstrapped identity service, made once and copied for each test.
+
+    Its password hashes are cheap ones: the cost stands in the hash, and tests log in hundreds of times.
+    """
     import asyncio
 
     directory = tmp_path_factory.mktemp("identity")
     fernet_keys.set_up(directory / "fernet-keys")
-    asyncio.run(_fill(directory))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        asyncio.run(_fill(directory))
     return directory
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, MetaData, Path], Database]:
+    """`migrated(service, metadata, directory)`: a service's database at its newest schema, copied, not migrated."""
+    directory = tmp_path_factory.mktemp("schemas")
+
+    def make(service: str, tables: MetaData, target: Path) -> Database:
+        template = directory / f"{service}.db"
+        if not template.exists():
+            database = Database(f"sqlite:///{template}", tables)
+            upgrade(database, PACKAGE / service / "migrations")
+            database.close()
+        shutil.copyfile(template, target / f"{service}.db")
+        return Database(f"sqlite:///{target}/{service}.db", tables)
+
+    return make
 
 
 async def _fill(directory: Path) -> None:

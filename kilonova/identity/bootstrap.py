@@ -56,11 +56,15 @@ class Bootstrap(Struct, frozen=True):
     service_passwords: Mapping[str, str]
     """Service user's name → password. They get the roles admin and service on the project service."""
     services: Sequence[ServiceEntry]
+    demo_password: str | None = None
+    """Of the user demo, member of the project demo; None: neither is made."""
 
 
 async def bootstrap(identity: Identity, wanted: Bootstrap) -> None:
     """Domain `default`, projects admin and service, the role chain, users, region, services, endpoints."""
     passwords = {"admin": wanted.admin_password, **wanted.service_passwords}
+    if wanted.demo_password is not None:
+        passwords["demo"] = wanted.demo_password
     hashes = await _new_hashes(identity, passwords)
     async with identity.database.transaction() as tx:
         await tx.insert_new(domains, Domain(DEFAULT_DOMAIN_ID, "Default", "The default domain", True, {}))
@@ -69,12 +73,14 @@ async def bootstrap(identity: Identity, wanted: Bootstrap) -> None:
         service_project = await ensure_project(tx, "service", "The services' own users")
         for name in passwords:
             user = await _ensure_user(tx, identity, name, hashes.get(name))
-            project = admin_project if name == "admin" else service_project
-            granted = ("admin",) if name == "admin" else ("admin", "service")
+            project, granted = service_project, ["admin", "service"]
+            if name == "admin":
+                project, granted = admin_project, ["admin"]
+                await assignments.grant(tx, Assignment(user.id, "system", SYSTEM_TARGET_ID, role_ids["admin"]))
+            elif name == "demo" and wanted.demo_password is not None:
+                project, granted = await ensure_project(tx, "demo", "A project to try things in"), ["member"]
             for role in granted:
                 await assignments.grant(tx, Assignment(user.id, "project", project.id, role_ids[role]))
-            if name == "admin":
-                await assignments.grant(tx, Assignment(user.id, "system", SYSTEM_TARGET_ID, role_ids[role]))
         await tx.insert_new(regions, Region(wanted.region_id, "", None))
         for entry in wanted.services:
             await _ensure_service(tx, entry, wanted.region_id)

@@ -67,21 +67,31 @@ class Agent:
 
     async def run(self) -> None:
         """Works until cancelled. What it has built on the host stays."""
-        topic = agent_topic(self.info.binary, self.info.host)
-        stop_serving = self._bus.serve(topic, {**self._methods, "ping": self._answer_ping})
-        stop_listening = self._bus.subscribe(f"{topic}.wake", self._on_wake)
+        stop_serving = self.serve()
         try:
             while True:
                 self._woken.clear()
                 if not self._registered:
-                    await self._register()
-                await self._pass()
+                    await self.register()
+                await self.pass_once()
                 await self._wait()
         finally:
+            stop_serving()
+
+    def serve(self) -> Callable[[], None]:
+        """Answers calls from now on; returns what ends that."""
+        topic = agent_topic(self.info.binary, self.info.host)
+        stop_serving = self._bus.serve(topic, {**self._methods, "ping": self._answer_ping})
+        stop_listening = self._bus.subscribe(f"{topic}.wake", self._on_wake)
+
+        def stop() -> None:
             stop_listening()
             stop_serving()
 
-    async def _pass(self) -> None:
+        return stop
+
+    async def pass_once(self) -> None:
+        """One pass over the host; a failure is logged, never raised."""
         try:
             await self._converge()
         except (CallTimedOut, RemoteError) as error:
@@ -97,7 +107,8 @@ class Agent:
         except TimeoutError:
             pass
 
-    async def _register(self) -> None:
+    async def register(self) -> None:
+        """Asks the server until it has answered."""
         while not self._registered:
             details = await self._describe() if self._describe is not None else None
             payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}

@@ -13,10 +13,16 @@ from typing import Any
 
 import httpx
 import msgspec
+from starlette.types import ASGIApp
 
 from kilonova.kit.errors import Fault
 
 RENEW_BEFORE = timedelta(minutes=2)
+
+
+def in_process_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:
+    """A client that reaches an ASGI app of this process without a socket. Holds each answer in memory as a whole."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base_url)
 
 
 class RemoteFault(Exception):

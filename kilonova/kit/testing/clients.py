@@ -1,8 +1,5 @@
 """Clients that reach an ASGI app without a socket."""
 
-import httpx
-from starlette.types import ASGIApp
+from kilonova.kit.http.client import in_process_client as asgi_client
 
-
-def asgi_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base_url)
+__all__ = ["asgi_client"]

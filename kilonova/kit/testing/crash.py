@@ -4,7 +4,7 @@ For every step of every program there are three deaths: before its effect, after
 after the commit. The end must be the same as without the death, or an ERROR with a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,9 +43,19 @@ class CrashPlan:
 MakeRunner = Callable[[CrashPlan | None], Runner[Any]]
 
 
-async def run_through(runner: Runner[Any], clock: FakeClock, *, most_steps: int = 500) -> None:
-    """Runs every task to its end, turning the clock to the next wake-up whenever nothing is due."""
+async def nothing() -> None:
+    return None
+
+
+async def run_through(
+    runner: Runner[Any], clock: FakeClock, *, tick: Callable[[], Awaitable[None]] = nothing, most_steps: int = 500
+) -> None:
+    """Runs every task to its end, turning the clock to the next wake-up whenever nothing is due.
+
+    `tick` is called before each turn: what agents would do in the meantime.
+    """
     for _ in range(most_steps):
+        await tick()
         task = await runner.claim_one()
         if task is not None:
             await runner.run_task(task)
@@ -58,10 +68,16 @@ async def run_through(runner: Runner[Any], clock: FakeClock, *, most_steps: int 
     raise AssertionError(f"tasks are still running after {most_steps} turns")
 
 
-async def run_with_crash(make_runner: MakeRunner, clock: FakeClock, plan: CrashPlan) -> None:
+async def run_with_crash(
+    make_runner: MakeRunner,
+    clock: FakeClock,
+    plan: CrashPlan,
+    *,
+    tick: Callable[[], Awaitable[None]] = nothing,
+) -> None:
     """Runs until the planned death, then goes on with a runner made afresh once the dead one's lease has lapsed."""
     try:
-        await run_through(make_runner(plan), clock)
+        await run_through(make_runner(plan), clock, tick=tick)
     except Crashed:
         clock.advance(LEASE.total_seconds() + 1)
-        await run_through(make_runner(None), clock)
+        await run_through(make_runner(None), clock, tick=tick)

@@ -1,0 +1,232 @@
+"""A cloud in process: real identity, placement, network and compute on real databases; only the metal is fake."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from kilonova.compute import requests, servers
+from kilonova.compute.agent.agent import ComputeAgent
+from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+from kilonova.compute.app import make_app as make_compute_app
+from kilonova.compute.programs import PROGRAMS
+from kilonova.compute.programs.build import BUILD
+from kilonova.compute.programs.destroy import DESTROY
+from kilonova.compute.registry import Registry as ComputeRegistry
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Flavor, Server, tasks
+from kilonova.compute.tables import metadata as compute_metadata
+from kilonova.image.client import ImageClient
+from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.http.client import RemoteService, in_process_client
+from kilonova.kit.tasks import Runner, Task
+from kilonova.kit.testing import CrashPlan, FakeClock, run_through, run_with_crash
+from kilonova.network.agent.agent import NetworkAgent
+from kilonova.network.agent.drivers.fake import FakeDriver as FakeNetworkDriver
+from kilonova.network.app import make_app as make_network_app
+from kilonova.network.client import NetworkClient
+from kilonova.network.events import EventSender
+from kilonova.network.registry import Registry as NetworkRegistry
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import metadata as network_metadata
+from kilonova.placement.app import make_app as make_placement_app
+from kilonova.placement.client import PlacementClient
+from kilonova.placement.service import Placement
+from kilonova.placement.tables import metadata as placement_metadata
+
+
+@dataclass
+class World:
+    """The cloud and what it stands on."""
+
+    compute: Compute
+    network: NetworkService
+    clock: FakeClock
+    client: Any
+    """Of the compute API, as the user demo."""
+    network_client: Any
+    hosts: dict[str, FakeHost]
+    network_drivers: dict[str, FakeNetworkDriver]
+    agents: list[Any]
+    sender: EventSender
+    project_id: str
+    user_id: str
+    network_id: str = ""
+    runners: list[Runner[Compute]] = field(default_factory=list)
+
+    async def tick(self) -> None:
+        """What agents do between two turns of the runner."""
+        for agent in self.agents:
+            await agent.pass_once()
+        await self.sender.send_batch()
+
+    def make_runner(self, plan: CrashPlan | None = None) -> Runner[Compute]:
+        probe = {"probe": plan} if plan is not None else {}
+        runner = Runner(self.compute.database, tasks, PROGRAMS, self.compute, clock=self.clock, **probe)
+        self.runners.append(runner)
+        return runner
+
+    async def run(self) -> None:
+        await run_through(self.make_runner(), self.clock, tick=self.tick)
+
+    async def run_with_crash(self, plan: CrashPlan) -> None:
+        await run_with_crash(self.make_runner, self.clock, plan, tick=self.tick)
+
+    async def insert_server(self, **changes: Any) -> Server:
+        """A server as POST /servers leaves it: the row and its build task, committed."""
+        memory_mib = changes.pop("memory_mib", 512)
+        flavor = Flavor("1", "m1.tiny", None, 1, memory_mib, 1, 0, 0, "1.0", True, {}, [])
+        image = {
+            "id": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11",
+            "disk_format": "qcow2",
+            "size_bytes": 1000,
+            "sha512": "0" * 128,
+            "min_disk_gib": 0,
+            "properties": {},
+        }
+        wanted = requests.WantedServers(
+            name="web",
+            hostname=None,
+            description=None,
+            count=1,
+            flavor=flavor,
+            image=image,
+            keypair=None,
+            networks=changes.pop("networks", [{"network_id": self.network_id}]),
+            security_group_names=[],
+            user_data=None,
+            config_drive=False,
+            metadata={},
+            tags=[],
+            requested_zone=changes.pop("requested_zone", None),
+            requested_host=changes.pop("requested_host", None),
+            scheduler_hints=changes.pop("scheduler_hints", {}),
+            disk_config="MANUAL",
+            access_ip_v4="",
+            access_ip_v6="",
+        )
+        assert not changes
+        (server,) = requests.make_servers(wanted, _Caller(self.project_id, self.user_id), self.clock.now())  # type: ignore[arg-type]
+        async with self.compute.database.transaction() as tx:
+            return await servers.insert(tx, server, BUILD.new_task(server.id), self.clock.now())
+
+    async def destroy(self, server_id: str) -> None:
+        async with self.compute.database.transaction() as tx:
+            await tasks.supersede(tx, DESTROY.new_task(server_id), self.clock.now())
+
+    async def server(self, server_id: str) -> Server:
+        async with self.compute.database.reading() as tx:
+            return await servers.find(tx, server_id)
+
+    async def tasks_of(self, server_id: str) -> list[Task]:
+        async with self.compute.database.reading() as tx:
+            return await tasks.of_subject(tx, server_id)
+
+    async def leftovers(self) -> dict[str, Any]:
+        """Everything outside compute's rows that belongs to some server."""
+        ports = await self.compute.network.list_ports()
+        async with self.compute.database.reading() as tx:
+            ids = [row[0] for row in await tx.tuples(select(servers.servers.c.id))]
+        return {
+            "ports": sorted((port["device_id"], port["binding:host_id"]) for port in ports if _is_guest(port)),
+            "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
+            "allocations": await self.allocations(),
+            "servers": sorted(ids),
+        }
+
+    async def allocations(self) -> list[tuple[str, str]]:
+        """(provider's name, consumer) of every allocation."""
+        found = []
+        for provider in await self.compute.placement.providers():
+            answer = await self.compute.placement._remote.request(
+                "GET", f"/resource_providers/{provider['uuid']}/allocations", headers=VERSION
+            )
+            found += [(provider["name"], consumer) for consumer in answer["allocations"]]
+        return sorted(found)
+
+
+VERSION = {"OpenStack-API-Version": "placement 1.39"}
+
+
+@dataclass
+class _Caller:
+    project_id: str
+    user_id: str
+
+
+def _is_guest(port: dict[str, Any]) -> bool:
+    return not port["device_owner"].startswith("network:")
+
+
+@pytest.fixture
+async def world(identity: Any, migrated: Any, tmp_path: Path) -> AsyncIterator[World]:
+    async for made in make_world(identity, migrated, tmp_path, host_count=1):
+        yield made
+
+
+@pytest.fixture
+async def two_hosts(identity: Any, migrated: Any, tmp_path: Path) -> AsyncIterator[World]:
+    async for made in make_world(identity, migrated, tmp_path, host_count=2):
+        yield made
+
+
+async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: int) -> AsyncIterator[World]:
+    bus, clock = identity.bus, FakeClock()
+    databases = [
+        migrated("placement", placement_metadata, tmp_path),
+        migrated("network", network_metadata, tmp_path),
+        migrated("compute", compute_metadata, tmp_path),
+    ]
+    placement_app = make_placement_app(Placement(databases[0]), identity.verifier("placement"))
+    network = NetworkService(database=databases[1], bus=bus, liveness=Liveness(bus, clock, leeway_seconds=1e9))
+    network_app = make_network_app(network, identity.verifier("neutron"))
+    compute = Compute(
+        database=databases[2],
+        bus=bus,
+        placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
+        image=ImageClient(RemoteService("image", in_process_client(placement_app), identity.session("nova"))),
+        network=NetworkClient(identity.remote("network", network_app, "nova")),
+        agents=AgentCalls(bus, "nova-compute"),
+        liveness=Liveness(bus, clock, leeway_seconds=1e9),
+        clock=clock,
+    )
+    compute_app = make_compute_app(compute, identity.verifier("nova"))
+    network.compute = identity.remote("compute", compute_app, "neutron")
+    ComputeRegistry(compute).serve()
+    NetworkRegistry(network).serve()
+    metals = {f"node{number}": FakeHost(f"node{number}") for number in range(1, host_count + 1)}
+    network_drivers = {name: FakeNetworkDriver() for name in metals}
+    agents, stops = [], []
+    for name, metal in metals.items():
+        compute_agent = ComputeAgent(FakeDriver(metal, lambda _id: None), bus, host=name)
+        network_agent = NetworkAgent(network_drivers[name], bus, host=name, configurations={})
+        for agent in (compute_agent.agent, network_agent.agent):
+            stops.append(agent.serve())
+            await agent.register()
+            agents.append(agent)
+    context = await identity.verifier("nova").authenticate(await identity.token("demo"), None)
+    made = World(
+        compute=compute,
+        network=network,
+        clock=clock,
+        client=await identity.client_for(compute_app),
+        network_client=await identity.client_for(network_app),
+        hosts=metals,
+        network_drivers=network_drivers,
+        agents=agents,
+        sender=EventSender(network),
+        project_id=context.project_id,
+        user_id=context.user_id,
+    )
+    response = await made.network_client.post("/v2.0/networks", json={"network": {"name": "lan"}})
+    made.network_id = response.json()["network"]["id"]
+    subnet = {"network_id": made.network_id, "ip_version": 4, "cidr": "10.0.0.0/24"}
+    assert (await made.network_client.post("/v2.0/subnets", json={"subnet": subnet})).status_code == 201
+    yield made
+    for stop in stops:
+        stop()
+    for database in databases:
+        database.close()

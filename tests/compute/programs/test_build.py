@@ -1,0 +1,185 @@
+"""Building and destroying servers, with deaths at every step, on a cloud in process."""
+
+from typing import Any
+
+import pytest
+
+from kilonova.compute.programs.build import BUILD
+from kilonova.compute.programs.destroy import DESTROY
+from kilonova.kit.tasks.programs import step_name
+from kilonova.kit.testing import CrashPlan
+from kilonova.kit.testing.crash import POINTS
+
+BUILD_STEPS = ["schedule", "ports", "volumes", "spawn", "wait_active"]
+DESTROY_STEPS = [step_name(step) for step in DESTROY.steps]
+
+
+async def assert_active_and_nothing_else(world: Any, server_id: str) -> None:
+    server = await world.server(server_id)
+    assert (server.vm_state, server.power_state, server.fault) == ("active", 1, None)
+    assert server.host is not None
+    assert server.launched_at is not None
+    assert await world.leftovers() == {
+        "ports": [(server_id, server.host)],
+        "domains": [(server.host, server_id)],
+        "allocations": [(server.host, server_id)],
+        "servers": [server_id],
+    }
+    assert [port["fixed_ips"] for port in server.ports] != [[]]
+    assert world.hosts[server.host].servers[server_id].boots == 1
+
+
+async def assert_nothing_is_left(world: Any) -> None:
+    assert await world.leftovers() == {"ports": [], "domains": [], "allocations": [], "servers": []}
+
+
+async def test_a_server_is_built(world: Any) -> None:
+    server = await world.insert_server()
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
+@pytest.mark.parametrize("step", BUILD_STEPS)
+@pytest.mark.parametrize("point", POINTS)
+async def test_dying_while_building_changes_nothing(world: Any, step: str, point: Any) -> None:
+    server = await world.insert_server()
+    plan = CrashPlan("build", step, point)
+    await world.run_with_crash(plan)
+    assert plan.happened
+    await assert_active_and_nothing_else(world, server.id)
+
+
+@pytest.mark.parametrize("step", DESTROY_STEPS)
+@pytest.mark.parametrize("point", POINTS)
+async def test_dying_while_destroying_leaves_nothing(world: Any, step: str, point: Any) -> None:
+    server = await world.insert_server()
+    await world.run()
+    await world.destroy(server.id)
+    plan = CrashPlan("destroy", step, point)
+    await world.run_with_crash(plan)
+    assert plan.happened
+    await assert_nothing_is_left(world)
+
+
+@pytest.mark.parametrize("step", BUILD_STEPS)
+@pytest.mark.parametrize("point", POINTS)
+async def test_delete_wins_over_a_build_that_died_anywhere(world: Any, step: str, point: Any) -> None:
+    server = await world.insert_server()
+    runner = world.make_runner(CrashPlan("build", step, point))
+    with pytest.raises(BaseException, match="build"):
+        while True:
+            await world.tick()
+            task = await runner.claim_one()
+            if task is None:
+                world.clock.advance(1)
+            else:
+                await runner.run_task(task)
+    await world.destroy(server.id)
+    await world.run()
+    await assert_nothing_is_left(world)
+
+
+async def test_a_failing_host_is_left_for_another_one(two_hosts: Any) -> None:
+    world = two_hosts
+    for metal in world.hosts.values():
+        metal.fail_next_spawn("qemu is out of order")
+        break
+    server = await world.insert_server()
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
+@pytest.mark.parametrize("step", ["schedule", "spawn", "leave_host", "wait_active"])
+@pytest.mark.parametrize("point", POINTS)
+async def test_dying_while_leaving_a_host_changes_nothing(two_hosts: Any, step: str, point: Any) -> None:
+    world = two_hosts
+    next(iter(world.hosts.values())).fail_next_spawn("qemu is out of order")
+    server = await world.insert_server()
+    await world.run_with_crash(CrashPlan("build", step, point))
+    await assert_active_and_nothing_else(world, server.id)
+
+
+async def test_when_every_host_fails_the_server_is_in_error_and_holds_nothing(world: Any) -> None:
+    world.hosts["node1"].fail_next_spawn("qemu is out of order")
+    server = await world.insert_server()
+    await world.run()
+    found = await world.server(server.id)
+    assert found.vm_state == "error"
+    assert "No valid host was found" in found.fault["message"]
+    assert "qemu is out of order" in found.fault["message"]
+    assert await world.leftovers() == {"ports": [], "domains": [], "allocations": [], "servers": [server.id]}
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_dying_while_rolling_back_still_ends_in_error(world: Any, point: Any) -> None:
+    world.hosts["node1"].fail_next_spawn("qemu is out of order")
+    server = await world.insert_server()
+    plan = CrashPlan("build", step_name(BUILD.roll_back), point)  # type: ignore[arg-type]
+    await world.run_with_crash(plan)
+    assert plan.happened
+    assert (await world.server(server.id)).vm_state == "error"
+    assert await world.leftovers() == {"ports": [], "domains": [], "allocations": [], "servers": [server.id]}
+
+
+async def test_a_server_that_fits_nowhere_names_the_nearest_miss(world: Any) -> None:
+    server = await world.insert_server(memory_mib=1 << 30)
+    await world.run()
+    fault = (await world.server(server.id)).fault
+    assert "1 host considered" in fault["message"]
+    assert f"{1 << 30} MEMORY_MB wanted" in fault["message"]
+    assert "node1" not in fault["message"]
+    assert "node1" in fault["details"]
+
+
+async def test_a_zone_without_hosts_is_named_in_the_account(world: Any) -> None:
+    server = await world.insert_server(requested_zone="mars")
+    await world.run()
+    assert "AvailabilityZoneFilter left 0" in (await world.server(server.id)).fault["message"]
+
+
+async def test_a_disabled_host_is_not_chosen(two_hosts: Any) -> None:
+    world = two_hosts
+    response = await world.client.get("/v2.1/os-services", headers={"X-OpenStack-Nova-API-Version": "2.53"})
+    assert response.status_code == 403
+    from kilonova.compute import hosts
+
+    async with world.compute.database.transaction() as tx:
+        row = await hosts.find(tx, "nova-compute", "node1")
+        await hosts.change(tx, row, world.clock.now(), disabled=True, disabled_reason="tests")
+    server = await world.insert_server()
+    await world.run()
+    assert (await world.server(server.id)).host == "node2"
+
+
+async def test_a_server_without_networks_has_no_ports(world: Any) -> None:
+    server = await world.insert_server(networks=[])
+    await world.run()
+    found = await world.server(server.id)
+    assert (found.vm_state, found.ports) == ("active", [])
+
+
+async def test_a_users_own_port_is_given_back_not_deleted(world: Any) -> None:
+    response = await world.network_client.post("/v2.0/ports", json={"port": {"network_id": world.network_id}})
+    port_id = response.json()["port"]["id"]
+    server = await world.insert_server(networks=[{"port_id": port_id}])
+    await world.run()
+    assert (await world.compute.network.show_port(port_id))["device_id"] == server.id
+    await world.destroy(server.id)
+    await world.run()
+    port = await world.compute.network.show_port(port_id)
+    assert (port["device_id"], port["binding:host_id"]) == ("", "")
+
+
+async def test_destroying_while_the_host_is_silent_ends_and_the_host_cleans_up_when_it_returns(world: Any) -> None:
+    server = await world.insert_server()
+    await world.run()
+    silent = [agent for agent in world.agents if agent.info.binary == "nova-compute"]
+    world.agents = [agent for agent in world.agents if agent not in silent]
+    world.compute.bus._servers.pop("nova-compute.node1")
+    await world.destroy(server.id)
+    await world.run()
+    assert (await world.leftovers())["servers"] == []
+    assert server.id in world.hosts["node1"].servers
+    for agent in silent:
+        await agent.pass_once()
+    await assert_nothing_is_left(world)
