@@ -49,6 +49,11 @@ def parse_cidr(cidr: str, ip_version: int) -> pick.IpNetwork:
     return network
 
 
+def parse_gateway(text: str | None) -> str | None:
+    """The address in its usual form; None for a subnet without a gateway. Raises InvalidInput."""
+    return None if text is None else str(_address(text, "gateway_ip"))
+
+
 def check(subnet: Subnet) -> None:
     """Raises InvalidInput unless gateway, pools, name servers and routes fit the subnet and each other."""
     network = pick.parse_network(subnet.cidr)

@@ -230,7 +230,7 @@ async def create_subnet(request: NetworkRequest, body: NewSubnetBody) -> Body:
     if new.cidr is None or new.subnetpool_id is not None:
         raise InvalidInput("a cidr must be specified; subnet pools are not served.")
     cidr = subnets.parse_cidr(new.cidr, new.ip_version)
-    gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else new.gateway_ip
+    gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else subnets.parse_gateway(new.gateway_ip)
     async with service.database.transaction() as tx:
         network = await networks.find(tx, new.network_id)
         authorize_found(

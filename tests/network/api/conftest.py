@@ -1,0 +1,84 @@
+"""The network service in process, for its API's stories."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kilonova.kit.agents import Liveness
+from kilonova.network.agent.agent import NetworkAgent
+from kilonova.network.agent.drivers.fake import FakeDriver
+from kilonova.network.app import make_app
+from kilonova.network.registry import Registry
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import metadata
+
+
+@dataclass
+class Networking:
+    service: NetworkService
+    registry: Registry
+    admin: Any
+    demo: Any
+    other: Any
+    reader: Any
+    body_of: Any
+
+    async def create(self, plural: str, fields: dict[str, Any], *, by: str = "demo", status: int = 201) -> Any:
+        """POSTs a resource as `by` and returns it (or the error when `status` says so)."""
+        singular = {"security-groups": "security_group", "security-group-rules": "security_group_rule"}.get(
+            plural, plural[:-1]
+        )
+        response = await getattr(self, by).post(f"/v2.0/{plural}", json={singular: fields})
+        body = self.body_of(response, status)
+        return body[singular] if status == 201 else body["NeutronError"]
+
+    async def lan(self, cidr: str = "10.0.0.0/24", **fields: Any) -> tuple[Any, Any]:
+        """A network of demo with one subnet."""
+        network = await self.create("networks", {"name": "lan"})
+        subnet = {"network_id": network["id"], "ip_version": 4, "cidr": cidr, **fields}
+        return network, await self.create("subnets", subnet)
+
+    async def outside(self) -> tuple[Any, Any]:
+        """An external network of the administrator's, with one subnet."""
+        fields = {
+            "name": "provider",
+            "shared": True,
+            "router:external": True,
+            "provider:network_type": "flat",
+            "provider:physical_network": "provider",
+        }
+        network = await self.create("networks", fields, by="admin")
+        subnet = {
+            "network_id": network["id"],
+            "ip_version": 4,
+            "cidr": "172.24.4.0/24",
+            "gateway_ip": "172.24.4.1",
+            "enable_dhcp": False,
+            "allocation_pools": [{"start": "172.24.4.10", "end": "172.24.4.20"}],
+        }
+        return network, await self.create("subnets", subnet, by="admin")
+
+    async def agent(self, host: str = "node1") -> tuple[NetworkAgent, FakeDriver]:
+        """A registered agent on a simulated host; `agent.agent.pass_once()` is one pass."""
+        driver = FakeDriver()
+        agent = NetworkAgent(
+            driver, self.service.bus, host=host, configurations={"bridge_mappings": {"provider": "br"}}
+        )
+        await agent.agent.register()
+        return agent, driver
+
+
+@pytest.fixture
+async def net(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> AsyncIterator[Networking]:
+    service = NetworkService(
+        database=migrated("network", metadata, tmp_path), bus=identity.bus, liveness=Liveness(identity.bus)
+    )
+    app = make_app(service, identity.verifier("neutron"))
+    registry = Registry(service)
+    registry.serve()
+    clients = {user: await identity.client_for(app, user) for user in ("admin", "demo", "other", "reader")}
+    yield Networking(service, registry, body_of=body_of, **clients)
+    service.database.close()

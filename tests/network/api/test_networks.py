@@ -1,0 +1,178 @@
+"""Networks and subnets as stories."""
+
+from typing import Any
+
+import pytest
+
+
+async def test_a_network_is_created_shown_listed_changed_and_deleted(net: Any, body_of: Any) -> None:
+    network = await net.create("networks", {"name": "lan", "description": "mine"})
+    assert (network["status"], network["mtu"], network["admin_state_up"], network["subnets"]) == (
+        "ACTIVE",
+        1450,
+        True,
+        [],
+    )
+    assert "provider:network_type" not in network
+    url = f"/v2.0/networks/{network['id']}"
+    assert body_of(await net.demo.get(url))["network"] == network
+    seen_by_admin = body_of(await net.admin.get(url))["network"]
+    assert (seen_by_admin["provider:network_type"], seen_by_admin["provider:segmentation_id"]) == ("vxlan", 1)
+    changed = body_of(await net.demo.put(url, json={"network": {"name": "wan"}}))["network"]
+    assert (changed["name"], changed["revision_number"]) == ("wan", 2)
+    assert [each["id"] for each in body_of(await net.demo.get("/v2.0/networks?name=wan"))["networks"]] == [
+        network["id"]
+    ]
+    assert (await net.demo.delete(url)).status_code == 204
+    missing = body_of(await net.demo.get(url), 404)["NeutronError"]
+    assert missing == {
+        "type": "NetworkNotFound",
+        "message": f"Network {network['id']} could not be found.",
+        "detail": "",
+    }
+
+
+async def test_networks_take_different_segments_until_they_are_used_up(net: Any) -> None:
+    net.service.vni_ranges = ((5, 6),)
+    for _ in range(2):
+        await net.create("networks", {})
+    error = await net.create("networks", {}, status=409)
+    assert error["type"] == "NoNetworkAvailable"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "sentence"),
+    [
+        ({"shared": True}, 403, "shared"),
+        ({"router:external": True}, 403, "router:external"),
+        ({"provider:network_type": "flat", "provider:physical_network": "x"}, 403, "provider:network_type"),
+        ({"colour": "red"}, 400, "unknown field `colour`"),
+        ({"name": "x" * 256}, 400, "length <= 255"),
+        ({"mtu": 9000}, 400, "larger than the 1450"),
+    ],
+)
+async def test_a_member_is_refused_what_he_may_not_or_cannot_have(
+    net: Any, fields: dict[str, Any], status: int, sentence: str
+) -> None:
+    assert sentence in (await net.create("networks", fields, status=status))["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "kind"),
+    [
+        ({"provider:network_type": "flat"}, 400, "InvalidInput"),
+        ({"provider:network_type": "gre"}, 400, "InvalidInput"),
+        ({"provider:network_type": "vxlan", "provider:segmentation_id": 1 << 24}, 400, "InvalidInput"),
+        ({"provider:network_type": "vxlan", "provider:physical_network": "x"}, 400, "InvalidInput"),
+        ({"provider:network_type": "local", "provider:segmentation_id": 4}, 400, "InvalidInput"),
+    ],
+)
+async def test_a_segment_that_cannot_be_is_refused(net: Any, fields: dict[str, Any], status: int, kind: str) -> None:
+    assert (await net.create("networks", fields, by="admin", status=status))["type"] == kind
+
+
+async def test_a_segment_is_taken_once(net: Any) -> None:
+    flat = {"provider:network_type": "flat", "provider:physical_network": "provider"}
+    await net.create("networks", flat, by="admin")
+    assert (await net.create("networks", flat, by="admin", status=409))["type"] == "FlatNetworkInUse"
+    tunnel = {"provider:network_type": "vxlan", "provider:segmentation_id": 77}
+    await net.create("networks", tunnel, by="admin")
+    assert (await net.create("networks", tunnel, by="admin", status=409))["type"] == "TunnelIdInUse"
+
+
+async def test_projects_see_their_own_shared_and_external_networks(net: Any, body_of: Any) -> None:
+    mine = await net.create("networks", {"name": "mine"})
+    outside, _ = await net.outside()
+    assert {each["id"] for each in body_of(await net.demo.get("/v2.0/networks"))["networks"]} == {
+        mine["id"],
+        outside["id"],
+    }
+    assert {each["id"] for each in body_of(await net.other.get("/v2.0/networks"))["networks"]} == {outside["id"]}
+    assert (await net.other.get(f"/v2.0/networks/{mine['id']}")).status_code == 404
+    assert (await net.other.delete(f"/v2.0/networks/{mine['id']}")).status_code == 404
+    assert (await net.demo.delete(f"/v2.0/networks/{outside['id']}")).status_code == 403
+    assert (await net.reader.get(f"/v2.0/networks/{mine['id']}")).status_code == 200
+    assert (await net.reader.delete(f"/v2.0/networks/{mine['id']}")).status_code == 403
+
+
+async def test_a_network_in_use_is_not_deleted(net: Any, body_of: Any) -> None:
+    network, _ = await net.lan()
+    port = await net.create("ports", {"network_id": network["id"]})
+    error = body_of(await net.demo.delete(f"/v2.0/networks/{network['id']}"), 409)["NeutronError"]
+    assert error["type"] == "NetworkInUse"
+    await net.demo.delete(f"/v2.0/ports/{port['id']}")
+    assert (await net.demo.delete(f"/v2.0/networks/{network['id']}")).status_code == 204
+    assert body_of(await net.demo.get("/v2.0/subnets"))["subnets"] == []
+
+
+async def test_lists_are_filtered_sorted_paged_and_cut_to_fields(net: Any, body_of: Any) -> None:
+    for name in ("c", "a", "b"):
+        await net.create("networks", {"name": name})
+    page = body_of(await net.demo.get("/v2.0/networks?sort_key=name&sort_dir=desc&limit=2&fields=name&fields=id"))
+    assert [each["name"] for each in page["networks"]] == ["c", "b"]
+    assert set(page["networks"][0]) == {"name", "id"}
+    (link,) = page["networks_links"]
+    rest = body_of(await net.demo.get(link["href"].partition("service.local")[2]))
+    assert [each["name"] for each in rest["networks"]] == ["a"]
+    both = body_of(await net.demo.get("/v2.0/networks?name=a&name=b"))["networks"]
+    assert {each["name"] for each in both} == {"a", "b"}
+    for query in ("colour=red", "limit=many", "sort_key=colour", "sort_key=name&sort_dir=up", "marker=nothing"):
+        assert (await net.demo.get(f"/v2.0/networks?{query}")).status_code == 400, query
+
+
+async def test_a_subnet_gets_gateway_and_pools_by_itself(net: Any, body_of: Any) -> None:
+    network, subnet = await net.lan("10.1.2.0/28")
+    assert subnet["gateway_ip"] == "10.1.2.1"
+    assert subnet["allocation_pools"] == [{"start": "10.1.2.2", "end": "10.1.2.14"}]
+    assert body_of(await net.demo.get(f"/v2.0/networks/{network['id']}"))["network"]["subnets"] == [subnet["id"]]
+    url = f"/v2.0/subnets/{subnet['id']}"
+    changes = {"dns_nameservers": ["9.9.9.9"], "host_routes": [{"destination": "10.9.0.0/16", "nexthop": "10.1.2.3"}]}
+    changed = body_of(await net.demo.put(url, json={"subnet": changes}))["subnet"]
+    assert {**changed, **changes} == changed
+    assert (await net.demo.delete(url)).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"cidr": "10.0.0.0"}, "single address"),
+        ({"cidr": "10.0.0.5/24"}, "host bits set"),
+        ({"cidr": "fd00::/64"}, "not of ip_version 4"),
+        ({"cidr": None}, "cidr must be specified"),
+        ({"ip_version": 5}, "Invalid enum value"),
+        ({"gateway_ip": "10.0.0.255"}, "not a usable address"),
+        ({"gateway_ip": "no"}, "not a valid IP address"),
+        ({"allocation_pools": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}, "usable addresses of 10.0.0.0/24"),
+        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, "usable addresses"),
+        ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, "conflicts with allocation pool"),
+        ({"allocation_pools": [{"start": "10.0.0.2"}]}, "needs the addresses start and end"),
+        ({"dns_nameservers": ["x"]}, "dns_nameservers"),
+        ({"host_routes": [{"destination": "10.0.0.0/8"}]}, "needs exactly destination and nexthop"),
+        ({"ipv6_ra_mode": "slaac"}, "ip_version 6"),
+    ],
+)
+async def test_a_subnet_that_cannot_be_is_refused(net: Any, fields: dict[str, Any], sentence: str) -> None:
+    network = await net.create("networks", {})
+    wanted = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24", **fields}
+    assert sentence in (await net.create("subnets", wanted, status=400))["message"]
+
+
+async def test_subnets_of_one_network_do_not_overlap(net: Any) -> None:
+    network, _ = await net.lan("10.0.0.0/24")
+    again = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.128/25"}
+    assert "overlaps" in (await net.create("subnets", again, status=400))["message"]
+
+
+async def test_a_subnet_in_use_is_not_deleted_and_its_gateway_not_moved(net: Any, body_of: Any) -> None:
+    network, subnet = await net.lan()
+    await net.create("ports", {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.0.0.1"}]})
+    url = f"/v2.0/subnets/{subnet['id']}"
+    assert body_of(await net.demo.delete(url), 409)["NeutronError"]["type"] == "SubnetInUse"
+    moved = await net.demo.put(url, json={"subnet": {"gateway_ip": "10.0.0.2", "allocation_pools": []}})
+    assert body_of(moved, 409)["NeutronError"]["type"] == "SubnetInUse"
+
+
+async def test_somebody_elses_network_takes_no_subnet(net: Any) -> None:
+    network, _ = await net.lan()
+    wanted = {"network_id": network["id"], "ip_version": 4, "cidr": "10.5.0.0/24"}
+    await net.create("subnets", wanted, by="other", status=404)
