@@ -10,7 +10,7 @@ from pathlib import Path
 DIRECTORIES = [
     Path(name) for name in ("/var/lib/kilonova", "/run/kilonova", "/var/log/kilonova", "/var/cache/kilonova")
 ]
-CLOUD_LINK = re.compile(r"(brq|tap|vxlan-|qr-|qg-)[0-9a-f]")
+CLOUD_LINK = re.compile(r"(brq|tap|vxlan-|qr-|qg-)[0-9a-f]|br-provider$")
 CLOUD_NAMESPACE = re.compile(r"(qdhcp|qrouter)-")
 RULE_COUNTERS = re.compile(r" \[\d+:\d+\]$")
 
