@@ -3,12 +3,21 @@
 from typing import Any
 from urllib.parse import urlencode
 
+from msgspec import Struct
+
 from kilonova.kit.http.client import RemoteFault, RemoteService
 
 VERSION = {"OpenStack-API-Version": "placement 1.39"}
 
 Resources = dict[str, int]
 """Resource class → amount, such as `{"VCPU": 1, "MEMORY_MB": 512}`."""
+
+
+class Room(Struct, frozen=True):
+    """How much of each resource class a provider has in all, and how much of it is taken."""
+
+    capacity: Resources
+    used: Resources
 
 
 class ClaimConflict(Exception):
@@ -68,15 +77,30 @@ class PlacementClient:
 
     async def allocation_candidates(
         self, resources: Resources, *, required: list[str] | None = None, limit: int = 1000
-    ) -> list[str]:
-        """Ids of the providers that have all of `resources` free, in placement's order."""
+    ) -> dict[str, Room]:
+        """The providers that have all of `resources` free, by id, in placement's order, with the room each has."""
         wanted = ",".join(f"{name}:{amount}" for name, amount in sorted(resources.items()) if amount)
         query: dict[str, Any] = {"resources": wanted, "limit": limit}
         if required:
             query["required"] = ",".join(required)
         url = f"/allocation_candidates?{urlencode(query)}"
         answer = await self._remote.request("GET", url, headers=VERSION)
-        return [provider for each in answer["allocation_requests"] for provider in each["allocations"]]
+        summaries = answer["provider_summaries"]
+        found: dict[str, Room] = {}
+        for each in answer["allocation_requests"]:
+            for provider in each["allocations"]:
+                held = summaries[provider]["resources"]
+                capacity = {name: amounts["capacity"] for name, amounts in held.items()}
+                found[provider] = Room(capacity, {name: amounts["used"] for name, amounts in held.items()})
+        return found
+
+    async def room(self, provider_id: str) -> Room:
+        """What a provider can give in all (overcommit in, reserve out), and what of it is taken."""
+        capacity = {
+            name: int((each["total"] - each["reserved"]) * each["allocation_ratio"])
+            for name, each in (await self.inventory(provider_id)).items()
+        }
+        return Room(capacity, await self.usages(provider_id))
 
     async def allocations(self, consumer_id: str) -> dict[str, Resources]:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""

@@ -8,7 +8,7 @@ from kilonova.compute import hosts, servers, specs
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.programs import release
 from kilonova.compute.scheduling.hosts import HostState, Wanted
-from kilonova.compute.scheduling.plan import account, make_plan
+from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
 from kilonova.kit.agents import AgentUnreachable
@@ -17,13 +17,14 @@ from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
-from kilonova.placement.client import ClaimConflict, Resources
+from kilonova.placement.client import ClaimConflict, Resources, Room
 
 log = logger(__name__)
 
 MOST_HOSTS_TRIED = 3
 UNREACHABLE_TRIES = 3
 POLL_SECONDS = 0.5
+NO_ROOM = Room({}, {})
 
 
 async def schedule(run: Run[Compute]) -> Outcome:
@@ -37,9 +38,9 @@ async def schedule(run: Run[Compute]) -> Outcome:
         # Claimed by this step before it died; the row only has to say so.
         return _placed(run, next(each for each in everyone if each.id in held))
     wanted = await _wanted(run, server)
-    states = [await _host_state(compute, each, everyone) for each in everyone]
-    candidates = await compute.placement.allocation_candidates(wanted.resources)
-    plan = make_plan(states, candidates, wanted)
+    rooms = await compute.placement.allocation_candidates(wanted.resources)
+    counts = await _servers_on(compute)
+    plan = make_plan([_host_state(compute, each, rooms, counts) for each in everyone], rooms, wanted)
     for choice in plan.hosts:
         try:
             await compute.placement.claim(
@@ -50,11 +51,15 @@ async def schedule(run: Run[Compute]) -> Outcome:
         return _placed(run, next(each for each in everyone if each.id == choice.id))
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    total = len(states)
-    return _no_host(run, account(plan, total, wanted, with_hosts=False), account(plan, total, wanted, with_hosts=True))
+    # Only a refusal asks every host for its room: the account has to say what each one lacked.
+    all_rooms = {each.id: rooms.get(each.id) or await compute.placement.room(each.id) for each in everyone}
+    plan = make_plan([_host_state(compute, each, all_rooms, counts) for each in everyone], rooms, wanted)
+    return _no_host(run, plan, len(everyone), wanted)
 
 
-def _no_host(run: Run[Compute], message: str, details: str) -> Fail:
+def _no_host(run: Run[Compute], plan: Plan, total: int, wanted: Wanted) -> Fail:
+    message = account(plan, total, wanted, with_hosts=False)
+    details = account(plan, total, wanted, with_hosts=True)
     tried = run.args.get("failures", {})
     if tried:
         message += f" Hosts that failed before: {len(tried)}; the last said: {list(tried.values())[-1]}"
@@ -108,10 +113,13 @@ def resources_of(server: Server) -> Resources:
     return {name: amount for name, amount in amounts.items() if amount}
 
 
-async def _host_state(compute: Compute, host: Host, everyone: list[Host]) -> HostState:
-    capacity, used = await release.capacity_and_use(compute.placement, host.id)
+async def _servers_on(compute: Compute) -> dict[str, int]:
     async with compute.database.reading() as tx:
-        counts = await servers.count_by_host(tx)
+        return await servers.count_by_host(tx)
+
+
+def _host_state(compute: Compute, host: Host, rooms: dict[str, Room], counts: dict[str, int]) -> HostState:
+    room = rooms.get(host.id, NO_ROOM)
     return HostState(
         id=host.id,
         host=host.host,
@@ -122,11 +130,10 @@ async def _host_state(compute: Compute, host: Host, everyone: list[Host]) -> Hos
         disabled_reason=host.disabled_reason,
         seconds_since_answer=compute.liveness.seconds_since_answer(host.binary, host.host),
         servers=counts.get(host.host, 0),
-        servers_building=0,
         hypervisor_type=host.inventory["hypervisor_type"],
         architectures=tuple(each[0] for each in host.inventory["supported_instances"]),
-        capacity=capacity,
-        used=used,
+        capacity=room.capacity,
+        used=room.used,
     )
 
 

@@ -1,4 +1,4 @@
-"""What build and destroy both do outside the database: bind and release ports, free a host, ask for room.
+"""What build and destroy both do outside the database: bind and release ports, free a host.
 
 Every function may be repeated, and finds what an earlier, killed try has left by the server's id.
 """
@@ -9,18 +9,8 @@ from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault
 from kilonova.network.client import NetworkClient
-from kilonova.placement.client import PlacementClient, Resources
 
 Fields = dict[str, Any]
-
-
-async def capacity_and_use(placement: PlacementClient, provider_id: str) -> tuple[Resources, Resources]:
-    """What a provider can give in all (overcommit in, reserve out), and what of it is taken."""
-    capacity = {
-        name: int((each["total"] - each["reserved"]) * each["allocation_ratio"])
-        for name, each in (await placement.inventory(provider_id)).items()
-    }
-    return capacity, await placement.usages(provider_id)
 
 
 async def bind_ports(network: NetworkClient, server: Server) -> list[Fields]:

@@ -20,7 +20,6 @@ class HostState(Struct, frozen=True):
     disabled_reason: str | None
     seconds_since_answer: float | None
     servers: int
-    servers_building: int
     hypervisor_type: str
     architectures: tuple[str, ...]
     capacity: Resources

@@ -13,9 +13,9 @@ DEFAULT_WEIGHERS: tuple[tuple[str, Weigher, float], ...] = (
     ("RAMWeigher", lambda host: host.free("MEMORY_MB"), 1.0),
     ("CPUWeigher", lambda host: host.free("VCPU"), 1.0),
     ("DiskWeigher", lambda host: host.free("DISK_GB"), 1.0),
-    ("IoOpsWeigher", lambda host: host.servers_building, -1.0),
+    ("NumInstancesWeigher", lambda host: host.servers, -0.01),
 )
-"""(upstream's name, measure, multiplier): spread by what is free, away from hosts that are busy building."""
+"""(upstream's name, measure, multiplier): spread by what is free; between equals, to where the fewest servers are."""
 
 
 def order(hosts: Sequence[HostState]) -> list[HostState]:

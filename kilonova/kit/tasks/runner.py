@@ -118,6 +118,9 @@ class Runner(Generic[ServiceT]):
 
     def _finished(self, running: asyncio.Task[None]) -> None:
         self._running.pop(running, None)
+        if not running.cancelled() and (error := running.exception()) is not None:
+            # Not a step's failure, those are kept in the task: the task waits for its lease to lapse.
+            log.error("a task could not be run", error=repr(error))
         self.wake()
 
     async def claim_one(self) -> Task | None:
