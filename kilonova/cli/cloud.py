@@ -53,6 +53,7 @@ from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, in_process_client
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.log import logger
+from kilonova.kit.loop_lag import LoopLag
 from kilonova.kit.tasks import Runner
 from kilonova.network import agents as network_agents
 from kilonova.network import app as network_app
@@ -322,6 +323,7 @@ def _control_work(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
             return sorted({(NETWORK_BINARY, each.host) for each in await network_agents.list_all(tx)})
 
     return [
+        LoopLag().watch,
         cloud.runner.run,
         EventSender(cloud.network).run,
         functools.partial(cloud.compute.liveness.watch, compute_agents),
