@@ -1,6 +1,6 @@
 """The whole compute API on one screen. Source: Compute API v2.1 reference; numbers are microversions."""
 
-from kilonova.compute.api import events, flavors, hosts, keypairs, server_actions, servers, versions
+from kilonova.compute.api import events, flavors, hosts, keypairs, server_actions, server_lists, servers, versions
 from kilonova.compute.api.server_actions import ConsoleOutput, Reboot
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
@@ -53,30 +53,33 @@ ROUTES = [
     Route("DELETE", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.delete_extra_spec,
           P + "os-flavor-extra-specs:delete"),
 
-    Route("GET", "/v2.1/os-keypairs", keypairs.list_keypairs, P + "os-keypairs:index"),
+    Route("GET", "/v2.1/os-keypairs", keypairs.list_keypairs, P + "os-keypairs:index", shape="keypair"),
     Route("POST", "/v2.1/os-keypairs", keypairs.create_keypair, P + "os-keypairs:create",
           body=keypairs.NewKeypairBody, shape="keypair"),
     Route("GET", "/v2.1/os-keypairs/{name}", keypairs.show_keypair, P + "os-keypairs:show", shape="keypair"),
     Route("DELETE", "/v2.1/os-keypairs/{name}", keypairs.delete_keypair, P + "os-keypairs:delete"),
 
-    Route("GET", "/v2.1/servers", servers.list_servers, P + "servers:index"),
+    Route("GET", "/v2.1/servers", server_lists.list_servers, P + "servers:index"),
     Route("POST", "/v2.1/servers", servers.create_server, P + "servers:create",
           body=servers.NewServerBody, lax=True, status=202, max_body_bytes=200_000),
-    Route("GET", "/v2.1/servers/detail", servers.list_servers_detail, P + "servers:detail", shape="server"),
+    Route("GET", "/v2.1/servers/detail", server_lists.list_servers_detail, P + "servers:detail", shape="server"),
     Route("GET", "/v2.1/servers/{server_id}", servers.show_server, P + "servers:show", shape="server"),
     Route("PUT", "/v2.1/servers/{server_id}", servers.update_server, P + "servers:update",
           body=servers.ChangedServerBody, shape="server"),
     Route("DELETE", "/v2.1/servers/{server_id}", servers.delete_server, P + "servers:delete", status=204),
     Route("POST", "/v2.1/servers/{server_id}/action", SERVER_ACTIONS),
     Route("GET", "/v2.1/servers/{server_id}/ips", servers.list_addresses, P + "ips:index"),
+    Route("GET", "/v2.1/servers/{server_id}/ips/{label}", servers.list_addresses_of_network, P + "ips:show"),
     Route("GET", "/v2.1/servers/{server_id}/os-instance-actions", server_actions.list_actions,
-          P + "os-instance-actions:list"),
+          P + "os-instance-actions:list", shape="instanceAction"),
     Route("GET", "/v2.1/servers/{server_id}/os-instance-actions/{request_id}", server_actions.show_action,
-          P + "os-instance-actions:show"),
+          P + "os-instance-actions:show", shape="instanceAction"),
 
     Route("GET", "/v2.1/os-services", hosts.list_services, P + "os-services:list", shape="service"),
     Route("PUT", "/v2.1/os-services/{service_id}", hosts.update_service, P + "os-services:update",
           body=hosts.ServiceChange, since="2.53", shape="service"),
+    Route("PUT", "/v2.1/os-services/{service_id}", hosts.update_service_by_action, P + "os-services:update",
+          body=hosts.OldServiceChange, until="2.52"),
     Route("GET", "/v2.1/os-hypervisors", hosts.list_hypervisors, P + "os-hypervisors:list", shape="hypervisor"),
     Route("GET", "/v2.1/os-hypervisors/detail", hosts.list_hypervisors_detail, P + "os-hypervisors:list-detail",
           shape="hypervisor"),

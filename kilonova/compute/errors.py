@@ -52,6 +52,11 @@ class WrongState(Conflict):
         super().__init__(f"Cannot '{action}' instance {server_id} while it is in {state}")
 
 
+class ConsoleUnavailable(Conflict):
+    def __init__(self, server_id: str, reason: str) -> None:
+        super().__init__(f"The console of instance {server_id} cannot be read: {reason}")
+
+
 class ServerLocked(Conflict):
     def __init__(self, server_id: str) -> None:
         super().__init__(f"Instance {server_id} is locked")

@@ -5,7 +5,7 @@ not mapped".
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -52,6 +52,16 @@ async def find(tx: Tx, binary: str, host: str) -> Host | None:
 
 async def list_all(tx: Tx) -> list[Host]:
     return await tx.all(Host, select(hosts).order_by(hosts.c.number))
+
+
+def by_zone(rows: Iterable[Host]) -> dict[str, list[Host]]:
+    """Zone → its enabled hosts; a zone whose hosts are all disabled is there with none."""
+    zones: dict[str, list[Host]] = {}
+    for row in rows:
+        enabled = zones.setdefault(row.availability_zone, [])
+        if not row.disabled:
+            enabled.append(row)
+    return zones
 
 
 async def find_service(tx: Tx, service_id: str) -> Host:

@@ -18,7 +18,7 @@ from kilonova.compute.errors import InvalidServer
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.kit.auth import RequestContext
-from kilonova.kit.errors import Conflict
+from kilonova.kit.errors import Conflict, Forbidden
 from kilonova.kit.http.client import RemoteFault
 
 Fields = dict[str, Any]
@@ -122,11 +122,13 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
         if network_id is None:
             raise InvalidServer("Each of networks must name a uuid or a port.")
         try:
-            await compute.network.show_network(network_id, token=ctx.token)
+            network = await compute.network.show_network(network_id, token=ctx.token)
         except RemoteFault as fault:
             if fault.status == 404:
                 raise InvalidServer(f"Network {network_id} could not be found.") from fault
             raise
+        if network.get("router:external") and not network.get("shared") and not ctx.is_admin:
+            raise Forbidden(f"It is not allowed to create an interface on external network {network_id}")
         resolved.append({"network_id": network_id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
     return resolved
 
@@ -158,16 +160,18 @@ async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> F
 
 
 async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> list[str]:
-    """Names or ids → ids, of the caller's project. Raises InvalidServer for one that is missing or ambiguous."""
+    """Names or ids → ids, of the caller's project. Raises InvalidServer for one that is missing, Conflict for
+    an ambiguous one."""
     if not names or names == ["default"]:
         return []
     known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
     found = []
     for name in names:
         matches = [each["id"] for each in known if name in (each["id"], each["name"])]
-        if len(matches) != 1:
-            problem = "could not be found" if not matches else "is ambiguous: use its id"
-            raise InvalidServer(f"Security group {name} {problem}.")
+        if not matches:
+            raise InvalidServer(f"Security group {name} could not be found.")
+        if len(matches) > 1:
+            raise Conflict(f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
         found.append(matches[0])
     return found
 

@@ -6,18 +6,15 @@ Functions that take `tx` first are the only SQL; what they change commits with t
 import secrets
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, String, and_, cast, delete, func, not_, select, update
+from sqlalchemy import delete, func, select, update
 
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.kit.db import Tx
-from kilonova.kit.db.paging import after_marker, ordered
-from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Page
 from kilonova.kit.tasks import NewTask, SubjectBusy, Task
 
 NO_STATE, RUNNING, PAUSED, SHUT_DOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -91,68 +88,6 @@ async def begin(tx: Tx, server: Server, action: str, new: NewTask, now: datetime
         return await tasks.start(tx, new, now)
     except SubjectBusy as busy:
         raise WrongState(server.id, action, f"task_state {task_state_of(busy.program, busy.step)}") from busy
-
-
-STATUSES = ("ACTIVE", "BUILD", "ERROR", "HARD_REBOOT", "REBOOT", "SHUTOFF")
-_STATUS_VM_STATES = {"ACTIVE": "active", "BUILD": "building", "ERROR": "error", "SHUTOFF": "stopped"}
-
-
-def is_status(text: str) -> bool:
-    return text.upper() in STATUSES
-
-
-def conditions(filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """Filters of a list, by this table's names, as SQL. Raises BadRequest for a value that cannot be meant."""
-    table = servers.c
-    where: list[ColumnElement[bool]] = []
-    for key, value in filters.items():
-        if key == "name":
-            where.append(table.name.contains(value.strip("^$"), autoescape=True))
-        elif key == "flavor":
-            where.append(table.flavor["id"].as_string() == value)
-        elif key == "image":
-            where.append(table.image["id"].as_string() == value)
-        elif key == "status":
-            where.append(table.vm_state == _STATUS_VM_STATES.get(value.upper(), "active"))
-        elif key == "ip":
-            where.append(cast(table.ports, String).contains(value.strip("^$"), autoescape=True))
-        elif key in ("tags", "not_tags"):
-            has_all = [cast(table.tags, String).contains(f'"{tag}"', autoescape=True) for tag in value.split(",")]
-            where.append(and_(*has_all) if key == "tags" else not_(and_(*has_all)))
-        elif key == "changes_since":
-            where.append(table.updated_at >= _moment(value, "changes-since"))
-        elif key == "changes_before":
-            where.append(table.updated_at <= _moment(value, "changes-before"))
-        elif key == "locked":
-            where.append(table.locked.is_(value.lower() in ("1", "true", "yes", "t")))
-        else:
-            where.append(table[key] == value)
-    return where
-
-
-def _moment(text: str, name: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00Z, got {text!r}.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-async def list_page(tx: Tx, where: list[ColumnElement[bool]], page: Page) -> list[ServerWithTask]:
-    """One page, in the page's order, each with its active task. Raises BadRequest for a marker that is not there."""
-    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
-    statement = ordered(select(servers).where(*where), sorts)
-    if page.marker is not None:
-        marker = await tx.first(Server, select(servers).where(servers.c.id == page.marker))
-        if marker is None:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        values = [getattr(marker, key) for key, _ in page.sorts]
-        statement = statement.where(after_marker(sorts, values))
-    found = await tx.all(Server, statement.limit(page.limit + 1))
-    ids = [server.id for server in found]
-    active = await tx.all(Task, select(tasks.tasks).where(tasks.tasks.c.active_subject.in_(ids)))
-    by_subject = {task.subject_id: task for task in active}
-    return [ServerWithTask(server, by_subject.get(server.id)) for server in found]
 
 
 async def of_host(tx: Tx, host: str) -> list[Server]:

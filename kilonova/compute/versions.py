@@ -6,7 +6,7 @@ Source: the Compute API's microversion history. A number without an entry change
 import json
 from typing import Any
 
-from kilonova.kit.http.versions import Change, VersionEdge, without
+from kilonova.kit.http.versions import Change, Downgrade, VersionEdge, without
 
 MINIMUM, MAXIMUM = "2.1", "2.104"
 
@@ -39,13 +39,39 @@ def _numbered_service(service: Body) -> None:
     service["id"] = service.pop("_number", service.get("id"))
 
 
+def _empty_swap(flavor: Body) -> None:
+    """Before 2.75 no swap is an empty text."""
+    if flavor.get("swap") == 0:
+        flavor["swap"] = ""
+
+
+def _untyped_keypair(keypair: Body) -> None:
+    """Entries of a list are wrapped once more."""
+    keypair.get("keypair", keypair).pop("type", None)
+
+
+def _hostname_for_administrators(server: Body) -> None:
+    """Before 2.90 a server's host name is one of the attributes that only administrators see."""
+    if "OS-EXT-SRV-ATTR:host" not in server:
+        server.pop("OS-EXT-SRV-ATTR:hostname", None)
+
+
+def _event_without(*keys: str) -> Downgrade:
+    def downgrade(action: Body) -> None:
+        for event in action.get("events", ()):
+            for key in keys:
+                event.pop(key, None)
+
+    return downgrade
+
+
 def _image_without_properties(server: Body) -> None:
     if isinstance(server.get("image"), dict):
         server["image"].pop("properties", None)
 
 
 CHANGES = [
-    Change("2.2", "keypair_type", "key pairs have a type", {"keypair": without("type")}),
+    Change("2.2", "keypair_type", "key pairs have a type", {"keypair": _untyped_keypair}),
     Change(
         "2.3",
         "server_extended_attributes",
@@ -62,6 +88,8 @@ CHANGES = [
             )
         },
     ),
+    Change("2.5", "ip6_filter", "users may filter servers by IPv6 address"),
+    Change("2.7", "private_flavor_access", "only private flavors have a list of projects"),
     Change("2.9", "server_locked", "servers show whether they are locked", {"server": without("locked")}),
     Change("2.10", "keypair_of_user", "administrators act on other users' key pairs"),
     Change("2.11", "service_forced_down", "services can be forced down", {"service": without("forced_down")}),
@@ -70,12 +98,14 @@ CHANGES = [
     Change("2.21", "actions_of_deleted_servers", "a deleted server's actions can be read"),
     Change("2.26", "server_tags", "servers have tags", {"server": without("tags")}),
     Change("2.28", "hypervisor_cpu_info", "cpu_info is an object", {"hypervisor": _text_cpu_info}),
+    Change("2.33", "hypervisor_paging", "lists of hypervisors come in pages"),
     Change("2.35", "keypair_paging", "lists of key pairs come in pages"),
     Change("2.37", "network_auto_none", "networks are required, and may be auto or none"),
     Change("2.38", "strict_status_filter", "an unknown status filter is refused"),
     Change(
         "2.47", "server_flavor_copy", "servers show their flavor's values", {"server": _flavor_link_instead_of_copy}
     ),
+    Change("2.51", "action_events_for_owners", "owners see the events of an action, without traces"),
     Change(
         "2.53",
         "service_and_hypervisor_uuids",
@@ -83,20 +113,36 @@ CHANGES = [
         {"hypervisor": _numbered_hypervisor, "service": _numbered_service},
     ),
     Change("2.55", "flavor_description", "flavors have a description", {"flavor": without("description")}),
+    Change(
+        "2.58",
+        "action_paging",
+        "lists of actions come in pages, and actions say when they changed last",
+        {"instanceAction": without("updated_at")},
+    ),
     Change("2.61", "flavor_extra_specs", "flavors show their extra specs", {"flavor": without("extra_specs")}),
+    Change("2.62", "action_event_host", "events say where", {"instanceAction": _event_without("host", "hostId")}),
     Change(
         "2.63",
         "trusted_image_certificates",
         "servers show trusted image certificates",
         {"server": without("trusted_image_certificates")},
     ),
+    Change("2.66", "changes_before", "lists can be narrowed to what changed before a time"),
     Change("2.69", "partial_results", "a cell that is down costs its rows only"),
     Change("2.71", "server_groups_of_server", "servers show their server groups", {"server": without("server_groups")}),
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
-    Change("2.75", "strict_queries", "unknown query parameters are refused in more places"),
+    Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),
+    Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
+    Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
     Change("2.88", "hypervisor_without_use", "what hypervisors hold is asked of placement"),
-    Change("2.90", "server_hostname", "servers have a host name of their own"),
+    Change(
+        "2.90",
+        "server_hostname",
+        "servers have a host name of their own",
+        {"server": _hostname_for_administrators},
+    ),
     Change("2.92", "keypair_import_only", "key pairs are brought along, not generated"),
+    Change("2.94", "hostname_with_domain", "a host name may be fully qualified"),
     Change(
         "2.96",
         "pinned_availability_zone",
@@ -106,6 +152,7 @@ CHANGES = [
     Change("2.98", "server_image_properties", "servers show image properties", {"server": _image_without_properties}),
     Change("2.100", "server_scheduler_hints", "servers show scheduler hints", {"server": without("scheduler_hints")}),
     Change("2.102", "flavor_without_rxtx", "flavors lose two fields nobody used"),
+    Change("2.104", "pin_availability_zone", "servers can be pinned to their zone and unpinned"),
 ]
 
 EDGE = VersionEdge("compute", MINIMUM, MAXIMUM, CHANGES, legacy_header="X-OpenStack-Nova-API-Version")

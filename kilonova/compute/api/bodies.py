@@ -1,12 +1,19 @@
 """What compute's handlers share: the request type, and reading the strange booleans old clients send."""
 
-from typing import Any
+import re
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from kilonova.compute.service import Compute
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.routes import Request
 
 ComputeRequest = Request[Compute]
+
+Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?<!\s)$")]
+"""Printable characters, no white space at either end."""
 
 _TRUE, _FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no", "")
 
@@ -24,6 +31,22 @@ def as_boolean(value: bool | str | int | None, name: str) -> bool:
 def seen_project(request: ComputeRequest) -> str | None:
     """The project a lookup is narrowed to; None for those who see every project's servers."""
     return None if request.ctx.is_admin else request.ctx.project_id
+
+
+def flag(request: ComputeRequest, name: str) -> bool:
+    """A boolean query parameter; False when it is not given. Raises BadRequest."""
+    return name in request.query and as_boolean(request.query[name], name)
+
+
+def refuse_unknown_queries(request: ComputeRequest, known: Collection[str], change: str = "strict_queries") -> None:
+    """Raises BadRequest for a query parameter that is not `known`, from the version of `change` on."""
+    unknown = sorted(set(request.query) - set(known))
+    if unknown and request.allows(change):
+        allowed = ", ".join(sorted(known)) or "none"
+        raise BadRequest(f"Additional properties are not allowed ({', '.join(unknown)}); allowed here: {allowed}.")
+
+
+UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def page_links(plural: str, url: str | None) -> dict[str, Any]:

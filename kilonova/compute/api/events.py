@@ -3,12 +3,12 @@
 An event only shortens a wait or refreshes what lists show: a build asks the port itself, so a lost event costs time.
 """
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kilonova.compute import servers, specs
-from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
@@ -19,33 +19,51 @@ from kilonova.kit.log import logger
 log = logger(__name__)
 
 
-class Event(Struct):
-    name: str
-    server_uuid: str
-    status: str = "completed"
-    tag: str | None = None
+EventName = Literal[
+    "network-changed",
+    "network-vif-plugged",
+    "network-vif-unplugged",
+    "network-vif-deleted",
+    "volume-extended",
+    "power-update",
+    "accelerator-request-bound",
+    "volume-reimaged",
+]
+NEED_TAG = ("volume-extended", "power-update", "accelerator-request-bound")
 
 
-class EventsBody(Struct):
-    events: list[Event]
+class Event(Struct, forbid_unknown_fields=True):
+    name: EventName
+    server_uuid: Annotated[str, Meta(pattern=f"^{UUID.pattern}$")]
+    status: Literal["completed", "failed", "in-progress"] = "completed"
+    tag: Annotated[str, Meta(max_length=255)] | None = None
+
+
+class EventsBody(Struct, forbid_unknown_fields=True):
+    events: Annotated[list[Event], Meta(min_length=1)]
 
 
 async def create_events(request: ComputeRequest, body: EventsBody) -> Reply:
     request.authorize()
     shown = [await _take(request.service, event) for event in body.events]
-    found = [each for each in shown if each["code"] == 200]
-    status = 200 if len(found) == len(shown) else 207 if found else 404
-    return Reply({"events": shown}, status=status)
+    all_taken = all(each["code"] == 200 for each in shown)
+    return Reply({"events": shown}, status=200 if all_taken else 207)
 
 
 async def _take(compute: Compute, event: Event) -> dict[str, Any]:
-    shown = {"name": event.name, "server_uuid": event.server_uuid, "status": event.status, "tag": event.tag}
+    shown = {"name": event.name, "server_uuid": event.server_uuid, "status": event.status}
+    if event.tag is not None:
+        shown["tag"] = event.tag
+    elif event.name in NEED_TAG:
+        return {**shown, "status": "failed", "code": 400}
     try:
         async with compute.database.transaction() as tx:
             server = await servers.find(tx, event.server_uuid)
             await compute.tasks.wake_subject(tx, server.id, compute.clock.now())
     except ServerNotFound:
         return {**shown, "status": "failed", "code": 404}
+    if server.host is None:
+        return {**shown, "status": "failed", "code": 422}
     compute.wake()
     if event.name == "network-changed":
         await refresh_ports(compute, server)

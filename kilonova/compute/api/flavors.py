@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute import flavors
-from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links
+from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.errors import FlavorNotFound
 from kilonova.compute.servers import new_server_id
 from kilonova.compute.tables import Flavor
@@ -18,9 +18,11 @@ from kilonova.kit.http.versions import since, until
 LARGEST = 0x7FFFFFFF
 Amount = Annotated[int, Meta(ge=0, le=LARGEST)]
 PositiveAmount = Annotated[int, Meta(ge=1, le=LARGEST)]
-Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^\S(.*\S)?$")]
+RxtxFactor = Annotated[float, Meta(gt=0, le=3.40282e38)]
+Description = Annotated[str, Meta(max_length=65535)]
 SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
-SpecValue = Annotated[str, Meta(max_length=255)]
+SpecValue = Annotated[str, Meta(max_length=255)] | int | float
+FlavorId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]+(?<! )$")]
 
 
 class NewFlavor(Struct, forbid_unknown_fields=True):
@@ -28,12 +30,12 @@ class NewFlavor(Struct, forbid_unknown_fields=True):
     ram: PositiveAmount
     vcpus: PositiveAmount
     disk: Amount
-    id: Annotated[str, Meta(max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]*(?<! )$")] | None = None
-    swap: Amount | None = 0
+    id: FlavorId | int | float | None = None
+    swap: Amount = 0
     ephemeral: Amount = field(default=0, name="OS-FLV-EXT-DATA:ephemeral")
-    is_public: bool = field(default=True, name="os-flavor-access:is_public")
-    rxtx_factor: Annotated[float | UnsetType, until("2.101")] = UNSET
-    description: Annotated[str | None | UnsetType, since("2.55")] = UNSET
+    is_public: bool | str = field(default=True, name="os-flavor-access:is_public")
+    rxtx_factor: Annotated[RxtxFactor | UnsetType, until("2.101")] = UNSET
+    description: Annotated[Description | None | UnsetType, since("2.55")] = UNSET
 
 
 class NewFlavorBody(Struct, forbid_unknown_fields=True):
@@ -41,7 +43,7 @@ class NewFlavorBody(Struct, forbid_unknown_fields=True):
 
 
 class ChangedFlavor(Struct, forbid_unknown_fields=True):
-    description: Annotated[str, Meta(max_length=65535)] | None
+    description: Description | None
 
 
 class ChangedFlavorBody(Struct, forbid_unknown_fields=True):
@@ -53,7 +55,7 @@ class ExtraSpecsBody(Struct, forbid_unknown_fields=True):
 
 
 class Access(Struct, forbid_unknown_fields=True):
-    tenant: Annotated[str, Meta(min_length=1, max_length=64)]
+    tenant: Annotated[str, Meta(min_length=1, max_length=255)]
 
 
 SORTABLE = {
@@ -63,8 +65,13 @@ SORTABLE = {
     "memory_mb": "memory_mib",
     "vcpus": "vcpus",
     "root_gb": "root_gib",
+    "ephemeral_gb": "ephemeral_gib",
+    "swap": "swap_mib",
+    "is_public": "is_public",
+    "description": "description",
 }
-PAGING = Paging(keys=SORTABLE, default=(("memory_mib", "asc"), ("id", "asc")))
+PAGING = Paging(keys=SORTABLE, default=(("id", "asc"),))
+QUERIES = ("limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir")
 
 
 def _sees_all(request: ComputeRequest) -> bool:
@@ -75,16 +82,16 @@ async def create_flavor(request: ComputeRequest, body: NewFlavorBody) -> dict[st
     request.authorize()
     new = body.flavor
     flavor = Flavor(
-        id=new.id if new.id not in (None, "", "auto") else new_server_id(),
+        id=new_server_id() if new.id is None else str(new.id),
         name=new.name,
         description=None if new.description is UNSET else new.description,
         vcpus=new.vcpus,
         memory_mib=new.ram,
         root_gib=new.disk,
         ephemeral_gib=new.ephemeral,
-        swap_mib=new.swap or 0,
+        swap_mib=new.swap,
         rxtx_factor=str(1.0 if new.rxtx_factor is UNSET else new.rxtx_factor),
-        is_public=new.is_public,
+        is_public=as_boolean(new.is_public, "os-flavor-access:is_public"),
         extra_specs={},
         projects=[],
     )
@@ -94,7 +101,10 @@ async def create_flavor(request: ComputeRequest, body: NewFlavorBody) -> dict[st
 
 
 def _view(request: ComputeRequest, flavor: Flavor) -> dict[str, Any]:
-    return flavor_view(flavor, request.base_url, with_rxtx=not request.allows("flavor_without_rxtx"))
+    shown = flavor_view(flavor, request.base_url, with_rxtx=not request.allows("flavor_without_rxtx"))
+    if not request.may(rule="os_compute_api:os-flavor-extra-specs:index"):
+        del shown["extra_specs"]
+    return shown
 
 
 async def list_flavors(request: ComputeRequest) -> dict[str, Any]:
@@ -109,6 +119,7 @@ async def list_flavors_detail(request: ComputeRequest) -> dict[str, Any]:
 
 async def _page(request: ComputeRequest) -> tuple[list[Flavor], str | None]:
     request.authorize()
+    refuse_unknown_queries(request, (*QUERIES, "name") if request.allows("flavor_without_rxtx") else QUERIES)
     page = PAGING.parse(request.query)
     filters = flavors.Filters(
         project_id=request.ctx.project_id,
@@ -184,8 +195,13 @@ async def show_extra_spec(request: ComputeRequest) -> dict[str, Any]:
 async def create_extra_specs(request: ComputeRequest, body: ExtraSpecsBody) -> dict[str, Any]:
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
-        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **body.extra_specs})
+        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body.extra_specs)})
     return {"extra_specs": body.extra_specs}
+
+
+def _as_texts(specs: dict[SpecKey, SpecValue]) -> dict[str, str]:
+    """Numbers are accepted, and kept and shown as text."""
+    return {key: str(value) for key, value in specs.items()}
 
 
 async def update_extra_spec(request: ComputeRequest, body: dict[SpecKey, SpecValue]) -> dict[str, Any]:
@@ -194,7 +210,7 @@ async def update_extra_spec(request: ComputeRequest, body: dict[SpecKey, SpecVal
         raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
-        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **body})
+        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body)})
     return dict(body)
 
 
@@ -223,7 +239,7 @@ async def list_access(request: ComputeRequest) -> dict[str, Any]:
 async def add_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
-        if flavor.is_public:
+        if flavor.is_public and request.allows("private_flavor_access"):
             raise Conflict("Can not add access to a public flavor.")
         if body.tenant in flavor.projects:
             raise Conflict(

@@ -1,28 +1,33 @@
 """/os-services, /os-hypervisors and /os-availability-zone."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.compute import hosts, servers
-from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.errors import InvalidService
-from kilonova.compute.service import Compute
+from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
+from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
+from kilonova.compute.service import AGENT_BINARY, Compute
 from kilonova.compute.tables import Host
 from kilonova.compute.views.records import (
     hypervisor_link_view,
     hypervisor_use_view,
     hypervisor_view,
     service_view,
+    zone_service_view,
+    zone_view,
 )
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.versions import since
 
 
 class ServiceChange(Struct, forbid_unknown_fields=True):
-    status: str | None = None
+    status: Literal["enabled", "disabled"] | None = None
     disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    forced_down: bool | None = None
+    forced_down: bool | str | None = None
 
 
 def is_up(compute: Compute, host: Host) -> bool:
@@ -31,13 +36,14 @@ def is_up(compute: Compute, host: Host) -> bool:
 
 async def list_services(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
+    refuse_unknown_queries(request, ("host", "binary"))
     compute = request.service
     async with compute.database.reading() as tx:
         found = await hosts.list_all(tx)
     shown = [service_view(each, is_up=is_up(compute, each)) for each in found] + _control_services(compute)
     for name in ("host", "binary"):
         wanted = request.query.get(name)
-        shown = [each for each in shown if wanted in (None, each[name])]
+        shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"services": shown}
 
 
@@ -56,61 +62,155 @@ async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[s
     compute = request.service
     values: dict[str, Any] = {}
     if body.status is not None:
-        values["disabled"] = _is_disabled(body.status)
+        values["disabled"] = body.status == "disabled"
         values["disabled_reason"] = body.disabled_reason if values["disabled"] else None
-    elif body.disabled_reason is not None:
+    if body.disabled_reason is not None and body.status != "disabled":
         raise InvalidService("disabled_reason goes with the status disabled.")
     if body.forced_down is not None:
-        values["forced_down"] = body.forced_down
+        values["forced_down"] = as_boolean(body.forced_down, "forced_down")
     if not values:
         raise InvalidService("No updates were requested: give status or forced_down.")
+    service_id = request.path["service_id"]
+    if not UUID.fullmatch(service_id):
+        raise InvalidService(f"Invalid uuid {service_id}")
     async with compute.database.transaction() as tx:
-        row = await hosts.find_service(tx, request.path["service_id"])
+        row = await hosts.find_service(tx, service_id)
         row = await hosts.change(tx, row, compute.clock.now(), **values)
     return {"service": service_view(row, is_up=is_up(compute, row))}
 
 
-def _is_disabled(status: str) -> bool:
-    if status not in ("enabled", "disabled"):
-        raise InvalidService(f"status must be enabled or disabled, got {status!r}.")
-    return status == "disabled"
+class OldServiceChange(Struct, forbid_unknown_fields=True):
+    """Before version 2.53 the body names the service, and the path what to do."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+    binary: Annotated[str, Meta(min_length=1, max_length=255)]
+    disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    forced_down: Annotated[bool | str | UnsetType, since("2.11")] = UNSET
+
+
+async def update_service_by_action(request: ComputeRequest, body: OldServiceChange) -> dict[str, Any]:
+    """PUT /os-services/enable, disable, disable-log-reason and force-down."""
+    request.authorize()
+    values, shown = _old_change(request, body)
+    if body.binary != AGENT_BINARY:
+        raise InvalidService(
+            f"Updating a {body.binary} service is not supported. Only {AGENT_BINARY} services can be updated."
+        )
+    compute = request.service
+    async with compute.database.transaction() as tx:
+        row = await hosts.find(tx, body.binary, body.host)
+        if row is None:
+            raise ServiceNotFound(f"{body.binary} on host {body.host}")
+        await hosts.change(tx, row, compute.clock.now(), **values)
+    return {"service": {"host": body.host, "binary": body.binary, **shown}}
+
+
+def _old_change(request: ComputeRequest, body: OldServiceChange) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What to write, and what the answer shows of it."""
+    action = request.path["service_id"]
+    if action == "enable":
+        return {"disabled": False, "disabled_reason": None}, {"status": "enabled"}
+    if action == "disable":
+        return {"disabled": True, "disabled_reason": None}, {"status": "disabled"}
+    if action == "disable-log-reason":
+        if body.disabled_reason is None:
+            raise InvalidService("Missing disabled reason field")
+        reason = {"disabled_reason": body.disabled_reason}
+        return {"disabled": True, **reason}, {"status": "disabled", **reason}
+    if action == "force-down" and request.allows("service_forced_down"):
+        if body.forced_down is UNSET:
+            raise InvalidService("Missing forced_down field")
+        forced = {"forced_down": as_boolean(body.forced_down, "forced_down")}
+        return forced, forced
+    raise NotFound("Unknown action")
+
+
+PAGING = Paging(keys={"id": "id"}, default=(("id", "asc"),))
 
 
 async def list_hypervisors(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    compute = request.service
-    found = await _matching(request)
-    return {"hypervisors": [hypervisor_link_view(each, is_up=is_up(compute, each)) for each in found]}
-
-
-async def _matching(request: ComputeRequest) -> list[Host]:
-    pattern = request.query.get("hypervisor_hostname_pattern", "")
+    found, url = await _page(request)
     async with request.service.database.reading() as tx:
-        return [each for each in await hosts.list_all(tx) if pattern in each.hypervisor_hostname]
+        shown = [await _brief(tx, request, each) for each in found]
+    return {"hypervisors": shown, **page_links("hypervisors", url)}
 
 
 async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    found = await _matching(request)
+    found, url = await _page(request)
     async with request.service.database.reading() as tx:
-        return {"hypervisors": [await _detail(tx, request, each) for each in found]}
+        shown = [await _detail(tx, request, each) for each in found]
+    return {"hypervisors": shown, **page_links("hypervisors", url)}
+
+
+async def _page(request: ComputeRequest) -> tuple[list[Host], str | None]:
+    """The hosts whose name holds the pattern, or one page of all of them."""
+    known = ("limit", "marker", "hypervisor_hostname_pattern", "with_servers")
+    refuse_unknown_queries(request, known, "service_and_hypervisor_uuids")
+    async with request.service.database.reading() as tx:
+        found = await hosts.list_all(tx)
+    pattern = request.query.get("hypervisor_hostname_pattern")
+    if pattern is not None and request.allows("service_and_hypervisor_uuids"):
+        if "limit" in request.query or "marker" in request.query:
+            raise BadRequest("Paging with hypervisor_hostname_pattern is not supported.")
+        matching = [each for each in found if pattern in each.hypervisor_hostname]
+        if not matching:
+            raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
+        return matching, None
+    if not request.allows("hypervisor_paging"):
+        return found, None
+    page = PAGING.parse(request.query)
+    if page.marker is not None:
+        ids = [str(each.number) if not _by_uuid(request) else each.id for each in found]
+        if page.marker not in ids:
+            raise BadRequest(f"marker [{page.marker}] not found")
+        found = found[ids.index(page.marker) + 1 :]
+    if len(found) <= page.limit:
+        return found, None
+    last = found[page.limit - 1]
+    marker = last.id if _by_uuid(request) else str(last.number)
+    return found[: page.limit], next_link(request.base_url + request.url_path, request.query, marker)
+
+
+def _by_uuid(request: ComputeRequest) -> bool:
+    return request.allows("service_and_hypervisor_uuids")
 
 
 async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
+    """By UUID; by number before version 2.53."""
     request.authorize()
+    refuse_unknown_queries(request, ("with_servers",), "service_and_hypervisor_uuids")
+    hypervisor_id = request.path["hypervisor_id"]
+    if _by_uuid(request) and not UUID.fullmatch(hypervisor_id):
+        raise BadRequest(f"Invalid uuid {hypervisor_id}")
+    if not _by_uuid(request) and not hypervisor_id.isdecimal():
+        raise HypervisorNotFound(hypervisor_id)
     async with request.service.database.reading() as tx:
-        row = await hosts.find_hypervisor(tx, request.path["hypervisor_id"])
+        row = await hosts.find_hypervisor(tx, hypervisor_id)
         return {"hypervisor": await _detail(tx, request, row)}
+
+
+async def _brief(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
+    shown = hypervisor_link_view(host, is_up=is_up(request.service, host))
+    return {**shown, **await _held(tx, request, host)}
+
+
+async def _held(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
+    """The `servers` of a hypervisor where they are asked for. Before version 2.75 an empty list is left out."""
+    if not (_by_uuid(request) and flag(request, "with_servers")):
+        return {}
+    held = await servers.of_host(tx, host.host)
+    if not held and not request.allows("strict_queries"):
+        return {}
+    return {"servers": [{"uuid": each.id, "name": servers.instance_name(each)} for each in held]}
 
 
 async def _detail(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
     compute = request.service
-    held = await servers.of_host(tx, host.host)
-    names = None
-    if "with_servers" in request.query:
-        names = [{"uuid": each.id, "name": servers.instance_name(each)} for each in held]
-    shown = hypervisor_view(host, is_up=is_up(compute, host), servers=names)
+    shown = {**hypervisor_view(host, is_up=is_up(compute, host)), **await _held(tx, request, host)}
     if not request.allows("hypervisor_without_use"):
+        held = await servers.of_host(tx, host.host)
         use = hypervisor_use_view(
             host,
             vcpus_used=sum(each.flavor["vcpus"] for each in held),
@@ -126,34 +226,31 @@ async def _detail(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]
 async def list_zones(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-availability-zone: every zone there is, available while a host in it is enabled."""
     request.authorize()
+    refuse_unknown_queries(request, (), "flavor_without_rxtx")
     zones = await _zones(request.service)
-    shown = [_zone(name, any(not each.disabled for each in members), None) for name, members in zones.items()]
-    return {"availabilityZoneInfo": shown}
+    return {"availabilityZoneInfo": [zone_view(name, bool(enabled), None) for name, enabled in zones]}
 
 
 async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
+    """GET /os-availability-zone/detail: with the enabled hosts of each, and the zone of the control services."""
     request.authorize()
+    refuse_unknown_queries(request, (), "flavor_without_rxtx")
     compute = request.service
     shown = []
-    for name, members in (await _zones(compute)).items():
-        listed = {each.host: {each.binary: _zone_service(compute, each)} for each in members}
-        shown.append(_zone(name, any(not each.disabled for each in members), listed))
+    for name, enabled in await _zones(compute):
+        listed = {each.host: {each.binary: zone_service_view(each, is_up=is_up(compute, each))} for each in enabled}
+        shown.append(zone_view(name, bool(enabled), listed or None))
+    internal: dict[str, Any] = {}
+    for binary, host, _service_id in compute.control_services:
+        alive = {"active": True, "available": True, "updated_at": iso8601_micro(compute.clock.now())}
+        internal.setdefault(host, {})[binary] = alive
+    if internal:
+        shown.insert(0, zone_view("internal", True, internal))
     return {"availabilityZoneInfo": shown}
 
 
-async def _zones(compute: Compute) -> dict[str, list[Host]]:
+async def _zones(compute: Compute) -> list[tuple[str, list[Host]]]:
+    """Zones with their enabled hosts, those that have any first."""
     async with compute.database.reading() as tx:
-        found = await hosts.list_all(tx)
-    zones: dict[str, list[Host]] = {}
-    for each in found:
-        zones.setdefault(each.availability_zone, []).append(each)
-    return zones
-
-
-def _zone(name: str, available: bool, listed: dict[str, Any] | None) -> dict[str, Any]:
-    return {"zoneName": name, "zoneState": {"available": available}, "hosts": listed}
-
-
-def _zone_service(compute: Compute, host: Host) -> dict[str, Any]:
-    updated = host.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return {"active": not host.disabled, "available": is_up(compute, host), "updated_at": updated}
+        zones = hosts.by_zone(await hosts.list_all(tx))
+    return sorted(zones.items(), key=lambda entry: not entry[1])

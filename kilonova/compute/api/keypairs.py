@@ -6,17 +6,18 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.compute import keypairs
-from kilonova.compute.api.bodies import ComputeRequest, page_links
+from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
+from kilonova.compute.tables import Keypair
 from kilonova.compute.views.records import keypair_detail_view, keypair_view
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import next_link
+from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since
 
 
 class NewKeypair(Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9 _\-@.]+$")]
-    public_key: str | None = None
+    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[A-Za-z0-9 _\-@.]+(?<! )$")]
+    public_key: str | UnsetType = UNSET
     type: Annotated[Literal["ssh", "x509"] | UnsetType, since("2.2")] = UNSET
     user_id: Annotated[str | UnsetType, since("2.10")] = UNSET
 
@@ -25,8 +26,9 @@ class NewKeypairBody(Struct, forbid_unknown_fields=True):
     keypair: NewKeypair
 
 
-def _owner(request: ComputeRequest) -> str:
+def _owner(request: ComputeRequest, *more_queries: str) -> str:
     """The user meant; naming another one is for administrators, from version 2.10 on."""
+    refuse_unknown_queries(request, ("user_id", *more_queries))
     wanted = request.query.get("user_id") if request.allows("keypair_of_user") else None
     owner = wanted or request.ctx.user_id
     request.authorize({"user_id": owner})
@@ -37,10 +39,12 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
     new = body.keypair
     owner = request.ctx.user_id if new.user_id is UNSET else new.user_id
     request.authorize({"user_id": owner})
+    if not request.allows("keypair_import_only") and set("@.") & set(new.name):
+        raise BadRequest("The name of a key pair may hold @ and . from version 2.92 on only.")
     if new.type == "x509":
         raise BadRequest("Key pairs of type x509 are not served yet; ssh is.")
     private_key: str | None = None
-    if new.public_key is not None:
+    if new.public_key is not UNSET:
         public_key = new.public_key
     else:
         if request.allows("keypair_import_only"):
@@ -64,7 +68,7 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
 
 
 async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
-    owner = _owner(request)
+    owner = _owner(request, "limit", "marker")
     async with request.service.database.reading() as tx:
         found = await keypairs.list_of(tx, owner)
     url = None
@@ -74,19 +78,21 @@ async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
     return {"keypairs": [{"keypair": keypair_view(each)} for each in found], **page_links("keypairs", url)}
 
 
-def _page(request: ComputeRequest, found: list[Any]) -> tuple[list[Any], str | None]:
-    marker, limit = request.query.get("marker"), request.query.get("limit", "1000")
-    if not limit.isdecimal():
-        raise BadRequest(f"limit must be a whole number that is not negative, got {limit!r}.")
-    if marker is not None:
+PAGING = Paging(keys={"name": "name"}, default=(("name", "asc"),), unique_key="name")
+
+
+def _page(request: ComputeRequest, found: list[Keypair]) -> tuple[list[Keypair], str | None]:
+    """A user has few key pairs: the page is cut from all of them."""
+    page = PAGING.parse(request.query)
+    if page.marker is not None:
         names = [each.name for each in found]
-        if marker not in names:
-            raise BadRequest(f"marker [{marker}] not found")
-        found = found[names.index(marker) + 1 :]
-    if len(found) <= int(limit):
+        if page.marker not in names:
+            raise BadRequest(f"marker [{page.marker}] not found")
+        found = found[names.index(page.marker) + 1 :]
+    if len(found) <= page.limit:
         return found, None
-    page = found[: int(limit)]
-    return page, next_link(request.base_url + request.url_path, request.query, page[-1].name) if page else None
+    shown = found[: page.limit]
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].name)
 
 
 async def show_keypair(request: ComputeRequest) -> dict[str, Any]:

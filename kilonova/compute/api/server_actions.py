@@ -4,17 +4,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import servers
-from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute import consoles, servers
+from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
 from kilonova.compute.api.servers import fetch_server, fetch_unlocked, task_for
 from kilonova.compute.errors import ActionNotFound, ServerNotFound, WrongState
 from kilonova.compute.programs.power import REBOOT, START, STOP
-from kilonova.compute.views.records import action_view, event_view
-from kilonova.kit.agents import AgentUnreachable
-from kilonova.kit.bus import RemoteError
+from kilonova.compute.server_lists import read_moment
+from kilonova.compute.views.records import action_view, changed_at, event_view, open_event_view
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import Conflict
-from kilonova.kit.tasks import Program
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.tasks import Program, Task
 
 
 class Reboot(Struct, forbid_unknown_fields=True):
@@ -22,7 +22,7 @@ class Reboot(Struct, forbid_unknown_fields=True):
 
 
 class ConsoleOutput(Struct, forbid_unknown_fields=True):
-    length: Annotated[int, Meta(ge=-1)] | str | None = None
+    length: Annotated[int, Meta(ge=-1)] | Annotated[str, Meta(pattern="^-?[0-9]{1,9}$")] | None = None
 
 
 async def start_server(request: ComputeRequest, _body: Any) -> None:
@@ -60,48 +60,92 @@ async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> d
     """os-getConsoleOutput: the last `length` lines the guest wrote to its serial console."""
     async with request.service.database.reading() as tx:
         server = (await fetch_server(tx, request)).server
-    if server.host is None:
-        raise Conflict(f"Instance {server.id} is not ready: it is on no host yet.")
-    length = int(body.length) if body.length not in (None, "") else None
-    try:
-        output = await request.service.agents.call(
-            server.host, "console_log", str, server_id=server.id, length_lines=None if length == -1 else length
-        )
-    except (AgentUnreachable, RemoteError) as error:
-        raise Conflict(f"The console of instance {server.id} cannot be read: {error}") from error
-    return {"output": output}
+    length = None if body.length is None or int(body.length) < 0 else int(body.length)
+    return {"output": await consoles.read_output(request.service, server, length)}
 
 
-async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> str:
-    """The server's id; a deleted one still shows its actions from version 2.21 on."""
+class Owner(Struct, frozen=True):
+    """Whose actions are asked for; `host` is where the server is, or was last."""
+
+    server_id: str
+    project_id: str
+    host: str | None
+
+
+async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> Owner:
+    """The server; a deleted one still shows its actions from version 2.21 on."""
     server_id = request.path["server_id"]
     deleted = await servers.find_deleted(tx, server_id)
     if deleted is None or not request.allows("actions_of_deleted_servers"):
-        return (await fetch_server(tx, request)).server.id
+        server = (await fetch_server(tx, request)).server
+        return Owner(server.id, server.project_id, server.host)
     if not request.ctx.is_admin and deleted.project_id != request.ctx.project_id:
         raise ServerNotFound(server_id)
     request.authorize({"project_id": deleted.project_id, "user_id": deleted.user_id})
-    return server_id
+    return Owner(server_id, deleted.project_id, deleted.host)
+
+
+PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
 
 
 async def list_actions(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/os-instance-actions, newest first."""
     async with request.service.database.reading() as tx:
-        server_id = await _owner_of_actions(tx, request)
-        found = await request.service.tasks.of_subject(tx, server_id)
-    return {"instanceActions": [action_view(task, server_id) for task in found]}
+        owner = await _owner_of_actions(tx, request)
+        found = await request.service.tasks.of_subject(tx, owner.server_id)
+    if not request.allows("action_paging"):
+        return {"instanceActions": [action_view(task, owner.server_id) for task in found]}
+    found, url = _page(request, found)
+    links = {} if url is None else {"links": [{"rel": "next", "href": url}]}
+    return {"instanceActions": [action_view(task, owner.server_id) for task in found], **links}
+
+
+def _page(request: ComputeRequest, found: list[Task]) -> tuple[list[Task], str | None]:
+    """One server's actions are few: the page is cut from all of them. The marker is a request's id."""
+    moments = {"changes-since", "changes-before"} if request.allows("changes_before") else {"changes-since"}
+    refuse_unknown_queries(request, {"limit", "marker", *moments}, "action_paging")
+    given = {name: read_moment(request.query[name], name) for name in moments if name in request.query}
+    since, before = given.get("changes-since"), given.get("changes-before")
+    if since is not None and before is not None and since > before:
+        raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
+    if since is not None:
+        found = [task for task in found if changed_at(task) >= since]
+    if before is not None:
+        found = [task for task in found if changed_at(task) <= before]
+    page = PAGING.parse(request.query)
+    if page.marker is not None:
+        ids = [task.request_id for task in found]
+        if page.marker not in ids:
+            raise BadRequest(f"marker [{page.marker}] not found")
+        found = found[ids.index(page.marker) + 1 :]
+    if len(found) <= page.limit:
+        return found, None
+    shown = found[: page.limit]
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].request_id)
 
 
 async def show_action(request: ComputeRequest) -> dict[str, Any]:
-    """GET /servers/{id}/os-instance-actions/{request_id}, with an event for each step."""
+    """GET /servers/{id}/os-instance-actions/{request_id}, with an event for each step, the newest first."""
     wanted = request.path["request_id"]
     tasks = request.service.tasks
-    with_details = request.may(rule="os_compute_api:os-instance-actions:events:details")
     async with request.service.database.reading() as tx:
-        server_id = await _owner_of_actions(tx, request)
-        found = [task for task in await tasks.of_subject(tx, server_id) if task.request_id == wanted]
+        owner = await _owner_of_actions(tx, request)
+        found = [task for task in await tasks.of_subject(tx, owner.server_id) if task.request_id == wanted]
         if not found:
-            raise ActionNotFound(server_id, wanted)
+            raise ActionNotFound(owner.server_id, wanted)
         steps = await tasks.steps_of(tx, found[0].id)
-    events = [event_view(step, with_details=with_details) for step in steps]
-    return {"instanceAction": {**action_view(found[0], server_id), "events": events}}
+    shown = action_view(found[0], owner.server_id)
+    target = {"project_id": owner.project_id}
+    with_traces = request.may(target, rule="os_compute_api:os-instance-actions:events")
+    if not with_traces and not request.allows("action_events_for_owners"):
+        return {"instanceAction": shown}
+    events = [event_view(step, owner.project_id, owner.host) for step in reversed(steps)]
+    if found[0].finished_at is None:
+        events.insert(0, open_event_view(found[0], owner.project_id, owner.host))
+    hidden = [] if with_traces else ["traceback", "host"]
+    if not request.may(target, rule="os_compute_api:os-instance-actions:events:details"):
+        hidden.append("details")
+    for event in events:
+        for key in hidden:
+            del event[key]
+    return {"instanceAction": {**shown, "events": events}}

@@ -1,33 +1,40 @@
 """/servers: create, list, show, update, delete. Source: Compute API reference, "Servers"."""
 
+import re
 import secrets
+from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import keypairs, requests, servers
-from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, seen_project
+from kilonova.compute import hosts, keypairs, requests, servers
+from kilonova.compute.api.bodies import UUID, ComputeRequest, Name, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
 from kilonova.compute.errors import FlavorNotFound, InvalidServer, KeypairNotFound, ServerLocked
-from kilonova.compute.hosts import list_all as list_hosts
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.servers import ServerWithTask
-from kilonova.compute.tables import Keypair, Server
-from kilonova.compute.views.servers import detail_view, link_view
+from kilonova.compute.tables import Flavor, Host, Keypair, Server
+from kilonova.compute.views.servers import brief_addresses_view, detail_view, link_view
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since, until
 from kilonova.kit.tasks import Program
 
-Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^\S(.*\S)?$")]
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
 MetadataValue = Annotated[str, Meta(max_length=255)]
 Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
-Hostname = Annotated[str, Meta(min_length=2, max_length=255, pattern=r"^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])$")]
+Hostname = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+"""From version 2.94 on, a domain may follow; before it is `_LABEL`."""
+HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+Description = Annotated[str, Meta(max_length=255)]
+_LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
+MOST_TAGS = 50
+
+
+Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
 
 
 class NetworkRequest(Struct, forbid_unknown_fields=True):
@@ -37,8 +44,8 @@ class NetworkRequest(Struct, forbid_unknown_fields=True):
     tag: Annotated[str | UnsetType, since("2.42")] = UNSET
 
 
-class GroupName(Struct):
-    name: Annotated[str, Meta(min_length=1, max_length=255)]
+class GroupName(Struct, forbid_unknown_fields=True):
+    name: Name
 
 
 class BlockDevice(Struct):
@@ -60,18 +67,18 @@ class NewServer(Struct, forbid_unknown_fields=True):
     metadata: dict[MetadataKey, MetadataValue] = {}
     user_data: str | None = None
     config_drive: bool | str | None = None
-    availability_zone: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    availability_zone: Name | None = None
     security_groups: list[GroupName] = []
     admin_pass: str | None = field(default=None, name="adminPass")
-    access_ip_v4: str = field(default="", name="accessIPv4")
-    access_ip_v6: str = field(default="", name="accessIPv6")
+    access_ip_v4: str | UnsetType = field(default=UNSET, name="accessIPv4")
+    access_ip_v6: str | UnsetType = field(default=UNSET, name="accessIPv6")
     disk_config: Literal["AUTO", "MANUAL"] = field(default="MANUAL", name="OS-DCF:diskConfig")
     block_device_mapping_v2: list[BlockDevice] = []
     return_reservation_id: bool | str = False
-    description: Annotated[str | None | UnsetType, since("2.19")] = UNSET
-    tags: Annotated[list[Tag] | UnsetType, since("2.52")] = UNSET
-    host: Annotated[str | UnsetType, since("2.74")] = UNSET
-    hypervisor_hostname: Annotated[str | UnsetType, since("2.74")] = UNSET
+    description: Annotated[Description | None | UnsetType, since("2.19")] = UNSET
+    tags: Annotated[Tags | UnsetType, since("2.52")] = UNSET
+    host: Annotated[HostName | UnsetType, since("2.74")] = UNSET
+    hypervisor_hostname: Annotated[HostName | UnsetType, since("2.74")] = UNSET
     hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
     personality: Annotated[list[dict[str, str]] | UnsetType, until("2.56")] = UNSET
 
@@ -87,8 +94,9 @@ class ChangedServer(Struct, forbid_unknown_fields=True):
     access_ip_v4: str | UnsetType = field(default=UNSET, name="accessIPv4")
     access_ip_v6: str | UnsetType = field(default=UNSET, name="accessIPv6")
     disk_config: Literal["AUTO", "MANUAL"] | UnsetType = field(default=UNSET, name="OS-DCF:diskConfig")
-    description: Annotated[str | None | UnsetType, since("2.19")] = UNSET
+    description: Annotated[Description | None | UnsetType, since("2.19")] = UNSET
     hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
+    pinned_availability_zone: Annotated[Name | None | UnsetType, since("2.104")] = UNSET
 
 
 class ChangedServerBody(Struct, forbid_unknown_fields=True):
@@ -133,18 +141,25 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     if new.min_count > count:
         raise BadRequest("min_count must be <= max_count")
     _refuse_unserved(new)
+    hints = _hints(body)
+    hostname = _hostname(request, new.hostname)
+    if hostname is not None and count > 1:
+        raise InvalidServer("A hostname can be given to one server only.")
+    _check_access_addresses(new)
+    asked = _asked_networks(request, new, count)
     async with compute.database.reading() as tx:
         flavor = await _flavor(tx, request, str(new.flavor_ref))
         keypair = await _keypair(tx, request, new.key_name)
-    networks = _asked_networks(request, new)
+        zone, host = await _zone_and_host(tx, request, new)
+    if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
+        raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
     group_ids = await requests.resolve_security_groups(compute, ctx, group_names)
-    resolved = await requests.resolve_networks(compute, ctx, networks)
-    zone, host = _zone_and_host(request, new)
+    resolved = await requests.resolve_networks(compute, ctx, asked)
     return requests.WantedServers(
         name=new.name,
-        hostname=None if new.hostname is UNSET else new.hostname,
+        hostname=hostname,
         description=None if new.description is UNSET else new.description,
         count=count,
         flavor=flavor,
@@ -158,11 +173,46 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         tags=[] if new.tags is UNSET else new.tags,
         requested_zone=zone,
         requested_host=host,
-        scheduler_hints={**body.older_scheduler_hints, **body.scheduler_hints},
+        scheduler_hints=hints,
         disk_config=new.disk_config,
-        access_ip_v4=new.access_ip_v4,
-        access_ip_v6=new.access_ip_v6,
+        access_ip_v4=new.access_ip_v4 or "",
+        access_ip_v6=new.access_ip_v6 or "",
     )
+
+
+def _hints(body: NewServerBody) -> dict[str, Any]:
+    hints = body.scheduler_hints or body.older_scheduler_hints
+    if hints.get("group"):
+        raise InvalidServer("The scheduler hint group is not served here: there are no server groups.")
+    for name in ("same_host", "different_host"):
+        named = hints.get(name, [])
+        for each in named if isinstance(named, list) else [named]:
+            if not UUID.fullmatch(str(each)):
+                raise BadRequest(f"The scheduler hint {name} names servers by UUID, got {each!r}.")
+    return hints
+
+
+def _hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:
+    if wanted is UNSET:
+        return None
+    if not request.allows("hostname_with_domain") and not _LABEL.fullmatch(wanted):
+        raise BadRequest(
+            f"Invalid input for hostname: {wanted!r} must be 2 to 63 letters, digits and hyphens; "
+            "a domain may follow from version 2.94 on."
+        )
+    return wanted
+
+
+def _check_access_addresses(body: NewServer | ChangedServer) -> None:
+    """Raises BadRequest for what is no address of that version."""
+    kinds = (("accessIPv4", body.access_ip_v4, IPv4Address), ("accessIPv6", body.access_ip_v6, IPv6Address))
+    for name, value, address_type in kinds:
+        if value is UNSET:
+            continue
+        try:
+            address_type(value)
+        except ValueError as error:
+            raise BadRequest(f"Invalid input for {name}: {error}.") from error
 
 
 def _refuse_unserved(new: NewServer) -> None:
@@ -185,29 +235,65 @@ def _image_id(new: NewServer) -> str:
     return image_id.rpartition("/")[2]
 
 
-def _asked_networks(request: ComputeRequest, new: NewServer) -> Any:
+def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
     if request.allows("network_auto_none"):
         if new.networks is None:
             raise BadRequest("networks is required: a list, or one of auto and none.")
     elif isinstance(new.networks, str):
         raise BadRequest("networks may be auto or none from version 2.37 on only.")
-    if isinstance(new.networks, list):
-        return [{"uuid": each.uuid, "port": each.port, "fixed_ip": each.fixed_ip} for each in new.networks] or None
-    return new.networks
+    if not isinstance(new.networks, list):
+        return new.networks
+    ports = [each.port for each in new.networks if each.port is not None]
+    for each in new.networks:
+        if each.port is not None and each.fixed_ip is not None:
+            raise BadRequest(f"Specified Fixed IP '{each.fixed_ip}' cannot be used with port '{each.port}'.")
+        if each.port is None and (each.uuid is None or not UUID.fullmatch(each.uuid)):
+            raise BadRequest(f"Bad networks format: network uuid is not in proper format ({each.uuid})")
+    if len(set(ports)) < len(ports):
+        raise BadRequest("A port was specified twice: it cannot be attached several times.")
+    if count > 1 and (ports or any(each.fixed_ip for each in new.networks)):
+        raise BadRequest("Several servers cannot share a port or a fixed IP: give networks only, or create one server.")
+    return [{"uuid": each.uuid, "port": each.port, "fixed_ip": each.fixed_ip} for each in new.networks] or None
 
 
-def _zone_and_host(request: ComputeRequest, new: NewServer) -> tuple[str | None, str | None]:
-    """Zone and host asked for. `zone:host` and `host` force the choice and are for administrators."""
-    zone, _, host = (new.availability_zone or "").partition(":")
-    host = host.rpartition(":")[2] or host
-    forced = host or (new.host if new.host is not UNSET else "")
-    forced = forced or (new.hypervisor_hostname if new.hypervisor_hostname is not UNSET else "")
+async def _zone_and_host(tx: Tx, request: ComputeRequest, new: NewServer) -> tuple[str | None, str | None]:
+    """Zone and host asked for. `zone:host:node`, `host` and `hypervisor_hostname` force the choice.
+
+    Raises Forbidden unless the caller may, BadRequest for a zone or host that is not there.
+    """
+    zone, _, place = (new.availability_zone or "").partition(":")
+    if place.count(":") > 1:
+        raise BadRequest("Unable to parse availability_zone: it is zone, zone:host or zone:host:node.")
+    forced = next((part for part in place.split(":") if part), "")
     if forced:
         request.authorize(rule="os_compute_api:servers:create:forced_host")
+    known = await hosts.list_all(tx)
+    named = [each for each in (new.host, new.hypervisor_hostname) if each is not UNSET]
+    if named:
+        request.authorize(rule="compute:servers:create:requested_destination")
+        if forced:
+            raise BadRequest("host and hypervisor_hostname exclude a zone of the form zone:host:node.")
+        forced = _destination(known, new).host
+    zones = hosts.by_zone(known)
+    if zone and forced:
+        # A forced host says where: a zone it is not in was a slip, and must not keep the server from it.
+        own = {each.availability_zone for each in known if forced in (each.host, each.hypervisor_hostname)}
+        zone = zone if zone in own else ""
+    elif zone and not zones.get(zone):
+        available = ", ".join(sorted(name for name, enabled in zones.items() if enabled)) or "none"
+        raise InvalidServer(f"The requested availability zone is not available: {zone}; available are {available}.")
     return zone or None, forced or None
 
 
-async def _flavor(tx: Tx, request: ComputeRequest, reference: str) -> Any:
+def _destination(known: list[Host], new: NewServer) -> Host:
+    for each in known:
+        if new.host in (UNSET, each.host) and new.hypervisor_hostname in (UNSET, each.hypervisor_hostname):
+            return each
+    wanted = " / ".join(str(each) for each in (new.host, new.hypervisor_hostname) if each is not UNSET)
+    raise InvalidServer(f"Compute host {wanted} could not be found.")
+
+
+async def _flavor(tx: Tx, request: ComputeRequest, reference: str) -> Flavor:
     try:
         return await fetch_flavor(tx, request, reference.rpartition("/")[2])
     except FlavorNotFound as error:
@@ -223,106 +309,24 @@ async def _keypair(tx: Tx, request: ComputeRequest, name: str | None) -> Keypair
         raise InvalidServer(f"Invalid key_name provided: {error.message}") from error
 
 
-SORT_KEYS = {
-    "created_at": "created_at",
-    "updated_at": "updated_at",
-    "display_name": "name",
-    "name": "name",
-    "uuid": "id",
-    "id": "id",
-    "host": "host",
-    "vm_state": "vm_state",
-    "power_state": "power_state",
-    "availability_zone": "availability_zone",
-    "key_name": "key_name",
-    "launched_at": "launched_at",
-    "hostname": "hostname",
-    "project_id": "project_id",
-    "user_id": "user_id",
-}
-PAGING = Paging(keys=SORT_KEYS, default=(("created_at", "desc"), ("id", "desc")))
-FILTERS = {
-    "name": "name",
-    "flavor": "flavor",
-    "image": "image",
-    "status": "status",
-    "host": "host",
-    "project_id": "project_id",
-    "tenant_id": "project_id",
-    "user_id": "user_id",
-    "reservation_id": "reservation_id",
-    "key_name": "key_name",
-    "availability_zone": "availability_zone",
-    "vm_state": "vm_state",
-    "uuid": "id",
-    "hostname": "hostname",
-    "ip": "ip",
-    "ip6": "ip",
-    "tags": "tags",
-    "not-tags": "not_tags",
-    "changes-since": "changes_since",
-    "changes-before": "changes_before",
-    "locked": "locked",
-}
-ADMIN_FILTERS = ("host", "project_id", "tenant_id", "user_id", "reservation_id")
-
-
-async def list_servers(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request)
-    return {"servers": [link_view(each.server, request.base_url) for each in found], **page_links("servers", url)}
-
-
-async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request)
-    statuses = await _host_statuses(request)
-    return {"servers": [_detail(request, each, statuses) for each in found], **page_links("servers", url)}
-
-
-async def _page(request: ComputeRequest) -> tuple[list[ServerWithTask], str | None]:
-    request.authorize()
-    all_projects = any(
-        as_boolean(request.query.get(name, "0") or "1", name) for name in ("all_tenants", "all_projects")
-    )
-    if all_projects:
-        request.authorize(rule="os_compute_api:servers:index:get_all_tenants")
-    page = PAGING.parse(request.query)
-    filters = _filters(request, all_projects)
-    async with request.service.database.reading() as tx:
-        found = await servers.list_page(tx, servers.conditions(filters), page)
-    shown = found[: page.limit]
-    url = request.base_url + request.url_path
-    more = len(found) > page.limit and shown
-    return shown, next_link(url, request.query, shown[-1].server.id) if more else None
-
-
-def _filters(request: ComputeRequest, all_projects: bool) -> dict[str, Any]:
-    is_admin = request.ctx.is_admin
-    filters: dict[str, Any] = {}
-    for name, key in FILTERS.items():
-        if name in request.query and (is_admin or name not in ADMIN_FILTERS):
-            filters[key] = request.query[name]
-    if not (is_admin and all_projects):
-        filters["project_id"] = request.ctx.project_id
-    status = filters.get("status")
-    if status is not None and not servers.is_status(status) and request.allows("strict_status_filter"):
-        raise BadRequest(f"Invalid status value {status!r}; known are {', '.join(servers.STATUSES)}.")
-    return filters
-
-
-async def _host_statuses(request: ComputeRequest) -> dict[str, str]:
+async def host_statuses(request: ComputeRequest) -> dict[str, str]:
     """Host → UP, DOWN or MAINTENANCE, for those who may see it."""
     async with request.service.database.reading() as tx:
-        known = await list_hosts(tx)
+        known = await hosts.list_all(tx)
     return {
         each.host: "MAINTENANCE" if each.disabled else "UP" if is_up(request.service, each) else "DOWN"
         for each in known
     }
 
 
-def _detail(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str]) -> dict[str, Any]:
-    extended = request.may(rule="os_compute_api:os-extended-server-attributes")
+def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str]) -> dict[str, Any]:
+    owner = {"project_id": each.server.project_id, "user_id": each.server.user_id}
+    extended = request.may(owner, rule="os_compute_api:os-extended-server-attributes")
     host_status = statuses.get(each.server.host or "", "UNKNOWN" if each.server.host else "")
-    return detail_view(each, request.base_url, extended=extended, host_status=host_status if extended else None)
+    shown = detail_view(each, request.base_url, extended=extended, host_status=host_status if extended else None)
+    if not request.may(owner, rule="os_compute_api:servers:show:flavor-extra-specs"):
+        del shown["flavor"]["extra_specs"]
+    return shown
 
 
 async def fetch_server(tx: Tx, request: ComputeRequest) -> ServerWithTask:
@@ -342,20 +346,33 @@ async def fetch_unlocked(tx: Tx, request: ComputeRequest) -> ServerWithTask:
 async def show_server(request: ComputeRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         found = await fetch_server(tx, request)
-    return {"server": _detail(request, found, await _host_statuses(request))}
+    return {"server": shown_in_detail(request, found, await host_statuses(request))}
 
 
 async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dict[str, Any]:
-    values = {
-        name: getattr(body.server, name)
-        for name in body.server.__struct_fields__
-        if getattr(body.server, name) is not UNSET
-    }
+    _check_access_addresses(body.server)
+    _hostname(request, body.server.hostname)
+    given = {name: getattr(body.server, name) for name in body.server.__struct_fields__}
+    values = {name: value for name, value in given.items() if value is not UNSET}
     async with request.service.database.transaction() as tx:
         found = await fetch_server(tx, request)
+        if "pinned_availability_zone" in values:
+            values["requested_zone"] = _pinned_zone(found.server, values.pop("pinned_availability_zone"))
         await servers.change(tx, found.server.id, request.service.clock.now(), **values)
         found = await servers.find_with_task(tx, found.server.id)
-    return {"server": _detail(request, found, await _host_statuses(request))}
+    return {"server": shown_in_detail(request, found, await host_statuses(request))}
+
+
+def _pinned_zone(server: Server, wanted: str | None) -> str | None:
+    """None unpins. A server is pinned to the zone it is in only; raises Conflict otherwise."""
+    if wanted is None:
+        return None
+    if server.requested_zone not in (None, wanted):
+        raise Conflict("Cannot change pinned availability zone directly: unpin first by setting it to null.")
+    if wanted not in (server.requested_zone, server.availability_zone):
+        current = server.availability_zone
+        raise Conflict(f"Server can only be pinned to its current availability zone '{current}', not to '{wanted}'.")
+    return wanted
 
 
 async def delete_server(request: ComputeRequest) -> None:
@@ -373,9 +390,14 @@ async def list_addresses(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/ips."""
     async with request.service.database.reading() as tx:
         found = await fetch_server(tx, request)
-    shown = _detail(request, found, {})["addresses"]
-    short = {
-        name: [{"version": each["version"], "addr": each["addr"]} for each in entries]
-        for name, entries in shown.items()
-    }
-    return {"addresses": short}
+    return {"addresses": brief_addresses_view(found.server)}
+
+
+async def list_addresses_of_network(request: ComputeRequest) -> dict[str, Any]:
+    """GET /servers/{id}/ips/{network name}."""
+    label = request.path["label"]
+    async with request.service.database.reading() as tx:
+        shown = brief_addresses_view((await fetch_server(tx, request)).server)
+    if label not in shown:
+        raise NotFound("Instance is not a member of specified network")
+    return {label: shown[label]}

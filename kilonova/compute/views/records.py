@@ -1,8 +1,10 @@
 """Flavors, key pairs, services, hypervisors, zones and actions as the newest version shows them."""
 
+from datetime import datetime
 from typing import Any
 
 from kilonova.compute.tables import Flavor, Host, Keypair
+from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep
 
@@ -92,8 +94,8 @@ def hypervisor_link_view(host: Host, *, is_up: bool) -> Body:
     }
 
 
-def hypervisor_view(host: Host, *, is_up: bool, servers: list[Body] | None) -> Body:
-    shown: Body = {
+def hypervisor_view(host: Host, *, is_up: bool) -> Body:
+    return {
         **hypervisor_link_view(host, is_up=is_up),
         "host_ip": host.inventory["host_ip"],
         "hypervisor_type": host.inventory["hypervisor_type"],
@@ -106,9 +108,6 @@ def hypervisor_view(host: Host, *, is_up: bool, servers: list[Body] | None) -> B
             "disabled_reason": host.disabled_reason,
         },
     }
-    if servers:
-        shown["servers"] = servers
-    return shown
 
 
 def hypervisor_use_view(host: Host, *, vcpus_used: int, memory_used_mib: int, disk_used_gib: int, running: int) -> Body:
@@ -130,6 +129,15 @@ def hypervisor_use_view(host: Host, *, vcpus_used: int, memory_used_mib: int, di
     }
 
 
+def zone_view(name: str, available: bool, listed: Body | None) -> Body:
+    """`listed`: host → binary → its state, for administrators."""
+    return {"zoneName": name, "zoneState": {"available": available}, "hosts": listed}
+
+
+def zone_service_view(host: Host, *, is_up: bool) -> Body:
+    return {"active": not host.disabled, "available": is_up, "updated_at": iso8601_micro(host.updated_at)}
+
+
 ACTION_NAMES = {"build": "create", "destroy": "delete"}
 STEP_EVENTS = {
     "schedule": "conductor_schedule_and_build_instances",
@@ -144,22 +152,41 @@ def action_view(task: Task, server_id: str) -> Body:
         "action": ACTION_NAMES.get(task.program, task.program),
         "instance_uuid": server_id,
         "request_id": task.request_id,
-        "user_id": task.user_id,
-        "project_id": task.project_id,
+        "user_id": task.user_id or None,
+        "project_id": task.project_id or None,
         "start_time": iso8601_micro(task.created_at),
-        "updated_at": iso8601_micro(task.finished_at or task.step_started_at),
+        "updated_at": iso8601_micro(changed_at(task)),
         "message": "Error" if task.outcome == "failed" else None,
     }
 
 
-def event_view(step: TaskStep, *, with_details: bool) -> Body:
-    shown: Body = {
-        "event": STEP_EVENTS.get(step.step, f"compute_{step.step}"),
-        "start_time": iso8601_micro(step.started_at),
+def changed_at(task: Task) -> datetime:
+    return task.finished_at or task.step_started_at
+
+
+def event_view(step: TaskStep, project_id: str, host: str | None) -> Body:
+    """A step that was left."""
+    return {
+        **_event(step.step, step.started_at, project_id, host),
         "finish_time": iso8601_micro(step.finished_at),
         "result": "Error" if step.outcome == "fail" else "Success",
-        "traceback": None,
+        "details": step.detail,
     }
-    if with_details:
-        shown["details"] = step.detail
-    return shown
+
+
+def open_event_view(task: Task, project_id: str, host: str | None) -> Body:
+    """The step a task is at."""
+    return {**_event(task.step, task.step_started_at, project_id, host), "details": task.error}
+
+
+def _event(step: str, started_at: datetime, project_id: str, host: str | None) -> Body:
+    return {
+        "event": STEP_EVENTS.get(step, f"compute_{step}"),
+        "start_time": iso8601_micro(started_at),
+        "finish_time": None,
+        "result": None,
+        "traceback": None,
+        "host": host or "",
+        "hostId": host_id(project_id, host),
+        "details": None,
+    }

@@ -1,6 +1,7 @@
 """Servers as the newest version shows them."""
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 from kilonova.compute import servers
@@ -35,12 +36,13 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "tenant_id": server.project_id,
         "user_id": server.user_id,
         "metadata": server.metadata,
-        "hostId": _host_id(server),
+        "hostId": host_id(server.project_id, server.host),
         "image": _image(server, base_url),
         "flavor": _flavor(server, base_url),
         "created": iso8601(server.created_at),
         "updated": iso8601(server.updated_at),
-        "addresses": _addresses(server),
+        # Not before they are plugged: what a building server shows may still go to another host.
+        "addresses": {} if server.vm_state == "building" else _addresses(server),
         "accessIPv4": server.access_ip_v4,
         "accessIPv6": server.access_ip_v6,
         "links": _links(server, base_url),
@@ -64,8 +66,8 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "pinned_availability_zone": server.requested_zone,
         "scheduler_hints": server.scheduler_hints,
     }
-    if state in ("ACTIVE", "BUILD", "REBOOT", "HARD_REBOOT"):
-        shown["progress"] = 100 if state == "ACTIVE" else 0
+    if state in ("ACTIVE", "BUILD"):
+        shown["progress"] = 0
     if server.fault is not None and state == "ERROR":
         shown["fault"] = _fault(server.fault, with_details=extended)
     if extended:
@@ -92,12 +94,9 @@ def _extended(server: Server) -> Body:
     }
 
 
-def _host_id(server: Server) -> str:
+def host_id(project_id: str, host: str | None) -> str:
     """A name for the host that tells a project whether two of its servers share one, and nothing else."""
-    if server.host is None:
-        return ""
-
-    return hashlib.sha224(f"{server.project_id}{server.host}".encode()).hexdigest()
+    return "" if host is None else hashlib.sha224(f"{project_id}{host}".encode()).hexdigest()
 
 
 def _image(server: Server, base_url: str) -> Body | str:
@@ -135,6 +134,14 @@ def _addresses(server: Server) -> Body:
     return shown
 
 
+def brief_addresses_view(server: Server) -> Body:
+    """Network name → version and address."""
+    return {
+        name: [{"version": each["version"], "addr": each["addr"]} for each in entries]
+        for name, entries in _addresses(server).items()
+    }
+
+
 def _address(address: str, kind: str, mac_address: str) -> Body:
     return {
         "version": 6 if ":" in address else 4,
@@ -145,7 +152,8 @@ def _address(address: str, kind: str, mac_address: str) -> Body:
 
 
 def _fault(fault: Body, *, with_details: bool) -> Body:
-    shown = {"code": fault["code"], "created": fault["created"], "message": fault["message"]}
+    created = iso8601(datetime.fromisoformat(fault["created"]))
+    shown = {"code": fault["code"], "created": created, "message": fault["message"]}
     if with_details and fault.get("details"):
         shown["details"] = fault["details"]
     return shown

@@ -1,0 +1,224 @@
+"""GET /servers and /servers/detail: filters, sorting, pages.
+
+Which filters a user may use grew over the versions; one he may not use is ignored, as upstream does, until version 2.75
+began to refuse what it does not know.
+"""
+
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from kilonova.compute import server_lists
+from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
+from kilonova.compute.api.servers import host_statuses, shown_in_detail
+from kilonova.compute.server_lists import Filters
+from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.views.servers import link_view
+from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.http.paging import Paging, next_link
+
+SORT_KEYS = {
+    "access_ip_v4": "access_ip_v4",
+    "access_ip_v6": "access_ip_v6",
+    "auto_disk_config": "disk_config",
+    "availability_zone": "availability_zone",
+    "config_drive": "config_drive",
+    "created_at": "created_at",
+    "display_description": "description",
+    "display_name": "name",
+    "host": "host",
+    "hostname": "hostname",
+    "key_name": "key_name",
+    "launch_index": "launch_index",
+    "launched_at": "launched_at",
+    "locked": "locked",
+    "locked_by": "locked",
+    "node": "host",
+    "power_state": "power_state",
+    "project_id": "project_id",
+    "updated_at": "updated_at",
+    "user_id": "user_id",
+    "uuid": "id",
+    "vm_state": "vm_state",
+}
+SAME_EVERYWHERE = frozenset("kernel_id progress ramdisk_id root_device_name terminated_at".split())
+"""Sort keys whose value is the same for every server listed."""
+IGNORED_SORT_KEYS = frozenset(
+    "architecture cell_name cleaned default_ephemeral_device default_swap_device deleted deleted_at disable_terminate "
+    "ephemeral_gb ephemeral_key_uuid id key_data launched_on memory_mb os_type reservation_id root_gb "
+    "shutdown_terminate user_data vcpus vm_mode".split()
+)
+"""Accepted without effect before version 2.75, refused since."""
+PAGING = Paging(keys=SORT_KEYS, default=(("created_at", "desc"), ("id", "desc")))
+
+EQUAL = {"host": "host", "node": "host", "project_id": "project_id", "tenant_id": "project_id", "user_id": "user_id"}
+EQUAL |= {"uuid": "id", "vm_state": "vm_state"}
+PATTERNS = {
+    "availability_zone": "availability_zone",
+    "description": "description",
+    "display_description": "description",
+    "display_name": "name",
+    "hostname": "hostname",
+    "key_name": "key_name",
+    "name": "name",
+    "reservation_id": "reservation_id",
+}
+NUMBERS = {"launch_index": "launch_index", "power_state": "power_state"}
+BOOLEANS = {"config_drive": "config_drive", "locked": "locked"}
+TAGS = {"tags": "tags_all", "tags-any": "tags_any", "not-tags": "tags_not_all", "not-tags-any": "tags_not_any"}
+OTHERS = {"flavor", "image", "image_ref", "status", "task_state", "ip", "ip6", "changes-since", "changes-before"}
+UNSERVED = set(
+    "access_ip_v4 access_ip_v6 auto_disk_config created_at deleted kernel_id launched_at locked_by progress ramdisk_id "
+    "root_device_name soft_deleted terminated_at".split()
+)
+"""Filters of the API that are not served: refused rather than ignored, for what came back would look filtered."""
+JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
+CONTROLS = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
+KNOWN = CONTROLS | OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
+
+FOR_EVERYBODY = {
+    None: "reservation_id name status image flavor ip changes-since",
+    "server_tags": "tags tags-any not-tags not-tags-any",
+    "changes_before": "changes-before",
+    "server_locked_reason": "locked",
+    "server_filters_for_all": "availability_zone config_drive key_name created_at launched_at terminated_at "
+    "power_state task_state vm_state progress user_id",
+    "server_hostname": "hostname",
+    "ip6_filter": "ip6",
+}
+"""Change → filters that those without the rule `allow_all_filters` may use from it on."""
+
+
+async def list_servers(request: ComputeRequest) -> dict[str, Any]:
+    found, url = await _page(request, "os_compute_api:servers:index:get_all_tenants")
+    return {"servers": [link_view(each.server, request.base_url) for each in found], **page_links("servers", url)}
+
+
+async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
+    found, url = await _page(request, "os_compute_api:servers:detail:get_all_tenants")
+    statuses = await host_statuses(request)
+    shown = [shown_in_detail(request, each, statuses) for each in found]
+    for each in shown:
+        # Only a single server shows its groups: in a list each would cost a look-up.
+        del each["server_groups"]
+    return {"servers": shown, **page_links("servers", url)}
+
+
+async def _page(request: ComputeRequest, all_projects_rule: str) -> tuple[list[ServerWithTask], str | None]:
+    request.authorize()
+    refuse_unknown_queries(request, KNOWN)
+    all_projects = "all_tenants" in request.query and as_boolean(request.query["all_tenants"] or "1", "all_tenants")
+    if all_projects:
+        request.authorize(rule=all_projects_rule)
+    page = PAGING.parse(_sorting(request))
+    filters = _filters(request, all_projects=all_projects)
+    async with request.service.database.reading() as tx:
+        found = await server_lists.list_page(tx, filters, page)
+    shown = found[: page.limit]
+    if len(found) <= page.limit:
+        return shown, None
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].server.id)
+
+
+def _sorting(request: ComputeRequest) -> QueryParams:
+    """The query with the sort keys that have an effect, each with its direction. Descending unless said otherwise."""
+    directions = request.query.getlist("sort_dir") or ["desc"]
+    sorts: list[tuple[str, str]] = []
+    for place, key in enumerate(request.query.getlist("sort_key")):
+        if key in ("host", "node") and not request.ctx.is_admin:
+            raise Forbidden(f"Only administrators can sort servers by {key}")
+        if key in SAME_EVERYWHERE or (key in IGNORED_SORT_KEYS and not request.allows("strict_queries")):
+            continue
+        direction = directions[place] if place < len(directions) else directions[0]
+        sorts += [("sort_key", key), ("sort_dir", direction)]
+    others = [(name, value) for name, value in request.query.multi_items() if name in ("limit", "marker")]
+    return QueryParams([*others, *sorts])
+
+
+def _usable(request: ComputeRequest) -> dict[str, str]:
+    """The filters of the request that its caller may use."""
+    for name in request.query:
+        if name in JOINED or name.startswith("_"):
+            raise BadRequest(f"Invalid filter field: {name}.")
+    given = {name: value for name, value in request.query.items() if name not in CONTROLS}
+    if request.may(rule="os_compute_api:servers:allow_all_filters"):
+        return given
+    allowed = {
+        name
+        for change, names in FOR_EVERYBODY.items()
+        if change is None or request.allows(change)
+        for name in names.split()
+    }
+    return {name: value for name, value in given.items() if name in allowed}
+
+
+def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
+    usable = _usable(request)
+    for name in usable.keys() & UNSERVED:
+        if name not in ("deleted", "soft_deleted") or as_boolean(usable[name], name):
+            raise BadRequest(f"Servers cannot be filtered by {name} here.")
+    equal: dict[str, str | int | bool] = {column: usable[name] for name, column in EQUAL.items() if name in usable}
+    equal |= {column: _number(usable[name], name) for name, column in NUMBERS.items() if name in usable}
+    equal |= {column: as_boolean(usable[name], name) for name, column in BOOLEANS.items() if name in usable}
+    if not all_projects:
+        equal.pop("project_id", None)
+    patterns = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
+    addresses = {version: usable[name] for version, name in ((4, "ip"), (6, "ip6")) if name in usable}
+    tags = {field: tuple(usable[name].split(",")) for name, field in TAGS.items() if name in usable}
+    return Filters(
+        project_id=None if all_projects else request.ctx.project_id,
+        equal=equal,
+        patterns=patterns,
+        flavor_id=_last_part(usable.get("flavor")),
+        image_id=_last_part(usable.get("image") or usable.get("image_ref")),
+        statuses=_statuses(request),
+        task_states=(usable["task_state"],) if "task_state" in usable else (),
+        addresses={version: _pattern(text, "ip") for version, text in addresses.items()},
+        tags_all=tags.get("tags_all", ()),
+        tags_any=tags.get("tags_any", ()),
+        tags_not_all=tags.get("tags_not_all", ()),
+        tags_not_any=tags.get("tags_not_any", ()),
+        **_changes(usable),
+    )
+
+
+def _changes(usable: dict[str, str]) -> dict[str, Any]:
+    moments = {
+        field: server_lists.read_moment(usable[name], name)
+        for name, field in (("changes-since", "changed_since"), ("changes-before", "changed_before"))
+        if name in usable
+    }
+    if len(moments) == 2 and moments["changed_since"] > moments["changed_before"]:
+        raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
+    return moments
+
+
+def _statuses(request: ComputeRequest) -> tuple[str, ...] | None:
+    """Any of those asked for. One that does not exist matches nothing, and is refused from version 2.38 on."""
+    wanted = tuple(request.query.getlist("status"))
+    if not wanted:
+        return None
+    if not any(map(server_lists.is_status, wanted)) and request.allows("strict_status_filter"):
+        known = ", ".join(sorted({*server_lists.STATUSES, *server_lists.UNREACHED_STATUSES}))
+        raise BadRequest(f"Invalid status value {', '.join(wanted)}; known are {known}.")
+    if [each.upper() for each in wanted] == ["DELETED"]:
+        if not request.ctx.is_admin:
+            raise Forbidden("Only administrators may list deleted instances")
+        raise BadRequest("Deleted servers are not listed here.")
+    return wanted
+
+
+def _pattern(text: str, name: str) -> str:
+    server_lists.check_pattern(text, name)
+    return text
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isdecimal():
+        raise BadRequest(f"{name} must be a whole number, got {text!r}.")
+    return int(text)
+
+
+def _last_part(reference: str | None) -> str | None:
+    """The id in an id or a link to it."""
+    return None if reference is None else reference.rpartition("/")[2]

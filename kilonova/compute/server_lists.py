@@ -1,0 +1,193 @@
+"""Lists of servers: what they may be narrowed to, and their pages.
+
+Text filters are regular expressions, as upstream's are. They run inside the database, on this service's loop: one that
+could take long is refused (`check_pattern`), not tried.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+
+from msgspec import Struct
+from sqlalchemy import ColumnElement, String, and_, cast, exists, false, not_, or_, select
+
+from kilonova.compute.servers import TASK_STATES, ServerWithTask
+from kilonova.compute.tables import Server, servers, tasks
+from kilonova.kit.db import Tx
+from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.paging import Page
+from kilonova.kit.tasks import Task
+
+STATUSES: dict[str, tuple[str, str | None]] = {
+    "ACTIVE": ("active", None),
+    "BUILD": ("building", None),
+    "ERROR": ("error", None),
+    "HARD_REBOOT": ("active", "rebooting_hard"),
+    "REBOOT": ("active", "rebooting"),
+    "SHUTOFF": ("stopped", None),
+}
+"""Status → vm_state, and the task_state that makes the difference."""
+
+UNREACHED_STATUSES = frozenset(
+    "DELETED MIGRATING PASSWORD PAUSED REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
+    "SUSPENDED VERIFY_RESIZE".split()
+)
+"""Statuses of the API that no listed server is in: nothing here leads to them."""
+
+LONGEST_PATTERN = 255
+MOST_REPETITIONS = 2
+_SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
+_ESCAPE_OR_CLASS = re.compile(r"\\.|\[\^?\]?[^\]]*\]")
+
+
+class Filters(Struct, frozen=True, kw_only=True):
+    """What every server of the list has to match. None and empty ask for nothing."""
+
+    project_id: str | None = None
+    equal: dict[str, str | int | bool] = {}
+    """Column → value."""
+    patterns: dict[str, str] = {}
+    """Column → regular expression found anywhere in it."""
+    flavor_id: str | None = None
+    image_id: str | None = None
+    statuses: tuple[str, ...] | None = None
+    task_states: tuple[str, ...] = ()
+    addresses: dict[int, str] = {}
+    """4 or 6 → regular expression from the start of an address of that version."""
+    tags_all: tuple[str, ...] = ()
+    tags_any: tuple[str, ...] = ()
+    tags_not_all: tuple[str, ...] = ()
+    tags_not_any: tuple[str, ...] = ()
+    changed_since: datetime | None = None
+    changed_before: datetime | None = None
+
+
+def is_status(text: str) -> bool:
+    return text.upper() in STATUSES or text.upper() in UNREACHED_STATUSES
+
+
+def read_moment(text: str, name: str) -> datetime:
+    """Raises BadRequest."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00Z, got {text!r}.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def check_pattern(text: str, name: str) -> None:
+    """Raises BadRequest for what is no regular expression, and for one whose time grows out of bounds.
+
+    Without groups, and with two repetitions at most, matching takes the square of the text's length at worst.
+    """
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise BadRequest(f"{name}: {text!r} is not a regular expression: {error}.") from error
+    bare = _ESCAPE_OR_CLASS.sub("x", text)
+    if "(" in bare or len(re.findall(r"[*+{]", bare)) > MOST_REPETITIONS or len(text) > LONGEST_PATTERN:
+        raise BadRequest(
+            f"{name}: {text!r} is too costly a regular expression: no groups, {MOST_REPETITIONS} repetitions "
+            f"and {LONGEST_PATTERN} characters are allowed."
+        )
+
+
+async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask]:
+    """One page and one row beyond it, in the page's order, each with its active task.
+
+    Raises BadRequest for a marker that is not there, or that belongs to a project the list is not of.
+    """
+    where = _conditions(filters)
+    for version, pattern in filters.addresses.items():
+        where.append(servers.c.id.in_(await _with_address(tx, where, version, pattern)))
+    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
+    statement = ordered(select(servers).where(*where), sorts)
+    if page.marker is not None:
+        by_id = select(servers).where(servers.c.id == page.marker)
+        if filters.project_id is not None:
+            by_id = by_id.where(servers.c.project_id == filters.project_id)
+        marker = await tx.first(Server, by_id)
+        if marker is None:
+            raise BadRequest(f"marker [{page.marker}] not found")
+        values = [getattr(marker, key) for key, _ in page.sorts]
+        statement = statement.where(after_marker(sorts, values))
+    found = await tx.all(Server, statement.limit(page.limit + 1))
+    ids = [server.id for server in found]
+    active = await tx.all(Task, select(tasks.tasks).where(tasks.tasks.c.active_subject.in_(ids)))
+    by_subject = {task.subject_id: task for task in active}
+    return [ServerWithTask(server, by_subject.get(server.id)) for server in found]
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    table = servers.c
+    where: list[ColumnElement[bool]] = [table[column] == value for column, value in filters.equal.items()]
+    where += [_holds(table[column], pattern) for column, pattern in filters.patterns.items()]
+    if filters.project_id is not None:
+        where.append(table.project_id == filters.project_id)
+    if filters.flavor_id is not None:
+        where.append(table.flavor["id"].as_string() == filters.flavor_id)
+    if filters.image_id is not None:
+        where.append(table.image["id"].as_string() == filters.image_id)
+    if filters.statuses is not None:
+        where.append(or_(false(), *(_has_status(status) for status in filters.statuses)))
+    if filters.task_states:
+        where.append(or_(*(_in_task_state(state) for state in filters.task_states)))
+    if filters.changed_since is not None:
+        where.append(table.updated_at >= filters.changed_since)
+    if filters.changed_before is not None:
+        where.append(table.updated_at <= filters.changed_before)
+    if filters.tags_all:
+        where.append(and_(*map(_has_tag, filters.tags_all)))
+    if filters.tags_any:
+        where.append(or_(*map(_has_tag, filters.tags_any)))
+    if filters.tags_not_all:
+        where.append(not_(and_(*map(_has_tag, filters.tags_not_all))))
+    if filters.tags_not_any:
+        where.append(not_(or_(*map(_has_tag, filters.tags_not_any))))
+    return where
+
+
+def _holds(column: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
+    if _SPECIAL.search(pattern):
+        return column.regexp_match(pattern)
+    return column.contains(pattern, autoescape=True)
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    return cast(servers.c.tags, String).contains(json.dumps(tag), autoescape=True)
+
+
+def _has_status(status: str) -> ColumnElement[bool]:
+    if status.upper() not in STATUSES:
+        return false()
+    vm_state, task_state = STATUSES[status.upper()]
+    in_state = servers.c.vm_state == vm_state
+    return in_state if task_state is None else and_(in_state, _in_task_state(task_state))
+
+
+def _in_task_state(state: str) -> ColumnElement[bool]:
+    """`task_state` is a view of the active task, so its filter asks for that task."""
+    table = tasks.tasks.c
+    plain = "rebooting" if state == "rebooting_hard" else state
+    choices = [
+        and_(table.program == program, table.step == step) if step else table.program == program
+        for (program, step), shown in TASK_STATES.items()
+        if shown == plain
+    ]
+    active = exists().where(table.active_subject == servers.c.id, or_(false(), *choices))
+    if plain != "rebooting":
+        return active
+    is_hard = servers.c.reboot_type == "HARD"
+    return and_(active, is_hard if state == "rebooting_hard" else not_(is_hard))
+
+
+async def _with_address(tx: Tx, where: list[ColumnElement[bool]], version: int, pattern: str) -> list[str]:
+    """Ids of the servers with an address that matches: addresses stand in a JSON list, and are looked through here."""
+    wanted = re.compile(pattern)
+    found = []
+    for server_id, ports in await tx.tuples(select(servers.c.id, servers.c.ports).where(*where)):
+        addresses = [each for port in ports for each in (*port.get("fixed_ips", ()), *port.get("floating_ips", ()))]
+        if any(wanted.match(each) for each in addresses if (":" in each) == (version == 6)):
+            found.append(server_id)
+    return found

@@ -1,0 +1,199 @@
+"""The compute API in process, on a real database, with real identity, placement and network services beside it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from kilonova.compute import requests, servers
+from kilonova.compute.agent.spec import HostInventory
+from kilonova.compute.app import make_app
+from kilonova.compute.programs.build import BUILD
+from kilonova.compute.registry import Registry
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Flavor, Server, metadata, tasks
+from kilonova.image.client import ImageClient
+from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.network.app import make_app as make_network_app
+from kilonova.network.client import NetworkClient
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import metadata as network_metadata
+from kilonova.placement.app import make_app as make_placement_app
+from kilonova.placement.client import PlacementClient
+from kilonova.placement.service import Placement
+from kilonova.placement.tables import metadata as placement_metadata
+from tests.compute.api.images import ImageShelf
+
+VERSION = "openstack-api-version"
+CONDUCTOR = ("nova-conductor", "controller", "3a0c4f9e-4f8b-4d3c-9d57-0a5d4f5fb0aa")
+
+
+@dataclass
+class Caller:
+    """What a row takes from the request that made it."""
+
+    project_id: str
+    user_id: str
+
+
+@dataclass
+class ComputeInProcess:
+    """The service, a client for each user, and ways to put rows where a story begins."""
+
+    service: Compute
+    identity: Any
+    images: ImageShelf
+    body_of: Any
+    clients: dict[str, httpx.AsyncClient]
+    networking: dict[str, httpx.AsyncClient]
+    ids: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    async def call(
+        self, method: str, path: str, status: int = 200, *, by: str = "demo", version: str = "latest", json: Any = None
+    ) -> Any:
+        """One request; the decoded body of an answer that must have `status`."""
+        headers = {VERSION: f"compute {version}"}
+        response = await self.clients[by].request(method, f"/v2.1{path}", json=json, headers=headers)
+        return self.body_of(response, status)
+
+    async def refused(self, method: str, path: str, status: int, **call: Any) -> str:
+        """The sentence of a refusal."""
+        body = await self.call(method, path, status, **call)
+        ((_kind, fault),) = body.items()
+        assert fault["code"] == status
+        return str(fault["message"])
+
+    async def flavor(self, name: str = "m1.tiny", **fields: Any) -> dict[str, Any]:
+        new = {"name": name, "ram": 512, "vcpus": 1, "disk": 1, **fields}
+        made = await self.call("POST", "/flavors", by="admin", json={"flavor": new})
+        flavor: dict[str, Any] = made["flavor"]
+        return flavor
+
+    async def network(self, by: str = "demo", **fields: Any) -> dict[str, Any]:
+        """A network with one subnet."""
+        response = await self.networking[by].post("/v2.0/networks", json={"network": {"name": "lan", **fields}})
+        network: dict[str, Any] = self.body_of(response, 201)["network"]
+        subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}
+        self.body_of(await self.networking[by].post("/v2.0/subnets", json={"subnet": subnet}), 201)
+        return network
+
+    async def who(self, name: str) -> Caller:
+        if name not in self.ids:
+            headers = {"x-auth-token": await self.identity.token("admin")}
+            users = (await self.identity.client.get(f"/v3/users?name={name}", headers=headers)).json()["users"]
+            project = "admin" if name == "admin" else "demo" if name == "reader" else name
+            self.ids[name] = (await self.identity.project_id(project), users[0]["id"])
+        return Caller(*self.ids[name])
+
+    async def insert_server(self, owner: str = "demo", *, building: bool = False, **values: Any) -> Server:
+        """A server's row: ACTIVE on node1 unless `values` say otherwise; each is a second younger than the last."""
+        now = self.service.clock.now() - timedelta(hours=1) + timedelta(seconds=len(await self._all()))
+        flavor = Flavor("1", "m1.tiny", None, 1, 512, 1, 0, 0, "1.0", True, {"hw:cpu_policy": "shared"}, [])
+        image = {
+            "id": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11",
+            "disk_format": "qcow2",
+            "size_bytes": 1000,
+            "sha512": "0" * 128,
+            "min_disk_gib": 0,
+            "properties": {"hw_disk_bus": "virtio"},
+        }
+        wanted = requests.WantedServers(
+            name="web",
+            hostname=None,
+            description=None,
+            count=1,
+            flavor=flavor,
+            image=image,
+            keypair=None,
+            networks=[],
+            security_group_names=[],
+            user_data=None,
+            config_drive=False,
+            metadata={},
+            tags=[],
+            requested_zone=None,
+            requested_host=None,
+            scheduler_hints={},
+            disk_config="MANUAL",
+            access_ip_v4="",
+            access_ip_v6="",
+        )
+        (server,) = requests.make_servers(wanted, await self.who(owner), now)  # type: ignore[arg-type]
+        if not building:
+            values = {"vm_state": "active", "power_state": 1, "host": "node1", "launched_at": now, **values}
+        server = msgspec.structs.replace(server, **values)
+        who = await self.who(owner)
+        new = BUILD.new_task(server.id, request_id="req-build", user_id=who.user_id, project_id=who.project_id)
+        async with self.service.database.transaction() as tx:
+            inserted = await servers.insert(tx, server, new, now)
+            if not building:
+                task = await tasks.active(tx, server.id)
+                assert task is not None
+                await tasks.leave_step(tx, task, now, "done", "running on node1")
+                await tasks.compare_and_set(tx, task, finished_at=now, outcome="done", active_subject=None)
+        return inserted
+
+    async def _all(self) -> list[Server]:
+        async with self.service.database.reading() as tx:
+            return await tx.all(Server, servers.servers.select())
+
+    async def server(self, server_id: str) -> Server:
+        async with self.service.database.reading() as tx:
+            return await servers.find(tx, server_id)
+
+    async def register_host(self, host: str = "node1", zone: str = "", **values: Any) -> None:
+        """A compute host that has just said it is there."""
+        inventory = HostInventory(
+            **{
+                "hostname": f"{host}.example.org",
+                "host_ip": "10.0.0.31",
+                "hypervisor_type": "QEMU",
+                "hypervisor_version": 7_002_000,
+                "vcpus": 4,
+                "memory_mib": 8192,
+                "disk_gib": 40,
+                "cpu_info": {"arch": "x86_64", "model": "qemu64"},
+                "supported_instances": (("x86_64", "qemu", "hvm"),),
+                **values,
+            }
+        )
+        info = {"binary": "nova-compute", "host": host, "availability_zone": zone}
+        await Registry(self.service).register({"info": info, "details": msgspec.to_builtins(inventory)})
+
+
+@pytest.fixture
+async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> AsyncIterator[ComputeInProcess]:
+    databases = {
+        "placement": migrated("placement", placement_metadata, tmp_path),
+        "network": migrated("network", network_metadata, tmp_path),
+        "compute": migrated("compute", metadata, tmp_path),
+    }
+    bus = identity.bus
+    placement_app = make_placement_app(Placement(databases["placement"]), identity.verifier("placement"))
+    network = NetworkService(database=databases["network"], bus=bus, liveness=Liveness(bus))
+    network_app = make_network_app(network, identity.verifier("neutron"))
+    images = ImageShelf()
+    service = Compute(
+        database=databases["compute"],
+        bus=bus,
+        placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
+        image=ImageClient(identity.remote("image", images.app, "nova")),
+        network=NetworkClient(identity.remote("network", network_app, "nova")),
+        agents=AgentCalls(bus, "nova-compute", timeout_seconds=1),
+        liveness=Liveness(bus),
+        control_services=(CONDUCTOR,),
+    )
+    app = make_app(service, identity.verifier("nova"))
+    people = ("admin", "demo", "other", "reader")
+    clients = {user: await identity.client_for(app, user) for user in people}
+    networking = {user: await identity.client_for(network_app, user) for user in people}
+    yield ComputeInProcess(service, identity, images, body_of, clients, networking)
+    for client in (*clients.values(), *networking.values()):
+        await client.aclose()
+    for database in databases.values():
+        database.close()
