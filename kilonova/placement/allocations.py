@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from msgspec import UNSET, Struct, UnsetType, structs
-from sqlalchemy import delete, insert, select, tuple_, update
+from msgspec import UNSET, Struct, UnsetType
+from sqlalchemy import delete, select, tuple_, update
 
 from kilonova.kit.db import Tx
 from kilonova.placement import providers, resource_classes
@@ -110,8 +110,8 @@ async def replace(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     await _write(tx, claims, held, now)
     for provider in touched:
         await providers.advance(tx, provider, now)
-    empty = [claim.consumer_id for claim in claims if not claim.wanted]
-    await tx.execute(delete(consumers).where(consumers.c.id.in_(empty)))
+    if empty := [claim.consumer_id for claim in claims if not claim.wanted]:
+        await tx.execute(delete(consumers).where(consumers.c.id.in_(empty)))
 
 
 def _check_generation(claim: Claim, consumer: Consumer | None) -> None:
@@ -191,7 +191,7 @@ async def _write_consumer(tx: Tx, claim: Claim, known: Consumer | None, now: dat
     raise ConcurrentUpdate(f"consumer generation conflict - consumer {claim.consumer_id} was updated concurrently.")
 
 
-async def _write(tx: Tx, claims: Iterable[Claim], held: Iterable[Allocation], now: datetime) -> None:
+async def _write(tx: Tx, claims: Iterable[Claim], held: Sequence[Allocation], now: datetime) -> None:
     """Replaces the rows and moves the sums in `inventories.used` by the difference."""
     change: Counter[Key] = Counter()
     for each in held:
@@ -201,13 +201,13 @@ async def _write(tx: Tx, claims: Iterable[Claim], held: Iterable[Allocation], no
         for provider_id, resources in claim.wanted.items():
             for name, amount in resources.items():
                 change[provider_id, name] += amount
-                rows.append(structs.asdict(Allocation(claim.consumer_id, provider_id, name, amount, now)))
-    ids = [claim.consumer_id for claim in claims]
-    await tx.execute(delete(allocations).where(allocations.c.consumer_id.in_(ids)))
+                rows.append(Allocation(claim.consumer_id, provider_id, name, amount, now))
+    if ids := {each.consumer_id for each in held}:
+        await tx.execute(delete(allocations).where(allocations.c.consumer_id.in_(ids)))
     for (provider_id, name), difference in change.items():
         if difference:
             of_pair = (inventories.c.provider_id == provider_id) & (inventories.c.resource_class == name)
             moved = update(inventories).where(of_pair).values(used=inventories.c.used + difference)
             await tx.execute(moved)
-    if rows:
-        await tx.execute(insert(allocations).values(rows))
+    for row in rows:
+        await tx.insert(allocations, row)

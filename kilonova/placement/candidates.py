@@ -17,22 +17,24 @@ from kilonova.placement.providers import has_room
 from kilonova.placement.standard import SHARES_VIA_AGGREGATE
 from kilonova.placement.tables import (
     Inventory,
-    Provider,
     inventories,
     provider_aggregates,
     provider_traits,
     providers,
 )
 
-BATCH = 5000
-"""Ids in one IN (...): below every database's limit on parameters."""
+BATCH = 500
+"""Ids in one IN (...), and trees described before others get their turn."""
 
 
 class Summary(Struct):
     """One provider of a tree in play."""
 
-    provider: Provider
-    inventories: list[Inventory]
+    provider_id: str
+    parent_id: str | None
+    root_id: str
+    resources: dict[str, tuple[int, int]]
+    """Resource class → capacity and what of it is used."""
     traits: list[str]
 
 
@@ -253,20 +255,31 @@ async def _summaries(tx: Tx, wanted: Wanted, found: Sequence[Candidate], supply:
     summaries: dict[str, Summary] = {}
     for batch in _batches({supply.roots[provider_id] for provider_id in used}):
         in_batch = providers.c.root_id.in_(batch)
-        for provider in await tx.all(Provider, select(providers).where(in_batch).order_by(*_ORDER)):
-            if wanted.nested or not supply.has_trees or provider.id in used:
-                summaries[provider.id] = Summary(provider, [], [])
+        for row in await tx.tuples(select(providers.c.id, providers.c.parent_id, providers.c.root_id).where(in_batch)):
+            if wanted.nested or not supply.has_trees or row[0] in used:
+                summaries[row[0]] = Summary(row[0], row[1], row[2], {}, [])
         owned = select(providers.c.id).where(in_batch)
-        for each in await tx.all(Inventory, select(inventories).where(inventories.c.provider_id.in_(owned))):
-            if each.provider_id in summaries:
-                summaries[each.provider_id].inventories.append(each)
-        # One row a provider, not one a trait: hosts have dozens.
-        names = func.aggregate_strings(provider_traits.c.trait, ",")
-        statement = select(provider_traits.c.provider_id, names).where(provider_traits.c.provider_id.in_(owned))
-        for provider_id, joined in await tx.tuples(statement.group_by(provider_traits.c.provider_id)):
+        for provider_id, name, capacity, taken in await tx.tuples(_STOCK.where(inventories.c.provider_id.in_(owned))):
+            if provider_id in summaries:
+                summaries[provider_id].resources[name] = (int(capacity), taken)
+        for provider_id, joined in await tx.tuples(_TRAITS.where(provider_traits.c.provider_id.in_(owned))):
             if provider_id in summaries:
                 summaries[provider_id].traits = traits.in_order(joined.split(","))
+        # A large answer does not keep everybody else waiting.
+        await asyncio.sleep(0)
     return list(summaries.values())
+
+
+_STOCK = select(
+    inventories.c.provider_id,
+    inventories.c.resource_class,
+    (inventories.c.total - inventories.c.reserved) * inventories.c.allocation_ratio,
+    inventories.c.used,
+)
+# One row a provider, not one a trait: hosts have dozens.
+_TRAITS = select(provider_traits.c.provider_id, func.aggregate_strings(provider_traits.c.trait, ",")).group_by(
+    provider_traits.c.provider_id
+)
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

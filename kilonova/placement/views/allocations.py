@@ -38,14 +38,13 @@ def candidates_view(found: Found) -> dict[str, Any]:
             for each in found.candidates
         ],
         "provider_summaries": {
-            summary.provider.id: {
+            summary.provider_id: {
                 "resources": {
-                    each.resource_class: {"capacity": int(each.capacity), "used": each.used}
-                    for each in summary.inventories
+                    name: {"capacity": capacity, "used": used} for name, (capacity, used) in summary.resources.items()
                 },
                 "traits": summary.traits,
-                "parent_provider_uuid": summary.provider.parent_id,
-                "root_provider_uuid": summary.provider.root_id,
+                "parent_provider_uuid": summary.parent_id,
+                "root_provider_uuid": summary.root_id,
             }
             for summary in found.summaries
         },

@@ -10,6 +10,7 @@ A difference in the wording of an error alone is counted on its own: sentences a
 """
 
 import importlib.resources
+import io
 import json
 import os
 import subprocess
@@ -220,7 +221,7 @@ def main() -> None:
         suite = unittest.TestSuite(
             each for each in suite if any(name in str(getattr(each, "_tests", [""])[0].id()) for name in wanted)
         )
-    result = unittest.TextTestRunner(stream=open(os.devnull, "w"), verbosity=0).run(suite)  # noqa: SIM115
+    result = unittest.TextTestRunner(stream=io.StringIO(), verbosity=0).run(suite)
     failed = {test.id(): text for test, text in [*result.failures, *result.errors]}
     Path(sys.argv[2]).write_text(
         json.dumps(
