@@ -19,6 +19,8 @@ class Stage(Struct):
     left: int
     refused: dict[str, str] = field(default_factory=dict)
     """Host → reason."""
+    nearest: str = ""
+    """Of the hosts without room, the reason of the one that is short of the least."""
 
 
 class Plan(Struct):
@@ -30,14 +32,27 @@ class Plan(Struct):
 def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: Wanted) -> Plan:
     """`candidates`: ids of the providers placement found room on."""
     left = [host for host in hosts if host.id in candidates]
-    refused = {host.host: _shortage(host, wanted) for host in hosts if host.id not in candidates}
-    stages = [Stage("placement", len(left), refused)]
+    without_room = sorted(
+        (host for host in hosts if host.id not in candidates), key=lambda host: _distance(host, wanted)
+    )
+    refused = {host.host: _shortage(host, wanted) for host in without_room}
+    stages = [Stage("placement", len(left), refused, next(iter(refused.values()), ""))]
     for name, check in DEFAULT_FILTERS:
         refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
         if refused:
             left = [host for host in left if host.host not in refused]
             stages.append(Stage(name, len(left), refused))
     return Plan(weighers.order(left), stages)
+
+
+def _distance(host: HostState, wanted: Wanted) -> tuple[int, float, str]:
+    """How far a host is from having room: the resources it is short of, then what share of the amounts is missing."""
+    missing = [
+        (amount - max(host.free(resource), 0)) / amount
+        for resource, amount in wanted.resources.items()
+        if amount > host.free(resource)
+    ]
+    return len(missing), sum(missing), host.host
 
 
 def _shortage(host: HostState, wanted: Wanted) -> str:
@@ -66,14 +81,13 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
 def _reasons(stage: Stage, with_hosts: bool) -> str:
     if with_hosts:
         return "; ".join(f"{host} {reason}" for host, reason in sorted(stage.refused.items()))
+    if stage.nearest:
+        # The nearest miss tells most; the others' numbers would drown it.
+        return f"{_hosts(len(stage.refused))} without room, the nearest: {stage.nearest}"
     counts: dict[str, int] = {}
     for reason in stage.refused.values():
         counts[reason] = counts.get(reason, 0) + 1
-    if stage.name != "placement":
-        return "; ".join(f"{_hosts(count)} {reason}" for reason, count in sorted(counts.items()))
-    # The nearest miss tells most: who is short of the least.
-    nearest = min(counts, key=lambda reason: (reason.count(";"), reason))
-    return f"{_hosts(len(stage.refused))} without room, the nearest: {nearest}"
+    return "; ".join(f"{_hosts(count)} {reason}" for reason, count in sorted(counts.items()))
 
 
 def _hosts(count: int) -> str:

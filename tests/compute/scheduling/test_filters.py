@@ -1,0 +1,92 @@
+"""Each filter says yes with None, and no with a phrase that holds the reason."""
+
+from typing import Any
+
+import pytest
+
+from kilonova.compute.scheduling import filters
+from tests.compute.scheduling.worlds import make_host, make_wanted
+
+
+@pytest.mark.parametrize(
+    ("check", "host", "wanted", "reason"),
+    [
+        (filters.compute_filter, {}, {}, None),
+        (filters.compute_filter, {"is_disabled": True}, {}, "is disabled"),
+        (filters.compute_filter, {"is_disabled": True, "disabled_reason": "new disk"}, {}, "is disabled (new disk)"),
+        (filters.compute_filter, {"is_up": False, "seconds_since_answer": 61.7}, {}, "has not answered for 62 s"),
+        (
+            filters.compute_filter,
+            {"is_up": False, "seconds_since_answer": None},
+            {},
+            "has not answered since this service started",
+        ),
+        (filters.availability_zone_filter, {}, {}, None),
+        (filters.availability_zone_filter, {}, {"requested_zone": "nova"}, None),
+        (filters.availability_zone_filter, {}, {"requested_zone": "west"}, "is in zone nova, not west"),
+        (filters.requested_host_filter, {}, {}, None),
+        (filters.requested_host_filter, {}, {"requested_host": "node1"}, None),
+        (filters.requested_host_filter, {}, {"requested_host": "node1.example.org"}, None),
+        (filters.requested_host_filter, {}, {"requested_host": "node2"}, "is not the requested host node2"),
+        (filters.retry_filter, {}, {}, None),
+        (filters.retry_filter, {}, {"excluded_hosts": ("node2",)}, None),
+        (filters.retry_filter, {}, {"excluded_hosts": ("node1",)}, "has failed to build this server"),
+        (filters.image_properties_filter, {}, {}, None),
+        (filters.image_properties_filter, {}, {"image_architecture": "x86_64"}, None),
+        (filters.image_properties_filter, {}, {"image_architecture": "aarch64"}, "runs x86_64, not aarch64"),
+        (
+            filters.image_properties_filter,
+            {"architectures": ()},
+            {"image_architecture": "x86_64"},
+            "runs no known architecture, not x86_64",
+        ),
+        (filters.same_host_filter, {}, {}, None),
+        (
+            filters.same_host_filter,
+            {},
+            {"scheduler_hints": {"same_host": "a"}, "hosts_of_servers": {"a": "node1"}},
+            None,
+        ),
+        (
+            filters.same_host_filter,
+            {},
+            {"scheduler_hints": {"same_host": ["a", "b"]}, "hosts_of_servers": {"a": "node2", "b": "node1"}},
+            None,
+        ),
+        (
+            filters.same_host_filter,
+            {},
+            {"scheduler_hints": {"same_host": ["a"]}, "hosts_of_servers": {"a": "node2"}},
+            "holds none of the servers named in same_host",
+        ),
+        (
+            filters.same_host_filter,
+            {},
+            {"scheduler_hints": {"same_host": ["gone"]}},
+            "holds none of the servers named in same_host",
+        ),
+        (filters.different_host_filter, {}, {"scheduler_hints": {"different_host": ["gone"]}}, None),
+        (
+            filters.different_host_filter,
+            {},
+            {"scheduler_hints": {"different_host": ["a"]}, "hosts_of_servers": {"a": "node2"}},
+            None,
+        ),
+        (
+            filters.different_host_filter,
+            {},
+            {"scheduler_hints": {"different_host": "a"}, "hosts_of_servers": {"a": "node1"}},
+            "holds a server named in different_host",
+        ),
+    ],
+)
+def test_a_filter_answers_with_its_reason(
+    check: filters.Filter, host: dict[str, Any], wanted: dict[str, Any], reason: str | None
+) -> None:
+    assert check(make_host(**host), make_wanted(**wanted)) == reason
+
+
+def test_the_filters_are_upstreams_and_each_stands_once() -> None:
+    names = [name for name, _ in filters.DEFAULT_FILTERS]
+    assert len(set(names)) == len(names)
+    assert {"ComputeFilter", "ImagePropertiesFilter", "SameHostFilter", "DifferentHostFilter"} <= set(names)

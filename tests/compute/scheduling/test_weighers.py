@@ -1,0 +1,53 @@
+"""Weighing: spread by what is free, then by the number of servers, and the same every time."""
+
+import random
+
+from kilonova.compute.scheduling.weighers import order
+from tests.compute.scheduling.worlds import CAPACITY, make_host
+
+
+def names(hosts: list) -> list[str]:  # type: ignore[type-arg]
+    return [each.host for each in hosts]
+
+
+def test_the_emptiest_host_comes_first() -> None:
+    hosts = [
+        make_host("full", used=CAPACITY),
+        make_host("half", used={name: amount // 2 for name, amount in CAPACITY.items()}),
+        make_host("empty"),
+    ]
+    assert names(order(hosts)) == ["empty", "half", "full"]
+
+
+def test_of_two_with_the_same_room_the_one_with_fewer_servers_comes_first() -> None:
+    assert names(order([make_host("a", servers=2), make_host("b", servers=1)])) == ["b", "a"]
+
+
+def test_the_number_of_servers_never_outweighs_room() -> None:
+    roomy = make_host("roomy", servers=100)
+    assert names(order([make_host("tight", used={"VCPU": 1}), roomy])) == ["roomy", "tight"]
+
+
+def test_a_resource_of_which_all_have_the_same_does_not_count() -> None:
+    hosts = [
+        make_host("a", used={"MEMORY_MB": 1024, "VCPU": 4, "DISK_GB": 9}),
+        make_host("b", used={"MEMORY_MB": 512, "VCPU": 4, "DISK_GB": 9}),
+    ]
+    assert names(order(hosts)) == ["b", "a"]
+
+
+def test_measures_are_scaled_before_they_are_added() -> None:
+    # Thousands of MiB must not outweigh a few CPUs and disks: two of three measures win.
+    memory = make_host("memory", used={"VCPU": 16, "DISK_GB": 40})
+    others = make_host("others", used={"MEMORY_MB": 8192})
+    assert names(order([memory, others])) == ["others", "memory"]
+
+
+def test_equals_come_in_the_order_of_their_names_whatever_order_they_came_in() -> None:
+    hosts = [make_host(f"node{number}") for number in range(9)]
+    shuffled = random.Random(7).sample(hosts, len(hosts))
+    assert names(order(shuffled)) == names(hosts)
+
+
+def test_no_hosts_is_no_order() -> None:
+    assert order([]) == []

@@ -1,0 +1,36 @@
+"""Hosts and wishes for the scheduler's tests."""
+
+from typing import Any
+
+from kilonova.compute.scheduling.hosts import HostState, Wanted
+
+CAPACITY = {"VCPU": 16, "MEMORY_MB": 8192, "DISK_GB": 40}
+
+
+def make_host(name: str = "node1", **changes: Any) -> HostState:
+    values: dict[str, Any] = {
+        "id": f"id-of-{name}",
+        "host": name,
+        "hypervisor_hostname": f"{name}.example.org",
+        "availability_zone": "nova",
+        "is_up": True,
+        "is_disabled": False,
+        "disabled_reason": None,
+        "seconds_since_answer": 1.0,
+        "servers": 0,
+        "hypervisor_type": "QEMU",
+        "architectures": ("x86_64",),
+        "capacity": dict(CAPACITY),
+        "used": {},
+        **changes,
+    }
+    return HostState(**values)
+
+
+def make_wanted(**changes: Any) -> Wanted:
+    return Wanted(**{"server_id": "s", "resources": {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}, **changes})
+
+
+def room_on(hosts: list[HostState], wanted: Wanted) -> list[str]:
+    """Who placement would offer: those with enough of everything free."""
+    return [each.id for each in hosts if all(each.free(name) >= n for name, n in wanted.resources.items())]
