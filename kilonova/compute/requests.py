@@ -159,20 +159,20 @@ async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> F
     return port
 
 
-async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> list[str]:
-    """Names or ids → ids, of the caller's project. Raises InvalidServer for one that is missing, Conflict for
+async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> dict[str, str]:
+    """Names or ids → name and id of each group, of the caller's project. Raises InvalidServer for one that is missing, Conflict for
     an ambiguous one."""
     if not names or names == ["default"]:
-        return []
+        return {}
     known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
-    found = []
+    found: dict[str, str] = {}
     for name in names:
-        matches = [each["id"] for each in known if name in (each["id"], each["name"])]
+        matches = [each for each in known if name in (each["id"], each["name"])]
         if not matches:
             raise InvalidServer(f"Security group {name} could not be found.")
         if len(matches) > 1:
             raise Conflict(f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
-        found.append(matches[0])
+        found[matches[0]["name"]] = matches[0]["id"]
     return found
 
 

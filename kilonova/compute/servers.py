@@ -82,6 +82,9 @@ async def change(tx: Tx, server_id: str, now: datetime, **values: Any) -> None:
 
 async def begin(tx: Tx, server: Server, action: str, new: NewTask, now: datetime, states: tuple[str, ...]) -> Task:
     """Starts an operation on a server. Raises WrongState when another is under way or its state does not allow it."""
+    active = await tasks.active(tx, server.id)
+    if active is not None:
+        raise WrongState(server.id, action, f"task_state {task_state_of(active.program, active.step)}")
     if server.vm_state not in states:
         raise WrongState(server.id, action, f"vm_state {server.vm_state}")
     try:

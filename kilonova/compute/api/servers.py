@@ -155,7 +155,8 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
-    group_ids = await requests.resolve_security_groups(compute, ctx, group_names)
+    groups = await requests.resolve_security_groups(compute, ctx, group_names)
+    group_ids = list(groups.values())
     resolved = await requests.resolve_networks(compute, ctx, asked)
     return requests.WantedServers(
         name=new.name,
@@ -166,7 +167,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         image=image,
         keypair=keypair,
         networks=[{**each, "security_group_ids": group_ids} if group_ids else each for each in resolved],
-        security_group_names=group_names,
+        security_group_names=list(groups),
         user_data=requests.decode_user_data(new.user_data),
         config_drive=as_boolean(new.config_drive, "config_drive"),
         metadata=new.metadata,
