@@ -160,8 +160,10 @@ async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> F
 
 
 async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> dict[str, str]:
-    """Names or ids → name and id of each group, of the caller's project. Raises InvalidServer for one that is missing, Conflict for
-    an ambiguous one."""
+    """Names or ids → name and id of each group, of the caller's project.
+
+    Raises InvalidServer for one that is missing, Conflict for an ambiguous one.
+    """
     if not names or names == ["default"]:
         return {}
     known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)

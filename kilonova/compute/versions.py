@@ -13,30 +13,11 @@ MINIMUM, MAXIMUM = "2.1", "2.104"
 Body = dict[str, Any]
 
 
-def _flavor_link_instead_of_copy(server: Body) -> None:
-    """Before 2.47 a server names its flavor by id and link."""
-    flavor = server.get("flavor")
-    if isinstance(flavor, dict) and "_link" in flavor:
-        server["flavor"] = flavor["_link"]
-
-
 def _text_cpu_info(hypervisor: Body) -> None:
     """Before 2.28 cpu_info is JSON in a string."""
 
     if isinstance(hypervisor.get("cpu_info"), dict):
         hypervisor["cpu_info"] = json.dumps(hypervisor["cpu_info"])
-
-
-def _numbered_hypervisor(hypervisor: Body) -> None:
-    """Before 2.53 a hypervisor's id is a number."""
-    hypervisor["id"] = hypervisor.pop("_number", hypervisor.get("id"))
-    if "service" in hypervisor:
-        service = hypervisor["service"]
-        service["id"] = service.pop("_number", service.get("id"))
-
-
-def _numbered_service(service: Body) -> None:
-    service["id"] = service.pop("_number", service.get("id"))
 
 
 def _empty_swap(flavor: Body) -> None:
@@ -102,16 +83,9 @@ CHANGES = [
     Change("2.35", "keypair_paging", "lists of key pairs come in pages"),
     Change("2.37", "network_auto_none", "networks are required, and may be auto or none"),
     Change("2.38", "strict_status_filter", "an unknown status filter is refused"),
-    Change(
-        "2.47", "server_flavor_copy", "servers show their flavor's values", {"server": _flavor_link_instead_of_copy}
-    ),
+    Change("2.47", "server_flavor_copy", "servers show their flavor's values"),
     Change("2.51", "action_events_for_owners", "owners see the events of an action, without traces"),
-    Change(
-        "2.53",
-        "service_and_hypervisor_uuids",
-        "services and hypervisors are named by UUID",
-        {"hypervisor": _numbered_hypervisor, "service": _numbered_service},
-    ),
+    Change("2.53", "service_and_hypervisor_uuids", "services and hypervisors are named by UUID"),
     Change("2.55", "flavor_description", "flavors have a description", {"flavor": without("description")}),
     Change(
         "2.58",

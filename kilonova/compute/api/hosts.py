@@ -23,6 +23,9 @@ from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.versions import since
 
+FIRST_CONTROL_NUMBER = 1_000_000
+"""Numbers of the control services, far above the hosts' own."""
+
 
 class ServiceChange(Struct, forbid_unknown_fields=True):
     status: Literal["enabled", "disabled"] | None = None
@@ -40,20 +43,22 @@ async def list_services(request: ComputeRequest) -> dict[str, Any]:
     compute = request.service
     async with compute.database.reading() as tx:
         found = await hosts.list_all(tx)
-    shown = [service_view(each, is_up=is_up(compute, each)) for each in found] + _control_services(compute)
+    by_uuid = _by_uuid(request)
+    shown = [service_view(each, is_up=is_up(compute, each), by_uuid=by_uuid) for each in found]
+    shown += _control_services(compute, by_uuid=by_uuid)
     for name in ("host", "binary"):
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"services": shown}
 
 
-def _control_services(compute: Compute) -> list[dict[str, Any]]:
+def _control_services(compute: Compute, *, by_uuid: bool) -> list[dict[str, Any]]:
     """The parts of this process that have no host row: they are up, for it is they who answer."""
     entry = {"zone": "internal", "status": "enabled", "state": "up", "disabled_reason": None, "forced_down": False}
     now = iso8601_micro(compute.clock.now())
     return [
-        {**entry, "id": service_id, "_number": 1_000_000 + place, "binary": binary, "host": host, "updated_at": now}
-        for place, (binary, host, service_id) in enumerate(compute.control_services)
+        {**entry, "id": service_id if by_uuid else number, "binary": binary, "host": host, "updated_at": now}
+        for number, (binary, host, service_id) in enumerate(compute.control_services, FIRST_CONTROL_NUMBER)
     ]
 
 
@@ -76,7 +81,7 @@ async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[s
     async with compute.database.transaction() as tx:
         row = await hosts.find_service(tx, service_id)
         row = await hosts.change(tx, row, compute.clock.now(), **values)
-    return {"service": service_view(row, is_up=is_up(compute, row))}
+    return {"service": service_view(row, is_up=is_up(compute, row), by_uuid=True)}
 
 
 class OldServiceChange(Struct, forbid_unknown_fields=True):
@@ -192,7 +197,7 @@ async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def _brief(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
-    shown = hypervisor_link_view(host, is_up=is_up(request.service, host))
+    shown = hypervisor_link_view(host, is_up=is_up(request.service, host), by_uuid=_by_uuid(request))
     return {**shown, **await _held(tx, request, host)}
 
 
@@ -208,7 +213,8 @@ async def _held(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
 
 async def _detail(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
     compute = request.service
-    shown = {**hypervisor_view(host, is_up=is_up(compute, host)), **await _held(tx, request, host)}
+    view = hypervisor_view(host, is_up=is_up(compute, host), by_uuid=_by_uuid(request))
+    shown = {**view, **await _held(tx, request, host)}
     if not request.allows("hypervisor_without_use"):
         held = await servers.of_host(tx, host.host)
         use = hypervisor_use_view(

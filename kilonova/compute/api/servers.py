@@ -16,7 +16,7 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.tables import Flavor, Host, Keypair, Server
-from kilonova.compute.views.servers import brief_addresses_view, detail_view, link_view
+from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 from kilonova.kit.http.routes import Reply
@@ -325,7 +325,9 @@ def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dic
     extended = request.may(owner, rule="os_compute_api:os-extended-server-attributes")
     host_status = statuses.get(each.server.host or "", "UNKNOWN" if each.server.host else "")
     shown = detail_view(each, request.base_url, extended=extended, host_status=host_status if extended else None)
-    if not request.may(owner, rule="os_compute_api:servers:show:flavor-extra-specs"):
+    if not request.allows("server_flavor_copy"):
+        shown["flavor"] = flavor_link_view(each.server, request.base_url)
+    elif not request.may(owner, rule="os_compute_api:servers:show:flavor-extra-specs"):
         del shown["flavor"]["extra_specs"]
     return shown
 

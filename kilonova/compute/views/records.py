@@ -69,10 +69,10 @@ def keypair_detail_view(keypair: Keypair) -> Body:
     }
 
 
-def service_view(host: Host, *, is_up: bool) -> Body:
+def service_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
+    """Not `by_uuid`: the id is a number."""
     return {
-        "id": host.service_id,
-        "_number": host.number,
+        "id": host.service_id if by_uuid else host.number,
         "binary": host.binary,
         "host": host.host,
         "zone": host.availability_zone,
@@ -84,26 +84,24 @@ def service_view(host: Host, *, is_up: bool) -> Body:
     }
 
 
-def hypervisor_link_view(host: Host, *, is_up: bool) -> Body:
+def hypervisor_link_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     return {
-        "id": host.id,
-        "_number": host.number,
+        "id": host.id if by_uuid else host.number,
         "hypervisor_hostname": host.hypervisor_hostname,
         "state": "up" if is_up else "down",
         "status": "disabled" if host.disabled else "enabled",
     }
 
 
-def hypervisor_view(host: Host, *, is_up: bool) -> Body:
+def hypervisor_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     return {
-        **hypervisor_link_view(host, is_up=is_up),
+        **hypervisor_link_view(host, is_up=is_up, by_uuid=by_uuid),
         "host_ip": host.inventory["host_ip"],
         "hypervisor_type": host.inventory["hypervisor_type"],
         "hypervisor_version": host.inventory["hypervisor_version"],
         "uptime": None,
         "service": {
-            "id": host.service_id,
-            "_number": host.number,
+            "id": host.service_id if by_uuid else host.number,
             "host": host.host,
             "disabled_reason": host.disabled_reason,
         },

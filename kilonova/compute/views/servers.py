@@ -38,7 +38,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "metadata": server.metadata,
         "hostId": host_id(server.project_id, server.host),
         "image": _image(server, base_url),
-        "flavor": _flavor(server, base_url),
+        "flavor": _flavor(server),
         "created": iso8601(server.created_at),
         "updated": iso8601(server.updated_at),
         # Not before they are plugged: what a building server shows may still go to another host.
@@ -107,9 +107,14 @@ def _image(server: Server, base_url: str) -> Body | str:
     return {"id": image_id, "links": [link], "properties": server.image["properties"]}
 
 
-def _flavor(server: Server, base_url: str) -> Body:
+def flavor_link_view(server: Server, base_url: str) -> Body:
+    """How a server named its flavor before it showed a copy."""
+    flavor_id = server.flavor["id"]
+    return {"id": flavor_id, "links": [{"rel": "bookmark", "href": f"{base_url}/flavors/{flavor_id}"}]}
+
+
+def _flavor(server: Server) -> Body:
     flavor = server.flavor
-    link = {"id": flavor["id"], "links": [{"rel": "bookmark", "href": f"{base_url}/flavors/{flavor['id']}"}]}
     return {
         "vcpus": flavor["vcpus"],
         "ram": flavor["memory_mib"],
@@ -118,7 +123,6 @@ def _flavor(server: Server, base_url: str) -> Body:
         "swap": flavor["swap_mib"],
         "original_name": flavor["name"],
         "extra_specs": flavor["extra_specs"],
-        "_link": link,
     }
 
 
