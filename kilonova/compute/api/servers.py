@@ -18,7 +18,8 @@ from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.tables import Flavor, Host, Keypair, Server
 from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since, until
 from kilonova.kit.tasks import Program
@@ -106,7 +107,12 @@ class ChangedServerBody(Struct, forbid_unknown_fields=True):
 async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     request.authorize()
     compute = request.service
-    wanted = await _resolve(request, body)
+    only_reservation = as_boolean(body.server.return_reservation_id, "return_reservation_id")
+    try:
+        wanted = await _resolve(request, body)
+    except RemoteUnavailable as fault:
+        sentence = f"The {fault.service} service could not be asked: {fault.message}"
+        raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
     now = compute.clock.now()
     made = requests.make_servers(wanted, request.ctx, now)
     async with compute.database.transaction() as tx:
@@ -114,7 +120,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
             await servers.insert(tx, server, task_for(request, BUILD, server), now)
     compute.wake()
     first = made[0]
-    if as_boolean(body.server.return_reservation_id, "return_reservation_id"):
+    if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
     shown = {
         "id": first.id,
