@@ -200,7 +200,11 @@ async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -
     wiring = _Wiring(config, bus, in_process_client(apps["identity"]), apps)
     placement = Placement(opened["placement"])
     apps["placement"] = placement_app.make_app(placement, wiring.verifier("placement"))
-    image = Image(database=opened["image"], store=FileStore(state.path / "images"))
+    image = Image(
+        database=opened["image"],
+        store=FileStore(state.path / "images"),
+        max_image_bytes=config.glance_store.image_size_cap,
+    )
     apps["image"] = image_app.make_app(image, wiring.verifier("glance"))
     network = NetworkService(database=opened["network"], bus=bus, liveness=Liveness(bus))
     apps["network"] = network_app.make_app(network, wiring.verifier("neutron"))
