@@ -1,0 +1,94 @@
+"""/v2/images/{image_id}/file: data in and out, as it flows."""
+
+import re
+
+from starlette.responses import Response, StreamingResponse
+
+from kilonova.image import images, uploads
+from kilonova.image.api.access import ImageRequest, fetch, viewer_of
+from kilonova.image.errors import ImageTooLarge, RangeNotSatisfiable
+from kilonova.image.tables import ImageRow
+from kilonova.image.views.images import STORE_ID
+from kilonova.kit.errors import BadRequest, Forbidden, UnsupportedMediaType
+from kilonova.kit.http.routes import Reply
+
+OCTETS = "application/octet-stream"
+
+
+async def upload(request: ImageRequest) -> Reply:
+    async with request.service.database.reading() as tx:
+        record = await fetch(tx, request)
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if content_type != OCTETS:
+        raise UnsupportedMediaType(f"Image data is sent as {OCTETS}, not as {content_type or 'nothing'}.")
+    store_id = request.headers.get("x-image-meta-store", STORE_ID)
+    if store_id != STORE_ID:
+        raise BadRequest(f"There is no store {store_id!r}; the only one is {STORE_ID!r}.")
+    announced = _size(request, "x-openstack-image-size")
+    length = _size(request, "content-length")
+    if max(announced or 0, length or 0) > request.service.max_image_bytes:
+        raise ImageTooLarge(f"An image has at most {request.service.max_image_bytes} bytes.")
+    async with request.service.database.transaction() as tx:
+        await images.begin_saving(tx, record.row, request.service.clock.now())
+    await uploads.take_in(request.service, record.row, request.stream(), announced)
+    return Reply(None, status=204)
+
+
+def _size(request: ImageRequest, header: str) -> int | None:
+    text = request.headers.get(header)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise BadRequest(f"{header} must be a whole number, got {text!r}.")
+    return int(text)
+
+
+async def download(request: ImageRequest) -> Response:
+    async with request.service.database.reading() as tx:
+        record = await fetch(tx, request)
+    row = record.row
+    if row.status == "deactivated" and not viewer_of(request).is_admin:
+        raise Forbidden(f"Image {row.id} is deactivated: its data cannot be downloaded.")
+    if row.status not in ("active", "deactivated") or row.size_bytes is None:
+        return Response(status_code=204)
+    start, end = _range(request.headers.get("range"), row.size_bytes)
+    headers = {"Content-Type": OCTETS, "Content-Length": str(end - start), "Accept-Ranges": "bytes"}
+    if row.checksum is not None:
+        headers["Content-MD5"] = row.checksum
+    status = 200
+    if (start, end) != (0, row.size_bytes):
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.size_bytes}"
+    return _streamed(request, row, start, end, status, headers)
+
+
+def _streamed(
+    request: ImageRequest, row: ImageRow, start: int, end: int, status: int, headers: dict[str, str]
+) -> Response:
+    if request.method == "HEAD" or start == end:
+        return Response(status_code=status, headers=headers)
+    chunks = request.service.store.read(row.id, start, end - start)
+    return StreamingResponse(chunks, status_code=status, headers=headers)
+
+
+def _range(text: str | None, size: int) -> tuple[int, int]:
+    """First byte and the one after the last (RFC 9110, one range). Raises RangeNotSatisfiable."""
+    if text is None:
+        return 0, size
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", text.replace(" ", ""))
+    if match is None or match.groups() == ("", ""):
+        raise _not_satisfiable(text, size)
+    first, last = match.groups()
+    if not first:
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+    if start >= end:
+        raise _not_satisfiable(text, size)
+    return start, end
+
+
+def _not_satisfiable(text: str, size: int) -> RangeNotSatisfiable:
+    return RangeNotSatisfiable(
+        f"The range {text!r} is not within the image's {size} bytes.", headers={"Content-Range": f"bytes */{size}"}
+    )

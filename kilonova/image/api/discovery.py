@@ -1,0 +1,57 @@
+"""What the service says of itself: schemas, import methods, stores, tasks."""
+
+from typing import Any
+
+from kilonova.image.api.access import ImageRequest, fetch
+from kilonova.image.views.images import STORE_ID
+from kilonova.image.views.schemas import SCHEMAS
+from kilonova.kit.errors import NotFound
+
+
+async def show_schema(request: ImageRequest) -> dict[str, Any]:
+    request.authorize()
+    name = request.path["name"]
+    if name not in SCHEMAS:
+        raise NotFound(f"There is no schema {name!r}; there are {', '.join(SCHEMAS)}.")
+    return SCHEMAS[name]
+
+
+async def show_import_methods(request: ImageRequest) -> dict[str, Any]:
+    """None: data comes with PUT."""
+    request.authorize()
+    return {"import-methods": {"description": "Ways to import an image", "type": "array", "value": []}}
+
+
+async def list_stores(request: ImageRequest) -> dict[str, Any]:
+    request.authorize()
+    return {"stores": [{"id": STORE_ID, "description": "Files on the image host", "default": "true"}]}
+
+
+async def list_stores_in_detail(request: ImageRequest) -> dict[str, Any]:
+    request.authorize()
+    store = {
+        "id": STORE_ID,
+        "description": "Files on the image host",
+        "default": "true",
+        "type": "file",
+        "weight": 0,
+        "properties": {},
+    }
+    return {"stores": [store]}
+
+
+async def show_usage(request: ImageRequest) -> dict[str, Any]:
+    """Nothing is limited by project here."""
+    request.authorize()
+    return {"usage": {}}
+
+
+async def list_tasks(request: ImageRequest) -> dict[str, Any]:
+    request.authorize()
+    return {"tasks": [], "first": "/v2/tasks", "schema": "/v2/schemas/tasks"}
+
+
+async def list_tasks_of_image(request: ImageRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        await fetch(tx, request)
+    return {"tasks": []}

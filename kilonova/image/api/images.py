@@ -1,0 +1,167 @@
+"""/v2/images: list, create, show, patch, delete, and the tags and actions of one."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+from msgspec import structs
+
+from kilonova.image import images
+from kilonova.image.api.access import ImageRequest, authorize_visibility, fetch, target_of, viewer_of
+from kilonova.image.api.bodies import (
+    COLUMNS,
+    FIELDS,
+    PATCH_CONTENT_TYPES,
+    Change,
+    ImageFields,
+    check_property,
+    read_changes,
+    read_fields,
+    read_image,
+)
+from kilonova.image.api.queries import read_filters, read_listing
+from kilonova.image.errors import NoSuchProperty, ReadOnlyField
+from kilonova.image.images import ImageRecord
+from kilonova.image.tables import ImageRow
+from kilonova.image.views.images import STORE_ID, image_view
+from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.http.routes import Reply
+
+
+async def list_images(request: ImageRequest) -> dict[str, Any]:
+    request.authorize()
+    filters, listing = read_filters(request.query), read_listing(request.query)
+    async with request.service.database.reading() as tx:
+        found = await images.list_matching(tx, viewer_of(request), filters, listing)
+    shown = [record for record in found if request.may(target_of(request, record), rule="get_image")]
+    kept = [(name, value) for name, value in request.query.multi_items() if name != "marker"]
+    body = {
+        "images": [image_view(record) for record in shown],
+        "first": "/v2/images" + (f"?{urlencode(kept)}" if kept else ""),
+        "schema": "/v2/schemas/images",
+    }
+    if found and len(found) == listing.limit:
+        body["next"] = f"/v2/images?{urlencode([*kept, ('marker', found[-1].row.id)])}"
+    return body
+
+
+async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
+    fields, properties = read_image(body)
+    owner = fields.owner or request.ctx.project_id
+    target = {"project_id": owner, "owner": owner, "visibility": fields.visibility}
+    if not request.may(target) and owner != request.ctx.project_id:
+        raise Forbidden(f"You may not create images owned by {owner}.")
+    request.authorize(target)
+    authorize_visibility(request, fields.visibility, target)
+    now = request.service.clock.now()
+    row = ImageRow(
+        id=fields.id or str(uuid4()),
+        name=fields.name,
+        status="queued",
+        visibility=fields.visibility,
+        protected=fields.protected,
+        hidden=fields.os_hidden,
+        owner=owner,
+        disk_format=fields.disk_format,
+        container_format=fields.container_format,
+        min_disk_gib=fields.min_disk,
+        min_ram_mib=fields.min_ram,
+        size_bytes=None,
+        virtual_size_bytes=None,
+        checksum=None,
+        hash_algorithm=None,
+        hash_value=None,
+        created_at=now,
+        updated_at=now,
+    )
+    record = ImageRecord(row, properties, sorted(set(fields.tags)))
+    async with request.service.database.transaction() as tx:
+        await images.create(tx, record)
+    location = f"{request.base_url}/v2/images/{row.id}"
+    return Reply(image_view(record), headers={"Location": location, "OpenStack-image-store-ids": STORE_ID})
+
+
+async def show_image(request: ImageRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        record = await fetch(tx, request)
+    return image_view(record)
+
+
+async def update_image(request: ImageRequest, body: Any) -> dict[str, Any]:
+    draft = PATCH_CONTENT_TYPES[request.headers["content-type"].partition(";")[0].strip()]
+    changes = read_changes(body, draft)
+    async with request.service.database.transaction() as tx:
+        record = await fetch(tx, request)
+        for change in changes:
+            record = _changed(request, record, change, draft)
+        if changes:
+            await images.change(tx, record, request.service.clock.now())
+            record = await images.find(tx, record.row.id, viewer_of(request))
+    return image_view(record)
+
+
+def _changed(request: ImageRequest, record: ImageRecord, change: Change, draft: int) -> ImageRecord:
+    """The record after one operation. Raises BadRequest, Forbidden, ReadOnlyField, NoSuchProperty."""
+    name = change.name
+    is_field = name in FIELDS
+    is_there = is_field or name in record.properties
+    if change.operation != "add" and not is_there:
+        raise NoSuchProperty(f"The image has no property {name!r}.")
+    if change.operation == "add" and is_there and draft == 4:
+        raise NoSuchProperty(f"The image has the property {name!r} already.")
+    if change.operation == "remove":
+        if is_field:
+            raise ReadOnlyField(f"The attribute {name!r} may not be removed.")
+        properties = {key: value for key, value in record.properties.items() if key != name}
+        return structs.replace(record, properties=properties)
+    if not is_field:
+        check_property(name, change.value)
+        return structs.replace(record, properties={**record.properties, name: change.value})
+    return _with_field(request, record, name, change.value)
+
+
+def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: Any) -> ImageRecord:
+    fields: ImageFields = read_fields({name: value})
+    if name == "tags":
+        return structs.replace(record, tags=sorted(set(fields.tags)))
+    if name == "visibility":
+        authorize_visibility(request, value, target_of(request, record))
+    elif name == "owner" and not viewer_of(request).is_admin:
+        raise ReadOnlyField("Only an administrator gives an image another owner.")
+    elif name in ("disk_format", "container_format") and record.row.status != "queued":
+        raise ReadOnlyField(f"The attribute {name!r} can be changed only while the image is queued.")
+    return structs.replace(record, row=structs.replace(record.row, **{COLUMNS.get(name, name): getattr(fields, name)}))
+
+
+async def delete_image(request: ImageRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        record = await fetch(tx, request)
+        await images.remove(tx, record.row)
+    # After the record: a crash in between leaves data that no one can reach, and recovery removes it.
+    await request.service.store.remove(record.row.id)
+
+
+async def add_tag(request: ImageRequest) -> None:
+    tag = request.path["tag_value"]
+    if len(tag) > 255:
+        raise BadRequest("A tag has at most 255 characters.")
+    async with request.service.database.transaction() as tx:
+        await images.add_tag(tx, await fetch(tx, request), tag, request.service.clock.now())
+
+
+async def delete_tag(request: ImageRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        record = await fetch(tx, request)
+        await images.remove_tag(tx, record, request.path["tag_value"], request.service.clock.now())
+
+
+async def deactivate(request: ImageRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        record = await fetch(tx, request)
+        await images.set_active(tx, record.row, active=False, now=request.service.clock.now())
+
+
+async def reactivate(request: ImageRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        record = await fetch(tx, request)
+        await images.set_active(tx, record.row, active=True, now=request.service.clock.now())

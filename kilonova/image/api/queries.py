@@ -1,0 +1,153 @@
+"""Query strings of lists of images: filters, order, page. Source: Image API v2 reference, "List images"."""
+
+import csv
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from starlette.datastructures import QueryParams
+
+from kilonova.image.images import Condition, ImageFilters, Listing
+from kilonova.image.tables import Visibility
+from kilonova.kit.errors import BadRequest
+
+DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
+SORT_KEYS = {
+    "name": "name",
+    "status": "status",
+    "container_format": "container_format",
+    "disk_format": "disk_format",
+    "size": "size_bytes",
+    "id": "id",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+}
+LISTS = ("id", "name", "status", "container_format", "disk_format")
+"""Columns that may be asked for as `in:a,b`."""
+
+PLAIN = {"owner": "owner", "checksum": "checksum", "os_hash_value": "hash_value", "os_hash_algo": "hash_algorithm"}
+NUMBERS = {
+    "size": "size_bytes",
+    "min_disk": "min_disk_gib",
+    "min_ram": "min_ram_mib",
+    "virtual_size": "virtual_size_bytes",
+}
+FLAGS = {"protected": "protected", "os_hidden": "hidden"}
+TIMES = ("created_at", "updated_at")
+NOT_FILTERS = ("limit", "marker", "sort", "sort_key", "sort_dir", "tag", "member_status", "visibility")
+
+Direction = Literal["asc", "desc"]
+
+
+def read_listing(query: QueryParams) -> Listing:
+    """Raises BadRequest."""
+    limit = query.get("limit")
+    if limit is not None and not limit.isdecimal():
+        raise BadRequest(f"limit must be a whole number that is not negative, got {limit!r}.")
+    sorts = _read_sorts(query)
+    if "id" not in [name for name, _ in sorts]:
+        # Ties are broken as upstream does: by time of creation, then by id.
+        direction = sorts[0][1]
+        if "created_at" not in [name for name, _ in sorts]:
+            sorts.append(("created_at", direction))
+        sorts.append(("id", direction))
+    count = DEFAULT_LIMIT if limit is None else min(int(limit), MAX_LIMIT)
+    return Listing(count, query.get("marker"), tuple(sorts))
+
+
+def _read_sorts(query: QueryParams) -> list[tuple[str, Direction]]:
+    keys = query.getlist("sort_key")
+    directions = query.getlist("sort_dir")
+    if "sort" in query:
+        if keys or directions:
+            raise BadRequest("Sort either with sort, or with sort_key and sort_dir.")
+        for part in query["sort"].split(","):
+            key, _, direction = part.strip().partition(":")
+            keys.append(key)
+            directions.append(direction or "desc")
+    keys = keys or ["created_at"]
+    if len(directions) == 1:
+        directions *= len(keys)
+    directions = directions or ["desc"] * len(keys)
+    if len(directions) != len(keys):
+        raise BadRequest(f"There are {len(keys)} sort keys, but {len(directions)} directions.")
+    return [_read_sort(key.strip(), direction.strip()) for key, direction in zip(keys, directions, strict=True)]
+
+
+def _read_sort(key: str, direction: str) -> tuple[str, Direction]:
+    if key not in SORT_KEYS:
+        raise BadRequest(f"Invalid sort key {key!r}; allowed are {', '.join(SORT_KEYS)}.")
+    if direction == "asc":
+        return SORT_KEYS[key], "asc"
+    if direction == "desc":
+        return SORT_KEYS[key], "desc"
+    raise BadRequest(f"Invalid sort direction {direction!r}; allowed are asc, desc.")
+
+
+def read_filters(query: QueryParams) -> ImageFilters:
+    """Raises BadRequest. A parameter that is nothing else is a property."""
+    visibility = query.get("visibility")
+    if visibility is not None and visibility not in (*get_args(Visibility), "all"):
+        raise BadRequest(f"Invalid visibility {visibility!r}; allowed are {', '.join(get_args(Visibility))}, all.")
+    member_status = query.get("member_status", "accepted")
+    if member_status not in ("pending", "accepted", "rejected", "all"):
+        raise BadRequest(f"Invalid member_status {member_status!r}; allowed are pending, accepted, rejected, all.")
+    filters = ImageFilters([], {}, [tag.strip() for tag in query.getlist("tag")], visibility, member_status)
+    given: Mapping[str, str] = {"os_hidden": "false", **query}
+    for name, text in given.items():
+        if name not in NOT_FILTERS:
+            _add_filter(filters, name, text)
+    return filters
+
+
+def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
+    base = name.removesuffix("_min").removesuffix("_max")
+    if name == "changes-since":
+        raise BadRequest("The filter changes-since belongs to an older API; use updated_at=gte:TIME.")
+    if name in LISTS:
+        filters.conditions.append(_one_of(name, text))
+    elif name in TIMES:
+        filters.conditions.append(_time(name, text))
+    elif name in FLAGS:
+        filters.conditions.append(Condition(FLAGS[name], "eq", _flag(name, text)))
+    elif name in PLAIN:
+        filters.conditions.append(Condition(PLAIN[name], "eq", text))
+    elif base in NUMBERS:
+        if not text.isdecimal():
+            raise BadRequest(f"{name} must be a whole number, got {text!r}.")
+        comparison: dict[str, Literal["eq", "gte", "lte"]] = {base: "eq", f"{base}_min": "gte", f"{base}_max": "lte"}
+        filters.conditions.append(Condition(NUMBERS[base], comparison[name], int(text)))
+    else:
+        filters.properties[name] = text
+
+
+def _one_of(name: str, text: str) -> Condition:
+    operator, colon, value = text.partition(":")
+    if colon and operator == "in":
+        try:
+            (values,) = csv.reader([value], strict=True)
+        except (csv.Error, ValueError) as error:
+            raise BadRequest(f"{name}: cannot read the list {value!r}.") from error
+        return Condition(name, "in", values)
+    if colon and operator == "eq":
+        return Condition(name, "eq", value)
+    if colon and operator in ("neq", "gt", "gte", "lt", "lte"):
+        raise BadRequest(f"{name} can be compared with eq and in, not with {operator}.")
+    return Condition(name, "eq", text)
+
+
+def _time(name: str, text: str) -> Condition:
+    operator, colon, value = text.partition(":")
+    comparison: Any = operator if colon and operator in ("eq", "neq", "gt", "gte", "lt", "lte") else "eq"
+    moment = value if comparison == operator else text
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError as error:
+        raise BadRequest(f"{name} needs a time such as gte:2026-01-31T12:00:00Z, got {text!r}.") from error
+    return Condition(name, comparison, parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+
+
+def _flag(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise BadRequest(f"{name} must be true or false, got {text!r}.")
+    return text.lower() == "true"

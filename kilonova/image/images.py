@@ -1,0 +1,275 @@
+"""Images' records: who sees them, how they are listed, made, changed and deleted."""
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct, structs
+from sqlalchemy import ColumnElement, Select, delete, or_, select, update
+
+from kilonova.image.errors import ImageExists, ImageNotFound, ImageProtected, TagNotFound, TooMany, WrongStatus
+from kilonova.image.tables import (
+    ImageMember,
+    ImageProperty,
+    ImageRow,
+    ImageTag,
+    Status,
+    image_members,
+    image_properties,
+    image_tags,
+    images,
+)
+from kilonova.kit.db import Tx
+from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.errors import BadRequest, Forbidden
+
+MAX_PROPERTIES = 128
+MAX_TAGS = 128
+
+DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
+CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
+
+
+class ImageRecord(Struct):
+    """An image with all that is said of it. `shared_status` is the caller's membership, if he has one."""
+
+    row: ImageRow
+    properties: dict[str, str]
+    tags: list[str]
+    shared_status: str | None = None
+
+
+class Viewer(Struct, frozen=True):
+    """Whose eyes an image is looked at with."""
+
+    project_id: str | None
+    is_admin: bool
+
+
+class Condition(Struct, frozen=True):
+    """One filter on a column of its own: `created_at gte …`, `id in …`."""
+
+    column: str
+    operator: Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"]
+    value: Any
+
+
+class ImageFilters(Struct):
+    conditions: list[Condition] = []
+    properties: dict[str, str] = {}
+    tags: list[str] = []
+    visibility: str | None = None
+    """None leaves out what others offer to the community; `all` leaves out nothing."""
+    member_status: str = "accepted"
+
+
+class Listing(Struct):
+    """What part of a list, in what order; `sorts` are columns' names and end in a unique one."""
+
+    limit: int
+    marker: str | None
+    sorts: tuple[tuple[str, Literal["asc", "desc"]], ...]
+
+
+# --- who sees what ---------------------------------------------------------------------------------------------------
+
+
+async def find(tx: Tx, image_id: str, viewer: Viewer) -> ImageRecord:
+    """Raises ImageNotFound for what does not exist and for what `viewer` may not know of."""
+    row = await tx.first(ImageRow, select(images).where(images.c.id == image_id))
+    if row is None:
+        raise ImageNotFound(image_id)
+    (record,) = await _complete(tx, [row], viewer)
+    if not is_visible(record, viewer):
+        raise ImageNotFound(image_id)
+    return record
+
+
+def is_visible(record: ImageRecord, viewer: Viewer) -> bool:
+    row = record.row
+    if viewer.is_admin or row.owner is None or row.visibility in ("public", "community"):
+        return True
+    if row.owner == viewer.project_id:
+        return True
+    return row.visibility == "shared" and record.shared_status is not None
+
+
+async def _complete(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer) -> list[ImageRecord]:
+    ids = [row.id for row in rows]
+    records = {row.id: ImageRecord(row, {}, []) for row in rows}
+    for each in await tx.all(ImageProperty, select(image_properties).where(image_properties.c.image_id.in_(ids))):
+        records[each.image_id].properties[each.name] = each.value
+    tags = select(image_tags).where(image_tags.c.image_id.in_(ids)).order_by(image_tags.c.tag)
+    for tag in await tx.all(ImageTag, tags):
+        records[tag.image_id].tags.append(tag.tag)
+    mine = (image_members.c.member_id == viewer.project_id) & image_members.c.image_id.in_(ids)
+    for member in await tx.all(ImageMember, select(image_members).where(mine)):
+        records[member.image_id].shared_status = member.status
+    return list(records.values())
+
+
+def _visible_in_lists(viewer: Viewer, filters: ImageFilters) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    mine = images.c.owner == viewer.project_id
+    if not viewer.is_admin:
+        with_me = [image_members.c.member_id == viewer.project_id]
+        if filters.member_status != "all":
+            with_me.append(image_members.c.status == filters.member_status)
+        shared = (images.c.visibility == "shared") & images.c.id.in_(select(image_members.c.image_id).where(*with_me))
+        conditions.append(or_(images.c.visibility.in_(("public", "community")), mine, shared))
+    if filters.visibility is None:
+        conditions.append(or_(images.c.visibility != "community", mine))
+    elif filters.visibility != "all":
+        conditions.append(images.c.visibility == filters.visibility)
+    return conditions
+
+
+async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: Listing) -> list[ImageRecord]:
+    """Raises BadRequest for a marker that does not exist."""
+    statement: Select[Any] = select(images).where(*_visible_in_lists(viewer, filters))
+    for condition in filters.conditions:
+        statement = statement.where(_compare(condition))
+    for name, value in filters.properties.items():
+        having = (image_properties.c.name == name) & (image_properties.c.value == value)
+        statement = statement.where(images.c.id.in_(select(image_properties.c.image_id).where(having)))
+    for tag in filters.tags:
+        statement = statement.where(images.c.id.in_(select(image_tags.c.image_id).where(image_tags.c.tag == tag)))
+    sorts = [(images.c[name], direction) for name, direction in listing.sorts]
+    if listing.marker is not None:
+        marked = await tx.first(ImageRow, select(images).where(images.c.id == listing.marker))
+        if marked is None:
+            raise BadRequest(f"The marker {listing.marker} is no image.")
+        statement = statement.where(after_marker(sorts, [getattr(marked, name) for name, _ in listing.sorts]))
+    rows = await tx.all(ImageRow, ordered(statement, sorts).limit(listing.limit))
+    return await _complete(tx, rows, viewer)
+
+
+def _compare(condition: Condition) -> ColumnElement[bool]:
+    column, value = images.c[condition.column], condition.value
+    if condition.operator == "in":
+        return column.in_(value)
+    found: ColumnElement[bool] = _COMPARISONS[condition.operator](column, value)
+    return found
+
+
+_COMPARISONS = {
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
+
+
+# --- making and changing ---------------------------------------------------------------------------------------------
+
+
+async def create(tx: Tx, record: ImageRecord) -> None:
+    """Raises ImageExists, TooMany."""
+    if not await tx.insert_new(images, record.row):
+        raise ImageExists(f"An image with the identifier {record.row.id} already exists.")
+    await _write_properties(tx, record.row.id, record.properties)
+    await _write_tags(tx, record.row.id, record.tags)
+
+
+async def change(tx: Tx, record: ImageRecord, now: datetime) -> None:
+    """Writes the whole record over the one there is. Raises TooMany."""
+    values = structs.asdict(record.row)
+    for kept in ("id", "status", "created_at"):
+        del values[kept]
+    await tx.execute(update(images).where(images.c.id == record.row.id).values({**values, "updated_at": now}))
+    await _write_properties(tx, record.row.id, record.properties)
+    await _write_tags(tx, record.row.id, record.tags)
+
+
+async def _write_properties(tx: Tx, image_id: str, properties: Mapping[str, str]) -> None:
+    if len(properties) > MAX_PROPERTIES:
+        raise TooMany(f"An image has at most {MAX_PROPERTIES} properties; {len(properties)} were given.")
+    await tx.execute(delete(image_properties).where(image_properties.c.image_id == image_id))
+    for name, value in properties.items():
+        await tx.insert(image_properties, ImageProperty(image_id, name, value))
+
+
+async def _write_tags(tx: Tx, image_id: str, tags: Iterable[str]) -> None:
+    wanted = sorted(set(tags))
+    if len(wanted) > MAX_TAGS:
+        raise TooMany(f"An image has at most {MAX_TAGS} tags; {len(wanted)} were given.")
+    await tx.execute(delete(image_tags).where(image_tags.c.image_id == image_id))
+    for tag in wanted:
+        await tx.insert(image_tags, ImageTag(image_id, tag))
+
+
+async def add_tag(tx: Tx, record: ImageRecord, tag: str, now: datetime) -> None:
+    """Raises TooMany."""
+    await _write_tags(tx, record.row.id, [*record.tags, tag])
+    await _touch(tx, record.row.id, now)
+
+
+async def remove_tag(tx: Tx, record: ImageRecord, tag: str, now: datetime) -> None:
+    """Raises TagNotFound."""
+    if tag not in record.tags:
+        raise TagNotFound(f"Image {record.row.id} has no tag {tag}.")
+    await _write_tags(tx, record.row.id, [each for each in record.tags if each != tag])
+    await _touch(tx, record.row.id, now)
+
+
+async def _touch(tx: Tx, image_id: str, now: datetime) -> None:
+    await tx.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+
+
+async def remove(tx: Tx, row: ImageRow) -> None:
+    """Deletes the record; the data is the caller's to remove afterwards. Raises ImageProtected."""
+    if row.protected:
+        raise ImageProtected(f"Image {row.id} is protected and cannot be deleted.")
+    for table in (image_properties, image_tags, image_members):
+        await tx.execute(delete(table).where(table.c.image_id == row.id))
+    await tx.execute(delete(images).where(images.c.id == row.id))
+
+
+async def set_active(tx: Tx, row: ImageRow, *, active: bool, now: datetime) -> None:
+    """Lets the data be downloaded, or not any more. Raises Forbidden for an image that has none."""
+    if row.status not in ("active", "deactivated"):
+        action = "reactivate" if active else "deactivate"
+        raise Forbidden(f"Image {row.id} is {row.status}: there is nothing to {action}.")
+    status: Status = "active" if active else "deactivated"
+    await tx.execute(update(images).where(images.c.id == row.id).values(status=status, updated_at=now))
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+async def begin_saving(tx: Tx, row: ImageRow, now: datetime) -> None:
+    """queued → saving. Raises BadRequest without formats, WrongStatus unless it is queued."""
+    missing = [name for name in ("disk_format", "container_format") if getattr(row, name) is None]
+    if missing:
+        raise BadRequest(f"An image needs {' and '.join(missing)} before its data.")
+    saving = update(images).where(images.c.id == row.id, images.c.status == "queued")
+    if await tx.execute(saving.values(status="saving", updated_at=now)) != 1:
+        raise WrongStatus(f"Image {row.id} is {row.status}; data is accepted while it is queued.")
+
+
+class SavedData(Struct, frozen=True):
+    size_bytes: int
+    virtual_size_bytes: int | None
+    checksum: str
+    hash_algorithm: str
+    hash_value: str
+
+
+async def finish_saving(tx: Tx, image_id: str, data: SavedData, now: datetime) -> bool:
+    """saving → active; False when the image is gone."""
+    saved = update(images).where(images.c.id == image_id, images.c.status == "saving")
+    return await tx.execute(saved.values(status="active", updated_at=now, **structs.asdict(data))) == 1
+
+
+async def give_up_saving(tx: Tx, image_id: str, now: datetime) -> None:
+    """saving → queued, as if nothing had arrived. Safe to repeat."""
+    given_up = update(images).where(images.c.id == image_id, images.c.status == "saving")
+    await tx.execute(given_up.values(status="queued", size_bytes=None, virtual_size_bytes=None, updated_at=now))
+
+
+async def ids_with_status(tx: Tx, *statuses: Status) -> set[str]:
+    found = await tx.tuples(select(images.c.id).where(images.c.status.in_(statuses)))
+    return {image_id for (image_id,) in found}

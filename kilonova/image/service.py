@@ -1,0 +1,22 @@
+"""What the image service's handlers stand on."""
+
+from dataclasses import dataclass, field
+
+from kilonova.image.stores.file import FileStore
+from kilonova.image.tables import metadata
+from kilonova.kit.clock import Clock, SystemClock
+from kilonova.kit.db import Database
+
+__all__ = ["Image", "metadata"]
+
+MAX_IMAGE_BYTES = 1 << 40
+
+
+@dataclass
+class Image:
+    database: Database
+    store: FileStore
+    clock: Clock = field(default_factory=SystemClock)
+    max_image_bytes: int = MAX_IMAGE_BYTES
+    live_uploads: set[str] = field(default_factory=set)
+    """Ids of the images whose data is arriving in this process now."""
