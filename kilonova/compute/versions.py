@@ -106,6 +106,7 @@ CHANGES = [
     Change("2.71", "server_groups_of_server", "servers show their server groups", {"server": without("server_groups")}),
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
     Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),
+    Change("2.75", "update_shows_whole_server", "a changed server is shown as whole as any"),
     Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
     Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
     Change("2.88", "hypervisor_without_use", "what hypervisors hold is asked of placement"),

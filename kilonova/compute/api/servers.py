@@ -16,7 +16,7 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.tables import Flavor, Host, Keypair, Server
-from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view
+from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view, plain_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteUnavailable
@@ -369,7 +369,8 @@ async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dic
             values["requested_zone"] = _pinned_zone(found.server, values.pop("pinned_availability_zone"))
         await servers.change(tx, found.server.id, request.service.clock.now(), **values)
         found = await servers.find_with_task(tx, found.server.id)
-    return {"server": shown_in_detail(request, found, await host_statuses(request))}
+    shown = shown_in_detail(request, found, await host_statuses(request))
+    return {"server": shown if request.allows("update_shows_whole_server") else plain_view(shown, found.server)}
 
 
 def _pinned_zone(server: Server, wanted: str | None) -> str | None:

@@ -107,6 +107,20 @@ def _image(server: Server, base_url: str) -> Body | str:
     return {"id": image_id, "links": [link], "properties": server.image["properties"]}
 
 
+EXTENDED_PREFIXES = ("OS-EXT-", "OS-SRV-USG:", "os-extended-volumes:")
+EXTENDED_FIELDS = ("config_drive", "key_name", "security_groups", "host_status", "pinned_availability_zone")
+
+
+def plain_view(detail: Body, server: Server) -> Body:
+    """`detail` without what were extensions once: how changing a server answered for long."""
+    kept = {
+        name: value
+        for name, value in detail.items()
+        if not name.startswith(EXTENDED_PREFIXES) and name not in EXTENDED_FIELDS
+    }
+    return {**kept, "addresses": brief_addresses_view(server) if detail["addresses"] else {}}
+
+
 def flavor_link_view(server: Server, base_url: str) -> Body:
     """How a server named its flavor before it showed a copy."""
     flavor_id = server.flavor["id"]

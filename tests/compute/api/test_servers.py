@@ -204,6 +204,15 @@ async def test_a_server_is_changed(nova: Any) -> None:
     assert (cleared["description"], cleared["name"]) == (None, "front")
 
 
+async def test_a_changed_server_is_shown_whole_from_2_75_on(nova: Any) -> None:
+    server = await nova.insert_server(ports=PORTS)
+    change = {"server": {"name": "x"}}
+    old = (await nova.call("PUT", f"/servers/{server.id}", version="2.74", json=change))["server"]
+    assert old["addresses"]["lan"][0] == {"version": 4, "addr": "10.0.0.5"}
+    assert not [name for name in old if name.startswith("OS-EXT")]
+    assert "key_name" not in old
+
+
 @pytest.mark.parametrize(
     ("change", "version", "sentence"),
     [
