@@ -1,5 +1,6 @@
-"""The compute API in process, on a real database, with real identity, placement and network services beside it."""
+"""The compute API in process, on a real database, with the real services it asks beside it."""
 
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,7 +18,11 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.registry import Registry
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Server, metadata, tasks
+from kilonova.image.app import make_app as make_image_app
 from kilonova.image.client import ImageClient
+from kilonova.image.service import Image
+from kilonova.image.stores.file import FileStore
+from kilonova.image.tables import metadata as image_metadata
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.network.app import make_app as make_network_app
 from kilonova.network.client import NetworkClient
@@ -27,10 +32,15 @@ from kilonova.placement.app import make_app as make_placement_app
 from kilonova.placement.client import PlacementClient
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import metadata as placement_metadata
-from tests.compute.api.images import ImageShelf
 
 VERSION = "openstack-api-version"
 CONDUCTOR = ("nova-conductor", "controller", "3a0c4f9e-4f8b-4d3c-9d57-0a5d4f5fb0aa")
+
+
+def empty_qcow2(virtual_size_bytes: int) -> bytes:
+    """A version 2 header in a cluster of its own, and nothing behind it."""
+    header = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, virtual_size_bytes, 0, 0, 0, 0, 0, 0, 0)
+    return header.ljust(1 << 16, b"\0")
 
 
 @dataclass
@@ -47,10 +57,10 @@ class ComputeInProcess:
 
     service: Compute
     identity: Any
-    images: ImageShelf
     body_of: Any
     clients: dict[str, httpx.AsyncClient]
     networking: dict[str, httpx.AsyncClient]
+    imaging: dict[str, httpx.AsyncClient]
     ids: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     async def call(
@@ -73,6 +83,16 @@ class ComputeInProcess:
         made = await self.call("POST", "/flavors", by="admin", json={"flavor": new})
         flavor: dict[str, Any] = made["flavor"]
         return flavor
+
+    async def image(self, by: str = "admin", *, virtual_gib: int = 1, upload: bool = True, **fields: Any) -> str:
+        """The id of an image that everybody may use, with data unless told otherwise."""
+        new = {"name": "cirros", "disk_format": "qcow2", "container_format": "bare", "visibility": "public", **fields}
+        image_id: str = self.body_of(await self.imaging[by].post("/v2/images", json=new), 201)["id"]
+        if upload:
+            headers = {"content-type": "application/octet-stream"}
+            data = empty_qcow2(virtual_gib << 30)
+            self.body_of(await self.imaging[by].put(f"/v2/images/{image_id}/file", content=data, headers=headers), 204)
+        return image_id
 
     async def network(self, by: str = "demo", **fields: Any) -> dict[str, Any]:
         """A network with one subnet."""
@@ -171,18 +191,19 @@ async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> As
     databases = {
         "placement": migrated("placement", placement_metadata, tmp_path),
         "network": migrated("network", network_metadata, tmp_path),
+        "image": migrated("image", image_metadata, tmp_path),
         "compute": migrated("compute", metadata, tmp_path),
     }
     bus = identity.bus
     placement_app = make_placement_app(Placement(databases["placement"]), identity.verifier("placement"))
     network = NetworkService(database=databases["network"], bus=bus, liveness=Liveness(bus))
     network_app = make_network_app(network, identity.verifier("neutron"))
-    images = ImageShelf()
+    image_app = make_image_app(Image(databases["image"], FileStore(tmp_path / "images")), identity.verifier("glance"))
     service = Compute(
         database=databases["compute"],
         bus=bus,
         placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
-        image=ImageClient(identity.remote("image", images.app, "nova")),
+        image=ImageClient(identity.remote("image", image_app, "nova")),
         network=NetworkClient(identity.remote("network", network_app, "nova")),
         agents=AgentCalls(bus, "nova-compute", timeout_seconds=1),
         liveness=Liveness(bus),
@@ -192,8 +213,9 @@ async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> As
     people = ("admin", "demo", "other", "reader")
     clients = {user: await identity.client_for(app, user) for user in people}
     networking = {user: await identity.client_for(network_app, user) for user in people}
-    yield ComputeInProcess(service, identity, images, body_of, clients, networking)
-    for client in (*clients.values(), *networking.values()):
+    imaging = {user: await identity.client_for(image_app, user) for user in people}
+    yield ComputeInProcess(service, identity, body_of, clients, networking, imaging)
+    for client in (*clients.values(), *networking.values(), *imaging.values()):
         await client.aclose()
     for database in databases.values():
         database.close()

@@ -18,9 +18,9 @@ MISSING = "0b6c9f0e-0000-4000-8000-000000000000"
 async def ready(nova: Any) -> Any:
     """A flavor, an image and a host; `base` is the least a request needs."""
     await nova.flavor(id="1")
-    image = nova.images.put()
+    image_id = await nova.image()
     await nova.register_host()
-    nova.base = {"name": "web", "flavorRef": "1", "imageRef": image["id"], "networks": "none"}
+    nova.base = {"name": "web", "flavorRef": "1", "imageRef": image_id, "networks": "none"}
     return nova
 
 
@@ -171,15 +171,34 @@ async def test_a_server_that_cannot_be_meant_is_400_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("image", "sentence"),
     [
-        ({"status": "queued"}, "its status is queued, not active"),
+        ({"upload": False}, "its status is queued, not active"),
         ({"min_ram": 1024}, "the image needs 1024"),
         ({"min_disk": 2}, "the image needs 2 GiB"),
-        ({"virtual_size": 3 << 30}, "the image needs 3 GiB"),
-        ({"virtual_size": None, "size": (1 << 30) + 1}, "the image needs 2 GiB"),
+        ({"virtual_gib": 3}, "the image needs 3 GiB"),
     ],
 )
 async def test_an_image_that_does_not_fit_is_400(ready: Any, image: dict[str, Any], sentence: str) -> None:
-    assert sentence in await refused(ready, 400, imageRef=ready.images.put(**image)["id"])
+    assert sentence in await refused(ready, 400, imageRef=await ready.image(**image))
+
+
+async def test_an_image_of_another_project_is_not_there(ready: Any) -> None:
+    image_id = await ready.image("other", visibility="private")
+    assert await refused(ready, 400, imageRef=image_id) == f"Image {image_id} could not be found."
+    await create(ready, by="other", imageRef=image_id)
+
+
+async def test_a_server_keeps_what_its_image_was(ready: Any) -> None:
+    image_id = await ready.image(min_disk=1, hw_disk_bus="scsi", os_distro="debian")
+    row = await ready.server((await create(ready, imageRef=image_id))["server"]["id"])
+    assert row.image == {
+        "id": image_id,
+        "disk_format": "qcow2",
+        "size_bytes": 1 << 16,
+        "sha512": row.image["sha512"],
+        "min_disk_gib": 1,
+        "properties": {"hw_disk_bus": "scsi", "os_distro": "debian"},
+    }
+    assert len(row.image["sha512"]) == 128
 
 
 @pytest.mark.parametrize(
