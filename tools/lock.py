@@ -1,6 +1,7 @@
 """Resolve the dependencies into the lock files: exact versions with hashes, and no index address inside.
 
-`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it.
+`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it. `clients.lock` stands alone: it
+is what the end-to-end tests type, in an environment of its own.
 """
 
 import subprocess
@@ -42,6 +43,7 @@ def main() -> int:
     compile_lock("dev.lock", "pyproject.toml", "--extra", "dev", *upgrade)
     compile_lock("runtime.lock", "pyproject.toml", *same_versions)
     compile_lock("build.lock", "-", *same_versions, text=BUILD_REQUIREMENTS)
+    compile_lock("clients.lock", "requirements/clients.txt", *upgrade)
     return 0
 
 

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+from tools import stock_clients
 from tools.stages import CACHE, ROOT, SETUP_LOG, VENV, StageError, fail, is_root, run_logged, run_stage
 
 REQUIREMENTS = ROOT / "requirements"
@@ -88,6 +89,7 @@ def stages_for_tests() -> None:
     run_stage("python", lambda: make_venv("dev"))
     if is_root():
         run_stage("guest", build_guest_image)
+        run_stage("clients", stock_clients.install)
 
 
 def stages_for_checks() -> None:
