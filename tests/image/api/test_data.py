@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -310,25 +311,25 @@ async def test_a_download_goes_on_after_the_image_is_deleted(client: httpx.Async
 async def test_the_loop_is_never_held_by_an_upload(client: httpx.AsyncClient) -> None:
     url = await make(client)
     longest = 0.0
-    loop = asyncio.get_running_loop()
 
     async def watch() -> None:
+        # The loop's own computing time between two turns: what others do on this machine does not count.
         nonlocal longest
         while True:
-            before = loop.time()
-            await asyncio.sleep(0.001)
-            longest = max(longest, loop.time() - before)
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
 
     async def stream() -> AsyncIterator[bytes]:
-        for _ in range(20):
+        for _ in range(10):
             for start in range(0, len(DATA), 1 << 16):
                 yield DATA[start : start + (1 << 16)]
 
     watcher = asyncio.create_task(watch())
     assert (await client.put(f"{url}/file", content=stream(), headers=OCTETS)).status_code == 204
+    assert len((await client.get(f"{url}/file")).content) == 10 * len(DATA)
     watcher.cancel()
-    # Hashing and writing 60 MiB takes some 0.3 s; the limit for any one thing is 0.05, and this machine is shared.
-    assert longest < 0.15
+    assert longest < 0.05
 
 
 async def test_recovery_queues_dead_uploads_and_removes_what_belongs_to_no_image(
