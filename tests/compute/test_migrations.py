@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from kilonova.kit.testing.schema import differences
 from kilonova.compute.tables import metadata
+from kilonova.kit.testing.schema import differences
 
 MIGRATIONS = Path(__file__).parents[2] / "kilonova/compute/migrations"
 
