@@ -52,15 +52,33 @@ class Caller:
 
 
 @dataclass
+class Door:
+    """The clients of one service's app, each made when its user first comes."""
+
+    identity: Any
+    app: Any
+    clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+
+    async def __call__(self, user: str) -> httpx.AsyncClient:
+        if user not in self.clients:
+            self.clients[user] = await self.identity.client_for(self.app, user)
+        return self.clients[user]
+
+    async def close(self) -> None:
+        for client in self.clients.values():
+            await client.aclose()
+
+
+@dataclass
 class ComputeInProcess:
-    """The service, a client for each user, and ways to put rows where a story begins."""
+    """The service, the doors to it and its neighbours, and ways to put rows where a story begins."""
 
     service: Compute
     identity: Any
     body_of: Any
-    clients: dict[str, httpx.AsyncClient]
-    networking: dict[str, httpx.AsyncClient]
-    imaging: dict[str, httpx.AsyncClient]
+    api: Door
+    networking: Door
+    imaging: Door
     ids: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     async def call(
@@ -68,7 +86,7 @@ class ComputeInProcess:
     ) -> Any:
         """One request; the decoded body of an answer that must have `status`."""
         headers = {VERSION: f"compute {version}"}
-        response = await self.clients[by].request(method, f"/v2.1{path}", json=json, headers=headers)
+        response = await (await self.api(by)).request(method, f"/v2.1{path}", json=json, headers=headers)
         return self.body_of(response, status)
 
     async def refused(self, method: str, path: str, status: int, **call: Any) -> str:
@@ -87,19 +105,21 @@ class ComputeInProcess:
     async def image(self, by: str = "admin", *, virtual_gib: int = 1, upload: bool = True, **fields: Any) -> str:
         """The id of an image that everybody may use, with data unless told otherwise."""
         new = {"name": "cirros", "disk_format": "qcow2", "container_format": "bare", "visibility": "public", **fields}
-        image_id: str = self.body_of(await self.imaging[by].post("/v2/images", json=new), 201)["id"]
+        imaging = await self.imaging(by)
+        image_id: str = self.body_of(await imaging.post("/v2/images", json=new), 201)["id"]
         if upload:
             headers = {"content-type": "application/octet-stream"}
             data = empty_qcow2(virtual_gib << 30)
-            self.body_of(await self.imaging[by].put(f"/v2/images/{image_id}/file", content=data, headers=headers), 204)
+            self.body_of(await imaging.put(f"/v2/images/{image_id}/file", content=data, headers=headers), 204)
         return image_id
 
     async def network(self, by: str = "demo", **fields: Any) -> dict[str, Any]:
         """A network with one subnet."""
-        response = await self.networking[by].post("/v2.0/networks", json={"network": {"name": "lan", **fields}})
+        networking = await self.networking(by)
+        response = await networking.post("/v2.0/networks", json={"network": {"name": "lan", **fields}})
         network: dict[str, Any] = self.body_of(response, 201)["network"]
         subnet = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24"}
-        self.body_of(await self.networking[by].post("/v2.0/subnets", json={"subnet": subnet}), 201)
+        self.body_of(await networking.post("/v2.0/subnets", json={"subnet": subnet}), 201)
         return network
 
     async def who(self, name: str) -> Caller:
@@ -210,12 +230,9 @@ async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> As
         control_services=(CONDUCTOR,),
     )
     app = make_app(service, identity.verifier("nova"))
-    people = ("admin", "demo", "other", "reader")
-    clients = {user: await identity.client_for(app, user) for user in people}
-    networking = {user: await identity.client_for(network_app, user) for user in people}
-    imaging = {user: await identity.client_for(image_app, user) for user in people}
-    yield ComputeInProcess(service, identity, body_of, clients, networking, imaging)
-    for client in (*clients.values(), *networking.values(), *imaging.values()):
-        await client.aclose()
+    doors = [Door(identity, each) for each in (app, network_app, image_app)]
+    yield ComputeInProcess(service, identity, body_of, *doors)
+    for door in doors:
+        await door.close()
     for database in databases.values():
         database.close()
