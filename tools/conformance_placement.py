@@ -52,7 +52,7 @@ def reason_of(test: str) -> str | None:
 
 def main() -> int:
     result_path = ENVIRONMENT / "result.json"
-    command = [make_environment(), SUITES, VENV / "bin/python", result_path, *sys.argv[1:]]
+    command: list[str | Path] = [make_environment(), SUITES, VENV / "bin/python", result_path, *sys.argv[1:]]
     subprocess.run(command, check=True)
     result = json.loads(result_path.read_text())
     unknown = {test: text for test, text in result["failed"].items() if reason_of(test) is None}
