@@ -26,7 +26,15 @@ def install(environment: Path = CLIENTS, lock: Path = LOCK) -> str:
     if is_installed(environment, lock):
         return f"environment {environment.name} holds {lock.name}"
     run_logged([sys.executable, "-m", "venv", "--clear", environment])
-    pip: list[str | Path] = [environment / "bin/python", "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet"]
+    pip: list[str | Path] = [
+        environment / "bin/python",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--quiet",
+    ]
     run_logged([*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock])
     # What a client compiles at its first start is compiled now, so that no test is slowed by it.
     subprocess.run([environment / "bin/python", "-m", "compileall", "-q", environment / "lib"], capture_output=True)
