@@ -105,8 +105,7 @@ class LocalTokens:
         self._identity = identity
 
     async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
-        async with self._identity.database.reading() as tx:
-            valid = await tokens.validate(tx, self._identity, token)
+        valid = await tokens.check(self._identity, token)
         return context_of(token_view(valid, None)["token"], token)
 
 

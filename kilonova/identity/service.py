@@ -1,6 +1,7 @@
 """What identity's handlers stand on."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography.fernet import MultiFernet
 
@@ -8,6 +9,7 @@ from kilonova.identity.tables import metadata
 from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
+from kilonova.kit.db.remembered import Remembered
 
 __all__ = ["Identity", "metadata"]
 
@@ -19,3 +21,8 @@ class Identity:
     bus: Bus
     token_seconds: int = 3600
     clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        self.validated: Remembered[Any] = Remembered(self.database, self.clock)
+        """Tokens checked within the last second (`tokens.check`)."""
+        self.catalogs: Remembered[Any] = Remembered(self.database, self.clock, capacity=1)

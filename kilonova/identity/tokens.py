@@ -113,6 +113,13 @@ def unseal(identity: Identity, token: str) -> Payload:
     return payload
 
 
+async def check(identity: Identity, token: str) -> ValidToken:
+    """`validate`, remembered while nothing has changed. Expiry is looked at each time."""
+    unseal(identity, token)
+    valid: ValidToken = await identity.validated.get(token, lambda tx: validate(tx, identity, token))
+    return valid
+
+
 async def validate(tx: Tx, identity: Identity, token: str) -> ValidToken:
     """The token with all it stands for. Raises AuthenticationFailed for every reason it is not good now."""
     payload = unseal(identity, token)

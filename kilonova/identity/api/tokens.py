@@ -10,7 +10,6 @@ from kilonova.identity.service import Identity
 from kilonova.identity.tokens import ValidToken
 from kilonova.identity.views.records import domain_view, project_view
 from kilonova.identity.views.tokens import token_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.routes import Reply
 
@@ -22,35 +21,35 @@ async def create_token(request: IdentityRequest, body: AuthBody) -> Reply:
         scope = await choose_scope(tx, caller.user, body.auth.scope)
         if not body.auth.scope:
             scope = await usable_default(tx, identity, caller.user, scope)
-        token = tokens.seal(identity, caller.user.id, caller.methods, scope, caller.previous)
-        # What was just sealed is validated like any other: no second set of rules for who gets a token.
-        valid = await tokens.validate(tx, identity, token)
-        document = token_view(valid, await _catalog(tx, valid, wanted="nocatalog" not in request.query))
+    token = tokens.seal(identity, caller.user.id, caller.methods, scope, caller.previous)
+    # What was just sealed is validated like any other: no second set of rules for who gets a token.
+    valid = await tokens.check(identity, token)
+    document = token_view(valid, await _catalog(request, valid))
     return Reply(document, status=201, headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 
 
-async def _catalog(tx: Tx, valid: ValidToken, *, wanted: bool) -> list[dict[str, Any]] | None:
-    if not wanted:
+async def _catalog(request: IdentityRequest, valid: ValidToken) -> list[dict[str, Any]] | None:
+    if "nocatalog" in request.query:
         return None
     project_id = valid.project.id if valid.project is not None else None
-    return catalog.render(await catalog.load(tx), user_id=valid.user.id, project_id=project_id)
+    entries = await request.service.catalogs.get("", catalog.load)
+    return catalog.render(entries, user_id=valid.user.id, project_id=project_id)
 
 
 async def show_token(request: IdentityRequest) -> Reply:
     """GET and HEAD /v3/auth/tokens: the token in X-Subject-Token."""
     subject = _subject(request)
-    async with request.service.database.reading() as tx:
-        valid = await _validate_subject(tx, request.service, subject)
-        request.authorize({"target.token.user_id": valid.user.id})
-        document = token_view(valid, await _catalog(tx, valid, wanted="nocatalog" not in request.query))
+    valid = await _check_subject(request.service, subject)
+    request.authorize({"target.token.user_id": valid.user.id})
+    document = token_view(valid, await _catalog(request, valid))
     return Reply(document, headers={"X-Subject-Token": subject, "Vary": "X-Auth-Token"})
 
 
 async def revoke_token(request: IdentityRequest) -> None:
     identity = request.service
+    valid = await _check_subject(identity, _subject(request))
+    request.authorize({"target.token.user_id": valid.user.id})
     async with identity.database.transaction() as tx:
-        valid = await _validate_subject(tx, identity, _subject(request))
-        request.authorize({"target.token.user_id": valid.user.id})
         event = await tokens.revoke(tx, identity, audit_id=valid.payload.audit_ids[0])
     await tokens.announce(identity, event)
 
@@ -62,9 +61,9 @@ def _subject(request: IdentityRequest) -> str:
     return subject
 
 
-async def _validate_subject(tx: Tx, identity: Identity, subject: str) -> ValidToken:
+async def _check_subject(identity: Identity, subject: str) -> ValidToken:
     try:
-        return await tokens.validate(tx, identity, subject)
+        return await tokens.check(identity, subject)
     except AuthenticationFailed as error:
         # The caller is known; it is the subject that is not there (Identity API v3: 404).
         raise ResourceNotFound("token", "the subject token") from error

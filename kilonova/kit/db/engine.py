@@ -83,13 +83,18 @@ class Database:
         # Two coroutines of this process take turns here, where waiting does not hold the loop; only another process's
         # write lock is waited for inside SQLite.
         self._writing = asyncio.Lock()
+        self.writes = 0
+        """Write transactions this process has begun: what was read before one may have changed after it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
         """A write transaction."""
         async with self._writing:
+            self.writes += 1
             with self.engine.connect().execution_options(kilonova_writes=True) as connection, connection.begin():
                 yield Tx(connection)
+                # Again at its end: a reader in between has seen neither the old state for good nor the new one.
+                self.writes += 1
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
