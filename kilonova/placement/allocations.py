@@ -121,7 +121,7 @@ def _check_generation(claim: Claim, consumer: Consumer | None) -> None:
     if claim.generation != expected:
         wanted, got = (("null" if value is None else value) for value in (expected, claim.generation))
         raise ConcurrentUpdate(
-            f"consumer generation conflict - expected {wanted} but got {got} for consumer {claim.consumer_id}."
+            f"consumer generation conflict: consumer {claim.consumer_id} is at {wanted}, not at {got}."
         )
 
 
@@ -133,7 +133,7 @@ async def _touched_providers(tx: Tx, claims: Sequence[Claim], held: Iterable[All
     found = await tx.all(Provider, select(provider_table).where(provider_table.c.id.in_(wanted)))
     missing = named - {provider.id for provider in found}
     if missing:
-        raise UnknownProvider(f"Allocation for resource provider '{', '.join(sorted(missing))}' that does not exist.")
+        raise UnknownProvider(f"There are no such resource providers: {', '.join(sorted(missing))}.")
     return found
 
 
@@ -155,21 +155,23 @@ def _check_room(claims: Iterable[Claim], held: Iterable[Allocation], stock: Mapp
             for name, amount in resources.items():
                 inventory = stock.get((provider_id, name))
                 if inventory is None:
-                    raise AllocationRefused(
-                        f"Unable to allocate inventory: resource provider '{provider_id}' has none of class '{name}'."
-                    )
-                if not inventory.fits(amount):
-                    raise AllocationRefused(
-                        f"Unable to allocate inventory: {amount} of '{name}' on resource provider '{provider_id}' "
-                        "would violate inventory constraints (min_unit, max_unit, step_size)."
-                    )
+                    raise AllocationRefused(f"Resource provider {provider_id} has none of class '{name}'.")
+                _check_one(inventory, amount, used[provider_id, name])
                 used[provider_id, name] += amount
-                total = used[provider_id, name]
-                if total > inventory.capacity and total > inventory.used:
-                    raise AllocationRefused(
-                        f"Unable to allocate inventory: of '{name}' on resource provider '{provider_id}'. "
-                        "The requested amount would exceed the capacity."
-                    )
+
+
+def _check_one(inventory: Inventory, amount: int, used: int) -> None:
+    who, name = inventory.provider_id, inventory.resource_class
+    if not inventory.fits(amount):
+        raise AllocationRefused(
+            f"Resource provider {who} does not give {amount} of '{name}' at once: its constraints are min_unit "
+            f"{inventory.min_unit}, max_unit {inventory.max_unit}, step_size {inventory.step_size}."
+        )
+    if used + amount > inventory.capacity and used + amount > inventory.used:
+        raise AllocationRefused(
+            f"{amount} more of '{name}' would exceed the capacity of resource provider {who}: "
+            f"{used} of {int(inventory.capacity)} are in use."
+        )
 
 
 async def _write_consumer(tx: Tx, claim: Claim, known: Consumer | None, now: datetime) -> None:
@@ -188,7 +190,7 @@ async def _write_consumer(tx: Tx, claim: Claim, known: Consumer | None, now: dat
         unchanged = (consumers.c.id == known.id) & (consumers.c.generation == known.generation)
         if await tx.execute(update(consumers).where(unchanged).values(**values)) == 1:
             return
-    raise ConcurrentUpdate(f"consumer generation conflict - consumer {claim.consumer_id} was updated concurrently.")
+    raise ConcurrentUpdate(f"consumer generation conflict: consumer {claim.consumer_id} was updated concurrently.")
 
 
 async def _write(tx: Tx, claims: Iterable[Claim], held: Sequence[Allocation], now: datetime) -> None:

@@ -15,7 +15,7 @@ class ConcurrentUpdate(Conflict):
 class InventoryInUse(Conflict):
     def __init__(self, resource_classes: Iterable[str], provider_id: str) -> None:
         names = ", ".join(resource_classes)
-        super().__init__(f"Inventory for '{names}' on resource provider '{provider_id}' in use by allocations.")
+        super().__init__(f"Resource provider {provider_id} has allocations of {names}: that inventory is in use.")
 
 
 class DuplicateName(Conflict):
@@ -32,7 +32,7 @@ class ProviderHasChildren(Conflict):
 
 class ProviderNotFound(NotFound):
     def __init__(self, provider_id: str) -> None:
-        super().__init__(f"No resource provider with uuid {provider_id} found.")
+        super().__init__(f"There is no resource provider {provider_id}.")
 
 
 class UnknownProvider(BadRequest):
@@ -41,22 +41,22 @@ class UnknownProvider(BadRequest):
 
 class ResourceClassNotFound(NotFound):
     def __init__(self, name: str) -> None:
-        super().__init__(f"No such resource class: {name}.")
+        super().__init__(f"There is no resource class {name}.")
 
 
 class UnknownResourceClass(BadRequest):
     def __init__(self, names: Iterable[str]) -> None:
-        super().__init__(f"No such resource class: {', '.join(sorted(names))}.")
+        super().__init__(f"There are no such resource classes: {', '.join(sorted(names))}.")
 
 
 class TraitNotFound(NotFound):
     def __init__(self, name: str) -> None:
-        super().__init__(f"No such trait: {name}.")
+        super().__init__(f"There is no trait {name}.")
 
 
 class UnknownTrait(BadRequest):
     def __init__(self, names: Iterable[str]) -> None:
-        super().__init__(f"No such trait: {', '.join(sorted(names))}.")
+        super().__init__(f"There are no such traits: {', '.join(sorted(names))}.")
 
 
 class InUse(Conflict):
@@ -77,7 +77,7 @@ class AllocationRefused(Conflict):
 
 class AllocationsNotFound(NotFound):
     def __init__(self, consumer_id: str) -> None:
-        super().__init__(f"No allocations for consumer '{consumer_id}'.")
+        super().__init__(f"Consumer {consumer_id} holds nothing.")
 
 
 class BadQueryValue(BadRequest):

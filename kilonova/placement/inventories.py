@@ -32,8 +32,7 @@ def check_capacity(provider_id: str, stocks: Mapping[str, Stock], *, may_reserve
         if capacity < 0 or (capacity == 0 and not may_reserve_all):
             wrong = "greater than total" if may_reserve_all else "greater than or equal to total"
             raise InvalidInventory(
-                f"Unable to update inventory for '{name}' on resource provider '{provider_id}': "
-                f"the reserved value is {wrong}."
+                f"Of '{name}' on resource provider {provider_id} more is reserved than may be: reserved is {wrong}."
             )
 
 
@@ -46,7 +45,7 @@ async def find(tx: Tx, provider_id: str, resource_class: str) -> Inventory:
     """Raises InventoryNotFound."""
     found = await tx.first(Inventory, select(inventories).where(_is(provider_id, resource_class)))
     if found is None:
-        raise InventoryNotFound(f"No inventory of class {resource_class} for {provider_id} found.")
+        raise InventoryNotFound(f"Resource provider {provider_id} has no inventory of {resource_class}.")
     return found
 
 
@@ -84,9 +83,7 @@ async def add(tx: Tx, provider: Provider, resource_class: str, stock: Stock, now
 async def change(tx: Tx, provider: Provider, resource_class: str, stock: Stock, now: datetime) -> Provider:
     """Raises InvalidInventory when the provider has no such inventory."""
     if not await _write(tx, provider.id, resource_class, stock, now):
-        raise InvalidInventory(
-            f"Unable to update inventory for resource provider {provider.id}: it has none of class {resource_class}."
-        )
+        raise InvalidInventory(f"Resource provider {provider.id} has no inventory of {resource_class} to change.")
     return await providers.advance(tx, provider, now)
 
 

@@ -59,7 +59,7 @@ async def create(tx: Tx, provider_id: str, name: str, parent_id: str | None, now
     root_id = provider_id
     if parent_id is not None:
         if parent_id == provider_id:
-            raise BadRequest(f"Resource provider {provider_id}: the parent provider UUID cannot be its own.")
+            raise BadRequest(f"Resource provider {provider_id} cannot be its own parent.")
         root_id = (await _parent(tx, parent_id)).root_id
     provider = Provider(provider_id, name, 0, root_id, parent_id, now, now)
     if not await tx.insert_new(providers, provider):
@@ -71,7 +71,7 @@ async def _parent(tx: Tx, parent_id: str) -> Provider:
     try:
         return await find(tx, parent_id)
     except ProviderNotFound as error:
-        raise BadRequest(f"The parent provider UUID does not exist: {parent_id}.") from error
+        raise BadRequest(f"There is no resource provider {parent_id} to be the parent.") from error
 
 
 async def _duplicate(tx: Tx, provider_id: str, name: str) -> DuplicateName:
@@ -80,7 +80,7 @@ async def _duplicate(tx: Tx, provider_id: str, name: str) -> DuplicateName:
         taken.append(f"uuid: {provider_id}")
     if await tx.scalar(select(providers.c.id).where(providers.c.name == name)):
         taken.append(f"name: {name}")
-    return DuplicateName(f"Conflicting resource provider {', '.join(taken)} already exists.")
+    return DuplicateName(f"There is a resource provider with {', '.join(taken)} already.")
 
 
 async def change(
@@ -92,7 +92,7 @@ async def change(
     """
     provider = await find(tx, provider_id)
     if name != provider.name and await tx.scalar(select(providers.c.id).where(providers.c.name == name)):
-        raise DuplicateName(f"Conflicting resource provider {name} already exists.")
+        raise DuplicateName(f"There is a resource provider with name: {name} already.")
     if parent_id != provider.parent_id:
         await _move(tx, provider, parent_id, may_move)
     values = {"name": name, "parent_id": parent_id, "updated_at": now}
@@ -106,7 +106,7 @@ async def _move(tx: Tx, provider: Provider, parent_id: str | None, may_move: boo
         raise BadRequest(f"Resource provider {provider.id}: {action} a provider is not allowed in this version.")
     subtree = await _subtree(tx, provider)
     if parent_id in subtree:
-        raise BadRequest(f"Resource provider {provider.id}: creating loop in the provider tree is not allowed.")
+        raise BadRequest(f"Resource provider {provider.id}: its new parent is below it: the tree would be a loop.")
     root_id = provider.id if parent_id is None else (await _parent(tx, parent_id)).root_id
     await tx.execute(update(providers).where(providers.c.id.in_(subtree)).values(root_id=root_id))
 

@@ -48,7 +48,7 @@ async def rename(tx: Tx, name: str, new_name: str, now: datetime) -> None:
     if await find(tx, name) is None:
         raise BadRequest(f"{name} is a standard resource class, which cannot be changed.")
     if new_name != name and await tx.scalar(select(func.count()).where(resource_classes.c.name == new_name)):
-        raise InUse(f"The resource class {new_name} already exists.")
+        raise InUse(f"There is a resource class {new_name} already.")
     await _require_unused(tx, name)
     values = {"name": new_name, "updated_at": now}
     await tx.execute(update(resource_classes).where(resource_classes.c.name == name).values(**values))
@@ -64,4 +64,4 @@ async def remove(tx: Tx, name: str) -> None:
 
 async def _require_unused(tx: Tx, name: str) -> None:
     if await tx.scalar(select(func.count()).where(inventories.c.resource_class == name)):
-        raise InUse(f"The resource class {name} is in use in inventory.")
+        raise InUse(f"Some resource provider has inventory of the class {name}.")

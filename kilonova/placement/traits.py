@@ -59,5 +59,5 @@ async def remove(tx: Tx, name: str) -> None:
     if await find(tx, name) is None:
         raise BadRequest(f"{name} is a standard trait, which cannot be deleted.")
     if await tx.scalar(select(func.count()).where(provider_traits.c.trait == name)):
-        raise InUse(f"The trait {name} is in use by a resource provider.")
+        raise InUse(f"{name} is a trait of some resource provider, so it cannot be deleted.")
     await tx.execute(delete(traits).where(traits.c.name == name))

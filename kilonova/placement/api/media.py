@@ -18,13 +18,13 @@ def admit(request: Request[Any], route: Route) -> None:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     length = request.headers.get("content-length", "0")
     if not length.isdecimal():
-        raise BadRequest("The content-length header must be an integer.")
+        raise BadRequest("Content-Length must be a whole number.")
     if int(length) and not content_type:
-        raise BadRequest("A content-type header is required when there is content.")
+        raise BadRequest("A body needs a Content-Type.")
     if route.body is not None and content_type != JSON:
-        raise UnsupportedMediaType(f"The media type {content_type or 'None'} is not supported, use {JSON}.")
+        raise UnsupportedMediaType(f"A body must be {JSON}; this one is {content_type or 'of no type'}.")
     if request.method in ("GET", "HEAD") and route.path not in WITHOUT_CONTENT and not _accepts_json(request):
-        raise NotAcceptable(f"Only {JSON} is provided.")
+        raise NotAcceptable(f"Answers are {JSON}, which the Accept header does not allow.")
 
 
 def _accepts_json(request: Request[Any]) -> bool:

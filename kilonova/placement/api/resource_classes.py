@@ -22,7 +22,7 @@ async def create_resource_class(request: PlacementRequest, body: NamedResourceCl
     request.authorize()
     async with request.service.database.transaction() as tx:
         if not await resource_classes.ensure(tx, body.name, request.service.clock.now()):
-            raise InUse(f"Conflicting resource class already exists: {body.name}.")
+            raise InUse(f"There is a resource class {body.name} already.")
     return Reply(None, status=201, headers=_location(request, body.name))
 
 
