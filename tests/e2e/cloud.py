@@ -105,25 +105,29 @@ class CloudUnderTest:
         return done.out
 
     def up(self) -> str:
-        self._forget_sessions()
+        self.close()
         return self.kilonova("up", "--detach")
 
     def down(self, *words: str) -> str:
-        self._forget_sessions()
+        self.close()
         return self.kilonova("down", *words)
 
     def kill(self) -> None:
         """SIGKILL to the cloud's process, and to nothing else."""
-        record = json.loads(self.state.pid_file.read_text())
-        self.host.run("kill", "-KILL", str(record["pid"]))
-        self._forget_sessions()
+        self.host.run("kill", "-KILL", str(self.pid()))
+        self.close()
+
+    def pid(self) -> int:
+        """The cloud's process as its own host numbers it."""
+        return int(json.loads(self.state.pid_file.read_text())["pid"])
 
     def log_end(self, lines: int = 40) -> str:
         if not self.state.log_file.exists():
             return "(no log)"
         return "\n".join(self.state.log_file.read_text().splitlines()[-lines:])
 
-    def _forget_sessions(self) -> None:
+    def close(self) -> None:
+        """Ends the users' connections; the next call makes new ones."""
         for api in self._apis.values():
             api.close()
         self._apis.clear()

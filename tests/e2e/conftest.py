@@ -32,8 +32,8 @@ def new_cloud(tmp_path_factory: pytest.TempPathFactory, guest_image: Path) -> Cl
         host = OwnHost(name, tmp_path_factory.mktemp(name), {"KILONOVA_CACHE_DIR": str(guest_image.parent)})
         ours_before = _on_this_machine()
         host.start()
+        cloud = CloudUnderTest(host, stock_clients.OPENSTACK)
         try:
-            cloud = CloudUnderTest(host, stock_clients.OPENSTACK)
             empty = cloud.on_host()
             cloud.up()
             yield cloud
@@ -41,6 +41,7 @@ def new_cloud(tmp_path_factory: pytest.TempPathFactory, guest_image: Path) -> Cl
             left = {each for each in cloud.on_host() - empty if not each.startswith("file: instances/")}
             assert not left, f"`down --all` left {sorted(left)}"
         finally:
+            cloud.close()
             host.power_off()
         assert _on_this_machine() <= ours_before, "the cloud reached out of its host"
 
@@ -48,9 +49,9 @@ def new_cloud(tmp_path_factory: pytest.TempPathFactory, guest_image: Path) -> Cl
 
 
 def _on_this_machine() -> set[str]:
-    """What a cloud must never touch outside its own host."""
-    found = {f"link {name}" for name in host_state.links()} | {f"rule {rule}" for rule in host_state.rules()}
-    return found | {f"namespace {name}" for name in host_state.namespaces()}
+    """What a cloud must never put outside its own host, by the names it gives."""
+    ours = {f"rule {rule}" for rule in host_state.rules() if "kn-" in rule}
+    return ours | set(host_state.cloud_leftovers())
 
 
 @pytest.fixture(scope="session")
