@@ -1,6 +1,16 @@
 """The whole compute API on one screen. Source: Compute API v2.1 reference; numbers are microversions."""
 
-from kilonova.compute.api import events, flavors, hosts, keypairs, server_actions, server_lists, servers, versions
+from kilonova.compute.api import (
+    aggregates,
+    events,
+    flavors,
+    hosts,
+    keypairs,
+    server_actions,
+    server_lists,
+    servers,
+    versions,
+)
 from kilonova.compute.api.server_actions import ConsoleOutput, Reboot
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
@@ -85,6 +95,11 @@ ROUTES = [
           shape="hypervisor"),
     Route("GET", "/v2.1/os-hypervisors/{hypervisor_id}", hosts.show_hypervisor, P + "os-hypervisors:show",
           shape="hypervisor"),
+    Route("GET", "/v2.1/os-hypervisors/statistics", hosts.show_statistics, P + "os-hypervisors:statistics",
+          until="2.87"),
+    Route("GET", "/v2.1/os-aggregates", aggregates.list_aggregates, P + "os-aggregates:index", shape="aggregate"),
+    Route("GET", "/v2.1/os-aggregates/{aggregate_id}", aggregates.show_aggregate, P + "os-aggregates:show",
+          shape="aggregate"),
     Route("GET", "/v2.1/os-availability-zone", hosts.list_zones, P + "os-availability-zone:list"),
     Route("GET", "/v2.1/os-availability-zone/detail", hosts.list_zones_detail, P + "os-availability-zone:detail"),
 

@@ -28,6 +28,11 @@ class HypervisorNotFound(NotFound):
         super().__init__(f"Compute host {hypervisor_id} could not be found.")
 
 
+class AggregateNotFound(NotFound):
+    def __init__(self, aggregate_id: str) -> None:
+        super().__init__(f"Aggregate {aggregate_id} could not be found.")
+
+
 class ActionNotFound(NotFound):
     def __init__(self, server_id: str, request_id: str) -> None:
         super().__init__(f"Action for request_id {request_id} on instance {server_id} not found.")

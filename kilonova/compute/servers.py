@@ -5,7 +5,7 @@ Functions that take `tx` first are the only SQL; what they change commits with t
 
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -95,6 +95,14 @@ async def begin(tx: Tx, server: Server, action: str, new: NewTask, now: datetime
 
 async def of_host(tx: Tx, host: str) -> list[Server]:
     return await tx.all(Server, select(servers).where(servers.c.host == host))
+
+
+async def hosts_of(tx: Tx, server_ids: Collection[str], project_id: str) -> dict[str, str]:
+    """Server id → host, of those that exist, are placed and belong to the project: hints may name any."""
+    statement = select(servers.c.id, servers.c.host).where(
+        servers.c.id.in_(server_ids), servers.c.project_id == project_id, servers.c.host.is_not(None)
+    )
+    return {str(server_id): str(host) for server_id, host in await tx.tuples(statement)}
 
 
 async def count_by_host(tx: Tx) -> dict[str, int]:

@@ -83,6 +83,7 @@ CHANGES = [
     Change("2.35", "keypair_paging", "lists of key pairs come in pages"),
     Change("2.37", "network_auto_none", "networks are required, and may be auto or none"),
     Change("2.38", "strict_status_filter", "an unknown status filter is refused"),
+    Change("2.41", "aggregate_uuid", "aggregates have a UUID", {"aggregate": without("uuid")}),
     Change("2.47", "server_flavor_copy", "servers show their flavor's values"),
     Change("2.51", "action_events_for_owners", "owners see the events of an action, without traces"),
     Change("2.53", "service_and_hypervisor_uuids", "services and hypervisors are named by UUID"),

@@ -216,17 +216,45 @@ async def _detail(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]
     view = hypervisor_view(host, is_up=is_up(compute, host), by_uuid=_by_uuid(request))
     shown = {**view, **await _held(tx, request, host)}
     if not request.allows("hypervisor_without_use"):
-        held = await servers.of_host(tx, host.host)
-        use = hypervisor_use_view(
-            host,
-            vcpus_used=sum(each.flavor["vcpus"] for each in held),
-            memory_used_mib=sum(each.flavor["memory_mib"] for each in held),
-            disk_used_gib=sum(each.flavor["root_gib"] for each in held),
-            running=len(held),
-        )
         del shown["uptime"]
-        shown.update(use)
+        shown.update(await _use(tx, host))
     return shown
+
+
+async def _use(tx: Tx, host: Host) -> dict[str, Any]:
+    held = await servers.of_host(tx, host.host)
+    return hypervisor_use_view(
+        host,
+        vcpus_used=sum(each.flavor["vcpus"] for each in held),
+        memory_used_mib=sum(each.flavor["memory_mib"] for each in held),
+        disk_used_gib=sum(each.flavor["root_gib"] for each in held),
+        running=len(held),
+    )
+
+
+async def show_statistics(request: ComputeRequest) -> dict[str, Any]:
+    """GET /os-hypervisors/statistics, up to version 2.87: what all enabled hosts hold and have used together."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        found = [each for each in await hosts.list_all(tx) if not each.disabled]
+        uses = [await _use(tx, each) for each in found]
+    summed = {name: sum(use[name] for use in uses) for name in SUMMED}
+    return {"hypervisor_statistics": {"count": len(found), **summed}}
+
+
+SUMMED = (
+    "vcpus",
+    "vcpus_used",
+    "memory_mb",
+    "memory_mb_used",
+    "free_ram_mb",
+    "local_gb",
+    "local_gb_used",
+    "free_disk_gb",
+    "disk_available_least",
+    "current_workload",
+    "running_vms",
+)
 
 
 async def list_zones(request: ComputeRequest) -> dict[str, Any]:

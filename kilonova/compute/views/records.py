@@ -1,14 +1,19 @@
 """Flavors, key pairs, services, hypervisors, zones and actions as the newest version shows them."""
 
+import uuid
 from datetime import datetime
 from typing import Any
 
+from kilonova.compute.hosts import Aggregate
 from kilonova.compute.tables import Flavor, Host, Keypair
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep
 
 Body = dict[str, Any]
+
+AGGREGATES = uuid.UUID("0f4c3a52-6f2c-4a55-9a53-9a1d1b1f7f43")
+"""The name space of zones' UUIDs."""
 
 
 def flavor_link_view(flavor: Flavor, base_url: str) -> Body:
@@ -134,6 +139,21 @@ def zone_view(name: str, available: bool, listed: Body | None) -> Body:
 
 def zone_service_view(host: Host, *, is_up: bool) -> Body:
     return {"active": not host.disabled, "available": is_up, "updated_at": iso8601_micro(host.updated_at)}
+
+
+def aggregate_view(aggregate: Aggregate) -> Body:
+    return {
+        "id": aggregate.number,
+        "uuid": str(uuid.uuid5(AGGREGATES, aggregate.zone)),
+        "name": aggregate.zone,
+        "availability_zone": aggregate.zone,
+        "hosts": aggregate.hosts,
+        "metadata": {"availability_zone": aggregate.zone},
+        "created_at": iso8601_micro(aggregate.created_at),
+        "updated_at": None,
+        "deleted": False,
+        "deleted_at": None,
+    }
 
 
 ACTION_NAMES = {"build": "create", "destroy": "delete"}
