@@ -29,10 +29,12 @@ class Part:
     title: str
     markers: str
     needs_root: bool
+    workers: int = 0
+    """How many processes share the tests; 0 runs them in pytest's own. What acts on the host's kernel runs alone."""
 
 
 PARTS = [
-    Part("unit", "unit and API tests", "not root and not libvirt and not e2e", needs_root=False),
+    Part("unit", "unit and API tests", "not root and not libvirt and not e2e", needs_root=False, workers=2),
     Part("host", "tests on this host's kernel and libvirt", "(root or libvirt) and not e2e", needs_root=True),
     Part("e2e", "end-to-end tests with real guests", "e2e", needs_root=True),
 ]
@@ -95,7 +97,8 @@ def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
         return Counts(skipped=skipped)
     report = WORK / f"tests-{part.name}.xml"
     report.unlink(missing_ok=True)
-    command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *arguments)
+    shared = ["--numprocesses", str(part.workers)] if part.workers else []
+    command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *shared, *arguments)
     result = subprocess.run(command, cwd=ROOT, env=tool_environment(), stdin=subprocess.DEVNULL)
     if result.returncode not in PYTEST_FINISHED:
         print(f"pytest itself ended with {result.returncode}: counted as one failure")
