@@ -86,7 +86,7 @@ async def _wanted(run: Run[Compute], server: Server) -> Wanted:
         named = [
             str(each) for hint in ("same_host", "different_host") for each in _as_list(server.scheduler_hints.get(hint))
         ]
-        placed = {each: (await servers.find(tx, each)).host for each in named}
+        placed = await servers.hosts_of(tx, named, server.project_id)
     properties = (server.image or {}).get("properties", {})
     return Wanted(
         server_id=server.id,
@@ -96,7 +96,7 @@ async def _wanted(run: Run[Compute], server: Server) -> Wanted:
         excluded_hosts=tuple(run.args.get("failures", {})),
         image_architecture=properties.get("hw_architecture") or properties.get("architecture"),
         scheduler_hints=server.scheduler_hints,
-        hosts_of_servers={each: host for each, host in placed.items() if host is not None},
+        hosts_of_servers=placed,
     )
 
 

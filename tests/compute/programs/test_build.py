@@ -137,6 +137,13 @@ async def test_a_zone_without_hosts_is_named_in_the_account(world: Any) -> None:
     assert "AvailabilityZoneFilter left 0" in (await world.server(server.id)).fault["message"]
 
 
+@pytest.mark.parametrize(("hint", "vm_state"), [("different_host", "active"), ("same_host", "error")])
+async def test_a_hint_that_names_no_server_is_an_answer_not_a_wait(world: Any, hint: str, vm_state: str) -> None:
+    server = await world.insert_server(scheduler_hints={hint: "11111111-2222-3333-4444-555555555555"})
+    await world.run()
+    assert (await world.server(server.id)).vm_state == vm_state
+
+
 async def test_a_disabled_host_is_not_chosen(two_hosts: Any) -> None:
     world = two_hosts
     response = await world.client.get("/v2.1/os-services", headers={"X-OpenStack-Nova-API-Version": "2.53"})
