@@ -6,6 +6,7 @@ Source: Identity API v3 reference, "Password authentication with scoped authoriz
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,6 +45,8 @@ class Session:
         self.endpoints: dict[str, str] = {}
         """Service type → public address, in catalog order; filled by the first call."""
         self.project_id = ""
+        self.issued_at = datetime.fromtimestamp(0, UTC)
+        """When identity made the token, by its clock."""
 
     def __enter__(self) -> "Session":
         return self
@@ -63,6 +66,7 @@ class Session:
         response = self._send("identity", request)
         token = response.json()["token"]
         self.project_id = token["project"]["id"]
+        self.issued_at = datetime.fromisoformat(token["issued_at"])
         for entry in token["catalog"]:
             for endpoint in entry["endpoints"]:
                 if endpoint["interface"] == "public" and endpoint["region"] == login.region:
