@@ -5,13 +5,14 @@ from kilonova.compute.api import (
     events,
     flavors,
     hosts,
+    instance_actions,
     keypairs,
     server_actions,
     server_lists,
     servers,
     versions,
 )
-from kilonova.compute.api.server_actions import ConsoleOutput, Reboot
+from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
 from kilonova.compute.versions import EDGE
@@ -27,6 +28,15 @@ SERVER_ACTIONS = (
     Action("reboot", server_actions.reboot_server, P + "servers:reboot", body=Reboot),
     Action("os-start", server_actions.start_server, P + "servers:start"),
     Action("os-stop", server_actions.stop_server, P + "servers:stop"),
+    Action("pause", server_actions.pause_server, P + "os-pause-server:pause"),
+    Action("unpause", server_actions.unpause_server, P + "os-pause-server:unpause"),
+    Action("suspend", server_actions.suspend_server, P + "os-suspend-server:suspend"),
+    Action("resume", server_actions.resume_server, P + "os-suspend-server:resume"),
+    Action("lock", server_actions.lock_server, P + "os-lock-server:lock", until="2.72"),
+    Action("lock", server_actions.lock_server, P + "os-lock-server:lock", body=Lock | None, since="2.73"),
+    Action("unlock", server_actions.unlock_server, P + "os-lock-server:unlock"),
+    Action("os-resetState", server_actions.reset_server_state, P + "os-admin-actions:reset_state", body=State),
+    Action("forceDelete", server_actions.force_delete_server, P + "os-deferred-delete:force"),
     Action("os-getConsoleOutput", server_actions.show_console_output, P + "os-console-output",
            body=ConsoleOutput, status=200),
 )
@@ -80,9 +90,9 @@ ROUTES = [
     Route("POST", "/v2.1/servers/{server_id}/action", SERVER_ACTIONS),
     Route("GET", "/v2.1/servers/{server_id}/ips", servers.list_addresses, P + "ips:index"),
     Route("GET", "/v2.1/servers/{server_id}/ips/{label}", servers.list_addresses_of_network, P + "ips:show"),
-    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions", server_actions.list_actions,
+    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions", instance_actions.list_actions,
           P + "os-instance-actions:list", shape="instanceAction"),
-    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions/{request_id}", server_actions.show_action,
+    Route("GET", "/v2.1/servers/{server_id}/os-instance-actions/{request_id}", instance_actions.show_action,
           P + "os-instance-actions:show", shape="instanceAction"),
 
     Route("GET", "/v2.1/os-services", hosts.list_services, P + "os-services:list", shape="service"),

@@ -113,9 +113,10 @@ class Registry:
         values: dict[str, Any] = {}
         if power_state != server.power_state:
             values["power_state"] = power_state
-        if server.vm_state == "active" and seen.power in ("stopped", "crashed", "absent"):
+        is_off = seen.power in ("stopped", "crashed", "absent")
+        if server.vm_state in ("active", "paused", "suspended") and is_off:
             values.update(vm_state="stopped", wanted_power="stopped")
-        elif server.vm_state == "stopped" and seen.power == "running":
+        elif server.vm_state in ("stopped", "paused", "suspended") and seen.power == "running":
             values.update(vm_state="active", wanted_power="running")
         if values:
             log.info("power state followed the guest", server=server.id, seen=seen.power)

@@ -24,6 +24,8 @@ STATUSES: dict[str, tuple[str, str | None]] = {
     "ACTIVE": ("active", None),
     "BUILD": ("building", None),
     "ERROR": ("error", None),
+    "PAUSED": ("paused", None),
+    "SUSPENDED": ("suspended", None),
     "HARD_REBOOT": ("active", "rebooting_hard"),
     "REBOOT": ("active", "rebooting"),
     "SHUTOFF": ("stopped", None),
@@ -31,8 +33,8 @@ STATUSES: dict[str, tuple[str, str | None]] = {
 """Status → vm_state, and the task_state that makes the difference."""
 
 UNREACHED_STATUSES = frozenset(
-    "DELETED MIGRATING PASSWORD PAUSED REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
-    "SUSPENDED VERIFY_RESIZE".split()
+    "DELETED MIGRATING PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
+    "VERIFY_RESIZE".split()
 )
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 

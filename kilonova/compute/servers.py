@@ -29,6 +29,16 @@ POWER_STATES = {
 """What the agent observes → upstream's power_state numbers."""
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """An operation somebody asks for, and when it may begin."""
+
+    action: str
+    states: tuple[str, ...]
+    """The vm_states it may begin in."""
+    replaces: tuple[str, ...] = ()
+    """Programs it may take the place of while they run."""
+
+
 class ServerWithTask(msgspec.Struct):
     """A server and what is being done to it."""
 
@@ -80,17 +90,30 @@ async def change(tx: Tx, server_id: str, now: datetime, **values: Any) -> None:
     await tx.execute(update(servers).where(servers.c.id == server_id).values(updated_at=now, **values))
 
 
-async def begin(tx: Tx, server: Server, action: str, new: NewTask, now: datetime, states: tuple[str, ...]) -> Task:
+async def begin(tx: Tx, server: Server, wish: Wish, new: NewTask, now: datetime) -> Task:
     """Starts an operation on a server. Raises WrongState when another is under way or its state does not allow it."""
     active = await tasks.active(tx, server.id)
-    if active is not None:
-        raise WrongState(server.id, action, f"task_state {task_state_of(active.program, active.step)}")
-    if server.vm_state not in states:
-        raise WrongState(server.id, action, f"vm_state {server.vm_state}")
+    replaces = active is not None and active.program in wish.replaces
+    if active is not None and not replaces:
+        raise WrongState(server.id, wish.action, f"task_state {task_state_of(active.program, active.step)}")
+    if server.vm_state not in wish.states:
+        raise WrongState(server.id, wish.action, f"vm_state {server.vm_state}")
+    if replaces:
+        return await tasks.supersede(tx, new, now)
     try:
         return await tasks.start(tx, new, now)
     except SubjectBusy as busy:
-        raise WrongState(server.id, action, f"task_state {task_state_of(busy.program, busy.step)}") from busy
+        raise WrongState(server.id, wish.action, f"task_state {task_state_of(busy.program, busy.step)}") from busy
+
+
+async def reset_state(tx: Tx, server: Server, vm_state: str, now: datetime) -> None:
+    """Says what a server is, whatever it was, and ends what is being done to it. Touches nothing but the rows."""
+    active = await tasks.active(tx, server.id)
+    if active is not None:
+        await tasks.leave_step(tx, active, now, "superseded", f"the state was reset to {vm_state}")
+        ended = {"active_subject": None, "finished_at": now, "outcome": "superseded", "epoch": active.epoch + 1}
+        await tasks.compare_and_set(tx, active, **ended)
+    await change(tx, server.id, now, vm_state=vm_state)
 
 
 async def of_host(tx: Tx, host: str) -> list[Server]:
@@ -150,6 +173,10 @@ TASK_STATES: Mapping[tuple[str, str], str] = {
     ("start", ""): "powering-on",
     ("stop", ""): "powering-off",
     ("reboot", ""): "rebooting",
+    ("pause", ""): "pausing",
+    ("unpause", ""): "unpausing",
+    ("suspend", ""): "suspending",
+    ("resume", ""): "resuming",
     ("destroy", ""): "deleting",
 }
 
@@ -168,9 +195,19 @@ def task_state(each: ServerWithTask) -> str | None:
     return state
 
 
+STATUSES = {
+    "building": "BUILD",
+    "paused": "PAUSED",
+    "suspended": "SUSPENDED",
+    "stopped": "SHUTOFF",
+    "error": "ERROR",
+}
+"""vm_state → status, but for active ones."""
+
+
 def status(each: ServerWithTask) -> str:
     """The status users see. Source: Compute API guide, "Server concepts"."""
     state = task_state(each)
     if each.server.vm_state == "active":
         return {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT"}.get(state or "", "ACTIVE")
-    return {"building": "BUILD", "stopped": "SHUTOFF", "error": "ERROR"}[each.server.vm_state]
+    return STATUSES[each.server.vm_state]

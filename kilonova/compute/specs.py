@@ -14,6 +14,7 @@ from kilonova.compute.agent.spec import (
     SpecFlavor,
     SpecImage,
     SpecPort,
+    WantedPower,
 )
 from kilonova.compute.tables import Server
 from kilonova.network.client import NetworkClient
@@ -62,7 +63,7 @@ def server_spec(server: Server, details: list[PortDetails]) -> ServerSpec:
         display_name=server.name,
         project_id=server.project_id,
         user_id=server.user_id,
-        power="stopped" if server.wanted_power == "stopped" else "running",
+        power=msgspec.convert(server.wanted_power, WantedPower),
         flavor=SpecFlavor(
             id=flavor["id"],
             name=flavor["name"],

@@ -97,7 +97,9 @@ servers = Table(
     Column("reboot_count", Integer, nullable=False),
     Column("reboot_type", String(8), nullable=False),
     Column("locked", Boolean, nullable=False),
+    Column("locked_by", String(8)),
     Column("locked_reason", String(255)),
+    Column("sealed_password", Text, nullable=False),
     Column("fault", JSON),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -174,9 +176,9 @@ class Server(Struct, kw_only=True):
     hostname: str
     description: str | None
     vm_state: str
-    """`building`, `active`, `stopped` or `error`."""
+    """`building`, `active`, `paused`, `suspended`, `stopped` or `error`."""
     wanted_power: str
-    """`running` or `stopped`: what the host agent converges to."""
+    """`running`, `stopped`, `paused` or `suspended`: what the host agent converges to."""
     power_state: int
     """As last observed, in upstream's numbers (0 none, 1 running, 3 paused, 4 shut down, 6 crashed, 7 suspended)."""
     host: str | None
@@ -211,7 +213,11 @@ class Server(Struct, kw_only=True):
     reboot_count: int
     reboot_type: str
     locked: bool
+    locked_by: str | None
+    """`owner`, or `admin`: what an administrator locked only one unlocks."""
     locked_reason: str | None
+    sealed_password: str
+    """What the guest left as its administrator's password, sealed for the key pair; empty when nothing."""
     fault: dict[str, Any] | None
     """`{"code", "message", "created", "details"}`; details are for administrators."""
     created_at: datetime

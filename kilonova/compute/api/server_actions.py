@@ -1,20 +1,18 @@
-"""POST /servers/{id}/action: what can be done to a server, and the record of what was."""
+"""POST /servers/{id}/action: what can be done to a server."""
 
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 from kilonova.compute import consoles, servers
-from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
-from kilonova.compute.api.servers import fetch_server, fetch_unlocked, task_for
-from kilonova.compute.errors import ActionNotFound, ServerNotFound, WrongState
-from kilonova.compute.programs.power import REBOOT, START, STOP
-from kilonova.compute.server_lists import read_moment
-from kilonova.compute.views.records import action_view, changed_at, event_view, open_event_view
-from kilonova.kit.db import Tx
-from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Paging, next_link
-from kilonova.kit.tasks import Program, Task
+from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.servers import fetch_server, fetch_unlocked, supersede_with_delete, task_for
+from kilonova.compute.errors import WrongState
+from kilonova.compute.programs import power
+from kilonova.compute.servers import Wish
+from kilonova.kit.tasks import Program
+
+REPLACED_BY_HARD_REBOOT = ("reboot", "pause", "unpause", "suspend", "resume")
 
 
 class Reboot(Struct, forbid_unknown_fields=True):
@@ -25,35 +23,102 @@ class ConsoleOutput(Struct, forbid_unknown_fields=True):
     length: Annotated[int, Meta(ge=-1)] | Annotated[str, Meta(pattern="^-?[0-9]{1,9}$")] | None = None
 
 
+class Lock(Struct, forbid_unknown_fields=True):
+    locked_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+
+
+class State(Struct, forbid_unknown_fields=True):
+    state: Literal["active", "error"]
+
+
 async def start_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, START, "start", ("stopped",), wanted_power="running")
+    await _begin(request, power.START, Wish("start", ("stopped",)), wanted_power="running")
 
 
 async def stop_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, STOP, "stop", ("active", "error"), wanted_power="stopped")
+    await _begin(request, power.STOP, Wish("stop", ("active", "error")), wanted_power="stopped")
+
+
+async def pause_server(request: ComputeRequest, _body: Any) -> None:
+    await _begin(request, power.PAUSE, Wish("pause", ("active",)), wanted_power="paused")
+
+
+async def unpause_server(request: ComputeRequest, _body: Any) -> None:
+    await _begin(request, power.UNPAUSE, Wish("unpause", ("paused",)), wanted_power="running")
+
+
+async def suspend_server(request: ComputeRequest, _body: Any) -> None:
+    await _begin(request, power.SUSPEND, Wish("suspend", ("active",)), wanted_power="suspended")
+
+
+async def resume_server(request: ComputeRequest, _body: Any) -> None:
+    await _begin(request, power.RESUME, Wish("resume", ("suspended",)), wanted_power="running")
 
 
 async def reboot_server(request: ComputeRequest, body: Reboot) -> None:
-    hard = body.type.upper() == "HARD"
-    states = ("active", "stopped", "error") if hard else ("active",)
-    await _begin(request, REBOOT, "reboot", states, reboot_type=body.type.upper(), wanted_power="running")
+    """A hard one is the way out of what does not come to its end, so it takes the place of most operations."""
+    kind = body.type.upper()
+    wish = Wish("reboot", ("active",))
+    if kind == "HARD":
+        wish = Wish("reboot", ("active", "stopped", "paused", "suspended", "error"), REPLACED_BY_HARD_REBOOT)
+    await _begin(request, power.REBOOT, wish, reboot_type=kind, wanted_power="running")
 
 
-async def _begin(
-    request: ComputeRequest, program: Program[Any], action: str, states: tuple[str, ...], **values: Any
-) -> None:
+async def _begin(request: ComputeRequest, program: Program[Any], wish: Wish, **values: Any) -> None:
     """The server's change and the task that carries it out, in one commit."""
     compute = request.service
     now = compute.clock.now()
     async with compute.database.transaction() as tx:
         server = (await fetch_unlocked(tx, request)).server
         if server.host is None:
-            raise WrongState(server.id, action, f"vm_state {server.vm_state}: it is on no host")
-        await servers.begin(tx, server, action, task_for(request, program, server), now, states)
-        if program is REBOOT:
+            raise WrongState(server.id, wish.action, f"vm_state {server.vm_state}: it is on no host")
+        await servers.begin(tx, server, wish, task_for(request, program, server), now)
+        if program is power.REBOOT:
             values["reboot_count"] = server.reboot_count + 1
         await servers.change(tx, server.id, now, **values)
-    compute.wake()
+    compute.wake(superseded=server.id if wish.replaces else None)
+
+
+async def force_delete_server(request: ComputeRequest, _body: Any) -> None:
+    """forceDelete: nothing is kept for later here, so it is what a delete is."""
+    await supersede_with_delete(request)
+
+
+async def lock_server(request: ComputeRequest, body: Any) -> None:
+    """What an administrator of another project has locked stays his: an owner's lock does not replace it.
+
+    Before a lock had a reason, whatever the body held was ignored.
+    """
+    reason = body.locked_reason if isinstance(body, Lock) else None
+    compute = request.service
+    async with compute.database.transaction() as tx:
+        server = (await fetch_server(tx, request)).server
+        is_owner = server.project_id == request.ctx.project_id
+        if server.locked and is_owner:
+            return
+        locked_by = "owner" if is_owner else "admin"
+        values = {"locked": True, "locked_by": locked_by, "locked_reason": reason}
+        await servers.change(tx, server.id, compute.clock.now(), **values)
+
+
+async def unlock_server(request: ComputeRequest, _body: Any) -> None:
+    compute = request.service
+    async with compute.database.transaction() as tx:
+        server = (await fetch_server(tx, request)).server
+        if server.locked_by == "admin":
+            owner = {"project_id": server.project_id, "user_id": server.user_id}
+            request.authorize(owner, rule="os_compute_api:os-lock-server:unlock:unlock_override")
+        values = {"locked": False, "locked_by": None, "locked_reason": None}
+        await servers.change(tx, server.id, compute.clock.now(), **values)
+
+
+async def reset_server_state(request: ComputeRequest, body: State) -> None:
+    """os-resetState: an administrator says what the server is; what was being done to it ends there."""
+    compute = request.service
+    async with compute.database.transaction() as tx:
+        server = (await fetch_server(tx, request)).server
+        await servers.reset_state(tx, server, body.state, compute.clock.now())
+    compute.wake(superseded=server.id)
 
 
 async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> dict[str, str]:
@@ -62,90 +127,3 @@ async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> d
         server = (await fetch_server(tx, request)).server
     length = None if body.length is None or int(body.length) < 0 else int(body.length)
     return {"output": await consoles.read_output(request.service, server, length)}
-
-
-class Owner(Struct, frozen=True):
-    """Whose actions are asked for; `host` is where the server is, or was last."""
-
-    server_id: str
-    project_id: str
-    host: str | None
-
-
-async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> Owner:
-    """The server; a deleted one still shows its actions from version 2.21 on."""
-    server_id = request.path["server_id"]
-    deleted = await servers.find_deleted(tx, server_id)
-    if deleted is None or not request.allows("actions_of_deleted_servers"):
-        server = (await fetch_server(tx, request)).server
-        return Owner(server.id, server.project_id, server.host)
-    if not request.ctx.is_admin and deleted.project_id != request.ctx.project_id:
-        raise ServerNotFound(server_id)
-    request.authorize({"project_id": deleted.project_id, "user_id": deleted.user_id})
-    return Owner(server_id, deleted.project_id, deleted.host)
-
-
-PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
-
-
-async def list_actions(request: ComputeRequest) -> dict[str, Any]:
-    """GET /servers/{id}/os-instance-actions, newest first."""
-    async with request.service.database.reading() as tx:
-        owner = await _owner_of_actions(tx, request)
-        found = await request.service.tasks.of_subject(tx, owner.server_id)
-    if not request.allows("action_paging"):
-        return {"instanceActions": [action_view(task, owner.server_id) for task in found]}
-    found, url = _page(request, found)
-    links = {} if url is None else {"links": [{"rel": "next", "href": url}]}
-    return {"instanceActions": [action_view(task, owner.server_id) for task in found], **links}
-
-
-def _page(request: ComputeRequest, found: list[Task]) -> tuple[list[Task], str | None]:
-    """One server's actions are few: the page is cut from all of them. The marker is a request's id."""
-    moments = {"changes-since", "changes-before"} if request.allows("changes_before") else {"changes-since"}
-    refuse_unknown_queries(request, {"limit", "marker", *moments}, "action_paging")
-    given = {name: read_moment(request.query[name], name) for name in moments if name in request.query}
-    since, before = given.get("changes-since"), given.get("changes-before")
-    if since is not None and before is not None and since > before:
-        raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
-    if since is not None:
-        found = [task for task in found if changed_at(task) >= since]
-    if before is not None:
-        found = [task for task in found if changed_at(task) <= before]
-    page = PAGING.parse(request.query)
-    if page.marker is not None:
-        ids = [task.request_id for task in found]
-        if page.marker not in ids:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        found = found[ids.index(page.marker) + 1 :]
-    if len(found) <= page.limit:
-        return found, None
-    shown = found[: page.limit]
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].request_id)
-
-
-async def show_action(request: ComputeRequest) -> dict[str, Any]:
-    """GET /servers/{id}/os-instance-actions/{request_id}, with an event for each step, the newest first."""
-    wanted = request.path["request_id"]
-    tasks = request.service.tasks
-    async with request.service.database.reading() as tx:
-        owner = await _owner_of_actions(tx, request)
-        found = [task for task in await tasks.of_subject(tx, owner.server_id) if task.request_id == wanted]
-        if not found:
-            raise ActionNotFound(owner.server_id, wanted)
-        steps = await tasks.steps_of(tx, found[0].id)
-    shown = action_view(found[0], owner.server_id)
-    target = {"project_id": owner.project_id}
-    with_traces = request.may(target, rule="os_compute_api:os-instance-actions:events")
-    if not with_traces and not request.allows("action_events_for_owners"):
-        return {"instanceAction": shown}
-    events = [event_view(step, owner.project_id, owner.host) for step in reversed(steps)]
-    if found[0].finished_at is None:
-        events.insert(0, open_event_view(found[0], owner.project_id, owner.host))
-    hidden = [] if with_traces else ["traceback", "host"]
-    if not request.may(target, rule="os_compute_api:os-instance-actions:events:details"):
-        hidden.append("details")
-    for event in events:
-        for key in hidden:
-            del event[key]
-    return {"instanceAction": {**shown, "events": events}}

@@ -386,6 +386,10 @@ def _pinned_zone(server: Server, wanted: str | None) -> str | None:
 
 
 async def delete_server(request: ComputeRequest) -> None:
+    await supersede_with_delete(request)
+
+
+async def supersede_with_delete(request: ComputeRequest) -> None:
     """Legal in every state: replaces whatever is under way."""
     compute = request.service
     async with compute.database.transaction() as tx:

@@ -1,4 +1,9 @@
-"""Start, stop and reboot: the wanted power is in the row before the task runs; the agent converges to it."""
+"""Start, stop, reboot, pause, suspend and their opposites: the wanted power is in the row before the task runs.
+
+The agent converges to it: which of them it was only shows in the names.
+"""
+
+from collections.abc import Mapping
 
 from kilonova.compute import servers
 from kilonova.compute.agent.spec import ServerObservation
@@ -8,7 +13,12 @@ from kilonova.kit.db import Tx
 from kilonova.kit.tasks import Done, Outcome, Program, Run, Sleep, Task
 
 POLL_SECONDS = 0.5
-VM_STATES = {"running": "active", "stopped": "stopped"}
+VM_STATES: Mapping[str, str] = {
+    "running": "active",
+    "stopped": "stopped",
+    "paused": "paused",
+    "suspended": "suspended",
+}
 
 
 async def converge_power(run: Run[Compute]) -> Outcome:
@@ -36,6 +46,16 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
     await servers.change(tx, task.subject_id, now, vm_state="error", fault=servers.fault(error, now))
 
 
-START = Program("start", (converge_power,), on_failed, deadline_seconds=120)
-STOP = Program("stop", (converge_power,), on_failed, deadline_seconds=180)
-REBOOT = Program("reboot", (converge_power,), on_failed, deadline_seconds=300)
+def _program(name: str, deadline_seconds: float) -> Program[Compute]:
+    return Program(name, (converge_power,), on_failed, deadline_seconds=deadline_seconds)
+
+
+# Longer than a lease: a runner that dies holds its task for so long.
+START = _program("start", 180)
+STOP = _program("stop", 180)
+REBOOT = _program("reboot", 300)
+PAUSE = _program("pause", 180)
+UNPAUSE = _program("unpause", 180)
+SUSPEND = _program("suspend", 300)
+RESUME = _program("resume", 180)
+POWER = (START, STOP, REBOOT, PAUSE, UNPAUSE, SUSPEND, RESUME)

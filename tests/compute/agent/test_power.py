@@ -31,7 +31,7 @@ def test_a_step_leads_to_the_wanted_state_and_then_there_is_none(state: PowerSta
         ("paused", "SOFT", "reboot_hard"),
         ("stopped", "SOFT", "start"),
         ("crashed", "HARD", "start"),
-        ("suspended", "HARD", "start"),
+        ("suspended", "HARD", "reboot_hard"),
     ],
 )
 def test_a_reboot_ends_running(state: PowerState, kind: str, action: str) -> None:

@@ -14,7 +14,8 @@ LONG_ACTIONS: tuple[PowerAction, ...] = ("shut_down", "save", "reboot_soft")
 def plan_power(state: PowerState, wanted: WantedPower, reboot: Literal["SOFT", "HARD"] | None = None) -> PowerAction:
     """The next step; `reboot` is the kind of an accepted reboot that has not been carried out yet.
 
-    A reboot of a server that does not run is its start. A paused guest answers no power button, so it is cut off.
+    A reboot of a server that does not run is its start. A paused guest answers no power button, so it is cut off;
+    what a suspended one had in memory is given up by a reboot, and taken up again by a start.
     """
     if wanted == "running":
         return _towards_running(state, reboot)
@@ -41,6 +42,8 @@ def _towards_running(state: PowerState, reboot: Literal["SOFT", "HARD"] | None) 
         if reboot is None:
             return "none"
         return "reboot_soft" if reboot == "SOFT" else "reboot_hard"
+    if state in ("paused", "suspended") and reboot is not None:
+        return "reboot_hard"
     if state == "paused":
-        return "resume" if reboot is None else "reboot_hard"
+        return "resume"
     return "start"

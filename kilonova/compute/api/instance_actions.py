@@ -1,0 +1,103 @@
+"""The record of what was done to a server: /servers/{id}/os-instance-actions."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from kilonova.compute import servers
+from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
+from kilonova.compute.api.servers import fetch_server
+from kilonova.compute.errors import ActionNotFound, ServerNotFound
+from kilonova.compute.server_lists import read_moment
+from kilonova.compute.views.records import action_view, changed_at, event_view, open_event_view
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.tasks import Task
+
+
+class Owner(Struct, frozen=True):
+    """Whose actions are asked for; `host` is where the server is, or was last."""
+
+    server_id: str
+    project_id: str
+    host: str | None
+
+
+async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> Owner:
+    """The server; a deleted one still shows its actions from version 2.21 on."""
+    server_id = request.path["server_id"]
+    deleted = await servers.find_deleted(tx, server_id)
+    if deleted is None or not request.allows("actions_of_deleted_servers"):
+        server = (await fetch_server(tx, request)).server
+        return Owner(server.id, server.project_id, server.host)
+    if not request.ctx.is_admin and deleted.project_id != request.ctx.project_id:
+        raise ServerNotFound(server_id)
+    request.authorize({"project_id": deleted.project_id, "user_id": deleted.user_id})
+    return Owner(server_id, deleted.project_id, deleted.host)
+
+
+PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
+
+
+async def list_actions(request: ComputeRequest) -> dict[str, Any]:
+    """GET /servers/{id}/os-instance-actions, newest first."""
+    async with request.service.database.reading() as tx:
+        owner = await _owner_of_actions(tx, request)
+        found = await request.service.tasks.of_subject(tx, owner.server_id)
+    if not request.allows("action_paging"):
+        return {"instanceActions": [action_view(task, owner.server_id) for task in found]}
+    found, url = _page(request, found)
+    links = {} if url is None else {"links": [{"rel": "next", "href": url}]}
+    return {"instanceActions": [action_view(task, owner.server_id) for task in found], **links}
+
+
+def _page(request: ComputeRequest, found: list[Task]) -> tuple[list[Task], str | None]:
+    """One server's actions are few: the page is cut from all of them. The marker is a request's id."""
+    moments = {"changes-since", "changes-before"} if request.allows("changes_before") else {"changes-since"}
+    refuse_unknown_queries(request, {"limit", "marker", *moments}, "action_paging")
+    given = {name: read_moment(request.query[name], name) for name in moments if name in request.query}
+    since, before = given.get("changes-since"), given.get("changes-before")
+    if since is not None and before is not None and since > before:
+        raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
+    if since is not None:
+        found = [task for task in found if changed_at(task) >= since]
+    if before is not None:
+        found = [task for task in found if changed_at(task) <= before]
+    page = PAGING.parse(request.query)
+    if page.marker is not None:
+        ids = [task.request_id for task in found]
+        if page.marker not in ids:
+            raise BadRequest(f"marker [{page.marker}] not found")
+        found = found[ids.index(page.marker) + 1 :]
+    if len(found) <= page.limit:
+        return found, None
+    shown = found[: page.limit]
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].request_id)
+
+
+async def show_action(request: ComputeRequest) -> dict[str, Any]:
+    """GET /servers/{id}/os-instance-actions/{request_id}, with an event for each step, the newest first."""
+    wanted = request.path["request_id"]
+    tasks = request.service.tasks
+    async with request.service.database.reading() as tx:
+        owner = await _owner_of_actions(tx, request)
+        found = [task for task in await tasks.of_subject(tx, owner.server_id) if task.request_id == wanted]
+        if not found:
+            raise ActionNotFound(owner.server_id, wanted)
+        steps = await tasks.steps_of(tx, found[0].id)
+    shown = action_view(found[0], owner.server_id)
+    target = {"project_id": owner.project_id}
+    with_traces = request.may(target, rule="os_compute_api:os-instance-actions:events")
+    if not with_traces and not request.allows("action_events_for_owners"):
+        return {"instanceAction": shown}
+    events = [event_view(step, owner.project_id, owner.host) for step in reversed(steps)]
+    if found[0].finished_at is None:
+        events.insert(0, open_event_view(found[0], owner.project_id, owner.host))
+    hidden = [] if with_traces else ["traceback", "host"]
+    if not request.may(target, rule="os_compute_api:os-instance-actions:events:details"):
+        hidden.append("details")
+    for event in events:
+        for key in hidden:
+            del event[key]
+    return {"instanceAction": {**shown, "events": events}}
