@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e check format lock venv clean fresh
+.PHONY: help cloud test e2e bench check format lock venv clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -36,6 +36,10 @@ e2e:  ## run only the end-to-end tests
 check:  ## format, lint, types, import contracts, limits
 	@$(PYTHON) -m tools.setup --for check
 	@.venv/bin/python -m tools.run_checks
+
+bench:  ## measure a simulated cloud and, as root, one with real guests
+	@$(PYTHON) -m tools.setup --for test
+	@.venv/bin/python -m bench.run $(ARGS)
 
 format: venv  ## rewrite the code as the formatter wants it
 	@.venv/bin/ruff format .
