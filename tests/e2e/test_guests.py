@@ -137,16 +137,17 @@ def test_ping_answers_only_while_its_rule_stands(server: Server) -> None:
 
 
 def test_a_guest_that_changes_its_address_is_cut_off(server: Server) -> None:
-    """The guest pings its gateway as itself, as another and as itself again, and writes down who was answered."""
+    """The guest pings its gateway as itself, as another and as itself again, and writes down who was answered. As
+    another it stays longer than a login that was under way could survive."""
     own = server.guest.run("ip -o -4 addr show dev eth0").split()[3]
     move = "ip addr flush dev eth0; ip addr add"
     script = f"""
 ip route | grep via >/tmp/routes
 restore() {{ while read -r route; do ip route add $route; done </tmp/routes; }}
-ask() {{ ping -c 2 -W 1 10.0.0.1 >/dev/null 2>&1 && echo answered || echo silence; }}
-{{ ask
-{move} 10.0.0.213/24 dev eth0; restore; ask
-{move} {own} dev eth0; restore; ask; }} >/tmp/answers
+ask() {{ ping -c $1 -W 1 10.0.0.1 >/dev/null 2>&1 && echo answered || echo silence; }}
+{{ ask 2
+{move} 10.0.0.213/24 dev eth0; restore; ask 6
+{move} {own} dev eth0; restore; ask 2; }} >/tmp/answers
 """
     server.guest.run(f"cat >/tmp/change.sh <<'END'\n{script}\nEND\nsudo sh -c 'sh /tmp/change.sh >/dev/null 2>&1 &'")
     wait_for(lambda: not server.guest.is_reachable(connect_seconds=1), 10, "the guest is cut off")
