@@ -14,6 +14,7 @@ COMMANDS = {
     "up": "start the cloud on this machine",
     "down": "stop what up started; servers go on running (--all: remove them too)",
     "status": "show the services, agents and servers",
+    "trace": "print a server's whole way as a timed list",
     "doctor": "check what people stumble over, and say how to mend it",
     "env": "print export OS_… lines for the openstack command",
     "demo": "create the demo network, image, flavor, key and a first server",

@@ -45,6 +45,8 @@ class Session:
         self.endpoints: dict[str, str] = {}
         """Service type → public address, in catalog order; filled by the first call."""
         self.project_id = ""
+        self.versions: dict[str, str] = {}
+        """Service type → microversion to speak; without one the service's oldest."""
         self.issued_at = datetime.fromtimestamp(0, UTC)
         """When identity made the token, by its clock."""
 
@@ -93,6 +95,8 @@ class Session:
             raise RemoteUnavailable(service, 503, "is not in the catalog of this region")
         request = self._http.build_request(method, address + path, params=query or None, **content)
         request.headers["X-Auth-Token"] = self._token
+        if service in self.versions:
+            request.headers["OpenStack-API-Version"] = f"{service} {self.versions[service]}"
         response = self._send(service, request)
         return response.json() if response.content else None
 

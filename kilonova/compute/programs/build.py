@@ -4,11 +4,13 @@ Until the last step everything can be given back, and a failing host is: the ser
 it. Each step may die anywhere and runs again from its first line; what it made is found again by the server's id.
 """
 
+from typing import Any
+
 from kilonova.compute import hosts, servers, specs
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.programs import release
 from kilonova.compute.scheduling.hosts import HostState, Wanted
-from kilonova.compute.scheduling.plan import Plan, account, make_plan
+from kilonova.compute.scheduling.plan import Plan, account, make_plan, summary
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
 from kilonova.kit.agents import AgentUnreachable
@@ -36,7 +38,8 @@ async def schedule(run: Run[Compute]) -> Outcome:
     held = await compute.placement.allocations(server.id)
     if held:
         # Claimed by this step before it died; the row only has to say so.
-        return _placed(run, next(each for each in everyone if each.id in held))
+        chosen = next(each for each in everyone if each.id in held)
+        return _placed(run, chosen, f"host {chosen.host}: its claim was found")
     wanted = await _wanted(run, server)
     rooms = await compute.placement.allocation_candidates(wanted.resources)
     counts = await _servers_on(compute)
@@ -48,7 +51,8 @@ async def schedule(run: Run[Compute]) -> Outcome:
             )
         except ClaimConflict:
             continue
-        return _placed(run, next(each for each in everyone if each.id == choice.id))
+        chosen = next(each for each in everyone if each.id == choice.id)
+        return _placed(run, chosen, f"host {chosen.host}: {summary(plan, len(everyone))}")
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
     # Only a refusal asks every host for its room: the account has to say what each one lacked.
@@ -67,7 +71,7 @@ def _no_host(run: Run[Compute], plan: Plan, total: int, wanted: Wanted) -> Fail:
     return Fail(message, args={"details": details})
 
 
-def _placed(run: Run[Compute], host: Host) -> Next:
+def _placed(run: Run[Compute], host: Host, note: str) -> Next:
     async def write(tx: Tx) -> None:
         await servers.change(
             tx,
@@ -78,7 +82,7 @@ def _placed(run: Run[Compute], host: Host) -> Next:
             availability_zone=host.availability_zone,
         )
 
-    return Next(ports, commit=write, note=f"host {host.host}")
+    return Next(ports, commit=write, note=note)
 
 
 async def _wanted(run: Run[Compute], server: Server) -> Wanted:
@@ -154,7 +158,12 @@ async def ports(run: Run[Compute]) -> Outcome:
     async def write(tx: Tx) -> None:
         await servers.change(tx, server.id, run.clock.now(), ports=entries)
 
-    return Next(volumes, commit=write, note=f"{len(entries)} ports")
+    return Next(volumes, commit=write, note=_ports_note(entries))
+
+
+def _ports_note(entries: list[dict[str, Any]]) -> str:
+    addresses = [address for entry in entries for address in entry["fixed_ips"]]
+    return f"{len(entries)} bound, {', '.join(addresses) or 'no address'}"
 
 
 async def volumes(run: Run[Compute]) -> Outcome:

@@ -65,6 +65,12 @@ def _shortage(host: HostState, wanted: Wanted) -> str:
     return "; ".join(lacking) or "was not offered by placement (its inventory limits a single server's share)"
 
 
+def summary(plan: Plan, total: int) -> str:
+    """The account of a choice that was made: `5 hosts considered, placement left 3, ComputeFilter left 2`."""
+    narrowed = [f"{stage.name} left {stage.left}" for stage in plan.stages if stage.refused]
+    return ", ".join([f"{_hosts(total)} considered", *narrowed])
+
+
 def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
     """Why no host was left, in one sentence a stage. With `with_hosts` the hosts are named (for administrators)."""
     asked = ", ".join(f"{amount} {resource}" for resource, amount in sorted(wanted.resources.items()))

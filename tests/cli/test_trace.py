@@ -1,0 +1,89 @@
+"""The trace reads like the way a server has gone."""
+
+from typing import Any
+
+from kilonova.cli import trace
+from kilonova.kit.http.client import RemoteFault
+
+
+def event(name: str, second: int, detail: str | None = None, result: str | None = "Success") -> dict[str, Any]:
+    finish = f"2026-01-01T00:00:{second + 1:02}.500000" if result else None
+    return {
+        "event": name,
+        "start_time": f"2026-01-01T00:00:{second:02}.000000",
+        "finish_time": finish,
+        "result": result,
+        "details": detail,
+    }
+
+
+class Cloud:
+    """Answers as the APIs do."""
+
+    def __init__(self, status: str = "ACTIVE", console: str = "=== ready, up 4.20 s ===\nlogin:") -> None:
+        self.versions: dict[str, str] = {}
+        fault = {"message": "No valid host was found.", "details": "node1 lacks memory"}
+        self.server = {"id": "s1", "name": "web", "status": status, "image": {"id": "i1"}, "fault": fault}
+        self.server["updated"] = "2026-01-01T00:00:09Z"
+        self.console = console
+        self.events = [
+            event("compute_wait_active", 4),
+            event("compute__do_build_and_run_instance", 3),
+            event("compute_ports", 2, "1 bound, 10.0.0.5"),
+            event("conductor_schedule_and_build_instances", 1, "host node1: 3 hosts considered"),
+        ]
+
+    def get(self, service: str, path: str, **query: Any) -> Any:
+        if path == "/servers/detail":
+            return {"servers": [self.server] if query["name"] == "^web$" else []}
+        action = {
+            "action": "create",
+            "request_id": "req-1",
+            "user_id": "u1",
+            "start_time": "2026-01-01T00:00:00.000000",
+        }
+        answers = {
+            "/servers/s1/os-instance-actions": {"instanceActions": [action]},
+            "/servers/s1/os-instance-actions/req-1": {"instanceAction": {**action, "events": self.events}},
+            "/v2/images/i1": {"name": "demo", "disk_format": "qcow2", "size": 18 << 20},
+            "/v2.0/ports": {"ports": [{"id": "p1", "status": "ACTIVE", "fixed_ips": [{"ip_address": "10.0.0.5"}]}]},
+        }
+        if path not in answers:
+            raise RemoteFault(service, 404, "could not be found")
+        return answers[path]
+
+    def call(self, service: str, method: str, path: str, body: Any) -> Any:
+        return {"output": self.console}
+
+
+def read(cloud: Cloud, name: str = "web") -> list[trace.Line]:
+    return trace.read_trace(cloud, name)  # type: ignore[arg-type]
+
+
+def test_the_steps_stand_in_the_guides_order() -> None:
+    guide = [line.guide for line in read(Cloud())]
+    assert guide == ["1-2", "3-5", "6-7", "8-12", "22-24", "13-18", "19-21", "28", "22-24", "28"]
+
+
+def test_each_line_says_who_did_what_and_how_long_it_took() -> None:
+    text = trace.render(read(Cloud()))
+    assert "nova-scheduler  chose a host: host node1: 3 hosts considered" in text
+    assert "+1.000  1.500 s  8-12" in text
+    assert "port p1 with 10.0.0.5 is ACTIVE" in text
+    assert "says it was ready 4.20 s after power-on" in text
+
+
+def test_a_failed_server_ends_in_its_reason() -> None:
+    cloud = Cloud(status="ERROR")
+    cloud.events = [event("conductor_schedule_and_build_instances", 1, "no host", "Error")]
+    lines = read(cloud)
+    assert "FAILED: no host" in lines[3].what
+    assert lines[-1].what == "the server is in ERROR: node1 lacks memory"
+
+
+def test_a_step_that_is_not_over_is_still_at_it() -> None:
+    cloud = Cloud(console="")
+    cloud.events = [event("compute_ports", 2, None, None)]
+    lines = read(cloud)
+    assert (lines[3].seconds, "still at it" in lines[3].what) == (None, True)
+    assert lines[-1].what == "wrote nothing yet"
