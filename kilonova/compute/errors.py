@@ -1,5 +1,7 @@
 """Compute's faults."""
 
+from collections.abc import Mapping
+
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 
 
@@ -68,5 +70,16 @@ class ServerLocked(Conflict):
 
 
 class QuotaExceeded(Forbidden):
-    def __init__(self, name: str, requested: int, used: int, limit: int) -> None:
-        super().__init__(f"Quota exceeded for {name}: Requested {requested}, but already used {used} of {limit} {name}")
+    """More than the project, user or server may have."""
+
+
+class TooManyServers(QuotaExceeded):
+    def __init__(self, wanted: Mapping[str, int], used: Mapping[str, int], limits: Mapping[str, int]) -> None:
+        """`wanted`: resource → how much more was asked for, of those that do not suffice."""
+        names = ", ".join(wanted)
+        requested = ", ".join(str(amount) for amount in wanted.values())
+        already = ", ".join(str(used[name]) for name in wanted)
+        allowed = ", ".join(str(limits[name]) for name in wanted)
+        super().__init__(
+            f"Quota exceeded for {names}: Requested {requested}, but already used {already} of {allowed} {names}"
+        )

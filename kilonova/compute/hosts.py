@@ -36,6 +36,7 @@ async def register(tx: Tx, *, binary: str, host: str, zone: str, inventory: Mapp
             disabled=False,
             disabled_reason=None,
             forced_down=False,
+            failed_builds=0,
             inventory=dict(inventory),
             created_at=now,
             updated_at=now,

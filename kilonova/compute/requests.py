@@ -46,6 +46,7 @@ class WantedServers(Struct, kw_only=True):
     requested_zone: str | None
     requested_host: str | None
     scheduler_hints: Fields
+    group_id: str | None = None
     disk_config: str
     access_ip_v4: str
     access_ip_v6: str
@@ -222,6 +223,9 @@ def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, rese
         availability_zone=None,
         requested_zone=wanted.requested_zone,
         requested_host=wanted.requested_host,
+        group_id=wanted.group_id,
+        vcpus=wanted.flavor.vcpus,
+        memory_mib=wanted.flavor.memory_mib,
         flavor=msgspec.to_builtins(wanted.flavor),
         image=wanted.image,
         key_name=wanted.keypair.name if wanted.keypair else None,
@@ -232,7 +236,7 @@ def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, rese
         tags=sorted(set(wanted.tags)),
         requested_networks=wanted.networks,
         ports=[],
-        security_groups=wanted.security_group_names,
+        security_groups=wanted.security_group_names or ["default"],
         scheduler_hints=wanted.scheduler_hints,
         reservation_id=reservation_id,
         launch_index=index,

@@ -62,7 +62,7 @@ def instance_name(server: Server) -> str:
 async def insert(tx: Tx, server: Server, new: NewTask, now: datetime) -> Server:
     """Inserts a server with the task that builds it: one commit, so neither exists alone."""
     newest = await tx.scalar(select(func.max(servers.c.number)))
-    newest_deleted = await tx.scalar(select(func.max(server_history.c.record["number"].as_integer())))
+    newest_deleted = await tx.scalar(select(func.max(server_history.c.number)))
     server.number = max(newest or 0, newest_deleted or 0) + 1
     await tx.insert(servers, server)
     await tasks.start(tx, new, now)
@@ -85,6 +85,12 @@ async def find_with_task(tx: Tx, server_id: str, project_id: str | None = None) 
     return ServerWithTask(server, await tasks.active(tx, server_id))
 
 
+def check_state(server: Server, action: str, states: Collection[str]) -> None:
+    """Raises WrongState unless the server is in one of the vm_states."""
+    if server.vm_state not in states:
+        raise WrongState(server.id, action, f"vm_state {server.vm_state}")
+
+
 async def change(tx: Tx, server_id: str, now: datetime, **values: Any) -> None:
     """Writes into a server's row; nothing happens when it is gone."""
     await tx.execute(update(servers).where(servers.c.id == server_id).values(updated_at=now, **values))
@@ -96,8 +102,7 @@ async def begin(tx: Tx, server: Server, wish: Wish, new: NewTask, now: datetime)
     replaces = active is not None and active.program in wish.replaces
     if active is not None and not replaces:
         raise WrongState(server.id, wish.action, f"task_state {task_state_of(active.program, active.step)}")
-    if server.vm_state not in wish.states:
-        raise WrongState(server.id, wish.action, f"vm_state {server.vm_state}")
+    check_state(server, wish.action, wish.states)
     if replaces:
         return await tasks.supersede(tx, new, now)
     try:
@@ -135,18 +140,24 @@ async def count_by_host(tx: Tx) -> dict[str, int]:
 
 async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:
     """`{"instances", "cores", "ram"}` in use; ram in MiB."""
-    rows = await tx.tuples(select(servers.c.flavor).where(servers.c.project_id == project_id))
-    return {
-        "instances": len(rows),
-        "cores": sum(flavor["vcpus"] for (flavor,) in rows),
-        "ram": sum(flavor["memory_mib"] for (flavor,) in rows),
-    }
+    sums = select(func.count(), func.sum(servers.c.vcpus), func.sum(servers.c.memory_mib))
+    ((count, vcpus, memory_mib),) = await tx.tuples(sums.where(servers.c.project_id == project_id))
+    return {"instances": count, "cores": vcpus or 0, "ram": memory_mib or 0}
 
 
 async def forget(tx: Tx, server: Server, now: datetime) -> None:
     """Moves a destroyed server to the history. Safe to repeat."""
     record = msgspec.to_builtins(server)
-    deleted = DeletedServer(server.id, server.project_id, server.user_id, server.host, record, now)
+    deleted = DeletedServer(
+        id=server.id,
+        project_id=server.project_id,
+        user_id=server.user_id,
+        host=server.host,
+        number=server.number,
+        record=record,
+        created_at=server.created_at,
+        deleted_at=now,
+    )
     await tx.insert_new(server_history, deleted)
     await tx.execute(delete(servers).where(servers.c.id == server.id))
 

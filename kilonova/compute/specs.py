@@ -118,6 +118,7 @@ def metadata_document(server: Server, details: list[PortDetails]) -> MetadataDoc
         security_groups=tuple(server.security_groups or ["default"]),
         ports=tuple(_metadata_port(each) for each in details),
         random_seed=server.random_seed,
+        sealed_password=server.sealed_password,
     )
 
 

@@ -76,6 +76,9 @@ servers = Table(
     Column("availability_zone", String(255)),
     Column("requested_zone", String(255)),
     Column("requested_host", String(255)),
+    Column("group_id", String(36)),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
     Column("flavor", JSON, nullable=False),
     Column("image", JSON),
     Column("key_name", String(255)),
@@ -106,6 +109,8 @@ servers = Table(
     Column("launched_at", UtcDateTime),
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host"),
+    Index("servers_group", "group_id"),
+    Index("servers_use", "project_id", "vcpus", "memory_mib"),
 )
 
 server_history = Table(
@@ -115,9 +120,12 @@ server_history = Table(
     Column("project_id", String(64), nullable=False),
     Column("user_id", String(64), nullable=False),
     Column("host", String(255)),
+    Column("number", Integer, nullable=False, unique=True),
     Column("record", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime, nullable=False),
     Index("server_history_deleted_at", "deleted_at"),
+    Index("server_history_project", "project_id", "deleted_at"),
 )
 
 hosts = Table(
@@ -133,10 +141,53 @@ hosts = Table(
     Column("disabled", Boolean, nullable=False),
     Column("disabled_reason", String(255)),
     Column("forced_down", Boolean, nullable=False),
+    Column("failed_builds", Integer, nullable=False),
     Column("inventory", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     UniqueConstraint("binary", "host"),
+)
+
+
+aggregates = Table(
+    "aggregates",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("hosts", JSON, nullable=False),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime),
+)
+
+server_groups = Table(
+    "server_groups",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("policy", String(32), nullable=False),
+    Column("most_on_a_host", Integer),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("server_groups_project", "project_id", "created_at"),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+quota_classes = Table(
+    "quota_classes",
+    metadata,
+    Column("class_name", String(255), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
 )
 
 
@@ -187,6 +238,11 @@ class Server(Struct, kw_only=True):
     availability_zone: str | None
     requested_zone: str | None
     requested_host: str | None
+    group_id: str | None
+    """The server group it is a member of."""
+    vcpus: int
+    memory_mib: int
+    """Of the flavor; beside it because a project's use is the sum of them."""
     flavor: dict[str, Any]
     """The flavor as it was at creation (fields of `Flavor`)."""
     image: dict[str, Any] | None
@@ -230,7 +286,10 @@ class DeletedServer(Struct):
     project_id: str
     user_id: str
     host: str | None
+    number: int
     record: dict[str, Any]
+    """The fields of `Server`."""
+    created_at: datetime
     deleted_at: datetime
 
 
@@ -247,7 +306,41 @@ class Host(Struct, kw_only=True):
     disabled: bool
     disabled_reason: str | None
     forced_down: bool
+    failed_builds: int
+    """Since the last that went well."""
     inventory: dict[str, Any]
     """`HostInventory` as the agent sent it."""
     created_at: datetime
     updated_at: datetime
+
+
+class Aggregate(Struct, kw_only=True):
+    """Hosts that belong together. Its metadata's `availability_zone` is the zone of those hosts."""
+
+    number: int
+    id: str
+    name: str
+    hosts: list[str]
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime | None
+
+
+class ServerGroup(Struct, kw_only=True):
+    """A rule for where its servers run: together or apart. Members carry its id (`Server.group_id`)."""
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    policy: str
+    """`affinity`, `anti-affinity`, `soft-affinity` or `soft-anti-affinity`."""
+    most_on_a_host: int | None
+    """Of an anti-affinity group, how many a host may hold (one when None)."""
+    created_at: datetime
+
+
+class QuotaLimit(Struct):
+    resource: str
+    hard_limit: int
+    """-1: no limit."""

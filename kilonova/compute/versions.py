@@ -104,6 +104,7 @@ CHANGES = [
     ),
     Change("2.66", "changes_before", "lists can be narrowed to what changed before a time"),
     Change("2.69", "partial_results", "a cell that is down costs its rows only"),
+    Change("2.70", "tagged_devices", "interfaces show their tag", {"interfaceAttachment": without("tag")}),
     Change("2.71", "server_groups_of_server", "servers show their server groups", {"server": without("server_groups")}),
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
     Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),

@@ -200,7 +200,7 @@ def openstack_files(document: MetadataDocument, version: str, *, is_config_drive
     if document.user_data is not None:
         files["user_data"] = document.user_data
     if version >= GRIZZLY:
-        files["password"] = b""
+        files["password"] = document.sealed_password.encode()
     if version >= HAVANA:
         files["vendor_data.json"] = b"{}"
     if version >= LIBERTY:

@@ -26,6 +26,8 @@ log = logger(__name__)
 KEEP_SECONDS = 5.0
 """A boot asks some thirty questions within a second or two: the document is made once for them."""
 MOST_KEPT = 1000
+MOST_PASSWORD_BYTES = 1020
+"""Upstream's."""
 
 
 class Documents:
@@ -50,6 +52,41 @@ class Documents:
             self._kept.popitem(last=False)
         return document
 
+    def forget(self, server_id: str) -> None:
+        self._kept.pop(server_id, None)
+
+
+async def take_password(
+    compute: Compute, documents: Documents, document: MetadataDocument, request: Request
+) -> Response:
+    """POST /openstack/latest/password: a guest leaves its sealed password, once until the owner clears it."""
+    path = request.url.path
+    if not path.startswith("/openstack/") or not path.endswith("/password") or render_path(document, path) is None:
+        return PlainTextResponse("Not Found", 404)
+    password = await _read_password(request)
+    if password is None:
+        return PlainTextResponse(f"A password has at most {MOST_PASSWORD_BYTES} bytes of UTF-8.", 400)
+    async with compute.database.transaction() as tx:
+        server = await servers.find(tx, document.server_id, document.project_id)
+        if server.sealed_password:
+            return PlainTextResponse("The password is set already.", 409)
+        await servers.change(tx, server.id, compute.clock.now(), sealed_password=password)
+    documents.forget(document.server_id)
+    return PlainTextResponse("")
+
+
+async def _read_password(request: Request) -> str | None:
+    """None when it is too long, which is known before all of it has been read, or no text."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MOST_PASSWORD_BYTES:
+            return None
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
+
 
 def make_app(compute: Compute) -> Starlette:
     """The ASGI app of the metadata service; `compute.metadata_secret` is the shared secret."""
@@ -69,10 +106,12 @@ def make_app(compute: Compute) -> Starlette:
             return PlainTextResponse(error.message, 404)
         except RemoteFault as error:
             return PlainTextResponse(f"The metadata cannot be put together now: {error}", 503)
+        if request.method == "POST":
+            return await take_password(compute, documents, document, request)
         body = render_path(document, request.url.path)
         return PlainTextResponse("Not Found", 404) if body is None else Response(body, media_type=_media_type(request))
 
-    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD"])])
+    return Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "HEAD", "POST"])])
 
 
 def is_signed(secret: str, server_id: str, signature: str) -> bool:

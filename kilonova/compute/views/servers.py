@@ -52,7 +52,6 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "key_name": server.key_name,
         "OS-SRV-USG:launched_at": _moment(server.launched_at),
         "OS-SRV-USG:terminated_at": None,
-        "security_groups": [{"name": name} for name in server.security_groups or ["default"]],
         "OS-EXT-STS:task_state": servers.task_state(each),
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:power_state": server.power_state,
@@ -62,10 +61,12 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "description": server.description,
         "tags": server.tags,
         "trusted_image_certificates": None,
-        "server_groups": [],
+        "server_groups": [server.group_id] if server.group_id else [],
         "pinned_availability_zone": server.requested_zone,
         "scheduler_hints": server.scheduler_hints,
     }
+    if server.security_groups:
+        shown["security_groups"] = [{"name": name} for name in server.security_groups]
     if state in ("ACTIVE", "BUILD"):
         shown["progress"] = 0
     if server.fault is not None and state == "ERROR":

@@ -1,0 +1,57 @@
+"""A server's interfaces and security groups, as the network service has them."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from kilonova.compute import security_groups
+from kilonova.compute.api.bodies import ComputeRequest, Name
+from kilonova.compute.api.servers import fetch_server, fetch_unlocked
+from kilonova.compute.tables import Server
+from kilonova.compute.views.networking import interface_view, security_group_view
+from kilonova.kit.errors import NotFound
+
+
+class NamedGroup(Struct, forbid_unknown_fields=True):
+    name: Name
+
+
+async def _fetch(request: ComputeRequest) -> Server:
+    async with request.service.database.reading() as tx:
+        return (await fetch_server(tx, request)).server
+
+
+async def list_interfaces(request: ComputeRequest) -> dict[str, Any]:
+    server = await _fetch(request)
+    ports = await request.service.network.list_ports(device_id=server.id)
+    return {"interfaceAttachments": [interface_view(port) for port in ports]}
+
+
+async def show_interface(request: ComputeRequest) -> dict[str, Any]:
+    server, wanted = await _fetch(request), request.path["port_id"]
+    for port in await request.service.network.list_ports(device_id=server.id):
+        if port["id"] == wanted:
+            return {"interfaceAttachment": interface_view(port)}
+    raise NotFound(f"Instance {server.id} does not have a port with id {wanted}")
+
+
+async def list_security_groups(request: ComputeRequest) -> dict[str, Any]:
+    found = await security_groups.of_server(request.service.network, await _fetch(request))
+    return {"security_groups": [security_group_view(each, found) for each in found]}
+
+
+async def add_security_group(request: ComputeRequest, body: NamedGroup) -> None:
+    server = await _fetch_unlocked(request)
+    group = await security_groups.find(request.service, request.ctx, body.name)
+    await security_groups.add(request.service, server, group)
+
+
+async def remove_security_group(request: ComputeRequest, body: NamedGroup) -> None:
+    server = await _fetch_unlocked(request)
+    group = await security_groups.find(request.service, request.ctx, body.name)
+    await security_groups.remove(request.service, server, group)
+
+
+async def _fetch_unlocked(request: ComputeRequest) -> Server:
+    async with request.service.database.reading() as tx:
+        return (await fetch_unlocked(tx, request)).server

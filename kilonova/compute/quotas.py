@@ -1,0 +1,99 @@
+"""Quotas: how much of compute a project may have. Checked in the transaction that inserts what counts.
+
+A limit is the project's own, else that of the class `default`, else upstream's default; -1 is no limit.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, func, select
+
+from kilonova.compute import servers
+from kilonova.compute.errors import QuotaExceeded, TooManyServers
+from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
+from kilonova.kit.db import Tx
+
+DEFAULTS: Mapping[str, int] = {
+    "cores": 20,
+    "instances": 10,
+    "key_pairs": 100,
+    "metadata_items": 128,
+    "ram": 51200,
+    "server_group_members": 10,
+    "server_groups": 10,
+    "injected_file_content_bytes": 10240,
+    "injected_file_path_bytes": 255,
+    "injected_files": 5,
+    "fixed_ips": -1,
+    "floating_ips": -1,
+    "security_group_rules": -1,
+    "security_groups": -1,
+}
+"""Upstream's, ram in MiB. Those of networks are the network service's to keep, and files are not injected."""
+
+DEFAULT_CLASS = "default"
+UNLIMITED = -1
+
+
+async def class_limits(tx: Tx, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
+    """Every resource's limit in a class."""
+    table = quota_classes.c
+    found = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.class_name == class_name))
+    return {**DEFAULTS, **{each.resource: each.hard_limit for each in found}}
+
+
+async def limits_of(tx: Tx, project_id: str) -> dict[str, int]:
+    """Every resource's limit for a project."""
+    table = quotas.c
+    own = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.project_id == project_id))
+    return {**await class_limits(tx), **{each.resource: each.hard_limit for each in own}}
+
+
+async def use_of(tx: Tx, project_id: str) -> dict[str, int]:
+    """What a project has of each resource. Those counted elsewhere (for a user, a server, a group) are 0."""
+    groups = select(func.count()).select_from(server_groups).where(server_groups.c.project_id == project_id)
+    counted = {**await servers.usage_of_project(tx, project_id), "server_groups": await tx.scalar(groups)}
+    return {**dict.fromkeys(DEFAULTS, 0), **counted}
+
+
+async def change(tx: Tx, project_id: str, limits: Mapping[str, int]) -> None:
+    for resource, limit in limits.items():
+        await tx.execute(delete(quotas).where(quotas.c.project_id == project_id, quotas.c.resource == resource))
+        await tx.execute(quotas.insert().values(project_id=project_id, resource=resource, hard_limit=limit))
+
+
+async def reset(tx: Tx, project_id: str) -> None:
+    """Back to the limits of the class."""
+    await tx.execute(delete(quotas).where(quotas.c.project_id == project_id))
+
+
+async def change_class(tx: Tx, class_name: str, limits: Mapping[str, int]) -> None:
+    table = quota_classes
+    for resource, limit in limits.items():
+        await tx.execute(delete(table).where(table.c.class_name == class_name, table.c.resource == resource))
+        await tx.execute(table.insert().values(class_name=class_name, resource=resource, hard_limit=limit))
+
+
+async def affordable(tx: Tx, project_id: str, flavor: Flavor, least: int, most: int) -> int:
+    """How many servers of `flavor` the project may add, `most` at most. Raises TooManyServers below `least`."""
+    limits, used = await limits_of(tx, project_id), await servers.usage_of_project(tx, project_id)
+    each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.memory_mib}
+    room = {name: (limits[name] - used[name]) // n for name, n in each.items() if n and limits[name] != UNLIMITED}
+    possible = min([most, *room.values()])
+    if possible < least:
+        short = sorted(name for name, count in room.items() if count < least)
+        wanted = {name: each[name] * least for name in short}
+        raise TooManyServers(wanted, used, limits)
+    return possible
+
+
+def check_count(limits: Mapping[str, int], resource: str, wanted: int, sentence: str) -> None:
+    """Raises QuotaExceeded with `sentence` when `wanted` of the resource are more than its limit."""
+    if UNLIMITED != limits[resource] < wanted:
+        raise QuotaExceeded(sentence)
+
+
+async def check_metadata(tx: Tx, project_id: str, items: int) -> None:
+    """Raises QuotaExceeded for more metadata than one server may have."""
+    limits = await limits_of(tx, project_id)
+    allowed = limits["metadata_items"]
+    check_count(limits, "metadata_items", items, f"Maximum number of metadata items exceeds {allowed}")
