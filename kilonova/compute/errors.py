@@ -30,6 +30,11 @@ class HypervisorNotFound(NotFound):
         super().__init__(f"Compute host {hypervisor_id} could not be found.")
 
 
+class ServerGroupNotFound(NotFound):
+    def __init__(self, group_id: str) -> None:
+        super().__init__(f"Instance group {group_id} could not be found.")
+
+
 class AggregateNotFound(NotFound):
     def __init__(self, aggregate_id: str) -> None:
         super().__init__(f"Aggregate {aggregate_id} could not be found.")

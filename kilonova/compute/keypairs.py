@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from sqlalchemy import delete, func, select
 
+from kilonova.compute import quotas
 from kilonova.compute.errors import KeypairNotFound, NameExists
 from kilonova.compute.tables import Keypair, keypairs
 from kilonova.kit.db import Tx
@@ -55,7 +56,10 @@ def fingerprint_of(public_key: str) -> str:
 
 
 async def insert(tx: Tx, *, user_id: str, name: str, public_key: str, fingerprint: str, now: datetime) -> Keypair:
-    """Raises NameExists."""
+    """Raises NameExists, QuotaExceeded."""
+    count = await tx.scalar(select(func.count()).select_from(keypairs).where(keypairs.c.user_id == user_id))
+    limits = await quotas.class_limits(tx)
+    quotas.check_count(limits, "key_pairs", count + 1, "Quota exceeded, too many key pairs.")
     newest = await tx.scalar(select(func.max(keypairs.c.number)))
     keypair = Keypair((newest or 0) + 1, user_id, name, "ssh", fingerprint, public_key, now)
     if not await tx.insert_new(keypairs, keypair):

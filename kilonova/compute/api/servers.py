@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import hosts, keypairs, requests, servers
+from kilonova.compute import hosts, keypairs, quotas, requests, server_groups, servers
 from kilonova.compute.api.bodies import UUID, ComputeRequest, Name, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
-from kilonova.compute.errors import FlavorNotFound, InvalidServer, KeypairNotFound, ServerLocked
+from kilonova.compute.errors import FlavorNotFound, InvalidServer, KeypairNotFound, ServerGroupNotFound, ServerLocked
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.servers import ServerWithTask
-from kilonova.compute.tables import Flavor, Host, Keypair, Server
+from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view, plain_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
@@ -115,11 +115,13 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
     now = compute.clock.now()
     made = requests.make_servers(wanted, request.ctx, now)
+    first = made[0]
     async with compute.database.transaction() as tx:
+        await quotas.check_metadata(tx, first.project_id, len(wanted.metadata))
+        made = made[: await _affordable(tx, wanted, body.server.min_count, first.project_id)]
         for server in made:
             await servers.insert(tx, server, task_for(request, BUILD, server), now)
     compute.wake()
-    first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
     shown = {
@@ -131,6 +133,14 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     }
     location = f"{request.base_url}/v2.1/servers/{first.id}"
     return Reply({"server": shown}, status=202, headers={"Location": location})
+
+
+async def _affordable(tx: Tx, wanted: requests.WantedServers, least: int, project_id: str) -> int:
+    """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded."""
+    count = await quotas.affordable(tx, project_id, wanted.flavor, least, wanted.count)
+    if wanted.group_id is not None:
+        await server_groups.check_room(tx, await server_groups.find(tx, wanted.group_id), count)
+    return count
 
 
 def task_for(request: ComputeRequest, program: Program[Any], server: Server) -> Any:
@@ -157,6 +167,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         flavor = await _flavor(tx, request, str(new.flavor_ref))
         keypair = await _keypair(tx, request, new.key_name)
         zone, host = await _zone_and_host(tx, request, new)
+        group = await _group(tx, request, hints)
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
@@ -181,6 +192,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         requested_zone=zone,
         requested_host=host,
         scheduler_hints=hints,
+        group_id=group.id if group else None,
         disk_config=new.disk_config,
         access_ip_v4=new.access_ip_v4 or "",
         access_ip_v6=new.access_ip_v6 or "",
@@ -189,8 +201,9 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
 
 def _hints(body: NewServerBody) -> dict[str, Any]:
     hints = body.scheduler_hints or body.older_scheduler_hints
-    if hints.get("group"):
-        raise InvalidServer("The scheduler hint group is not served here: there are no server groups.")
+    group_id = hints.get("group")
+    if group_id is not None and not UUID.fullmatch(str(group_id)):
+        raise BadRequest(f"The scheduler hint group is the UUID of a server group, got {group_id!r}.")
     for name in ("same_host", "different_host"):
         named = hints.get(name, [])
         for each in named if isinstance(named, list) else [named]:
@@ -304,6 +317,15 @@ async def _flavor(tx: Tx, request: ComputeRequest, reference: str) -> Flavor:
     try:
         return await fetch_flavor(tx, request, reference.rpartition("/")[2])
     except FlavorNotFound as error:
+        raise InvalidServer(error.message) from error
+
+
+async def _group(tx: Tx, request: ComputeRequest, hints: dict[str, Any]) -> ServerGroup | None:
+    if hints.get("group") is None:
+        return None
+    try:
+        return await server_groups.find(tx, str(hints["group"]), request.ctx.project_id)
+    except ServerGroupNotFound as error:
         raise InvalidServer(error.message) from error
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from kilonova.compute.hosts import Aggregate
-from kilonova.compute.tables import Flavor, Host, Keypair
+from kilonova.compute.tables import Flavor, Host, Keypair, ServerGroup
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep
@@ -154,6 +154,21 @@ def aggregate_view(aggregate: Aggregate) -> Body:
         "deleted": False,
         "deleted_at": None,
     }
+
+
+def server_group_view(group: ServerGroup, members: list[str], *, with_rules: bool) -> Body:
+    """Without rules: as before a group had one policy and its rules."""
+    shown = {
+        "id": group.id,
+        "name": group.name,
+        "project_id": group.project_id,
+        "user_id": group.user_id,
+        "members": members,
+    }
+    if not with_rules:
+        return {**shown, "policies": [group.policy], "metadata": {}}
+    rules = {} if group.most_on_a_host is None else {"max_server_per_host": group.most_on_a_host}
+    return {**shown, "policy": group.policy, "rules": rules}
 
 
 ACTION_NAMES = {"build": "create", "destroy": "delete"}

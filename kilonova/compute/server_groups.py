@@ -1,0 +1,83 @@
+"""Server groups: their rules and transactions, and which hosts their members leave."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import delete, func, select, update
+
+from kilonova.compute import quotas
+from kilonova.compute.errors import ServerGroupNotFound
+from kilonova.compute.tables import ServerGroup, server_groups, servers
+from kilonova.kit.db import Tx
+
+AFFINITY, ANTI_AFFINITY = "affinity", "anti-affinity"
+SOFT_AFFINITY, SOFT_ANTI_AFFINITY = "soft-affinity", "soft-anti-affinity"
+
+
+async def insert(tx: Tx, group: ServerGroup) -> None:
+    """Raises QuotaExceeded."""
+    limits = await quotas.limits_of(tx, group.project_id)
+    mine = select(func.count()).select_from(server_groups).where(server_groups.c.project_id == group.project_id)
+    count = await tx.scalar(mine)
+    quotas.check_count(limits, "server_groups", count + 1, "Quota exceeded, too many server groups.")
+    await tx.insert(server_groups, group)
+
+
+async def find(tx: Tx, group_id: str, project_id: str | None = None) -> ServerGroup:
+    """Raises ServerGroupNotFound; with `project_id` also for a group of another project."""
+    statement = select(server_groups).where(server_groups.c.id == group_id)
+    if project_id is not None:
+        statement = statement.where(server_groups.c.project_id == project_id)
+    group = await tx.first(ServerGroup, statement)
+    if group is None:
+        raise ServerGroupNotFound(group_id)
+    return group
+
+
+async def list_page(tx: Tx, project_id: str | None, limit: int, offset: int) -> list[ServerGroup]:
+    """The oldest first; every project's when `project_id` is None."""
+    statement = select(server_groups).order_by(server_groups.c.created_at, server_groups.c.id)
+    if project_id is not None:
+        statement = statement.where(server_groups.c.project_id == project_id)
+    return await tx.all(ServerGroup, statement.limit(limit).offset(offset))
+
+
+async def members_of(tx: Tx, group_ids: list[str]) -> dict[str, list[str]]:
+    """Group id → ids of its servers, the oldest first."""
+    found: dict[str, list[str]] = {group_id: [] for group_id in group_ids}
+    statement = select(servers.c.group_id, servers.c.id).where(servers.c.group_id.in_(group_ids))
+    for group_id, server_id in await tx.tuples(statement.order_by(servers.c.number)):
+        found[group_id].append(server_id)
+    return found
+
+
+async def check_room(tx: Tx, group: ServerGroup, more: int) -> None:
+    """Raises QuotaExceeded when `more` servers are too many for the group."""
+    members = select(func.count()).select_from(servers).where(servers.c.group_id == group.id)
+    wanted = await tx.scalar(members) + more
+    limits = await quotas.limits_of(tx, group.project_id)
+    quotas.check_count(limits, "server_group_members", wanted, "Quota exceeded, too many servers in group")
+
+
+async def hosts_of_members(tx: Tx, group_id: str, except_server: str) -> dict[str, int]:
+    """Host → how many other members are on it."""
+    statement = (
+        select(servers.c.host, func.count())
+        .where(servers.c.group_id == group_id, servers.c.host.is_not(None), servers.c.id != except_server)
+        .group_by(servers.c.host)
+    )
+    return {str(host): int(count) for host, count in await tx.tuples(statement)}
+
+
+def is_kept(group: ServerGroup, host: str, members_on: Mapping[str, int]) -> bool:
+    """Whether the group's hard rule allows one more member on `host`."""
+    if group.policy == AFFINITY:
+        return not members_on or host in members_on
+    if group.policy == ANTI_AFFINITY:
+        return members_on.get(host, 0) < (group.most_on_a_host or 1)
+    return True
+
+
+async def remove(tx: Tx, group: ServerGroup) -> None:
+    """Its servers stay where they are."""
+    await tx.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))
+    await tx.execute(delete(server_groups).where(server_groups.c.id == group.id))
