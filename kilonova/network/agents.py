@@ -1,6 +1,7 @@
 """Agents' rows, and which host carries which network's DHCP and which router."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import select, update
 from kilonova.kit.db import Tx
 from kilonova.network import ports as ports_domain
 from kilonova.network import records, subnets
-from kilonova.network.errors import AgentNotFound
+from kilonova.network.errors import AgentNotFound, AvailabilityZoneNotFound
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import AgentRow, Network, Port, Router, agents, networks, ports, routers
 from kilonova.network.tables import subnets as subnets_table
@@ -23,6 +24,12 @@ ROLES = (
 """(binary, agent_type) of the four parts one host agent plays; listed as four, as operators know them."""
 
 
+DHCP_AGENT, L3_AGENT, BRIDGE_AGENT = "DHCP agent", "L3 agent", "Linux bridge agent"
+
+Bindings = dict[str, dict[str, str]]
+"""Host with an agent → its bridge mappings: physical network → the operator's own bridge."""
+
+
 async def register(
     tx: Tx, host: str, zone: str | None, configurations: dict[str, Any], started_at: datetime, now: datetime
 ) -> None:
@@ -33,7 +40,7 @@ async def register(
             binary=binary,
             agent_type=agent_type,
             host=host,
-            availability_zone=zone if agent_type in ("DHCP agent", "L3 agent") else None,
+            availability_zone=zone if agent_type in (DHCP_AGENT, L3_AGENT) else None,
             admin_state_up=True,
             description=None,
             configurations=configurations,
@@ -80,33 +87,109 @@ async def tunnel_ips(tx: Tx) -> dict[str, str]:
     return found
 
 
-async def bridge_name(tx: Tx, port: Port, network: Network) -> str:
-    """The bridge a port's tap joins on its host: the operator's own for a mapped physical network, else `brq…`."""
-    for each in await list_all(tx):
-        if each.host == port.host and network.physical_network:
-            mapped = each.configurations.get("bridge_mappings", {}).get(network.physical_network)
-            if mapped:
-                return str(mapped)
-    return f"brq{network.id[:11]}"
+async def of_type(tx: Tx, agent_type: str) -> list[AgentRow]:
+    return await tx.all(AgentRow, select(agents).where(agents.c.agent_type == agent_type).order_by(agents.c.host))
+
+
+async def bindings(tx: Tx) -> Bindings:
+    """What ports' bindings are made of, read once for however many ports."""
+    found = await of_type(tx, BRIDGE_AGENT)
+    return {each.host: dict(each.configurations.get("bridge_mappings") or {}) for each in found}
+
+
+def bridge_name(known: Bindings, host: str, network: Network) -> str | None:
+    """The bridge a port's tap joins on its host: the operator's own for a mapped physical network, else `brq…`.
+
+    None: the host has no agent.
+    """
+    if host not in known:
+        return None
+    return known[host].get(network.physical_network or "") or f"brq{network.id[:11]}"
+
+
+async def networks_of(tx: Tx, agent: AgentRow) -> list[Network]:
+    """The networks a DHCP agent serves."""
+    if agent.agent_type != DHCP_AGENT:
+        return []
+    return await tx.all(Network, select(networks).where(networks.c.dhcp_host == agent.host))
+
+
+async def routers_of(tx: Tx, agent: AgentRow) -> list[Router]:
+    """The routers an L3 agent carries."""
+    if agent.agent_type != L3_AGENT:
+        return []
+    return await tx.all(Router, select(routers).where(routers.c.host == agent.host))
+
+
+async def zones(tx: Tx) -> list[tuple[str, str, bool]]:
+    """(zone, `network` or `router`, whether it takes new ones), for the zones that agents serve."""
+    found: dict[tuple[str, str], bool] = {}
+    for agent_type, resource in ((DHCP_AGENT, "network"), (L3_AGENT, "router")):
+        for each in await of_type(tx, agent_type):
+            key = (each.availability_zone or "nova", resource)
+            found[key] = found.get(key, False) or each.admin_state_up
+    return [(zone, resource, is_up) for (zone, resource), is_up in sorted(found.items())]
+
+
+async def check_zone_hints(tx: Tx, hints: Sequence[str], resource: str) -> None:
+    """Raises AvailabilityZoneNotFound for a zone that takes no such resource."""
+    if not hints:
+        return
+    available = [zone for zone, served, is_up in await zones(tx) if served == resource and is_up]
+    for hint in hints:
+        if hint not in available:
+            raise AvailabilityZoneNotFound(hint)
+
+
+async def has_unassigned(tx: Tx, host: str) -> bool:
+    """Whether there is a router or network that `host` could take."""
+    if await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+        return True
+    return bool(await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)))
 
 
 async def assign(tx: Tx, service: NetworkService, host: str) -> None:
     """Gives `host` the routers and networks that nobody carries, and whose DHCP is wanted."""
-    await _assign_routers(tx, host)
-    with_dhcp = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
-    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(with_dhcp))
-    for network in await tx.all(Network, unserved):
+    for router in await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+        await give_router(tx, router, host)
+    for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
         await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
         await records.raise_revision(tx)
     await _ensure_dhcp_ports(tx, service, host)
 
 
-async def _assign_routers(tx: Tx, host: str) -> None:
-    for router in await tx.all(Router, select(routers).where(routers.c.host.is_(None))):
-        await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host, status="ACTIVE"))
-        owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
-        await tx.execute(update(ports).where(owned).values(host=host))
-        await records.raise_revision(tx)
+async def _carrier(tx: Tx, host: str, agent_type: str) -> AgentRow | None:
+    """The host's agent of that type, if it takes new things."""
+    is_it = (agents.c.host == host) & (agents.c.agent_type == agent_type) & agents.c.admin_state_up.is_(True)
+    return await tx.first(AgentRow, select(agents).where(is_it))
+
+
+async def _free_routers(tx: Tx, carrier: AgentRow | None) -> list[Router]:
+    if carrier is None:
+        return []
+    found = await tx.all(Router, select(routers).where(routers.c.host.is_(None)))
+    return [each for each in found if _is_in_zone(carrier, each.availability_zone_hints)]
+
+
+async def _free_networks(tx: Tx, carrier: AgentRow | None) -> list[Network]:
+    if carrier is None:
+        return []
+    with_dhcp = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
+    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(with_dhcp))
+    found = await tx.all(Network, unserved)
+    return [each for each in found if _is_in_zone(carrier, each.availability_zone_hints)]
+
+
+def _is_in_zone(carrier: AgentRow, hints: Sequence[str]) -> bool:
+    return not hints or carrier.availability_zone in hints
+
+
+async def give_router(tx: Tx, router: Router, host: str) -> None:
+    """The router and its ports move to `host`."""
+    await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host, status="ACTIVE"))
+    owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
+    await tx.execute(update(ports).where(owned).values(host=host))
+    await records.raise_revision(tx)
 
 
 async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:
@@ -129,11 +212,11 @@ async def _ensure_dhcp_ports(tx: Tx, service: NetworkService, host: str, network
                 await _make_dhcp_port(tx, service, network, host, wanted)
             continue
         (details,) = await ports_domain.with_details(tx, existing[:1])
-        if {address.subnet_id for address in details.addresses} == wanted:
+        if {address.subnet_id for address in details.addresses} == wanted and existing[0].host == host:
             continue
         if wanted:
             kept = [{"subnet_id": each} for each in sorted(wanted)]
-            await ports_domain.change(tx, service, existing[0], {}, fixed_ips=kept)
+            await ports_domain.change(tx, service, existing[0], {"host": host}, fixed_ips=kept)
         else:
             await ports_domain.delete_port(tx, existing[0])
 
@@ -155,6 +238,5 @@ async def _make_dhcp_port(tx: Tx, service: NetworkService, network: Network, hos
         port_security_enabled=False,
         allowed_address_pairs=[],
         extra_dhcp_opts=[],
-        dns_name="",
     )
     await ports_domain.create(tx, port, [{"subnet_id": each} for each in sorted(wanted)], ())

@@ -2,18 +2,31 @@
 
 from kilonova.kit.auth import Policy
 from kilonova.kit.http.edge import Api, Authenticator, Edge
-from kilonova.kit.http.formats import network_error
 from kilonova.kit.http.routes import PUBLIC, Route
-from kilonova.network.api import agents, networks, ports, routers, security_groups
+from kilonova.network.api import (
+    agents,
+    availability,
+    discovery,
+    floating_ips,
+    networks,
+    ports,
+    quotas,
+    routers,
+    security_groups,
+    subnets,
+    tags,
+)
 from kilonova.network.policy import RULES
 from kilonova.network.service import NetworkService
+from kilonova.network.tags import KINDS
+from kilonova.network.views.errors import error_view
 
 # fmt: off
 ROUTES = [
-    Route("GET", "/", agents.list_versions, PUBLIC),
-    Route("GET", "/v2.0", agents.show_version, PUBLIC),
-    Route("GET", "/v2.0/extensions", agents.list_extensions, "get_extension"),
-    Route("GET", "/v2.0/extensions/{alias}", agents.show_extension, "get_extension"),
+    Route("GET", "/", discovery.list_versions, PUBLIC),
+    Route("GET", "/v2.0", discovery.show_version, PUBLIC),
+    Route("GET", "/v2.0/extensions", discovery.list_extensions, "get_extension"),
+    Route("GET", "/v2.0/extensions/{alias}", discovery.show_extension, "get_extension"),
 
     Route("GET", "/v2.0/networks", networks.list_networks, "get_network"),
     Route("POST", "/v2.0/networks", networks.create_network, "create_network", body=networks.NewNetworkBody,
@@ -22,14 +35,15 @@ ROUTES = [
     Route("PUT", "/v2.0/networks/{network_id}", networks.update_network, "update_network",
           body=networks.ChangedNetworkBody, lax=True),
     Route("DELETE", "/v2.0/networks/{network_id}", networks.delete_network, "delete_network", status=204),
+    Route("GET", "/v2.0/networks/{network_id}/dhcp-agents", agents.list_of_network, "get_dhcp-agents"),
 
-    Route("GET", "/v2.0/subnets", networks.list_subnets, "get_subnet"),
-    Route("POST", "/v2.0/subnets", networks.create_subnet, "create_subnet", body=networks.NewSubnetBody,
+    Route("GET", "/v2.0/subnets", subnets.list_subnets, "get_subnet"),
+    Route("POST", "/v2.0/subnets", subnets.create_subnet, "create_subnet", body=subnets.NewSubnetBody,
           status=201, lax=True),
-    Route("GET", "/v2.0/subnets/{subnet_id}", networks.show_subnet, "get_subnet"),
-    Route("PUT", "/v2.0/subnets/{subnet_id}", networks.update_subnet, "update_subnet",
-          body=networks.ChangedSubnetBody, lax=True),
-    Route("DELETE", "/v2.0/subnets/{subnet_id}", networks.delete_subnet, "delete_subnet", status=204),
+    Route("GET", "/v2.0/subnets/{subnet_id}", subnets.show_subnet, "get_subnet"),
+    Route("PUT", "/v2.0/subnets/{subnet_id}", subnets.update_subnet, "update_subnet",
+          body=subnets.ChangedSubnetBody, lax=True),
+    Route("DELETE", "/v2.0/subnets/{subnet_id}", subnets.delete_subnet, "delete_subnet", status=204),
 
     Route("GET", "/v2.0/ports", ports.list_ports, "get_port"),
     Route("POST", "/v2.0/ports", ports.create_port, "create_port", body=ports.NewPortBody, status=201, lax=True),
@@ -63,20 +77,57 @@ ROUTES = [
           body=routers.Interface),
     Route("PUT", "/v2.0/routers/{router_id}/remove_router_interface", routers.remove_interface,
           "remove_router_interface", body=routers.Interface),
+    Route("PUT", "/v2.0/routers/{router_id}/add_extraroutes", routers.add_routes, "add_extraroutes",
+          body=routers.RoutedBody),
+    Route("PUT", "/v2.0/routers/{router_id}/remove_extraroutes", routers.remove_routes, "remove_extraroutes",
+          body=routers.RoutedBody),
+    Route("GET", "/v2.0/routers/{router_id}/l3-agents", agents.list_of_router, "get_l3-agents"),
 
-    Route("GET", "/v2.0/floatingips", routers.list_floating_ips, "get_floatingip"),
-    Route("POST", "/v2.0/floatingips", routers.create_floating_ip, "create_floatingip",
-          body=routers.NewFloatingIpBody, status=201),
-    Route("GET", "/v2.0/floatingips/{floating_ip_id}", routers.show_floating_ip, "get_floatingip"),
-    Route("PUT", "/v2.0/floatingips/{floating_ip_id}", routers.update_floating_ip, "update_floatingip",
-          body=routers.ChangedFloatingIpBody),
-    Route("DELETE", "/v2.0/floatingips/{floating_ip_id}", routers.delete_floating_ip, "delete_floatingip",
+    Route("GET", "/v2.0/floatingips", floating_ips.list_floating_ips, "get_floatingip"),
+    Route("POST", "/v2.0/floatingips", floating_ips.create_floating_ip, "create_floatingip",
+          body=floating_ips.NewFloatingIpBody, status=201, lax=True),
+    Route("GET", "/v2.0/floatingips/{floating_ip_id}", floating_ips.show_floating_ip, "get_floatingip"),
+    Route("PUT", "/v2.0/floatingips/{floating_ip_id}", floating_ips.update_floating_ip, "update_floatingip",
+          body=floating_ips.ChangedFloatingIpBody),
+    Route("DELETE", "/v2.0/floatingips/{floating_ip_id}", floating_ips.delete_floating_ip, "delete_floatingip",
           status=204),
 
     Route("GET", "/v2.0/agents", agents.list_agents, "get_agent"),
     Route("GET", "/v2.0/agents/{agent_id}", agents.show_agent, "get_agent"),
     Route("PUT", "/v2.0/agents/{agent_id}", agents.update_agent, "update_agent", body=agents.ChangedAgentBody),
     Route("DELETE", "/v2.0/agents/{agent_id}", agents.delete_agent, "delete_agent", status=204),
+    Route("GET", "/v2.0/agents/{agent_id}/dhcp-networks", agents.list_networks, "get_dhcp-networks"),
+    Route("GET", "/v2.0/agents/{agent_id}/l3-routers", agents.list_routers, "get_l3-routers"),
+
+    Route("GET", "/v2.0/quotas", quotas.list_quotas, "get_quotas"),
+    Route("GET", "/v2.0/quotas/project", quotas.show_own_project, "get_extension"),
+    Route("GET", "/v2.0/quotas/tenant", quotas.show_own_project, "get_extension"),
+    Route("GET", "/v2.0/quotas/{project_id}", quotas.show_quota, "get_quota"),
+    Route("PUT", "/v2.0/quotas/{project_id}", quotas.update_quota, "update_quota", body=quotas.ChangedQuotaBody,
+          lax=True),
+    Route("DELETE", "/v2.0/quotas/{project_id}", quotas.delete_quota, "delete_quota", status=204),
+    Route("GET", "/v2.0/quotas/{project_id}/default", quotas.show_default, "get_quota"),
+    Route("GET", "/v2.0/quotas/{project_id}/details", quotas.show_details, "get_quota"),
+
+    Route("GET", "/v2.0/availability_zones", availability.list_zones, "get_availability_zone"),
+    Route("GET", "/v2.0/network-ip-availabilities", availability.list_ip_availabilities,
+          "get_network_ip_availability"),
+    Route("GET", "/v2.0/network-ip-availabilities/{network_id}", availability.show_ip_availability,
+          "get_network_ip_availability"),
+    Route("GET", "/v2.0/service-providers", availability.list_service_providers, "get_service_provider"),
+]
+TAG_ROUTES = [
+    route
+    for base in (f"/v2.0/{collection}/{{resource_id}}/tags" for collection in KINDS)
+    for route in (
+        Route("GET", base, tags.list_tags, "get_tags"),
+        Route("PUT", base, tags.replace_tags, "update_tags", body=tags.TagsBody),
+        Route("POST", base, tags.add_tags, "update_tags", body=tags.TagsBody),
+        Route("DELETE", base, tags.delete_tags, "update_tags", status=204),
+        Route("GET", f"{base}/{{tag}}", tags.check_tag, "get_tags", status=204),
+        Route("PUT", f"{base}/{{tag}}", tags.add_tag, "update_tags", status=201),
+        Route("DELETE", f"{base}/{{tag}}", tags.delete_tag, "update_tags", status=204),
+    )
 ]
 # fmt: on
 
@@ -86,4 +137,4 @@ def make_app(
 ) -> Edge[NetworkService]:
     """The ASGI app of the network service (neutron-server)."""
     policy = Policy(RULES, policy_overrides)
-    return Edge(Api("network", service, ROUTES, policy, authenticator, network_error))
+    return Edge(Api("network", service, ROUTES + TAG_ROUTES, policy, authenticator, error_view))

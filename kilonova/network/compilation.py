@@ -3,7 +3,6 @@
 Rules are compiled once a group and membership is a set (design §5): a port costs the same in a group of ten thousand.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
@@ -11,8 +10,8 @@ from msgspec import Struct
 from sqlalchemy import select
 
 from kilonova.kit.db import Tx
+from kilonova.network import dns_names, records, security_groups
 from kilonova.network import ports as ports_domain
-from kilonova.network import records, security_groups
 from kilonova.network.ports import PortWithDetails
 from kilonova.network.routers import GATEWAY, INTERFACE
 from kilonova.network.tables import (
@@ -65,11 +64,12 @@ class _Found(Struct):
     router_ports: dict[str, list[PortWithDetails]]
     floating: dict[str, list[FloatingIp]]
     peers: dict[str, list[str]]
+    dns_domain: str
 
 
-async def wanted_state(tx: Tx, host: str, tunnel_ips: Mapping[str, str]) -> WantedState:
+async def wanted_state(tx: Tx, host: str, tunnel_ips: Mapping[str, str], dns_domain: str) -> WantedState:
     """The document for `host`. `tunnel_ips`: host → its underlay address, for vxlan peers."""
-    found = await _read(tx, host, tunnel_ips)
+    found = await _read(tx, host, tunnel_ips, dns_domain)
     group_ids = {group for guest in found.guests for group in guest.security_group_ids}
     return WantedState(
         revision=await records.current_revision(tx),
@@ -80,7 +80,7 @@ async def wanted_state(tx: Tx, host: str, tunnel_ips: Mapping[str, str]) -> Want
     )
 
 
-async def _read(tx: Tx, host: str, tunnel_ips: Mapping[str, str]) -> _Found:
+async def _read(tx: Tx, host: str, tunnel_ips: Mapping[str, str], dns_domain: str) -> _Found:
     on_host = await tx.all(Port, select(ports).where(ports.c.host == host).order_by(ports.c.id))
     guests = await ports_domain.with_details(tx, [each for each in on_host if not _is_internal(each)])
     carried = await tx.all(Router, select(routers).where(routers.c.host == host).order_by(routers.c.id))
@@ -105,6 +105,7 @@ async def _read(tx: Tx, host: str, tunnel_ips: Mapping[str, str]) -> _Found:
         router_ports=router_ports,
         floating=await _floating(tx, [each.id for each in carried]),
         peers=await _peers(tx, network_ids, host, tunnel_ips),
+        dns_domain=dns_domain,
     )
 
 
@@ -196,7 +197,7 @@ def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
         DhcpHost(
             mac_address=each.port.mac_address,
             ip_address=address.ip_address,
-            hostname=each.port.dns_name or lease_name(address.ip_address),
+            hostname=dns_names.host_name(address.ip_address, each.port.dns_name, found.dns_domain),
             subnet_id=address.subnet_id,
             port_id=each.port.id,
             device_id=each.port.device_id,
@@ -210,12 +211,8 @@ def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
         mac_address=own.port.mac_address,
         fixed_ips=_fixed_ips(found, own),
         hosts=tuple(sorted(hosts, key=lambda each: (each.port_id, each.ip_address))),
+        dns_domain=found.dns_domain,
     )
-
-
-def lease_name(ip_address: str) -> str:
-    """`host-10-0-0-5`: the name a port without a DNS name is leased under."""
-    return "host-" + re.sub(r"[.:]", "-", ip_address)
 
 
 def _fixed_ips(found: _Found, each: PortWithDetails) -> tuple[FixedIp, ...]:
@@ -261,7 +258,7 @@ async def _groups(tx: Tx, group_ids: Collection[str]) -> list[WantedSecurityGrou
                     protocol=rule.protocol,
                     port_range_min=rule.port_range_min,
                     port_range_max=rule.port_range_max,
-                    remote_ip_prefix=rule.remote_ip_prefix,
+                    remote_ip_prefix=security_groups.normal_prefix(rule.remote_ip_prefix),
                     remote_group_id=rule.remote_group_id,
                 )
                 for rule in rules.get(group_id, ())

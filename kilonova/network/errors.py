@@ -1,6 +1,185 @@
 """Network's faults. Their class names are the `type` clients see, as upstream spells them."""
 
-from kilonova.kit.errors import BadRequest, Conflict, NotFound
+from kilonova.kit.errors import BadRequest, Conflict, Fault, NotFound, ServiceUnavailable
+
+
+class RevisionNumberConstraintFailed(Fault):
+    status = 412
+    title = "Precondition Failed"
+
+    def __init__(self, wanted: str, current: int) -> None:
+        super().__init__(f"Constrained to {wanted}, but current revision is {current}")
+
+
+class OverQuota(Conflict):
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"Quota exceeded for resources: ['{resource}'].")
+
+
+class TagResourceNotFound(NotFound):
+    def __init__(self, resource: str, wanted: str) -> None:
+        super().__init__(f"Resource {resource} {wanted} could not be found.")
+
+
+class TagNotFound(NotFound):
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"Tag {tag} could not be found.")
+
+
+class AvailabilityZoneNotFound(NotFound):
+    def __init__(self, zone: str) -> None:
+        super().__init__(f"AvailabilityZone {zone} could not be found.")
+
+
+class DefaultExternalNetworkExists(Conflict):
+    def __init__(self, network_id: str) -> None:
+        super().__init__(f"A default external network already exists: {network_id}.")
+
+
+class ExternalNetworkInUse(Conflict):
+    def __init__(self, network_id: str) -> None:
+        super().__init__(
+            f"External network {network_id} cannot be updated to be made non-external, since it has existing gateway "
+            "ports."
+        )
+
+
+class InvalidSharedSetting(Conflict):
+    def __init__(self, network_id: str) -> None:
+        super().__init__(
+            f"Unable to reconfigure sharing settings for network {network_id}. Multiple projects are using it."
+        )
+
+
+class InvalidAllocationPool(BadRequest):
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"The allocation pool {pool} is not valid.")
+
+
+class OutOfBoundsAllocationPool(BadRequest):
+    def __init__(self, pool: str, cidr: str) -> None:
+        super().__init__(f"The allocation pool {pool} spans beyond the subnet cidr {cidr}.")
+
+
+class OverlappingAllocationPools(Conflict):
+    def __init__(self, pool: str, other: str, cidr: str) -> None:
+        super().__init__(f"Found overlapping allocation pools: {pool} {other} for subnet {cidr}.")
+
+
+class GatewayConflictWithAllocationPools(Conflict):
+    def __init__(self, gateway_ip: str, pool: str) -> None:
+        super().__init__(f"Gateway ip {gateway_ip} conflicts with allocation pool {pool}.")
+
+
+class GatewayIpInUse(Conflict):
+    def __init__(self, gateway_ip: str, port_id: str) -> None:
+        super().__init__(f"Current gateway ip {gateway_ip} already in use by port {port_id}. Unable to update.")
+
+
+class DNSNameServersExhausted(BadRequest):
+    def __init__(self, subnet_id: str, most: int) -> None:
+        super().__init__(
+            f"Unable to complete operation for {subnet_id}. The number of DNS nameservers exceeds the limit {most}."
+        )
+
+
+class HostRoutesExhausted(BadRequest):
+    def __init__(self, subnet_id: str, most: int) -> None:
+        super().__init__(
+            f"Unable to complete operation for {subnet_id}. The number of host routes exceeds the limit {most}."
+        )
+
+
+class InvalidSubnetServiceType(BadRequest):
+    def __init__(self, service_type: str) -> None:
+        super().__init__(
+            f"Subnet service type {service_type!r} does not correspond to a valid device owner: compute:… or network:…."
+        )
+
+
+class InvalidIpForNetwork(BadRequest):
+    def __init__(self, address: str) -> None:
+        super().__init__(f"IP address {address} is not a valid IP for any of the subnets on the specified network.")
+
+
+class InvalidIpForSubnet(BadRequest):
+    def __init__(self, address: str) -> None:
+        super().__init__(f"IP address {address} is not a valid IP for the specified subnet.")
+
+
+class AllowedAddressPairExhausted(BadRequest):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The number of allowed address pair exceeds the maximum {most}.")
+
+
+class AddressPairAndPortSecurityRequired(Conflict):
+    def __init__(self) -> None:
+        super().__init__("Port Security must be enabled in order to have allowed address pairs on a port.")
+
+
+class PortSecurityPortHasSecurityGroup(Conflict):
+    def __init__(self) -> None:
+        super().__init__(
+            "Port has security group associated. Cannot disable port security or IP address until security group is "
+            "removed."
+        )
+
+
+class PortSecurityAndIPRequiredForSecurityGroups(BadRequest):
+    def __init__(self) -> None:
+        super().__init__(
+            "Port security must be enabled and port must have an IP address in order to use security groups."
+        )
+
+
+class InvalidRoutes(BadRequest):
+    def __init__(self, routes: object, reason: str) -> None:
+        super().__init__(f"Invalid format for routes: {routes}, {reason}")
+
+
+class RoutesExhausted(BadRequest):
+    def __init__(self, router_id: str, most: int) -> None:
+        super().__init__(
+            f"Unable to complete operation for {router_id}. The number of routes exceeds the maximum {most}."
+        )
+
+
+class RouterInterfaceInUseByRoute(Conflict):
+    def __init__(self, router_id: str, subnet_id: str) -> None:
+        super().__init__(
+            f"Router interface for subnet {subnet_id} on router {router_id} cannot be deleted, as it is required by "
+            "one or more routes."
+        )
+
+
+class RouterInterfaceNotFoundForSubnet(NotFound):
+    def __init__(self, router_id: str, subnet_id: str) -> None:
+        super().__init__(f"Router {router_id} has no interface on subnet {subnet_id}")
+
+
+class SecurityGroupCannotUpdateDefault(Conflict):
+    def __init__(self) -> None:
+        super().__init__("Updating default security group not allowed.")
+
+
+class DuplicateSecurityGroupRuleInPost(Conflict):
+    def __init__(self) -> None:
+        super().__init__("Duplicate Security Group Rule in POST.")
+
+
+class PortBound(Conflict):
+    def __init__(self, port_id: str, old_mac: str, new_mac: str) -> None:
+        super().__init__(
+            f"Unable to complete operation on port {port_id}, port is already bound, port type: bridge, "
+            f"old_mac {old_mac}, new_mac {new_mac}."
+        )
+
+
+class ServicePortInUse(Conflict):
+    def __init__(self, port_id: str, device_owner: str) -> None:
+        super().__init__(
+            f"Port {port_id} cannot be deleted directly via the port API: has device owner {device_owner}."
+        )
 
 
 class InvalidInput(BadRequest):
@@ -71,7 +250,8 @@ class RouterInUse(Conflict):
 
 
 class RouterInterfaceNotFound(NotFound):
-    """The router has no interface on that port or subnet."""
+    def __init__(self, router_id: str, port_id: str) -> None:
+        super().__init__(f"Router {router_id} does not have an interface with id {port_id}")
 
 
 class RouterInterfaceInUseByFloatingIP(Conflict):
@@ -135,9 +315,9 @@ class TunnelIdInUse(Conflict):
         super().__init__(f"Unable to create the network. The tunnel ID {segmentation_id} is in use.")
 
 
-class NoNetworkAvailable(Conflict):
+class NoNetworkAvailable(ServiceUnavailable):
     def __init__(self) -> None:
-        super().__init__("Unable to create the network. No tenant network is available for allocation.")
+        super().__init__("Unable to create the network. No project network is available for allocation.")
 
 
 class ExternalGatewayForFloatingIPNotFound(NotFound):

@@ -1,24 +1,40 @@
 """Floating IPs: an address of an external network for one fixed address behind a router."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import events, networks, ports, records, routers
+from kilonova.network import dns_names, events, networks, ports, records, routers
 from kilonova.network.errors import (
     ExternalGatewayForFloatingIPNotFound,
     FloatingIPNotFound,
     FloatingIPPortAlreadyAssociated,
     InvalidInput,
 )
-from kilonova.network.records import Filters
+from kilonova.network.ports import PortWithDetails
+from kilonova.network.records import Selection
+from kilonova.network.selections import NAMELESS, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import FloatingIp, Port, Router, floating_ips
 from kilonova.network.tables import routers as routers_table
 
 OWNER = "network:floatingip"
+LISTING = Listing(
+    floating_ips,
+    {
+        **NAMELESS,
+        "floating_network_id": "floating_network_id",
+        "floating_ip_address": "floating_ip_address",
+        "fixed_ip_address": "fixed_ip_address",
+        "port_id": "fixed_port_id",
+        "router_id": "router_id",
+        "status": "status",
+        "dns_name": "dns_name",
+        "dns_domain": "dns_domain",
+    },
+)
 
 
 async def find(tx: Tx, floating_id: str) -> FloatingIp:
@@ -29,9 +45,19 @@ def visible_to(project_id: str | None) -> ColumnElement[bool]:
     return records.own_or(floating_ips, project_id)
 
 
-async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[FloatingIp]:
+async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[FloatingIp]:
     visible = None if sees_all else visible_to(seen_by)
-    return await records.list_where(tx, floating_ips, FloatingIp, filters, visible)
+    return await records.list_where(tx, floating_ips, FloatingIp, selection, visible)
+
+
+async def fixed_ports(tx: Tx, found: Sequence[FloatingIp]) -> dict[str, PortWithDetails]:
+    """Id of a port that one of them serves → the port."""
+    ids = sorted({each.fixed_port_id for each in found if each.fixed_port_id is not None})
+    details: dict[str, PortWithDetails] = {}
+    for piece in records.chunks(ids):
+        for each in await ports.with_details(tx, await ports.find_all(tx, piece)):
+            details[each.port.id] = each
+    return details
 
 
 async def change(tx: Tx, service: NetworkService, floating: FloatingIp, values: Mapping[str, Any]) -> FloatingIp:
@@ -46,7 +72,10 @@ async def create(
     network = await networks.find(tx, network_id)
     if not network.external:
         raise InvalidInput(f"Network {network_id} is not a valid external network.")
+    if wanted.get("fixed_ip_address") and not wanted.get("port_id"):
+        raise InvalidInput("fixed_ip_address cannot be specified without a port_id.")
     made = records.standard(project_id, "", wanted.get("description") or "", service.clock.now())
+    made["tags"] = wanted.get("tags") or []
     fixed_ips = None
     if wanted.get("floating_ip_address") or wanted.get("subnet_id"):
         asked = {"ip_address": wanted.get("floating_ip_address"), "subnet_id": wanted.get("subnet_id")}
@@ -65,8 +94,8 @@ async def create(
         fixed_ip_address=None,
         router_id=None,
         status="DOWN",
-        dns_name=wanted.get("dns_name") or "",
-        dns_domain=wanted.get("dns_domain") or "",
+        dns_name=dns_names.check_relative_name(wanted.get("dns_name") or ""),
+        dns_domain=dns_names.check_domain(wanted.get("dns_domain") or ""),
     )
     await tx.insert(floating_ips, floating)
     if wanted.get("port_id"):
@@ -90,7 +119,6 @@ def _new_port(service: NetworkService, network_id: str, floating_id: str) -> Por
         port_security_enabled=False,
         allowed_address_pairs=[],
         extra_dhcp_opts=[],
-        dns_name="",
     )
 
 

@@ -1,6 +1,6 @@
 """Networks: segments, who sees them, what stands in the way of deleting one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, select
@@ -8,20 +8,42 @@ from sqlalchemy import ColumnElement, select
 from kilonova.kit.db import Tx
 from kilonova.network import records
 from kilonova.network.errors import (
+    DefaultExternalNetworkExists,
+    ExternalNetworkInUse,
     FlatNetworkInUse,
     InvalidInput,
+    InvalidSharedSetting,
     NetworkInUse,
     NetworkNotFound,
     NoNetworkAvailable,
     TunnelIdInUse,
 )
 from kilonova.network.ipam.pick import pick_number
-from kilonova.network.records import Filters
+from kilonova.network.records import Selection
+from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Network, Port, networks, ports, subnets
 
 VXLAN_OVERHEAD_BYTES = 50
+SMALLEST_MTU = 68
+"""What every IPv4 host must take (RFC 791)."""
 NETWORK_TYPES = ("flat", "vxlan", "local")
+PROVIDER = ("network_type", "physical_network", "segmentation_id")
+LISTING = Listing(
+    networks,
+    {
+        **STANDARD,
+        "admin_state_up": "admin_state_up",
+        "shared": "shared",
+        "router:external": "external",
+        "is_default": "is_default",
+        "mtu": "mtu",
+        "dns_domain": "dns_domain",
+        "port_security_enabled": "port_security_enabled",
+        **{f"provider:{name}": name for name in PROVIDER},
+    },
+    constants={"status": "ACTIVE"},
+)
 AUTOMATIC_OWNERS = ("network:dhcp",)
 """Ports that come and go with the network itself."""
 
@@ -34,13 +56,22 @@ async def find(tx: Tx, network_id: str) -> Network:
     return await records.find(tx, networks, Network, network_id, NetworkNotFound)
 
 
+async def find_all(tx: Tx, network_ids: Collection[str]) -> dict[str, Network]:
+    """Id → network, in one query a piece."""
+    found: dict[str, Network] = {}
+    for piece in records.chunks(sorted(network_ids)):
+        for network in await tx.all(Network, select(networks).where(networks.c.id.in_(piece))):
+            found[network.id] = network
+    return found
+
+
 def is_visible(network: Network, project_id: str | None) -> bool:
     return network.shared or network.external or network.project_id == project_id
 
 
-async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[Network]:
+async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Network]:
     """Networks that match and that the project `seen_by` sees."""
-    return await records.list_where(tx, networks, Network, filters, None if sees_all else visible_to(seen_by))
+    return await records.list_where(tx, networks, Network, selection, None if sees_all else visible_to(seen_by))
 
 
 async def segment(tx: Tx, service: NetworkService, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,8 +94,8 @@ async def segment(tx: Tx, service: NetworkService, wanted: Mapping[str, Any]) ->
     if number is not None and not 1 <= number < 1 << 24:
         raise InvalidInput(f"provider:segmentation_id {number} is not a VNI: 1 to 16777215 are possible.")
     if number is None:
-        taken = {row[0] for row in await tx.tuples(select(networks.c.segmentation_id)) if row[0] is not None}
-        number = pick_number(service.vni_ranges, taken)
+        of_tunnels = select(networks.c.segmentation_id).where(networks.c.segmentation_id.is_not(None))
+        number = pick_number(service.vni_ranges, {taken for (taken,) in await tx.tuples(of_tunnels)})
         if number is None:
             raise NoNetworkAvailable
     return _segment("vxlan", None, number, f"vxlan/{number}")
@@ -94,8 +125,18 @@ def largest_mtu(service: NetworkService, network_type: str) -> int:
     return service.physical_mtu - (VXLAN_OVERHEAD_BYTES if network_type == "vxlan" else 0)
 
 
+def check_mtu(service: NetworkService, mtu: int, network_type: str) -> None:
+    """Raises InvalidInput for an MTU the segment does not carry."""
+    largest = largest_mtu(service, network_type)
+    if mtu > largest:
+        raise InvalidInput(f"Requested MTU is too big, maximum is {largest}.")
+    if mtu < SMALLEST_MTU:
+        raise InvalidInput(f"Requested MTU is too small, minimum is {SMALLEST_MTU}.")
+
+
 async def insert(tx: Tx, network: Network) -> None:
     """Raises FlatNetworkInUse or TunnelIdInUse when the segment is taken."""
+    await _check_default(tx, network)
     if not await tx.insert_new(networks, network):
         if network.network_type == "flat":
             raise FlatNetworkInUse(str(network.physical_network))
@@ -106,16 +147,41 @@ async def insert(tx: Tx, network: Network) -> None:
 async def change(tx: Tx, service: NetworkService, network: Network, values: Mapping[str, Any]) -> Network:
     if values.get("external") is False and network.external:
         await _refuse_while_external_is_used(tx, network)
+    if values.get("shared") is False and network.shared:
+        await _refuse_while_others_use_it(tx, network)
+    if "mtu" in values:
+        check_mtu(service, values["mtu"], network.network_type)
     await records.change(tx, networks, network, service.clock.now(), values)
     await records.raise_revision(tx)
-    return await find(tx, network.id)
+    changed = await find(tx, network.id)
+    await _check_default(tx, changed)
+    return changed
+
+
+async def _check_default(tx: Tx, network: Network) -> None:
+    """One external network may be the default: raises InvalidInput, DefaultExternalNetworkExists."""
+    if not network.is_default:
+        return
+    if not network.external:
+        raise InvalidInput("is_default is for external networks.")
+    default = select(networks).where(networks.c.is_default.is_(True), networks.c.id != network.id)
+    other = await tx.first(Network, default)
+    if other is not None:
+        raise DefaultExternalNetworkExists(other.id)
 
 
 async def _refuse_while_external_is_used(tx: Tx, network: Network) -> None:
     owners = ("network:router_gateway", "network:floatingip")
     statement = select(ports).where(ports.c.network_id == network.id, ports.c.device_owner.in_(owners))
     if await tx.first(Port, statement) is not None:
-        raise NetworkInUse(network.id)
+        raise ExternalNetworkInUse(network.id)
+
+
+async def _refuse_while_others_use_it(tx: Tx, network: Network) -> None:
+    for table in (ports, subnets):
+        others = table.c.project_id.not_in((network.project_id, ""))
+        if await tx.scalar(select(table.c.id).where(table.c.network_id == network.id, others).limit(1)):
+            raise InvalidSharedSetting(network.id)
 
 
 async def delete(tx: Tx, network: Network) -> None:
@@ -132,8 +198,9 @@ async def delete(tx: Tx, network: Network) -> None:
 
 async def subnet_ids(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
     """Network id → ids of its subnets."""
-    statement = select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(network_ids))
     found: dict[str, list[str]] = {each: [] for each in network_ids}
-    for network_id, subnet_id in await tx.tuples(statement.order_by(subnets.c.created_at)):
-        found[network_id].append(subnet_id)
+    for piece in records.chunks(network_ids):
+        statement = select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(piece))
+        for network_id, subnet_id in await tx.tuples(statement.order_by(subnets.c.created_at)):
+            found[network_id].append(subnet_id)
     return found

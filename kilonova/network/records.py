@@ -1,20 +1,40 @@
-"""What every resource of the network service does alike: find, list by equal columns, change, and count revisions."""
+"""What every resource of the network service does alike: find, list a selection, change, and count revisions."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Table, delete, func, insert, or_, select, update
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert, literal, not_, or_, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
+from kilonova.network.errors import InvalidInput
 from kilonova.network.tables import Standard, revisions
 
-Filters = Mapping[str, Sequence[Any]]
-"""Column → values, one of which it must hold."""
+Direction = Literal["asc", "desc"]
 
 RowT = TypeVar("RowT", bound=Standard)
+ItemT = TypeVar("ItemT")
+
+CHUNK = 10_000
+"""Most values one statement names; SQLite allows 32,766."""
+
+
+class Selection(Struct, frozen=True):
+    """Which rows of a list, in which order, and which page of them. `sorts` name columns."""
+
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    sorts: tuple[tuple[str, Direction], ...] = ()
+    limit: int | None = None
+    marker: str | None = None
+    backwards: bool = False
+    """The page that ends before the marker, or the last one; its rows stay in the list's order."""
+
+
+EVERYTHING = Selection()
 
 
 def new_id() -> str:
@@ -47,16 +67,59 @@ async def list_where(
     tx: Tx,
     table: Table,
     row_type: type[RowT],
-    filters: Filters,
+    selection: Selection,
     visible: ColumnElement[bool] | None = None,
 ) -> list[RowT]:
-    """Rows whose columns hold one of each filter's values, in the order of creation."""
-    statement = select(table).order_by(table.c.created_at, table.c.id)
-    for column, values in filters.items():
-        statement = statement.where(table.c[column].in_(list(values)))
+    """The selected rows, unless asked for otherwise in the order of creation. Raises InvalidInput for a lost marker."""
+    sorts = selection.sorts or (("created_at", "asc"),)
+    if "id" not in [name for name, _ in sorts]:
+        sorts = (*sorts, ("id", sorts[-1][1]))
+    if selection.backwards:
+        sorts = tuple((name, "asc" if direction == "desc" else "desc") for name, direction in sorts)
+    order = [(table.c[name], direction) for name, direction in sorts]
+    statement = select(table).where(*selection.conditions)
     if visible is not None:
         statement = statement.where(visible)
-    return await tx.all(row_type, statement)
+    if selection.marker is not None:
+        marker = await tx.tuples(select(*(column for column, _ in order)).where(table.c.id == selection.marker))
+        if not marker:
+            raise InvalidInput(f"the marker {selection.marker!r} is not in the list.")
+        statement = statement.where(after_marker(order, marker[0]))
+    rows = await tx.all(row_type, _in_order(statement, order).limit(selection.limit))
+    return rows[::-1] if selection.backwards else rows
+
+
+def _in_order(statement: Select[Any], order: Sequence[tuple[ColumnElement[Any], Direction]]) -> Select[Any]:
+    for column, direction in order:
+        if getattr(column, "nullable", True):
+            statement = ordered(statement, [(column, direction)])
+        else:
+            # A plain column can be read from its index.
+            statement = statement.order_by(column.asc() if direction == "asc" else column.desc())
+    return statement
+
+
+def tagged(table: Table, *, every: Sequence[str] = (), any_of: Sequence[str] = ()) -> ColumnElement[bool]:
+    """Rows that have every one of the first tags, and at least one of the others if there are others."""
+    wanted = [_has_tag(table, tag) for tag in every]
+    if any_of:
+        wanted.append(or_(*(_has_tag(table, tag) for tag in any_of)))
+    return and_(*wanted)
+
+
+def untagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return not_(condition)
+
+
+def _has_tag(table: Table, tag: str) -> ColumnElement[bool]:
+    each = func.json_each(table.c.tags).table_valued("value", name="each_tag")
+    return select(literal(1)).select_from(each).where(each.c.value == tag).correlate(table).exists()
+
+
+def chunks(values: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+    """Pieces short enough to be named in one statement."""
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
 
 
 def own_or(table: Table, project_id: str | None, *others: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -10,7 +10,6 @@ from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
 from kilonova.network import agents, compilation, ports, records
 from kilonova.network.service import AGENT_BINARY, REGISTRY_TOPIC, NetworkService
-from kilonova.network.tables import Port
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.wanted import ConvergeReport
 
@@ -58,31 +57,68 @@ class Registry:
         host, since = payload["host"], payload["since"]
         service = self._service
         answer = WantedAnswer(known=True)
-        async with service.database.transaction() as tx:
-            if not await agents.is_known(tx, host):
-                answer.known = False
-            else:
+        async with service.database.reading() as tx:
+            answer.known = await agents.is_known(tx, host)
+            has_news = since != await records.current_revision(tx) or await agents.has_unassigned(tx, host)
+        if answer.known and has_news:
+            async with service.database.transaction() as tx:
                 await agents.assign(tx, service, host)
-                if since != await records.current_revision(tx):
-                    answer.wanted = await compilation.wanted_state(tx, host, await agents.tunnel_ips(tx))
+            async with service.database.reading() as tx:
+                peers = await agents.tunnel_ips(tx)
+                answer.wanted = await compilation.wanted_state(tx, host, peers, service.dns_domain)
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 
     async def report(self, payload: Any) -> None:
-        """What one pass over the host found: ports become ACTIVE or DOWN."""
+        """What one pass over the host found: ports become ACTIVE or DOWN. Nothing is written when nothing changed."""
         host = payload["host"]
         report = msgspec.convert(payload["report"], ConvergeReport)
         service = self._service
+        judge = _Judge(report)
+        async with service.database.reading() as tx:
+            has_news = any(judge.status(state) != state.status for state in await _states(tx, host))
+        if not has_news:
+            return
         async with service.database.transaction() as tx:
-            for port in await tx.all(Port, select(ports_table).where(ports_table.c.host == host)):
-                await ports.set_status(tx, service, port, await self._status(tx, port, report))
+            changed: dict[str, list[str]] = {}
+            for state in await _states(tx, host):
+                if judge.status(state) != state.status:
+                    changed.setdefault(judge.status(state), []).append(state.id)
+            for status, ids in changed.items():
+                found = [port for piece in records.chunks(ids) for port in await ports.find_all(tx, piece)]
+                await ports.set_status(tx, service, found, status)
         await service.wake_events()
 
-    async def _status(self, tx: Tx, port: Port, report: ConvergeReport) -> str:
+
+class _State(msgspec.Struct):
+    """What of a port decides its status, and the status it has."""
+
+    id: str
+    network_id: str
+    device_id: str
+    device_owner: str
+    admin_state_up: bool
+    status: str
+
+
+async def _states(tx: Tx, host: str) -> list[_State]:
+    columns = [ports_table.c[name] for name in _State.__struct_fields__]
+    return await tx.all(_State, select(*columns).where(ports_table.c.host == host))
+
+
+class _Judge:
+    """What a report says of each port."""
+
+    def __init__(self, report: ConvergeReport) -> None:
+        self._ports_up = set(report.ports_up)
+        self._dhcp_up = set(report.dhcp_up)
+        self._routers_up = set(report.routers_up)
+
+    def status(self, port: _State) -> str:
         if port.device_owner == "network:dhcp":
-            is_up = port.network_id in report.dhcp_up
+            is_up = port.network_id in self._dhcp_up
         elif port.device_owner in ports.ROUTER_OWNERS:
-            is_up = port.device_id in report.routers_up
+            is_up = port.device_id in self._routers_up
         else:
-            is_up = port.id in report.ports_up
+            is_up = port.id in self._ports_up
         return "ACTIVE" if is_up and port.admin_state_up else "DOWN"

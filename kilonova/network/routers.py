@@ -1,6 +1,6 @@
 """Routers: their gateway and interfaces. Source: Networking API, "Routers"."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,20 +10,33 @@ from kilonova.kit.db import Tx
 from kilonova.network import networks, ports, records, subnets
 from kilonova.network.errors import (
     InvalidInput,
+    InvalidRoutes,
     PortInUse,
     RouterExternalGatewayInUseByFloatingIp,
     RouterInterfaceInUseByFloatingIP,
+    RouterInterfaceInUseByRoute,
     RouterInterfaceNotFound,
+    RouterInterfaceNotFoundForSubnet,
     RouterInUse,
     RouterNotFound,
+    RoutesExhausted,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.records import Filters
+from kilonova.network.ports import PortWithDetails
+from kilonova.network.records import Selection
+from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, FloatingIp, Port, Router, Subnet, addresses, floating_ips, routers
 from kilonova.network.tables import ports as ports_table
+from kilonova.network.tables import subnets as subnets_table
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
+MOST_ROUTES = 30
+LISTING = Listing(
+    routers,
+    {**STANDARD, "admin_state_up": "admin_state_up", "status": "status"},
+    constants={"distributed": "False", "ha": "False"},
+)
 
 
 async def find(tx: Tx, router_id: str) -> Router:
@@ -34,8 +47,18 @@ def visible_to(project_id: str | None) -> ColumnElement[bool]:
     return records.own_or(routers, project_id)
 
 
-async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[Router]:
-    return await records.list_where(tx, routers, Router, filters, None if sees_all else visible_to(seen_by))
+async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Router]:
+    return await records.list_where(tx, routers, Router, selection, None if sees_all else visible_to(seen_by))
+
+
+async def gateways(tx: Tx, found: Sequence[Router]) -> dict[str, PortWithDetails]:
+    """Router id → its gateway port, for those that have one; two queries for however many routers."""
+    of_router = {each.gateway_port_id: each.id for each in found if each.gateway_port_id is not None}
+    details: dict[str, PortWithDetails] = {}
+    for piece in records.chunks(list(of_router)):
+        for each in await ports.with_details(tx, await ports.find_all(tx, piece)):
+            details[of_router[each.port.id]] = each
+    return details
 
 
 async def interfaces(tx: Tx, router_id: str) -> list[Port]:
@@ -50,28 +73,54 @@ async def insert(tx: Tx, router: Router) -> None:
 
 async def change(tx: Tx, service: NetworkService, router: Router, values: Mapping[str, Any]) -> Router:
     if "routes" in values:
-        await _check_routes(tx, router, values["routes"])
-    await records.change(tx, routers, router, service.clock.now(), values)
+        values = {**values, "routes": await _checked_routes(tx, router, values["routes"])}
+    if values:
+        await records.change(tx, routers, router, service.clock.now(), values)
     await records.raise_revision(tx)
     return await find(tx, router.id)
 
 
-async def _check_routes(tx: Tx, router: Router, routes: list[dict[str, str]]) -> None:
-    """Raises InvalidInput for a next hop that no interface of the router reaches."""
-    reachable = [subnet.cidr for subnet in await subnets_of(tx, router)]
-    for route in routes:
-        if set(route) != {"destination", "nexthop"}:
-            raise InvalidInput(f"route {route} needs exactly destination and nexthop.")
-        if not any(pick.in_network(route["nexthop"], cidr) for cidr in reachable):
-            raise InvalidInput(f"the nexthop {route['nexthop']} is not connected with the router {router.id}.")
+async def _checked_routes(tx: Tx, router: Router, routes: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Raises InvalidRoutes for a next hop that no interface of the router reaches, or that is the router itself."""
+    if len(routes) > MOST_ROUTES:
+        raise RoutesExhausted(router.id, MOST_ROUTES)
+    checked = subnets.check_routes(routes)
+    connected = await _connected(tx, router)
+    own = [address.ip_address for address, _ in connected]
+    for route in checked:
+        if not any(pick.in_network(route["nexthop"], subnet.cidr) for _, subnet in connected):
+            raise InvalidRoutes(routes, "the nexthop is not connected with router")
+        if route["nexthop"] in own:
+            raise InvalidRoutes(routes, "the nexthop is used by router")
+    return checked
+
+
+def with_routes(router: Router, more: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The router's routes and those of `more` that it has not."""
+    wanted = subnets.check_routes(more)
+    return [*router.routes, *(each for each in wanted if each not in router.routes)]
+
+
+def without_routes(router: Router, fewer: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The router's routes but those of `fewer`; one it has not got is gone already."""
+    unwanted = subnets.check_routes(fewer)
+    return [each for each in router.routes if each not in unwanted]
 
 
 async def subnets_of(tx: Tx, router: Router) -> list[Subnet]:
     """Subnets the router has an address in, the gateway's included."""
-    port_ids = [port.id for port in await interfaces(tx, router.id)]
-    port_ids += [router.gateway_port_id] if router.gateway_port_id else []
-    statement = select(addresses).where(addresses.c.port_id.in_(port_ids))
-    return [await subnets.find(tx, each.subnet_id) for each in await tx.all(Address, statement)]
+    return [subnet for _, subnet in await _connected(tx, router)]
+
+
+async def _connected(tx: Tx, router: Router) -> list[tuple[Address, Subnet]]:
+    """The router's addresses, the gateway's included, each with its subnet."""
+    owned = select(ports_table.c.id).where(
+        ports_table.c.device_id == router.id, ports_table.c.device_owner.in_(ports.ROUTER_OWNERS)
+    )
+    held = await tx.all(Address, select(addresses).where(addresses.c.port_id.in_(owned)))
+    used = select(subnets_table).where(subnets_table.c.id.in_({each.subnet_id for each in held}))
+    by_id = {each.id: each for each in await tx.all(Subnet, used)}
+    return [(each, by_id[each.subnet_id]) for each in held]
 
 
 async def set_gateway(
@@ -129,7 +178,6 @@ def new_port(service: NetworkService, router: Router, network_id: str, owner: st
         port_security_enabled=False,
         allowed_address_pairs=[],
         extra_dhcp_opts=[],
-        dns_name="",
     )
 
 
@@ -160,7 +208,8 @@ async def add_port(tx: Tx, service: NetworkService, router: Router, port: Port) 
     subnet = await subnets.find(tx, details.addresses[0].subnet_id)
     await _refuse_overlap(tx, router, subnet)
     owned = {"device_id": router.id, "device_owner": INTERFACE, "host": router.host or ""}
-    changed = await ports.change(tx, service, port, {**owned, "port_security_enabled": False}, group_ids=())
+    unfiltered = {"port_security_enabled": False, "allowed_address_pairs": []}
+    changed = await ports.change(tx, service, port, {**owned, **unfiltered}, group_ids=())
     return Attached(changed.port, subnet)
 
 
@@ -176,8 +225,8 @@ async def _refuse_overlap(tx: Tx, router: Router, subnet: Subnet) -> None:
 
 async def remove_interface(tx: Tx, router: Router, *, subnet_id: str | None, port_id: str | None) -> Attached:
     """Takes away the interface on a subnet or port. Raises when there is none, or it is needed."""
-    for port in await interfaces(tx, router.id):
-        (details,) = await ports.with_details(tx, [port])
+    for details in await ports.with_details(tx, await interfaces(tx, router.id)):
+        port = details.port
         its_subnets = [address.subnet_id for address in details.addresses]
         if port_id not in (None, port.id) or (subnet_id is not None and subnet_id not in its_subnets):
             continue
@@ -185,14 +234,17 @@ async def remove_interface(tx: Tx, router: Router, *, subnet_id: str | None, por
         await _refuse_needed_interface(tx, router, subnet)
         await ports.delete_port(tx, port)
         return Attached(port, subnet)
-    where = f"subnet {subnet_id}" if subnet_id else f"port {port_id}"
-    raise RouterInterfaceNotFound(f"Router {router.id} does not have an interface on {where}")
+    if port_id is None:
+        raise RouterInterfaceNotFoundForSubnet(router.id, str(subnet_id))
+    raise RouterInterfaceNotFound(router.id, port_id)
 
 
 async def _refuse_needed_interface(tx: Tx, router: Router, subnet: Subnet) -> None:
     for floating in await tx.all(FloatingIp, select(floating_ips).where(floating_ips.c.router_id == router.id)):
         if pick.in_network(floating.fixed_ip_address or "", subnet.cidr):
             raise RouterInterfaceInUseByFloatingIP(router.id, subnet.id)
+    if any(pick.in_network(route["nexthop"], subnet.cidr) for route in router.routes):
+        raise RouterInterfaceInUseByRoute(router.id, subnet.id)
 
 
 async def delete(tx: Tx, service: NetworkService, router: Router) -> None:

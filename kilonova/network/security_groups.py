@@ -4,11 +4,12 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.network import records
 from kilonova.network.errors import (
+    DuplicateSecurityGroupRuleInPost,
     InvalidInput,
     SecurityGroupCannotRemoveDefault,
     SecurityGroupInUse,
@@ -16,7 +17,9 @@ from kilonova.network.errors import (
     SecurityGroupRuleExists,
     SecurityGroupRuleNotFound,
 )
-from kilonova.network.records import Filters
+from kilonova.network.ipam import pick
+from kilonova.network.records import Selection
+from kilonova.network.selections import NAMELESS, STANDARD, TRUE, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
     SecurityGroup,
@@ -33,6 +36,43 @@ PROTOCOLS = (
 PORT_PROTOCOLS = ("tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136")
 ICMP_PROTOCOLS = ("icmp", "icmpv6", "ipv6-icmp", "1", "58")
 
+IPV6_PROTOCOLS = (
+    "icmpv6", "ipv6-icmp", "ipv6-encap", "ipv6-frag", "ipv6-nonxt", "ipv6-opts", "ipv6-route",
+    "58", "41", "44", "59", "60", "43",
+)  # fmt: skip
+_PROTOCOL_NUMBERS = {
+    "tcp": "6", "udp": "17", "icmp": "1", "ipv6-icmp": "58", "sctp": "132", "dccp": "33", "udplite": "136",
+    "ah": "51", "egp": "8", "esp": "50", "gre": "47", "igmp": "2", "ospf": "89", "pgm": "113", "rsvp": "46",
+    "vrrp": "112", "ipip": "4",
+}  # fmt: skip
+"""Names and numbers that say the same (IANA, protocol numbers)."""
+
+
+def _of_default_groups(values: Sequence[str]) -> ColumnElement[bool]:
+    """Filter by whether a rule's group is a project's default one."""
+    default = select(security_groups.c.id).where(security_groups.c.default_of_project.is_not(None))
+    is_default = security_group_rules.c.security_group_id.in_(default)
+    return is_default if values[-1].lower() in TRUE else ~is_default
+
+
+LISTING = Listing(security_groups, {**STANDARD, "stateful": "stateful", "shared": "shared"})
+RULES_LISTING = Listing(
+    security_group_rules,
+    {
+        **NAMELESS,
+        "security_group_id": "security_group_id",
+        "direction": "direction",
+        "ethertype": "ethertype",
+        "protocol": "protocol",
+        "port_range_min": "port_range_min",
+        "port_range_max": "port_range_max",
+        "remote_ip_prefix": "remote_ip_prefix",
+        "remote_group_id": "remote_group_id",
+    },
+    special={"belongs_to_default_sg": _of_default_groups},
+    is_tagged=False,
+)
+
 
 async def find(tx: Tx, group_id: str) -> SecurityGroup:
     return await records.find(tx, security_groups, SecurityGroup, group_id, SecurityGroupNotFound)
@@ -42,19 +82,46 @@ def visible_to(project_id: str | None) -> ColumnElement[bool]:
     return records.own_or(security_groups, project_id, security_groups.c.shared.is_(True))
 
 
-async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroup]:
+async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroup]:
     visible = None if sees_all else visible_to(seen_by)
-    return await records.list_where(tx, security_groups, SecurityGroup, filters, visible)
+    return await records.list_where(tx, security_groups, SecurityGroup, selection, visible)
 
 
-async def list_rules(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroupRule]:
-    visible = None if sees_all else records.own_or(security_group_rules, seen_by)
-    return await records.list_where(tx, security_group_rules, SecurityGroupRule, filters, visible)
+async def list_rules(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroupRule]:
+    """Rules of one's own, and of groups of one's own that somebody else made rules for."""
+    mine = select(security_groups.c.id).where(security_groups.c.project_id == (seen_by or ""))
+    visible = records.own_or(security_group_rules, seen_by, security_group_rules.c.security_group_id.in_(mine))
+    return await records.list_where(
+        tx, security_group_rules, SecurityGroupRule, selection, None if sees_all else visible
+    )
+
+
+async def default_ids(tx: Tx, group_ids: Sequence[str]) -> set[str]:
+    """Which of the groups are a project's default one."""
+    default = select(security_groups.c.id).where(security_groups.c.default_of_project.is_not(None))
+    found: set[str] = set()
+    for piece in records.chunks(group_ids):
+        found.update(group_id for (group_id,) in await tx.tuples(default.where(security_groups.c.id.in_(piece))))
+    return found
 
 
 async def change(tx: Tx, service: NetworkService, group: SecurityGroup, values: Mapping[str, Any]) -> SecurityGroup:
+    """Raises SecurityGroupInUse when a group that ports have would change whether it tracks connections."""
+    if values.get("stateful", group.stateful) != group.stateful and await _is_in_use(tx, group):
+        raise SecurityGroupInUse(group.id)
     await records.change(tx, security_groups, group, service.clock.now(), values)
+    await records.raise_revision(tx)
     return await find(tx, group.id)
+
+
+async def _is_in_use(tx: Tx, group: SecurityGroup) -> bool:
+    member = select(port_security_groups.c.port_id).where(port_security_groups.c.security_group_id == group.id)
+    return await tx.scalar(member.limit(1)) is not None
+
+
+async def has_default(tx: Tx, project_id: str) -> bool:
+    one = select(security_groups.c.id).where(security_groups.c.default_of_project == project_id)
+    return await tx.scalar(one) is not None
 
 
 async def ensure_default(tx: Tx, service: NetworkService, project_id: str) -> SecurityGroup:
@@ -101,8 +168,7 @@ async def delete(tx: Tx, group: SecurityGroup, *, is_admin: bool) -> None:
     """Raises SecurityGroupInUse, SecurityGroupCannotRemoveDefault."""
     if group.default_of_project is not None and not is_admin:
         raise SecurityGroupCannotRemoveDefault
-    statement = select(func.count()).where(port_security_groups.c.security_group_id == group.id)
-    if await tx.scalar(statement):
+    if await _is_in_use(tx, group):
         raise SecurityGroupInUse(group.id)
     await records.remove(tx, security_groups, group.id)
     await records.raise_revision(tx)
@@ -110,10 +176,11 @@ async def delete(tx: Tx, group: SecurityGroup, *, is_admin: bool) -> None:
 
 async def rules_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[SecurityGroupRule]]:
     """Group id → its rules."""
-    statement = select(security_group_rules).where(security_group_rules.c.security_group_id.in_(list(group_ids)))
     found: dict[str, list[SecurityGroupRule]] = {each: [] for each in group_ids}
-    for rule in await tx.all(SecurityGroupRule, statement.order_by(security_group_rules.c.created_at)):
-        found[rule.security_group_id].append(rule)
+    for piece in records.chunks(group_ids):
+        statement = select(security_group_rules).where(security_group_rules.c.security_group_id.in_(piece))
+        for rule in await tx.all(SecurityGroupRule, statement.order_by(security_group_rules.c.created_at)):
+            found[rule.security_group_id].append(rule)
     return found
 
 
@@ -122,7 +189,8 @@ async def find_rule(tx: Tx, rule_id: str) -> SecurityGroupRule:
 
 
 def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str, Any]) -> SecurityGroupRule:
-    return SecurityGroupRule(
+    """A rule of the group, checked. Raises InvalidInput for one that cannot be meant."""
+    rule = SecurityGroupRule(
         **records.standard(group.project_id, "", wanted.get("description") or "", service.clock.now()),
         security_group_id=group.id,
         direction=wanted["direction"],
@@ -133,38 +201,53 @@ def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str,
         remote_ip_prefix=wanted.get("remote_ip_prefix"),
         remote_group_id=wanted.get("remote_group_id"),
     )
+    _check_rule(rule)
+    rule.meaning = _meaning(rule)
+    return rule
 
 
-def check_rule(rule: SecurityGroupRule) -> None:
-    """Raises InvalidInput for a rule that cannot be meant; brings protocol and prefix into their usual form."""
+def _check_rule(rule: SecurityGroupRule) -> None:
+    """Brings ethertype, protocol, ports and prefix into their usual form, or refuses them."""
     if rule.direction not in ("ingress", "egress"):
         raise InvalidInput(f"direction must be ingress or egress, got {rule.direction!r}.")
+    rule.ethertype = {"ipv4": "IPv4", "ipv6": "IPv6"}.get(rule.ethertype.lower(), rule.ethertype)
     if rule.ethertype not in ("IPv4", "IPv6"):
         raise InvalidInput(f"ethertype must be IPv4 or IPv6, got {rule.ethertype!r}.")
     if rule.remote_ip_prefix is not None and rule.remote_group_id is not None:
         raise InvalidInput("Only remote_ip_prefix or remote_group_id may be provided.")
-    rule.protocol = _check_protocol(rule.protocol)
+    rule.protocol = _check_protocol(rule.protocol, rule.ethertype)
+    if rule.protocol in PORT_PROTOCOLS and (rule.port_range_min, rule.port_range_max) == (1, 65535):
+        # Every port is what no range means too.
+        rule.port_range_min = rule.port_range_max = None
     _check_ports(rule)
     if rule.remote_ip_prefix is not None:
         rule.remote_ip_prefix = _check_prefix(rule.remote_ip_prefix, rule.ethertype)
 
 
-def _check_protocol(protocol: Any) -> str | None:
-    if protocol is None or str(protocol).lower() in ("any", "-1"):
+def _check_protocol(protocol: Any, ethertype: str) -> str | None:
+    if protocol is None or str(protocol).lower() in ("", "any", "-1"):
         return None
     text = str(protocol).lower()
-    if text in PROTOCOLS or (text.isdecimal() and int(text) <= 255):
-        return text
-    raise InvalidInput(
-        f"Security group rule protocol {protocol} not supported. Possible are {', '.join(PROTOCOLS)}, "
-        "and numbers from 0 to 255."
-    )
+    if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= 255:
+        text = str(int(text))
+    elif text not in PROTOCOLS:
+        raise InvalidInput(
+            f"Security group rule protocol {protocol} not supported. Possible are {', '.join(PROTOCOLS)}, "
+            "and numbers from 0 to 255."
+        )
+    if ethertype == "IPv6":
+        return {"icmp": "ipv6-icmp", "icmpv6": "ipv6-icmp", "1": "58"}.get(text, text)
+    if text in IPV6_PROTOCOLS:
+        raise InvalidInput(f"Invalid ethertype {ethertype} for protocol {text}.")
+    return text
 
 
 def _check_ports(rule: SecurityGroupRule) -> None:
     low, high = rule.port_range_min, rule.port_range_max
     if low is None and high is None:
         return
+    if rule.protocol is None:
+        raise InvalidInput("Must also specify protocol if port range is given.")
     if rule.protocol in ICMP_PROTOCOLS:
         for name, value in (("ICMP type", low), ("ICMP code", high)):
             if value is not None and not 0 <= value <= 255:
@@ -173,7 +256,9 @@ def _check_ports(rule: SecurityGroupRule) -> None:
             raise InvalidInput("ICMP code (port-range-max) is provided but ICMP type (port-range-min) is missing.")
         return
     if rule.protocol not in PORT_PROTOCOLS:
-        raise InvalidInput(f"A port range needs a protocol with ports: {', '.join(PORT_PROTOCOLS)}.")
+        raise InvalidInput(
+            f"Ports cannot be specified for protocol {rule.protocol}. Possible are {', '.join(PORT_PROTOCOLS)}."
+        )
     if low is None or high is None or not 1 <= low <= high <= 65535:
         raise InvalidInput(
             f"For TCP/UDP protocols, port_range_min must be <= port_range_max and both from 1 to 65535, "
@@ -182,34 +267,50 @@ def _check_ports(rule: SecurityGroupRule) -> None:
 
 
 def _check_prefix(prefix: str, ethertype: str) -> str:
+    """As given, with its length."""
     try:
-        network = ipaddress.ip_network(prefix, strict=False)
+        network = pick.parse_prefix(prefix)
     except ValueError as error:
         raise InvalidInput(f"remote_ip_prefix: {error}.") from error
     if f"IPv{network.version}" != ethertype:
         raise InvalidInput(f"Conflicting value ethertype {ethertype} for CIDR {prefix}.")
-    return str(network)
+    return f"{pick.parse_address(prefix.partition('/')[0])}/{network.prefixlen}"
+
+
+def normal_prefix(prefix: str | None) -> str | None:
+    """The network a prefix means, without the bits beyond its length."""
+    return None if prefix is None else str(ipaddress.ip_network(prefix, strict=False))
 
 
 async def insert_rule(tx: Tx, rule: SecurityGroupRule) -> None:
     """Raises SecurityGroupRuleExists when the group has one that says the same."""
-    for other in (await rules_of(tx, [rule.security_group_id]))[rule.security_group_id]:
-        if _meaning(other) == _meaning(rule):
-            raise SecurityGroupRuleExists(other.id)
-    await tx.insert(security_group_rules, rule)
+    if not await tx.insert_new(security_group_rules, rule):
+        same = select(security_group_rules.c.id).where(
+            security_group_rules.c.security_group_id == rule.security_group_id,
+            security_group_rules.c.meaning == rule.meaning,
+        )
+        raise SecurityGroupRuleExists(str(await tx.scalar(same)))
     await _touch(tx, rule.security_group_id)
 
 
-def _meaning(rule: SecurityGroupRule) -> tuple[object, ...]:
-    return (
+def refuse_repeated(rules: Sequence[SecurityGroupRule]) -> None:
+    """Raises DuplicateSecurityGroupRuleInPost when one request says the same twice."""
+    if len({(each.security_group_id, each.meaning) for each in rules}) < len(rules):
+        raise DuplicateSecurityGroupRuleInPost
+
+
+def _meaning(rule: SecurityGroupRule) -> str:
+    prefix = normal_prefix(rule.remote_ip_prefix)
+    parts = (
         rule.direction,
         rule.ethertype,
-        rule.protocol,
+        _PROTOCOL_NUMBERS.get(rule.protocol or "", rule.protocol),
         rule.port_range_min,
         rule.port_range_max,
-        rule.remote_ip_prefix,
+        None if prefix in ("0.0.0.0/0", "::/0") else prefix,
         rule.remote_group_id,
     )
+    return " ".join("*" if part is None else str(part) for part in parts)
 
 
 async def delete_rule(tx: Tx, rule: SecurityGroupRule) -> None:

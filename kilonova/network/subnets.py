@@ -1,19 +1,70 @@
 """Subnets: their ranges, and what stands in the way of changing or deleting one."""
 
-import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+import msgspec
+from sqlalchemy import ColumnElement, false, or_, select, true
 
 from kilonova.kit.db import Tx
 from kilonova.network import records
-from kilonova.network.errors import InvalidInput, SubnetInUse, SubnetNotFound
+from kilonova.network.errors import (
+    DNSNameServersExhausted,
+    GatewayConflictWithAllocationPools,
+    GatewayIpInUse,
+    HostRoutesExhausted,
+    InvalidAllocationPool,
+    InvalidInput,
+    InvalidSubnetServiceType,
+    OutOfBoundsAllocationPool,
+    OverlappingAllocationPools,
+    SubnetInUse,
+    SubnetNotFound,
+)
 from kilonova.network.ipam import pick
 from kilonova.network.networks import AUTOMATIC_OWNERS
-from kilonova.network.records import Filters
+from kilonova.network.records import Selection
+from kilonova.network.selections import STANDARD, TRUE, Condition, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, Port, Subnet, addresses, networks, ports, subnets
+
+AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
+SERVICE_TYPES = ("network:", "compute:")
+MOST_NAME_SERVERS = 5
+MOST_HOST_ROUTES = 20
+
+
+def _of_networks(condition: ColumnElement[bool]) -> Condition:
+    """Filter by what a subnet's network is."""
+    found = subnets.c.network_id.in_(select(networks.c.id).where(condition))
+    return lambda values: found if values[-1].lower() in TRUE else ~found
+
+
+def _none(values: Sequence[str]) -> ColumnElement[bool]:
+    """Filter by what no subnet has: subnet pools and segments are not served."""
+    return true() if "" in values else false()
+
+
+LISTING = Listing(
+    subnets,
+    {
+        **STANDARD,
+        "network_id": "network_id",
+        "cidr": "cidr",
+        "ip_version": "ip_version",
+        "gateway_ip": "gateway_ip",
+        "enable_dhcp": "enable_dhcp",
+        "ipv6_ra_mode": "ipv6_ra_mode",
+        "ipv6_address_mode": "ipv6_address_mode",
+        "dns_publish_fixed_ip": "dns_publish_fixed_ip",
+    },
+    special={
+        "subnetpool_id": _none,
+        "segment_id": _none,
+        "shared": _of_networks(networks.c.shared.is_(True)),
+        "router:external": _of_networks(networks.c.external.is_(True)),
+    },
+)
 
 
 async def find(tx: Tx, subnet_id: str) -> Subnet:
@@ -21,13 +72,14 @@ async def find(tx: Tx, subnet_id: str) -> Subnet:
 
 
 def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    """Subnets of one's own, and of shared networks."""
-    shared = select(networks.c.id).where(or_(networks.c.shared.is_(True), networks.c.project_id == (project_id or "")))
-    return records.own_or(subnets, project_id, subnets.c.network_id.in_(shared))
+    """Subnets of one's own, and of shared and external networks."""
+    open_to_all = or_(networks.c.shared.is_(True), networks.c.external.is_(True))
+    seen = select(networks.c.id).where(or_(open_to_all, networks.c.project_id == (project_id or "")))
+    return records.own_or(subnets, project_id, subnets.c.network_id.in_(seen))
 
 
-async def list_seen(tx: Tx, filters: Filters, seen_by: str | None, *, sees_all: bool) -> list[Subnet]:
-    return await records.list_where(tx, subnets, Subnet, filters, None if sees_all else visible_to(seen_by))
+async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Subnet]:
+    return await records.list_where(tx, subnets, Subnet, selection, None if sees_all else visible_to(seen_by))
 
 
 async def of_network(tx: Tx, network_id: str) -> list[Subnet]:
@@ -44,8 +96,6 @@ def parse_cidr(cidr: str, ip_version: int) -> pick.IpNetwork:
         raise InvalidInput(f"{cidr!r} is not a valid IP subnet: {error}.") from error
     if network.version != ip_version:
         raise InvalidInput(f"cidr {cidr} is not of ip_version {ip_version}.")
-    if network.version == 4 and network.prefixlen == 32:
-        raise InvalidInput(f"cidr {cidr} holds a single address and can serve no port.")
     return network
 
 
@@ -55,45 +105,115 @@ def parse_gateway(text: str | None) -> str | None:
 
 
 def check(subnet: Subnet) -> None:
-    """Raises InvalidInput unless gateway, pools, name servers and routes fit the subnet and each other."""
+    """Raises faults unless everything in the subnet fits together; brings addresses into their usual form."""
     network = pick.parse_network(subnet.cidr)
+    _check_dhcp(subnet, network)
     if subnet.gateway_ip is not None:
-        gateway = _address(subnet.gateway_ip, "gateway_ip")
-        if gateway.version != subnet.ip_version:
-            raise InvalidInput(f"gateway_ip {gateway} is not of ip_version {subnet.ip_version}.")
+        gateway = _address(subnet.gateway_ip, "gateway_ip", subnet.ip_version)
         if gateway in network and not _is_usable(gateway, network):
-            raise InvalidInput(f"gateway_ip {gateway} is not a usable address of {network}.")
-    reason = pick.check_pools(network, subnet.allocation_pools, subnet.gateway_ip)
-    if reason is not None:
-        raise InvalidInput(f"{reason}.")
-    for server in subnet.dns_nameservers:
-        _address(server, "dns_nameservers")
-    for route in subnet.host_routes:
-        _check_route(route)
-    if subnet.ip_version == 4 and (subnet.ipv6_ra_mode or subnet.ipv6_address_mode):
+            raise InvalidInput(f"Gateway is not valid on subnet: {gateway} is not a usable address of {network}.")
+    _check_pools(subnet, network)
+    if len(subnet.dns_nameservers) > MOST_NAME_SERVERS:
+        raise DNSNameServersExhausted(subnet.id, MOST_NAME_SERVERS)
+    subnet.dns_nameservers = [
+        str(_address(each, "dns_nameservers", subnet.ip_version)) for each in subnet.dns_nameservers
+    ]
+    if len(set(subnet.dns_nameservers)) < len(subnet.dns_nameservers):
+        raise InvalidInput(f"Duplicate nameserver in {', '.join(subnet.dns_nameservers)}.")
+    if len(subnet.host_routes) > MOST_HOST_ROUTES:
+        raise HostRoutesExhausted(subnet.id, MOST_HOST_ROUTES)
+    subnet.host_routes = check_routes(subnet.host_routes, subnet.ip_version)
+    for owner in subnet.service_types:
+        if not owner.startswith(SERVICE_TYPES):
+            raise InvalidSubnetServiceType(owner)
+
+
+def _check_dhcp(subnet: Subnet, network: pick.IpNetwork) -> None:
+    """Raises InvalidInput for what DHCP or automatic addresses cannot work with."""
+    modes = {mode for mode in (subnet.ipv6_ra_mode, subnet.ipv6_address_mode) if mode is not None}
+    if modes and subnet.ip_version == 4:
         raise InvalidInput("ipv6_ra_mode and ipv6_address_mode are for subnets of ip_version 6.")
+    if modes and not subnet.enable_dhcp:
+        raise InvalidInput("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False.")
+    if len(modes) > 1:
+        raise InvalidInput("If both ipv6_ra_mode and ipv6_address_mode are set, they must be the same value.")
+    if modes & AUTOMATIC_MODES and network.prefixlen != 64:
+        raise InvalidInput(f"Invalid CIDR {network} for IPv6 address mode: automatic addresses need a /64.")
+    if network.version == 6 and int(network.network_address) == 0:
+        raise InvalidInput("IPv6 subnet '::' is not supported.")
+    if not subnet.enable_dhcp:
+        return
+    if network.prefixlen > network.max_prefixlen - 2:
+        raise InvalidInput("Subnet has a prefix length that is incompatible with DHCP service enabled.")
+    if network.is_multicast or network.is_loopback or int(network.network_address) == 0:
+        raise InvalidInput(f"cidr {network} cannot be served by DHCP.")
+
+
+def _check_pools(subnet: Subnet, network: pick.IpNetwork) -> None:
+    first, last = pick.usable_bounds(network)
+    seen: list[tuple[int, int, str]] = []
+    pools = []
+    for pool in subnet.allocation_pools:
+        start, end = _pool(pool)
+        name = f"{start}-{end}"
+        if {start.version, end.version} != {network.version} or int(start) > int(end):
+            raise InvalidAllocationPool(name)
+        if not first <= int(start) <= int(end) <= last:
+            raise OutOfBoundsAllocationPool(name, subnet.cidr)
+        for low, high, other in seen:
+            if int(start) <= high and low <= int(end):
+                raise OverlappingAllocationPools(name, other, subnet.cidr)
+        if subnet.gateway_ip is not None and int(start) <= int(pick.parse_address(subnet.gateway_ip)) <= int(end):
+            raise GatewayConflictWithAllocationPools(subnet.gateway_ip, name)
+        seen.append((int(start), int(end), name))
+        pools.append({"start": str(start), "end": str(end)})
+    subnet.allocation_pools = pools
+
+
+def _pool(pool: Mapping[str, str]) -> tuple[pick.IpAddress, pick.IpAddress]:
+    if set(pool) != {"start", "end"}:
+        raise InvalidInput(f"allocation pool {dict(pool)} needs the addresses start and end, and nothing else.")
+    return _address(pool["start"], "allocation_pools"), _address(pool["end"], "allocation_pools")
 
 
 def _is_usable(address: pick.IpAddress, network: pick.IpNetwork) -> bool:
     first, last = pick.usable_bounds(network)
-    return first <= int(address) <= last
+    return network.version == 6 or first <= int(address) <= last
 
 
-def _address(text: str, field: str) -> pick.IpAddress:
+def _address(text: str, field: str, ip_version: int | None = None) -> pick.IpAddress:
     try:
-        return ipaddress.ip_address(text)
+        address = pick.parse_address(text)
     except ValueError as error:
         raise InvalidInput(f"{field}: {text!r} is not a valid IP address.") from error
+    if ip_version not in (None, address.version):
+        raise InvalidInput(f"{field}: {text} is not of ip_version {ip_version}.")
+    return address
 
 
-def _check_route(route: Mapping[str, str]) -> None:
-    if set(route) != {"destination", "nexthop"}:
-        raise InvalidInput(f"host route {dict(route)} needs exactly destination and nexthop.")
-    try:
-        ipaddress.ip_network(route["destination"])
-    except ValueError as error:
-        raise InvalidInput(f"host route destination: {error}.") from error
-    _address(route["nexthop"], "host route nexthop")
+def check_routes(routes: Sequence[Mapping[str, str]], ip_version: int | None = None) -> list[dict[str, str]]:
+    """Routes in their usual form. Raises InvalidInput for one that is no route, or given twice."""
+    checked: list[dict[str, str]] = []
+    for route in routes:
+        if set(route) != {"destination", "nexthop"}:
+            raise InvalidInput(f"route {dict(route)} needs exactly destination and nexthop.")
+        try:
+            destination = pick.parse_network(route["destination"])
+        except ValueError as error:
+            raise InvalidInput(f"route destination: {error}.") from error
+        nexthop = _address(route["nexthop"], "route nexthop", ip_version or destination.version)
+        if destination.version != nexthop.version:
+            raise InvalidInput(f"route destination {destination} is not of ip_version {nexthop.version}.")
+        normal = {"destination": str(destination), "nexthop": str(nexthop)}
+        if normal in checked:
+            raise InvalidInput(f"Duplicate hostroute {normal}.")
+        checked.append(normal)
+    return checked
+
+
+def gives_addresses_automatically(subnet: Subnet) -> bool:
+    """Whether hosts make their own addresses there, from the subnet's prefix and their MAC address."""
+    return subnet.ipv6_address_mode in AUTOMATIC_MODES
 
 
 async def insert(tx: Tx, subnet: Subnet) -> None:
@@ -114,22 +234,28 @@ async def _refuse_overlap(tx: Tx, subnet: Subnet) -> None:
 
 
 async def change(tx: Tx, service: NetworkService, subnet: Subnet, values: Mapping[str, Any]) -> Subnet:
-    await records.change(tx, subnets, subnet, service.clock.now(), values)
-    changed = await find(tx, subnet.id)
-    check(changed)
     if "gateway_ip" in values and values["gateway_ip"] != subnet.gateway_ip:
         await _refuse_gateway_in_use(tx, subnet)
+    changed = msgspec.structs.replace(subnet, **values)
+    check(changed)
+    await records.change(tx, subnets, subnet, service.clock.now(), {name: getattr(changed, name) for name in values})
     await records.raise_revision(tx)
-    return changed
+    return await find(tx, subnet.id)
 
 
 async def _refuse_gateway_in_use(tx: Tx, subnet: Subnet) -> None:
-    statement = select(addresses).where(
-        addresses.c.subnet_id == subnet.id, addresses.c.ip_address == (subnet.gateway_ip or "")
+    statement = (
+        select(addresses)
+        .join(ports, addresses.c.port_id == ports.c.id)
+        .where(
+            addresses.c.subnet_id == subnet.id,
+            addresses.c.ip_address == (subnet.gateway_ip or ""),
+            ports.c.device_owner == "network:router_interface",
+        )
     )
     address = await tx.first(Address, statement)
     if address is not None:
-        raise SubnetInUse(subnet.id, f"its gateway address {subnet.gateway_ip} is in use by port {address.port_id}")
+        raise GatewayIpInUse(address.ip_address, address.port_id)
 
 
 async def delete(tx: Tx, subnet: Subnet) -> None:

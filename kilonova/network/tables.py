@@ -9,7 +9,19 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 from kilonova.kit.db import UtcDateTime
 
@@ -45,6 +57,7 @@ networks = Table(
     Column("segmentation_id", Integer),
     Column("segment_key", String(128), unique=True),
     Column("dns_domain", String(255), nullable=False),
+    Column("availability_zone_hints", JSON, nullable=False),
     Column("dhcp_host", String(255)),
     Index("networks_project", "project_id"),
 )
@@ -64,6 +77,7 @@ subnets = Table(
     Column("dns_nameservers", JSON, nullable=False),
     Column("host_routes", JSON, nullable=False),
     Column("service_types", JSON, nullable=False),
+    Column("dns_publish_fixed_ip", Boolean, nullable=False),
 )
 
 ports = Table(
@@ -83,7 +97,9 @@ ports = Table(
     Column("allowed_address_pairs", JSON, nullable=False),
     Column("extra_dhcp_opts", JSON, nullable=False),
     Column("dns_name", String(255), nullable=False),
+    Column("dns_domain", String(255), nullable=False),
     UniqueConstraint("network_id", "mac_address"),
+    Index("ports_created", "created_at", "id"),
     Index("ports_device", "device_id"),
     Index("ports_host", "host"),
     Index("ports_project", "project_id"),
@@ -97,6 +113,8 @@ addresses = Table(
     Column("port_id", String(36), ForeignKey("ports.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("network_id", String(36), nullable=False),
     Column("position", Integer, nullable=False),
+    Column("number", BigInteger),
+    Index("addresses_number", "subnet_id", "number"),
 )
 
 security_groups = Table(
@@ -121,7 +139,9 @@ security_group_rules = Table(
     Column("port_range_max", Integer),
     Column("remote_ip_prefix", String(64)),
     Column("remote_group_id", String(36), ForeignKey("security_groups.id", ondelete="CASCADE")),
-    Index("security_group_rules_group", "security_group_id"),
+    Column("meaning", String(255), nullable=False),
+    UniqueConstraint("security_group_id", "meaning"),
+    Index("security_group_rules_project", "project_id"),
 )
 
 port_security_groups = Table(
@@ -142,6 +162,7 @@ routers = Table(
     Column("gateway_network_id", String(36)),
     Column("enable_snat", Boolean, nullable=False),
     Column("routes", JSON, nullable=False),
+    Column("availability_zone_hints", JSON, nullable=False),
     Column("host", String(255)),
     Index("routers_project", "project_id"),
 )
@@ -162,6 +183,15 @@ floating_ips = Table(
     UniqueConstraint("floating_network_id", "floating_ip_address"),
     UniqueConstraint("fixed_port_id", "fixed_ip_address"),
     Index("floating_ips_project", "project_id"),
+    Index("floating_ips_router", "router_id"),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("limit", Integer, nullable=False),
 )
 
 agents = Table(
@@ -222,6 +252,7 @@ class Network(Standard, kw_only=True):
     segment_key: str | None
     """`flat/<physical network>` or `vxlan/<VNI>`: unique, so that no two networks share a segment."""
     dns_domain: str
+    availability_zone_hints: list[str]
     dhcp_host: str | None
     """The host that serves DHCP for it; None until an agent has taken it."""
 
@@ -240,6 +271,8 @@ class Subnet(Standard, kw_only=True):
     host_routes: list[dict[str, str]]
     """`{"destination", "nexthop"}` each."""
     service_types: list[str]
+    """Device owners whose ports take their addresses here; empty: every port."""
+    dns_publish_fixed_ip: bool
 
 
 class Port(Standard, kw_only=True):
@@ -256,7 +289,8 @@ class Port(Standard, kw_only=True):
     port_security_enabled: bool
     allowed_address_pairs: list[dict[str, str]]
     extra_dhcp_opts: list[dict[str, Any]]
-    dns_name: str
+    dns_name: str = ""
+    dns_domain: str = ""
 
 
 class Address(Struct):
@@ -266,6 +300,8 @@ class Address(Struct):
     network_id: str
     position: int
     """Its place among the port's addresses."""
+    number: int | None
+    """Its distance from the subnet's first address, by which the next free one is found; None beyond 63 bits."""
 
 
 class SecurityGroup(Standard, kw_only=True):
@@ -283,7 +319,10 @@ class SecurityGroupRule(Standard, kw_only=True):
     port_range_min: int | None
     port_range_max: int | None
     remote_ip_prefix: str | None
+    """As it was given, with its length; bits beyond that count for nothing."""
     remote_group_id: str | None
+    meaning: str = ""
+    """What the rule says, in one line: unique within its group, so that nothing is said twice."""
 
 
 class PortSecurityGroup(Struct):
@@ -298,6 +337,7 @@ class Router(Standard, kw_only=True):
     gateway_network_id: str | None
     enable_snat: bool
     routes: list[dict[str, str]]
+    availability_zone_hints: list[str]
     host: str | None
     """The host that carries it; None until an agent has taken it."""
 
@@ -312,6 +352,14 @@ class FloatingIp(Standard, kw_only=True):
     status: str
     dns_name: str
     dns_domain: str
+
+
+class Quota(Struct):
+    """A limit somebody has set for a project; without a row the default holds. Negative: no limit."""
+
+    project_id: str
+    resource: str
+    limit: int
 
 
 class AgentRow(Struct, kw_only=True):

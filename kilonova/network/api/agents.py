@@ -1,29 +1,28 @@
-"""/v2.0/agents, /v2.0/extensions and the version documents."""
+"""/v2.0/agents: who they are, whether they live, and what they carry."""
 
 from datetime import timedelta
 
 from msgspec import UNSET, Struct, UnsetType
 
-from kilonova.kit.errors import NotFound
-from kilonova.network import agents
-from kilonova.network.api.bodies import STANDARD_FILTERS, Body, Listing, NetworkRequest, given
+from kilonova.network import agents, networks, routers
+from kilonova.network.api.bodies import Body, Description, NetworkRequest, given
+from kilonova.network.api.listing import list_views
 from kilonova.network.service import AGENT_BINARY
-from kilonova.network.tables import AgentRow
-from kilonova.network.views.resources import agent_view
+from kilonova.network.tables import AgentRow, Router
+from kilonova.network.views.resources import agent_view, network_view, router_view
+
+FILTERS = (
+    "id", "agent_type", "binary", "topic", "host", "admin_state_up", "alive", "availability_zone", "description",
+)  # fmt: skip
 
 
 class ChangedAgent(Struct, forbid_unknown_fields=True):
     admin_state_up: bool | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
 
 
 class ChangedAgentBody(Struct, forbid_unknown_fields=True):
     agent: ChangedAgent
-
-
-AGENTS = Listing(
-    "agents", {"id": STANDARD_FILTERS["id"]}, other=("agent_type", "binary", "host", "alive", "availability_zone")
-)
 
 
 def _view(request: NetworkRequest, agent: AgentRow) -> Body:
@@ -37,11 +36,9 @@ def _view(request: NetworkRequest, agent: AgentRow) -> Body:
 
 async def list_agents(request: NetworkRequest) -> Body:
     request.authorize()
-    AGENTS.filters(request)
     async with request.service.database.reading() as tx:
         found = await agents.list_all(tx)
-    wanted = request.query.getlist("id")
-    return AGENTS.answer(request, [_view(request, each) for each in found if not wanted or each.id in wanted])
+    return list_views(request, "agents", [_view(request, each) for each in found], FILTERS)
 
 
 async def show_agent(request: NetworkRequest) -> Body:
@@ -65,70 +62,39 @@ async def delete_agent(request: NetworkRequest) -> None:
         await agents.remove(tx, await agents.find(tx, request.path["agent_id"]))
 
 
-EXTENSIONS = {
-    "agent": "Agents and whether they live",
-    "allowed-address-pairs": "More addresses a port may send from",
-    "binding": "Which host a port is bound to",
-    "dns-integration": "DNS names of ports",
-    "external-net": "Networks that lead outside",
-    "ext-gw-mode": "Routers with and without source NAT",
-    "extraroute": "Static routes of routers",
-    "net-mtu": "MTU of networks",
-    "port-security": "Ports with and without filtering",
-    "project-id": "project_id beside tenant_id",
-    "provider": "How a network is carried",
-    "router": "Routers and floating IPs",
-    "security-group": "Security groups",
-    "standard-attr-description": "Descriptions",
-    "standard-attr-revisions": "Revision numbers",
-    "standard-attr-timestamp": "Times of creation and change",
-}
-"""Alias → what it adds, in our words: the extensions of the API that are served."""
-
-
-def _extension(alias: str) -> Body:
-    return {
-        "alias": alias,
-        "name": alias,
-        "description": EXTENSIONS[alias],
-        "links": [],
-        "updated": "2026-11-01T00:00:00Z",
-    }
-
-
-async def list_extensions(request: NetworkRequest) -> Body:
+async def list_of_network(request: NetworkRequest) -> Body:
+    """GET /v2.0/networks/{id}/dhcp-agents."""
     request.authorize()
-    return {"extensions": [_extension(alias) for alias in EXTENSIONS]}
+    async with request.service.database.reading() as tx:
+        network = await networks.find(tx, request.path["network_id"])
+        found = [each for each in await agents.of_type(tx, agents.DHCP_AGENT) if each.host == network.dhcp_host]
+    return {"agents": [_view(request, each) for each in found]}
 
 
-async def show_extension(request: NetworkRequest) -> Body:
+async def list_of_router(request: NetworkRequest) -> Body:
+    """GET /v2.0/routers/{id}/l3-agents. A router is on one host, so it has no high-availability state."""
     request.authorize()
-    alias = request.path["alias"]
-    if alias not in EXTENSIONS:
-        raise NotFound(f"Extension with alias {alias} does not exist")
-    return {"extension": _extension(alias)}
+    async with request.service.database.reading() as tx:
+        router = await routers.find(tx, request.path["router_id"])
+        found = [each for each in await agents.of_type(tx, agents.L3_AGENT) if each.host == router.host]
+    return {"agents": [{**_view(request, each), "ha_state": None} for each in found]}
 
 
-async def list_versions(request: NetworkRequest) -> Body:
-    link = {"rel": "self", "href": f"{request.base_url}/v2.0/"}
-    return {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]}
+async def list_networks(request: NetworkRequest) -> Body:
+    """GET /v2.0/agents/{id}/dhcp-networks: empty for agents that serve none."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        found = await agents.networks_of(tx, agent)
+        subnet_ids = await networks.subnet_ids(tx, [each.id for each in found])
+    return {"networks": [network_view(each, subnet_ids[each.id], with_provider=True) for each in found]}
 
 
-async def show_version(request: NetworkRequest) -> Body:
-    names = {
-        "network": "networks",
-        "subnet": "subnets",
-        "port": "ports",
-        "router": "routers",
-        "floatingip": "floatingips",
-    }
-    return {
-        "resources": [
-            {
-                "name": name,
-                "collection": collection,
-                "links": [{"rel": "self", "href": f"{request.base_url}/v2.0/{collection}"}],
-            }
-            for name, collection in names.items()
-        ]
-    }
+async def list_routers(request: NetworkRequest) -> Body:
+    """GET /v2.0/agents/{id}/l3-routers: empty for agents that carry none."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        found: list[Router] = await agents.routers_of(tx, agent)
+        gateways = await routers.gateways(tx, found)
+    return {"routers": [router_view(each, gateways.get(each.id)) for each in found]}

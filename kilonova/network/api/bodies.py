@@ -1,138 +1,57 @@
-"""What network's handlers share: the request type, owners, and lists with filters, fields, sorting and paging.
-
-Source: Networking API v2.0, "Filtering", "Pagination" and "Sorting".
-"""
+"""What network's handlers share: the request type, owners, revisions asked for, and single or bulk creation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.kit.errors import Fault, Forbidden
-from kilonova.kit.http.paging import next_link
+from kilonova.kit.errors import BadRequest, Fault, Forbidden
 from kilonova.kit.http.routes import Request
-from kilonova.network.errors import InvalidInput
+from kilonova.network.errors import RevisionNumberConstraintFailed
 from kilonova.network.service import NetworkService
+from kilonova.network.tables import Standard
 
 NetworkRequest = Request[NetworkService]
 Body = dict[str, Any]
+NewT = TypeVar("NewT")
 
-RESERVED = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
-STANDARD_FILTERS = {
-    "id": "id",
-    "name": "name",
-    "description": "description",
-    "project_id": "project_id",
-    "tenant_id": "project_id",
-    "revision_number": "revision_number",
-}
+Name = Annotated[str, Meta(max_length=255)]
+Description = Annotated[str, Meta(max_length=255)]
+Tags = Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=50)]
+ProjectId = Annotated[str, Meta(max_length=64)] | UnsetType
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """How a resource is listed: `columns` maps the API's attributes to columns; `other` are compared in the view."""
+def one_or_many(one: NewT | UnsetType, many: list[NewT] | UnsetType, name: str) -> list[NewT]:
+    """What to create: the body held either one resource or, for creating all of them or none, a list.
 
-    plural: str
-    columns: Mapping[str, str]
-    other: tuple[str, ...] = ()
-    booleans: tuple[str, ...] = ()
-    integers: tuple[str, ...] = ("revision_number",)
+    Source: Networking API, "Bulk create".
+    """
+    if one is UNSET and many is not UNSET and many:
+        return many
+    if many is UNSET and one is not UNSET:
+        return [one]
+    raise BadRequest(f"The body needs either {name}, or {name}s with at least one entry.")
 
-    def filters(self, request: NetworkRequest) -> dict[str, list[Any]]:
-        """Column → values asked for. Raises InvalidInput for an attribute that cannot be filtered by."""
-        found: dict[str, list[Any]] = {}
-        for name in request.query:
-            if name in RESERVED or name in self.other:
-                continue
-            column = self.columns.get(name)
-            if column is None:
-                known = ", ".join(sorted({*self.columns, *self.other}))
-                raise InvalidInput(f"{name!r} is no attribute to filter {self.plural} by; possible are {known}.")
-            found.setdefault(column, []).extend(self._value(column, text) for text in request.query.getlist(name))
-        return found
 
-    def _value(self, column: str, text: str) -> Any:
-        if column in self.booleans:
-            return text.lower() in ("1", "true", "yes", "on", "t")
-        if column in self.integers:
-            if not text.lstrip("-").isdecimal():
-                raise InvalidInput(f"{column} is a number, got {text!r}.")
-            return int(text)
-        return text
+def created(name: str, views: list[Body], many: object) -> Body:
+    """The answer to a creation: a list when `many`, the body's list, was given."""
+    return {name: views[0]} if many is UNSET else {f"{name}s": views}
 
-    def answer(self, request: NetworkRequest, views: list[Body]) -> Body:
-        """The page asked for, sorted, with only the fields asked for, and links to its neighbours."""
-        for name in self.other:
-            wanted = request.query.getlist(name)
-            if wanted:
-                views = [view for view in views if _holds(view.get(name), wanted)]
-        ordered = _sorted(request, views)
-        page, links = _page(request, ordered)
-        fields = request.query.getlist("fields")
-        key = self.plural.replace("-", "_")
-        body: Body = {key: [only_fields(view, fields) for view in page]}
-        if links:
-            body[f"{key}_links"] = links
-        return body
+
+def check_revision(request: NetworkRequest, row: Standard) -> None:
+    """`If-Match: revision_number=N` lets a change through only while nobody else has changed the resource."""
+    wanted = request.headers.get("if-match")
+    if wanted is None:
+        return
+    name, _, number = wanted.strip().strip('"').partition("=")
+    if name != "revision_number" or not number.isdecimal():
+        raise BadRequest("Bad if-match request: Revision number etag must be in the format of revision_number=<int>.")
+    if int(number) != row.revision_number:
+        raise RevisionNumberConstraintFailed(number, row.revision_number)
 
 
 def only_fields(view: Body, fields: Sequence[str]) -> Body:
     return {name: value for name, value in view.items() if name in fields} if fields else view
-
-
-def _holds(value: Any, wanted: Sequence[str]) -> bool:
-    """Whether an attribute matches any of the wanted texts: equal, in a list, or `key=value` of its entries."""
-    for text in wanted:
-        if isinstance(value, list):
-            key, separator, content = text.partition("=")
-            if text in value or any(
-                separator and isinstance(each, dict) and each.get(key) == content for each in value
-            ):
-                return True
-        elif str(value) == text or (value is None and text == ""):
-            return True
-    return False
-
-
-def _sorted(request: NetworkRequest, views: list[Body]) -> list[Body]:
-    keys, directions = request.query.getlist("sort_key"), request.query.getlist("sort_dir")
-    for place in reversed(range(len(keys))):
-        key = keys[place]
-        if views and key not in views[0]:
-            raise InvalidInput(f"{key!r} is no attribute to sort by.")
-        direction = directions[place] if place < len(directions) else "asc"
-        if direction not in ("asc", "desc"):
-            raise InvalidInput(f"sort_dir must be asc or desc, got {direction!r}.")
-        views = sorted(views, key=lambda view: _sort_value(view[key]), reverse=direction == "desc")
-    return views
-
-
-def _sort_value(value: Any) -> tuple[bool, Any]:
-    """None before everything; numbers among themselves, all else as text."""
-    return (value is not None, value if isinstance(value, int | float) else str(value))
-
-
-def _page(request: NetworkRequest, views: list[Body]) -> tuple[list[Body], list[Body]]:
-    text = request.query.get("limit")
-    if text is not None and not text.isdecimal():
-        raise InvalidInput(f"limit must be a whole number that is not negative, got {text!r}.")
-    limit = int(text) if text and int(text) else None
-    backwards = request.query.get("page_reverse", "").lower() in ("1", "true")
-    marker = request.query.get("marker")
-    if marker is not None:
-        places = [place for place, view in enumerate(views) if view["id"] == marker]
-        if not places:
-            raise InvalidInput(f"The marker {marker!r} is not in the list.")
-        views = views[: places[0]] if backwards else views[places[0] + 1 :]
-    if limit is None:
-        return views, []
-    page = views[-limit:] if backwards else views[:limit]
-    links = []
-    url = request.base_url + request.url_path
-    if len(views) > limit and page:
-        links.append({"rel": "next", "href": next_link(url, request.query, page[-1]["id"])})
-    return page, links
 
 
 def given(fields: Struct, *, without: tuple[str, ...] = ()) -> Body:
@@ -144,6 +63,8 @@ def given(fields: Struct, *, without: tuple[str, ...] = ()) -> Body:
 def owner(request: NetworkRequest, fields: Any) -> str:
     """The project a new resource is for: the caller's, or another one if the caller may say so."""
     wanted = fields.project_id if fields.project_id is not UNSET else fields.tenant_id
+    if UNSET not in (fields.project_id, fields.tenant_id) and fields.project_id != fields.tenant_id:
+        raise BadRequest("'project_id' and 'tenant_id' do not match")
     own = request.ctx.project_id or ""
     if wanted is UNSET or wanted in (None, own):
         request.authorize({"project_id": own})
@@ -163,8 +84,10 @@ def seen(request: NetworkRequest) -> dict[str, Any]:
     return {"seen_by": request.ctx.project_id, "sees_all": request.ctx.is_admin}
 
 
-def authorize_found(request: NetworkRequest, target: Mapping[str, Any], visible: bool, missing: Fault) -> None:
+def authorize_found(
+    request: NetworkRequest, target: Mapping[str, Any], visible: bool, missing: Fault, rule: str | None = None
+) -> None:
     """Lookup and authorization in one: what the caller cannot see could not be found; what he may not change is 403."""
     if not (visible or request.ctx.is_admin):
         raise missing
-    request.authorize(target)
+    request.authorize(target, rule=rule)

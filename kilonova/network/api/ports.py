@@ -1,108 +1,113 @@
 """/v2.0/ports."""
 
-from typing import Annotated, Any
+from typing import Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from kilonova.kit.db import Tx
-from kilonova.network import agents, floating_ips, networks, ports, records, security_groups
+from kilonova.network import agents, dns_names, floating_ips, networks, ports, quotas, records, security_groups, tags
 from kilonova.network.api.bodies import (
-    STANDARD_FILTERS,
     Body,
-    Listing,
+    Description,
+    Name,
     NetworkRequest,
+    ProjectId,
+    Tags,
     authorize_found,
+    check_revision,
+    created,
     given,
+    one_or_many,
     only_fields,
     owner,
     require,
     seen,
 )
-from kilonova.network.errors import InvalidInput, NetworkNotFound, PortNotFound, SecurityGroupNotFound
+from kilonova.network.api.listing import answer, query_of
+from kilonova.network.errors import (
+    NetworkNotFound,
+    PortNotFound,
+    PortSecurityAndIPRequiredForSecurityGroups,
+    PortSecurityPortHasSecurityGroup,
+    SecurityGroupNotFound,
+)
 from kilonova.network.ports import PortWithDetails
 from kilonova.network.tables import Network, Port
-from kilonova.network.views.resources import port_view
+from kilonova.network.views.resources import binding_view, port_view
 
-Name = Annotated[str, Meta(max_length=255)]
 FixedIps = list[dict[str, str]]
 AddressPairs = list[dict[str, str]]
+DhcpOptions = list[dict[str, Any]]
+VnicType = Literal[
+    "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa",
+    "accelerator-direct", "accelerator-direct-physical", "remote-managed",
+]  # fmt: skip
 SERVICE_OWNERS = "network:"
 
 
 class NewPort(Struct, forbid_unknown_fields=True):
     network_id: str
     name: Name = ""
-    description: Name = ""
+    description: Description = ""
     admin_state_up: bool = True
-    mac_address: str | UnsetType = UNSET
-    fixed_ips: FixedIps | UnsetType = UNSET
+    mac_address: str | None | UnsetType = UNSET
+    fixed_ips: FixedIps | None | UnsetType = UNSET
     device_id: Name = ""
     device_owner: Name = ""
-    security_groups: list[str] | UnsetType = UNSET
+    security_groups: list[str] | None | UnsetType = UNSET
     port_security_enabled: bool | UnsetType = UNSET
-    allowed_address_pairs: AddressPairs = []
-    extra_dhcp_opts: list[dict[str, Any]] = []
-    host: str | UnsetType = field(default=UNSET, name="binding:host_id")
+    allowed_address_pairs: AddressPairs | None = None
+    extra_dhcp_opts: DhcpOptions | None = None
+    host: Name | None | UnsetType = field(default=UNSET, name="binding:host_id")
     binding_profile: dict[str, Any] | None | UnsetType = field(default=UNSET, name="binding:profile")
-    vnic_type: str = field(default="normal", name="binding:vnic_type")
+    vnic_type: VnicType = field(default="normal", name="binding:vnic_type")
     dns_name: str = ""
-    tags: list[str] = []
-    project_id: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
+    dns_domain: str = ""
+    tags: Tags = []
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
 
 
 class NewPortBody(Struct, forbid_unknown_fields=True):
-    port: NewPort
+    port: NewPort | UnsetType = UNSET
+    ports: list[NewPort] | UnsetType = UNSET
 
 
 class ChangedPort(Struct, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
-    description: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     admin_state_up: bool | UnsetType = UNSET
     mac_address: str | UnsetType = UNSET
-    fixed_ips: FixedIps | UnsetType = UNSET
+    fixed_ips: FixedIps | None | UnsetType = UNSET
     device_id: Name | None | UnsetType = UNSET
     device_owner: Name | None | UnsetType = UNSET
-    security_groups: list[str] | UnsetType = UNSET
+    security_groups: list[str] | None | UnsetType = UNSET
     port_security_enabled: bool | UnsetType = UNSET
-    allowed_address_pairs: AddressPairs | UnsetType = UNSET
-    extra_dhcp_opts: list[dict[str, Any]] | UnsetType = UNSET
-    host: str | None | UnsetType = field(default=UNSET, name="binding:host_id")
+    allowed_address_pairs: AddressPairs | None | UnsetType = UNSET
+    extra_dhcp_opts: DhcpOptions | None | UnsetType = UNSET
+    host: Name | None | UnsetType = field(default=UNSET, name="binding:host_id")
     binding_profile: dict[str, Any] | None | UnsetType = field(default=UNSET, name="binding:profile")
-    vnic_type: str | UnsetType = field(default=UNSET, name="binding:vnic_type")
+    vnic_type: VnicType | UnsetType = field(default=UNSET, name="binding:vnic_type")
     dns_name: str | UnsetType = UNSET
+    dns_domain: str | UnsetType = UNSET
 
 
 class ChangedPortBody(Struct, forbid_unknown_fields=True):
     port: ChangedPort
 
 
-PORTS = Listing(
-    "ports",
-    {
-        **STANDARD_FILTERS,
-        "network_id": "network_id",
-        "mac_address": "mac_address",
-        "admin_state_up": "admin_state_up",
-        "status": "status",
-        "device_id": "device_id",
-        "device_owner": "device_owner",
-        "binding:host_id": "host",
-        "binding:vnic_type": "vnic_type",
-        "port_security_enabled": "port_security_enabled",
-        "dns_name": "dns_name",
-    },
-    other=("fixed_ips", "security_groups", "tags", "binding:vif_type"),
-    booleans=("admin_state_up", "port_security_enabled"),
-)
+async def _views(tx: Tx, request: NetworkRequest, found: list[PortWithDetails]) -> list[Body]:
+    """Bindings are shown to those who may set them; agents and networks are read once for all ports."""
+    domain = request.service.dns_domain
+    if not request.may(rule="create_port:binding"):
+        return [port_view(each, domain) for each in found]
+    known = await agents.bindings(tx)
+    on = await networks.find_all(tx, {each.port.network_id for each in found if each.port.host})
+    return [port_view(each, domain, binding_view(each.port, _bridge(known, each.port, on))) for each in found]
 
 
-async def _view(tx: Tx, request: NetworkRequest, details: PortWithDetails) -> Body:
-    bridge = None
-    if request.may(rule="create_port:binding"):
-        network = await networks.find(tx, details.port.network_id)
-        bridge = await agents.bridge_name(tx, details.port, network)
-    return port_view(details, dns_domain=request.service.dns_domain, bridge=bridge)
+def _bridge(known: agents.Bindings, port: Port, on: dict[str, Network]) -> str | None:
+    return agents.bridge_name(known, port.host, on[port.network_id]) if port.host else None
 
 
 def _check_privileges(request: NetworkRequest, values: Body, network: Network, project_id: str) -> None:
@@ -113,7 +118,7 @@ def _check_privileges(request: NetworkRequest, values: Body, network: Network, p
         if values.get(name):
             require(request, "create_port:binding", target, shown)
     for name in ("mac_address", "allowed_address_pairs", "port_security_enabled"):
-        if name in values and values[name] not in ([], True):
+        if values.get(name) not in (None, [], True):
             require(request, "create_port:network_owner", target, name)
     if any("ip_address" in each for each in values.get("fixed_ips") or ()):
         require(request, "create_port:network_owner", target, "fixed_ips:ip_address")
@@ -122,53 +127,60 @@ def _check_privileges(request: NetworkRequest, values: Body, network: Network, p
 
 
 async def create_port(request: NetworkRequest, body: NewPortBody) -> Body:
-    new, service = body.port, request.service
+    wanted = one_or_many(body.port, body.ports, "port")
+    async with request.service.database.transaction() as tx:
+        views = await _views(tx, request, [await _create(tx, request, new) for new in wanted])
+    await request.service.wake_agents()
+    return created("port", views, body.ports)
+
+
+async def _create(tx: Tx, request: NetworkRequest, new: NewPort) -> PortWithDetails:
     project_id = owner(request, new)
-    async with service.database.transaction() as tx:
-        network = await networks.find(tx, new.network_id)
-        usable = {"shared": network.shared, "own_network": network.project_id == request.ctx.project_id}
-        if not request.may({"project_id": project_id, **usable}, rule="create_port:shared_network"):
-            raise NetworkNotFound(new.network_id)
-        _check_privileges(request, given(new), network, project_id)
-        secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
-        port = _new_row(request, new, project_id, secured)
-        group_ids = await _groups(tx, request, new, project_id, secured)
-        fixed_ips = None if new.fixed_ips is UNSET else new.fixed_ips
-        details = await ports.create(tx, port, fixed_ips, group_ids)
-        view = await _view(tx, request, details)
-    await service.wake_agents()
-    return {"port": view}
+    network = await networks.find(tx, new.network_id)
+    usable = {"shared": network.shared, "own_network": network.project_id == request.ctx.project_id}
+    if not request.may({"project_id": project_id, **usable}, rule="create_port:shared_network"):
+        raise NetworkNotFound(new.network_id)
+    _check_privileges(request, given(new), network, project_id)
+    await quotas.claim(tx, project_id, "port")
+    secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
+    port = _new_row(request, new, project_id, secured)
+    group_ids = await _groups(tx, request, new, project_id, secured)
+    fixed_ips = None if new.fixed_ips is UNSET else new.fixed_ips or []
+    return await ports.create(tx, port, fixed_ips, group_ids)
 
 
 def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> Port:
-    standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
-    ports.check_pairs(new.allowed_address_pairs, secured=secured)
+    service = request.service
+    tags.check(new.tags)
+    pairs = new.allowed_address_pairs or []
+    ports.check_pairs(pairs, secured=secured)
     return Port(
-        **{**standard, "tags": new.tags},
+        **{**records.standard(project_id, new.name, new.description, service.clock.now()), "tags": new.tags},
         network_id=new.network_id,
-        mac_address="" if new.mac_address is UNSET else new.mac_address,
+        mac_address=new.mac_address or "",
         admin_state_up=new.admin_state_up,
         status="DOWN",
         device_id=new.device_id,
         device_owner=new.device_owner,
-        host="" if new.host is UNSET else new.host,
+        host=new.host or "",
         vnic_type=new.vnic_type,
-        binding_profile=(None if new.binding_profile is UNSET else new.binding_profile) or {},
+        binding_profile=new.binding_profile or {},
         port_security_enabled=secured,
-        allowed_address_pairs=new.allowed_address_pairs,
-        extra_dhcp_opts=new.extra_dhcp_opts,
-        dns_name=new.dns_name,
+        allowed_address_pairs=pairs,
+        extra_dhcp_opts=ports.merge_dhcp_options([], new.extra_dhcp_opts or []),
+        dns_name=dns_names.check_host_name(new.dns_name, service.dns_domain),
+        dns_domain=dns_names.check_domain(new.dns_domain),
     )
 
 
 async def _groups(tx: Tx, request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> list[str]:
     """The groups of a new port: those named, else the project's default one; none without port security."""
     if not secured:
-        if new.security_groups is not UNSET and new.security_groups:
-            raise InvalidInput("Security groups cannot be set on a port without port security.")
+        if new.security_groups:
+            raise PortSecurityAndIPRequiredForSecurityGroups
         return []
     if new.security_groups is not UNSET:
-        return await _checked_groups(tx, request, new.security_groups, project_id)
+        return await _checked_groups(tx, request, new.security_groups or [], project_id)
     if new.device_owner.startswith(SERVICE_OWNERS) or not project_id:
         return []
     return [(await security_groups.ensure_default(tx, request.service, project_id)).id]
@@ -184,78 +196,84 @@ async def _checked_groups(tx: Tx, request: NetworkRequest, group_ids: list[str],
 
 async def list_ports(request: NetworkRequest) -> Body:
     request.authorize(rule="get_port")
+    selection = ports.LISTING.selection(query_of(request))
     async with request.service.database.reading() as tx:
-        found = await ports.list_seen(tx, PORTS.filters(request), **seen(request))
-        bridges: dict[tuple[str, str], str] = {}
-        shows_bindings = request.may(rule="create_port:binding")
-        views = []
-        for each in found:
-            key = (each.port.network_id, each.port.host)
-            if shows_bindings and key not in bridges:
-                bridges[key] = await agents.bridge_name(tx, each.port, await networks.find(tx, each.port.network_id))
-            bridge = bridges.get(key)
-            views.append(port_view(each, dns_domain=request.service.dns_domain, bridge=bridge))
-    return PORTS.answer(request, views)
+        views = await _views(tx, request, await ports.list_seen(tx, selection, **seen(request)))
+    return answer(request, "ports", views)
 
 
-async def fetch_port(tx: Tx, request: NetworkRequest, port_id: str) -> Port:
+async def fetch_port(tx: Tx, request: NetworkRequest, port_id: str, *, rule: str | None = None) -> Port:
+    """`rule` where the route's own is about something else than the port."""
     port = await ports.find(tx, port_id)
     network = await networks.find(tx, port.network_id)
     own_network = network.project_id == request.ctx.project_id
     visible = own_network or port.project_id == request.ctx.project_id
-    authorize_found(
-        request, {"project_id": port.project_id, "own_network": own_network}, visible, PortNotFound(port_id)
-    )
+    target = {"project_id": port.project_id, "own_network": own_network}
+    authorize_found(request, target, visible, PortNotFound(port_id), rule)
     return port
 
 
 async def show_port(request: NetworkRequest) -> Body:
     async with request.service.database.reading() as tx:
         port = await fetch_port(tx, request, request.path["port_id"])
-        view = await _view(tx, request, await ports.details_of(tx, port.id))
+        (view,) = await _views(tx, request, await ports.with_details(tx, [port]))
     return {"port": only_fields(view, request.query.getlist("fields"))}
 
 
 async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
-    service = request.service
-    values = given(body.port, without=("fixed_ips", "security_groups"))
-    for name in ("device_id", "device_owner", "host"):
-        if name in values:
-            values[name] = values[name] or ""
-    if values.get("binding_profile", {}) is None:
-        values["binding_profile"] = {}
+    service, changed = request.service, body.port
     async with service.database.transaction() as tx:
         port = await fetch_port(tx, request, request.path["port_id"])
+        check_revision(request, port)
         network = await networks.find(tx, port.network_id)
-        _check_privileges(request, given(body.port), network, port.project_id)
-        secured = values.get("port_security_enabled", port.port_security_enabled)
-        ports.check_pairs(values.get("allowed_address_pairs", []), secured=secured)
-        group_ids = await _changed_groups(tx, request, body.port, port, secured)
-        fixed_ips = None if body.port.fixed_ips is UNSET else body.port.fixed_ips
+        _check_privileges(request, given(changed), network, port.project_id)
+        values = _changed_values(request, changed, port)
+        group_ids = await _changed_groups(tx, request, changed, port, values)
+        fixed_ips = None if changed.fixed_ips is UNSET else changed.fixed_ips or []
         details = await ports.change(tx, service, port, values, fixed_ips=fixed_ips, group_ids=group_ids)
-        view = await _view(tx, request, details)
+        (view,) = await _views(tx, request, [details])
     await service.wake_agents()
     await service.wake_events()
     return {"port": view}
 
 
+def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -> Body:
+    """Columns to write: null means empty, and everything is checked."""
+    values = given(changed, without=("fixed_ips", "security_groups", "extra_dhcp_opts"))
+    for name, empty in (("device_id", ""), ("device_owner", ""), ("host", ""), ("binding_profile", {})):
+        if name in values:
+            values[name] = values[name] or empty
+    if "allowed_address_pairs" in values:
+        values["allowed_address_pairs"] = values["allowed_address_pairs"] or []
+    secured = values.get("port_security_enabled", port.port_security_enabled)
+    ports.check_pairs(values.get("allowed_address_pairs", port.allowed_address_pairs), secured=secured)
+    if changed.extra_dhcp_opts is not UNSET:
+        values["extra_dhcp_opts"] = ports.merge_dhcp_options(port.extra_dhcp_opts, changed.extra_dhcp_opts or [])
+    if "dns_name" in values:
+        values["dns_name"] = dns_names.check_host_name(values["dns_name"], request.service.dns_domain)
+    if "dns_domain" in values:
+        values["dns_domain"] = dns_names.check_domain(values["dns_domain"])
+    return values
+
+
 async def _changed_groups(
-    tx: Tx, request: NetworkRequest, changed: ChangedPort, port: Port, secured: bool
+    tx: Tx, request: NetworkRequest, changed: ChangedPort, port: Port, values: Body
 ) -> list[str] | None:
+    secured = values.get("port_security_enabled", port.port_security_enabled)
     if changed.security_groups is UNSET:
-        has = (await ports.details_of(tx, port.id)).security_group_ids
-        if not secured and has:
-            raise InvalidInput("Port security cannot be switched off while the port has security groups.")
+        if not secured and (await ports.details_of(tx, port.id)).security_group_ids:
+            raise PortSecurityPortHasSecurityGroup
         return None
     if changed.security_groups and not secured:
-        raise InvalidInput("Security groups cannot be set on a port without port security.")
-    return await _checked_groups(tx, request, changed.security_groups, port.project_id)
+        raise PortSecurityAndIPRequiredForSecurityGroups
+    return await _checked_groups(tx, request, changed.security_groups or [], port.project_id)
 
 
 async def delete_port(request: NetworkRequest) -> None:
     service = request.service
     async with service.database.transaction() as tx:
         port = await fetch_port(tx, request, request.path["port_id"])
+        check_revision(request, port)
         ports.refuse_owned(port)
         await floating_ips.release_port(tx, service, port)
         await ports.delete_port(tx, port)

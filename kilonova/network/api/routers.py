@@ -1,32 +1,38 @@
-"""/v2.0/routers and /v2.0/floatingips."""
+"""/v2.0/routers."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.network import floating_ips, networks, ports, records, routers
+from kilonova.network import agents, networks, quotas, records, routers, tags
 from kilonova.network.api.bodies import (
-    STANDARD_FILTERS,
     Body,
-    Listing,
+    Description,
+    Name,
     NetworkRequest,
+    ProjectId,
+    Tags,
     authorize_found,
+    check_revision,
+    created,
     given,
+    one_or_many,
     only_fields,
     owner,
     require,
     seen,
 )
-from kilonova.network.api.networks import fetch_subnet
+from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
-from kilonova.network.errors import FloatingIPNotFound, NetworkNotFound, RouterNotFound
+from kilonova.network.api.subnets import fetch_subnet
+from kilonova.network.errors import NetworkNotFound, RouterNotFound
 from kilonova.network.routers import Attached
-from kilonova.network.tables import FloatingIp, Router
-from kilonova.network.views.resources import floating_ip_view, router_view
+from kilonova.network.tables import Router
+from kilonova.network.views.resources import router_view
 
-Name = Annotated[str, Meta(max_length=255)]
+Routes = list[dict[str, str]]
 
 
 class Gateway(Struct, forbid_unknown_fields=True):
@@ -37,28 +43,29 @@ class Gateway(Struct, forbid_unknown_fields=True):
 
 class NewRouter(Struct, forbid_unknown_fields=True):
     name: Name = ""
-    description: Name = ""
+    description: Description = ""
     admin_state_up: bool = True
     external_gateway_info: Gateway | None = None
     distributed: bool | None = None
     ha: bool | None = None
     flavor_id: str | None = None
     availability_zone_hints: list[str] = []
-    tags: list[str] = []
-    project_id: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
+    tags: Tags = []
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
 
 
 class NewRouterBody(Struct, forbid_unknown_fields=True):
-    router: NewRouter
+    router: NewRouter | UnsetType = UNSET
+    routers: list[NewRouter] | UnsetType = UNSET
 
 
 class ChangedRouter(Struct, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
-    description: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     admin_state_up: bool | UnsetType = UNSET
     external_gateway_info: Gateway | None | UnsetType = UNSET
-    routes: list[dict[str, str]] | None | UnsetType = UNSET
+    routes: Routes | None | UnsetType = UNSET
     distributed: bool | UnsetType = UNSET
     ha: bool | UnsetType = UNSET
 
@@ -67,52 +74,60 @@ class ChangedRouterBody(Struct, forbid_unknown_fields=True):
     router: ChangedRouter
 
 
+class Routed(Struct, forbid_unknown_fields=True):
+    routes: Routes
+
+
+class RoutedBody(Struct, forbid_unknown_fields=True):
+    router: Routed
+
+
 class Interface(Struct, forbid_unknown_fields=True):
     subnet_id: str | None = None
     port_id: str | None = None
 
 
-ROUTERS = Listing(
-    "routers",
-    {**STANDARD_FILTERS, "admin_state_up": "admin_state_up", "status": "status"},
-    other=("tags", "distributed", "ha"),
-    booleans=("admin_state_up",),
-)
-
-
-async def _view(tx: Tx, router: Router) -> Body:
-    gateway = await ports.details_of(tx, router.gateway_port_id) if router.gateway_port_id else None
-    return router_view(router, gateway)
+async def _views(tx: Tx, found: list[Router]) -> list[Body]:
+    gateways = await routers.gateways(tx, found)
+    return [router_view(each, gateways.get(each.id)) for each in found]
 
 
 def _refuse_unserved(fields: NewRouter | ChangedRouter) -> None:
-    for name in ("distributed", "ha"):
-        if getattr(fields, name) is True:
-            raise BadRequest(f"{name} routers are not served; leave {name} out or set it to false.")
+    for name in ("distributed", "ha", "flavor_id"):
+        if getattr(fields, name, None) not in (None, False, UNSET):
+            raise BadRequest(f"{name} is not served for routers; leave {name} out.")
 
 
 async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:
-    new, service = body.router, request.service
+    wanted = one_or_many(body.router, body.routers, "router")
+    async with request.service.database.transaction() as tx:
+        views = await _views(tx, [await _create(tx, request, new) for new in wanted])
+    await request.service.wake_agents()
+    return created("router", views, body.routers)
+
+
+async def _create(tx: Tx, request: NetworkRequest, new: NewRouter) -> Router:
     project_id = owner(request, new)
     _refuse_unserved(new)
-    async with service.database.transaction() as tx:
-        standard = records.standard(project_id, new.name, new.description, service.clock.now())
-        router = Router(
-            **{**standard, "tags": new.tags},
-            admin_state_up=new.admin_state_up,
-            status="DOWN",
-            gateway_port_id=None,
-            gateway_network_id=None,
-            enable_snat=True,
-            routes=[],
-            host=None,
-        )
-        await routers.insert(tx, router)
-        if new.external_gateway_info is not None:
-            router = await _set_gateway(tx, request, router, new.external_gateway_info)
-        view = await _view(tx, router)
-    await service.wake_agents()
-    return {"router": view}
+    tags.check(new.tags)
+    await agents.check_zone_hints(tx, new.availability_zone_hints, "router")
+    await quotas.claim(tx, project_id, "router")
+    standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
+    router = Router(
+        **{**standard, "tags": new.tags},
+        admin_state_up=new.admin_state_up,
+        status="ACTIVE",
+        gateway_port_id=None,
+        gateway_network_id=None,
+        enable_snat=True,
+        routes=[],
+        availability_zone_hints=new.availability_zone_hints,
+        host=None,
+    )
+    await routers.insert(tx, router)
+    if new.external_gateway_info is not None:
+        router = await _set_gateway(tx, request, router, new.external_gateway_info)
+    return router
 
 
 async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: Gateway | None) -> Router:
@@ -130,10 +145,10 @@ async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: 
 
 async def list_routers(request: NetworkRequest) -> Body:
     request.authorize(rule="get_router")
+    selection = routers.LISTING.selection(query_of(request))
     async with request.service.database.reading() as tx:
-        found = await routers.list_seen(tx, ROUTERS.filters(request), **seen(request))
-        views = [await _view(tx, each) for each in found]
-    return ROUTERS.answer(request, views)
+        views = await _views(tx, await routers.list_seen(tx, selection, **seen(request)))
+    return answer(request, "routers", views)
 
 
 async def fetch_router(tx: Tx, request: NetworkRequest) -> Router:
@@ -146,7 +161,7 @@ async def fetch_router(tx: Tx, request: NetworkRequest) -> Router:
 
 async def show_router(request: NetworkRequest) -> Body:
     async with request.service.database.reading() as tx:
-        view = await _view(tx, await fetch_router(tx, request))
+        (view,) = await _views(tx, [await fetch_router(tx, request)])
     return {"router": only_fields(view, request.query.getlist("fields"))}
 
 
@@ -158,17 +173,40 @@ async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Bod
         values["routes"] = values["routes"] or []
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
+        check_revision(request, router)
         if changed.external_gateway_info is not UNSET:
             router = await _set_gateway(tx, request, router, changed.external_gateway_info)
         router = await routers.change(tx, request.service, router, values)
-        view = await _view(tx, router)
+        (view,) = await _views(tx, [router])
+    await request.service.wake_agents()
+    return {"router": view}
+
+
+async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
+    """PUT /v2.0/routers/{id}/add_extraroutes: beside the routes that somebody else adds at the same time."""
+    async with request.service.database.transaction() as tx:
+        router = await fetch_router(tx, request)
+        wanted = routers.with_routes(router, body.router.routes)
+        (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
+    await request.service.wake_agents()
+    return {"router": view}
+
+
+async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
+    """PUT /v2.0/routers/{id}/remove_extraroutes."""
+    async with request.service.database.transaction() as tx:
+        router = await fetch_router(tx, request)
+        wanted = routers.without_routes(router, body.router.routes)
+        (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
     await request.service.wake_agents()
     return {"router": view}
 
 
 async def delete_router(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        await routers.delete(tx, request.service, await fetch_router(tx, request))
+        router = await fetch_router(tx, request)
+        check_revision(request, router)
+        await routers.delete(tx, request.service, router)
     await request.service.wake_agents()
 
 
@@ -196,10 +234,10 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
         if body.subnet_id is not None:
-            subnet = await fetch_subnet(tx, request, body.subnet_id)
+            subnet = await fetch_subnet(tx, request, body.subnet_id, rule="get_subnet")
             attached = await routers.add_subnet(tx, request.service, router, subnet)
         else:
-            port = await fetch_port(tx, request, str(body.port_id))
+            port = await fetch_port(tx, request, str(body.port_id), rule="get_port")
             attached = await routers.add_port(tx, request.service, router, port)
     await request.service.wake_agents()
     return _interface_view(router, attached)
@@ -214,111 +252,3 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
         attached = await routers.remove_interface(tx, router, subnet_id=body.subnet_id, port_id=body.port_id)
     await request.service.wake_agents()
     return _interface_view(router, attached)
-
-
-class NewFloatingIp(Struct, forbid_unknown_fields=True):
-    floating_network_id: str
-    floating_ip_address: str | None = None
-    fixed_ip_address: str | None = None
-    port_id: str | None = None
-    subnet_id: str | None = None
-    description: Name = ""
-    dns_name: str = ""
-    dns_domain: str = ""
-    tags: list[str] = []
-    project_id: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
-
-
-class NewFloatingIpBody(Struct, forbid_unknown_fields=True):
-    floatingip: NewFloatingIp
-
-
-class ChangedFloatingIp(Struct, forbid_unknown_fields=True):
-    port_id: str | None | UnsetType = UNSET
-    fixed_ip_address: str | None = None
-    description: Name | UnsetType = UNSET
-
-
-class ChangedFloatingIpBody(Struct, forbid_unknown_fields=True):
-    floatingip: ChangedFloatingIp
-
-
-FLOATING_IPS = Listing(
-    "floatingips",
-    {
-        **{name: column for name, column in STANDARD_FILTERS.items() if name != "name"},
-        "floating_network_id": "floating_network_id",
-        "floating_ip_address": "floating_ip_address",
-        "fixed_ip_address": "fixed_ip_address",
-        "port_id": "fixed_port_id",
-        "router_id": "router_id",
-        "status": "status",
-    },
-    other=("tags",),
-)
-
-
-async def _floating_view(tx: Tx, floating: FloatingIp) -> Body:
-    port = await ports.details_of(tx, floating.fixed_port_id) if floating.fixed_port_id else None
-    return floating_ip_view(floating, port)
-
-
-async def create_floating_ip(request: NetworkRequest, body: NewFloatingIpBody) -> Body:
-    new, service = body.floatingip, request.service
-    project_id = owner(request, new)
-    if new.floating_ip_address is not None:
-        require(request, "create_floatingip:floating_ip_address", {"project_id": project_id}, "floating_ip_address")
-    async with service.database.transaction() as tx:
-        if new.port_id is not None:
-            await fetch_port(tx, request, new.port_id)
-        floating = await floating_ips.create(tx, service, project_id, new.floating_network_id, given(new))
-        view = await _floating_view(tx, floating)
-    await service.wake_agents()
-    await service.wake_events()
-    return {"floatingip": view}
-
-
-async def list_floating_ips(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_floatingip")
-    async with request.service.database.reading() as tx:
-        found = await floating_ips.list_seen(tx, FLOATING_IPS.filters(request), **seen(request))
-        views = [await _floating_view(tx, each) for each in found]
-    return FLOATING_IPS.answer(request, views)
-
-
-async def fetch_floating_ip(tx: Tx, request: NetworkRequest) -> FloatingIp:
-    floating_id = request.path["floating_ip_id"]
-    floating = await floating_ips.find(tx, floating_id)
-    visible = floating.project_id == request.ctx.project_id
-    authorize_found(request, {"project_id": floating.project_id}, visible, FloatingIPNotFound(floating_id))
-    return floating
-
-
-async def show_floating_ip(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        view = await _floating_view(tx, await fetch_floating_ip(tx, request))
-    return {"floatingip": only_fields(view, request.query.getlist("fields"))}
-
-
-async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBody) -> Body:
-    changed, service = body.floatingip, request.service
-    async with service.database.transaction() as tx:
-        floating = await fetch_floating_ip(tx, request)
-        if changed.description is not UNSET:
-            floating = await floating_ips.change(tx, service, floating, {"description": changed.description})
-        if changed.port_id is not UNSET:
-            if changed.port_id is not None:
-                await fetch_port(tx, request, changed.port_id)
-            floating = await floating_ips.associate(tx, service, floating, changed.port_id, changed.fixed_ip_address)
-        view = await _floating_view(tx, floating)
-    await service.wake_agents()
-    await service.wake_events()
-    return {"floatingip": view}
-
-
-async def delete_floating_ip(request: NetworkRequest) -> None:
-    async with request.service.database.transaction() as tx:
-        await floating_ips.delete(tx, request.service, await fetch_floating_ip(tx, request))
-    await request.service.wake_agents()
-    await request.service.wake_events()

@@ -1,23 +1,28 @@
 """/v2.0/security-groups and /v2.0/security-group-rules."""
 
-from typing import Annotated
-
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.kit.db import Tx
-from kilonova.network import security_groups
+from kilonova.network import quotas, security_groups, tags
 from kilonova.network.api.bodies import (
-    STANDARD_FILTERS,
     Body,
-    Listing,
+    Description,
+    Name,
     NetworkRequest,
+    ProjectId,
+    Tags,
     authorize_found,
+    check_revision,
+    created,
     given,
+    one_or_many,
     only_fields,
     owner,
     seen,
 )
+from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import (
+    SecurityGroupCannotUpdateDefault,
     SecurityGroupDefaultAlreadyExists,
     SecurityGroupNotFound,
     SecurityGroupRuleNotFound,
@@ -25,24 +30,24 @@ from kilonova.network.errors import (
 from kilonova.network.tables import SecurityGroup, SecurityGroupRule
 from kilonova.network.views.resources import rule_view, security_group_view
 
-Name = Annotated[str, Meta(max_length=255)]
-
 
 class NewGroup(Struct, forbid_unknown_fields=True):
     name: Name = ""
-    description: Name = ""
+    description: Description = ""
     stateful: bool = True
-    project_id: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
+    tags: Tags = []
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
 
 
 class NewGroupBody(Struct, forbid_unknown_fields=True):
-    security_group: NewGroup
+    security_group: NewGroup | UnsetType = UNSET
+    security_groups: list[NewGroup] | UnsetType = UNSET
 
 
 class ChangedGroup(Struct, forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
-    description: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
     stateful: bool | UnsetType = UNSET
 
 
@@ -60,36 +65,14 @@ class NewRule(Struct, forbid_unknown_fields=True):
     remote_ip_prefix: str | None = None
     remote_group_id: str | None = None
     remote_address_group_id: None = None
-    description: Name | None = ""
-    project_id: str | UnsetType = UNSET
-    tenant_id: str | UnsetType = UNSET
+    description: Description | None = ""
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
 
 
 class NewRuleBody(Struct, forbid_unknown_fields=True):
-    security_group_rule: NewRule
-
-
-GROUPS = Listing(
-    "security-groups",
-    {**STANDARD_FILTERS, "stateful": "stateful", "shared": "shared"},
-    other=("tags",),
-    booleans=("stateful", "shared"),
-)
-RULES = Listing(
-    "security-group-rules",
-    {
-        **{name: column for name, column in STANDARD_FILTERS.items() if name != "name"},
-        "security_group_id": "security_group_id",
-        "direction": "direction",
-        "ethertype": "ethertype",
-        "protocol": "protocol",
-        "port_range_min": "port_range_min",
-        "port_range_max": "port_range_max",
-        "remote_ip_prefix": "remote_ip_prefix",
-        "remote_group_id": "remote_group_id",
-    },
-    integers=("revision_number", "port_range_min", "port_range_max"),
-)
+    security_group_rule: NewRule | UnsetType = UNSET
+    security_group_rules: list[NewRule] | UnsetType = UNSET
 
 
 async def _view(tx: Tx, group: SecurityGroup) -> Body:
@@ -97,28 +80,39 @@ async def _view(tx: Tx, group: SecurityGroup) -> Body:
 
 
 async def create_group(request: NetworkRequest, body: NewGroupBody) -> Body:
-    new, service = body.security_group, request.service
-    project_id = owner(request, new)
+    wanted = one_or_many(body.security_group, body.security_groups, "security_group")
+    async with request.service.database.transaction() as tx:
+        views = [await _view(tx, await _create_group(tx, request, new)) for new in wanted]
+    return created("security_group", views, body.security_groups)
+
+
+async def _create_group(tx: Tx, request: NetworkRequest, new: NewGroup) -> SecurityGroup:
+    service, project_id = request.service, owner(request, new)
     if new.name.lower() == "default":
         raise SecurityGroupDefaultAlreadyExists
-    async with service.database.transaction() as tx:
-        await security_groups.ensure_default(tx, service, project_id)
-        group = security_groups.new_group(service, project_id, new.name, new.description, stateful=new.stateful)
-        await security_groups.insert(tx, service, group)
-        view = await _view(tx, group)
-    return {"security_group": view}
+    tags.check(new.tags)
+    await security_groups.ensure_default(tx, service, project_id)
+    await quotas.claim(tx, project_id, "security_group")
+    group = security_groups.new_group(service, project_id, new.name, new.description, stateful=new.stateful)
+    group.tags = new.tags
+    await security_groups.insert(tx, service, group)
+    return group
 
 
 async def list_groups(request: NetworkRequest) -> Body:
     """Makes the project's default group if it is not there yet: everybody who looks finds one."""
     request.authorize(rule="get_security_group")
-    service = request.service
-    async with service.database.transaction() as tx:
-        if request.ctx.project_id:
-            await security_groups.ensure_default(tx, service, request.ctx.project_id)
-        found = await security_groups.list_seen(tx, GROUPS.filters(request), **seen(request))
+    service, selection = request.service, security_groups.LISTING.selection(query_of(request))
+    project_id = request.ctx.project_id
+    async with service.database.reading() as tx:
+        lacks_default = project_id is not None and not await security_groups.has_default(tx, project_id)
+    if project_id is not None and lacks_default:
+        async with service.database.transaction() as tx:
+            await security_groups.ensure_default(tx, service, project_id)
+    async with service.database.reading() as tx:
+        found = await security_groups.list_seen(tx, selection, **seen(request))
         rules = await security_groups.rules_of(tx, [each.id for each in found])
-    return GROUPS.answer(request, [security_group_view(each, rules[each.id]) for each in found])
+    return answer(request, "security-groups", [security_group_view(each, rules[each.id]) for each in found])
 
 
 async def fetch_group(tx: Tx, request: NetworkRequest, group_id: str) -> SecurityGroup:
@@ -138,8 +132,12 @@ async def show_group(request: NetworkRequest) -> Body:
 async def update_group(request: NetworkRequest, body: ChangedGroupBody) -> Body:
     async with request.service.database.transaction() as tx:
         group = await fetch_group(tx, request, request.path["group_id"])
+        check_revision(request, group)
         values = given(body.security_group)
-        if group.default_of_project is not None and values.get("name", group.name) != group.name:
+        name = values.get("name", group.name)
+        if group.default_of_project is not None and name != group.name:
+            raise SecurityGroupCannotUpdateDefault
+        if group.default_of_project is None and name.lower() == "default":
             raise SecurityGroupDefaultAlreadyExists
         group = await security_groups.change(tx, request.service, group, values)
         view = await _view(tx, group)
@@ -149,30 +147,45 @@ async def update_group(request: NetworkRequest, body: ChangedGroupBody) -> Body:
 async def delete_group(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
         group = await fetch_group(tx, request, request.path["group_id"])
+        check_revision(request, group)
         await security_groups.delete(tx, group, is_admin=request.ctx.is_admin)
     await request.service.wake_agents()
 
 
 async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
-    new, service = body.security_group_rule, request.service
-    async with service.database.transaction() as tx:
-        group = await security_groups.find(tx, new.security_group_id)
-        visible = group.project_id == request.ctx.project_id
-        authorize_found(request, {"project_id": group.project_id}, visible, SecurityGroupNotFound(group.id))
-        rule = security_groups.new_rule(service, group, given(new))
-        security_groups.check_rule(rule)
-        if rule.remote_group_id is not None:
-            await security_groups.find(tx, rule.remote_group_id)
-        await security_groups.insert_rule(tx, rule)
-    await service.wake_agents()
-    return {"security_group_rule": rule_view(rule)}
+    wanted = one_or_many(body.security_group_rule, body.security_group_rules, "security_group_rule")
+    async with request.service.database.transaction() as tx:
+        made = [await _new_rule(tx, request, new) for new in wanted]
+        security_groups.refuse_repeated(made)
+        for rule in made:
+            await quotas.claim(tx, rule.project_id, "security_group_rule")
+            await security_groups.insert_rule(tx, rule)
+        views = await _rule_views(tx, made)
+    await request.service.wake_agents()
+    return created("security_group_rule", views, body.security_group_rules)
+
+
+async def _new_rule(tx: Tx, request: NetworkRequest, new: NewRule) -> SecurityGroupRule:
+    group = await security_groups.find(tx, new.security_group_id)
+    visible = group.project_id == request.ctx.project_id
+    authorize_found(request, {"project_id": group.project_id}, visible, SecurityGroupNotFound(group.id))
+    rule = security_groups.new_rule(request.service, group, given(new))
+    if new.remote_group_id is not None:
+        await security_groups.find(tx, new.remote_group_id)
+    return rule
+
+
+async def _rule_views(tx: Tx, found: list[SecurityGroupRule]) -> list[Body]:
+    defaults = await security_groups.default_ids(tx, sorted({each.security_group_id for each in found}))
+    return [rule_view(each, is_default=each.security_group_id in defaults) for each in found]
 
 
 async def list_rules(request: NetworkRequest) -> Body:
     request.authorize(rule="get_security_group_rule")
+    selection = security_groups.RULES_LISTING.selection(query_of(request))
     async with request.service.database.reading() as tx:
-        found = await security_groups.list_rules(tx, RULES.filters(request), **seen(request))
-    return RULES.answer(request, [rule_view(each) for each in found])
+        views = await _rule_views(tx, await security_groups.list_rules(tx, selection, **seen(request)))
+    return answer(request, "security-group-rules", views)
 
 
 async def fetch_rule(tx: Tx, request: NetworkRequest) -> SecurityGroupRule:
@@ -185,11 +198,13 @@ async def fetch_rule(tx: Tx, request: NetworkRequest) -> SecurityGroupRule:
 
 async def show_rule(request: NetworkRequest) -> Body:
     async with request.service.database.reading() as tx:
-        rule = await fetch_rule(tx, request)
-    return {"security_group_rule": only_fields(rule_view(rule), request.query.getlist("fields"))}
+        (view,) = await _rule_views(tx, [await fetch_rule(tx, request)])
+    return {"security_group_rule": only_fields(view, request.query.getlist("fields"))}
 
 
 async def delete_rule(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        await security_groups.delete_rule(tx, await fetch_rule(tx, request))
+        rule = await fetch_rule(tx, request)
+        check_revision(request, rule)
+        await security_groups.delete_rule(tx, rule)
     await request.service.wake_agents()

@@ -2,7 +2,7 @@
 
 import ipaddress
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -14,23 +14,47 @@ BASE_MAC = (0xFA, 0x16, 0x3E)
 """Upstream's prefix of generated addresses."""
 
 
-def pick_address(pools: Sequence[Pool], taken: Collection[str]) -> str | None:
-    """The first free address of the pools, in their order; None when they are used up."""
+MOST_NUMBER = 2**63 - 1
+"""The largest distance from a subnet's first address that databases count with."""
+
+
+def pick_address(pool: Pool, taken: Collection[str]) -> str | None:
+    """The first free address of the pool; None when it is used up."""
     numbers = {int(ipaddress.ip_address(each)) for each in taken}
-    for pool in pools:
-        start, end = ipaddress.ip_address(pool["start"]), ipaddress.ip_address(pool["end"])
-        for number in range(int(start), int(end) + 1):
-            if number not in numbers:
-                return str(type(start)(number))
+    start, end = ipaddress.ip_address(pool["start"]), ipaddress.ip_address(pool["end"])
+    for number in range(int(start), int(end) + 1):
+        if number not in numbers:
+            return str(type(start)(number))
     return None
 
 
-def pick_mac(taken: Collection[str]) -> str:
-    """A random address under our prefix that nobody on the network has."""
-    while True:
-        mac = ":".join(f"{octet:02x}" for octet in (*BASE_MAC, *secrets.token_bytes(3)))
-        if mac not in taken:
-            return mac
+def number_of(address: str, cidr: str) -> int | None:
+    """How far an address is from the subnet's first one; None when that is more than databases count with."""
+    number = int(ipaddress.ip_address(address)) - int(ipaddress.ip_network(cidr).network_address)
+    return number if 0 <= number <= MOST_NUMBER else None
+
+
+def address_at(number: int, cidr: str) -> str:
+    return str(ipaddress.ip_network(cidr).network_address + number)
+
+
+def pick_mac() -> str:
+    """A random address under our prefix; whether somebody has it is for the database to say."""
+    return ":".join(f"{octet:02x}" for octet in (*BASE_MAC, *secrets.token_bytes(3)))
+
+
+def eui64(cidr: str, mac: str) -> str:
+    """The address a host gives itself in a /64 (RFC 4291, appendix A)."""
+    octets = bytes.fromhex(mac.replace(":", ""))
+    interface = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return str(ipaddress.ip_network(cidr).network_address + int.from_bytes(interface, "big"))
+
+
+def parse_address(text: str) -> IpAddress:
+    """Raises ValueError for what is no address; one with a zone belongs to a host, not to a network."""
+    if "%" in text:
+        raise ValueError(f"{text!r} has a zone")
+    return ipaddress.ip_address(text)
 
 
 def pick_number(ranges: Iterable[tuple[int, int]], taken: Collection[int]) -> int | None:
@@ -44,12 +68,19 @@ def pick_number(ranges: Iterable[tuple[int, int]], taken: Collection[int]) -> in
 
 def parse_network(cidr: str) -> IpNetwork:
     """Raises ValueError for what is no CIDR, or one with bits set beyond its prefix."""
+    parse_address(cidr.partition("/")[0])
     return ipaddress.ip_network(cidr, strict=True)
 
 
-def first_host(network: IpNetwork) -> str:
-    """The address a gateway has unless told otherwise."""
-    return str(network.network_address + 1)
+def parse_prefix(text: str) -> IpNetwork:
+    """An address or a CIDR, bits beyond its length ignored. Raises ValueError."""
+    parse_address(text.partition("/")[0])
+    return ipaddress.ip_network(text, strict=False)
+
+
+def first_host(network: IpNetwork) -> str | None:
+    """The address a gateway has unless told otherwise; None where there is room for one host only."""
+    return None if network.num_addresses == 1 else str(network.network_address + 1)
 
 
 def default_pools(network: IpNetwork, gateway_ip: str | None) -> list[Pool]:
@@ -77,29 +108,10 @@ def _ranges(network: IpNetwork, bounds: Iterable[tuple[int, int]]) -> list[Pool]
     return [{"start": str(make(low)), "end": str(make(high))} for low, high in bounds if low <= high]
 
 
-def check_pools(network: IpNetwork, pools: Sequence[Pool], gateway_ip: str | None) -> str | None:
-    """Why the pools cannot be used, or None: outside the subnet, upside down, overlapping, or over the gateway."""
-    seen: list[tuple[int, int]] = []
-    first, last = usable_bounds(network)
-    for pool in pools:
-        try:
-            start, end = ipaddress.ip_address(pool["start"]), ipaddress.ip_address(pool["end"])
-        except (KeyError, ValueError):
-            return f"allocation pool {pool} needs the addresses start and end"
-        if start.version != network.version or not first <= int(start) <= int(end) <= last:
-            return f"allocation pool {start}-{end} is not a range of usable addresses of {network}"
-        if any(int(start) <= high and low <= int(end) for low, high in seen):
-            return f"allocation pool {start}-{end} overlaps another one"
-        if gateway_ip and int(start) <= int(ipaddress.ip_address(gateway_ip)) <= int(end):
-            return f"Gateway ip {gateway_ip} conflicts with allocation pool {start}-{end}"
-        seen.append((int(start), int(end)))
-    return None
-
-
 def in_network(address: str, cidr: str) -> bool:
     """False also for what is no address."""
     try:
-        return ipaddress.ip_address(address) in ipaddress.ip_network(cidr)
+        return parse_address(address) in ipaddress.ip_network(cidr)
     except ValueError:
         return False
 

@@ -4,11 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from kilonova.kit.clock import iso8601
+from kilonova.network import dns_names
+from kilonova.network.availability import NetworkUse
 from kilonova.network.ports import PortWithDetails
+from kilonova.network.security_groups import normal_prefix
 from kilonova.network.tables import (
     AgentRow,
     FloatingIp,
     Network,
+    Port,
     Router,
     SecurityGroup,
     SecurityGroupRule,
@@ -43,7 +47,7 @@ def network_view(network: Network, subnet_ids: list[str], *, with_provider: bool
         "router:external": network.external,
         "mtu": network.mtu,
         "port_security_enabled": network.port_security_enabled,
-        "availability_zone_hints": [],
+        "availability_zone_hints": network.availability_zone_hints,
         "availability_zones": ["nova"] if network.dhcp_host else [],
         "ipv4_address_scope": None,
         "ipv6_address_scope": None,
@@ -74,21 +78,20 @@ def subnet_view(subnet: Subnet) -> Body:
         "service_types": subnet.service_types,
         "subnetpool_id": None,
         "segment_id": None,
-        "dns_publish_fixed_ip": False,
+        "dns_publish_fixed_ip": subnet.dns_publish_fixed_ip,
     }
 
 
-def port_view(details: PortWithDetails, *, dns_domain: str, bridge: str | None) -> Body:
-    """`bridge`: the bridge the port's tap joins, for those who may see bindings; None leaves bindings out."""
+def port_view(details: PortWithDetails, dns_domain: str, binding: Body | None = None) -> Body:
+    """`binding` is for those who may see it."""
     port = details.port
-    fixed_ips = [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in details.addresses]
-    shown = {
+    return {
         **_standard(port),
         "network_id": port.network_id,
         "admin_state_up": port.admin_state_up,
         "status": port.status,
         "mac_address": port.mac_address,
-        "fixed_ips": fixed_ips,
+        "fixed_ips": [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in details.addresses],
         "device_id": port.device_id,
         "device_owner": port.device_owner,
         "security_groups": details.security_group_ids,
@@ -97,46 +100,38 @@ def port_view(details: PortWithDetails, *, dns_domain: str, bridge: str | None) 
         "extra_dhcp_opts": port.extra_dhcp_opts,
         "binding:vnic_type": port.vnic_type,
         "dns_name": port.dns_name,
+        "dns_domain": port.dns_domain,
         "dns_assignment": [
-            _dns_assignment(each["ip_address"], port.dns_name or _host_name(each["ip_address"]), dns_domain)
-            for each in fixed_ips
+            dns_names.assignment(each.ip_address, port.dns_name, dns_domain) for each in details.addresses
         ],
+        **(binding or {}),
     }
-    if bridge is not None:
-        shown.update(_binding(details, bridge))
-    return shown
 
 
-def _host_name(address: str) -> str:
-    return "host-" + address.replace(".", "-").replace(":", "-")
-
-
-def _dns_assignment(address: str, name: str, domain: str) -> Body:
-    return {"ip_address": address, "hostname": name, "fqdn": f"{name}.{domain}."}
-
-
-def _binding(details: PortWithDetails, bridge: str) -> Body:
-    port = details.port
-    bound = bool(port.host)
-    vif_details = {"connectivity": "l2", "port_filter": True, "bridge_name": bridge} if bound else {}
+def binding_view(port: Port, bridge: str | None) -> Body:
+    """`bridge`: what the port's tap joins; None: the port is on no host, or on one whose agent we do not know."""
+    vif_type = "unbound" if not port.host else "binding_failed" if bridge is None else "bridge"
+    vif_details = {} if bridge is None else {"connectivity": "l2", "port_filter": True, "bridge_name": bridge}
     return {
         "binding:host_id": port.host,
         "binding:profile": port.binding_profile,
-        "binding:vif_type": "bridge" if bound else "unbound",
+        "binding:vif_type": vif_type,
         "binding:vif_details": vif_details,
     }
 
 
 def security_group_view(group: SecurityGroup, rules: list[SecurityGroupRule]) -> Body:
+    is_default = group.default_of_project is not None
     return {
         **_standard(group),
         "stateful": group.stateful,
         "shared": group.shared,
-        "security_group_rules": [rule_view(rule) for rule in rules],
+        "security_group_rules": [rule_view(rule, is_default=is_default) for rule in rules],
     }
 
 
-def rule_view(rule: SecurityGroupRule) -> Body:
+def rule_view(rule: SecurityGroupRule, *, is_default: bool) -> Body:
+    """`is_default`: the rule belongs to a project's default group."""
     shown = _standard(rule)
     del shown["name"], shown["tags"]
     return {
@@ -148,10 +143,10 @@ def rule_view(rule: SecurityGroupRule) -> Body:
         "port_range_min": rule.port_range_min,
         "port_range_max": rule.port_range_max,
         "remote_ip_prefix": rule.remote_ip_prefix,
-        "normalized_cidr": rule.remote_ip_prefix,
+        "normalized_cidr": normal_prefix(rule.remote_ip_prefix),
         "remote_group_id": rule.remote_group_id,
         "remote_address_group_id": None,
-        "belongs_to_default_sg": None,
+        "belongs_to_default_sg": is_default,
     }
 
 
@@ -173,7 +168,7 @@ def router_view(router: Router, gateway: PortWithDetails | None) -> Body:
         "distributed": False,
         "ha": False,
         "flavor_id": None,
-        "availability_zone_hints": [],
+        "availability_zone_hints": router.availability_zone_hints,
         "availability_zones": ["nova"] if router.host else [],
     }
 
@@ -224,4 +219,26 @@ def agent_view(agent: AgentRow, *, is_alive: bool, heard_at: datetime) -> Body:
         "started_at": agent.started_at.strftime("%Y-%m-%d %H:%M:%S"),
         "heartbeat_timestamp": heard_at.strftime("%Y-%m-%d %H:%M:%S"),
         "resources_synced": None,
+    }
+
+
+def ip_availability_view(use: NetworkUse) -> Body:
+    return {
+        "network_id": use.network.id,
+        "network_name": use.network.name,
+        "tenant_id": use.network.project_id,
+        "project_id": use.network.project_id,
+        "total_ips": sum(each.total for each in use.subnets),
+        "used_ips": sum(each.used for each in use.subnets),
+        "subnet_ip_availability": [
+            {
+                "subnet_id": each.subnet.id,
+                "subnet_name": each.subnet.name,
+                "cidr": each.subnet.cidr,
+                "ip_version": each.subnet.ip_version,
+                "total_ips": each.total,
+                "used_ips": each.used,
+            }
+            for each in use.subnets
+        ],
     }

@@ -36,7 +36,7 @@ async def test_networks_take_different_segments_until_they_are_used_up(net: Any)
     net.service.vni_ranges = ((5, 6),)
     for _ in range(2):
         await net.create("networks", {})
-    error = await net.create("networks", {}, status=409)
+    error = await net.create("networks", {}, status=503)
     assert error["type"] == "NoNetworkAvailable"
 
 
@@ -48,7 +48,7 @@ async def test_networks_take_different_segments_until_they_are_used_up(net: Any)
         ({"provider:network_type": "flat", "provider:physical_network": "x"}, 403, "provider:network_type"),
         ({"colour": "red"}, 400, "unknown field `colour`"),
         ({"name": "x" * 256}, 400, "length <= 255"),
-        ({"mtu": 9000}, 400, "larger than the 1450"),
+        ({"mtu": 9000}, 400, "maximum is 1450"),
     ],
 )
 async def test_a_member_is_refused_what_he_may_not_or_cannot_have(
@@ -105,15 +105,25 @@ async def test_a_network_in_use_is_not_deleted(net: Any, body_of: Any) -> None:
     assert body_of(await net.demo.get("/v2.0/subnets"))["subnets"] == []
 
 
+async def follow(net: Any, body_of: Any, page: Any, rel: str) -> Any:
+    """The page a list's link leads to."""
+    (href,) = [link["href"] for link in page["networks_links"] if link["rel"] == rel]
+    return body_of(await net.demo.get(href.partition("service.local")[2]))
+
+
 async def test_lists_are_filtered_sorted_paged_and_cut_to_fields(net: Any, body_of: Any) -> None:
     for name in ("c", "a", "b"):
         await net.create("networks", {"name": name})
     page = body_of(await net.demo.get("/v2.0/networks?sort_key=name&sort_dir=desc&limit=2&fields=name&fields=id"))
     assert [each["name"] for each in page["networks"]] == ["c", "b"]
     assert set(page["networks"][0]) == {"name", "id"}
-    (link,) = page["networks_links"]
-    rest = body_of(await net.demo.get(link["href"].partition("service.local")[2]))
-    assert [each["name"] for each in rest["networks"]] == ["a"]
+    following = await follow(net, body_of, page, "next")
+    assert [each["name"] for each in following["networks"]] == ["a"]
+    assert [link["rel"] for link in following["networks_links"]] == ["previous"]
+    before = await follow(net, body_of, following, "previous")
+    assert [each["name"] for each in before["networks"]] == ["c", "b"]
+    nothing = await follow(net, body_of, before, "previous")
+    assert (nothing["networks"], [link["rel"] for link in nothing["networks_links"]]) == ([], ["next"])
     both = body_of(await net.demo.get("/v2.0/networks?name=a&name=b"))["networks"]
     assert {each["name"] for each in both} == {"a", "b"}
     for query in ("colour=red", "limit=many", "sort_key=colour", "sort_key=name&sort_dir=up", "marker=nothing"):
@@ -135,16 +145,15 @@ async def test_a_subnet_gets_gateway_and_pools_by_itself(net: Any, body_of: Any)
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"cidr": "10.0.0.0"}, "single address"),
+        ({"cidr": "10.0.0.0/31"}, "incompatible with DHCP"),
         ({"cidr": "10.0.0.5/24"}, "host bits set"),
         ({"cidr": "fd00::/64"}, "not of ip_version 4"),
         ({"cidr": None}, "cidr must be specified"),
         ({"ip_version": 5}, "Invalid enum value"),
         ({"gateway_ip": "10.0.0.255"}, "not a usable address"),
         ({"gateway_ip": "no"}, "not a valid IP address"),
-        ({"allocation_pools": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}, "usable addresses of 10.0.0.0/24"),
-        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, "usable addresses"),
-        ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, "conflicts with allocation pool"),
+        ({"allocation_pools": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}, "spans beyond the subnet cidr 10.0.0.0/24"),
+        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, "10.0.0.9-10.0.0.2 is not valid"),
         ({"allocation_pools": [{"start": "10.0.0.2"}]}, "needs the addresses start and end"),
         ({"dns_nameservers": ["x"]}, "dns_nameservers"),
         ({"host_routes": [{"destination": "10.0.0.0/8"}]}, "needs exactly destination and nexthop"),
@@ -164,12 +173,14 @@ async def test_subnets_of_one_network_do_not_overlap(net: Any) -> None:
 
 
 async def test_a_subnet_in_use_is_not_deleted_and_its_gateway_not_moved(net: Any, body_of: Any) -> None:
-    network, subnet = await net.lan()
-    await net.create("ports", {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.0.0.1"}]})
+    _, subnet = await net.lan()
+    router = await net.create("routers", {})
+    plugged = {"subnet_id": subnet["id"]}
+    body_of(await net.demo.put(f"/v2.0/routers/{router['id']}/add_router_interface", json=plugged))
     url = f"/v2.0/subnets/{subnet['id']}"
     assert body_of(await net.demo.delete(url), 409)["NeutronError"]["type"] == "SubnetInUse"
     moved = await net.demo.put(url, json={"subnet": {"gateway_ip": "10.0.0.2", "allocation_pools": []}})
-    assert body_of(moved, 409)["NeutronError"]["type"] == "SubnetInUse"
+    assert body_of(moved, 409)["NeutronError"]["type"] == "GatewayIpInUse"
 
 
 async def test_somebody_elses_network_takes_no_subnet(net: Any) -> None:

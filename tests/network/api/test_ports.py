@@ -32,8 +32,8 @@ async def test_every_address_is_given_once_and_then_there_are_none(net: Any) -> 
     ("fields", "status", "kind"),
     [
         ({"fixed_ips": [{"ip_address": "10.0.0.9"}]}, 409, "IpAddressAlreadyAllocated"),
-        ({"fixed_ips": [{"ip_address": "10.0.1.9"}]}, 400, "InvalidInput"),
-        ({"fixed_ips": [{"ip_address": "10.0.0.255"}]}, 400, "InvalidInput"),
+        ({"fixed_ips": [{"ip_address": "10.0.1.9"}]}, 400, "InvalidIpForNetwork"),
+        ({"fixed_ips": [{"ip_address": "10.0.0.255"}]}, 400, "InvalidIpForSubnet"),
         ({"fixed_ips": [{"subnet_id": "nothing"}]}, 400, "InvalidInput"),
         ({"fixed_ips": [{}] * 6}, 400, "InvalidInput"),
         ({"mac_address": "fa:16:3e:00:00:01"}, 409, "MacAddressInUse"),
@@ -42,10 +42,31 @@ async def test_every_address_is_given_once_and_then_there_are_none(net: Any) -> 
         ({"security_groups": ["nothing"]}, 404, "SecurityGroupNotFound"),
         ({"allowed_address_pairs": [{"ip_address": "x"}]}, 400, "InvalidInput"),
         ({"allowed_address_pairs": [{"mac_address": "fa:16:3e:00:00:02"}]}, 400, "InvalidInput"),
-        ({"port_security_enabled": False, "security_groups": ["x"]}, 400, "InvalidInput"),
-        ({"device_owner": "network:dhcp"}, 403, "Forbidden"),
-        ({"binding:host_id": "node1"}, 403, "Forbidden"),
-        ({"binding:profile": {"a": 1}}, 403, "Forbidden"),
+        (
+            {"port_security_enabled": False, "security_groups": ["x"]},
+            400,
+            "PortSecurityAndIPRequiredForSecurityGroups",
+        ),
+        (
+            {"port_security_enabled": False, "allowed_address_pairs": [{"ip_address": "10.0.0.9"}]},
+            409,
+            "AddressPairAndPortSecurityRequired",
+        ),
+        (
+            {"allowed_address_pairs": [{"ip_address": f"10.0.0.{n}"} for n in range(11)]},
+            400,
+            "AllowedAddressPairExhausted",
+        ),
+        ({"allowed_address_pairs": [{"ip_address": "10.0.0.9"}] * 2}, 400, "InvalidInput"),
+        ({"extra_dhcp_opts": [{"opt_value": "x"}]}, 400, "InvalidInput"),
+        ({"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "9", "ip_version": 5}]}, 400, "InvalidInput"),
+        ({"dns_name": "-x"}, 400, "InvalidInput"),
+        ({"dns_name": "web.example."}, 400, "InvalidInput"),
+        ({"dns_domain": "example"}, 400, "InvalidInput"),
+        ({"binding:vnic_type": "carrier-pigeon"}, 400, "HTTPBadRequest"),
+        ({"device_owner": "network:dhcp"}, 403, "PolicyNotAuthorized"),
+        ({"binding:host_id": "node1"}, 403, "PolicyNotAuthorized"),
+        ({"binding:profile": {"a": 1}}, 403, "PolicyNotAuthorized"),
     ],
 )
 async def test_a_port_that_cannot_be_is_refused_and_leaves_nothing(
@@ -87,8 +108,12 @@ async def test_a_port_is_changed_and_deleted(net: Any, body_of: Any) -> None:
     assert changed["allowed_address_pairs"] == [{"ip_address": "10.0.0.100", "mac_address": port["mac_address"]}]
     by_device = body_of(await net.demo.get("/v2.0/ports?device_id=server&fixed_ips=ip_address=10.0.0.77"))["ports"]
     assert [each["id"] for each in by_device] == [port["id"]]
-    refused = await net.demo.put(url, json={"port": {"port_security_enabled": False}})
-    assert "security groups" in body_of(refused, 400)["NeutronError"]["message"]
+    for fields, kind in (
+        ({"port_security_enabled": False}, "AddressPairAndPortSecurityRequired"),
+        ({"port_security_enabled": False, "allowed_address_pairs": []}, "PortSecurityPortHasSecurityGroup"),
+    ):
+        refused = await net.demo.put(url, json={"port": fields})
+        assert body_of(refused, 409)["NeutronError"]["type"] == kind
     off = {"port_security_enabled": False, "security_groups": [], "allowed_address_pairs": []}
     assert body_of(await net.demo.put(url, json={"port": off}))["port"]["port_security_enabled"] is False
     assert (await net.demo.delete(url)).status_code == 204
@@ -133,7 +158,8 @@ async def test_rules_are_made_once_and_deleted(net: Any, body_of: Any) -> None:
         "remote_ip_prefix": "10.0.0.7/24",
     }
     made = await net.create("security-group-rules", rule)
-    assert (made["protocol"], made["port_range_max"], made["remote_ip_prefix"]) == ("tcp", 22, "10.0.0.0/24")
+    assert (made["protocol"], made["port_range_max"], made["remote_ip_prefix"]) == ("tcp", 22, "10.0.0.7/24")
+    assert made["normalized_cidr"] == "10.0.0.0/24"
     assert (await net.create("security-group-rules", rule, status=409))["type"] == "SecurityGroupRuleExists"
     listed = body_of(await net.demo.get(f"/v2.0/security-group-rules?security_group_id={group['id']}&protocol=tcp"))
     assert [each["id"] for each in listed["security_group_rules"]] == [made["id"]]
@@ -151,7 +177,7 @@ async def test_rules_are_made_once_and_deleted(net: Any, body_of: Any) -> None:
         ({"ethertype": "IPX"}, "IPv4 or IPv6"),
         ({"protocol": "nonsense"}, "not supported"),
         ({"protocol": 256}, "not supported"),
-        ({"port_range_min": 22, "port_range_max": 22}, "needs a protocol"),
+        ({"port_range_min": 22, "port_range_max": 22}, "Must also specify protocol"),
         ({"protocol": "tcp", "port_range_min": 22}, "port_range_min must be <="),
         ({"protocol": "tcp", "port_range_min": 90, "port_range_max": 80}, "port_range_min must be <="),
         ({"protocol": "tcp", "port_range_min": 0, "port_range_max": 80}, "from 1 to 65535"),

@@ -36,7 +36,7 @@ async def test_a_router_is_connected_both_ways_and_taken_apart(net: Any, body_of
     assert "already has a port" in body_of(again, 400)["NeutronError"]["message"]
     body_of(await net.demo.put(f"{url}/remove_router_interface", json={"subnet_id": subnet["id"]}))
     gone = await net.demo.put(f"{url}/remove_router_interface", json={"subnet_id": subnet["id"]})
-    assert body_of(gone, 404)["NeutronError"]["type"] == "RouterInterfaceNotFound"
+    assert body_of(gone, 404)["NeutronError"]["type"] == "RouterInterfaceNotFoundForSubnet"
     cleared = body_of(await net.demo.put(url, json={"router": {"external_gateway_info": None}}))["router"]
     assert cleared["external_gateway_info"] is None
     assert (await net.demo.delete(url)).status_code == 204

@@ -62,6 +62,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("floating_ips", schema=None) as batch_op:
         batch_op.create_index("floating_ips_project", ["project_id"], unique=False)
+        batch_op.create_index("floating_ips_router", ["router_id"], unique=False)
 
     op.create_table(
         "networks",
@@ -84,6 +85,7 @@ def upgrade() -> None:
         sa.Column("segmentation_id", sa.Integer(), nullable=True),
         sa.Column("segment_key", sa.String(length=128), nullable=True),
         sa.Column("dns_domain", sa.String(length=255), nullable=False),
+        sa.Column("availability_zone_hints", sa.JSON(), nullable=False),
         sa.Column("dhcp_host", sa.String(length=255), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("segment_key"),
@@ -91,6 +93,13 @@ def upgrade() -> None:
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.create_index("networks_project", ["project_id"], unique=False)
 
+    op.create_table(
+        "quotas",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=64), nullable=False),
+        sa.Column("limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "resource"),
+    )
     op.create_table(
         "revisions",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -113,6 +122,7 @@ def upgrade() -> None:
         sa.Column("gateway_network_id", sa.String(length=36), nullable=True),
         sa.Column("enable_snat", sa.Boolean(), nullable=False),
         sa.Column("routes", sa.JSON(), nullable=False),
+        sa.Column("availability_zone_hints", sa.JSON(), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -161,6 +171,7 @@ def upgrade() -> None:
         sa.Column("allowed_address_pairs", sa.JSON(), nullable=False),
         sa.Column("extra_dhcp_opts", sa.JSON(), nullable=False),
         sa.Column("dns_name", sa.String(length=255), nullable=False),
+        sa.Column("dns_domain", sa.String(length=255), nullable=False),
         sa.ForeignKeyConstraint(
             ["network_id"],
             ["networks.id"],
@@ -169,6 +180,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("network_id", "mac_address"),
     )
     with op.batch_alter_table("ports", schema=None) as batch_op:
+        batch_op.create_index("ports_created", ["created_at", "id"], unique=False)
         batch_op.create_index("ports_device", ["device_id"], unique=False)
         batch_op.create_index("ports_host", ["host"], unique=False)
         batch_op.create_index("ports_project", ["project_id"], unique=False)
@@ -191,12 +203,14 @@ def upgrade() -> None:
         sa.Column("port_range_max", sa.Integer(), nullable=True),
         sa.Column("remote_ip_prefix", sa.String(length=64), nullable=True),
         sa.Column("remote_group_id", sa.String(length=36), nullable=True),
+        sa.Column("meaning", sa.String(length=255), nullable=False),
         sa.ForeignKeyConstraint(["remote_group_id"], ["security_groups.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["security_group_id"], ["security_groups.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("security_group_id", "meaning"),
     )
     with op.batch_alter_table("security_group_rules", schema=None) as batch_op:
-        batch_op.create_index("security_group_rules_group", ["security_group_id"], unique=False)
+        batch_op.create_index("security_group_rules_project", ["project_id"], unique=False)
 
     op.create_table(
         "subnets",
@@ -219,6 +233,7 @@ def upgrade() -> None:
         sa.Column("dns_nameservers", sa.JSON(), nullable=False),
         sa.Column("host_routes", sa.JSON(), nullable=False),
         sa.Column("service_types", sa.JSON(), nullable=False),
+        sa.Column("dns_publish_fixed_ip", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["network_id"],
             ["networks.id"],
@@ -235,6 +250,7 @@ def upgrade() -> None:
         sa.Column("port_id", sa.String(length=36), nullable=False),
         sa.Column("network_id", sa.String(length=36), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["port_id"], ["ports.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["subnet_id"],
@@ -243,6 +259,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subnet_id", "ip_address"),
     )
     with op.batch_alter_table("addresses", schema=None) as batch_op:
+        batch_op.create_index("addresses_number", ["subnet_id", "number"], unique=False)
         batch_op.create_index(batch_op.f("ix_addresses_port_id"), ["port_id"], unique=False)
 
     op.create_table(
@@ -270,6 +287,7 @@ def downgrade() -> None:
     op.drop_table("port_security_groups")
     with op.batch_alter_table("addresses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_addresses_port_id"))
+        batch_op.drop_index("addresses_number")
 
     op.drop_table("addresses")
     with op.batch_alter_table("subnets", schema=None) as batch_op:
@@ -277,13 +295,14 @@ def downgrade() -> None:
 
     op.drop_table("subnets")
     with op.batch_alter_table("security_group_rules", schema=None) as batch_op:
-        batch_op.drop_index("security_group_rules_group")
+        batch_op.drop_index("security_group_rules_project")
 
     op.drop_table("security_group_rules")
     with op.batch_alter_table("ports", schema=None) as batch_op:
         batch_op.drop_index("ports_project")
         batch_op.drop_index("ports_host")
         batch_op.drop_index("ports_device")
+        batch_op.drop_index("ports_created")
 
     op.drop_table("ports")
     with op.batch_alter_table("security_groups", schema=None) as batch_op:
@@ -295,11 +314,13 @@ def downgrade() -> None:
 
     op.drop_table("routers")
     op.drop_table("revisions")
+    op.drop_table("quotas")
     with op.batch_alter_table("networks", schema=None) as batch_op:
         batch_op.drop_index("networks_project")
 
     op.drop_table("networks")
     with op.batch_alter_table("floating_ips", schema=None) as batch_op:
+        batch_op.drop_index("floating_ips_router")
         batch_op.drop_index("floating_ips_project")
 
     op.drop_table("floating_ips")

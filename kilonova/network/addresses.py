@@ -1,0 +1,152 @@
+"""Which addresses a port has: asked for, kept, made from its MAC address, or the first free ones of its subnets."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, select
+
+from kilonova.kit.db import Tx
+from kilonova.network import subnets
+from kilonova.network.errors import (
+    InvalidInput,
+    InvalidIpForNetwork,
+    InvalidIpForSubnet,
+    IpAddressAlreadyAllocated,
+    IpAddressGenerationFailure,
+)
+from kilonova.network.ipam import pick
+from kilonova.network.tables import Address, Port, Subnet, addresses
+
+MOST_FIXED_IPS = 5
+ROUTER_INTERFACE = "network:router_interface"
+
+FixedIps = Sequence[Mapping[str, str]]
+"""`{"subnet_id", "ip_address"}` each, with at least one of the two."""
+
+
+async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None) -> list[Address]:
+    """Gives the port exactly these addresses; None: one of each IP version, and every automatic one.
+
+    An entry that names only its subnet keeps the address the port has there. Raises InvalidInput,
+    IpAddressAlreadyAllocated, IpAddressGenerationFailure.
+    """
+    available = await subnets.of_network(tx, port.network_id)
+    if fixed_ips is None:
+        return await _assign_default(tx, port, available)
+    if len(fixed_ips) > MOST_FIXED_IPS:
+        raise InvalidInput(f"Exceeded maximum amount of fixed ips per port: {MOST_FIXED_IPS} are allowed.")
+    has = await tx.all(Address, select(addresses).where(addresses.c.port_id == port.id))
+    await tx.execute(delete(addresses).where(addresses.c.port_id == port.id))
+    named = {entry.get("ip_address") for entry in fixed_ips}
+    kept = [each for each in has if each.ip_address not in named]
+    found: list[Address] = []
+    for entry in fixed_ips:
+        subnet = _subnet_of(port, entry, available)
+        earlier = next((each for each in kept if each.subnet_id == subnet.id), None)
+        if "ip_address" in entry:
+            address = _check_usable(entry["ip_address"], subnet)
+        elif earlier is not None:
+            kept.remove(earlier)
+            address = earlier.ip_address
+        else:
+            found.append(await _take_free(tx, port, [subnet], len(found)))
+            continue
+        found.append(await _take(tx, port, subnet, address, len(found)))
+    return found
+
+
+async def _assign_default(tx: Tx, port: Port, available: list[Subnet]) -> list[Address]:
+    eligible = [each for each in available if not each.service_types or port.device_owner in each.service_types]
+    # Subnets that are for this kind of port come before those that are for every kind.
+    eligible.sort(key=lambda each: not each.service_types)
+    if available and not eligible:
+        raise IpAddressGenerationFailure(port.network_id)
+    found: list[Address] = []
+    for version in (4, 6):
+        pooled = [each for each in eligible if each.ip_version == version and not _is_automatic(port, each)]
+        if pooled:
+            found.append(await _take_free(tx, port, pooled, len(found)))
+    for subnet in eligible:
+        if _is_automatic(port, subnet):
+            found.append(await _take_free(tx, port, [subnet], len(found)))
+    return found
+
+
+def _is_automatic(port: Port, subnet: Subnet) -> bool:
+    return port.device_owner != ROUTER_INTERFACE and subnets.gives_addresses_automatically(subnet)
+
+
+def _subnet_of(port: Port, entry: Mapping[str, str], available: list[Subnet]) -> Subnet:
+    if not entry or not set(entry) <= {"subnet_id", "ip_address"}:
+        raise InvalidInput(f"fixed_ips entry {dict(entry)} needs subnet_id or ip_address, and nothing else.")
+    subnet_id, address = entry.get("subnet_id"), entry.get("ip_address")
+    if subnet_id is not None and subnet_id not in [each.id for each in available]:
+        raise InvalidInput(
+            f"Failed to create port on network {port.network_id}, because fixed_ips included invalid subnet "
+            f"{subnet_id}."
+        )
+    for subnet in available:
+        if subnet_id not in (None, subnet.id) or (address is not None and not pick.in_network(address, subnet.cidr)):
+            continue
+        if address is not None and _is_automatic(port, subnet) and address != pick.eui64(subnet.cidr, port.mac_address):
+            raise InvalidInput(
+                f"IPv6 address {address} can not be directly assigned to a port on subnet {subnet.id} as the subnet is "
+                "configured for automatic addresses."
+            )
+        return subnet
+    raise InvalidIpForNetwork(str(address)) if subnet_id is None else InvalidIpForSubnet(str(address))
+
+
+def _check_usable(text: str, subnet: Subnet) -> str:
+    address = pick.parse_address(text)
+    first, last = pick.usable_bounds(pick.parse_network(subnet.cidr))
+    if not first <= int(address) <= last:
+        raise InvalidIpForSubnet(text)
+    return str(address)
+
+
+async def _take(tx: Tx, port: Port, subnet: Subnet, address: str, position: int) -> Address:
+    number = pick.number_of(address, subnet.cidr)
+    row = Address(subnet.id, address, port.id, port.network_id, position, number)
+    if not await tx.insert_new(addresses, row):
+        raise IpAddressAlreadyAllocated(address, subnet.id)
+    return row
+
+
+async def _take_free(tx: Tx, port: Port, candidates: list[Subnet], position: int) -> Address:
+    """The first free address of the first subnet that has one."""
+    for subnet in candidates:
+        if _is_automatic(port, subnet):
+            return await _take(tx, port, subnet, pick.eui64(subnet.cidr, port.mac_address), position)
+        for pool in subnet.allocation_pools:
+            address = await _first_free(tx, subnet, pool)
+            if address is not None:
+                return await _take(tx, port, subnet, address, position)
+    raise IpAddressGenerationFailure(port.network_id)
+
+
+async def _first_free(tx: Tx, subnet: Subnet, pool: pick.Pool) -> str | None:
+    """Found by the database, which walks its index to the first gap: no list of what is taken is read."""
+    start, end = pick.number_of(pool["start"], subnet.cidr), pick.number_of(pool["end"], subnet.cidr)
+    here = addresses.c.subnet_id == subnet.id
+    if start is None:
+        beyond = await tx.tuples(select(addresses.c.ip_address).where(here, addresses.c.number.is_(None)))
+        return pick.pick_address(pool, {address for (address,) in beyond})
+    last = pick.MOST_NUMBER if end is None else end
+    if await tx.scalar(select(addresses.c.number).where(here, addresses.c.number == start)) is None:
+        return pick.address_at(start, subnet.cidr)
+    following = addresses.alias()
+    is_followed = (
+        select(following.c.number)
+        .where(following.c.subnet_id == subnet.id, following.c.number == addresses.c.number + 1)
+        .exists()
+    )
+    gap = select(addresses.c.number + 1).where(
+        here, addresses.c.number >= start, addresses.c.number < last, ~is_followed
+    )
+    number = await tx.scalar(gap.order_by(addresses.c.number).limit(1))
+    return None if number is None else pick.address_at(number, subnet.cidr)
+
+
+async def release(tx: Tx, subnet_id: str) -> None:
+    """Gives up every address of a subnet that goes away."""
+    await tx.execute(delete(addresses).where(addresses.c.subnet_id == subnet_id))

@@ -1,0 +1,139 @@
+"""/v2.0/floatingips."""
+
+from msgspec import UNSET, Struct, UnsetType
+
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
+from kilonova.network import floating_ips, quotas, tags
+from kilonova.network.api.bodies import (
+    Body,
+    Description,
+    NetworkRequest,
+    ProjectId,
+    Tags,
+    authorize_found,
+    check_revision,
+    created,
+    given,
+    one_or_many,
+    only_fields,
+    owner,
+    require,
+    seen,
+)
+from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.ports import fetch_port
+from kilonova.network.errors import FloatingIPNotFound
+from kilonova.network.tables import FloatingIp
+from kilonova.network.views.resources import floating_ip_view
+
+
+class NewFloatingIp(Struct, forbid_unknown_fields=True):
+    floating_network_id: str
+    floating_ip_address: str | None = None
+    fixed_ip_address: str | None = None
+    port_id: str | None = None
+    subnet_id: str | None = None
+    description: Description = ""
+    dns_name: str = ""
+    dns_domain: str = ""
+    tags: Tags = []
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
+
+
+class NewFloatingIpBody(Struct, forbid_unknown_fields=True):
+    floatingip: NewFloatingIp | UnsetType = UNSET
+    floatingips: list[NewFloatingIp] | UnsetType = UNSET
+
+
+class ChangedFloatingIp(Struct, forbid_unknown_fields=True):
+    port_id: str | None | UnsetType = UNSET
+    fixed_ip_address: str | None | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+
+
+class ChangedFloatingIpBody(Struct, forbid_unknown_fields=True):
+    floatingip: ChangedFloatingIp
+
+
+async def _views(tx: Tx, found: list[FloatingIp]) -> list[Body]:
+    serving = await floating_ips.fixed_ports(tx, found)
+    return [floating_ip_view(each, serving.get(each.fixed_port_id or "")) for each in found]
+
+
+async def create_floating_ip(request: NetworkRequest, body: NewFloatingIpBody) -> Body:
+    wanted, service = one_or_many(body.floatingip, body.floatingips, "floatingip"), request.service
+    async with service.database.transaction() as tx:
+        views = await _views(tx, [await _create(tx, request, new) for new in wanted])
+    await service.wake_agents()
+    await service.wake_events()
+    return created("floatingip", views, body.floatingips)
+
+
+async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> FloatingIp:
+    project_id = owner(request, new)
+    if new.floating_ip_address is not None:
+        require(request, "create_floatingip:floating_ip_address", {"project_id": project_id}, "floating_ip_address")
+    if new.port_id is not None:
+        await _check_port(tx, request, new.port_id, project_id)
+    tags.check(new.tags)
+    await quotas.claim(tx, project_id, "floatingip")
+    return await floating_ips.create(tx, request.service, project_id, new.floating_network_id, given(new))
+
+
+async def _check_port(tx: Tx, request: NetworkRequest, port_id: str, project_id: str) -> None:
+    """Raises PortNotFound, or BadRequest for a port of another project than the floating IP's."""
+    port = await fetch_port(tx, request, port_id, rule="get_port")
+    if port.project_id != project_id and not request.ctx.is_admin:
+        raise BadRequest(f"Port {port_id} is associated with a different project than the floating IP.")
+
+
+async def list_floating_ips(request: NetworkRequest) -> Body:
+    request.authorize(rule="get_floatingip")
+    selection = floating_ips.LISTING.selection(query_of(request))
+    async with request.service.database.reading() as tx:
+        views = await _views(tx, await floating_ips.list_seen(tx, selection, **seen(request)))
+    return answer(request, "floatingips", views)
+
+
+async def fetch_floating_ip(tx: Tx, request: NetworkRequest) -> FloatingIp:
+    floating_id = request.path["floating_ip_id"]
+    floating = await floating_ips.find(tx, floating_id)
+    visible = floating.project_id == request.ctx.project_id
+    authorize_found(request, {"project_id": floating.project_id}, visible, FloatingIPNotFound(floating_id))
+    return floating
+
+
+async def show_floating_ip(request: NetworkRequest) -> Body:
+    async with request.service.database.reading() as tx:
+        (view,) = await _views(tx, [await fetch_floating_ip(tx, request)])
+    return {"floatingip": only_fields(view, request.query.getlist("fields"))}
+
+
+async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBody) -> Body:
+    changed, service = body.floatingip, request.service
+    async with service.database.transaction() as tx:
+        floating = await fetch_floating_ip(tx, request)
+        check_revision(request, floating)
+        if changed.description is not UNSET:
+            floating = await floating_ips.change(tx, service, floating, {"description": changed.description})
+        if changed.port_id is not UNSET or changed.fixed_ip_address is not UNSET:
+            port_id = floating.fixed_port_id if changed.port_id is UNSET else changed.port_id
+            fixed_ip = None if changed.fixed_ip_address is UNSET else changed.fixed_ip_address
+            if port_id is not None:
+                await _check_port(tx, request, port_id, floating.project_id)
+            floating = await floating_ips.associate(tx, service, floating, port_id, fixed_ip)
+        (view,) = await _views(tx, [floating])
+    await service.wake_agents()
+    await service.wake_events()
+    return {"floatingip": view}
+
+
+async def delete_floating_ip(request: NetworkRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        floating = await fetch_floating_ip(tx, request)
+        check_revision(request, floating)
+        await floating_ips.delete(tx, request.service, floating)
+    await request.service.wake_agents()
+    await request.service.wake_events()

@@ -1,0 +1,178 @@
+"""/v2.0/subnets."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.kit.db import Tx
+from kilonova.network import agents, networks, quotas, records, subnets, tags
+from kilonova.network.api.bodies import (
+    Body,
+    Description,
+    Name,
+    NetworkRequest,
+    ProjectId,
+    Tags,
+    authorize_found,
+    check_revision,
+    created,
+    given,
+    one_or_many,
+    only_fields,
+    owner,
+    seen,
+)
+from kilonova.network.api.listing import answer, query_of
+from kilonova.network.errors import InvalidInput, NetworkNotFound, SubnetNotFound
+from kilonova.network.ipam import pick
+from kilonova.network.tables import Subnet
+from kilonova.network.views.resources import subnet_view
+
+Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
+Pools = list[dict[str, str]]
+Routes = list[dict[str, str]]
+ServiceTypes = list[Annotated[str, Meta(max_length=255)]]
+
+
+class NewSubnet(Struct, forbid_unknown_fields=True):
+    network_id: str
+    ip_version: Literal[4, 6]
+    cidr: str | None = None
+    name: Name = ""
+    description: Description = ""
+    gateway_ip: str | None | UnsetType = UNSET
+    enable_dhcp: bool = True
+    allocation_pools: Pools | UnsetType = UNSET
+    dns_nameservers: list[str] | None = []
+    host_routes: Routes | None = []
+    ipv6_ra_mode: Mode | None = None
+    ipv6_address_mode: Mode | None = None
+    service_types: ServiceTypes = []
+    dns_publish_fixed_ip: bool = False
+    subnetpool_id: str | None = None
+    use_default_subnetpool: bool = False
+    prefixlen: int | None = None
+    segment_id: str | None = None
+    tags: Tags = []
+    project_id: ProjectId = UNSET
+    tenant_id: ProjectId = UNSET
+
+
+class NewSubnetBody(Struct, forbid_unknown_fields=True):
+    subnet: NewSubnet | UnsetType = UNSET
+    subnets: list[NewSubnet] | UnsetType = UNSET
+
+
+class ChangedSubnet(Struct, forbid_unknown_fields=True):
+    name: Name | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    gateway_ip: str | None | UnsetType = UNSET
+    enable_dhcp: bool | UnsetType = UNSET
+    allocation_pools: Pools | UnsetType = UNSET
+    dns_nameservers: list[str] | None | UnsetType = UNSET
+    host_routes: Routes | None | UnsetType = UNSET
+    service_types: ServiceTypes | UnsetType = UNSET
+    dns_publish_fixed_ip: bool | UnsetType = UNSET
+
+
+class ChangedSubnetBody(Struct, forbid_unknown_fields=True):
+    subnet: ChangedSubnet
+
+
+async def create_subnet(request: NetworkRequest, body: NewSubnetBody) -> Body:
+    wanted, service = one_or_many(body.subnet, body.subnets, "subnet"), request.service
+    async with service.database.transaction() as tx:
+        made = [await _create(tx, request, new) for new in wanted]
+        for network_id in {each.network_id for each in made}:
+            await agents.refresh_dhcp(tx, service, network_id)
+    await service.wake_agents()
+    return created("subnet", [subnet_view(each) for each in made], body.subnets)
+
+
+async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
+    project_id = owner(request, new)
+    if new.cidr is None or new.subnetpool_id is not None or new.use_default_subnetpool or new.prefixlen is not None:
+        raise InvalidInput("a cidr must be specified; subnet pools are not served.")
+    if new.segment_id is not None:
+        raise InvalidInput("segment_id is not served: a network has one segment.")
+    network = await networks.find(tx, new.network_id)
+    target = {"project_id": network.project_id, "own_network": network.project_id == request.ctx.project_id}
+    authorize_found(request, target, networks.is_visible(network, request.ctx.project_id), NetworkNotFound(network.id))
+    tags.check(new.tags)
+    await quotas.claim(tx, project_id, "subnet")
+    cidr = subnets.parse_cidr(new.cidr, new.ip_version)
+    gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else subnets.parse_gateway(new.gateway_ip)
+    pools = pick.default_pools(cidr, gateway_ip) if new.allocation_pools is UNSET else new.allocation_pools
+    standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
+    subnet = Subnet(
+        **{**standard, "tags": new.tags},
+        network_id=network.id,
+        cidr=str(cidr),
+        ip_version=new.ip_version,
+        gateway_ip=gateway_ip,
+        enable_dhcp=new.enable_dhcp,
+        ipv6_ra_mode=new.ipv6_ra_mode,
+        ipv6_address_mode=new.ipv6_address_mode,
+        allocation_pools=pools,
+        dns_nameservers=new.dns_nameservers or [],
+        host_routes=new.host_routes or [],
+        service_types=new.service_types,
+        dns_publish_fixed_ip=new.dns_publish_fixed_ip,
+    )
+    subnets.check(subnet)
+    await subnets.insert(tx, subnet)
+    return subnet
+
+
+async def list_subnets(request: NetworkRequest) -> Body:
+    request.authorize(rule="get_subnet")
+    selection = subnets.LISTING.selection(query_of(request))
+    async with request.service.database.reading() as tx:
+        found = await subnets.list_seen(tx, selection, **seen(request))
+    return answer(request, "subnets", [subnet_view(each) for each in found])
+
+
+async def fetch_subnet(tx: Tx, request: NetworkRequest, subnet_id: str, *, rule: str | None = None) -> Subnet:
+    """`rule` where the route's own is about something else than the subnet."""
+    subnet = await subnets.find(tx, subnet_id)
+    network = await networks.find(tx, subnet.network_id)
+    own_network = network.project_id == request.ctx.project_id
+    visible = network.shared or network.external or own_network or subnet.project_id == request.ctx.project_id
+    target = {
+        "project_id": subnet.project_id,
+        "own_network": own_network,
+        "shared": network.shared,
+        "router:external": network.external,
+    }
+    authorize_found(request, target, visible, SubnetNotFound(subnet_id), rule)
+    return subnet
+
+
+async def show_subnet(request: NetworkRequest) -> Body:
+    async with request.service.database.reading() as tx:
+        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
+    return {"subnet": only_fields(subnet_view(subnet), request.query.getlist("fields"))}
+
+
+async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Body:
+    service, values = request.service, given(body.subnet)
+    for name in ("dns_nameservers", "host_routes"):
+        if name in values:
+            values[name] = values[name] or []
+    if "gateway_ip" in values:
+        values["gateway_ip"] = subnets.parse_gateway(values["gateway_ip"])
+    async with service.database.transaction() as tx:
+        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
+        check_revision(request, subnet)
+        subnet = await subnets.change(tx, service, subnet, values)
+        await agents.refresh_dhcp(tx, service, subnet.network_id)
+    await service.wake_agents()
+    return {"subnet": subnet_view(subnet)}
+
+
+async def delete_subnet(request: NetworkRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
+        check_revision(request, subnet)
+        await subnets.delete(tx, subnet)
+    await request.service.wake_agents()

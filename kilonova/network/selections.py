@@ -1,0 +1,146 @@
+"""What a list may be asked for: filters, order and page of each resource, turned into SQL.
+
+A page costs what is on it. Source: Networking API v2.0, "Filtering", "Pagination" and "Sorting".
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Boolean, Column, ColumnElement, Integer, Table, and_, false, or_
+
+from kilonova.kit.errors import BadRequest
+from kilonova.network import records
+from kilonova.network.records import Direction, Selection
+
+Query = Mapping[str, Sequence[str]]
+"""Parameter → its values, in the order given."""
+Condition = Callable[[Sequence[str]], ColumnElement[bool]]
+
+RESERVED = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
+TRUE, FALSE = ("1", "true", "yes", "on", "t", "y"), ("0", "false", "no", "off", "f", "n")
+STANDARD = {
+    "id": "id",
+    "name": "name",
+    "description": "description",
+    "project_id": "project_id",
+    "tenant_id": "project_id",
+    "revision_number": "revision_number",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+}
+NAMELESS = {attribute: column for attribute, column in STANDARD.items() if attribute != "name"}
+TIMES = ("created_at", "updated_at")
+MOST_DIGITS = 18
+"""Numbers beyond that are in no column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How a resource is listed: by which attributes, and what they are in the table."""
+
+    table: Table
+    columns: Mapping[str, str]
+    """Attribute → column."""
+    constants: Mapping[str, str] = field(default_factory=dict)
+    """Attributes that are the same for every row."""
+    special: Mapping[str, Condition] = field(default_factory=dict)
+    """Attribute → what its values mean, where that is no column."""
+    is_tagged: bool = True
+
+    def selection(self, query: Query) -> Selection:
+        """What the query asks for. Raises BadRequest naming the parameter and what is possible."""
+        page = parse_page(query)
+        return Selection(
+            conditions=tuple(self._condition(name, query[name]) for name in query if name not in RESERVED),
+            sorts=self._sorts(query),
+            limit=page.limit,
+            marker=page.marker,
+            backwards=page.backwards,
+        )
+
+    def _condition(self, name: str, values: Sequence[str]) -> ColumnElement[bool]:
+        if name in self.special:
+            return self.special[name](values)
+        if name in self.constants:
+            return false() if self.constants[name] not in values else and_(True)
+        if self.is_tagged and name in _TAG_FILTERS:
+            return _TAG_FILTERS[name](self.table, [tag for text in values for tag in text.split(",")])
+        if name == "changed_since":
+            return self.table.c.updated_at >= _time(values[-1])
+        if name not in self.columns or name in TIMES:
+            known = sorted({*self.columns, *self.constants, *self.special, *_TAG_FILTERS} - set(TIMES))
+            raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {', '.join(known)}.")
+        column = self.table.c[self.columns[name]]
+        matches = column.in_([_value(column, name, text) for text in values])
+        return or_(matches, column.is_(None)) if "" in values and column.nullable else matches
+
+    def _sorts(self, query: Query) -> tuple[tuple[str, Direction], ...]:
+        sorts: list[tuple[str, Direction]] = []
+        for name, direction in parse_sorts(query):
+            if name not in self.columns and name not in self.constants:
+                raise BadRequest(f"[{name!r}] is invalid attribute for sort_keys.")
+            if name in self.columns:
+                sorts.append((self.columns[name], direction))
+        return tuple(sorts)
+
+
+_TAG_FILTERS: Mapping[str, Callable[[Table, Sequence[str]], ColumnElement[bool]]] = {
+    "tags": lambda table, tags: records.tagged(table, every=tags),
+    "tags-any": lambda table, tags: records.tagged(table, any_of=tags),
+    "not-tags": lambda table, tags: records.untagged(records.tagged(table, every=tags)),
+    "not-tags-any": lambda table, tags: records.untagged(records.tagged(table, any_of=tags)),
+}
+
+
+def _value(column: Column[Any], name: str, text: str) -> Any:
+    if isinstance(column.type, Boolean):
+        if text.lower() not in TRUE + FALSE:
+            raise BadRequest(f"Invalid input for {name}: {text!r} cannot be converted to boolean.")
+        return text.lower() in TRUE
+    if isinstance(column.type, Integer):
+        if not text.removeprefix("-").isdecimal() or len(text) > MOST_DIGITS:
+            raise BadRequest(f"Invalid input for {name}: {text!r} is not an integer.")
+        return int(text)
+    return text
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadRequest(f"The input changed_since must be in the format YYYY-MM-DDTHH:MM:SS, got {text!r}.") from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+class Page(Struct, frozen=True):
+    limit: int | None
+    """None: no limit, which is also what 0 asks for."""
+    marker: str | None
+    backwards: bool
+
+
+def parse_page(query: Query) -> Page:
+    """Raises BadRequest for a limit that is no number."""
+    limit, marker, backwards = (_last(query, name) for name in ("limit", "marker", "page_reverse"))
+    if limit and (not limit.isdecimal() or len(limit) > MOST_DIGITS):
+        raise BadRequest(f"Invalid input for limit: {limit!r} must be an integer that is not negative.")
+    return Page(int(limit or 0) or None, marker or None, backwards.lower() in TRUE)
+
+
+def _last(query: Query, name: str) -> str:
+    return query[name][-1] if query.get(name) else ""
+
+
+def parse_sorts(query: Query) -> list[tuple[str, Direction]]:
+    """Attribute and direction, as often as there are sort keys. Raises BadRequest for another direction."""
+    directions = query.get("sort_dir", ())
+    found: list[tuple[str, Direction]] = []
+    for place, key in enumerate(query.get("sort_key", ())):
+        direction = directions[place] if place < len(directions) else "asc"
+        if direction not in ("asc", "desc"):
+            raise BadRequest(f"[{direction!r}] is invalid value for sort_dirs, valid value is 'asc' and 'desc'.")
+        found.append((key, "desc" if direction == "desc" else "asc"))
+    return found
