@@ -81,6 +81,23 @@ async def test_two_writers_take_turns_without_holding_the_loop(database: Databas
         assert await tx.scalar(select(things.c.name)) == "50"
 
 
+async def test_any_number_of_readers_at_once_hold_nobody_up(database: Database) -> None:
+    everyone_in = asyncio.Event()
+    inside = 0
+
+    async def read() -> None:
+        nonlocal inside
+        async with database.reading() as tx:
+            await tx.all(Thing, select(things))
+            inside += 1
+            if inside == 60:
+                everyone_in.set()
+            await everyone_in.wait()
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(read() for _ in range(60)))
+
+
 def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
     Database(f"sqlite:///{tmp_path}/new/secret.db", metadata).close()
     assert (tmp_path / "new/secret.db").stat().st_mode & 0o777 == 0o600

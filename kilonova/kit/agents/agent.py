@@ -19,6 +19,7 @@ from kilonova.kit.log import logger
 log = logger(__name__)
 
 REGISTER_RETRY_SECONDS = 2.0
+LONGEST_REST_SECONDS = 1.0
 
 
 class AgentInfo(Struct, frozen=True):
@@ -73,7 +74,7 @@ class Agent:
                 self._woken.clear()
                 if not self._registered:
                     await self.register()
-                await self.pass_once()
+                await self._pass_and_rest()
                 await self._wait()
         finally:
             stop_serving()
@@ -89,6 +90,14 @@ class Agent:
             stop_serving()
 
         return stop
+
+    async def _pass_and_rest(self) -> None:
+        """A pass, and a rest as long as the pass took: however often agents are woken, and however many share a loop,
+        together they take half of it at most."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self.pass_once()
+        await asyncio.sleep(min(loop.time() - began, LONGEST_REST_SECONDS))
 
     async def pass_once(self) -> None:
         """One pass over the host; a failure is logged, never raised."""

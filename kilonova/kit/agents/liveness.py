@@ -1,7 +1,8 @@
 """Whether agents are alive: a question asked over and over, measured on the asker's own monotonic clock.
 
-Two hosts' clocks are never compared (design §3): an agent is up when it answered within the last few rounds. The wall
-clock it sends along only yields its skew, which is shown, not judged by.
+Two hosts' clocks are never compared (design §3): an agent is up unless it left the last few questions unanswered. Time
+that this process itself has slept through counts against nobody. The wall clock an agent sends along only yields its
+skew, which is shown, not judged by.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ AgentKey = tuple[str, str]
 
 
 class Liveness:
-    """Asks every known agent each `interval_seconds`; `leeway_seconds` without an answer make it down."""
+    """Asks every known agent each `interval_seconds`; one that misses every question of `leeway_seconds` is down."""
 
     def __init__(
         self,
@@ -33,17 +34,20 @@ class Liveness:
         self._bus = bus
         self._clock = clock or SystemClock()
         self._interval_seconds = interval_seconds
-        self._leeway_seconds = leeway_seconds
+        self._most_missed = max(round(leeway_seconds / interval_seconds), 1)
         self._answered: dict[AgentKey, float] = {}
+        self._missed: dict[AgentKey, int] = {}
+        """Questions in a row that were not answered."""
         self._skew_seconds: dict[AgentKey, float] = {}
 
     def heard(self, binary: str, host: str) -> None:
         """An agent has just said something: that is an answer too."""
         self._answered[(binary, host)] = self._clock.monotonic()
+        self._missed[(binary, host)] = 0
 
     def is_alive(self, binary: str, host: str) -> bool:
-        answered = self._answered.get((binary, host))
-        return answered is not None and self._clock.monotonic() - answered <= self._leeway_seconds
+        key = (binary, host)
+        return key in self._answered and self._missed[key] < self._most_missed
 
     def seconds_since_answer(self, binary: str, host: str) -> float | None:
         answered = self._answered.get((binary, host))
@@ -70,6 +74,7 @@ class Liveness:
             )
         except (CallTimedOut, RemoteError) as error:
             log.debug("agent did not answer", agent=binary, host=host, reason=str(error))
+            self._missed[(binary, host)] = self._missed.get((binary, host), 0) + 1
             return
         self.heard(binary, host)
         skew = datetime.fromisoformat(answer["now"]) - self._clock.now()

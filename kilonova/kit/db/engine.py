@@ -77,7 +77,8 @@ class Database:
             path = Path(self.url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)
-        self.engine: Engine = create_engine(self.url)
+        # A pool with a limit would make the sixteenth reader wait inside the loop, for readers the loop then cannot end.
+        self.engine: Engine = create_engine(self.url, max_overflow=-1)
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
         # Two coroutines of this process take turns here, where waiting does not hold the loop; only another process's

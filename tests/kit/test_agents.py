@@ -1,0 +1,96 @@
+"""Agents: registration, calls, liveness."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kilonova.kit.agents import Agent, AgentCalls, AgentInfo, AgentUnreachable, Liveness
+from kilonova.kit.bus import InProcessBus, RemoteError
+from kilonova.kit.testing import FakeClock
+
+
+async def nothing() -> None:
+    return None
+
+
+def make_agent(bus: InProcessBus, converge: Any = nothing, **methods: Any) -> Agent:
+    return Agent(
+        AgentInfo("agent", "node1"), bus, "registry", methods=methods, converge=converge, interval_seconds=0.01
+    )
+
+
+async def double(payload: Any) -> Any:
+    return payload["number"] * 2
+
+
+async def refuse(payload: Any) -> Any:
+    raise ValueError("the disk is full")
+
+
+async def test_a_call_reaches_the_agent_and_its_refusal_comes_back() -> None:
+    bus = InProcessBus()
+    stop = make_agent(bus, double=double, refuse=refuse).serve()
+    calls = AgentCalls(bus, "agent", timeout_seconds=1)
+    assert await calls.call("node1", "double", int, number=4) == 8
+    with pytest.raises(RemoteError, match="the disk is full") as error:
+        await calls.call("node1", "refuse", int)
+    assert error.value.kind == "ValueError"
+    stop()
+    with pytest.raises(AgentUnreachable, match="agent on host node1"):
+        await calls.call("node1", "double", int, number=4)
+
+
+async def test_an_agent_registers_until_it_is_answered_and_survives_a_failing_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kilonova.kit.agents.agent.REGISTER_RETRY_SECONDS", 0.01)
+    bus, passes, registered = InProcessBus(), 0, asyncio.Event()
+
+    async def fail() -> None:
+        nonlocal passes
+        passes += 1
+        raise OSError("no such device")
+
+    async def register(payload: Any) -> None:
+        registered.set()
+
+    running = asyncio.create_task(make_agent(bus, fail).run())
+    await asyncio.sleep(0.02)
+    bus.serve("registry", {"register": register})
+    async with asyncio.timeout(5):
+        await registered.wait()
+        while passes < 3:
+            await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_an_agent_is_down_when_it_leaves_questions_unanswered_and_up_at_its_next_answer() -> None:
+    bus, clock = InProcessBus(), FakeClock()
+    liveness = Liveness(bus, clock, interval_seconds=5, leeway_seconds=20)
+    key = ("agent", "node1")
+    assert not liveness.is_alive(*key)
+    stop = make_agent(bus).serve()
+    await liveness.ask([key])
+    assert liveness.is_alive(*key)
+    stop()
+    for _ in range(3):
+        await liveness.ask([key])
+        assert liveness.is_alive(*key)
+    await liveness.ask([key])
+    assert not liveness.is_alive(*key)
+    make_agent(bus).serve()
+    await liveness.ask([key])
+    assert liveness.is_alive(*key)
+    assert liveness.skew_seconds(*key) is not None
+
+
+async def test_what_the_asker_itself_slept_through_counts_against_nobody() -> None:
+    bus, clock = InProcessBus(), FakeClock()
+    liveness = Liveness(bus, clock, interval_seconds=5, leeway_seconds=20)
+    liveness.heard("agent", "node1")
+    clock.advance(3600)
+    assert liveness.is_alive("agent", "node1")
+    assert liveness.seconds_since_answer("agent", "node1") == 3600
