@@ -77,7 +77,7 @@ class Database:
             path = Path(self.url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)
-        # A pool with a limit would make the sixteenth reader wait inside the loop, for readers the loop then cannot end.
+        # A pool with a limit would make one reader too many wait inside the loop, for readers that it then cannot end.
         self.engine: Engine = create_engine(self.url, max_overflow=-1)
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
