@@ -52,6 +52,10 @@ async def find(tx: Tx, binary: str, host: str) -> Host | None:
     return await tx.first(Host, select(hosts).where(hosts.c.binary == binary, hosts.c.host == host))
 
 
+async def is_known(tx: Tx, host: str) -> bool:
+    return await tx.scalar(select(hosts.c.id).where(hosts.c.host == host)) is not None
+
+
 async def list_all(tx: Tx) -> list[Host]:
     return await tx.all(Host, select(hosts).order_by(hosts.c.number))
 
@@ -100,6 +104,15 @@ async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
     if row is None:
         raise HypervisorNotFound(hypervisor_id)
     return row
+
+
+async def count_build(tx: Tx, host: str, *, failed: bool) -> None:
+    """What the scheduler's BuildFailureWeigher goes by: failures since the last build that went well."""
+    if failed:
+        count = update(hosts).where(hosts.c.host == host).values(failed_builds=hosts.c.failed_builds + 1)
+    else:
+        count = update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0)
+    await tx.execute(count)
 
 
 async def change(tx: Tx, row: Host, now: datetime, **values: Any) -> Host:

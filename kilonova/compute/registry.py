@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 
 from kilonova.compute import hosts, servers
-from kilonova.compute.agent.spec import HostInventory, ServerObservation
+from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
+from kilonova.compute.servers import ServerState
 from kilonova.compute.service import REGISTRY_TOPIC, Compute
-from kilonova.compute.tables import Host, Server
+from kilonova.compute.tables import Host
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault
@@ -79,48 +80,70 @@ class Registry:
         """Brings power states up to date, and says which servers do not belong on that host."""
         report = msgspec.convert(payload, Report)
         compute = self._compute
-        answer = ReportAnswer(True, {})
-        async with compute.database.transaction() as tx:
-            answer.known = any(each.host == report.host for each in await hosts.list_all(tx))
-            for observation in report.observations:
-                stranger = await self._reconcile(tx, report.host, observation)
-                if stranger is not None:
-                    answer.strangers[observation.id] = stranger
-        compute.wake()
+        async with compute.database.reading() as tx:
+            known = await hosts.is_known(tx, report.host)
+            belonging = await servers.states_on(tx, report.host)
+            waiting = await servers.active_subjects(tx)
+        idle = [each for each in report.observations if each.id not in waiting]
+        changed = [each for each in idle if each.id in belonging and is_news(belonging[each.id], each)]
+        homeless = [each.id for each in idle if each.id not in belonging]
+        sleeping = [each.id for each in report.observations if waiting.get(each.id)]
+        answer = ReportAnswer(known, {})
+        # Most reports bring nothing new: those take no write lock.
+        if changed or homeless or sleeping:
+            async with compute.database.transaction() as tx:
+                for each in changed:
+                    await self._follow(tx, report.host, each)
+                for server_id in homeless:
+                    epoch = await self._epoch_of_stranger(tx, report.host, server_id)
+                    if epoch is not None:
+                        answer.strangers[server_id] = epoch
+                for server_id in sleeping:
+                    await compute.tasks.wake_subject(tx, server_id, compute.clock.now())
+        if sleeping:
+            compute.wake()
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 
-    async def _reconcile(self, tx: Tx, host: str, seen: ServerObservation) -> int | None:
-        """The epoch to remove a stranger under; None when the server belongs there (or nobody can say)."""
-        tasks = self._compute.tasks
-        of_subject = await tasks.of_subject(tx, seen.id)
+    async def _epoch_of_stranger(self, tx: Tx, host: str, server_id: str) -> int | None:
+        """The epoch to remove a stranger under; None when the server belongs there after all, or nobody can say."""
+        of_subject = await self._compute.tasks.of_subject(tx, server_id)
         if any(task.finished_at is None for task in of_subject):
-            await tasks.wake_subject(tx, seen.id, self._compute.clock.now())
             return None
         newest = max((task.epoch for task in of_subject), default=0)
-        if await servers.find_deleted(tx, seen.id) is not None:
+        if await servers.find_deleted(tx, server_id) is not None:
             return newest
-        mine = [server for server in await servers.of_host(tx, host) if server.id == seen.id]
-        if not mine:
-            # A server nobody knows is never removed: it may be somebody else's, or the database an older copy.
-            return newest if of_subject else None
-        await self._sync_power(tx, mine[0], seen)
-        return None
+        if server_id in await servers.states_on(tx, host):
+            return None
+        # A server nobody knows is never removed: it may be somebody else's, or the database an older copy.
+        return newest if of_subject else None
 
-    async def _sync_power(self, tx: Tx, server: Server, seen: ServerObservation) -> None:
+    async def _follow(self, tx: Tx, host: str, seen: ServerObservation) -> None:
         """A guest that stopped or started by itself: the row follows what is, once no operation is under way."""
-        power_state = servers.POWER_STATES[seen.power]
-        values: dict[str, Any] = {}
-        if power_state != server.power_state:
-            values["power_state"] = power_state
-        is_off = seen.power in ("stopped", "crashed", "absent")
-        if server.vm_state in ("active", "paused", "suspended") and is_off:
-            values.update(vm_state="stopped", wanted_power="stopped")
-        elif server.vm_state in ("stopped", "paused", "suspended") and seen.power == "running":
-            values.update(vm_state="active", wanted_power="running")
-        if values:
-            log.info("power state followed the guest", server=server.id, seen=seen.power)
-            await servers.change(tx, server.id, self._compute.clock.now(), **values)
+        state = (await servers.states_on(tx, host)).get(seen.id)
+        if state is None or await self._compute.tasks.active(tx, seen.id) is not None:
+            return
+        values: dict[str, Any] = {"power_state": servers.POWER_STATES[seen.power]}
+        vm_state = followed(state.vm_state, seen.power)
+        if vm_state != state.vm_state:
+            values.update(vm_state=vm_state, wanted_power="running" if vm_state == "active" else "stopped")
+        log.info("power state followed the guest", server=seen.id, seen=seen.power)
+        await servers.change(tx, seen.id, self._compute.clock.now(), **values)
+
+
+def is_news(state: ServerState, seen: ServerObservation) -> bool:
+    """Whether the guest is not as its row has it."""
+    as_seen = servers.POWER_STATES[seen.power], followed(state.vm_state, seen.power)
+    return as_seen != (state.power_state, state.vm_state)
+
+
+def followed(vm_state: str, power: PowerState) -> str:
+    """The vm_state of a server whose guest is seen in that state with no operation under way."""
+    if vm_state in ("active", "paused", "suspended") and power in ("stopped", "crashed", "absent"):
+        return "stopped"
+    if vm_state in ("stopped", "paused", "suspended") and power == "running":
+        return "active"
+    return vm_state
 
 
 def inventory_of(host: HostInventory) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from kilonova.compute import servers
 from kilonova.compute.errors import InvalidServer
+from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.kit.auth import RequestContext
@@ -78,6 +79,14 @@ async def resolve_image(compute: Compute, ctx: RequestContext, image_id: str, fl
         "min_disk_gib": image.get("min_disk", 0),
         "properties": {key: value for key, value in properties.items() if key not in _RECORD_FIELDS},
     }
+
+
+def check_requirements(flavor: Flavor, image: Fields) -> None:
+    """Raises InvalidServer when flavor or image asks the scheduler for what it does not know."""
+    try:
+        requirements_of(msgspec.structs.asdict(flavor), image["properties"])
+    except UnusableSpec as error:
+        raise InvalidServer(str(error)) from error
 
 
 _RECORD_FIELDS = {

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import case, delete, func, select, update
 
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
@@ -125,6 +125,25 @@ async def of_host(tx: Tx, host: str) -> list[Server]:
     return await tx.all(Server, select(servers).where(servers.c.host == host))
 
 
+class ServerState(msgspec.Struct, frozen=True):
+    id: str
+    vm_state: str
+    power_state: int
+
+
+async def states_on(tx: Tx, host: str) -> dict[str, ServerState]:
+    """Server id → state, of a host's servers."""
+    statement = select(servers.c.id, servers.c.vm_state, servers.c.power_state).where(servers.c.host == host)
+    return {row[0]: ServerState(*row) for row in await tx.tuples(statement)}
+
+
+async def active_subjects(tx: Tx) -> dict[str, bool]:
+    """Id of every server an operation is under way for → whether that sleeps now, waiting for something."""
+    table = tasks.tasks.c
+    rows = await tx.tuples(select(table.subject_id, table.lease_until).where(table.finished_at.is_(None)))
+    return {server_id: lease is None for server_id, lease in rows}
+
+
 async def hosts_of(tx: Tx, server_ids: Collection[str], project_id: str) -> dict[str, str]:
     """Server id → host, of those that exist, are placed and belong to the project: hints may name any."""
     statement = select(servers.c.id, servers.c.host).where(
@@ -133,9 +152,18 @@ async def hosts_of(tx: Tx, server_ids: Collection[str], project_id: str) -> dict
     return {str(server_id): str(host) for server_id, host in await tx.tuples(statement)}
 
 
-async def count_by_host(tx: Tx) -> dict[str, int]:
-    statement = select(servers.c.host, func.count()).where(servers.c.host.is_not(None)).group_by(servers.c.host)
-    return {str(host): int(count) for host, count in await tx.tuples(statement)}
+class HostLoad(msgspec.Struct, frozen=True):
+    """How many servers a host has, and how many of them are being built."""
+
+    servers: int = 0
+    building: int = 0
+
+
+async def load_by_host(tx: Tx) -> dict[str, HostLoad]:
+    building = func.sum(case((servers.c.vm_state == "building", 1), else_=0))
+    placed = select(servers.c.host, func.count(), building).where(servers.c.host.is_not(None))
+    rows = await tx.tuples(placed.group_by(servers.c.host))
+    return {str(host): HostLoad(int(count), int(built)) for host, count, built in rows}
 
 
 async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:

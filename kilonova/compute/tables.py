@@ -108,7 +108,7 @@ servers = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("launched_at", UtcDateTime),
     Index("servers_project", "project_id", "created_at"),
-    Index("servers_host", "host"),
+    Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
     Index("servers_use", "project_id", "vcpus", "memory_mib"),
 )

@@ -171,6 +171,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
+    requests.check_requirements(flavor, image)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
     groups = await requests.resolve_security_groups(compute, ctx, group_names)
     group_ids = list(groups.values())

@@ -8,9 +8,9 @@ from typing import Any
 
 from kilonova.compute import hosts, servers, specs
 from kilonova.compute.agent.spec import ServerObservation
-from kilonova.compute.programs import release
-from kilonova.compute.scheduling.hosts import HostState, Wanted
-from kilonova.compute.scheduling.plan import Plan, account, make_plan, summary
+from kilonova.compute.programs import placing, release
+from kilonova.compute.scheduling.plan import summary
+from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
 from kilonova.kit.agents import AgentUnreachable
@@ -19,14 +19,12 @@ from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
-from kilonova.placement.client import ClaimConflict, Resources, Room
 
 log = logger(__name__)
 
 MOST_HOSTS_TRIED = 3
 UNREACHABLE_TRIES = 3
 POLL_SECONDS = 0.5
-NO_ROOM = Room({}, {})
 
 
 async def schedule(run: Run[Compute]) -> Outcome:
@@ -34,111 +32,46 @@ async def schedule(run: Run[Compute]) -> Outcome:
     compute = run.service
     async with compute.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-        everyone = await hosts.list_all(tx)
-    held = await compute.placement.allocations(server.id)
-    if held:
-        # Claimed by this step before it died; the row only has to say so.
-        chosen = next(each for each in everyone if each.id in held)
-        return _placed(run, chosen, f"host {chosen.host}: its claim was found")
-    wanted = await _wanted(run, server)
-    rooms = await compute.placement.allocation_candidates(wanted.resources)
-    counts = await _servers_on(compute)
-    plan = make_plan([_host_state(compute, each, rooms, counts) for each in everyone], rooms, wanted)
-    for choice in plan.hosts:
         try:
-            await compute.placement.claim(
-                server.id, choice.id, wanted.resources, project_id=server.project_id, user_id=server.user_id
-            )
-        except ClaimConflict:
-            continue
-        chosen = next(each for each in everyone if each.id == choice.id)
-        return _placed(run, chosen, f"host {chosen.host}: {summary(plan, len(everyone))}")
+            view = await placing.look(compute, tx, server, tuple(run.args.get("failures", {})))
+        except UnusableSpec as error:
+            return Fail(f"No valid host was found. {error}")
+    try:
+        rooms = await placing.rooms_for(compute, view.wanted)
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
+    plan = placing.plan(compute, view, rooms)
+    for choice in plan.hosts:
+        host = await placing.claim(compute, view, choice)
+        if host is not None:
+            return await _settle(run, server, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    # Only a refusal asks every host for its room: the account has to say what each one lacked.
-    all_rooms = {each.id: rooms.get(each.id) or await compute.placement.room(each.id) for each in everyone}
-    plan = make_plan([_host_state(compute, each, all_rooms, counts) for each in everyone], rooms, wanted)
-    return _no_host(run, plan, len(everyone), wanted)
-
-
-def _no_host(run: Run[Compute], plan: Plan, total: int, wanted: Wanted) -> Fail:
-    message = account(plan, total, wanted, with_hosts=False)
-    details = account(plan, total, wanted, with_hosts=True)
-    tried = run.args.get("failures", {})
-    if tried:
-        message += f" Hosts that failed before: {len(tried)}; the last said: {list(tried.values())[-1]}"
-        details += " Hosts that failed before: " + "; ".join(f"{host}: {reason}" for host, reason in tried.items())
+    message, details = await placing.explain(compute, view, rooms, run.args.get("failures", {}))
     return Fail(message, args={"details": details})
 
 
-def _placed(run: Run[Compute], host: Host, note: str) -> Next:
-    async def write(tx: Tx) -> None:
-        await servers.change(
-            tx,
-            run.subject_id,
-            run.clock.now(),
-            host=host.host,
-            node_id=host.id,
-            availability_zone=host.availability_zone,
-        )
+async def _settle(run: Run[Compute], server: Server, host: Host, note: str) -> Outcome:
+    """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
+    been placed in the same moment, and the one that writes second goes elsewhere.
+    """
+    values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
+    if server.group_id is None:
 
-    return Next(ports, commit=write, note=note)
+        async def write(tx: Tx) -> None:
+            await servers.change(tx, server.id, run.clock.now(), **values)
 
-
-async def _wanted(run: Run[Compute], server: Server) -> Wanted:
-    async with run.service.database.reading() as tx:
-        named = [
-            str(each) for hint in ("same_host", "different_host") for each in _as_list(server.scheduler_hints.get(hint))
-        ]
-        placed = await servers.hosts_of(tx, named, server.project_id)
-    properties = (server.image or {}).get("properties", {})
-    return Wanted(
-        server_id=server.id,
-        resources=resources_of(server),
-        requested_zone=server.requested_zone,
-        requested_host=server.requested_host,
-        excluded_hosts=tuple(run.args.get("failures", {})),
-        image_architecture=properties.get("hw_architecture") or properties.get("architecture"),
-        scheduler_hints=server.scheduler_hints,
-        hosts_of_servers=placed,
-    )
-
-
-def _as_list(hint: object) -> list[object]:
-    return hint if isinstance(hint, list) else [] if hint is None else [hint]
-
-
-def resources_of(server: Server) -> Resources:
-    """What a server claims: its flavor's amounts, disk rounded up to GiB with its swap."""
-    flavor = server.flavor
-    swap_gib = -(-flavor["swap_mib"] // 1024)
-    disk_gib = flavor["root_gib"] + flavor["ephemeral_gib"] + swap_gib
-    amounts = {"VCPU": flavor["vcpus"], "MEMORY_MB": flavor["memory_mib"], "DISK_GB": disk_gib}
-    return {name: amount for name, amount in amounts.items() if amount}
-
-
-async def _servers_on(compute: Compute) -> dict[str, int]:
-    async with compute.database.reading() as tx:
-        return await servers.count_by_host(tx)
-
-
-def _host_state(compute: Compute, host: Host, rooms: dict[str, Room], counts: dict[str, int]) -> HostState:
-    room = rooms.get(host.id, NO_ROOM)
-    return HostState(
-        id=host.id,
-        host=host.host,
-        hypervisor_hostname=host.hypervisor_hostname,
-        availability_zone=host.availability_zone,
-        is_up=compute.liveness.is_alive(host.binary, host.host) and not host.forced_down,
-        is_disabled=host.disabled,
-        disabled_reason=host.disabled_reason,
-        seconds_since_answer=compute.liveness.seconds_since_answer(host.binary, host.host),
-        servers=counts.get(host.host, 0),
-        hypervisor_type=host.inventory["hypervisor_type"],
-        architectures=tuple(each[0] for each in host.inventory["supported_instances"]),
-        capacity=room.capacity,
-        used=room.used,
-    )
+        return Next(ports, commit=write, note=note)
+    async with run.service.database.transaction() as tx:
+        kept = await placing.keeps_group_rule(tx, server, host.host)
+        if kept:
+            await servers.change(tx, server.id, run.clock.now(), **values)
+    if kept:
+        return Next(ports, note=note)
+    await run.service.placement.release(server.id)
+    return Sleep(0, "another member of the server group was placed in the same moment")
 
 
 async def ports(run: Run[Compute]) -> Outcome:
@@ -198,6 +131,7 @@ async def wait_active(run: Run[Compute]) -> Outcome:
     async def write(tx: Tx) -> None:
         values = {"vm_state": "active", "power_state": servers.RUNNING, "launched_at": now, "fault": None}
         await servers.change(tx, server.id, now, ports=entries, **values)
+        await hosts.count_build(tx, server.host or "", failed=False)
 
     return Done(commit=write, note=f"running on {server.host}")
 
@@ -226,10 +160,16 @@ async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcom
         return answer
     async with run.service.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    failures = {**run.args.get("failures", {}), server.host or "": answer.error}
+    host = server.host or ""
+    failures = {**run.args.get("failures", {}), host: answer.error}
+
+    async def count(tx: Tx) -> None:
+        await hosts.count_build(tx, host, failed=True)
+
     if len(failures) >= MOST_HOSTS_TRIED:
-        return Fail(f"{len(failures)} hosts failed to build the server. The last said: {answer.error}")
-    return Next(leave_host, args={"failures": failures}, note=f"host {server.host} failed: {answer.error}")
+        told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
+        return Fail(told, commit=count)
+    return Next(leave_host, args={"failures": failures}, note=f"host {host} failed: {answer.error}", commit=count)
 
 
 async def leave_host(run: Run[Compute]) -> Outcome:

@@ -6,6 +6,7 @@ Each answers None when the host will do, or the reason it will not, as a phrase 
 from collections.abc import Callable
 from typing import Any
 
+from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 
 Filter = Callable[[HostState, Wanted], str | None]
@@ -41,11 +42,37 @@ def retry_filter(host: HostState, wanted: Wanted) -> str | None:
     return "has failed to build this server" if host.host in wanted.excluded_hosts else None
 
 
+IMAGE_PROPERTIES = (("hw_architecture", "architecture"), ("img_hv_type", "hypervisor_type"), ("hw_vm_mode", "vm_mode"))
+"""What an image may ask for, by its newer and its older name, in the order of a host's supported instances."""
+
+
 def image_properties_filter(host: HostState, wanted: Wanted) -> str | None:
-    """ImagePropertiesFilter: the host can run the image's architecture."""
-    if wanted.image_architecture is None or wanted.image_architecture in host.architectures:
+    """ImagePropertiesFilter: the host runs guests of the image's architecture, hypervisor type and vm mode."""
+    properties = wanted.image_properties
+    asked = [(properties.get(new) or properties.get(old) or "").lower() for new, old in IMAGE_PROPERTIES]
+    if not any(asked):
         return None
-    return f"runs {', '.join(host.architectures) or 'no known architecture'}, not {wanted.image_architecture}"
+    for supported in host.supported_instances:
+        if all(not one or one == other.lower() for one, other in zip(asked, supported, strict=True)):
+            return None
+    runs = ", ".join("/".join(each) for each in host.supported_instances) or "nothing that is known"
+    return f"runs {runs}, not {'/'.join(one or '*' for one in asked)}"
+
+
+def server_group_affinity_filter(host: HostState, wanted: Wanted) -> str | None:
+    """ServerGroupAffinityFilter: members of the group share a host."""
+    group = wanted.group
+    if group is None or group.policy != "affinity" or not group.members_on or host.host in group.members_on:
+        return None
+    return "is not the host of the server group's other members"
+
+
+def server_group_anti_affinity_filter(host: HostState, wanted: Wanted) -> str | None:
+    """ServerGroupAntiAffinityFilter: no more members of the group on a host than its rule allows."""
+    group = wanted.group
+    if group is None or group.policy != "anti-affinity" or group.members_on.get(host.host, 0) < group.most_on_a_host:
+        return None
+    return f"has {group.members_on[host.host]} of the server group's members, {group.most_on_a_host} allowed"
 
 
 def same_host_filter(host: HostState, wanted: Wanted) -> str | None:
@@ -75,7 +102,10 @@ DEFAULT_FILTERS: tuple[tuple[str, Filter], ...] = (
     ("RetryFilter", retry_filter),
     ("AvailabilityZoneFilter", availability_zone_filter),
     ("RequestedHostFilter", requested_host_filter),
+    ("ComputeCapabilitiesFilter", compute_capabilities_filter),
     ("ImagePropertiesFilter", image_properties_filter),
+    ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter),
+    ("ServerGroupAffinityFilter", server_group_affinity_filter),
     ("SameHostFilter", same_host_filter),
     ("DifferentHostFilter", different_host_filter),
 )

@@ -21,12 +21,28 @@ class HostState(Struct, frozen=True):
     seconds_since_answer: float | None
     servers: int
     hypervisor_type: str
-    architectures: tuple[str, ...]
+    supported_instances: tuple[tuple[str, str, str], ...]
+    """(architecture, hypervisor type, vm mode)."""
     capacity: Resources
     used: Resources
+    building: int = 0
+    """Of its servers, those being built now."""
+    failed_builds: int = 0
+    """Since the last that went well."""
+    inventory: dict[str, Any] = {}
+    """`HostInventory` as the agent sent it."""
 
     def free(self, resource: str) -> int:
         return self.capacity.get(resource, 0) - self.used.get(resource, 0)
+
+
+class GroupRule(Struct, frozen=True):
+    """The rule of the server's group, and where the other members are."""
+
+    policy: str
+    most_on_a_host: int
+    members_on: dict[str, int]
+    """Host → how many."""
 
 
 class Wanted(Struct, frozen=True):
@@ -38,7 +54,11 @@ class Wanted(Struct, frozen=True):
     requested_host: str | None = None
     excluded_hosts: tuple[str, ...] = ()
     """Hosts that were tried and failed, each with the reason kept in the task."""
-    image_architecture: str | None = None
+    required_traits: tuple[str, ...] = ()
+    forbidden_traits: tuple[str, ...] = ()
+    extra_specs: dict[str, str] = {}
+    image_properties: dict[str, str] = {}
+    group: GroupRule | None = None
     scheduler_hints: dict[str, Any] = {}
     hosts_of_servers: dict[str, str] = {}
     """Server id → host, for the servers named in the hints."""

@@ -42,7 +42,7 @@ def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: W
         if refused:
             left = [host for host in left if host.host not in refused]
             stages.append(Stage(name, len(left), refused))
-    return Plan(weighers.order(left), stages)
+    return Plan(weighers.order(left, wanted), stages)
 
 
 def _distance(host: HostState, wanted: Wanted) -> tuple[int, float, str]:
@@ -56,13 +56,19 @@ def _distance(host: HostState, wanted: Wanted) -> tuple[int, float, str]:
 
 
 def _shortage(host: HostState, wanted: Wanted) -> str:
-    """What the host lacks: the amounts wanted and free."""
+    """What the host lacks: the amounts wanted and free, or else the traits."""
     lacking = [
         f"{amount} {resource} wanted, {max(host.free(resource), 0)} free"
         for resource, amount in sorted(wanted.resources.items())
         if amount > host.free(resource)
     ]
-    return "; ".join(lacking) or "was not offered by placement (its inventory limits a single server's share)"
+    if lacking:
+        return "; ".join(lacking)
+    traits = [f"{name} required" for name in wanted.required_traits]
+    traits += [f"{name} forbidden" for name in wanted.forbidden_traits]
+    if traits:
+        return f"does not have the traits asked for ({', '.join(traits)})"
+    return "was not offered by placement (its inventory limits a single server's share)"
 
 
 def summary(plan: Plan, total: int) -> str:
@@ -73,7 +79,13 @@ def summary(plan: Plan, total: int) -> str:
 
 def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
     """Why no host was left, in one sentence a stage. With `with_hosts` the hosts are named (for administrators)."""
-    asked = ", ".join(f"{amount} {resource}" for resource, amount in sorted(wanted.resources.items()))
+    asked = ", ".join(
+        [
+            *(f"{amount} {resource}" for resource, amount in sorted(wanted.resources.items())),
+            *(f"trait {name}" for name in wanted.required_traits),
+            *(f"no trait {name}" for name in wanted.forbidden_traits),
+        ]
+    )
     if total == 0:
         return f"No valid host was found. No compute host has registered yet (wanted: {asked})."
     sentences = [f"No valid host was found. {_hosts(total)} considered for {asked}."]

@@ -78,7 +78,7 @@ class World:
     async def insert_server(self, **changes: Any) -> Server:
         """A server as POST /servers leaves it: the row and its build task, committed."""
         memory_mib = changes.pop("memory_mib", 512)
-        flavor = Flavor("1", "m1.tiny", None, 1, memory_mib, 1, 0, 0, "1.0", True, {}, [])
+        flavor = Flavor("1", "m1.tiny", None, 1, memory_mib, 1, 0, 0, "1.0", True, changes.pop("extra_specs", {}), [])
         image = {
             "id": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11",
             "disk_format": "qcow2",
@@ -104,6 +104,7 @@ class World:
             requested_zone=changes.pop("requested_zone", None),
             requested_host=changes.pop("requested_host", None),
             scheduler_hints=changes.pop("scheduler_hints", {}),
+            group_id=changes.pop("group_id", None),
             disk_config="MANUAL",
             access_ip_v4="",
             access_ip_v6="",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute.scheduling import filters
+from kilonova.compute.scheduling.hosts import GroupRule
 from tests.compute.scheduling.worlds import make_host, make_wanted
 
 
@@ -32,13 +33,44 @@ from tests.compute.scheduling.worlds import make_host, make_wanted
         (filters.retry_filter, {}, {"excluded_hosts": ("node2",)}, None),
         (filters.retry_filter, {}, {"excluded_hosts": ("node1",)}, "has failed to build this server"),
         (filters.image_properties_filter, {}, {}, None),
-        (filters.image_properties_filter, {}, {"image_architecture": "x86_64"}, None),
-        (filters.image_properties_filter, {}, {"image_architecture": "aarch64"}, "runs x86_64, not aarch64"),
+        (filters.image_properties_filter, {}, {"image_properties": {"hw_architecture": "x86_64"}}, None),
+        (filters.image_properties_filter, {}, {"image_properties": {"img_hv_type": "QEMU", "vm_mode": "hvm"}}, None),
         (
             filters.image_properties_filter,
-            {"architectures": ()},
-            {"image_architecture": "x86_64"},
-            "runs no known architecture, not x86_64",
+            {},
+            {"image_properties": {"architecture": "aarch64"}},
+            "runs x86_64/qemu/hvm, not aarch64/*/*",
+        ),
+        (
+            filters.image_properties_filter,
+            {},
+            {"image_properties": {"hw_architecture": "x86_64", "hypervisor_type": "xen"}},
+            "runs x86_64/qemu/hvm, not x86_64/xen/*",
+        ),
+        (
+            filters.image_properties_filter,
+            {"supported_instances": ()},
+            {"image_properties": {"hw_vm_mode": "xen"}},
+            "runs nothing that is known, not */*/xen",
+        ),
+        (filters.server_group_affinity_filter, {}, {}, None),
+        (filters.server_group_affinity_filter, {}, {"group": GroupRule("affinity", 1, {})}, None),
+        (filters.server_group_affinity_filter, {}, {"group": GroupRule("affinity", 1, {"node1": 3})}, None),
+        (filters.server_group_affinity_filter, {}, {"group": GroupRule("anti-affinity", 1, {"node2": 1})}, None),
+        (
+            filters.server_group_affinity_filter,
+            {},
+            {"group": GroupRule("affinity", 1, {"node2": 1})},
+            "is not the host of the server group's other members",
+        ),
+        (filters.server_group_anti_affinity_filter, {}, {}, None),
+        (filters.server_group_anti_affinity_filter, {}, {"group": GroupRule("affinity", 1, {"node1": 1})}, None),
+        (filters.server_group_anti_affinity_filter, {}, {"group": GroupRule("anti-affinity", 2, {"node1": 1})}, None),
+        (
+            filters.server_group_anti_affinity_filter,
+            {},
+            {"group": GroupRule("anti-affinity", 2, {"node1": 2})},
+            "has 2 of the server group's members, 2 allowed",
         ),
         (filters.same_host_filter, {}, {}, None),
         (
@@ -89,4 +121,12 @@ def test_a_filter_answers_with_its_reason(
 def test_the_filters_are_upstreams_and_each_stands_once() -> None:
     names = [name for name, _ in filters.DEFAULT_FILTERS]
     assert len(set(names)) == len(names)
-    assert {"ComputeFilter", "ImagePropertiesFilter", "SameHostFilter", "DifferentHostFilter"} <= set(names)
+    assert set(names) >= {
+        "ComputeFilter",
+        "ComputeCapabilitiesFilter",
+        "ImagePropertiesFilter",
+        "ServerGroupAntiAffinityFilter",
+        "ServerGroupAffinityFilter",
+        "SameHostFilter",
+        "DifferentHostFilter",
+    }

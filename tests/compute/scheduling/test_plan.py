@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import account, make_plan
 from tests.compute.scheduling.worlds import make_host, make_wanted, room_on
 
@@ -92,10 +92,23 @@ def test_a_host_that_has_room_but_was_not_offered_is_explained_too() -> None:
     assert "was not offered by placement" in account(plan, 1, wanted, with_hosts=False)
 
 
+def test_traits_are_part_of_what_was_asked_for_and_of_the_reason() -> None:
+    wanted = make_wanted(required_traits=("CUSTOM_GOLD",), forbidden_traits=("HW_CPU_X86_VMX",))
+    plan = make_plan([make_host()], [], wanted)
+    assert account(plan, 1, wanted, with_hosts=False) == (
+        "No valid host was found. 1 host considered for 1 DISK_GB, 512 MEMORY_MB, 1 VCPU, trait CUSTOM_GOLD, "
+        "no trait HW_CPU_X86_VMX. placement left 0: 1 host without room, the nearest: does not have the traits "
+        "asked for (CUSTOM_GOLD required, HW_CPU_X86_VMX forbidden)."
+    )
+
+
 RESOURCES = ("VCPU", "MEMORY_MB", "DISK_GB")
 amounts = st.fixed_dictionaries({name: st.integers(0, 5) for name in RESOURCES})
 zones = st.sampled_from(["nova", "west"])
+INTEL, ARM = ("x86_64", "qemu", "hvm"), ("aarch64", "qemu", "hvm")
 NAMES = [f"compute{number:02d}-secret" for number in range(6)]
+
+GROUPS = [GroupRule(policy, 1, {NAMES[0]: 1}) for policy in ("affinity", "anti-affinity", "soft-affinity")]
 
 
 @st.composite
@@ -108,7 +121,7 @@ def host_states(draw: st.DrawFn, name: str) -> HostState:
         is_disabled=draw(st.booleans()),
         disabled_reason=draw(st.sampled_from([None, "maintenance"])),
         seconds_since_answer=draw(st.sampled_from([None, 90.0])),
-        architectures=draw(st.sampled_from([(), ("x86_64",), ("x86_64", "aarch64")])),
+        supported_instances=draw(st.sampled_from([(), (INTEL,), (INTEL, ARM)])),
         capacity=draw(amounts),
         used=draw(amounts),
     )
@@ -124,7 +137,9 @@ def worlds(draw: st.DrawFn) -> tuple[list[HostState], list[str], Wanted]:
         resources={name: amount for name, amount in draw(amounts).items() if amount},
         requested_zone=draw(st.sampled_from([None, "nova", "east"])),
         requested_host=draw(st.sampled_from([None, NAMES[0], "elsewhere"])),
-        image_architecture=draw(st.sampled_from([None, "aarch64"])),
+        image_properties=draw(st.sampled_from([{}, {"hw_architecture": "aarch64"}])),
+        required_traits=draw(st.sampled_from([(), ("HW_CPU_X86_VMX",)])),
+        group=draw(st.sampled_from([None, *GROUPS])),
         excluded_hosts=tuple(draw(st.sets(st.sampled_from(NAMES), max_size=2))),
         scheduler_hints=hints,
         hosts_of_servers={"a": NAMES[0], "b": NAMES[1]},

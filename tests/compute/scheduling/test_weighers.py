@@ -1,12 +1,18 @@
 """Weighing: spread by what is free, then by the number of servers, and the same every time."""
 
 import random
+from typing import Any
 
-from kilonova.compute.scheduling.weighers import order
-from tests.compute.scheduling.worlds import CAPACITY, make_host
+from kilonova.compute.scheduling import weighers
+from kilonova.compute.scheduling.hosts import GroupRule, HostState
+from tests.compute.scheduling.worlds import CAPACITY, make_host, make_wanted
 
 
-def names(hosts: list) -> list[str]:  # type: ignore[type-arg]
+def order(hosts: list[HostState], **wishes: Any) -> list[HostState]:
+    return weighers.order(hosts, make_wanted(**wishes))
+
+
+def names(hosts: list[HostState]) -> list[str]:
     return [each.host for each in hosts]
 
 
@@ -51,3 +57,26 @@ def test_equals_come_in_the_order_of_their_names_whatever_order_they_came_in() -
 
 def test_no_hosts_is_no_order() -> None:
     assert order([]) == []
+
+
+def test_a_host_where_servers_are_being_built_comes_after_one_that_is_quiet() -> None:
+    assert names(order([make_host("a", building=1), make_host("b", servers=5)])) == ["b", "a"]
+
+
+def test_a_host_whose_builds_fail_comes_last_however_much_room_it_has() -> None:
+    tight = make_host("tight", used={name: amount - 1 for name, amount in CAPACITY.items()})
+    assert names(order([make_host("failing", failed_builds=1), tight])) == ["tight", "failing"]
+
+
+def test_a_newer_hypervisor_is_preferred_among_equals() -> None:
+    hosts = [make_host("a", inventory={"hypervisor_version": 7}), make_host("b", inventory={"hypervisor_version": 8})]
+    assert names(order(hosts)) == ["b", "a"]
+
+
+def test_soft_rules_of_a_group_are_wishes_that_outweigh_room() -> None:
+    hosts = [make_host("empty"), make_host("joined", used={"VCPU": 4, "MEMORY_MB": 2048, "DISK_GB": 10})]
+    together = GroupRule("soft-affinity", 1, {"joined": 2})
+    assert names(order(hosts, group=together)) == ["joined", "empty"]
+    apart = GroupRule("soft-anti-affinity", 1, {"empty": 1})
+    assert names(order(hosts, group=apart)) == ["joined", "empty"]
+    assert names(order(hosts, group=GroupRule("affinity", 1, {"joined": 2}))) == ["empty", "joined"]

@@ -19,7 +19,7 @@ def make_host(name: str = "node1", **changes: Any) -> HostState:
         "seconds_since_answer": 1.0,
         "servers": 0,
         "hypervisor_type": "QEMU",
-        "architectures": ("x86_64",),
+        "supported_instances": (("x86_64", "qemu", "hvm"),),
         "capacity": dict(CAPACITY),
         "used": {},
         **changes,

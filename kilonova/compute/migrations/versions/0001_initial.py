@@ -174,7 +174,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("servers", schema=None) as batch_op:
         batch_op.create_index("servers_group", ["group_id"], unique=False)
-        batch_op.create_index("servers_host", ["host"], unique=False)
+        batch_op.create_index("servers_host", ["host", "vm_state"], unique=False)
         batch_op.create_index("servers_project", ["project_id", "created_at"], unique=False)
         batch_op.create_index("servers_use", ["project_id", "vcpus", "memory_mib"], unique=False)
 

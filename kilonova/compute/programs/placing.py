@@ -1,0 +1,152 @@
+"""What scheduling does outside the pure decision: look at hosts and groups, ask placement, claim, explain.
+
+The decision itself is `scheduling.plan`. What it was made from may have changed by the time of the claim: the claim and
+`keeps_group_rule` are what makes it true.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from kilonova.compute import hosts, server_groups, servers
+from kilonova.compute.errors import ServerGroupNotFound
+from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
+from kilonova.compute.scheduling.plan import Plan, account, make_plan
+from kilonova.compute.scheduling.requirements import requirements_of
+from kilonova.compute.servers import HostLoad
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Host, Server
+from kilonova.kit.db import Tx
+from kilonova.placement.client import ClaimConflict, Room
+
+NO_ROOM = Room({}, {})
+IDLE = HostLoad()
+Rooms = Mapping[str, Room]
+"""Provider id → the room it has."""
+
+
+class View(Struct, frozen=True):
+    """Everything the decision needs of our own database, from one snapshot."""
+
+    server: Server
+    wanted: Wanted
+    hosts: list[Host]
+    loads: dict[str, HostLoad]
+
+
+async def look(compute: Compute, tx: Tx, server: Server, excluded_hosts: tuple[str, ...]) -> View:
+    """Raises UnusableSpec for a flavor or image that asks for what cannot be meant."""
+    properties: dict[str, str] = (server.image or {}).get("properties", {})
+    needed = requirements_of(server.flavor, properties)
+    named = [
+        str(each) for hint in ("same_host", "different_host") for each in _as_list(server.scheduler_hints.get(hint))
+    ]
+    wanted = Wanted(
+        server_id=server.id,
+        resources=needed.resources,
+        required_traits=needed.required,
+        forbidden_traits=needed.forbidden,
+        requested_zone=server.requested_zone,
+        requested_host=server.requested_host,
+        excluded_hosts=excluded_hosts,
+        extra_specs=server.flavor["extra_specs"],
+        image_properties=properties,
+        scheduler_hints=server.scheduler_hints,
+        hosts_of_servers=await servers.hosts_of(tx, named, server.project_id) if named else {},
+        group=await _group_rule(tx, server),
+    )
+    return View(server, wanted, await hosts.list_all(tx), await servers.load_by_host(tx))
+
+
+def _as_list(hint: object) -> list[object]:
+    return hint if isinstance(hint, list) else [] if hint is None else [hint]
+
+
+async def _group_rule(tx: Tx, server: Server) -> GroupRule | None:
+    if server.group_id is None:
+        return None
+    try:
+        group = await server_groups.find(tx, server.group_id)
+    except ServerGroupNotFound:
+        # Deleted since: its servers are free of it.
+        return None
+    members_on = await server_groups.hosts_of_members(tx, group.id, server.id)
+    return GroupRule(group.policy, group.most_on_a_host or 1, members_on)
+
+
+async def keeps_group_rule(tx: Tx, server: Server, host: str) -> bool:
+    """Whether the server may be written to `host` now, in the transaction that writes it."""
+    if server.group_id is None:
+        return True
+    try:
+        group = await server_groups.find(tx, server.group_id)
+    except ServerGroupNotFound:
+        return True
+    return server_groups.is_kept(group, host, await server_groups.hosts_of_members(tx, group.id, server.id))
+
+
+async def rooms_for(compute: Compute, wanted: Wanted) -> dict[str, Room]:
+    """The providers with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
+    traits = [*wanted.required_traits, *(f"!{name}" for name in wanted.forbidden_traits)]
+    return await compute.placement.allocation_candidates(wanted.resources, required=traits or None)
+
+
+def plan(compute: Compute, view: View, rooms: Rooms) -> Plan:
+    everyone = [_host_state(compute, each, rooms.get(each.id, NO_ROOM), view.loads) for each in view.hosts]
+    return make_plan(everyone, rooms.keys(), view.wanted)
+
+
+def _host_state(compute: Compute, host: Host, room: Room, loads: Mapping[str, HostLoad]) -> HostState:
+    load = loads.get(host.host, IDLE)
+    return HostState(
+        id=host.id,
+        host=host.host,
+        hypervisor_hostname=host.hypervisor_hostname,
+        availability_zone=host.availability_zone,
+        is_up=compute.liveness.is_alive(host.binary, host.host) and not host.forced_down,
+        is_disabled=host.disabled,
+        disabled_reason=host.disabled_reason,
+        seconds_since_answer=compute.liveness.seconds_since_answer(host.binary, host.host),
+        servers=load.servers,
+        building=load.building,
+        failed_builds=host.failed_builds,
+        hypervisor_type=host.inventory["hypervisor_type"],
+        supported_instances=tuple((one, two, three) for one, two, three in host.inventory["supported_instances"]),
+        capacity=room.capacity,
+        used=room.used,
+        inventory=host.inventory,
+    )
+
+
+async def claim(compute: Compute, view: View, choice: HostState) -> Host | None:
+    """The host whose resources the server holds now; None when the choice was taken by somebody else meanwhile.
+
+    It may hold another one's: those this step claimed before it died, and that is the host then.
+    """
+    server = view.server
+    try:
+        await compute.placement.claim(
+            server.id, choice.id, view.wanted.resources, project_id=server.project_id, user_id=server.user_id
+        )
+    except ClaimConflict:
+        held = await compute.placement.allocations(server.id)
+        return next((each for each in view.hosts if each.id in held), None)
+    return next(each for each in view.hosts if each.id == choice.id)
+
+
+async def explain(compute: Compute, view: View, rooms: Rooms, failures: Mapping[str, str]) -> tuple[str, str]:
+    """Why no host will do: a sentence for the user, and one with the hosts' names for administrators.
+
+    Only a refusal asks every host for its room: the account has to say what each one lacked.
+    """
+    everyone = [
+        _host_state(compute, each, rooms.get(each.id) or await compute.placement.room(each.id), view.loads)
+        for each in view.hosts
+    ]
+    refused = make_plan(everyone, rooms.keys(), view.wanted)
+    message = account(refused, len(everyone), view.wanted, with_hosts=False)
+    details = account(refused, len(everyone), view.wanted, with_hosts=True)
+    if failures:
+        message += f" Hosts that failed before: {len(failures)}; the last said: {list(failures.values())[-1]}"
+        details += " Hosts that failed before: " + "; ".join(f"{host}: {why}" for host, why in failures.items())
+    return message, details

@@ -1,0 +1,173 @@
+"""Placing servers: groups whose rule holds whoever comes second, traits and resources asked of placement."""
+
+from typing import Any
+
+import pytest
+
+from kilonova.compute import hosts
+from kilonova.kit.testing import CrashPlan
+from kilonova.kit.testing.crash import POINTS
+
+
+async def make_group(world: Any, policy: str, **rules: Any) -> str:
+    body = {"server_group": {"name": "g", "policy": policy, **({"rules": rules} if rules else {})}}
+    headers = {"OpenStack-API-Version": "compute 2.64"}
+    response = await world.client.post("/v2.1/os-server-groups", json=body, headers=headers)
+    group_id: str = response.json()["server_group"]["id"]
+    return group_id
+
+
+async def hosts_of(world: Any, *server_ids: str) -> list[str | None]:
+    return [(await world.server(server_id)).host for server_id in server_ids]
+
+
+async def disable(world: Any, host: str, disabled: bool) -> None:
+    async with world.compute.database.transaction() as tx:
+        row = await hosts.find(tx, "nova-compute", host)
+        assert row is not None
+        await hosts.change(tx, row, world.clock.now(), disabled=disabled)
+
+
+async def test_members_of_an_anti_affinity_group_run_apart_until_there_is_no_host_left(two_hosts: Any) -> None:
+    group_id = await make_group(two_hosts, "anti-affinity")
+    made = [await two_hosts.insert_server(group_id=group_id) for _ in range(3)]
+    await two_hosts.run()
+    assert sorted(str(host) for host in await hosts_of(two_hosts, made[0].id, made[1].id)) == ["node1", "node2"]
+    failed = await two_hosts.server(made[2].id)
+    assert failed.vm_state == "error"
+    assert "ServerGroupAntiAffinityFilter left 0" in failed.fault["message"]
+    assert "1 allowed" in failed.fault["message"]
+
+
+async def test_an_anti_affinity_group_may_allow_several_on_a_host(two_hosts: Any) -> None:
+    group_id = await make_group(two_hosts, "anti-affinity", max_server_per_host=2)
+    made = [await two_hosts.insert_server(group_id=group_id) for _ in range(4)]
+    await two_hosts.run()
+    placed = [str(host) for host in await hosts_of(two_hosts, *[each.id for each in made])]
+    assert sorted(placed) == ["node1", "node1", "node2", "node2"]
+
+
+@pytest.mark.parametrize("policy", ["affinity", "soft-affinity"])
+async def test_members_of_an_affinity_group_run_together(two_hosts: Any, policy: str) -> None:
+    group_id = await make_group(two_hosts, policy)
+    made = [await two_hosts.insert_server(group_id=group_id) for _ in range(3)]
+    await two_hosts.run()
+    assert len(set(await hosts_of(two_hosts, *[each.id for each in made]))) == 1
+
+
+async def race(world: Any, monkeypatch: pytest.MonkeyPatch, group_id: str, meanwhile: Any) -> tuple[str, str]:
+    """Schedules a second member after the first has claimed its host and before it is written down."""
+    first = await world.insert_server(group_id=group_id)
+    claim = world.compute.placement.claim
+    seconds: list[str] = []
+
+    async def claim_and_lose_the_turn(consumer_id: str, *args: Any, **kwargs: Any) -> None:
+        await claim(consumer_id, *args, **kwargs)
+        if not seconds:
+            second = await world.insert_server(group_id=group_id)
+            seconds.append(second.id)
+            await meanwhile(True)
+            runner = world.make_runner()
+            await runner.run_task(await runner.claim_one())
+            await meanwhile(False)
+
+    monkeypatch.setattr(world.compute.placement, "claim", claim_and_lose_the_turn)
+    await world.run()
+    assert (await world.leftovers())["allocations"] == sorted(
+        [((await world.server(each)).host, each) for each in (first.id, seconds[0])]
+    )
+    return first.id, seconds[0]
+
+
+async def test_two_members_placed_in_the_same_moment_run_apart(two_hosts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def only_the_same_host_is_left(begins: bool) -> None:
+        await disable(two_hosts, "node2", begins)
+
+    group_id = await make_group(two_hosts, "anti-affinity")
+    first, second = await race(two_hosts, monkeypatch, group_id, only_the_same_host_is_left)
+    assert await hosts_of(two_hosts, first, second) == ["node2", "node1"]
+
+
+async def test_two_members_placed_in_the_same_moment_run_together(
+    two_hosts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def only_the_other_host_is_left(begins: bool) -> None:
+        await disable(two_hosts, "node1", begins)
+
+    group_id = await make_group(two_hosts, "affinity")
+    first, second = await race(two_hosts, monkeypatch, group_id, only_the_other_host_is_left)
+    assert await hosts_of(two_hosts, first, second) == ["node2", "node2"]
+
+
+async def test_a_group_deleted_meanwhile_binds_nobody(two_hosts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def the_group_is_deleted(begins: bool) -> None:
+        await disable(two_hosts, "node2", begins)
+        await two_hosts.client.delete(f"/v2.1/os-server-groups/{group_id}")
+
+    group_id = await make_group(two_hosts, "anti-affinity")
+    first, second = await race(two_hosts, monkeypatch, group_id, the_group_is_deleted)
+    assert await hosts_of(two_hosts, first, second) == ["node1", "node1"]
+
+
+@pytest.mark.parametrize("policy", ["affinity", "anti-affinity"])
+async def test_dying_while_placing_a_member_keeps_the_rule(two_hosts: Any, policy: str) -> None:
+    for point in POINTS:
+        group_id = await make_group(two_hosts, policy)
+        made = [await two_hosts.insert_server(group_id=group_id) for _ in range(2)]
+        plan = CrashPlan("build", "schedule", point)
+        await two_hosts.run_with_crash(plan)
+        assert plan.happened
+        placed = await hosts_of(two_hosts, *[each.id for each in made])
+        assert len(set(placed)) == (1 if policy == "affinity" else 2), point
+        assert None not in placed
+        for each in made:
+            await two_hosts.destroy(each.id)
+        await two_hosts.run()
+    assert await two_hosts.leftovers() == {"ports": [], "domains": [], "allocations": [], "servers": []}
+
+
+@pytest.mark.parametrize(
+    ("specs", "reason"),
+    [
+        ({"trait:COMPUTE_NODE": "required", "resources:DISK_GB": "3"}, None),
+        ({"trait:HW_CPU_X86_VMX": "forbidden", "capabilities:hypervisor_type": "fake"}, None),
+        ({"trait:HW_CPU_X86_VMX": "required"}, "does not have the traits asked for (HW_CPU_X86_VMX required)"),
+        ({"trait:COMPUTE_NODE": "forbidden"}, "does not have the traits asked for (COMPUTE_NODE forbidden)"),
+        ({"trait:CUSTOM_NEVER_SEEN": "required"}, "Placement refused what was asked of it"),
+        ({"resources:CUSTOM_NEVER_SEEN": "1"}, "Placement refused what was asked of it"),
+        ({"resources:DISK_GB": "100000"}, "100000 DISK_GB wanted"),
+        ({"capabilities:hypervisor_type": "xen"}, "ComputeCapabilitiesFilter left 0"),
+        ({"resources1:VCPU": "1"}, "numbered groups"),
+    ],
+)
+async def test_what_a_flavor_asks_for_beyond_its_size(world: Any, specs: dict[str, str], reason: str | None) -> None:
+    server = await world.insert_server(extra_specs=specs)
+    await world.run()
+    found = await world.server(server.id)
+    if reason is None:
+        assert (found.vm_state, found.fault) == ("active", None)
+    else:
+        assert (found.vm_state, found.host) == ("error", None)
+        assert "No valid host was found" in found.fault["message"]
+        assert reason in found.fault["message"]
+
+
+async def test_a_host_where_builds_fail_is_avoided_until_one_goes_well(two_hosts: Any) -> None:
+    world = two_hosts
+    world.hosts["node1"].fail_next_spawn("qemu is out of order")
+    first = await world.insert_server()
+    await world.run()
+    assert await hosts_of(world, first.id) == ["node2"]
+
+    async def failed_builds() -> list[int]:
+        async with world.compute.database.reading() as tx:
+            return [each.failed_builds for each in await hosts.list_all(tx)]
+
+    assert await failed_builds() == [1, 0]
+    second = await world.insert_server()
+    await world.run()
+    assert await hosts_of(world, second.id) == ["node2"]
+    third = await world.insert_server(requested_host="node1")
+    await world.run()
+    assert await hosts_of(world, third.id) == ["node1"]
+    assert await failed_builds() == [0, 0]
