@@ -10,7 +10,16 @@ from sqlalchemy import select, update
 from kilonova.kit.db import Tx
 from kilonova.network import ports as ports_domain
 from kilonova.network import records, subnets
-from kilonova.network.errors import AgentNotFound, AvailabilityZoneNotFound
+from kilonova.network.errors import (
+    AgentNotFound,
+    AvailabilityZoneNotFound,
+    InvalidDHCPAgent,
+    InvalidL3Agent,
+    NetworkHostedByDHCPAgent,
+    NetworkNotHostedByDhcpAgent,
+    RouterHostedByL3Agent,
+    RouterNotHostedByL3Agent,
+)
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import AgentRow, Network, Port, Router, agents, networks, ports, routers
 from kilonova.network.tables import subnets as subnets_table
@@ -153,8 +162,7 @@ async def assign(tx: Tx, service: NetworkService, host: str) -> None:
     for router in await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
         await give_router(tx, router, host)
     for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
-        await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
-        await records.raise_revision(tx)
+        await _set_dhcp_host(tx, network, host)
     await _ensure_dhcp_ports(tx, service, host)
 
 
@@ -184,12 +192,50 @@ def _is_in_zone(carrier: AgentRow, hints: Sequence[str]) -> bool:
     return not hints or carrier.availability_zone in hints
 
 
-async def give_router(tx: Tx, router: Router, host: str) -> None:
-    """The router and its ports move to `host`."""
-    await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host, status="ACTIVE"))
+async def give_router(tx: Tx, router: Router, host: str | None) -> None:
+    """The router and its ports move to `host`; None: nobody carries it until an agent takes it."""
+    await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host))
     owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
-    await tx.execute(update(ports).where(owned).values(host=host))
+    await tx.execute(update(ports).where(owned).values(host=host or ""))
     await records.raise_revision(tx)
+
+
+async def _set_dhcp_host(tx: Tx, network: Network, host: str | None) -> None:
+    await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
+    served = (ports.c.network_id == network.id) & (ports.c.device_owner == "network:dhcp")
+    await tx.execute(update(ports).where(served).values(host=host or ""))
+    await records.raise_revision(tx)
+
+
+async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:
+    """Raises InvalidL3Agent, RouterHostedByL3Agent."""
+    if agent.agent_type != L3_AGENT or not agent.admin_state_up:
+        raise InvalidL3Agent(agent.id)
+    if router.host not in (None, agent.host):
+        raise RouterHostedByL3Agent(router.id, str(router.host))
+    await give_router(tx, router, agent.host)
+
+
+async def remove_router(tx: Tx, agent: AgentRow, router: Router) -> None:
+    if agent.agent_type != L3_AGENT or router.host != agent.host:
+        raise RouterNotHostedByL3Agent(router.id, agent.id)
+    await give_router(tx, router, None)
+
+
+async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network: Network) -> None:
+    """Raises InvalidDHCPAgent, NetworkHostedByDHCPAgent: one host serves a network's addresses."""
+    if agent.agent_type != DHCP_AGENT or not agent.admin_state_up:
+        raise InvalidDHCPAgent(agent.id)
+    if network.dhcp_host is not None:
+        raise NetworkHostedByDHCPAgent(network.id, network.dhcp_host)
+    await _set_dhcp_host(tx, network, agent.host)
+    await _ensure_dhcp_ports(tx, service, agent.host, network.id)
+
+
+async def remove_network(tx: Tx, agent: AgentRow, network: Network) -> None:
+    if agent.agent_type != DHCP_AGENT or network.dhcp_host != agent.host:
+        raise NetworkNotHostedByDhcpAgent(network.id, agent.id)
+    await _set_dhcp_host(tx, network, None)
 
 
 async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:

@@ -137,13 +137,6 @@ class InvalidRoutes(BadRequest):
         super().__init__(f"Invalid format for routes: {routes}, {reason}")
 
 
-class RoutesExhausted(BadRequest):
-    def __init__(self, router_id: str, most: int) -> None:
-        super().__init__(
-            f"Unable to complete operation for {router_id}. The number of routes exceeds the maximum {most}."
-        )
-
-
 class RouterInterfaceInUseByRoute(Conflict):
     def __init__(self, router_id: str, subnet_id: str) -> None:
         super().__init__(
@@ -220,6 +213,36 @@ class SecurityGroupNotFound(NotFound):
 class SecurityGroupRuleNotFound(NotFound):
     def __init__(self, wanted: str) -> None:
         super().__init__(f"Security group rule {wanted} does not exist")
+
+
+class InvalidL3Agent(Conflict):
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"Agent {agent_id} is not a L3 Agent or has been disabled")
+
+
+class InvalidDHCPAgent(NotFound):
+    def __init__(self, agent_id: str) -> None:
+        super().__init__(f"Agent {agent_id} is not a valid DHCP Agent or has been disabled")
+
+
+class RouterHostedByL3Agent(Conflict):
+    def __init__(self, router_id: str, host: str) -> None:
+        super().__init__(f"The router {router_id} has been already hosted by the L3 Agent on {host}.")
+
+
+class RouterNotHostedByL3Agent(Conflict):
+    def __init__(self, router_id: str, agent_id: str) -> None:
+        super().__init__(f"The router {router_id} is not hosted by L3 agent {agent_id}.")
+
+
+class NetworkHostedByDHCPAgent(Conflict):
+    def __init__(self, network_id: str, host: str) -> None:
+        super().__init__(f"The network {network_id} has been already hosted by the DHCP Agent on {host}.")
+
+
+class NetworkNotHostedByDhcpAgent(Conflict):
+    def __init__(self, network_id: str, agent_id: str) -> None:
+        super().__init__(f"The network {network_id} is not hosted by the DHCP agent {agent_id}.")
 
 
 class AgentNotFound(NotFound):

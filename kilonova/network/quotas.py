@@ -36,11 +36,15 @@ DEFAULTS: Mapping[str, int] = {
     "subnet": 100,
     "port": 500,
     "router": 10,
+    "router_route": 30,
     "floatingip": 50,
     "security_group": 10,
     "security_group_rule": 100,
 }
 """Upstream's defaults."""
+
+PER_ROUTER = "router_route"
+"""Counts within each router, so that a project as a whole uses none of it."""
 
 Limits = dict[str, int]
 """Resource → limit; negative: none."""
@@ -48,15 +52,20 @@ Limits = dict[str, int]
 
 async def claim(tx: Tx, project_id: str, resource: str, amount: int = 1) -> None:
     """Raises OverQuota unless the project may have `amount` more of the resource."""
-    one = select(quotas.c.limit).where(quotas.c.project_id == project_id, quotas.c.resource == resource)
-    limit = await tx.scalar(one)
-    if limit is None:
-        limit = DEFAULTS[resource]
+    limit = await _limit(tx, project_id, resource)
     if 0 <= limit < amount + await used(tx, project_id, resource):
         raise OverQuota(resource)
 
 
+async def _limit(tx: Tx, project_id: str, resource: str) -> int:
+    one = select(quotas.c.limit).where(quotas.c.project_id == project_id, quotas.c.resource == resource)
+    limit: int | None = await tx.scalar(one)
+    return DEFAULTS[resource] if limit is None else limit
+
+
 async def used(tx: Tx, project_id: str, resource: str) -> int:
+    if resource == PER_ROUTER:
+        return 0
     table = COUNTED[resource]
     count: int = await tx.scalar(select(func.count()).select_from(table).where(table.c.project_id == project_id))
     return count
@@ -88,7 +97,7 @@ async def change(tx: Tx, project_id: str, wanted: Mapping[str, int], *, force: b
 
 async def reset(tx: Tx, project_id: str) -> None:
     """Back to the defaults. Safe to repeat."""
-    await _forget(tx, project_id, list(COUNTED))
+    await _forget(tx, project_id, list(DEFAULTS))
 
 
 async def _forget(tx: Tx, project_id: str, resources: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, select, update
 
 from kilonova.kit.db import Tx
-from kilonova.network import networks, ports, records, subnets
+from kilonova.network import networks, ports, quotas, records, subnets
 from kilonova.network.errors import (
     InvalidInput,
     InvalidRoutes,
@@ -19,7 +19,6 @@ from kilonova.network.errors import (
     RouterInterfaceNotFoundForSubnet,
     RouterInUse,
     RouterNotFound,
-    RoutesExhausted,
 )
 from kilonova.network.ipam import pick
 from kilonova.network.ports import PortWithDetails
@@ -31,7 +30,6 @@ from kilonova.network.tables import ports as ports_table
 from kilonova.network.tables import subnets as subnets_table
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
-MOST_ROUTES = 30
 LISTING = Listing(
     routers,
     {**STANDARD, "admin_state_up": "admin_state_up", "status": "status"},
@@ -81,9 +79,8 @@ async def change(tx: Tx, service: NetworkService, router: Router, values: Mappin
 
 
 async def _checked_routes(tx: Tx, router: Router, routes: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Raises InvalidRoutes for a next hop that no interface of the router reaches, or that is the router itself."""
-    if len(routes) > MOST_ROUTES:
-        raise RoutesExhausted(router.id, MOST_ROUTES)
+    """Raises OverQuota, and InvalidRoutes for a next hop that no interface reaches, or that is the router itself."""
+    await quotas.claim(tx, router.project_id, quotas.PER_ROUTER, len(routes))
     checked = subnets.check_routes(routes)
     connected = await _connected(tx, router)
     own = [address.ip_address for address, _ in connected]

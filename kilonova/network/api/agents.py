@@ -62,6 +62,53 @@ async def delete_agent(request: NetworkRequest) -> None:
         await agents.remove(tx, await agents.find(tx, request.path["agent_id"]))
 
 
+class WhichNetwork(Struct, forbid_unknown_fields=True):
+    network_id: str
+
+
+class WhichRouter(Struct, forbid_unknown_fields=True):
+    router_id: str
+
+
+async def add_network(request: NetworkRequest, body: WhichNetwork) -> Body:
+    """POST /v2.0/agents/{id}/dhcp-networks."""
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        network = await networks.find(tx, body.network_id)
+        await agents.add_network(tx, request.service, agent, network)
+    await request.service.wake_agents()
+    return {}
+
+
+async def remove_network(request: NetworkRequest) -> None:
+    """DELETE /v2.0/agents/{id}/dhcp-networks/{network_id}: the next agent that looks takes it."""
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        await agents.remove_network(tx, agent, await networks.find(tx, request.path["network_id"]))
+    await request.service.wake_agents()
+
+
+async def add_router(request: NetworkRequest, body: WhichRouter) -> Body:
+    """POST /v2.0/agents/{id}/l3-routers."""
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        await agents.add_router(tx, agent, await routers.find(tx, body.router_id))
+    await request.service.wake_agents()
+    return {}
+
+
+async def remove_router(request: NetworkRequest) -> None:
+    """DELETE /v2.0/agents/{id}/l3-routers/{router_id}: the next agent that looks takes it."""
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        agent = await agents.find(tx, request.path["agent_id"])
+        await agents.remove_router(tx, agent, await routers.find(tx, request.path["router_id"]))
+    await request.service.wake_agents()
+
+
 async def list_of_network(request: NetworkRequest) -> Body:
     """GET /v2.0/networks/{id}/dhcp-agents."""
     request.authorize()

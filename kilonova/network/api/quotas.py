@@ -16,6 +16,7 @@ class ChangedQuota(Struct, forbid_unknown_fields=True):
     subnet: Limit | None = None
     port: Limit | None = None
     router: Limit | None = None
+    router_route: Limit | None = None
     floatingip: Limit | None = None
     security_group: Limit | None = None
     security_group_rule: Limit | None = None
@@ -75,7 +76,7 @@ async def show_details(request: NetworkRequest) -> Body:
 
 async def update_quota(request: NetworkRequest, body: ChangedQuotaBody) -> Body:
     project_id, changed = _project(request), body.quota
-    wanted = {name: limit for name, limit in structs.asdict(changed).items() if name in quotas.COUNTED}
+    wanted = {name: limit for name, limit in structs.asdict(changed).items() if name in quotas.DEFAULTS}
     async with request.service.database.transaction() as tx:
         given = {name: limit for name, limit in wanted.items() if limit is not None}
         await quotas.change(tx, project_id, given, force=changed.force)

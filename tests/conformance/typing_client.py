@@ -1,0 +1,33 @@
+"""Types commands at the stock `openstack` client, all in one process: starting it takes longer than what it does.
+
+Runs in the clients' environment, not in ours, as the one user its variables name. Each line of standard input is a
+command (in JSON, without the word `openstack`), each line of standard output `{"status", "out", "err"}`.
+"""
+
+import contextlib
+import io
+import json
+import shlex
+import sys
+
+from openstackclient import shell
+
+
+def main() -> None:
+    answers = sys.stdout
+    for line in sys.stdin:
+        asked = json.loads(line)
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                status = shell.main(shlex.split(asked))
+            except SystemExit as end:
+                status = end.code
+        for stream in (out, err):
+            stream.seek(0)
+        answers.write(json.dumps({"status": int(status or 0), "out": out.read(), "err": err.read()}) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
