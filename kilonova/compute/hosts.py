@@ -106,13 +106,13 @@ async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
     return row
 
 
-async def count_build(tx: Tx, host: str, *, failed: bool) -> None:
+async def count_failed_build(tx: Tx, host: str) -> None:
     """What the scheduler's BuildFailureWeigher goes by: failures since the last build that went well."""
-    if failed:
-        count = update(hosts).where(hosts.c.host == host).values(failed_builds=hosts.c.failed_builds + 1)
-    else:
-        count = update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0)
-    await tx.execute(count)
+    await tx.execute(update(hosts).where(hosts.c.host == host).values(failed_builds=hosts.c.failed_builds + 1))
+
+
+async def count_success(tx: Tx, host: str) -> None:
+    await tx.execute(update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0))
 
 
 async def change(tx: Tx, row: Host, now: datetime, **values: Any) -> Host:

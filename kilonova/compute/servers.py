@@ -204,7 +204,6 @@ def fault(message: str, now: datetime, *, code: int = 500, details: str = "") ->
 TASK_STATES: Mapping[tuple[str, str], str] = {
     ("build", "schedule"): "scheduling",
     ("build", "ports"): "networking",
-    ("build", "volumes"): "block_device_mapping",
     ("build", "spawn"): "spawning",
     ("build", "wait_active"): "spawning",
     ("build", "leave_host"): "scheduling",

@@ -1,7 +1,7 @@
 """From a server's row and its ports to what the host agent and the guest are told."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -31,31 +31,52 @@ class PortDetails(msgspec.Struct, frozen=True):
     floating_ips: tuple[str, ...]
 
 
+class PlannedPorts(msgspec.Struct, frozen=True):
+    """What a host agent and a guest are told of the server's ports."""
+
+    spec: tuple[SpecPort, ...] = ()
+    metadata: tuple[MetadataPort, ...] = ()
+
+
 async def port_details(network: NetworkClient, server: Server) -> list[PortDetails]:
     """Details of the server's ports, in the order they were asked for."""
     order = [port["id"] for port in server.ports]
     if not order:
         return []
     ports = {port["id"]: port for port in await network.list_ports(device_id=server.id)}
-    network_ids = sorted({port["network_id"] for port in ports.values()})
-    networks = {each["id"]: each for each in await network.list_networks(id=network_ids)} if network_ids else {}
-    subnets = {each["id"]: each for each in await network.list_subnets(network_id=network_ids)} if network_ids else {}
+    return await details_of(network, [ports[port_id] for port_id in order if port_id in ports])
+
+
+async def details_of(
+    network: NetworkClient, ports: list[Fields], *, new_ports: Collection[str] = ()
+) -> list[PortDetails]:
+    """Details of these ports. `new_ports`: ids of those just made, which nobody can have given a floating address."""
+    if not ports:
+        return []
+    network_ids = sorted({port["network_id"] for port in ports})
+    networks = {each["id"]: each for each in await network.list_networks(id=network_ids)}
+    subnets = {each["id"]: each for each in await network.list_subnets(network_id=network_ids)}
+    older = [port["id"] for port in ports if port["id"] not in new_ports]
     floating: dict[str, list[str]] = {}
-    for each in await network.list_floating_ips(port_id=list(ports)) if ports else []:
+    for each in await network.list_floating_ips(port_id=older) if older else []:
         floating.setdefault(each["port_id"], []).append(each["floating_ip_address"])
     return [
         PortDetails(
-            ports[port_id],
-            networks[ports[port_id]["network_id"]],
-            {fixed["subnet_id"]: subnets[fixed["subnet_id"]] for fixed in ports[port_id]["fixed_ips"]},
-            tuple(floating.get(port_id, ())),
+            port,
+            networks[port["network_id"]],
+            {fixed["subnet_id"]: subnets[fixed["subnet_id"]] for fixed in port["fixed_ips"]},
+            tuple(floating.get(port["id"], ())),
         )
-        for port_id in order
-        if port_id in ports
+        for port in ports
     ]
 
 
-def server_spec(server: Server, details: list[PortDetails]) -> ServerSpec:
+def planned_ports(details: Iterable[PortDetails]) -> PlannedPorts:
+    found = list(details)
+    return PlannedPorts(tuple(map(_spec_port, found)), tuple(map(_metadata_port, found)))
+
+
+def server_spec(server: Server, planned: PlannedPorts) -> ServerSpec:
     flavor = server.flavor
     return ServerSpec(
         id=server.id,
@@ -75,8 +96,8 @@ def server_spec(server: Server, details: list[PortDetails]) -> ServerSpec:
             extra_specs=flavor["extra_specs"],
         ),
         image=None if server.image is None else msgspec.convert(server.image, SpecImage),
-        ports=tuple(_spec_port(each) for each in details),
-        metadata_document=metadata_document(server, details),
+        ports=planned.spec,
+        metadata_document=metadata_document(server, planned),
         config_drive=server.config_drive,
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
@@ -97,7 +118,7 @@ def _spec_port(details: PortDetails) -> SpecPort:
     )
 
 
-def metadata_document(server: Server, details: list[PortDetails]) -> MetadataDocument:
+def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument:
     public_keys = {server.key_name: server.public_key} if server.key_name and server.public_key else {}
     return MetadataDocument(
         server_id=server.id,
@@ -116,7 +137,7 @@ def metadata_document(server: Server, details: list[PortDetails]) -> MetadataDoc
         public_keys=public_keys,
         user_data=server.user_data,
         security_groups=tuple(server.security_groups or ["default"]),
-        ports=tuple(_metadata_port(each) for each in details),
+        ports=planned.metadata,
         random_seed=server.random_seed,
         sealed_password=server.sealed_password,
     )
@@ -154,12 +175,12 @@ def encode_user_data(user_data: bytes | None) -> str | None:
     return None if user_data is None else base64.b64encode(user_data).decode()
 
 
-def port_entries(server: Server, details: Iterable[PortDetails]) -> list[Fields]:
+def port_entries(details: Iterable[PortDetails], preserved: Collection[str]) -> list[Fields]:
     """What a server's row keeps of its ports, so that lists need not ask the network service.
 
-    Refreshed when the network service reports a change (`os-server-external-events`).
+    `preserved`: ids of those that outlive the server. Refreshed when the network service reports a change
+    (`os-server-external-events`).
     """
-    preserved = {port["id"] for port in server.ports if port.get("preserve")}
     return [
         {
             "id": each.port["id"],

@@ -77,7 +77,8 @@ async def refresh_ports(compute: Compute, server: Server) -> None:
     except RemoteFault as fault:
         log.warning("addresses not refreshed", server=server.id, reason=fault.message)
         return
-    entries = specs.port_entries(server, details)
+    preserved = [port["id"] for port in server.ports if port.get("preserve")]
+    entries = specs.port_entries(details, preserved)
     if entries != server.ports:
         async with compute.database.transaction() as tx:
             await servers.change(tx, server.id, compute.clock.now(), ports=entries)

@@ -46,7 +46,7 @@ class Documents:
         async with self._compute.database.reading() as tx:
             server = await servers.find(tx, server_id, project_id)
         details = await specs.port_details(self._compute.network, server)
-        document = specs.metadata_document(server, details)
+        document = specs.metadata_document(server, specs.planned_ports(details))
         self._kept[server_id] = (now, document)
         if len(self._kept) > MOST_KEPT:
             self._kept.popitem(last=False)

@@ -6,7 +6,10 @@ it. Each step may die anywhere and runs again from its first line; what it made 
 
 from typing import Any
 
-from kilonova.compute import hosts, servers, specs
+import msgspec
+from msgspec import Struct
+
+from kilonova.compute import hosts, security_groups, servers, specs
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.programs import placing, release
 from kilonova.compute.scheduling.plan import summary
@@ -25,6 +28,9 @@ log = logger(__name__)
 MOST_HOSTS_TRIED = 3
 UNREACHABLE_TRIES = 3
 POLL_SECONDS = 0.5
+POLLS_BETWEEN_CALLS = 4
+FIRST_EPOCH = 2
+"""Of a subject's first task when it has been claimed once."""
 
 
 async def schedule(run: Run[Compute]) -> Outcome:
@@ -63,13 +69,13 @@ async def _settle(run: Run[Compute], server: Server, host: Host, note: str) -> O
         async def write(tx: Tx) -> None:
             await servers.change(tx, server.id, run.clock.now(), **values)
 
-        return Next(ports, commit=write, note=note)
+        return Next(ports, args={"host": host.host}, commit=write, note=note)
     async with run.service.database.transaction() as tx:
         kept = await placing.keeps_group_rule(tx, server, host.host)
         if kept:
             await servers.change(tx, server.id, run.clock.now(), **values)
     if kept:
-        return Next(ports, note=note)
+        return Next(ports, args={"host": host.host}, note=note)
     await run.service.placement.release(server.id)
     return Sleep(0, "another member of the server group was placed in the same moment")
 
@@ -80,18 +86,27 @@ async def ports(run: Run[Compute]) -> Outcome:
     async with compute.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
-        bound = await release.bind_ports(compute.network, server)
+        bound = await release.bind_ports(compute.network, server, is_first_try=_is_first_try(run))
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
         return Fail(f"The ports could not be made: {fault.message}")
-    server.ports = bound
-    entries = specs.port_entries(server, await specs.port_details(compute.network, server))
+    details = await specs.details_of(compute.network, bound.ports, new_ports=bound.made_now)
+    entries = specs.port_entries(details, bound.brought)
+    values: dict[str, Any] = {"ports": entries}
+    if bound.brought:
+        values["security_groups"] = await security_groups.names_of(compute.network, bound.ports)
 
     async def write(tx: Tx) -> None:
-        await servers.change(tx, server.id, run.clock.now(), ports=entries)
+        await servers.change(tx, server.id, run.clock.now(), **values)
 
-    return Next(volumes, commit=write, note=_ports_note(entries))
+    planned = msgspec.to_builtins(specs.planned_ports(details))
+    return Next(spawn, args={"ports": planned}, commit=write, note=_ports_note(entries))
+
+
+def _is_first_try(run: Run[Compute]) -> bool:
+    """Whether no try of this step, nor of the task, can have left anything: every other claim raises the epoch."""
+    return run.task.epoch == FIRST_EPOCH and "failures" not in run.args
 
 
 def _ports_note(entries: list[dict[str, Any]]) -> str:
@@ -99,49 +114,61 @@ def _ports_note(entries: list[dict[str, Any]]) -> str:
     return f"{len(entries)} bound, {', '.join(addresses) or 'no address'}"
 
 
-async def volumes(run: Run[Compute]) -> Outcome:
-    """Block devices: the root disk is the image's copy on the host, so there is nothing to connect."""
-    return Next(spawn)
-
-
 async def spawn(run: Run[Compute]) -> Outcome:
     """Hands the whole specification to the host's agent, which starts converging to it."""
     answer = await ask_host(run)
-    if isinstance(answer, ServerObservation):
-        return Next(wait_active)
+    if isinstance(answer, Seen):
+        return Next(wait_active, args={"runs": answer.observed.power == "running"})
     return await _unless_host_failed(run, answer)
 
 
 async def wait_active(run: Run[Compute]) -> Outcome:
-    """Asks again until the guest runs and its ports are plugged; the same call would repair what went missing."""
-    answer = await ask_host(run)
-    if not isinstance(answer, ServerObservation):
-        return await _unless_host_failed(run, answer)
-    if answer.power != "running":
-        return Sleep(POLL_SECONDS, answer.progress or f"the guest is {answer.power}")
-    async with run.service.database.reading() as tx:
-        server = await servers.find(tx, run.subject_id)
-    details = await specs.port_details(run.service.network, server)
-    for each in details:
-        if each.port["status"] != "ACTIVE":
-            return Sleep(POLL_SECONDS, f"port {each.port['id']} is {each.port['status']}: not plugged on the host yet")
-    entries = specs.port_entries(server, details)
-    now = run.clock.now()
+    """Waits until the guest runs and its ports are plugged; now and then the agent is asked again, which would repair
+    what went missing.
+    """
+    if not run.args.get("runs") or run.task.attempt % POLLS_BETWEEN_CALLS == POLLS_BETWEEN_CALLS - 1:
+        answer = await ask_host(run)
+        if not isinstance(answer, Seen):
+            return await _unless_host_failed(run, answer)
+        observed = answer.observed
+        if observed.power != "running":
+            reason = observed.progress or f"the guest is {observed.power}"
+            return Sleep(POLL_SECONDS, reason, args={"runs": False})
+    if run.args["ports"]["spec"]:
+        for port in await run.service.network.list_ports(device_id=run.subject_id):
+            if port["status"] != "ACTIVE":
+                waiting = f"port {port['id']} is {port['status']}: not plugged on the host yet"
+                return Sleep(POLL_SECONDS, waiting, args={"runs": True})
+    return _done(run)
 
+
+def _done(run: Run[Compute]) -> Done:
     async def write(tx: Tx) -> None:
+        now = run.clock.now()
         values = {"vm_state": "active", "power_state": servers.RUNNING, "launched_at": now, "fault": None}
-        await servers.change(tx, server.id, now, ports=entries, **values)
-        await hosts.count_build(tx, server.host or "", failed=False)
+        await servers.change(tx, run.subject_id, now, **values)
+        await hosts.count_success(tx, run.args["host"])
 
-    return Done(commit=write, note=f"running on {server.host}")
+    return Done(commit=write, note=f"running on {run.args['host']}")
 
 
-async def ask_host(run: Run[Compute]) -> ServerObservation | Sleep | Fail:
+class Seen(Struct, frozen=True):
+    """What the host answered, and the server that it was told of."""
+
+    server: Server
+    observed: ServerObservation
+
+
+async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
     """One call to the agent with the whole wanted state. Fail: the host says it cannot, or stays silent too long."""
     compute = run.service
     async with compute.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    spec = specs.server_spec(server, await specs.port_details(compute.network, server))
+    if "ports" in run.args:
+        planned = msgspec.convert(run.args["ports"], specs.PlannedPorts)
+    else:
+        planned = specs.planned_ports(await specs.port_details(compute.network, server))
+    spec = specs.server_spec(server, planned)
     try:
         observed = await compute.agents.call(
             server.host or "", "ensure_server", ServerObservation, spec=spec, epoch=run.task.epoch
@@ -151,20 +178,18 @@ async def ask_host(run: Run[Compute]) -> ServerObservation | Sleep | Fail:
     except RemoteError as error:
         # A stale epoch says that another task owns the server by now: this one's commit will be refused.
         return Sleep(1, error.message) if error.kind == "StaleEpoch" else Fail(error.message)
-    return Fail(observed.message) if observed.message else observed
+    return Fail(observed.message) if observed.message else Seen(server, observed)
 
 
 async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcome:
     """A host that failed is left for another one; too many, and the server has failed."""
     if isinstance(answer, Sleep):
         return answer
-    async with run.service.database.reading() as tx:
-        server = await servers.find(tx, run.subject_id)
-    host = server.host or ""
+    host = run.args["host"]
     failures = {**run.args.get("failures", {}), host: answer.error}
 
     async def count(tx: Tx) -> None:
-        await hosts.count_build(tx, host, failed=True)
+        await hosts.count_failed_build(tx, host)
 
     if len(failures) >= MOST_HOSTS_TRIED:
         told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
@@ -219,7 +244,7 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
 
 BUILD = Program(
     name="build",
-    steps=(schedule, ports, volumes, spawn, wait_active, leave_host),
+    steps=(schedule, ports, spawn, wait_active, leave_host),
     on_failed=on_failed,
     deadline_seconds=600,
     roll_back=roll_back,

@@ -6,8 +6,7 @@ The agent converges to it: which of them it was only shows in the names.
 from collections.abc import Mapping
 
 from kilonova.compute import servers
-from kilonova.compute.agent.spec import ServerObservation
-from kilonova.compute.programs.build import ask_host
+from kilonova.compute.programs.build import Seen, ask_host
 from kilonova.compute.service import Compute
 from kilonova.kit.db import Tx
 from kilonova.kit.tasks import Done, Outcome, Program, Run, Sleep, Task
@@ -24,14 +23,13 @@ VM_STATES: Mapping[str, str] = {
 async def converge_power(run: Run[Compute]) -> Outcome:
     """Asks the agent for the wanted state until the guest is in it. A reboot is a raised count in the same document."""
     answer = await ask_host(run)
-    if not isinstance(answer, ServerObservation):
+    if not isinstance(answer, Seen):
         return answer
-    async with run.service.database.reading() as tx:
-        server = await servers.find(tx, run.subject_id)
-    if answer.power != server.wanted_power or answer.progress:
-        return Sleep(POLL_SECONDS, answer.progress or f"the guest is {answer.power}")
+    server, observed = answer.server, answer.observed
+    if observed.power != server.wanted_power or observed.progress:
+        return Sleep(POLL_SECONDS, observed.progress or f"the guest is {observed.power}")
     now = run.clock.now()
-    power_state = servers.POWER_STATES[answer.power]
+    power_state = servers.POWER_STATES[observed.power]
 
     async def write(tx: Tx) -> None:
         vm_state = VM_STATES[server.wanted_power]

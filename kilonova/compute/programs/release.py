@@ -5,6 +5,8 @@ Every function may be repeated, and finds what an earlier, killed try has left b
 
 from typing import Any
 
+from msgspec import Struct
+
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault
@@ -13,29 +15,40 @@ from kilonova.network.client import NetworkClient
 Fields = dict[str, Any]
 
 
-async def bind_ports(network: NetworkClient, server: Server) -> list[Fields]:
-    """One port for each requested network, bound to the server's host; returns `{"id", "preserve"}` in their order.
+class BoundPorts(Struct):
+    """A server's ports as the network service gave them, in the order they were asked for."""
+
+    ports: list[Fields] = []
+    brought: list[str] = []
+    """Ids of those that are the user's own."""
+    made_now: list[str] = []
+
+
+async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bool) -> BoundPorts:
+    """One port for each requested network, bound to the server's host.
 
     A port made by an earlier try carries the server's id and its network: it is taken instead of making another.
+    `is_first_try`: there cannot be any.
     """
-    made = await network.list_ports(device_id=server.id)
+    made = [] if is_first_try else await network.list_ports(device_id=server.id)
     brought = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     unused = [port for port in made if port["id"] not in brought]
     zone = server.availability_zone or "nova"
     binding: Fields = {"device_id": server.id, "device_owner": f"compute:{zone}", "binding:host_id": server.host}
-    bound: list[Fields] = []
+    bound = BoundPorts()
     for wanted in server.requested_networks:
         if wanted.get("port_id"):
-            port = await network.update_port(wanted["port_id"], binding)
-            bound.append({"id": port["id"], "preserve": True})
+            bound.ports.append(await network.update_port(wanted["port_id"], binding))
+            bound.brought.append(wanted["port_id"])
             continue
         earlier = next((port for port in unused if port["network_id"] == wanted["network_id"]), None)
         if earlier is not None:
             unused.remove(earlier)
-            port = await network.update_port(earlier["id"], binding)
+            bound.ports.append(await network.update_port(earlier["id"], binding))
         else:
             port = await network.create_port({**binding, **_new_port(server, wanted)})
-        bound.append({"id": port["id"], "preserve": False})
+            bound.ports.append(port)
+            bound.made_now.append(port["id"])
     return bound
 
 

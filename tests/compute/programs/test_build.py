@@ -10,7 +10,7 @@ from kilonova.kit.tasks.programs import step_name
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
 
-BUILD_STEPS = ["schedule", "ports", "volumes", "spawn", "wait_active"]
+BUILD_STEPS = ["schedule", "ports", "spawn", "wait_active"]
 DESTROY_STEPS = [step_name(step) for step in DESTROY.steps]
 
 
