@@ -78,7 +78,7 @@ def test_a_run_that_was_cut_short_is_finished_by_the_next(fake_cloud: CloudUnder
 
 
 def test_a_server_that_ends_in_error_is_explained_with_its_fault(fake_cloud: CloudUnderTest) -> None:
-    flavor = {"name": "m1.nano", "ram": 1 << 30, "disk": 1, "vcpus": 1}
+    flavor = {"name": "m1.nano", "ram": 128, "disk": 1 << 20, "vcpus": 1}
     fake_cloud.admin.call("compute", "POST", "/flavors", {"flavor": flavor})
     done = fake_cloud.attempt_kilonova("demo")
     assert done.status == 1

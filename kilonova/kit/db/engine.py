@@ -78,7 +78,8 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600, exist_ok=True)
         # A pool with a limit would make one reader too many wait inside the loop, for readers that it then cannot end.
-        self.engine: Engine = create_engine(self.url, max_overflow=-1)
+        unlimited = {"max_overflow": -1} if self.url.database else {}
+        self.engine: Engine = create_engine(self.url, **unlimited)
         event.listen(self.engine, "connect", _prepare_sqlite)
         event.listen(self.engine, "begin", _begin_sqlite)
         # Two coroutines of this process take turns here, where waiting does not hold the loop; only another process's
