@@ -58,6 +58,15 @@ FLAVOR_ACTIONS = (
            body=flavors.Access, status=200),
 )
 
+AGGREGATE_ACTIONS = (
+    Action("add_host", aggregates.add_host, P + "os-aggregates:add_host", body=aggregates.NamedHost, status=200,
+           shape="aggregate"),
+    Action("remove_host", aggregates.remove_host, P + "os-aggregates:remove_host", body=aggregates.NamedHost,
+           status=200, shape="aggregate"),
+    Action("set_metadata", aggregates.set_metadata, P + "os-aggregates:set_metadata",
+           body=aggregates.ChangedMetadata, status=200, shape="aggregate"),
+)
+
 ROUTES = [
     Route("GET", "/", versions.list_versions, PUBLIC),
     Route("GET", "/v2.1", versions.show_version, PUBLIC),
@@ -174,8 +183,14 @@ ROUTES = [
     Route("GET", "/v2.1/os-hypervisors/statistics", hosts.show_statistics, P + "os-hypervisors:statistics",
           until="2.87"),
     Route("GET", "/v2.1/os-aggregates", aggregates.list_aggregates, P + "os-aggregates:index", shape="aggregate"),
+    Route("POST", "/v2.1/os-aggregates", aggregates.create_aggregate, P + "os-aggregates:create",
+          body=aggregates.NewAggregateBody, shape="aggregate"),
     Route("GET", "/v2.1/os-aggregates/{aggregate_id}", aggregates.show_aggregate, P + "os-aggregates:show",
           shape="aggregate"),
+    Route("PUT", "/v2.1/os-aggregates/{aggregate_id}", aggregates.update_aggregate, P + "os-aggregates:update",
+          body=aggregates.ChangedAggregateBody, shape="aggregate"),
+    Route("DELETE", "/v2.1/os-aggregates/{aggregate_id}", aggregates.delete_aggregate, P + "os-aggregates:delete"),
+    Route("POST", "/v2.1/os-aggregates/{aggregate_id}/action", AGGREGATE_ACTIONS),
     Route("GET", "/v2.1/os-availability-zone", hosts.list_zones, P + "os-availability-zone:list"),
     Route("GET", "/v2.1/os-availability-zone/detail", hosts.list_zones_detail, P + "os-availability-zone:detail"),
 

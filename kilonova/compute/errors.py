@@ -40,6 +40,15 @@ class AggregateNotFound(NotFound):
         super().__init__(f"Aggregate {aggregate_id} could not be found.")
 
 
+class HostNotFound(NotFound):
+    def __init__(self, host: str) -> None:
+        super().__init__(f"Compute host {host} could not be found.")
+
+
+class AggregateConflict(Conflict):
+    """What an aggregate, or the servers on its hosts, do not allow."""
+
+
 class ActionNotFound(NotFound):
     def __init__(self, server_id: str, request_id: str) -> None:
         super().__init__(f"Action for request_id {request_id} on instance {server_id} not found.")

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
 from sqlalchemy import func, select, update
 
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
@@ -68,25 +67,6 @@ def by_zone(rows: Iterable[Host]) -> dict[str, list[Host]]:
         if not row.disabled:
             enabled.append(row)
     return zones
-
-
-class Aggregate(Struct):
-    """A zone beside the default one, as the aggregate it would be upstream."""
-
-    number: int
-    zone: str
-    hosts: list[str]
-    created_at: datetime
-
-
-def aggregates_of(rows: Iterable[Host], default_zone: str) -> list[Aggregate]:
-    """Numbered by the first host of each, so that the number stays what it is."""
-    found: dict[str, Aggregate] = {}
-    for row in sorted(rows, key=lambda row: row.number):
-        if row.availability_zone != default_zone:
-            fresh = Aggregate(row.number, row.availability_zone, [], row.created_at)
-            found.setdefault(row.availability_zone, fresh).hosts.append(row.host)
-    return list(found.values())
 
 
 async def find_service(tx: Tx, service_id: str) -> Host:

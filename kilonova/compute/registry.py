@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute import hosts, servers
+from kilonova.compute import aggregates, hosts, servers
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
 from kilonova.compute.servers import ServerState
 from kilonova.compute.service import REGISTRY_TOPIC, Compute
@@ -56,9 +56,12 @@ class Registry:
         zone = info.availability_zone or self._compute.default_zone
         inventory = msgspec.to_builtins(registration.details)
         async with self._compute.database.transaction() as tx:
+            is_new = await hosts.find(tx, info.binary, info.host) is None
             host = await hosts.register(
                 tx, binary=info.binary, host=info.host, zone=zone, inventory=inventory, now=self._compute.clock.now()
             )
+            if is_new and zone != self._compute.default_zone:
+                await aggregates.place_new_host(tx, info.host, zone, self._compute.clock.now())
         await self._tell_placement(host, registration.details)
         self._compute.liveness.heard(info.binary, info.host)
         log.info("compute host registered", host=info.host, zone=zone)

@@ -239,6 +239,7 @@ def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, rese
         image=wanted.image,
         key_name=wanted.keypair.name if wanted.keypair else None,
         public_key=wanted.keypair.public_key if wanted.keypair else None,
+        key_type=wanted.keypair.type if wanted.keypair else None,
         user_data=wanted.user_data,
         config_drive=wanted.config_drive,
         metadata=wanted.metadata,

@@ -9,9 +9,10 @@ import re
 import warnings
 from datetime import UTC, datetime
 
-from msgspec import Struct
 from sqlalchemy import ColumnElement, String, and_, cast, exists, false, not_, or_, select
 
+from kilonova.compute import deleted_servers
+from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import TASK_STATES, ServerWithTask
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.kit.db import Tx
@@ -33,7 +34,7 @@ STATUSES: dict[str, tuple[str, str | None]] = {
 """Status → vm_state, and the task_state that makes the difference."""
 
 UNREACHED_STATUSES = frozenset(
-    "DELETED MIGRATING PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
+    "MIGRATING PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
     "VERIFY_RESIZE".split()
 )
 """Statuses of the API that no listed server is in: nothing here leads to them."""
@@ -44,30 +45,8 @@ _SPECIAL = re.compile(r"[\\^$.|?*+()\[\]{}]")
 _ESCAPE_OR_CLASS = re.compile(r"\\.|\[\^?\]?[^\]]*\]")
 
 
-class Filters(Struct, frozen=True, kw_only=True):
-    """What every server of the list has to match. None and empty ask for nothing."""
-
-    project_id: str | None = None
-    equal: dict[str, str | int | bool] = {}
-    """Column → value."""
-    patterns: dict[str, str] = {}
-    """Column → regular expression found anywhere in it."""
-    flavor_id: str | None = None
-    image_id: str | None = None
-    statuses: tuple[str, ...] | None = None
-    task_states: tuple[str, ...] = ()
-    addresses: dict[int, str] = {}
-    """4 or 6 → regular expression from the start of an address of that version."""
-    tags_all: tuple[str, ...] = ()
-    tags_any: tuple[str, ...] = ()
-    tags_not_all: tuple[str, ...] = ()
-    tags_not_any: tuple[str, ...] = ()
-    changed_since: datetime | None = None
-    changed_before: datetime | None = None
-
-
 def is_status(text: str) -> bool:
-    return text.upper() in STATUSES or text.upper() in UNREACHED_STATUSES
+    return text.upper() in STATUSES or text.upper() in UNREACHED_STATUSES or text.upper() == "DELETED"
 
 
 def read_moment(text: str, name: str) -> datetime:
@@ -109,20 +88,35 @@ async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask
         where.append(servers.c.id.in_(await _with_address(tx, where, version, pattern)))
     sorts = [(servers.c[key], direction) for key, direction in page.sorts]
     statement = ordered(select(servers).where(*where), sorts)
-    if page.marker is not None:
-        by_id = select(servers).where(servers.c.id == page.marker)
-        if filters.project_id is not None:
-            by_id = by_id.where(servers.c.project_id == filters.project_id)
-        marker = await tx.first(Server, by_id)
-        if marker is None:
-            raise BadRequest(f"marker [{page.marker}] not found")
+    marker = None if page.marker is None else await _find_marker(tx, filters, page.marker)
+    if marker is not None:
         values = [getattr(marker, key) for key, _ in page.sorts]
         statement = statement.where(after_marker(sorts, values))
-    found = await tx.all(Server, statement.limit(page.limit + 1))
+    found = await tx.all(Server, statement.limit(page.limit + 1)) if filters.with_live else []
+    active = await _active_tasks(tx, found)
+    live = [ServerWithTask(server, active.get(server.id)) for server in found]
+    if not filters.with_deleted:
+        return live
+    return deleted_servers.merged(live, await deleted_servers.matching(tx, filters), page, marker)
+
+
+async def _find_marker(tx: Tx, filters: Filters, server_id: str) -> Server:
+    by_id = select(servers).where(servers.c.id == server_id)
+    if filters.project_id is not None:
+        by_id = by_id.where(servers.c.project_id == filters.project_id)
+    marker = await tx.first(Server, by_id)
+    if marker is None and filters.with_deleted:
+        marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
+    if marker is None:
+        raise BadRequest(f"marker [{server_id}] not found")
+    return marker
+
+
+async def _active_tasks(tx: Tx, found: list[Server]) -> dict[str, Task]:
+    """Server id → what is being done to it."""
     ids = [server.id for server in found]
     active = await tx.all(Task, select(tasks.tasks).where(tasks.tasks.c.active_subject.in_(ids)))
-    by_subject = {task.subject_id: task for task in active}
-    return [ServerWithTask(server, by_subject.get(server.id)) for server in found]
+    return {task.subject_id: task for task in active}
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:

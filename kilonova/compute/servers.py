@@ -44,6 +44,7 @@ class ServerWithTask(msgspec.Struct):
 
     server: Server
     task: Task | None
+    deleted_at: datetime | None = None
 
 
 def new_server_id() -> str:
@@ -235,6 +236,7 @@ def task_state(each: ServerWithTask) -> str | None:
 
 STATUSES = {
     "building": "BUILD",
+    "deleted": "DELETED",
     "paused": "PAUSED",
     "suspended": "SUSPENDED",
     "stopped": "SHUTOFF",

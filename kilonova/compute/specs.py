@@ -135,6 +135,7 @@ def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument
         ec2_instance_id=f"i-{server.number:08x}",
         metadata=server.metadata,
         public_keys=public_keys,
+        key_type=server.key_type or "ssh",
         user_data=server.user_data,
         security_groups=tuple(server.security_groups or ["default"]),
         ports=planned.metadata,

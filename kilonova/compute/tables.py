@@ -83,6 +83,7 @@ servers = Table(
     Column("image", JSON),
     Column("key_name", String(255)),
     Column("public_key", Text),
+    Column("key_type", String(16)),
     Column("user_data", LargeBinary),
     Column("config_drive", Boolean, nullable=False),
     Column("metadata", JSON, nullable=False),
@@ -249,6 +250,7 @@ class Server(Struct, kw_only=True):
     """`{"id", "disk_format", "size_bytes", "sha512", "min_disk_gib", "properties"}` as they were at creation."""
     key_name: str | None
     public_key: str | None
+    key_type: str | None
     user_data: bytes | None
     config_drive: bool
     metadata: dict[str, str]

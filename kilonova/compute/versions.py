@@ -124,6 +124,7 @@ CHANGES = [
     Change("2.75", "update_shows_whole_server", "a changed server is shown as whole as any"),
     Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
     Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
+    Change("2.86", "extra_specs_checked", "extra specs of known namespaces are checked"),
     Change("2.88", "hypervisor_without_use", "what hypervisors hold is asked of placement"),
     Change(
         "2.90",

@@ -218,7 +218,8 @@ def openstack_meta_data(document: MetadataDocument, version: str) -> dict[str, A
     if document.public_keys:
         body["public_keys"] = document.public_keys
         if version >= HAVANA:
-            body["keys"] = [{"name": name, "type": "ssh", "data": key} for name, key in document.public_keys.items()]
+            keys = document.public_keys.items()
+            body["keys"] = [{"name": name, "type": document.key_type, "data": key} for name, key in keys]
     body["hostname"] = document.hostname
     body["name"] = document.name
     body["launch_index"] = document.launch_index

@@ -100,6 +100,8 @@ class MetadataDocument(Struct, frozen=True):
     ports: tuple[MetadataPort, ...]
     random_seed: bytes
     admin_password: str | None = None
+    key_type: str = "ssh"
+    """Of the public keys: `ssh`, or `x509` for certificates."""
     sealed_password: str = ""
     """What the guest itself has posted, for its owner to fetch."""
     root_device_name: str = "/dev/vda"

@@ -1,31 +1,122 @@
-"""/os-aggregates: a zone other than the default one is an aggregate of the hosts that registered in it.
+"""/os-aggregates: hosts that belong together, and the zones some of them make."""
 
-Read only: hosts come with their zone, and there are no aggregates beside those.
-"""
+from typing import Annotated, Any
 
-from typing import Any
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import hosts
-from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
-from kilonova.compute.errors import AggregateNotFound
-from kilonova.compute.hosts import Aggregate
+from kilonova.compute import aggregates
+from kilonova.compute.api.bodies import ComputeRequest, Name, refuse_unknown_queries
 from kilonova.compute.views.records import aggregate_view
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
+
+Zone = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^:]*$")]
+HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
+
+
+class NewAggregate(Struct, forbid_unknown_fields=True):
+    name: Name
+    availability_zone: Zone | None = None
+
+
+class NewAggregateBody(Struct, forbid_unknown_fields=True):
+    aggregate: NewAggregate
+
+
+class ChangedAggregate(Struct, forbid_unknown_fields=True):
+    name: Name | UnsetType = UNSET
+    availability_zone: Zone | UnsetType = UNSET
+
+
+class ChangedAggregateBody(Struct, forbid_unknown_fields=True):
+    aggregate: ChangedAggregate
+
+
+class NamedHost(Struct, forbid_unknown_fields=True):
+    host: HostName
+
+
+class ChangedMetadata(Struct, forbid_unknown_fields=True):
+    metadata: dict[Key, Annotated[str, Meta(max_length=255)] | None]
 
 
 async def list_aggregates(request: ComputeRequest) -> dict[str, Any]:
-    return {"aggregates": [aggregate_view(each) for each in await _known(request)]}
-
-
-async def show_aggregate(request: ComputeRequest) -> dict[str, Any]:
-    wanted = request.path["aggregate_id"]
-    for each in await _known(request):
-        if str(each.number) == wanted:
-            return {"aggregate": aggregate_view(each)}
-    raise AggregateNotFound(wanted)
-
-
-async def _known(request: ComputeRequest) -> list[Aggregate]:
     request.authorize()
     refuse_unknown_queries(request, (), "flavor_without_rxtx")
     async with request.service.database.reading() as tx:
-        return hosts.aggregates_of(await hosts.list_all(tx), request.service.default_zone)
+        return {"aggregates": [aggregate_view(each) for each in await aggregates.list_all(tx)]}
+
+
+async def show_aggregate(request: ComputeRequest) -> dict[str, Any]:
+    request.authorize()
+    refuse_unknown_queries(request, (), "flavor_without_rxtx")
+    async with request.service.database.reading() as tx:
+        return await _shown(tx, request)
+
+
+async def _shown(tx: Tx, request: ComputeRequest) -> dict[str, Any]:
+    return {"aggregate": aggregate_view(await aggregates.find(tx, request.path["aggregate_id"]))}
+
+
+async def create_aggregate(request: ComputeRequest, body: NewAggregateBody) -> dict[str, Any]:
+    request.authorize()
+    new, now = body.aggregate, request.service.clock.now()
+    async with request.service.database.transaction() as tx:
+        made = await aggregates.insert(tx, new.name, new.availability_zone, now)
+    shown = aggregate_view(made)
+    # A new one never had either: the answer of this one call has always left them out.
+    del shown["hosts"], shown["metadata"]
+    return {"aggregate": shown}
+
+
+async def update_aggregate(request: ComputeRequest, body: ChangedAggregateBody) -> dict[str, Any]:
+    request.authorize()
+    compute, change = request.service, body.aggregate
+    if change.name is UNSET and change.availability_zone is UNSET:
+        raise BadRequest("Nothing to change: give name or availability_zone.")
+    async with compute.database.transaction() as tx:
+        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+        now = compute.clock.now()
+        if change.name is not UNSET:
+            await aggregates.rename(tx, aggregate, change.name, now)
+        if change.availability_zone is not UNSET:
+            zone = {aggregates.ZONE: change.availability_zone}
+            await aggregates.change_metadata(tx, aggregate, zone, compute.default_zone, now)
+        return await _shown(tx, request)
+
+
+async def delete_aggregate(request: ComputeRequest) -> None:
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        await aggregates.remove(tx, await aggregates.find(tx, request.path["aggregate_id"]))
+
+
+async def add_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.transaction() as tx:
+        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+        await aggregates.add_host(tx, aggregate, body.host, request.service.clock.now())
+        return await _shown(tx, request)
+
+
+async def remove_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
+    request.authorize()
+    compute = request.service
+    async with compute.database.transaction() as tx:
+        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+        await aggregates.remove_host(tx, aggregate, body.host, compute.default_zone, compute.clock.now())
+        return await _shown(tx, request)
+
+
+async def set_metadata(request: ComputeRequest, body: ChangedMetadata) -> dict[str, Any]:
+    """Adds and changes keys; null takes one out."""
+    request.authorize()
+    compute = request.service
+    zone = body.metadata.get(aggregates.ZONE)
+    if zone is not None and (not zone or ":" in zone):
+        raise BadRequest(f"Invalid input for {aggregates.ZONE}: a zone has a name without colon, got {zone!r}.")
+    async with compute.database.transaction() as tx:
+        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+        await aggregates.change_metadata(tx, aggregate, body.metadata, compute.default_zone, compute.clock.now())
+        return await _shown(tx, request)

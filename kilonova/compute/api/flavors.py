@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import flavors
+from kilonova.compute import extra_specs, flavors
 from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.errors import FlavorNotFound
 from kilonova.compute.servers import new_server_id
@@ -193,10 +193,17 @@ async def show_extra_spec(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def create_extra_specs(request: ComputeRequest, body: ExtraSpecsBody) -> dict[str, Any]:
+    _check_specs(request, body.extra_specs)
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
         await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body.extra_specs)})
     return {"extra_specs": body.extra_specs}
+
+
+def _check_specs(request: ComputeRequest, specs: dict[SpecKey, SpecValue]) -> None:
+    request.authorize()
+    if request.allows("extra_specs_checked"):
+        extra_specs.check(_as_texts(specs))
 
 
 def _as_texts(specs: dict[SpecKey, SpecValue]) -> dict[str, str]:
@@ -208,6 +215,7 @@ async def update_extra_spec(request: ComputeRequest, body: dict[SpecKey, SpecVal
     key = request.path["key"]
     if list(body) != [key]:
         raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")
+    _check_specs(request, body)
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
         await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body)})

@@ -41,30 +41,27 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
     request.authorize({"user_id": owner})
     if not request.allows("keypair_import_only") and set("@.") & set(new.name):
         raise BadRequest("The name of a key pair may hold @ and . from version 2.92 on only.")
-    if new.type == "x509":
-        raise BadRequest("Key pairs of type x509 are not served yet; ssh is.")
+    kind = "x509" if new.type == "x509" else "ssh"
     private_key: str | None = None
     if new.public_key is not UNSET:
         public_key = new.public_key
     else:
         if request.allows("keypair_import_only"):
             raise BadRequest("public_key is required: from version 2.92 on key pairs are not generated.")
-        private_key, public_key = await asyncio.to_thread(keypairs.generate_rsa)
-    fingerprint = keypairs.fingerprint_of(public_key)
+        private_key, public_key = await asyncio.to_thread(_generate, kind, owner)
+    fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
+    wanted = keypairs.NewKeypair(owner, new.name, kind, public_key.strip(), fingerprint_of(public_key))
     async with request.service.database.transaction() as tx:
-        keypair = await keypairs.insert(
-            tx,
-            user_id=owner,
-            name=new.name,
-            public_key=public_key.strip(),
-            fingerprint=fingerprint,
-            now=request.service.clock.now(),
-        )
+        keypair = await keypairs.insert(tx, wanted, request.service.clock.now())
     shown = {**keypair_view(keypair), "user_id": keypair.user_id}
     if private_key is not None:
         shown["private_key"] = private_key
     status = 201 if request.allows("keypair_type") else 200
     return Reply({"keypair": shown}, status=status)
+
+
+def _generate(kind: str, user_id: str) -> tuple[str, str]:
+    return keypairs.generate_x509(user_id) if kind == "x509" else keypairs.generate_rsa()
 
 
 async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from kilonova.compute import server_lists
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.api.servers import host_statuses, shown_in_detail
-from kilonova.compute.server_lists import Filters
+from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.views.servers import link_view
 from kilonova.kit.errors import BadRequest, Forbidden
@@ -66,9 +66,20 @@ PATTERNS = {
 NUMBERS = {"launch_index": "launch_index", "power_state": "power_state"}
 BOOLEANS = {"config_drive": "config_drive", "locked": "locked"}
 TAGS = {"tags": "tags_all", "tags-any": "tags_any", "not-tags": "tags_not_all", "not-tags-any": "tags_not_any"}
-OTHERS = {"flavor", "image", "image_ref", "status", "task_state", "ip", "ip6", "changes-since", "changes-before"}
+OTHERS = {
+    "deleted",
+    "flavor",
+    "image",
+    "image_ref",
+    "status",
+    "task_state",
+    "ip",
+    "ip6",
+    "changes-since",
+    "changes-before",
+}
 UNSERVED = set(
-    "access_ip_v4 access_ip_v6 auto_disk_config created_at deleted kernel_id launched_at locked_by progress ramdisk_id "
+    "access_ip_v4 access_ip_v6 auto_disk_config created_at kernel_id launched_at locked_by progress ramdisk_id "
     "root_device_name soft_deleted terminated_at".split()
 )
 """Filters of the API that are not served: refused rather than ignored, for what came back would look filtered."""
@@ -155,8 +166,12 @@ def _usable(request: ComputeRequest) -> dict[str, str]:
 def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
     usable = _usable(request)
     for name in usable.keys() & UNSERVED:
-        if name not in ("deleted", "soft_deleted") or as_boolean(usable[name], name):
+        if name != "soft_deleted" or as_boolean(usable[name], name):
             raise BadRequest(f"Servers cannot be filtered by {name} here.")
+    statuses = _statuses(request)
+    only_deleted = ("deleted" in usable and as_boolean(usable["deleted"], "deleted")) or (
+        statuses is not None and set(map(str.upper, statuses)) == {"DELETED"}
+    )
     equal: dict[str, str | int | bool] = {column: usable[name] for name, column in EQUAL.items() if name in usable}
     equal |= {column: _number(usable[name], name) for name, column in NUMBERS.items() if name in usable}
     equal |= {column: as_boolean(usable[name], name) for name, column in BOOLEANS.items() if name in usable}
@@ -171,7 +186,9 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         patterns=patterns,
         flavor_id=_last_part(usable.get("flavor")),
         image_id=_last_part(usable.get("image") or usable.get("image_ref")),
-        statuses=_statuses(request),
+        statuses=statuses,
+        with_live=not only_deleted,
+        with_deleted=only_deleted or ("changes-since" in usable and "deleted" not in usable),
         task_states=(usable["task_state"],) if "task_state" in usable else (),
         addresses={version: _pattern(text, "ip") for version, text in addresses.items()},
         tags_all=tags.get("tags_all", ()),
@@ -199,12 +216,10 @@ def _statuses(request: ComputeRequest) -> tuple[str, ...] | None:
     if not wanted:
         return None
     if not any(map(server_lists.is_status, wanted)) and request.allows("strict_status_filter"):
-        known = ", ".join(sorted({*server_lists.STATUSES, *server_lists.UNREACHED_STATUSES}))
+        known = ", ".join(sorted({"DELETED", *server_lists.STATUSES, *server_lists.UNREACHED_STATUSES}))
         raise BadRequest(f"Invalid status value {', '.join(wanted)}; known are {known}.")
-    if [each.upper() for each in wanted] == ["DELETED"]:
-        if not request.ctx.is_admin:
-            raise Forbidden("Only administrators may list deleted instances")
-        raise BadRequest("Deleted servers are not listed here.")
+    if "DELETED" in map(str.upper, wanted) and not request.ctx.is_admin:
+        raise Forbidden("Only administrators may list deleted instances")
     return wanted
 
 

@@ -117,7 +117,8 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     made = requests.make_servers(wanted, request.ctx, now)
     first = made[0]
     async with compute.database.transaction() as tx:
-        await quotas.check_metadata(tx, first.project_id, len(wanted.metadata))
+        if wanted.metadata:
+            await quotas.check_metadata(tx, first.project_id, len(wanted.metadata))
         made = made[: await _affordable(tx, wanted, body.server.min_count, first.project_id)]
         for server in made:
             await servers.insert(tx, server, task_for(request, BUILD, server), now)

@@ -1,19 +1,14 @@
 """Flavors, key pairs, services, hypervisors, zones and actions as the newest version shows them."""
 
-import uuid
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute.hosts import Aggregate
-from kilonova.compute.tables import Flavor, Host, Keypair, ServerGroup
+from kilonova.compute.tables import Aggregate, Flavor, Host, Keypair, ServerGroup
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep
 
 Body = dict[str, Any]
-
-AGGREGATES = uuid.UUID("0f4c3a52-6f2c-4a55-9a53-9a1d1b1f7f43")
-"""The name space of zones' UUIDs."""
 
 
 def flavor_link_view(flavor: Flavor, base_url: str) -> Body:
@@ -144,13 +139,13 @@ def zone_service_view(host: Host, *, is_up: bool) -> Body:
 def aggregate_view(aggregate: Aggregate) -> Body:
     return {
         "id": aggregate.number,
-        "uuid": str(uuid.uuid5(AGGREGATES, aggregate.zone)),
-        "name": aggregate.zone,
-        "availability_zone": aggregate.zone,
+        "uuid": aggregate.id,
+        "name": aggregate.name,
+        "availability_zone": aggregate.metadata.get("availability_zone"),
         "hosts": aggregate.hosts,
-        "metadata": {"availability_zone": aggregate.zone},
+        "metadata": aggregate.metadata,
         "created_at": iso8601_micro(aggregate.created_at),
-        "updated_at": None,
+        "updated_at": None if aggregate.updated_at is None else iso8601_micro(aggregate.updated_at),
         "deleted": False,
         "deleted_at": None,
     }

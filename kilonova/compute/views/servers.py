@@ -42,7 +42,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "created": iso8601(server.created_at),
         "updated": iso8601(server.updated_at),
         # Not before they are plugged: what a building server shows may still go to another host.
-        "addresses": {} if server.vm_state == "building" else _addresses(server),
+        "addresses": {} if server.vm_state in ("building", "deleted") else _addresses(server),
         "accessIPv4": server.access_ip_v4,
         "accessIPv6": server.access_ip_v6,
         "links": _links(server, base_url),
@@ -51,7 +51,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "config_drive": "True" if server.config_drive else "",
         "key_name": server.key_name,
         "OS-SRV-USG:launched_at": _moment(server.launched_at),
-        "OS-SRV-USG:terminated_at": None,
+        "OS-SRV-USG:terminated_at": _moment(each.deleted_at),
         "OS-EXT-STS:task_state": servers.task_state(each),
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:power_state": server.power_state,

@@ -247,3 +247,18 @@ async def test_only_administrators_write_flavors(nova: Any) -> None:
     await nova.refused("POST", "/flavors/1/os-extra_specs", 403, json={"extra_specs": {"a": "b"}})
     await nova.refused("POST", "/flavors/1/action", 403, json={"addTenantAccess": {"tenant": "x"}})
     await nova.refused("GET", "/flavors/1/os-flavor-access", 403)
+
+
+async def test_extra_specs_of_known_namespaces_are_checked_from_2_86_on(nova: Any) -> None:
+    flavor = await nova.flavor()
+    url = f"/flavors/{flavor['id']}/os-extra_specs"
+    wrong = {"extra_specs": {"hw:cpu_policy": "pinned", "mine:anything": "goes"}}
+    told = await nova.refused("POST", url, 400, by="admin", json=wrong)
+    assert "hw:cpu_policy" in told
+    assert "one of dedicated, shared, mixed" in told
+    await nova.refused("PUT", f"{url}/hw:numa_nodes", 400, by="admin", json={"hw:numa_nodes": "none"})
+    assert await nova.call("GET", url) == {"extra_specs": {}}
+    await nova.call("POST", url, by="admin", version="2.85", json=wrong)
+    await nova.call("PUT", f"{url}/hw:cpu_policy", by="admin", json={"hw:cpu_policy": "shared"})
+    kept = (await nova.call("GET", url))["extra_specs"]
+    assert kept == {"hw:cpu_policy": "shared", "mine:anything": "goes"}

@@ -217,20 +217,6 @@ async def test_zones_are_available_while_an_enabled_host_is_in_them(nova: Any) -
     assert set(detail[0]["hosts"]["controller"]) == {"nova-conductor"}
 
 
-async def test_a_zone_is_the_aggregate_of_its_hosts(nova: Any) -> None:
-    assert (await nova.call("GET", "/os-aggregates", **MANAGE))["aggregates"] == []
-    for host, zone in (("node1", ""), ("node2", "west"), ("node3", "west")):
-        await nova.register_host(host, zone=zone)
-    (west,) = (await nova.call("GET", "/os-aggregates", **MANAGE))["aggregates"]
-    assert (west["id"], west["name"], west["availability_zone"]) == (2, "west", "west")
-    assert (west["hosts"], west["metadata"]) == (["node2", "node3"], {"availability_zone": "west"})
-    assert (await nova.call("GET", "/os-aggregates/2", **MANAGE))["aggregate"] == west
-    older = (await nova.call("GET", "/os-aggregates", by="admin", version="2.40"))["aggregates"][0]
-    assert set(west) - set(older) == {"uuid"}
-    assert await nova.refused("GET", "/os-aggregates/1", 404, **MANAGE) == "Aggregate 1 could not be found."
-    await nova.refused("POST", "/os-aggregates", 405, json={}, **MANAGE)
-
-
 async def test_statistics_sum_the_enabled_hosts_up_to_2_87(nova: Any) -> None:
     for host in ("node1", "node2", "node3"):
         await nova.register_host(host)

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -96,7 +98,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({}, "missing required field `name`"),
     ({"name": "a", "public_key": None}, "public_key"),
     ({"name": "a", "public_key": ED25519, "type": "pgp"}, "type"),
-    ({"name": "a", "public_key": ED25519, "type": "x509"}, "not served"),
+    ({"name": "a", "public_key": ED25519, "type": "x509"}, "X509"),
     ({"name": "a", "public_key": ED25519, "colour": "blue"}, "unknown field `colour`"),
 ]
 
@@ -174,3 +176,21 @@ async def test_key_pairs_come_in_pages_from_2_35_on(nova: Any) -> None:
 
 def test_the_key_used_here_is_one() -> None:
     assert load_ssh_public_key(ED25519.encode())
+
+
+async def test_a_certificate_is_generated_and_imported(nova: Any) -> None:
+    new = {"name": "cert", "type": "x509"}
+    made = (await nova.call("POST", "/os-keypairs", 201, version="2.91", json={"keypair": new}))["keypair"]
+    certificate = x509.load_pem_x509_certificate(made["public_key"].encode())
+    user_id = (await nova.who("demo")).user_id
+    assert certificate.subject.rfc4514_string() == f"CN={user_id}"
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    (principal,) = names.get_values_for_type(x509.OtherName)
+    assert principal.value[2:].decode() == f"{user_id}@localhost"
+    private = load_pem_private_key(made["private_key"].encode(), None)
+    assert private.public_key() == certificate.public_key()
+    assert made["fingerprint"] == certificate.fingerprint(hashes.SHA1()).hex(":")
+    imported = {"name": "again", "type": "x509", "public_key": made["public_key"]}
+    shown = (await nova.call("POST", "/os-keypairs", 201, json={"keypair": imported}))["keypair"]
+    assert (shown["type"], shown["fingerprint"]) == ("x509", made["fingerprint"])
+    assert (await nova.call("GET", "/os-keypairs/again"))["keypair"]["type"] == "x509"

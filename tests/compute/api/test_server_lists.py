@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from kilonova.compute import servers
 from kilonova.compute.programs.power import REBOOT
 from kilonova.compute.tables import Server, tasks
 
@@ -243,3 +244,33 @@ async def test_groups_of_a_server_are_shown_by_itself_only(nova: Any) -> None:
     shown = (await nova.call("GET", f"/servers/{rows['gamma-2'].id}"))["server"]
     assert shown.pop("server_groups") == []
     assert shown == listed
+
+
+async def forget(nova: Any, server: Any, minutes_ago: int) -> None:
+    moment = nova.service.clock.now() - timedelta(minutes=minutes_ago)
+    async with nova.service.database.transaction() as tx:
+        await servers.forget(tx, await servers.find(tx, server.id), moment)
+
+
+async def test_what_was_deleted_is_among_the_changes_and_for_administrators_on_request(nova: Any) -> None:
+    made = [await nova.insert_server(name=name) for name in ("one", "two", "three", "four")]
+    await forget(nova, made[0], 120)
+    await forget(nova, made[2], 5)
+    since = (nova.service.clock.now() - timedelta(minutes=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert await names(nova, "") == ["four", "two"]
+    assert await names(nova, f"changes-since={since}") == ["four", "three", "two"]
+    assert await names(nova, f"changes-since={since}&name=^t") == ["three", "two"]
+    assert await names(nova, f"changes-since={since}&limit=2&marker={made[3].id}") == ["three", "two"]
+    assert await names(nova, f"changes-since={since}&limit=1&marker={made[2].id}") == ["two"]
+    assert await names(nova, f"changes-since={since}&sort_key=display_name&sort_dir=asc") == ["four", "three", "two"]
+    (gone,) = (await nova.call("GET", f"/servers/detail?changes-since={since}&name=three"))["servers"]
+    assert (gone["status"], gone["OS-EXT-STS:vm_state"], gone["addresses"]) == ("DELETED", "deleted", {})
+    assert gone["OS-SRV-USG:terminated_at"] is not None
+    assert gone["updated"] > since
+    for query in ("deleted=true", "status=DELETED", "deleted=1&status=deleted"):
+        assert await names(nova, f"{query}&all_tenants=1", by="admin") == ["three", "one"], query
+    assert await names(nova, "deleted=true") == ["four", "two"]
+    assert await names(nova, f"changes-since={since}&deleted=false&all_tenants=1", by="admin") == ["four", "two"]
+    assert await names(nova, f"changes-since={since}", by="other") == []
+    told = await nova.refused("GET", f"/servers?changes-since={since}&marker={made[0].id}x", 400)
+    assert "not found" in told

@@ -145,6 +145,7 @@ def upgrade() -> None:
         sa.Column("image", sa.JSON(), nullable=True),
         sa.Column("key_name", sa.String(length=255), nullable=True),
         sa.Column("public_key", sa.Text(), nullable=True),
+        sa.Column("key_type", sa.String(length=16), nullable=True),
         sa.Column("user_data", sa.LargeBinary(), nullable=True),
         sa.Column("config_drive", sa.Boolean(), nullable=False),
         sa.Column("metadata", sa.JSON(), nullable=False),
