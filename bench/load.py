@@ -4,6 +4,7 @@ Closed loop: each worker sends its next request when the last was answered. Clie
 """
 
 import asyncio
+import contextlib
 import statistics
 import time
 import uuid
@@ -301,7 +302,12 @@ def peak_memory_mib(pid: int) -> float:
 
 def pss_mib(pids: list[int]) -> float:
     """Proportional set size of processes together (proc(5), smaps_rollup)."""
-    return sum(_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:") for pid in pids) / 1024
+    total = 0
+    for pid in pids:
+        # A process that ends while it is looked at holds nothing any more.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += _kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+    return total / 1024
 
 
 def _kib(path: Path, key: str) -> int:
