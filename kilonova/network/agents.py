@@ -74,7 +74,8 @@ async def find(tx: Tx, agent_id: str) -> AgentRow:
 
 
 async def change(tx: Tx, row: AgentRow, **values: Any) -> AgentRow:
-    await tx.execute(update(agents).where(agents.c.id == row.id).values(**values))
+    if values:
+        await tx.execute(update(agents).where(agents.c.id == row.id).values(**values))
     return await find(tx, row.id)
 
 

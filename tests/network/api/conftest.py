@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kilonova.kit.agents import Liveness
+from kilonova.kit.testing import asgi_client
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver
 from kilonova.network.app import make_app
@@ -18,6 +19,7 @@ from kilonova.network.tables import metadata
 
 @dataclass
 class Networking:
+    identity: Any
     service: NetworkService
     registry: Registry
     admin: Any
@@ -71,14 +73,27 @@ class Networking:
         return agent, driver
 
 
+@pytest.fixture(scope="session")
+def tokens() -> dict[str, str]:
+    """User → token. Every test's identity service is a copy of one, keys included, so what one issued all accept."""
+    return {}
+
+
 @pytest.fixture
-async def net(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> AsyncIterator[Networking]:
+async def net(
+    identity: Any, migrated: Any, tmp_path: Path, body_of: Any, tokens: dict[str, str]
+) -> AsyncIterator[Networking]:
     service = NetworkService(
         database=migrated("network", metadata, tmp_path), bus=identity.bus, liveness=Liveness(identity.bus)
     )
     app = make_app(service, identity.verifier("neutron"))
     registry = Registry(service)
     registry.serve()
-    clients = {user: await identity.client_for(app, user) for user in ("admin", "demo", "other", "reader")}
-    yield Networking(service, registry, body_of=body_of, **clients)
+    clients = {}
+    for user in ("admin", "demo", "other", "reader"):
+        if user not in tokens:
+            tokens[user] = await identity.token(user)
+        clients[user] = asgi_client(app)
+        clients[user].headers["x-auth-token"] = tokens[user]
+    yield Networking(identity, service, registry, body_of=body_of, **clients)
     service.database.close()

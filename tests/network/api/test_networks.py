@@ -40,35 +40,33 @@ async def test_networks_take_different_segments_until_they_are_used_up(net: Any)
     assert error["type"] == "NoNetworkAvailable"
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "sentence"),
-    [
-        ({"shared": True}, 403, "shared"),
-        ({"router:external": True}, 403, "router:external"),
-        ({"provider:network_type": "flat", "provider:physical_network": "x"}, 403, "provider:network_type"),
-        ({"colour": "red"}, 400, "unknown field `colour`"),
-        ({"name": "x" * 256}, 400, "length <= 255"),
-        ({"mtu": 9000}, 400, "maximum is 1450"),
-    ],
-)
-async def test_a_member_is_refused_what_he_may_not_or_cannot_have(
-    net: Any, fields: dict[str, Any], status: int, sentence: str
-) -> None:
-    assert sentence in (await net.create("networks", fields, status=status))["message"]
+NOT_A_MEMBER_S = [
+    ({"shared": True}, 403, "shared"),
+    ({"router:external": True}, 403, "router:external"),
+    ({"provider:network_type": "flat", "provider:physical_network": "x"}, 403, "provider:network_type"),
+    ({"colour": "red"}, 400, "unknown field `colour`"),
+    ({"name": "x" * 256}, 400, "length <= 255"),
+    ({"mtu": 9000}, 400, "maximum is 1450"),
+]
 
 
-@pytest.mark.parametrize(
-    ("fields", "status", "kind"),
-    [
-        ({"provider:network_type": "flat"}, 400, "InvalidInput"),
-        ({"provider:network_type": "gre"}, 400, "InvalidInput"),
-        ({"provider:network_type": "vxlan", "provider:segmentation_id": 1 << 24}, 400, "InvalidInput"),
-        ({"provider:network_type": "vxlan", "provider:physical_network": "x"}, 400, "InvalidInput"),
-        ({"provider:network_type": "local", "provider:segmentation_id": 4}, 400, "InvalidInput"),
-    ],
-)
-async def test_a_segment_that_cannot_be_is_refused(net: Any, fields: dict[str, Any], status: int, kind: str) -> None:
-    assert (await net.create("networks", fields, by="admin", status=status))["type"] == kind
+async def test_a_member_is_refused_what_he_may_not_or_cannot_have(net: Any) -> None:
+    for fields, status, sentence in NOT_A_MEMBER_S:
+        assert sentence in (await net.create("networks", fields, status=status))["message"], fields
+
+
+NO_SEGMENTS = [
+    ({"provider:network_type": "flat"}, 400, "InvalidInput"),
+    ({"provider:network_type": "gre"}, 400, "InvalidInput"),
+    ({"provider:network_type": "vxlan", "provider:segmentation_id": 1 << 24}, 400, "InvalidInput"),
+    ({"provider:network_type": "vxlan", "provider:physical_network": "x"}, 400, "InvalidInput"),
+    ({"provider:network_type": "local", "provider:segmentation_id": 4}, 400, "InvalidInput"),
+]
+
+
+async def test_a_segment_that_cannot_be_is_refused(net: Any) -> None:
+    for fields, status, kind in NO_SEGMENTS:
+        assert (await net.create("networks", fields, by="admin", status=status))["type"] == kind, fields
 
 
 async def test_a_segment_is_taken_once(net: Any) -> None:
@@ -130,6 +128,109 @@ async def test_lists_are_filtered_sorted_paged_and_cut_to_fields(net: Any, body_
         assert (await net.demo.get(f"/v2.0/networks?{query}")).status_code == 400, query
 
 
+async def test_one_external_network_is_the_default(net: Any, body_of: Any) -> None:
+    outside, _ = await net.outside()
+    url = f"/v2.0/networks/{outside['id']}"
+    assert body_of(await net.admin.put(url, json={"network": {"is_default": True}}))["network"]["is_default"] is True
+    more = {"router:external": True, "is_default": True}
+    assert (await net.create("networks", more, by="admin", status=409))["type"] == "DefaultExternalNetworkExists"
+    await net.create("networks", {"is_default": True}, by="admin", status=400)
+    await net.create("networks", {"is_default": True}, status=403)
+
+
+async def test_what_others_use_is_not_taken_from_them(net: Any, body_of: Any) -> None:
+    outside, _ = await net.outside()
+    url = f"/v2.0/networks/{outside['id']}"
+    await net.create("ports", {"network_id": outside["id"]})
+    refused = await net.admin.put(url, json={"network": {"shared": False}})
+    assert body_of(refused, 409)["NeutronError"]["type"] == "InvalidSharedSetting"
+    await net.create("floatingips", {"floating_network_id": outside["id"]})
+    refused = await net.admin.put(url, json={"network": {"router:external": False}})
+    assert body_of(refused, 409)["NeutronError"]["type"] == "ExternalNetworkInUse"
+
+
+NO_MTUS = [1451, 67, 65536, "x"]
+
+
+async def test_an_mtu_the_segment_does_not_carry_is_refused(net: Any, body_of: Any) -> None:
+    network = await net.create("networks", {"mtu": 0})
+    assert network["mtu"] == 1450
+    for mtu in NO_MTUS:
+        body_of(await net.demo.put(f"/v2.0/networks/{network['id']}", json={"network": {"mtu": mtu}}), 400)
+
+
+async def test_a_network_keeps_its_segment(net: Any, body_of: Any) -> None:
+    outside, _ = await net.outside()
+    url = f"/v2.0/networks/{outside['id']}"
+    same = {"provider:network_type": "flat", "provider:physical_network": "provider", "name": "x"}
+    assert body_of(await net.admin.put(url, json={"network": same}))["network"]["name"] == "x"
+    body_of(await net.admin.put(url, json={"network": {"provider:network_type": "vxlan"}}), 400)
+    body_of(await net.admin.put(url, json={"network": {"provider:segmentation_id": 4}}), 400)
+
+
+SELECTIONS = [
+    ("status=ACTIVE", ["a", "b", "c"]),
+    ("status=DOWN", []),
+    ("admin_state_up=false", ["b"]),
+    ("mtu=1300", ["b"]),
+    ("mtu=99999999999999999", []),
+    ("project_id=nobody", []),
+    ("changed_since=2000-01-01T00:00:00", ["a", "b", "c"]),
+    ("changed_since=2999-01-01T00:00:00Z", []),
+    ("sort_key=mtu&sort_dir=asc&sort_key=name&sort_dir=desc", ["b", "c", "a"]),
+    ("sort_key=status&sort_dir=desc&limit=2", ["a", "b"]),
+    ("limit=1&page_reverse=true", ["c"]),
+    ("limit=0", ["a", "b", "c"]),
+]
+
+
+async def test_networks_are_selected(net: Any, body_of: Any) -> None:
+    for fields in ({"name": "a"}, {"name": "b", "admin_state_up": False, "mtu": 1300}, {"name": "c"}):
+        await net.create("networks", fields)
+    for query, names in SELECTIONS:
+        found = body_of(await net.demo.get(f"/v2.0/networks?{query}"))["networks"]
+        assert [each["name"] for each in found] == names, query
+
+
+NO_FILTERS = [
+    "mtu=x",
+    "mtu=9999999999999999999999",
+    "shared=perhaps",
+    "changed_since=now",
+    "limit=-1",
+    "created_at=2026-01-01",
+]
+
+
+async def test_a_filter_that_cannot_be_is_refused(net: Any, body_of: Any) -> None:
+    for query in NO_FILTERS:
+        assert body_of(await net.demo.get(f"/v2.0/networks?{query}"), 400)["NeutronError"]["type"] == "HTTPBadRequest"
+
+
+async def test_a_list_is_walked_page_by_page_in_any_order(net: Any, body_of: Any) -> None:
+    for number in range(5):
+        await net.create(
+            "subnets",
+            {
+                "network_id": (await net.create("networks", {}))["id"],
+                "ip_version": 4,
+                "cidr": f"10.{number}.0.0/24",
+                "gateway_ip": None if number % 2 else f"10.{number}.0.9",
+            },
+        )
+    query = "sort_key=gateway_ip&sort_dir=desc&sort_key=cidr&sort_dir=asc"
+    everything = [each["id"] for each in body_of(await net.demo.get(f"/v2.0/subnets?{query}"))["subnets"]]
+    walked: list[str] = []
+    page = body_of(await net.demo.get(f"/v2.0/subnets?{query}&limit=2"))
+    while page["subnets"]:
+        walked += [each["id"] for each in page["subnets"]]
+        links = [link["href"] for link in page["subnets_links"] if link["rel"] == "next"]
+        if not links:
+            break
+        page = body_of(await net.demo.get(links[0].partition("service.local")[2]))
+    assert walked == everything
+
+
 async def test_a_subnet_gets_gateway_and_pools_by_itself(net: Any, body_of: Any) -> None:
     network, subnet = await net.lan("10.1.2.0/28")
     assert subnet["gateway_ip"] == "10.1.2.1"
@@ -142,28 +243,66 @@ async def test_a_subnet_gets_gateway_and_pools_by_itself(net: Any, body_of: Any)
     assert (await net.demo.delete(url)).status_code == 204
 
 
+NO_SUBNETS = [
+    ({"cidr": "10.0.0.0/31"}, "incompatible with DHCP"),
+    ({"cidr": "10.0.0.5/24"}, "host bits set"),
+    ({"cidr": "fd00::/64"}, "not of ip_version 4"),
+    ({"cidr": None}, "cidr must be specified"),
+    ({"ip_version": 5}, "Invalid enum value"),
+    ({"gateway_ip": "10.0.0.255"}, "not a usable address"),
+    ({"gateway_ip": "no"}, "not a valid IP address"),
+    ({"allocation_pools": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}, "spans beyond the subnet cidr 10.0.0.0/24"),
+    ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, "10.0.0.9-10.0.0.2 is not valid"),
+    ({"allocation_pools": [{"start": "10.0.0.2"}]}, "needs the addresses start and end"),
+    ({"dns_nameservers": ["x"]}, "dns_nameservers"),
+    ({"host_routes": [{"destination": "10.0.0.0/8"}]}, "needs exactly destination and nexthop"),
+    ({"ipv6_ra_mode": "slaac"}, "ip_version 6"),
+    ({"ipv6_ra_mode": "guess"}, "Invalid enum value"),
+    ({"ip_version": 6, "cidr": "fd00::/80", "ipv6_ra_mode": "slaac"}, "need a /64"),
+    ({"ip_version": 6, "cidr": "fd00::/64", "ipv6_ra_mode": "slaac", "enable_dhcp": False}, "enable_dhcp"),
+    (
+        {
+            "ip_version": 6,
+            "cidr": "fd00::/64",
+            "ipv6_ra_mode": "slaac",
+            "ipv6_address_mode": "dhcpv6-stateful",
+        },
+        "same value",
+    ),
+    ({"ip_version": 6, "cidr": "::/64"}, "not supported"),
+    ({"cidr": "224.0.0.0/24"}, "DHCP"),
+    ({"service_types": ["pigeon"]}, "valid device owner"),
+    ({"dns_nameservers": [f"9.9.9.{n}" for n in range(6)]}, "exceeds the limit 5"),
+    ({"dns_nameservers": ["9.9.9.9", "9.9.9.9"]}, "Duplicate nameserver"),
+    ({"dns_nameservers": ["fd00::1"]}, "ip_version 4"),
+    ({"host_routes": [{"destination": f"10.{n}.0.0/24", "nexthop": "10.0.0.2"} for n in range(21)]}, "limit 20"),
+    ({"host_routes": [{"destination": "10.9.0.0/24", "nexthop": "fd00::1"}]}, "ip_version 4"),
+    ({"prefixlen": 24}, "subnet pools are not served"),
+    ({"segment_id": "x"}, "not served"),
+]
+
+
+async def test_a_subnet_that_cannot_be_is_refused(net: Any) -> None:
+    network = await net.create("networks", {})
+    for fields, sentence in NO_SUBNETS:
+        wanted = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24", **fields}
+        assert sentence in (await net.create("subnets", wanted, status=400))["message"], fields
+
+
 @pytest.mark.parametrize(
-    ("fields", "sentence"),
+    ("fields", "kind"),
     [
-        ({"cidr": "10.0.0.0/31"}, "incompatible with DHCP"),
-        ({"cidr": "10.0.0.5/24"}, "host bits set"),
-        ({"cidr": "fd00::/64"}, "not of ip_version 4"),
-        ({"cidr": None}, "cidr must be specified"),
-        ({"ip_version": 5}, "Invalid enum value"),
-        ({"gateway_ip": "10.0.0.255"}, "not a usable address"),
-        ({"gateway_ip": "no"}, "not a valid IP address"),
-        ({"allocation_pools": [{"start": "10.0.1.1", "end": "10.0.1.9"}]}, "spans beyond the subnet cidr 10.0.0.0/24"),
-        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, "10.0.0.9-10.0.0.2 is not valid"),
-        ({"allocation_pools": [{"start": "10.0.0.2"}]}, "needs the addresses start and end"),
-        ({"dns_nameservers": ["x"]}, "dns_nameservers"),
-        ({"host_routes": [{"destination": "10.0.0.0/8"}]}, "needs exactly destination and nexthop"),
-        ({"ipv6_ra_mode": "slaac"}, "ip_version 6"),
+        ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, "GatewayConflictWithAllocationPools"),
+        (
+            {"allocation_pools": [{"start": "10.0.0.5", "end": "10.0.0.9"}, {"start": "10.0.0.9", "end": "10.0.0.10"}]},
+            "OverlappingAllocationPools",
+        ),
     ],
 )
-async def test_a_subnet_that_cannot_be_is_refused(net: Any, fields: dict[str, Any], sentence: str) -> None:
+async def test_pools_that_clash_are_refused(net: Any, fields: dict[str, Any], kind: str) -> None:
     network = await net.create("networks", {})
     wanted = {"network_id": network["id"], "ip_version": 4, "cidr": "10.0.0.0/24", **fields}
-    assert sentence in (await net.create("subnets", wanted, status=400))["message"]
+    assert (await net.create("subnets", wanted, status=409))["type"] == kind
 
 
 async def test_subnets_of_one_network_do_not_overlap(net: Any) -> None:

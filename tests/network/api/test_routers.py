@@ -96,6 +96,65 @@ async def test_extra_routes_need_a_reachable_next_hop(net: Any, body_of: Any) ->
     body_of(await net.demo.put(url, json={"router": {"routes": [far]}}), 400)
 
 
+async def test_routes_are_added_and_removed_beside_others(net: Any, body_of: Any) -> None:
+    made = await connected(net)
+    url = f"/v2.0/routers/{made['router']['id']}"
+    one, two = ({"destination": f"10.9{n}.0.0/16", "nexthop": "10.0.0.50"} for n in (8, 9))
+    for verb, routes, left in (
+        ("add", [one], [one]),
+        ("add", [one, two], [one, two]),
+        ("remove", [one], [two]),
+        ("remove", [one], [two]),
+    ):
+        answer = await net.demo.put(f"{url}/{verb}_extraroutes", json={"router": {"routes": routes}})
+        assert body_of(answer)["router"]["routes"] == left, verb
+    needed = await net.demo.put(f"{url}/remove_router_interface", json={"subnet_id": made["subnet"]["id"]})
+    assert body_of(needed, 409)["NeutronError"]["type"] == "RouterInterfaceInUseByRoute"
+    for routes in (
+        [{"destination": "10.97.0.0/16", "nexthop": "10.0.0.1"}],
+        [{"destination": "10.97.0.0/16", "nexthop": "nowhere"}],
+        [{"destination": "10.97.0.1/16", "nexthop": "10.0.0.50"}],
+        [{"destination": "fd00::/64", "nexthop": "10.0.0.50"}],
+        [{"nexthop": "10.0.0.50"}],
+        [two, two],
+    ):
+        body_of(await net.demo.put(f"{url}/add_extraroutes", json={"router": {"routes": routes}}), 400)
+    many = [{"destination": f"10.200.{n}.0/24", "nexthop": "10.0.0.50"} for n in range(30)]
+    over = await net.demo.put(f"{url}/add_extraroutes", json={"router": {"routes": many}})
+    assert body_of(over, 409)["NeutronError"]["type"] == "OverQuota"
+    assert (await net.other.put(f"{url}/add_extraroutes", json={"router": {"routes": []}})).status_code == 404
+
+
+async def test_a_shared_network_s_subnet_is_routed_by_anybody(net: Any, body_of: Any) -> None:
+    _, shared = await net.outside()
+    router = await net.create("routers", {})
+    url = f"/v2.0/routers/{router['id']}"
+    body_of(await net.demo.put(f"{url}/add_router_interface", json={"subnet_id": shared["id"]}))
+
+
+async def test_a_floating_ip_is_moved_named_and_listed(net: Any, body_of: Any) -> None:
+    made = await connected(net)
+    fields = {"floating_network_id": made["outside"]["id"], "port_id": made["port"]["id"], "dns_name": "WWW"}
+    floating = await net.create("floatingips", {**fields, "dns_domain": "example.org.", "tags": ["t"]})
+    assert (floating["dns_name"], floating["tags"]) == ("www", ["t"])
+    url = f"/v2.0/floatingips/{floating['id']}"
+    for query in (f"port_id={made['port']['id']}", f"router_id={made['router']['id']}", "fixed_ip_address=10.0.0.2"):
+        assert len(body_of(await net.demo.get(f"/v2.0/floatingips?{query}"))["floatingips"]) == 1
+    assert body_of(await net.demo.get("/v2.0/floatingips?status=ERROR"))["floatingips"] == []
+    described = body_of(await net.demo.put(url, json={"floatingip": {"description": "mine"}}))["floatingip"]
+    assert (described["description"], described["port_id"]) == ("mine", made["port"]["id"])
+    theirs, _ = await net.lan("10.3.0.0/24")
+    other = await net.create("ports", {"network_id": theirs["id"]}, by="admin")
+    body_of(await net.demo.put(url, json={"floatingip": {"port_id": other["id"]}}), 400)
+    for wrong in (
+        {"fixed_ip_address": "10.0.0.9"},
+        {"dns_name": "www.example.org."},
+        {"dns_domain": "example.org"},
+    ):
+        body = {"floating_network_id": made["outside"]["id"], **wrong}
+        assert (await net.create("floatingips", body, status=400))["type"] == "InvalidInput"
+
+
 async def test_a_floating_ip_serves_a_port_and_lets_go_of_it(net: Any, body_of: Any) -> None:
     made = await connected(net)
     floating = await net.create("floatingips", {"floating_network_id": made["outside"]["id"]})
