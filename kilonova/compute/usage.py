@@ -22,8 +22,9 @@ class Used(Struct, frozen=True):
     hours: float
 
 
-async def between(tx: Tx, start: datetime, end: datetime, project_id: str | None = None) -> list[Used]:
-    """Every server that ran at some moment in between, by project and id."""
+async def between(tx: Tx, start: datetime, end: datetime, now: datetime, project_id: str | None = None) -> list[Used]:
+    """Every server that ran at some moment in between, by project and id. What is to come is not counted."""
+    end = min(end, now)
     live = select(servers).where(servers.c.launched_at.is_not(None), servers.c.launched_at < end)
     gone = select(server_history).where(server_history.c.deleted_at > start, server_history.c.created_at < end)
     if project_id is not None:

@@ -17,11 +17,11 @@ FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y
 async def list_usage(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-simple-tenant-usage: every project's, with its servers when `detailed` is 1."""
     request.authorize()
+    now = request.service.clock.now()
     start, end = _period(request)
     async with request.service.database.reading() as tx:
-        found = await usage.between(tx, start, end)
+        found = await usage.between(tx, start, end, now)
     page, url = _page(request, found)
-    now = request.service.clock.now()
     projects: dict[str, list[Used]] = {}
     for each in page:
         projects.setdefault(each.server.project_id, []).append(each)
@@ -36,13 +36,13 @@ async def show_usage(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-simple-tenant-usage/{project_id}: with its servers; empty when it had none."""
     project_id = request.path["project_id"]
     request.authorize({"project_id": project_id})
+    now = request.service.clock.now()
     start, end = _period(request)
     async with request.service.database.reading() as tx:
-        found = await usage.between(tx, start, end, project_id)
+        found = await usage.between(tx, start, end, now, project_id)
     page, url = _page(request, found)
     if not page:
         return {"tenant_usage": {}}
-    now = request.service.clock.now()
     shown = project_usage_view(project_id, page, start, end)
     shown["server_usages"] = [server_usage_view(each, now) for each in page]
     return {"tenant_usage": shown, **page_links("tenant_usage", url)}

@@ -202,11 +202,18 @@ async def test_usage_counts_hours_of_servers_that_are_and_were(nova: Any) -> Non
     await nova.insert_server(building=True)
     async with nova.service.database.transaction() as tx:
         await servers.forget(tx, await servers.find(tx, gone.id), now - timedelta(hours=3))
-    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S.%f") for moment in (now - timedelta(hours=4), now))
+    begin, far = now - timedelta(hours=4), now + timedelta(days=400)
+    start, end = (moment.strftime("%Y-%m-%dT%H:%M:%S.%f") for moment in (begin, far))
     url, period = "/os-simple-tenant-usage", f"start={start}&end={end}"
     shown = (await nova.call("GET", f"{url}/{mine.project_id}?{period}"))["tenant_usage"]
-    assert (shown["total_hours"], shown["total_vcpus_usage"]) == (pytest.approx(3), pytest.approx(3))
-    assert (shown["total_memory_mb_usage"], shown["total_local_gb_usage"]) == (pytest.approx(3 * 512), pytest.approx(3))
+    assert (shown["total_hours"], shown["total_vcpus_usage"]) == (
+        pytest.approx(3, rel=1e-3),
+        pytest.approx(3, rel=1e-3),
+    )
+    assert (shown["total_memory_mb_usage"], shown["total_local_gb_usage"]) == (
+        pytest.approx(3 * 512, rel=1e-3),
+        pytest.approx(3, rel=1e-3),
+    )
     used = {each["instance_id"]: each for each in shown["server_usages"]}
     assert {server_id: (round(each["hours"], 3), each["state"]) for server_id, each in used.items()} == {
         mine.id: (2, "active"),
