@@ -31,6 +31,8 @@ done
 unshare --mount --propagation private --pid --fork bash -euc '
     bare=$1 commands=$2
     shift 2
+    # A root that is a mount of its own, as on any machine: what runs inside makes mount namespaces.
+    mount --bind "$bare" "$bare"
     mount -t proc proc "$bare/proc"
     mount --rbind /sys "$bare/sys"
     mount --rbind /dev "$bare/dev"

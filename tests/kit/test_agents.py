@@ -94,3 +94,24 @@ async def test_what_the_asker_itself_slept_through_counts_against_nobody() -> No
     clock.advance(3600)
     assert liveness.is_alive("agent", "node1")
     assert liveness.seconds_since_answer("agent", "node1") == 3600
+
+
+async def test_a_host_that_cannot_be_described_keeps_its_agent_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kilonova.kit.agents.agent.REGISTER_RETRY_SECONDS", 0.01)
+    bus, tries = InProcessBus(), 0
+
+    async def describe() -> dict[str, int]:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise OSError("libvirtd does not start")
+        return {"vcpus": 1}
+
+    async def register(payload: Any) -> None:
+        assert payload["details"] == {"vcpus": 1}
+
+    bus.serve("registry", {"register": register})
+    agent = Agent(AgentInfo("agent", "node1"), bus, "registry", methods={}, converge=nothing, describe=describe)
+    async with asyncio.timeout(5):
+        await agent.register()
+    assert tries == 3

@@ -119,14 +119,18 @@ class Agent:
     async def register(self) -> None:
         """Asks the server until it has answered."""
         while not self._registered:
-            details = await self._describe() if self._describe is not None else None
-            payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}
             try:
+                details = await self._describe() if self._describe is not None else None
+                payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}
                 await self._bus.call(self._registry_topic, "register", payload)
                 self._registered = True
                 log.info("agent registered", agent=self.info.binary, host=self.info.host)
             except (CallTimedOut, RemoteError) as error:
                 log.warning("agent cannot register yet", agent=self.info.binary, reason=str(error))
+                await asyncio.sleep(REGISTER_RETRY_SECONDS)
+            except Exception as error:
+                # A host that cannot be looked into keeps its agent waiting; the rest of the process goes on without it.
+                log.exception("agent cannot describe its host yet", agent=self.info.binary, reason=str(error))
                 await asyncio.sleep(REGISTER_RETRY_SECONDS)
 
     async def _on_wake(self, _payload: Any) -> None:
