@@ -3,6 +3,7 @@
 A command that is not installed is a `HostProblem` naming the Debian package that brings it.
 """
 
+import os
 import subprocess
 from collections.abc import Sequence
 
@@ -39,9 +40,13 @@ def run(argv: Sequence[str], *, stdin: str = "") -> str:
     Raises HostProblem when it is missing, fails or does not end in time.
     """
     try:
-        done = subprocess.run(
-            list(argv), input=stdin, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
+        # The input is a file in memory, not a pipe: a batch whose agent dies is read to its end, and never waits for it.
+        with os.fdopen(os.memfd_create("stdin"), "w+") as batch:
+            batch.write(stdin)
+            batch.seek(0)
+            done = subprocess.run(
+                list(argv), stdin=batch, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            )
     except FileNotFoundError as error:
         package = PACKAGES.get(argv[0], argv[0])
         raise HostProblem(f"{argv[0]} is not installed on this host: install the package {package}.") from error
