@@ -40,7 +40,7 @@ def run(argv: Sequence[str], *, stdin: str = "") -> str:
     Raises HostProblem when it is missing, fails or does not end in time.
     """
     try:
-        # The input is a file in memory, not a pipe: a batch whose agent dies is read to its end, and never waits for it.
+        # The input is a file in memory, not a pipe: a batch whose agent dies is still read to its end.
         with os.fdopen(os.memfd_create("stdin"), "w+") as batch:
             batch.write(stdin)
             batch.seek(0)
