@@ -23,7 +23,7 @@ FixedIps = Sequence[Mapping[str, str]]
 """`{"subnet_id", "ip_address"}` each, with at least one of the two."""
 
 
-async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None) -> list[Address]:
+async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None, *, is_new: bool = False) -> list[Address]:
     """Gives the port exactly these addresses; None: one of each IP version, and every automatic one.
 
     An entry that names only its subnet keeps the address the port has there. Raises InvalidInput,
@@ -34,8 +34,7 @@ async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None) -> list[Address
         return await _assign_default(tx, port, available)
     if len(fixed_ips) > MOST_FIXED_IPS:
         raise InvalidInput(f"Exceeded maximum amount of fixed ips per port: {MOST_FIXED_IPS} are allowed.")
-    has = await tx.all(Address, select(addresses).where(addresses.c.port_id == port.id))
-    await tx.execute(delete(addresses).where(addresses.c.port_id == port.id))
+    has = [] if is_new else await _give_up(tx, port)
     named = {entry.get("ip_address") for entry in fixed_ips}
     kept = [each for each in has if each.ip_address not in named]
     found: list[Address] = []
@@ -52,6 +51,13 @@ async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None) -> list[Address
             continue
         found.append(await _take(tx, port, subnet, address, len(found)))
     return found
+
+
+async def _give_up(tx: Tx, port: Port) -> list[Address]:
+    """Takes all addresses from the port; returns them, so that it may have them again."""
+    had = await tx.all(Address, select(addresses).where(addresses.c.port_id == port.id))
+    await tx.execute(delete(addresses).where(addresses.c.port_id == port.id))
+    return had
 
 
 async def _assign_default(tx: Tx, port: Port, available: list[Subnet]) -> list[Address]:
@@ -132,8 +138,6 @@ async def _first_free(tx: Tx, subnet: Subnet, pool: pick.Pool) -> str | None:
         beyond = await tx.tuples(select(addresses.c.ip_address).where(here, addresses.c.number.is_(None)))
         return pick.pick_address(pool, {address for (address,) in beyond})
     last = pick.MOST_NUMBER if end is None else end
-    if await tx.scalar(select(addresses.c.number).where(here, addresses.c.number == start)) is None:
-        return pick.address_at(start, subnet.cidr)
     following = addresses.alias()
     is_followed = (
         select(following.c.number)
@@ -143,7 +147,11 @@ async def _first_free(tx: Tx, subnet: Subnet, pool: pick.Pool) -> str | None:
     gap = select(addresses.c.number + 1).where(
         here, addresses.c.number >= start, addresses.c.number < last, ~is_followed
     )
-    number = await tx.scalar(gap.order_by(addresses.c.number).limit(1))
+    gap = gap.order_by(addresses.c.number).limit(1)
+    first = select(addresses.c.number).where(here, addresses.c.number == start)
+    ((taken, number),) = await tx.tuples(select(first.scalar_subquery(), gap.scalar_subquery()))
+    if taken is None:
+        number = start
     return None if number is None else pick.address_at(number, subnet.cidr)
 
 

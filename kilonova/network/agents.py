@@ -35,6 +35,8 @@ ROLES = (
 
 DHCP_AGENT, L3_AGENT, BRIDGE_AGENT = "DHCP agent", "L3 agent", "Linux bridge agent"
 
+_WITH_DHCP = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
+
 Bindings = dict[str, dict[str, str]]
 """Host with an agent → its bridge mappings: physical network → the operator's own bridge."""
 
@@ -152,10 +154,12 @@ async def check_zone_hints(tx: Tx, hints: Sequence[str], resource: str) -> None:
 
 
 async def has_unassigned(tx: Tx, host: str) -> bool:
-    """Whether there is a router or network that `host` could take."""
+    """Whether there is a router or network that `host` could take, or one it serves without a DHCP port."""
     if await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
         return True
-    return bool(await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)))
+    if await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
+        return True
+    return bool(await _without_dhcp_port(tx, host))
 
 
 async def assign(tx: Tx, service: NetworkService, host: str) -> None:
@@ -164,7 +168,16 @@ async def assign(tx: Tx, service: NetworkService, host: str) -> None:
         await give_router(tx, router, host)
     for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
         await _set_dhcp_host(tx, network, host)
-    await _ensure_dhcp_ports(tx, service, host)
+    for network in await _without_dhcp_port(tx, host):
+        await _ensure_dhcp_port(tx, service, network, host)
+
+
+async def _without_dhcp_port(tx: Tx, host: str) -> list[Network]:
+    with_port = select(ports.c.network_id).where(ports.c.device_owner == "network:dhcp")
+    lacking = select(networks).where(
+        networks.c.dhcp_host == host, networks.c.id.in_(_WITH_DHCP), networks.c.id.not_in(with_port)
+    )
+    return await tx.all(Network, lacking)
 
 
 async def _carrier(tx: Tx, host: str, agent_type: str) -> AgentRow | None:
@@ -183,8 +196,7 @@ async def _free_routers(tx: Tx, carrier: AgentRow | None) -> list[Router]:
 async def _free_networks(tx: Tx, carrier: AgentRow | None) -> list[Network]:
     if carrier is None:
         return []
-    with_dhcp = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
-    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(with_dhcp))
+    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(_WITH_DHCP))
     found = await tx.all(Network, unserved)
     return [each for each in found if _is_in_zone(carrier, each.availability_zone_hints)]
 
@@ -230,7 +242,7 @@ async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network:
     if network.dhcp_host is not None:
         raise NetworkHostedByDHCPAgent(network.id, network.dhcp_host)
     await _set_dhcp_host(tx, network, agent.host)
-    await _ensure_dhcp_ports(tx, service, agent.host, network.id)
+    await _ensure_dhcp_port(tx, service, network, agent.host)
 
 
 async def remove_network(tx: Tx, agent: AgentRow, network: Network) -> None:
@@ -243,29 +255,23 @@ async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None
     """Called when a network's subnets have changed: its DHCP port follows, if an agent serves it already."""
     network = await tx.first(Network, select(networks).where(networks.c.id == network_id))
     if network is not None and network.dhcp_host is not None:
-        await _ensure_dhcp_ports(tx, service, network.dhcp_host, network_id)
+        await _ensure_dhcp_port(tx, service, network, network.dhcp_host)
 
 
-async def _ensure_dhcp_ports(tx: Tx, service: NetworkService, host: str, network_id: str | None = None) -> None:
-    """Each network the host serves has one DHCP port, with an address in every subnet that wants DHCP."""
-    served = select(networks).where(networks.c.dhcp_host == host)
-    if network_id is not None:
-        served = served.where(networks.c.id == network_id)
-    for network in await tx.all(Network, served):
-        wanted = {each.id for each in await subnets.of_network(tx, network.id) if each.enable_dhcp}
-        existing = await ports_domain.on_network(tx, network, "network:dhcp")
-        if not existing:
-            if wanted:
-                await _make_dhcp_port(tx, service, network, host, wanted)
-            continue
-        (details,) = await ports_domain.with_details(tx, existing[:1])
-        if {address.subnet_id for address in details.addresses} == wanted and existing[0].host == host:
-            continue
+async def _ensure_dhcp_port(tx: Tx, service: NetworkService, network: Network, host: str) -> None:
+    """A network that is served has one DHCP port, with an address in every subnet that wants DHCP."""
+    wanted = {each.id for each in await subnets.of_network(tx, network.id) if each.enable_dhcp}
+    existing = await ports_domain.on_network(tx, network, "network:dhcp")
+    if not existing:
         if wanted:
-            kept = [{"subnet_id": each} for each in sorted(wanted)]
-            await ports_domain.change(tx, service, existing[0], {"host": host}, fixed_ips=kept)
-        else:
-            await ports_domain.delete_port(tx, existing[0])
+            await _make_dhcp_port(tx, service, network, host, wanted)
+        return
+    (details,) = await ports_domain.with_details(tx, existing[:1])
+    if not wanted:
+        await ports_domain.delete_port(tx, existing[0])
+    elif {address.subnet_id for address in details.addresses} != wanted:
+        kept = [{"subnet_id": each} for each in sorted(wanted)]
+        await ports_domain.change(tx, service, existing[0], {}, fixed_ips=kept)
 
 
 async def _make_dhcp_port(tx: Tx, service: NetworkService, network: Network, host: str, wanted: set[str]) -> None:

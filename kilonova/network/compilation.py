@@ -7,19 +7,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import String, cast, or_, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import dns_names, records, security_groups
-from kilonova.network import ports as ports_domain
-from kilonova.network.ports import PortWithDetails
+from kilonova.network.ports import ROUTER_OWNERS
 from kilonova.network.routers import GATEWAY, INTERFACE
 from kilonova.network.tables import (
-    Address,
     FloatingIp,
     Network,
-    Port,
-    PortSecurityGroup,
     Router,
     Subnet,
     addresses,
@@ -49,6 +45,59 @@ from kilonova.network.wanted import (
 )
 
 DHCP = "network:dhcp"
+WITHOUT_LEASE = (DHCP, GATEWAY, "network:floatingip")
+"""Ports that ask nobody for their address."""
+
+
+_COLUMNS = (
+    "id",
+    "network_id",
+    "mac_address",
+    "device_id",
+    "device_owner",
+    "host",
+    "project_id",
+    "admin_state_up",
+    "port_security_enabled",
+    "allowed_address_pairs",
+    "dns_name",
+)
+
+
+class Surroundings(Struct):
+    """What the documents of all hosts share, at one revision: read once, however many hosts ask."""
+
+    revision: int
+    tunnel_ips: Mapping[str, str]
+    """Host → its underlay address, for vxlan peers."""
+    dns_domain: str
+    rules: dict[str, tuple[WantedRule, ...]] = {}
+    """Security group id → its rules, for the groups that were asked for so far."""
+    members: dict[str, tuple[str, ...]] = {}
+    """Security group id → its members' addresses, likewise."""
+
+
+class _Port(Struct):
+    """What of a port a document is made of. The first fields are `_COLUMNS`, in their order."""
+
+    id: str
+    network_id: str
+    mac_address: str
+    device_id: str
+    device_owner: str
+    host: str
+    project_id: str
+    admin_state_up: bool
+    port_security_enabled: bool
+    allowed_address_pairs: list[dict[str, str]]
+    dns_name: str
+    addresses: list[tuple[str, str]] = []
+    """(address, subnet id), in order."""
+    group_ids: list[str] = []
+
+    @property
+    def is_internal(self) -> bool:
+        return self.device_owner.startswith("network:")
 
 
 class _Found(Struct):
@@ -56,80 +105,65 @@ class _Found(Struct):
 
     networks: dict[str, Network]
     subnets: dict[str, Subnet]
-    guests: list[PortWithDetails]
-    leases: dict[str, list[PortWithDetails]]
-    """Network id → its ports, for the networks whose DHCP this host serves."""
-    dhcp_ports: dict[str, PortWithDetails]
+    ports: list[_Port]
+    """Those on this host, and all of the networks whose DHCP it serves."""
     routers: list[Router]
-    router_ports: dict[str, list[PortWithDetails]]
     floating: dict[str, list[FloatingIp]]
     peers: dict[str, list[str]]
     dns_domain: str
 
 
-async def wanted_state(tx: Tx, host: str, tunnel_ips: Mapping[str, str], dns_domain: str) -> WantedState:
-    """The document for `host`. `tunnel_ips`: host → its underlay address, for vxlan peers."""
-    found = await _read(tx, host, tunnel_ips, dns_domain)
-    group_ids = {group for guest in found.guests for group in guest.security_group_ids}
+async def wanted_state(tx: Tx, host: str, around: Surroundings) -> WantedState:
+    """The document for `host`."""
+    found = await _read(tx, host, around)
+    guests = [each for each in found.ports if each.host == host and not each.is_internal]
+    group_ids = {group_id for each in guests for group_id in each.group_ids}
     return WantedState(
         revision=await records.current_revision(tx),
         networks=tuple(_network(found, each, host) for each in found.networks.values()),
-        ports=tuple(_port(found, each) for each in found.guests),
-        security_groups=tuple(await _groups(tx, group_ids)),
+        ports=tuple(_port(found, each) for each in guests),
+        security_groups=tuple(await _groups(tx, group_ids, around)),
         routers=tuple(_router(found, each) for each in found.routers),
     )
 
 
-async def _read(tx: Tx, host: str, tunnel_ips: Mapping[str, str], dns_domain: str) -> _Found:
-    on_host = await tx.all(Port, select(ports).where(ports.c.host == host).order_by(ports.c.id))
-    guests = await ports_domain.with_details(tx, [each for each in on_host if not _is_internal(each)])
+async def _read(tx: Tx, host: str, around: Surroundings) -> _Found:
     carried = await tx.all(Router, select(routers).where(routers.c.host == host).order_by(routers.c.id))
-    of_routers = select(ports).where(
-        ports.c.device_id.in_([each.id for each in carried]), ports.c.device_owner.in_((INTERFACE, GATEWAY))
-    )
-    router_ports: dict[str, list[PortWithDetails]] = defaultdict(list)
-    for each in await ports_domain.with_details(tx, await tx.all(Port, of_routers.order_by(ports.c.id))):
-        router_ports[each.port.device_id].append(each)
-    served = await tx.all(Network, select(networks).where(networks.c.dhcp_host == host))
-    network_ids = {each.port.network_id for each in guests} | {each.id for each in served}
-    network_ids |= {each.port.network_id for group in router_ports.values() for each in group}
-    leases, dhcp_ports = await _leases(tx, [each.id for each in served])
+    served = [each for (each,) in await tx.tuples(select(networks.c.id).where(networks.c.dhcp_host == host))]
+    found = await _ports(tx, host, served)
+    network_ids = {each.network_id for each in found if each.host == host} | set(served)
     statement = select(networks).where(networks.c.id.in_(network_ids)).order_by(networks.c.id)
     return _Found(
         networks={each.id: each for each in await tx.all(Network, statement)},
         subnets=await _subnets(tx, network_ids),
-        guests=guests,
-        leases=leases,
-        dhcp_ports=dhcp_ports,
+        ports=found,
         routers=carried,
-        router_ports=router_ports,
         floating=await _floating(tx, [each.id for each in carried]),
-        peers=await _peers(tx, network_ids, host, tunnel_ips),
-        dns_domain=dns_domain,
+        peers=await _peers(tx, network_ids, host, around.tunnel_ips),
+        dns_domain=around.dns_domain,
     )
 
 
-def _is_internal(port: Port) -> bool:
-    return port.device_owner.startswith("network:")
+async def _ports(tx: Tx, host: str, served: list[str]) -> list[_Port]:
+    """In three queries, however many there are."""
+    wanted = or_(ports.c.host == host, ports.c.network_id.in_(served))
+    columns = [ports.c[name] for name in _COLUMNS]
+    found = [_Port(*row) for row in await tx.tuples(select(*columns).where(wanted).order_by(ports.c.id))]
+    by_id = {each.id: each for each in found}
+    held = select(addresses.c.port_id, addresses.c.ip_address, addresses.c.subnet_id)
+    held = held.where(addresses.c.port_id.in_(select(ports.c.id).where(wanted))).order_by(addresses.c.position)
+    for port_id, ip_address, subnet_id in await tx.tuples(held):
+        by_id[port_id].addresses.append((ip_address, subnet_id))
+    memberships = select(port_security_groups.c.port_id, port_security_groups.c.security_group_id)
+    memberships = memberships.where(port_security_groups.c.port_id.in_(select(ports.c.id).where(ports.c.host == host)))
+    for port_id, group_id in await tx.tuples(memberships.order_by(port_security_groups.c.security_group_id)):
+        by_id[port_id].group_ids.append(group_id)
+    return found
 
 
 async def _subnets(tx: Tx, network_ids: Collection[str]) -> dict[str, Subnet]:
     statement = select(subnets).where(subnets.c.network_id.in_(network_ids)).order_by(subnets.c.created_at)
     return {each.id: each for each in await tx.all(Subnet, statement)}
-
-
-async def _leases(
-    tx: Tx, network_ids: list[str]
-) -> tuple[dict[str, list[PortWithDetails]], dict[str, PortWithDetails]]:
-    statement = select(ports).where(ports.c.network_id.in_(network_ids)).order_by(ports.c.id)
-    leases: dict[str, list[PortWithDetails]] = defaultdict(list)
-    dhcp_ports: dict[str, PortWithDetails] = {}
-    for each in await ports_domain.with_details(tx, await tx.all(Port, statement)):
-        if each.port.device_owner == DHCP:
-            dhcp_ports[each.port.network_id] = each
-        elif each.port.device_owner not in (GATEWAY, "network:floatingip"):
-            leases[each.port.network_id].append(each)
-    return leases, dhcp_ports
 
 
 async def _floating(tx: Tx, router_ids: list[str]) -> dict[str, list[FloatingIp]]:
@@ -190,111 +224,113 @@ def _routes(routes: Iterable[Mapping[str, str]]) -> tuple[HostRoute, ...]:
 
 
 def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
-    own = found.dhcp_ports.get(network.id)
+    here = [each for each in found.ports if each.network_id == network.id]
+    own = next((each for each in here if each.device_owner == DHCP), None)
     if own is None:
         return None
     hosts = [
         DhcpHost(
-            mac_address=each.port.mac_address,
-            ip_address=address.ip_address,
-            hostname=dns_names.host_name(address.ip_address, each.port.dns_name, found.dns_domain),
-            subnet_id=address.subnet_id,
-            port_id=each.port.id,
-            device_id=each.port.device_id,
-            project_id=each.port.project_id,
+            mac_address=each.mac_address,
+            ip_address=ip_address,
+            hostname=dns_names.host_name(ip_address, each.dns_name, found.dns_domain),
+            subnet_id=subnet_id,
+            port_id=each.id,
+            device_id=each.device_id,
+            project_id=each.project_id,
         )
-        for each in found.leases.get(network.id, ())
-        for address in each.addresses
+        for each in here
+        if each.device_owner not in WITHOUT_LEASE
+        for ip_address, subnet_id in sorted(each.addresses)
     ]
     return WantedDhcp(
-        port_id=own.port.id,
-        mac_address=own.port.mac_address,
+        port_id=own.id,
+        mac_address=own.mac_address,
         fixed_ips=_fixed_ips(found, own),
-        hosts=tuple(sorted(hosts, key=lambda each: (each.port_id, each.ip_address))),
+        hosts=tuple(hosts),
         dns_domain=found.dns_domain,
     )
 
 
-def _fixed_ips(found: _Found, each: PortWithDetails) -> tuple[FixedIp, ...]:
+def _fixed_ips(found: _Found, port: _Port) -> tuple[FixedIp, ...]:
     return tuple(
-        FixedIp(address.ip_address, address.subnet_id, _prefix_length(found.subnets[address.subnet_id]))
-        for address in each.addresses
+        FixedIp(ip_address, subnet_id, int(found.subnets[subnet_id].cidr.rpartition("/")[2]))
+        for ip_address, subnet_id in port.addresses
     )
 
 
-def _prefix_length(subnet: Subnet) -> int:
-    return int(subnet.cidr.rpartition("/")[2])
-
-
-def _port(found: _Found, each: PortWithDetails) -> WantedPort:
-    port = each.port
+def _port(found: _Found, port: _Port) -> WantedPort:
     pairs = (AddressPair(pair["ip_address"], pair["mac_address"]) for pair in port.allowed_address_pairs)
     return WantedPort(
         id=port.id,
         network_id=port.network_id,
         device_id=port.device_id,
         mac_address=port.mac_address,
-        fixed_ips=_fixed_ips(found, each),
+        fixed_ips=_fixed_ips(found, port),
         admin_state_up=port.admin_state_up,
         port_security_enabled=port.port_security_enabled,
         allowed_address_pairs=tuple(pairs),
-        security_group_ids=tuple(each.security_group_ids),
+        security_group_ids=tuple(port.group_ids),
         project_id=port.project_id,
     )
 
 
-async def _groups(tx: Tx, group_ids: Collection[str]) -> list[WantedSecurityGroup]:
+async def _groups(tx: Tx, group_ids: set[str], around: Surroundings) -> list[WantedSecurityGroup]:
     """The groups of this host's guests with their rules, and every group those rules name, for its members."""
-    rules = await security_groups.rules_of(tx, sorted(group_ids))
-    named = {rule.remote_group_id for each in rules.values() for rule in each if rule.remote_group_id}
-    members = await _members(tx, set(group_ids) | named)
+    await _read_rules(tx, group_ids - around.rules.keys(), around)
+    named = {rule.remote_group_id for each in group_ids for rule in around.rules[each] if rule.remote_group_id}
+    everyone = group_ids | named
+    await _read_members(tx, everyone - around.members.keys(), around)
     return [
         WantedSecurityGroup(
             id=group_id,
-            rules=tuple(
-                WantedRule(
-                    direction="ingress" if rule.direction == "ingress" else "egress",
-                    ethertype="IPv4" if rule.ethertype == "IPv4" else "IPv6",
-                    protocol=rule.protocol,
-                    port_range_min=rule.port_range_min,
-                    port_range_max=rule.port_range_max,
-                    remote_ip_prefix=security_groups.normal_prefix(rule.remote_ip_prefix),
-                    remote_group_id=rule.remote_group_id,
-                )
-                for rule in rules.get(group_id, ())
-            ),
-            member_ips=tuple(sorted(members.get(group_id, ()))),
+            rules=around.rules[group_id] if group_id in group_ids else (),
+            member_ips=around.members[group_id],
         )
-        for group_id in sorted(set(group_ids) | named)
+        for group_id in sorted(everyone)
     ]
 
 
-async def _members(tx: Tx, group_ids: Collection[str]) -> dict[str, set[str]]:
-    """Group id → addresses of its ports, on every host, with their allowed address pairs."""
-    membership = select(port_security_groups).where(port_security_groups.c.security_group_id.in_(group_ids))
-    groups_of: dict[str, list[str]] = defaultdict(list)
-    for each in await tx.all(PortSecurityGroup, membership):
-        groups_of[each.port_id].append(each.security_group_id)
-    found: dict[str, set[str]] = defaultdict(set)
-    of_ports = select(addresses).where(addresses.c.port_id.in_(list(groups_of)))
-    for address in await tx.all(Address, of_ports):
-        for group_id in groups_of[address.port_id]:
-            found[group_id].add(address.ip_address)
-    pairs = select(ports.c.id, ports.c.allowed_address_pairs).where(ports.c.id.in_(list(groups_of)))
-    for port_id, allowed in await tx.tuples(pairs):
-        for group_id in groups_of[port_id]:
-            found[group_id].update(pair["ip_address"] for pair in allowed)
-    return found
+async def _read_rules(tx: Tx, group_ids: Collection[str], around: Surroundings) -> None:
+    for group_id, rules in (await security_groups.rules_of(tx, sorted(group_ids))).items():
+        around.rules[group_id] = tuple(
+            WantedRule(
+                direction="ingress" if rule.direction == "ingress" else "egress",
+                ethertype="IPv4" if rule.ethertype == "IPv4" else "IPv6",
+                protocol=rule.protocol,
+                port_range_min=rule.port_range_min,
+                port_range_max=rule.port_range_max,
+                remote_ip_prefix=security_groups.normal_prefix(rule.remote_ip_prefix),
+                remote_group_id=rule.remote_group_id,
+            )
+            for rule in rules
+        )
+
+
+async def _read_members(tx: Tx, group_ids: Collection[str], around: Surroundings) -> None:
+    """Addresses of each group's ports, on every host, with their allowed address pairs."""
+    found: dict[str, set[str]] = {group_id: set() for group_id in group_ids}
+    in_groups = port_security_groups.c.security_group_id.in_(group_ids)
+    held = select(port_security_groups.c.security_group_id, addresses.c.ip_address)
+    held = held.join(addresses, addresses.c.port_id == port_security_groups.c.port_id).where(in_groups)
+    for group_id, ip_address in await tx.tuples(held):
+        found[group_id].add(ip_address)
+    allowed = select(port_security_groups.c.security_group_id, ports.c.allowed_address_pairs)
+    allowed = allowed.join(ports, ports.c.id == port_security_groups.c.port_id)
+    has_pairs = cast(ports.c.allowed_address_pairs, String) != "[]"
+    for group_id, pairs in await tx.tuples(allowed.where(in_groups, has_pairs)):
+        found[group_id].update(pair["ip_address"] for pair in pairs)
+    for group_id, members in found.items():
+        around.members[group_id] = tuple(sorted(members))
 
 
 def _router(found: _Found, router: Router) -> WantedRouter:
-    attached = found.router_ports.get(router.id, [])
+    attached = [each for each in found.ports if each.device_id == router.id and each.device_owner in ROUTER_OWNERS]
     return WantedRouter(
         id=router.id,
         project_id=router.project_id,
         admin_state_up=router.admin_state_up,
-        interfaces=tuple(_interface(found, each) for each in attached if each.port.device_owner == INTERFACE),
-        gateway=next((_gateway(found, router, each) for each in attached if each.port.device_owner == GATEWAY), None),
+        interfaces=tuple(_interface(found, each) for each in attached if each.device_owner == INTERFACE),
+        gateway=next((_gateway(found, router, each) for each in attached if each.device_owner == GATEWAY), None),
         floating_ips=tuple(
             WantedFloatingIp(each.id, each.floating_ip_address, each.fixed_ip_address or "", each.fixed_port_id or "")
             for each in found.floating.get(router.id, ())
@@ -303,19 +339,17 @@ def _router(found: _Found, router: Router) -> WantedRouter:
     )
 
 
-def _interface(found: _Found, each: PortWithDetails) -> RouterInterface:
-    port = each.port
-    return RouterInterface(port.id, port.network_id, port.mac_address, _fixed_ips(found, each))
+def _interface(found: _Found, port: _Port) -> RouterInterface:
+    return RouterInterface(port.id, port.network_id, port.mac_address, _fixed_ips(found, port))
 
 
-def _gateway(found: _Found, router: Router, each: PortWithDetails) -> RouterGateway:
-    port = each.port
-    next_hops = {found.subnets[address.subnet_id].gateway_ip for address in each.addresses}
+def _gateway(found: _Found, router: Router, port: _Port) -> RouterGateway:
+    next_hops = {found.subnets[subnet_id].gateway_ip for _, subnet_id in port.addresses}
     return RouterGateway(
         port_id=port.id,
         network_id=port.network_id,
         mac_address=port.mac_address,
-        fixed_ips=_fixed_ips(found, each),
+        fixed_ips=_fixed_ips(found, port),
         gateway_ips=tuple(sorted(hop for hop in next_hops if hop)),
         enable_snat=router.enable_snat,
     )

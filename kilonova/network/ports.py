@@ -135,8 +135,8 @@ async def details_of(tx: Tx, port_id: str) -> PortWithDetails:
 async def create(tx: Tx, port: Port, fixed_ips: FixedIps | None, group_ids: Sequence[str]) -> PortWithDetails:
     """Inserts a port with its addresses and groups. `fixed_ips` None: one address of each IP version there is."""
     await _insert(tx, port)
-    taken = await addresses_domain.assign(tx, port, fixed_ips)
-    await set_groups(tx, port.id, group_ids)
+    taken = await addresses_domain.assign(tx, port, fixed_ips, is_new=True)
+    await _join_groups(tx, port.id, group_ids)
     await records.raise_revision(tx)
     return PortWithDetails(port, taken, sorted(set(group_ids)))
 
@@ -175,6 +175,10 @@ def check_mac(text: str) -> str:
 
 async def set_groups(tx: Tx, port_id: str, group_ids: Sequence[str]) -> None:
     await tx.execute(delete(port_security_groups).where(port_security_groups.c.port_id == port_id))
+    await _join_groups(tx, port_id, group_ids)
+
+
+async def _join_groups(tx: Tx, port_id: str, group_ids: Sequence[str]) -> None:
     for group_id in dict.fromkeys(group_ids):
         await tx.insert(port_security_groups, PortSecurityGroup(port_id, group_id))
 
@@ -268,6 +272,8 @@ async def delete_port(tx: Tx, port: Port) -> None:
 
 async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], status: str) -> None:
     """What an agent has reported of ports that had another status. Compute hears of its servers' ports."""
+    if not changed:
+        return
     ids = [port.id for port in changed]
     for piece in records.chunks(ids):
         await tx.execute(update(ports).where(ports.c.id.in_(piece)).values(status=status))

@@ -5,7 +5,7 @@ A limit is checked in the transaction that creates what it limits, so two reques
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Select, Table, delete, func, literal, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -52,23 +52,23 @@ Limits = dict[str, int]
 
 async def claim(tx: Tx, project_id: str, resource: str, amount: int = 1) -> None:
     """Raises OverQuota unless the project may have `amount` more of the resource."""
-    limit = await _limit(tx, project_id, resource)
-    if 0 <= limit < amount + await used(tx, project_id, resource):
+    one = select(quotas.c.limit).where(quotas.c.project_id == project_id, quotas.c.resource == resource)
+    limit_and_use = select(one.scalar_subquery(), _count(project_id, resource).scalar_subquery())
+    ((limit, has),) = await tx.tuples(limit_and_use)
+    if 0 <= (DEFAULTS[resource] if limit is None else limit) < amount + has:
         raise OverQuota(resource)
 
 
-async def _limit(tx: Tx, project_id: str, resource: str) -> int:
-    one = select(quotas.c.limit).where(quotas.c.project_id == project_id, quotas.c.resource == resource)
-    limit: int | None = await tx.scalar(one)
-    return DEFAULTS[resource] if limit is None else limit
-
-
 async def used(tx: Tx, project_id: str, resource: str) -> int:
-    if resource == PER_ROUTER:
-        return 0
-    table = COUNTED[resource]
-    count: int = await tx.scalar(select(func.count()).select_from(table).where(table.c.project_id == project_id))
+    count: int = await tx.scalar(_count(project_id, resource))
     return count
+
+
+def _count(project_id: str, resource: str) -> Select[int]:
+    if resource == PER_ROUTER:
+        return select(literal(0))
+    table = COUNTED[resource]
+    return select(func.count()).select_from(table).where(table.c.project_id == project_id)
 
 
 async def limits(tx: Tx, project_id: str) -> Limits:

@@ -138,11 +138,13 @@ async def remove(tx: Tx, table: Table, wanted_id: str) -> None:
     await tx.execute(delete(table).where(table.c.id == wanted_id))
 
 
-async def raise_revision(tx: Tx) -> int:
+_RAISE = update(revisions).where(revisions.c.id == 1).values(value=revisions.c.value + 1)
+
+
+async def raise_revision(tx: Tx) -> None:
     """Marks that some host has something to hear of. Called by every transaction that changes wanted state."""
-    if not await tx.execute(update(revisions).where(revisions.c.id == 1).values(value=revisions.c.value + 1)):
+    if not await tx.execute(_RAISE):
         await tx.execute(insert(revisions).values(id=1, value=1))
-    return await current_revision(tx)
 
 
 async def current_revision(tx: Tx) -> int:

@@ -10,10 +10,13 @@ from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
 from kilonova.network import agents, compilation, ports, records
 from kilonova.network.service import AGENT_BINARY, REGISTRY_TOPIC, NetworkService
+from kilonova.network.tables import Port
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)
+
+REPORTED_AT_ONCE = 100
 
 
 class Registration(msgspec.Struct):
@@ -31,6 +34,7 @@ class WantedAnswer(msgspec.Struct):
 class Registry:
     def __init__(self, service: NetworkService) -> None:
         self._service = service
+        self._around = compilation.Surroundings(-1, {}, service.dns_domain)
 
     def serve(self) -> None:
         self._service.bus.serve(
@@ -64,10 +68,16 @@ class Registry:
             async with service.database.transaction() as tx:
                 await agents.assign(tx, service, host)
             async with service.database.reading() as tx:
-                peers = await agents.tunnel_ips(tx)
-                answer.wanted = await compilation.wanted_state(tx, host, peers, service.dns_domain)
+                answer.wanted = await compilation.wanted_state(tx, host, await self._surroundings(tx))
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
+
+    async def _surroundings(self, tx: Tx) -> compilation.Surroundings:
+        revision = await records.current_revision(tx)
+        if revision != self._around.revision:
+            peers = await agents.tunnel_ips(tx)
+            self._around = compilation.Surroundings(revision, peers, self._service.dns_domain)
+        return self._around
 
     async def report(self, payload: Any) -> None:
         """What one pass over the host found: ports become ACTIVE or DOWN. Nothing is written when nothing changed."""
@@ -76,18 +86,16 @@ class Registry:
         service = self._service
         judge = _Judge(report)
         async with service.database.reading() as tx:
-            has_news = any(judge.status(state) != state.status for state in await _states(tx, host))
-        if not has_news:
-            return
-        async with service.database.transaction() as tx:
-            changed: dict[str, list[str]] = {}
-            for state in await _states(tx, host):
-                if judge.status(state) != state.status:
-                    changed.setdefault(judge.status(state), []).append(state.id)
-            for status, ids in changed.items():
-                found = [port for piece in records.chunks(ids) for port in await ports.find_all(tx, piece)]
-                await ports.set_status(tx, service, found, status)
-        await service.wake_events()
+            changed = [each.id for each in await _states(tx, host) if judge.status(each) != each.status]
+        # In pieces, because whoever else waits for the database waits for each of them.
+        for start in range(0, len(changed), REPORTED_AT_ONCE):
+            async with service.database.transaction() as tx:
+                found = await ports.find_all(tx, changed[start : start + REPORTED_AT_ONCE])
+                for status in ("ACTIVE", "DOWN"):
+                    news = [each for each in found if each.status != status and judge.status(each) == status]
+                    await ports.set_status(tx, service, news, status)
+        if changed:
+            await service.wake_events()
 
 
 class _State(msgspec.Struct):
@@ -114,7 +122,7 @@ class _Judge:
         self._dhcp_up = set(report.dhcp_up)
         self._routers_up = set(report.routers_up)
 
-    def status(self, port: _State) -> str:
+    def status(self, port: _State | Port) -> str:
         if port.device_owner == "network:dhcp":
             is_up = port.network_id in self._dhcp_up
         elif port.device_owner in ports.ROUTER_OWNERS:

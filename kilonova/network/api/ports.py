@@ -1,5 +1,6 @@
 """/v2.0/ports."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
@@ -96,17 +97,23 @@ class ChangedPortBody(Struct, forbid_unknown_fields=True):
     port: ChangedPort
 
 
-async def _views(tx: Tx, request: NetworkRequest, found: list[PortWithDetails]) -> list[Body]:
-    """Bindings are shown to those who may set them; agents and networks are read once for all ports."""
+async def _views(
+    tx: Tx, request: NetworkRequest, found: list[PortWithDetails], on: Mapping[str, Network] | None = None
+) -> list[Body]:
+    """Bindings are shown to those who may set them; agents and networks are read once for all ports.
+
+    `on`: id → network, where the caller has read those already.
+    """
     domain = request.service.dns_domain
     if not request.may(rule="create_port:binding"):
         return [port_view(each, domain) for each in found]
     known = await agents.bindings(tx)
-    on = await networks.find_all(tx, {each.port.network_id for each in found if each.port.host})
+    if on is None:
+        on = await networks.find_all(tx, {each.port.network_id for each in found if each.port.host})
     return [port_view(each, domain, binding_view(each.port, _bridge(known, each.port, on))) for each in found]
 
 
-def _bridge(known: agents.Bindings, port: Port, on: dict[str, Network]) -> str | None:
+def _bridge(known: agents.Bindings, port: Port, on: Mapping[str, Network]) -> str | None:
     return agents.bridge_name(known, port.host, on[port.network_id]) if port.host else None
 
 
@@ -129,14 +136,18 @@ def _check_privileges(request: NetworkRequest, values: Body, network: Network, p
 async def create_port(request: NetworkRequest, body: NewPortBody) -> Body:
     wanted = one_or_many(body.port, body.ports, "port")
     async with request.service.database.transaction() as tx:
-        views = await _views(tx, request, [await _create(tx, request, new) for new in wanted])
+        on: dict[str, Network] = {}
+        for new in wanted:
+            if new.network_id not in on:
+                on[new.network_id] = await networks.find(tx, new.network_id)
+        made = [await _create(tx, request, new, on[new.network_id]) for new in wanted]
+        views = await _views(tx, request, made, on)
     await request.service.wake_agents()
     return created("port", views, body.ports)
 
 
-async def _create(tx: Tx, request: NetworkRequest, new: NewPort) -> PortWithDetails:
+async def _create(tx: Tx, request: NetworkRequest, new: NewPort, network: Network) -> PortWithDetails:
     project_id = owner(request, new)
-    network = await networks.find(tx, new.network_id)
     usable = {"shared": network.shared, "own_network": network.project_id == request.ctx.project_id}
     if not request.may({"project_id": project_id, **usable}, rule="create_port:shared_network"):
         raise NetworkNotFound(new.network_id)
@@ -204,13 +215,18 @@ async def list_ports(request: NetworkRequest) -> Body:
 
 async def fetch_port(tx: Tx, request: NetworkRequest, port_id: str, *, rule: str | None = None) -> Port:
     """`rule` where the route's own is about something else than the port."""
+    port, _ = await _fetch(tx, request, port_id, rule)
+    return port
+
+
+async def _fetch(tx: Tx, request: NetworkRequest, port_id: str, rule: str | None = None) -> tuple[Port, Network]:
     port = await ports.find(tx, port_id)
     network = await networks.find(tx, port.network_id)
     own_network = network.project_id == request.ctx.project_id
     visible = own_network or port.project_id == request.ctx.project_id
     target = {"project_id": port.project_id, "own_network": own_network}
     authorize_found(request, target, visible, PortNotFound(port_id), rule)
-    return port
+    return port, network
 
 
 async def show_port(request: NetworkRequest) -> Body:
@@ -223,15 +239,14 @@ async def show_port(request: NetworkRequest) -> Body:
 async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
     service, changed = request.service, body.port
     async with service.database.transaction() as tx:
-        port = await fetch_port(tx, request, request.path["port_id"])
+        port, network = await _fetch(tx, request, request.path["port_id"])
         check_revision(request, port)
-        network = await networks.find(tx, port.network_id)
         _check_privileges(request, given(changed), network, port.project_id)
         values = _changed_values(request, changed, port)
         group_ids = await _changed_groups(tx, request, changed, port, values)
         fixed_ips = None if changed.fixed_ips is UNSET else changed.fixed_ips or []
         details = await ports.change(tx, service, port, values, fixed_ips=fixed_ips, group_ids=group_ids)
-        (view,) = await _views(tx, request, [details])
+        (view,) = await _views(tx, request, [details], {network.id: network})
     await service.wake_agents()
     await service.wake_events()
     return {"port": view}
