@@ -99,6 +99,13 @@ async def remove(tx: Tx, aggregate: Aggregate) -> None:
     await tx.execute(delete(aggregates).where(aggregates.c.number == aggregate.number))
 
 
+async def forget_host(tx: Tx, host: str, now: datetime) -> None:
+    """Takes a host that is no more out of every aggregate."""
+    for aggregate in await list_all(tx):
+        if host in aggregate.hosts:
+            await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
+
+
 async def place_new_host(tx: Tx, host: str, zone: str, now: datetime) -> None:
     """A host that registers with a zone of its own joins the aggregate of that zone, which is made if there is none.
 

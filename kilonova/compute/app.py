@@ -171,6 +171,7 @@ ROUTES = [
     Route("GET", "/v2.1/os-simple-tenant-usage/{project_id}", usage.show_usage, P + "os-simple-tenant-usage:show"),
 
     Route("GET", "/v2.1/os-services", hosts.list_services, P + "os-services:list", shape="service"),
+    Route("DELETE", "/v2.1/os-services/{service_id}", hosts.delete_service, P + "os-services:delete", status=204),
     Route("PUT", "/v2.1/os-services/{service_id}", hosts.update_service, P + "os-services:update",
           body=hosts.ServiceChange, since="2.53", shape="service"),
     Route("PUT", "/v2.1/os-services/{service_id}", hosts.update_service_by_action, P + "os-services:update",

@@ -5,11 +5,12 @@ not mapped".
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from msgspec import Struct
+from sqlalchemy import delete, func, select, update
 
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.tables import Host, hosts
@@ -55,6 +56,21 @@ async def is_known(tx: Tx, host: str) -> bool:
     return await tx.scalar(select(hosts.c.id).where(hosts.c.host == host)) is not None
 
 
+class HostState(Struct, frozen=True):
+    """What tells whether a host serves."""
+
+    binary: str
+    host: str
+    disabled: bool
+    forced_down: bool
+
+
+async def states_of(tx: Tx, names: Collection[str]) -> list[HostState]:
+    table = hosts.c
+    statement = select(table.binary, table.host, table.disabled, table.forced_down)
+    return await tx.all(HostState, statement.where(table.host.in_(names)))
+
+
 async def list_all(tx: Tx) -> list[Host]:
     return await tx.all(Host, select(hosts).order_by(hosts.c.number))
 
@@ -93,6 +109,10 @@ async def count_failed_build(tx: Tx, host: str) -> None:
 
 async def count_success(tx: Tx, host: str) -> None:
     await tx.execute(update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0))
+
+
+async def remove(tx: Tx, row: Host) -> None:
+    await tx.execute(delete(hosts).where(hosts.c.id == row.id))
 
 
 async def change(tx: Tx, row: Host, now: datetime, **values: Any) -> Host:

@@ -8,8 +8,10 @@ import json
 import re
 import warnings
 from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, cast, exists, false, not_, or_, select
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, not_, or_, select
 
 from kilonova.compute import deleted_servers
 from kilonova.compute.server_filters import Filters
@@ -78,26 +80,46 @@ def check_pattern(text: str, name: str) -> None:
         )
 
 
+class NamedServer(Struct, frozen=True):
+    id: str
+    name: str
+
+
+async def list_names(tx: Tx, filters: Filters, page: Page) -> list[NamedServer]:
+    """Like `list_page`, and reads no more than it shows."""
+    if filters.with_deleted:
+        found = await list_page(tx, filters, page)
+        return [NamedServer(each.server.id, each.server.name) for each in found]
+    marker = None if page.marker is None else await _find_marker(tx, filters, page.marker)
+    statement = await _narrowed(tx, select(servers.c.id, servers.c.name), filters, page, marker)
+    return await tx.all(NamedServer, statement)
+
+
 async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask]:
     """One page and one row beyond it, in the page's order, each with its active task.
 
     Raises BadRequest for a marker that is not there, or that belongs to a project the list is not of.
     """
-    where = _conditions(filters)
-    for version, pattern in filters.addresses.items():
-        where.append(servers.c.id.in_(await _with_address(tx, where, version, pattern)))
-    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
-    statement = ordered(select(servers).where(*where), sorts)
     marker = None if page.marker is None else await _find_marker(tx, filters, page.marker)
-    if marker is not None:
-        values = [getattr(marker, key) for key, _ in page.sorts]
-        statement = statement.where(after_marker(sorts, values))
-    found = await tx.all(Server, statement.limit(page.limit + 1)) if filters.with_live else []
+    statement = await _narrowed(tx, select(servers), filters, page, marker)
+    found = await tx.all(Server, statement) if filters.with_live else []
     active = await _active_tasks(tx, found)
     live = [ServerWithTask(server, active.get(server.id)) for server in found]
     if not filters.with_deleted:
         return live
     return deleted_servers.merged(live, await deleted_servers.matching(tx, filters), page, marker)
+
+
+async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None) -> Select[Any]:
+    """The statement with the filters, in the page's order, from the marker on."""
+    where = _conditions(filters)
+    for version, pattern in filters.addresses.items():
+        where.append(servers.c.id.in_(await _with_address(tx, where, version, pattern)))
+    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
+    statement = ordered(statement.where(*where), sorts).limit(page.limit + 1)
+    if marker is None:
+        return statement
+    return statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
 
 
 async def _find_marker(tx: Tx, filters: Filters, server_id: str) -> Server:

@@ -57,7 +57,11 @@ def new_reservation_id() -> str:
 
 def instance_name(server: Server) -> str:
     """The domain's name, as operators know it."""
-    return f"instance-{server.number:08x}"
+    return domain_name(server.number)
+
+
+def domain_name(number: int) -> str:
+    return f"instance-{number:08x}"
 
 
 async def insert(tx: Tx, server: Server, new: NewTask, now: datetime) -> Server:
@@ -122,8 +126,27 @@ async def reset_state(tx: Tx, server: Server, vm_state: str, now: datetime) -> N
     await change(tx, server.id, now, vm_state=vm_state)
 
 
-async def of_host(tx: Tx, host: str) -> list[Server]:
-    return await tx.all(Server, select(servers).where(servers.c.host == host))
+async def names_on(tx: Tx, host: str) -> dict[str, str]:
+    """Server id → domain name, of a host's servers."""
+    rows = await tx.tuples(select(servers.c.id, servers.c.number).where(servers.c.host == host))
+    return {server_id: domain_name(number) for server_id, number in rows}
+
+
+class HostUse(msgspec.Struct, frozen=True):
+    """What the servers on a host have of it, by their flavors."""
+
+    servers: int = 0
+    vcpus: int = 0
+    memory_mib: int = 0
+    disk_gib: int = 0
+
+
+async def use_by_host(tx: Tx) -> dict[str, HostUse]:
+    table = servers.c
+    disk_gib = func.sum(table.flavor["root_gib"].as_integer())
+    sums = select(table.host, func.count(), func.sum(table.vcpus), func.sum(table.memory_mib), disk_gib)
+    rows = await tx.tuples(sums.where(table.host.is_not(None)).group_by(table.host))
+    return {row[0]: HostUse(*row[1:]) for row in rows}
 
 
 class ServerState(msgspec.Struct, frozen=True):

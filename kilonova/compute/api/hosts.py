@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import hosts, servers
+from kilonova.compute import aggregates, hosts, servers
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
+from kilonova.compute.hosts import HostState
+from kilonova.compute.servers import HostUse
 from kilonova.compute.service import AGENT_BINARY, Compute
 from kilonova.compute.tables import Host
 from kilonova.compute.views.records import (
@@ -19,7 +21,7 @@ from kilonova.compute.views.records import (
 )
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.versions import since
 
@@ -33,7 +35,7 @@ class ServiceChange(Struct, forbid_unknown_fields=True):
     forced_down: bool | str | None = None
 
 
-def is_up(compute: Compute, host: Host) -> bool:
+def is_up(compute: Compute, host: Host | HostState) -> bool:
     return not host.forced_down and compute.liveness.is_alive(host.binary, host.host)
 
 
@@ -82,6 +84,37 @@ async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[s
         row = await hosts.find_service(tx, service_id)
         row = await hosts.change(tx, row, compute.clock.now(), **values)
     return {"service": service_view(row, is_up=is_up(compute, row), by_uuid=True)}
+
+
+async def delete_service(request: ComputeRequest) -> None:
+    """Forgets a compute host, here and at placement. One that still runs registers again. By number before 2.53."""
+    request.authorize()
+    compute, service_id = request.service, request.path["service_id"]
+    if _by_uuid(request) and not UUID.fullmatch(service_id):
+        raise InvalidService(f"Invalid uuid {service_id}")
+    async with compute.database.reading() as tx:
+        row = await _service(tx, request, service_id)
+        await _check_empty(tx, row)
+    # Placement first: it refuses while anything is claimed there, and a repeated delete finds the row again.
+    await compute.placement.delete_provider(row.id)
+    async with compute.database.transaction() as tx:
+        await _check_empty(tx, row)
+        await aggregates.forget_host(tx, row.host, compute.clock.now())
+        await hosts.remove(tx, row)
+
+
+async def _service(tx: Tx, request: ComputeRequest, service_id: str) -> Host:
+    if _by_uuid(request):
+        return await hosts.find_service(tx, service_id)
+    for each in await hosts.list_all(tx):
+        if str(each.number) == service_id:
+            return each
+    raise ServiceNotFound(service_id)
+
+
+async def _check_empty(tx: Tx, row: Host) -> None:
+    if await servers.names_on(tx, row.host):
+        raise Conflict(f"Unable to delete compute service that is hosting instances: {row.host}.")
 
 
 class OldServiceChange(Struct, forbid_unknown_fields=True):
@@ -145,7 +178,8 @@ async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     found, url = await _page(request)
     async with request.service.database.reading() as tx:
-        shown = [await _detail(tx, request, each) for each in found]
+        uses = await servers.use_by_host(tx)
+        shown = [await _detail(tx, request, each, uses) for each in found]
     return {"hypervisors": shown, **page_links("hypervisors", url)}
 
 
@@ -193,7 +227,7 @@ async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
         raise HypervisorNotFound(hypervisor_id)
     async with request.service.database.reading() as tx:
         row = await hosts.find_hypervisor(tx, hypervisor_id)
-        return {"hypervisor": await _detail(tx, request, row)}
+        return {"hypervisor": await _detail(tx, request, row, await servers.use_by_host(tx))}
 
 
 async def _brief(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
@@ -205,31 +239,20 @@ async def _held(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
     """The `servers` of a hypervisor where they are asked for. Before version 2.75 an empty list is left out."""
     if not (_by_uuid(request) and flag(request, "with_servers")):
         return {}
-    held = await servers.of_host(tx, host.host)
+    held = await servers.names_on(tx, host.host)
     if not held and not request.allows("strict_queries"):
         return {}
-    return {"servers": [{"uuid": each.id, "name": servers.instance_name(each)} for each in held]}
+    return {"servers": [{"uuid": server_id, "name": name} for server_id, name in held.items()]}
 
 
-async def _detail(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
+async def _detail(tx: Tx, request: ComputeRequest, host: Host, uses: dict[str, HostUse]) -> dict[str, Any]:
     compute = request.service
     view = hypervisor_view(host, is_up=is_up(compute, host), by_uuid=_by_uuid(request))
     shown = {**view, **await _held(tx, request, host)}
     if not request.allows("hypervisor_without_use"):
         del shown["uptime"]
-        shown.update(await _use(tx, host))
+        shown.update(hypervisor_use_view(host, uses.get(host.host, HostUse())))
     return shown
-
-
-async def _use(tx: Tx, host: Host) -> dict[str, Any]:
-    held = await servers.of_host(tx, host.host)
-    return hypervisor_use_view(
-        host,
-        vcpus_used=sum(each.flavor["vcpus"] for each in held),
-        memory_used_mib=sum(each.flavor["memory_mib"] for each in held),
-        disk_used_gib=sum(each.flavor["root_gib"] for each in held),
-        running=len(held),
-    )
 
 
 async def show_statistics(request: ComputeRequest) -> dict[str, Any]:
@@ -237,7 +260,8 @@ async def show_statistics(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     async with request.service.database.reading() as tx:
         found = [each for each in await hosts.list_all(tx) if not each.disabled]
-        uses = [await _use(tx, each) for each in found]
+        by_host = await servers.use_by_host(tx)
+    uses = [hypervisor_use_view(each, by_host.get(each.host, HostUse())) for each in found]
     summed = {name: sum(use[name] for use in uses) for name in SUMMED}
     return {"hypervisor_statistics": {"count": len(found), **summed}}
 

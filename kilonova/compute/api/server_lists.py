@@ -12,10 +12,9 @@ from kilonova.compute import server_lists
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.api.servers import host_statuses, shown_in_detail
 from kilonova.compute.server_filters import Filters
-from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.views.servers import link_view
 from kilonova.kit.errors import BadRequest, Forbidden
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.paging import Page, Paging, next_link
 
 SORT_KEYS = {
     "access_ip_v4": "access_ip_v4",
@@ -101,34 +100,41 @@ FOR_EVERYBODY = {
 
 
 async def list_servers(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request, "os_compute_api:servers:index:get_all_tenants")
-    return {"servers": [link_view(each.server, request.base_url) for each in found], **page_links("servers", url)}
+    filters, page = _asked(request, "os_compute_api:servers:index:get_all_tenants")
+    async with request.service.database.reading() as tx:
+        found = await server_lists.list_names(tx, filters, page)
+    shown = found[: page.limit]
+    url = _next(request, shown[-1].id) if len(found) > page.limit else None
+    return {
+        "servers": [link_view(each.id, each.name, request.base_url) for each in shown],
+        **page_links("servers", url),
+    }
 
 
 async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request, "os_compute_api:servers:detail:get_all_tenants")
-    statuses = await host_statuses(request)
-    shown = [shown_in_detail(request, each, statuses) for each in found]
+    filters, page = _asked(request, "os_compute_api:servers:detail:get_all_tenants")
+    async with request.service.database.reading() as tx:
+        found = await server_lists.list_page(tx, filters, page)
+        statuses = await host_statuses(tx, request, found)
+    url = _next(request, found[page.limit - 1].server.id) if len(found) > page.limit else None
+    shown = [shown_in_detail(request, each, statuses) for each in found[: page.limit]]
     for each in shown:
         # Only a single server shows its groups: in a list each would cost a look-up.
         del each["server_groups"]
     return {"servers": shown, **page_links("servers", url)}
 
 
-async def _page(request: ComputeRequest, all_projects_rule: str) -> tuple[list[ServerWithTask], str | None]:
+def _next(request: ComputeRequest, marker: str) -> str:
+    return next_link(request.base_url + request.url_path, request.query, marker)
+
+
+def _asked(request: ComputeRequest, all_projects_rule: str) -> tuple[Filters, Page]:
     request.authorize()
     refuse_unknown_queries(request, KNOWN)
     all_projects = "all_tenants" in request.query and as_boolean(request.query["all_tenants"] or "1", "all_tenants")
     if all_projects:
         request.authorize(rule=all_projects_rule)
-    page = PAGING.parse(_sorting(request))
-    filters = _filters(request, all_projects=all_projects)
-    async with request.service.database.reading() as tx:
-        found = await server_lists.list_page(tx, filters, page)
-    shown = found[: page.limit]
-    if len(found) <= page.limit:
-        return shown, None
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].server.id)
+    return _filters(request, all_projects=all_projects), PAGING.parse(_sorting(request))
 
 
 def _sorting(request: ComputeRequest) -> QueryParams:

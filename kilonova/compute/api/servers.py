@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
@@ -127,7 +128,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         return Reply({"reservation_id": first.reservation_id}, status=202)
     shown = {
         "id": first.id,
-        "links": link_view(first, request.base_url)["links"],
+        "links": link_view(first.id, first.name, request.base_url)["links"],
         "OS-DCF:diskConfig": first.disk_config,
         "security_groups": [{"name": name} for name in first.security_groups or ["default"]],
         "adminPass": body.server.admin_pass or secrets.token_urlsafe(9),
@@ -340,10 +341,15 @@ async def _keypair(tx: Tx, request: ComputeRequest, name: str | None) -> Keypair
         raise InvalidServer(f"Invalid key_name provided: {error.message}") from error
 
 
-async def host_statuses(request: ComputeRequest) -> dict[str, str]:
-    """Host → UP, DOWN or MAINTENANCE, for those who may see it."""
-    async with request.service.database.reading() as tx:
-        known = await hosts.list_all(tx)
+def _sees_hosts(request: ComputeRequest, server: Server) -> bool:
+    owner = {"project_id": server.project_id, "user_id": server.user_id}
+    return request.may(owner, rule="os_compute_api:os-extended-server-attributes")
+
+
+async def host_statuses(tx: Tx, request: ComputeRequest, shown: Iterable[ServerWithTask]) -> dict[str, str]:
+    """Host → UP, DOWN or MAINTENANCE, of the servers whose host the caller may see."""
+    names = {each.server.host for each in shown if each.server.host and _sees_hosts(request, each.server)}
+    known = await hosts.states_of(tx, names) if names else []
     return {
         each.host: "MAINTENANCE" if each.disabled else "UP" if is_up(request.service, each) else "DOWN"
         for each in known
@@ -352,7 +358,7 @@ async def host_statuses(request: ComputeRequest) -> dict[str, str]:
 
 def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str]) -> dict[str, Any]:
     owner = {"project_id": each.server.project_id, "user_id": each.server.user_id}
-    extended = request.may(owner, rule="os_compute_api:os-extended-server-attributes")
+    extended = _sees_hosts(request, each.server)
     host_status = statuses.get(each.server.host or "", "UNKNOWN" if each.server.host else "")
     shown = detail_view(each, request.base_url, extended=extended, host_status=host_status if extended else None)
     if not request.allows("server_flavor_copy"):
@@ -379,7 +385,8 @@ async def fetch_unlocked(tx: Tx, request: ComputeRequest) -> ServerWithTask:
 async def show_server(request: ComputeRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         found = await fetch_server(tx, request)
-    return {"server": shown_in_detail(request, found, await host_statuses(request))}
+        statuses = await host_statuses(tx, request, [found])
+    return {"server": shown_in_detail(request, found, statuses)}
 
 
 async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dict[str, Any]:
@@ -393,7 +400,8 @@ async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dic
             values["requested_zone"] = _pinned_zone(found.server, values.pop("pinned_availability_zone"))
         await servers.change(tx, found.server.id, request.service.clock.now(), **values)
         found = await servers.find_with_task(tx, found.server.id)
-    shown = shown_in_detail(request, found, await host_statuses(request))
+        statuses = await host_statuses(tx, request, [found])
+    shown = shown_in_detail(request, found, statuses)
     return {"server": shown if request.allows("update_shows_whole_server") else plain_view(shown, found.server)}
 
 

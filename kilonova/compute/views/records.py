@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from kilonova.compute.servers import HostUse
 from kilonova.compute.tables import Aggregate, Flavor, Host, Keypair, ServerGroup
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
@@ -108,21 +109,21 @@ def hypervisor_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     }
 
 
-def hypervisor_use_view(host: Host, *, vcpus_used: int, memory_used_mib: int, disk_used_gib: int, running: int) -> Body:
+def hypervisor_use_view(host: Host, use: HostUse) -> Body:
     """The fields a hypervisor showed up to version 2.87."""
     inventory = host.inventory
     return {
         "vcpus": inventory["vcpus"],
-        "vcpus_used": vcpus_used,
+        "vcpus_used": use.vcpus,
         "memory_mb": inventory["memory_mib"],
-        "memory_mb_used": memory_used_mib,
-        "free_ram_mb": inventory["memory_mib"] - memory_used_mib,
+        "memory_mb_used": use.memory_mib,
+        "free_ram_mb": inventory["memory_mib"] - use.memory_mib,
         "local_gb": inventory["disk_gib"],
-        "local_gb_used": disk_used_gib,
-        "free_disk_gb": inventory["disk_gib"] - disk_used_gib,
-        "disk_available_least": inventory["disk_gib"] - disk_used_gib,
+        "local_gb_used": use.disk_gib,
+        "free_disk_gb": inventory["disk_gib"] - use.disk_gib,
+        "disk_available_least": inventory["disk_gib"] - use.disk_gib,
         "current_workload": 0,
-        "running_vms": running,
+        "running_vms": use.servers,
         "cpu_info": inventory["cpu_info"],
     }
 

@@ -13,15 +13,15 @@ from kilonova.kit.clock import iso8601
 Body = dict[str, Any]
 
 
-def link_view(server: Server, base_url: str) -> Body:
+def link_view(server_id: str, name: str, base_url: str) -> Body:
     """The short form: id, name, links."""
-    return {"id": server.id, "links": _links(server, base_url), "name": server.name}
+    return {"id": server_id, "links": _links(server_id, base_url), "name": name}
 
 
-def _links(server: Server, base_url: str) -> list[Body]:
+def _links(server_id: str, base_url: str) -> list[Body]:
     return [
-        {"rel": "self", "href": f"{base_url}/v2.1/servers/{server.id}"},
-        {"rel": "bookmark", "href": f"{base_url}/servers/{server.id}"},
+        {"rel": "self", "href": f"{base_url}/v2.1/servers/{server_id}"},
+        {"rel": "bookmark", "href": f"{base_url}/servers/{server_id}"},
     ]
 
 
@@ -45,7 +45,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "addresses": {} if server.vm_state in ("building", "deleted") else _addresses(server),
         "accessIPv4": server.access_ip_v4,
         "accessIPv6": server.access_ip_v6,
-        "links": _links(server, base_url),
+        "links": _links(server.id, base_url),
         "OS-DCF:diskConfig": server.disk_config,
         "OS-EXT-AZ:availability_zone": server.availability_zone or "",
         "config_drive": "True" if server.config_drive else "",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from kilonova.compute import servers
+
 MANAGE = {"by": "admin"}
 
 
@@ -255,3 +257,24 @@ MANAGED = [
 async def test_hosts_are_for_administrators(nova: Any) -> None:
     for method, path in MANAGED:
         await nova.refused(method, path, 403, json={"status": "enabled"} if method == "PUT" else None)
+
+
+async def test_a_service_is_deleted_with_its_provider_once_it_holds_no_servers(nova: Any) -> None:
+    await nova.register_host("node1", zone="west")
+    await nova.register_host("node2")
+    first, second = await service_of(nova), await service_of(nova, "node2")
+    held = await nova.insert_server(host="node1")
+    url = f"/os-services/{first['id']}"
+    assert "hosting instances" in await nova.refused("DELETE", url, 409, **MANAGE)
+    async with nova.service.database.transaction() as tx:
+        await servers.change(tx, held.id, nova.service.clock.now(), host=None)
+    await nova.refused("DELETE", url, 403)
+    await nova.call("DELETE", url, 204, **MANAGE)
+    assert (await nova.call("GET", "/os-services?host=node1", **MANAGE))["services"] == []
+    assert [each["name"] for each in await nova.service.placement.providers()] == ["node2.example.org"]
+    assert (await nova.call("GET", "/os-aggregates", **MANAGE))["aggregates"][0]["hosts"] == []
+    await nova.refused("DELETE", url, 404, **MANAGE)
+    await nova.refused("DELETE", "/os-services/nonsense", 400, **MANAGE)
+    old = (await nova.call("GET", "/os-services?host=node2", by="admin", version="2.52"))["services"][0]
+    await nova.call("DELETE", f"/os-services/{old['id']}", 204, by="admin", version="2.52")
+    await nova.refused("DELETE", f"/os-services/{second['id']}", 404, **MANAGE)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 MISSING = "0b6c9f0e-0000-4000-8000-000000000000"
 URL = "/os-server-groups"
 
@@ -55,24 +53,24 @@ async def test_a_version_shows_groups_as_it_knows_them(nova: Any) -> None:
     assert (made["policies"], made["metadata"]) == (["affinity"], {})
 
 
-@pytest.mark.parametrize(
-    ("version", "fields"),
-    [
-        ("latest", {"name": "x"}),
-        ("latest", {"name": "", "policy": "affinity"}),
-        ("latest", {"name": "x", "policy": "together"}),
-        ("latest", {"name": "x", "policies": ["affinity"]}),
-        ("latest", {"name": "x", "policy": "affinity", "rules": {"max_server_per_host": 2}}),
-        ("latest", {"name": "x", "policy": "anti-affinity", "rules": {"max_server_per_host": 0}}),
-        ("latest", {"name": "x", "policy": "anti-affinity", "rules": {"min_server_per_host": 1}}),
-        ("2.63", {"name": "x", "policy": "affinity"}),
-        ("2.63", {"name": "x", "policies": []}),
-        ("2.63", {"name": "x", "policies": ["affinity", "anti-affinity"]}),
-        ("2.14", {"name": "x", "policies": ["soft-affinity"]}),
-    ],
-)
-async def test_a_group_that_cannot_be_meant_is_400(nova: Any, version: str, fields: Any) -> None:
-    await nova.refused("POST", URL, 400, version=version, json={"server_group": fields})
+REFUSED: list[tuple[Any, ...]] = [
+    ("latest", {"name": "x"}),
+    ("latest", {"name": "", "policy": "affinity"}),
+    ("latest", {"name": "x", "policy": "together"}),
+    ("latest", {"name": "x", "policies": ["affinity"]}),
+    ("latest", {"name": "x", "policy": "affinity", "rules": {"max_server_per_host": 2}}),
+    ("latest", {"name": "x", "policy": "anti-affinity", "rules": {"max_server_per_host": 0}}),
+    ("latest", {"name": "x", "policy": "anti-affinity", "rules": {"min_server_per_host": 1}}),
+    ("2.63", {"name": "x", "policy": "affinity"}),
+    ("2.63", {"name": "x", "policies": []}),
+    ("2.63", {"name": "x", "policies": ["affinity", "anti-affinity"]}),
+    ("2.14", {"name": "x", "policies": ["soft-affinity"]}),
+]
+
+
+async def test_a_group_that_cannot_be_meant_is_400(nova: Any) -> None:
+    for version, fields in REFUSED:
+        await nova.refused("POST", URL, 400, version=version, json={"server_group": fields})
 
 
 async def test_groups_are_their_projects(nova: Any) -> None:

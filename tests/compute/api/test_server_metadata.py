@@ -4,8 +4,6 @@ import hashlib
 import hmac
 from typing import Any
 
-import pytest
-
 from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.kit.testing import asgi_client
 
@@ -29,25 +27,25 @@ async def test_metadata_is_added_changed_replaced_and_removed(nova: Any) -> None
     await nova.refused("DELETE", f"{url}/role", 404)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PUT", "/role", {"meta": {"other": "x"}}),
-        ("PUT", "/role", {"meta": {"role": "x", "other": "x"}}),
-        ("PUT", "/role", {"meta": {}}),
-        ("PUT", "/role", {"metadata": {"role": "x"}}),
-        ("POST", "", {"metadata": {"role": 1}}),
-        ("POST", "", {"metadata": {"ro/le": "x"}}),
-        ("POST", "", {"metadata": {"": "x"}}),
-        ("POST", "", {"metadata": {"role": "x" * 256}}),
-        ("PUT", "", {"metadata": {"x" * 256: "x"}}),
-        ("PUT", "", {"meta": {}}),
-    ],
-)
-async def test_metadata_that_cannot_be_meant_is_400(nova: Any, method: str, path: str, body: Any) -> None:
+REFUSED: list[tuple[Any, ...]] = [
+    ("PUT", "/role", {"meta": {"other": "x"}}),
+    ("PUT", "/role", {"meta": {"role": "x", "other": "x"}}),
+    ("PUT", "/role", {"meta": {}}),
+    ("PUT", "/role", {"metadata": {"role": "x"}}),
+    ("POST", "", {"metadata": {"role": 1}}),
+    ("POST", "", {"metadata": {"ro/le": "x"}}),
+    ("POST", "", {"metadata": {"": "x"}}),
+    ("POST", "", {"metadata": {"role": "x" * 256}}),
+    ("PUT", "", {"metadata": {"x" * 256: "x"}}),
+    ("PUT", "", {"meta": {}}),
+]
+
+
+async def test_metadata_that_cannot_be_meant_is_400(nova: Any) -> None:
     server = await nova.insert_server(metadata={"role": "front"})
-    await nova.refused(method, f"/servers/{server.id}/metadata{path}", 400, json=body)
-    assert (await nova.server(server.id)).metadata == {"role": "front"}
+    for method, path, body in REFUSED:
+        await nova.refused(method, f"/servers/{server.id}/metadata{path}", 400, json=body)
+        assert (await nova.server(server.id)).metadata == {"role": "front"}
 
 
 CHANGES: list[tuple[str, str, Any]] = [
