@@ -2,8 +2,15 @@
 
 from typing import Any
 
-from kilonova.image.api import data, discovery, images, members, versions
-from kilonova.image.api.bodies import PATCH_CONTENT_TYPES, MemberAnswer, NewMember
+from kilonova.image.api import data, discovery, images, members, queries, versions
+from kilonova.image.api.bodies import (
+    NEWEST_PATCH,
+    PATCH_CONTENT_TYPES,
+    ImageFields,
+    MemberAnswer,
+    NewMember,
+    PatchOperation,
+)
 from kilonova.image.policy import RULES
 from kilonova.image.service import Image
 from kilonova.kit.auth import Policy
@@ -17,14 +24,16 @@ MEMBER = f"{IMAGE}/members/{{member_id}}"
 
 # fmt: off
 ROUTES = [
-    Route("GET", "/", versions.list_choices, PUBLIC),
+    Route("GET", "/", versions.list_choices, PUBLIC, status=300),
     Route("GET", "/versions", versions.list_versions, PUBLIC),
-    Route("GET", "/v2", versions.list_choices, PUBLIC),
+    Route("GET", "/v2", versions.list_choices, PUBLIC, status=300),
 
-    Route("GET", "/v2/images", images.list_images, "get_images"),
-    Route("POST", "/v2/images", images.create_image, "add_image", body=dict[str, Any], status=201),
+    Route("GET", "/v2/images", images.list_images, "get_images", query=queries.QUERY),
+    Route("POST", "/v2/images", images.create_image, "add_image", body=dict[str, Any], status=201,
+          described=ImageFields),
     Route("GET", IMAGE, images.show_image, "get_image"),
-    Route("PATCH", IMAGE, images.update_image, "modify_image", body=Any),
+    Route("PATCH", IMAGE, images.update_image, "modify_image", body=Any,
+          described=list[PatchOperation], media_type=NEWEST_PATCH),
     Route("DELETE", IMAGE, images.delete_image, "delete_image", status=204),
     Route("PUT", f"{IMAGE}/file", data.upload, "upload_image", streams_body=True, status=204),
     Route("GET", f"{IMAGE}/file", data.download, "download_image"),

@@ -8,6 +8,10 @@ class ImageNotFound(NotFound):
         super().__init__(f"Image {image_id} was not found.")
 
 
+class ImageDataMissing(NotFound):
+    """The record is there, the data is not."""
+
+
 class MemberNotFound(NotFound):
     pass
 

@@ -50,6 +50,16 @@ class Listing:
     """Attribute → what its values mean, where that is no column."""
     is_tagged: bool = True
 
+    @property
+    def filters(self) -> list[str]:
+        tags = _TAG_FILTERS if self.is_tagged else ()
+        return sorted({*self.columns, *self.constants, *self.special, *tags, "changed_since"} - set(TIMES))
+
+    @property
+    def query(self) -> dict[str, str | None]:
+        """The query parameters of a list."""
+        return dict.fromkeys((*self.filters, *RESERVED))
+
     def selection(self, query: Query) -> Selection:
         """What the query asks for. Raises BadRequest naming the parameter and what is possible."""
         page = parse_page(query)
@@ -71,8 +81,8 @@ class Listing:
         if name == "changed_since":
             return self.table.c.updated_at >= _time(values[-1])
         if name not in self.columns or name in TIMES:
-            known = sorted({*self.columns, *self.constants, *self.special, *_TAG_FILTERS} - set(TIMES))
-            raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {', '.join(known)}.")
+            known = ", ".join(self.filters)
+            raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {known}.")
         column = self.table.c[self.columns[name]]
         matches = column.in_([_value(column, name, text) for text in values])
         return or_(matches, column.is_(None)) if "" in values and column.nullable else matches

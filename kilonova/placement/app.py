@@ -9,7 +9,7 @@ from kilonova.kit.auth import Policy
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import placement_error
 from kilonova.kit.http.routes import PUBLIC, Route
-from kilonova.placement.api import allocations, candidates, inventories, resource_classes, root, traits, usages
+from kilonova.placement.api import allocations, candidates, inventories, queries, resource_classes, root, traits, usages
 from kilonova.placement.api import resource_providers as providers
 from kilonova.placement.api.bodies import (
     AggregatesOfProvider,
@@ -49,23 +49,25 @@ RULE = "placement:resource_providers"
 ROUTES = [
     Route("GET", "/", root.show_versions, PUBLIC),
 
-    Route("GET", PROVIDERS, providers.list_providers, f"{RULE}:list", shape="resource_provider"),
+    Route("GET", PROVIDERS, providers.list_providers, f"{RULE}:list", shape="resource_provider",
+          query=queries.PROVIDER_PARAMETERS),
     Route("POST", PROVIDERS, providers.create_provider, f"{RULE}:create", body=NewProvider,
-          shape="resource_provider"),
+          shape="resource_provider", also=(201,)),
     Route("GET", PROVIDER, providers.show_provider, f"{RULE}:show", shape="resource_provider"),
     Route("PUT", PROVIDER, providers.update_provider, f"{RULE}:update", body=ChangedProvider,
           shape="resource_provider"),
-    Route("DELETE", PROVIDER, providers.delete_provider, f"{RULE}:delete"),
+    Route("DELETE", PROVIDER, providers.delete_provider, f"{RULE}:delete", status=204),
 
     Route("GET", f"{PROVIDER}/inventories", inventories.list_inventories, f"{RULE}:inventories:list"),
     Route("PUT", f"{PROVIDER}/inventories", inventories.set_inventories, f"{RULE}:inventories:update",
           body=Inventories),
     Route("POST", f"{PROVIDER}/inventories", inventories.create_inventory, f"{RULE}:inventories:create",
-          body=NewInventory),
-    Route("DELETE", f"{PROVIDER}/inventories", inventories.delete_inventories, f"{RULE}:inventories:delete"),
+          body=NewInventory, status=201),
+    Route("DELETE", f"{PROVIDER}/inventories", inventories.delete_inventories, f"{RULE}:inventories:delete",
+          status=204),
     Route("GET", INVENTORY, inventories.show_inventory, f"{RULE}:inventories:show"),
     Route("PUT", INVENTORY, inventories.update_inventory, f"{RULE}:inventories:update", body=ChangedInventory),
-    Route("DELETE", INVENTORY, inventories.delete_inventory, f"{RULE}:inventories:delete"),
+    Route("DELETE", INVENTORY, inventories.delete_inventory, f"{RULE}:inventories:delete", status=204),
 
     Route("GET", f"{PROVIDER}/usages", providers.show_usages, f"{RULE}:usages"),
     Route("GET", f"{PROVIDER}/allocations", providers.list_allocations, f"{RULE}:allocations:list",
@@ -79,32 +81,33 @@ ROUTES = [
     Route("GET", f"{PROVIDER}/traits", providers.list_traits, f"{RULE}:traits:list", since="1.6"),
     Route("PUT", f"{PROVIDER}/traits", providers.set_traits, f"{RULE}:traits:update",
           body=TraitsOfProvider, since="1.6"),
-    Route("DELETE", f"{PROVIDER}/traits", providers.delete_traits, f"{RULE}:traits:delete", since="1.6"),
+    Route("DELETE", f"{PROVIDER}/traits", providers.delete_traits, f"{RULE}:traits:delete", since="1.6", status=204),
 
     Route("GET", "/resource_classes", resource_classes.list_resource_classes, "placement:resource_classes:list",
           since="1.2"),
     Route("POST", "/resource_classes", resource_classes.create_resource_class, "placement:resource_classes:create",
-          body=NamedResourceClass, since="1.2"),
+          body=NamedResourceClass, since="1.2", status=201),
     Route("GET", "/resource_classes/{name}", resource_classes.show_resource_class, "placement:resource_classes:show",
           since="1.2"),
     Route("PUT", "/resource_classes/{name}", resource_classes.rename_resource_class,
           "placement:resource_classes:update", body=NamedResourceClass, since="1.2", until="1.6"),
     Route("PUT", "/resource_classes/{name}", resource_classes.ensure_resource_class,
-          "placement:resource_classes:update", since="1.7"),
+          "placement:resource_classes:update", since="1.7", status=201, also=(204,)),
     Route("DELETE", "/resource_classes/{name}", resource_classes.delete_resource_class,
-          "placement:resource_classes:delete", since="1.2"),
+          "placement:resource_classes:delete", since="1.2", status=204),
 
-    Route("GET", "/traits", traits.list_traits, "placement:traits:list", since="1.6"),
+    Route("GET", "/traits", traits.list_traits, "placement:traits:list", since="1.6", query=traits.QUERY),
     Route("GET", "/traits/{name}", traits.show_trait, "placement:traits:show", since="1.6"),
-    Route("PUT", "/traits/{name}", traits.ensure_trait, "placement:traits:update", since="1.6"),
-    Route("DELETE", "/traits/{name}", traits.delete_trait, "placement:traits:delete", since="1.6"),
+    Route("PUT", "/traits/{name}", traits.ensure_trait, "placement:traits:update", since="1.6", status=201,
+          also=(204,)),
+    Route("DELETE", "/traits/{name}", traits.delete_trait, "placement:traits:delete", since="1.6", status=204),
 
     Route("GET", "/allocation_candidates", candidates.list_candidates, "placement:allocation_candidates:list",
-          since="1.10", shape="candidates"),
+          since="1.10", shape="candidates", query=queries.CANDIDATES_QUERY),
 
     *(
         Route("PUT", HELD, allocations.set_allocations, "placement:allocations:update",
-              body=body, since=since, until=until)
+              body=body, since=since, until=until, status=204)
         for body, since, until in (
             (ListedAllocations, None, "1.7"),
             (OwnedListedAllocations, "1.8", "1.11"),
@@ -116,7 +119,7 @@ ROUTES = [
     *(
         Route("POST", "/allocations", allocations.set_many_allocations, "placement:allocations:manage",
               body=Annotated[dict[UuidKey, body], Meta(min_length=1)],  # type: ignore[valid-type]
-              since=since, until=until, max_body_bytes=BATCH_BYTES)
+              since=since, until=until, status=204, max_body_bytes=BATCH_BYTES)
         for body, since, until in (
             (DeletableAllocations, "1.13", "1.27"),
             (SeenAllocations, "1.28", "1.37"),
@@ -124,13 +127,13 @@ ROUTES = [
         )
     ),
     Route("GET", HELD, allocations.show_allocations, "placement:allocations:list", shape="holding"),
-    Route("DELETE", HELD, allocations.delete_allocations, "placement:allocations:delete"),
+    Route("DELETE", HELD, allocations.delete_allocations, "placement:allocations:delete", status=204),
     Route("POST", "/reshaper", allocations.reshape, "placement:reshaper:reshape", body=ReshapedSeen,
-          since="1.30", until="1.37", max_body_bytes=BATCH_BYTES),
+          since="1.30", until="1.37", status=204, max_body_bytes=BATCH_BYTES),
     Route("POST", "/reshaper", allocations.reshape, "placement:reshaper:reshape", body=ReshapedTyped,
-          since="1.38", max_body_bytes=BATCH_BYTES),
+          since="1.38", status=204, max_body_bytes=BATCH_BYTES),
 
-    Route("GET", "/usages", usages.show_usages, "placement:usages", since="1.9"),
+    Route("GET", "/usages", usages.show_usages, "placement:usages", since="1.9", query=usages.PARAMETERS),
 ]
 # fmt: on
 

@@ -25,11 +25,6 @@ class ThingBody(Struct, forbid_unknown_fields=True):
     thing: Thing
 
 
-class Filters(Struct):
-    limit: int = 5
-    name: list[str] = []
-
-
 async def create_thing(request: Request[None], body: ThingBody) -> Reply:
     request.authorize()
     tag = None if body.thing.tag is UNSET else body.thing.tag
@@ -38,7 +33,7 @@ async def create_thing(request: Request[None], body: ThingBody) -> Reply:
 
 async def list_things(request: Request[None]) -> Any:
     request.authorize()
-    return {"things": [{"name": "a", "tag": "t"}], "newer": request.allows("tags"), "params": request.params}
+    return {"things": [{"name": "a", "tag": "t"}], "newer": request.allows("tags"), "known": request.known_queries}
 
 
 async def show_thing(request: Request[None]) -> Any:
@@ -72,7 +67,7 @@ async def versions(request: Request[None]) -> Any:
 
 ROUTES = [
     Route("GET", "/", versions, PUBLIC),
-    Route("GET", "/things", list_things, "things:list", query=Filters, shape="thing"),
+    Route("GET", "/things", list_things, "things:list", query={"limit": None, "tag": "tags"}, shape="thing"),
     Route("POST", "/things", create_thing, "things:create", body=ThingBody, status=201, shape="thing"),
     Route("GET", "/things/{thing_id}", show_thing, "things:show", shape="thing"),
     Route("GET", "/things/detail", list_things, "things:list", shape="thing"),
@@ -224,12 +219,41 @@ async def test_a_route_that_ended_with_a_version_is_404_afterwards(client: Any) 
     assert (await client.get("/gone", headers={"OpenStack-API-Version": "thing 2.4"})).status_code == 404
 
 
-async def test_query_parameters_are_converted_and_refused(client: Any) -> None:
-    response = await client.get("/things?limit=7&name=a&name=b")
-    assert response.json()["params"] == {"limit": 7, "name": ["a", "b"]}
-    response = await client.get("/things?limit=many")
-    assert response.status_code == 400
-    assert "limit" in response.json()["badRequest"]["message"]
+async def test_a_handler_knows_the_query_parameters_of_its_version(client: Any) -> None:
+    for version, known in (("2.4", ["limit"]), ("2.5", ["limit", "tag"])):
+        response = await client.get("/things", headers={"OpenStack-API-Version": f"thing {version}"})
+        assert response.json()["known"] == known
+
+
+async def test_the_document_is_served_without_a_token_as_each_version_sees_it(client: Any) -> None:
+    del client.headers["x-auth-token"]
+    newest = (await client.get("/openapi.json")).json()
+    old = (await client.get("/openapi.json?version=2.3")).json()
+    assert (newest["info"]["version"], old["info"]["version"]) == ("2.9", "2.3")
+    asked = await client.get("/openapi.json", headers={"X-Thing-Version": "2.3"})
+    assert asked.json() == old
+    assert (await client.get("/openapi.json?version=3.1")).status_code == 406
+    assert (await client.get("/openapi.json?version=x")).status_code == 400
+    assert "/gone" in old["paths"] and "/gone" not in newest["paths"]
+    names = [[each["name"] for each in each["paths"]["/things"]["get"]["parameters"]] for each in (old, newest)]
+    assert names == [["limit"], ["limit", "tag"]]
+    schemas = [each["components"]["schemas"]["Thing"]["properties"] for each in (old, newest)]
+    assert ["tag" in each for each in schemas] == [False, True]
+
+
+async def test_the_document_tells_of_variables_bodies_actions_statuses_and_rules(client: Any) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    create, act = paths["/things"]["post"], paths["/things/{thing_id}/action"]["post"]
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/ThingBody"}}}
+    assert create["requestBody"] == {"required": True, "content": content}
+    assert sorted(create["responses"]) == ["201", "default"]
+    assert create["x-policy-rule"] == "things:create"
+    assert paths["/"]["get"]["security"] == []
+    assert act["parameters"] == [{"name": "thing_id", "in": "path", "required": True, "schema": {"type": "string"}}]
+    one_of = act["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert [each["required"] for each in one_of] == [["stop"]]
+    assert act["x-policy-rule"] == {"stop": "things:stop"}
+    assert list(paths["/upload"]["put"]["requestBody"]["content"]) == ["application/octet-stream"]
 
 
 async def test_an_action_is_found_by_its_key(client: Any) -> None:

@@ -43,14 +43,14 @@ class ChangedMetadata(Struct, forbid_unknown_fields=True):
 
 async def list_aggregates(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request, (), "flavor_without_rxtx")
+    refuse_unknown_queries(request, "flavor_without_rxtx")
     async with request.service.database.reading() as tx:
         return {"aggregates": [aggregate_view(each) for each in await aggregates.list_all(tx)]}
 
 
 async def show_aggregate(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request, (), "flavor_without_rxtx")
+    refuse_unknown_queries(request, "flavor_without_rxtx")
     async with request.service.database.reading() as tx:
         return await _shown(tx, request)
 

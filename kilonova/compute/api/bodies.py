@@ -1,7 +1,6 @@
 """What compute's handlers share: the request type, and reading the strange booleans old clients send."""
 
 import re
-from collections.abc import Collection
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -38,11 +37,11 @@ def flag(request: ComputeRequest, name: str) -> bool:
     return name in request.query and as_boolean(request.query[name], name)
 
 
-def refuse_unknown_queries(request: ComputeRequest, known: Collection[str], change: str = "strict_queries") -> None:
-    """Raises BadRequest for a query parameter that is not `known`, from the version of `change` on."""
-    unknown = sorted(set(request.query) - set(known))
+def refuse_unknown_queries(request: ComputeRequest, change: str = "strict_queries") -> None:
+    """Raises BadRequest for a query parameter that the route does not name, from the version of `change` on."""
+    unknown = sorted(set(request.query) - set(request.known_queries))
     if unknown and request.allows(change):
-        allowed = ", ".join(sorted(known)) or "none"
+        allowed = ", ".join(sorted(request.known_queries)) or "none"
         raise BadRequest(f"Additional properties are not allowed ({', '.join(unknown)}); allowed here: {allowed}.")
 
 

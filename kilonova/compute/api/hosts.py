@@ -9,8 +9,9 @@ from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, 
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
 from kilonova.compute.hosts import HostState
 from kilonova.compute.servers import HostUse
-from kilonova.compute.service import AGENT_BINARY, Compute
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
+from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.views.records import (
     hypervisor_link_view,
     hypervisor_use_view,
@@ -25,6 +26,9 @@ from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.versions import since
 
+SERVICES_QUERY: dict[str, str | None] = {"host": None, "binary": None}
+HYPERVISOR_QUERY: dict[str, str | None] = {"with_servers": None}
+HYPERVISORS_QUERY = {**HYPERVISOR_QUERY, "limit": None, "marker": None, "hypervisor_hostname_pattern": None}
 FIRST_CONTROL_NUMBER = 1_000_000
 """Numbers of the control services, far above the hosts' own."""
 
@@ -41,7 +45,7 @@ def is_up(compute: Compute, host: Host | HostState) -> bool:
 
 async def list_services(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request, ("host", "binary"))
+    refuse_unknown_queries(request)
     compute = request.service
     async with compute.database.reading() as tx:
         found = await hosts.list_all(tx)
@@ -185,8 +189,7 @@ async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
 
 async def _page(request: ComputeRequest) -> tuple[list[Host], str | None]:
     """The hosts whose name holds the pattern, or one page of all of them."""
-    known = ("limit", "marker", "hypervisor_hostname_pattern", "with_servers")
-    refuse_unknown_queries(request, known, "service_and_hypervisor_uuids")
+    refuse_unknown_queries(request, "service_and_hypervisor_uuids")
     async with request.service.database.reading() as tx:
         found = await hosts.list_all(tx)
     pattern = request.query.get("hypervisor_hostname_pattern")
@@ -219,7 +222,7 @@ def _by_uuid(request: ComputeRequest) -> bool:
 async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
     """By UUID; by number before version 2.53."""
     request.authorize()
-    refuse_unknown_queries(request, ("with_servers",), "service_and_hypervisor_uuids")
+    refuse_unknown_queries(request, "service_and_hypervisor_uuids")
     hypervisor_id = request.path["hypervisor_id"]
     if _by_uuid(request) and not UUID.fullmatch(hypervisor_id):
         raise BadRequest(f"Invalid uuid {hypervisor_id}")
@@ -284,7 +287,7 @@ SUMMED = (
 async def list_zones(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-availability-zone: every zone there is, available while a host in it is enabled."""
     request.authorize()
-    refuse_unknown_queries(request, (), "flavor_without_rxtx")
+    refuse_unknown_queries(request, "flavor_without_rxtx")
     zones = await _zones(request.service)
     return {"availabilityZoneInfo": [zone_view(name, bool(enabled), None) for name, enabled in zones]}
 
@@ -292,7 +295,7 @@ async def list_zones(request: ComputeRequest) -> dict[str, Any]:
 async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-availability-zone/detail: with the enabled hosts of each, and the zone of the control services."""
     request.authorize()
-    refuse_unknown_queries(request, (), "flavor_without_rxtx")
+    refuse_unknown_queries(request, "flavor_without_rxtx")
     compute = request.service
     shown = []
     for name, enabled in await _zones(compute):

@@ -37,6 +37,12 @@ async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> Owner:
     return Owner(server_id, deleted.project_id, deleted.host)
 
 
+QUERY: dict[str, str | None] = {
+    "limit": None,
+    "marker": None,
+    "changes-since": None,
+    "changes-before": "changes_before",
+}
 PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
 
 
@@ -54,8 +60,8 @@ async def list_actions(request: ComputeRequest) -> dict[str, Any]:
 
 def _page(request: ComputeRequest, found: list[Task]) -> tuple[list[Task], str | None]:
     """One server's actions are few: the page is cut from all of them. The marker is a request's id."""
-    moments = {"changes-since", "changes-before"} if request.allows("changes_before") else {"changes-since"}
-    refuse_unknown_queries(request, {"limit", "marker", *moments}, "action_paging")
+    refuse_unknown_queries(request, "action_paging")
+    moments = {"changes-since", "changes-before"} & set(request.known_queries)
     given = {name: read_moment(request.query[name], name) for name in moments if name in request.query}
     since, before = given.get("changes-since"), given.get("changes-before")
     if since is not None and before is not None and since > before:

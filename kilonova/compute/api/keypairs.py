@@ -22,13 +22,17 @@ class NewKeypair(Struct, forbid_unknown_fields=True):
     user_id: Annotated[str | UnsetType, since("2.10")] = UNSET
 
 
+QUERY: dict[str, str | None] = {"user_id": None}
+LIST_QUERY = {**QUERY, "limit": None, "marker": None}
+
+
 class NewKeypairBody(Struct, forbid_unknown_fields=True):
     keypair: NewKeypair
 
 
-def _owner(request: ComputeRequest, *more_queries: str) -> str:
+def _owner(request: ComputeRequest) -> str:
     """The user meant; naming another one is for administrators, from version 2.10 on."""
-    refuse_unknown_queries(request, ("user_id", *more_queries))
+    refuse_unknown_queries(request)
     wanted = request.query.get("user_id") if request.allows("keypair_of_user") else None
     owner = wanted or request.ctx.user_id
     request.authorize({"user_id": owner})
@@ -65,7 +69,7 @@ def _generate(kind: str, user_id: str) -> tuple[str, str]:
 
 
 async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
-    owner = _owner(request, "limit", "marker")
+    owner = _owner(request)
     async with request.service.database.reading() as tx:
         found = await keypairs.list_of(tx, owner)
     url = None

@@ -13,6 +13,8 @@ FILES = ("injected_file_content_bytes", "injected_file_path_bytes", "injected_fi
 NETWORKS = ("fixed_ips", "floating_ips", "security_group_rules", "security_groups")
 GROUPS = ("server_group_members", "server_groups")
 LARGEST = 0x7FFFFFFF
+QUERY: dict[str, str | None] = {"user_id": None}
+LIMITS_QUERY: dict[str, str | None] = {"tenant_id": None, "reserved": None}
 
 
 class QuotaSetBody(Struct, forbid_unknown_fields=True):
@@ -42,7 +44,7 @@ def _own_project(request: ComputeRequest) -> str:
     """The project of the path; authorized."""
     project_id = request.path["project_id"]
     request.authorize({"project_id": project_id})
-    refuse_unknown_queries(request, ("user_id",))
+    refuse_unknown_queries(request)
     return project_id
 
 
@@ -160,7 +162,7 @@ NETWORK_USED = ("totalFloatingIpsUsed", "totalSecurityGroupsUsed")
 async def show_limits(request: ComputeRequest) -> dict[str, Any]:
     """GET /limits: the caller's project, or for administrators that of `tenant_id`."""
     request.authorize()
-    refuse_unknown_queries(request, ("tenant_id", "reserved"))
+    refuse_unknown_queries(request)
     wanted = request.query.get("tenant_id")
     project_id = request.ctx.project_id or ""
     if wanted and wanted != project_id:

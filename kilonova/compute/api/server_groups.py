@@ -12,6 +12,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 
 MOST_LISTED = 1000
+QUERY: dict[str, str | None] = {"all_projects": None, "limit": None, "offset": None}
 
 Policy = Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]
 
@@ -78,7 +79,7 @@ def _view(request: ComputeRequest, group: ServerGroup, members: list[str]) -> di
 
 async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request, ("all_projects", "limit", "offset"))
+    refuse_unknown_queries(request)
     project_id = request.ctx.project_id
     asks_for_all = "all_projects" in request.query and as_boolean(request.query["all_projects"] or "1", "all_projects")
     # Others than administrators see their own, asked for all or not.

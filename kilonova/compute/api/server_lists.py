@@ -85,6 +85,7 @@ UNSERVED = set(
 JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
 CONTROLS = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
 KNOWN = CONTROLS | OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
+QUERY: dict[str, str | None] = dict.fromkeys(sorted(KNOWN))
 
 FOR_EVERYBODY = {
     None: "reservation_id name status image flavor ip changes-since",
@@ -130,7 +131,7 @@ def _next(request: ComputeRequest, marker: str) -> str:
 
 def _asked(request: ComputeRequest, all_projects_rule: str) -> tuple[Filters, Page]:
     request.authorize()
-    refuse_unknown_queries(request, KNOWN)
+    refuse_unknown_queries(request)
     all_projects = "all_tenants" in request.query and as_boolean(request.query["all_tenants"] or "1", "all_tenants")
     if all_projects:
         request.authorize(rule=all_projects_rule)

@@ -10,6 +10,13 @@ from kilonova.compute.views.usage import project_usage_view, server_usage_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link
 
+QUERY: dict[str, str | None] = {
+    "start": None,
+    "end": None,
+    "detailed": None,
+    "limit": "usage_paging",
+    "marker": "usage_paging",
+}
 PAGING = Paging(keys={"id": "id"}, default=(("id", "asc"),))
 FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d")
 
@@ -49,8 +56,7 @@ async def show_usage(request: ComputeRequest) -> dict[str, Any]:
 
 
 def _period(request: ComputeRequest) -> tuple[datetime, datetime]:
-    known = {"start", "end", "detailed", *(("limit", "marker") if request.allows("usage_paging") else ())}
-    refuse_unknown_queries(request, known)
+    refuse_unknown_queries(request)
     now = request.service.clock.now()
     start, end = (_moment(request, name) or now for name in ("start", "end"))
     if start > end:

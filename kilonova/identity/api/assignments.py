@@ -9,6 +9,10 @@ from kilonova.identity.views.assignments import assignment_view
 from kilonova.identity.views.records import role_view
 from kilonova.kit.db import Tx
 
+QUERY: dict[str, str | None] = dict.fromkeys(
+    "user.id role.id scope.project.id scope.domain.id scope.system effective include_names".split()
+)
+
 
 def _target(request: IdentityRequest) -> tuple[TargetKind, str]:
     return assignments.target_of(request.path.get("project_id"), request.path.get("domain_id"))

@@ -12,6 +12,8 @@ from kilonova.kit.db import Tx
 
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
+QUERY: dict[str, str | None] = dict.fromkeys(("name", "enabled"))
+
 
 class NewDomain(Struct):
     name: DomainName

@@ -12,6 +12,8 @@ from kilonova.identity.views.records import endpoint_view
 Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[A-Za-z]+://")]
 
+QUERY: dict[str, str | None] = dict.fromkeys(("interface", "service_id", "region_id"))
+
 
 class NewEndpoint(Struct):
     service_id: str

@@ -9,11 +9,18 @@ from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, 
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
 from kilonova.identity.projects import TagFilter
 from kilonova.identity.tables import Project
-from kilonova.identity.views.records import project_view
+from kilonova.identity.views.records import chain_view, project_view, tree_view
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import Forbidden
+from kilonova.kit.errors import BadRequest, Forbidden
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
+
+QUERY: dict[str, str | None] = dict.fromkeys(
+    ("name", "domain_id", "enabled", "parent_id", "is_domain", "tags", "tags-any", "not-tags", "not-tags-any")
+)
+HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
+    ("parents_as_ids", "parents_as_list", "subtree_as_ids", "subtree_as_list")
+)
 
 
 class NewProject(Struct):
@@ -91,9 +98,25 @@ async def fetch_project(tx: Tx, request: IdentityRequest) -> Project:
 
 
 async def show_project(request: IdentityRequest) -> dict[str, Any]:
+    """With what it lies in and what lies in it, where the query asks for it."""
+    asked = {name for name in HIERARCHY_QUERY if name in request.query and flag(request, name) is not False}
+    for side in ("parents", "subtree"):
+        if {f"{side}_as_ids", f"{side}_as_list"} <= asked:
+            raise BadRequest(f"Use either {side}_as_ids or {side}_as_list, not both.")
     async with request.service.database.reading() as tx:
         project = await fetch_project(tx, request)
-    return {"project": project_view(project, request.base_url)}
+        above = await projects.ancestors(tx, project) if asked & {"parents_as_ids", "parents_as_list"} else []
+        below = await projects.descendants(tx, project) if asked & {"subtree_as_ids", "subtree_as_list"} else []
+    shown = project_view(project, request.base_url)
+    if "parents_as_ids" in asked:
+        shown["parents"] = chain_view(project, above)
+    elif "parents_as_list" in asked:
+        shown["parents"] = [{"project": project_view(each, request.base_url)} for each in above]
+    if "subtree_as_ids" in asked:
+        shown["subtree"] = tree_view(project.id, below)
+    elif "subtree_as_list" in asked:
+        shown["subtree"] = [{"project": project_view(each, request.base_url)} for each in below]
+    return {"project": shown}
 
 
 async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

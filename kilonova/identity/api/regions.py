@@ -9,6 +9,8 @@ from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_f
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
 
+QUERY: dict[str, str | None] = dict.fromkeys(("parent_region_id",))
+
 
 class NewRegion(Struct):
     id: Annotated[str, Meta(max_length=255)] | None = None

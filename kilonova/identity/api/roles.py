@@ -12,6 +12,8 @@ from kilonova.kit.db import Tx
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
+QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
+
 
 class NewRole(Struct):
     name: RoleName

@@ -9,6 +9,8 @@ from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_f
 from kilonova.identity.tables import Service
 from kilonova.identity.views.records import service_view
 
+QUERY: dict[str, str | None] = dict.fromkeys(("type", "name"))
+
 
 class NewService(Struct):
     type: Annotated[str, Meta(min_length=1, max_length=255)]

@@ -14,6 +14,8 @@ from kilonova.kit.db import Tx
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 
+QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id", "enabled"))
+
 
 class NewUser(Struct):
     name: UserName

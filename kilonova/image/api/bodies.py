@@ -15,8 +15,9 @@ from kilonova.image.images import CONTAINER_FORMATS, DISK_FORMATS
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
 
+NEWEST_PATCH = "application/openstack-images-v2.1-json-patch"
 PATCH_CONTENT_TYPES = {
-    "application/openstack-images-v2.1-json-patch": 10,
+    NEWEST_PATCH: 10,
     "application/openstack-images-v2.0-json-patch": 4,
 }
 """Content type → draft of JSON patch it stands for."""
@@ -62,6 +63,14 @@ class NewMember(Struct):
 
 class MemberAnswer(Struct):
     status: MemberStatus
+
+
+class PatchOperation(Struct):
+    """One operation as the newest patch media type spells it; `remove` has no value."""
+
+    op: Operation
+    path: str
+    value: Any = None
 
 
 class Change(Struct):

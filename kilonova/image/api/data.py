@@ -6,7 +6,7 @@ from starlette.responses import Response, StreamingResponse
 
 from kilonova.image import images, uploads
 from kilonova.image.api.access import ImageRequest, fetch, viewer_of
-from kilonova.image.errors import ImageTooLarge, RangeNotSatisfiable
+from kilonova.image.errors import ImageDataMissing, ImageTooLarge, RangeNotSatisfiable
 from kilonova.image.tables import ImageRow
 from kilonova.image.views.images import STORE_ID
 from kilonova.kit.errors import BadRequest, Forbidden, UnsupportedMediaType
@@ -59,15 +59,19 @@ async def download(request: ImageRequest) -> Response:
     if (start, end) != (0, row.size_bytes):
         status = 206
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.size_bytes}"
-    return _streamed(request, row, start, end, status, headers)
+    return await _streamed(request, row, start, end, status, headers)
 
 
-def _streamed(
+async def _streamed(
     request: ImageRequest, row: ImageRow, start: int, end: int, status: int, headers: dict[str, str]
 ) -> Response:
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
-    chunks = request.service.store.read(row.id, start, end - start)
+    try:
+        chunks = await request.service.store.read(row.id, start, end - start)
+    except FileNotFoundError as error:
+        # Deleted since it was looked up, or lost by the store.
+        raise ImageDataMissing(f"The data of image {row.id} is not in the store.") from error
     return StreamingResponse(chunks, status_code=status, headers=headers)
 
 

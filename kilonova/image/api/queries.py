@@ -35,6 +35,18 @@ NUMBERS = {
 FLAGS = {"protected": "protected", "os_hidden": "hidden"}
 TIMES = ("created_at", "updated_at")
 NOT_FILTERS = ("limit", "marker", "sort", "sort_key", "sort_dir", "tag", "member_status", "visibility")
+QUERY: dict[str, str | None] = dict.fromkeys(
+    (
+        *NOT_FILTERS,
+        *LISTS,
+        *PLAIN,
+        *FLAGS,
+        *TIMES,
+        *NUMBERS,
+        *(f"{name}_{end}" for name in NUMBERS for end in ("min", "max")),
+    )
+)
+"""Besides these, every property is a filter."""
 
 Direction = Literal["asc", "desc"]
 

@@ -56,8 +56,14 @@ class FileStore:
         return Part(final.with_name(image_id + PART_SUFFIX), final)
 
     async def read(self, image_id: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start` on, in chunks. Whoever reads keeps the file, even if it is removed meanwhile."""
+        """`length` bytes from `start` on, in chunks. Raises FileNotFoundError.
+
+        Whoever has begun to read keeps the file, even if it is removed meanwhile.
+        """
         file = await asyncio.to_thread(self.path_of(image_id).open, "rb", 0)
+        return self._chunks(file, image_id, start, length)
+
+    async def _chunks(self, file: BinaryIO, image_id: str, start: int, length: int) -> AsyncIterator[bytes]:
         try:
             await asyncio.to_thread(file.seek, start)
             while length > 0:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
 
 import msgspec
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
@@ -21,8 +21,9 @@ from starlette.types import Receive, Scope, Send
 
 from kilonova.kit.auth import Policy, RequestContext
 from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized
+from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
-from kilonova.kit.http.versions import VersionEdge, refuse_fields_outside
+from kilonova.kit.http.versions import Version, VersionEdge, refuse_fields_outside
 from kilonova.kit.log import bound, logger
 
 log = logger(__name__)
@@ -68,11 +69,12 @@ class Edge(Generic[ServiceT]):
         self.api = api
         _check_rules(api)
         by_path: dict[str, dict[str, list[Route]]] = {}
-        for route in api.routes:
+        for route in (*api.routes, Route("GET", "/openapi.json", self._show_document, PUBLIC, query={"version": None})):
             by_path.setdefault(route.path, {}).setdefault(route.method, []).append(route)
         # Literal segments before variables: /servers/detail is not a server called "detail".
         ordered = sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
         self._paths = [(compile_path(path)[0], by_path[path]) for path in ordered]
+        self._documents: dict[Version | None, bytes] = {}
         self._literal = {path: by_path[path] for path in by_path if "{" not in path}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,6 +97,18 @@ class Edge(Generic[ServiceT]):
                 )
             response.headers[self.api.request_id_header] = request_id
             await response(scope, receive, send)
+
+    async def _show_document(self, request: Request[ServiceT]) -> Response:
+        """The OpenAPI document as `?version=2.79` sees it, else the version header; else as the newest does."""
+        versions, version = self.api.versions, None
+        if versions is not None:
+            wanted = request.query.get("version")
+            version = versions.negotiate(request.headers, wanted, default=versions.maximum)
+        content = self._documents.get(version)
+        if content is None:
+            shown = document(self.api.service_type, self.api.routes, versions, version)
+            content = self._documents[version] = msgspec.json.encode(shown)
+        return Response(content, media_type="application/json")
 
     def _render(self, fault: Fault, request_id: str) -> Response:
         response = self.api.render_error(fault, request_id)
@@ -139,9 +153,7 @@ class Edge(Generic[ServiceT]):
         if self.api.admit is not None:
             self.api.admit(request, route)
         arguments, route = await self._read_body(request, route)
-        request.rule = route.rule
-        if route.query is not None:
-            request.params = _check_query(request.query, route.query)
+        request.rule, request.declared = route.rule, route.query
         assert callable(route.handler)  # noqa: S101 - _read_body replaced an action table by the action's handler
         answer = await route.handler(request, *arguments)
         if route.rule != PUBLIC and not request.authorized:
@@ -282,22 +294,6 @@ def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
     if isinstance(error, msgspec.ValidationError):
         return f"Invalid input: {error}."
     return f"Malformed request body: {error}."
-
-
-def _check_query(query: QueryParams, query_type: type[msgspec.Struct]) -> Any:
-    """Query parameters as the route's type; repeated ones become lists where the type says list."""
-    lists = {each.encode_name for each in msgspec.structs.fields(query_type) if _is_list(each.type)}
-    values: dict[str, Any] = {}
-    for name in query:
-        values[name] = query.getlist(name) if name in lists else query[name]
-    try:
-        return msgspec.convert(values, type=query_type, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid query parameter: {error}.") from error
-
-
-def _is_list(hint: Any) -> bool:
-    return "list[" in str(hint)
 
 
 def _base_url(request: StarletteRequest) -> str:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from msgspec import Struct
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 
@@ -47,8 +46,14 @@ class Route:
     rule: str = ""
     """Empty only for action routes, whose actions each have one."""
     body: Any = None
-    query: type[Struct] | None = None
+    described: Any = None
+    """What the OpenAPI document says of a body whose fields the handler reads by itself: a type, or {key: type}."""
+    query: Mapping[str, str | None] = field(default_factory=dict)
+    """Query parameter → the change it came with, None for always. What others mean is the service's own matter."""
+    media_type: str = "application/json"
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Statuses that the handler answers with in other cases."""
     since: str | None = None
     until: str | None = None
     shape: str | None = None
@@ -78,7 +83,6 @@ class Request(Generic[ServiceT]):
     url_path: str
     path: Mapping[str, str]
     query: QueryParams
-    """As sent; `params` is the checked form when the route names a query type."""
     headers: Headers
     base_url: str
     """Scheme, host and port the caller used, with no slash at the end: links are built on it."""
@@ -86,12 +90,18 @@ class Request(Generic[ServiceT]):
     stream: Callable[[], AsyncIterator[bytes]]
     policy: Policy
     rule: str
-    params: Any = None
+    declared: Mapping[str, str | None] = field(default_factory=dict)
+    """The route's query parameters."""
     context: RequestContext | None = None
     version: Version | None = None
     versions: VersionEdge | None = None
     authorized: bool = False
     is_disconnected: bool = False
+
+    @property
+    def known_queries(self) -> list[str]:
+        """The names of the route's query parameters in the version this request speaks."""
+        return [name for name, change in self.declared.items() if change is None or self.allows(change)]
 
     @property
     def ctx(self) -> RequestContext:

@@ -82,11 +82,14 @@ class VersionEdge:
         if list(changes) != sorted(changes, key=lambda change: change.version):
             raise ValueError(f"{service_type}: changes are not in the order of their numbers")
 
-    def negotiate(self, headers: Headers) -> Version:
-        """The version a request asks for; the minimum when it asks for none. Raises BadRequest, NotAcceptable."""
-        wanted = self._asked(headers)
+    def negotiate(self, headers: Headers, wanted: str | None = None, default: Version | None = None) -> Version:
+        """The version a request asks for: `wanted`, else by its headers, else `default`, else the minimum.
+
+        Raises BadRequest, NotAcceptable.
+        """
+        wanted = wanted or self._asked(headers)
         if wanted is None:
-            return self.minimum
+            return default or self.minimum
         if wanted == "latest":
             return self.maximum
         version = Version.parse(wanted)
@@ -150,14 +153,18 @@ def _items(body: Any, shape: str) -> list[Body]:
     return [body]
 
 
+SINCE, UNTIL = "x-openstack-since", "x-openstack-until"
+"""Keywords of a field's schema: the first and the last microversion that know it."""
+
+
 def since(number: str) -> Meta:
     """Marks a request field as known from a microversion on: `Annotated[str | UnsetType, since("2.19")] = UNSET`."""
-    return Meta(extra={"since": number})
+    return Meta(extra_json_schema={SINCE: number})
 
 
 def until(number: str) -> Meta:
     """Marks a request field as known up to and including a microversion."""
-    return Meta(extra={"until": number})
+    return Meta(extra_json_schema={UNTIL: number})
 
 
 def refuse_fields_outside(value: Any, version: Version, path: str = "$") -> None:
@@ -191,9 +198,9 @@ def _bounds(struct_type: type[Struct]) -> dict[str, tuple[Version | None, Versio
         low = high = None
         if get_origin(hint) is Annotated:
             for note in get_args(hint)[1:]:
-                extra = (note.extra or {}) if isinstance(note, Meta) else {}
-                low = Version.parse(extra["since"]) if "since" in extra else low
-                high = Version.parse(extra["until"]) if "until" in extra else high
+                extra = (note.extra_json_schema or {}) if isinstance(note, Meta) else {}
+                low = Version.parse(extra[SINCE]) if SINCE in extra else low
+                high = Version.parse(extra[UNTIL]) if UNTIL in extra else high
         found[name] = (low, high, wire_names[name])
     return found
 

@@ -6,14 +6,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.network import agents, networks, routers
 from kilonova.network.api.bodies import Body, Description, NetworkRequest, given
-from kilonova.network.api.listing import list_views
-from kilonova.network.service import AGENT_BINARY
+from kilonova.network.api.listing import list_views, query_of_list
 from kilonova.network.tables import AgentRow, Router
+from kilonova.network.topics import AGENT_BINARY
 from kilonova.network.views.resources import agent_view, network_view, router_view
 
 FILTERS = (
     "id", "agent_type", "binary", "topic", "host", "admin_state_up", "alive", "availability_zone", "description",
 )  # fmt: skip
+
+QUERY = query_of_list(FILTERS)
 
 
 class ChangedAgent(Struct, forbid_unknown_fields=True):

@@ -2,11 +2,15 @@
 
 from kilonova.network import agents, availability
 from kilonova.network.api.bodies import Body, NetworkRequest
-from kilonova.network.api.listing import list_views
+from kilonova.network.api.listing import list_views, query_of_list
 from kilonova.network.errors import NetworkNotFound
 from kilonova.network.views.resources import ip_availability_view
 
 FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
+
+QUERY = query_of_list((*FILTERS, "ip_version"))
+ZONES = ("name", "resource", "state")
+ZONES_QUERY = query_of_list(ZONES)
 
 
 async def list_zones(request: NetworkRequest) -> Body:
@@ -17,7 +21,7 @@ async def list_zones(request: NetworkRequest) -> Body:
         {"name": zone, "resource": resource, "state": "available" if is_up else "unavailable"}
         for zone, resource, is_up in found
     ]
-    return list_views(request, "availability_zones", views, ("name", "resource", "state"), key="name")
+    return list_views(request, "availability_zones", views, ZONES, key="name")
 
 
 async def list_ip_availabilities(request: NetworkRequest) -> Body:

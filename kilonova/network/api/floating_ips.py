@@ -27,6 +27,8 @@ from kilonova.network.errors import FloatingIPNotFound
 from kilonova.network.tables import FloatingIp
 from kilonova.network.views.resources import floating_ip_view
 
+QUERY = floating_ips.LISTING.query
+
 
 class NewFloatingIp(Struct, forbid_unknown_fields=True):
     floating_network_id: str

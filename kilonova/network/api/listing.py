@@ -11,6 +11,14 @@ from kilonova.kit.errors import BadRequest
 from kilonova.network.api.bodies import Body, NetworkRequest, only_fields
 from kilonova.network.selections import RESERVED, Query, parse_page, parse_sorts
 
+FIELDS: dict[str, str | None] = {"fields": None}
+"""The query parameters of a single resource."""
+
+
+def query_of_list(filters: Sequence[str]) -> dict[str, str | None]:
+    """The query parameters of a list that `list_views` makes."""
+    return dict.fromkeys((*filters, *RESERVED))
+
 
 def query_of(request: NetworkRequest) -> Query:
     return {name: request.query.getlist(name) for name in request.query}

@@ -33,6 +33,8 @@ Segment = Annotated[int, Meta(ge=0, le=2**32)]
 Type = Annotated[str, Meta(max_length=32)]
 Physical = Annotated[str, Meta(max_length=64)]
 
+QUERY = networks.LISTING.query
+
 
 class NewNetwork(Struct, forbid_unknown_fields=True):
     name: Name = ""

@@ -44,6 +44,7 @@ VnicType = Literal[
     "accelerator-direct", "accelerator-direct-physical", "remote-managed",
 ]  # fmt: skip
 SERVICE_OWNERS = "network:"
+QUERY = ports.LISTING.query
 
 
 class NewPort(Struct, forbid_unknown_fields=True):

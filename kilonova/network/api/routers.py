@@ -34,6 +34,8 @@ from kilonova.network.views.resources import router_view
 
 Routes = list[dict[str, str]]
 
+QUERY = routers.LISTING.query
+
 
 class Gateway(Struct, forbid_unknown_fields=True):
     network_id: str | None = None

@@ -30,6 +30,9 @@ from kilonova.network.errors import (
 from kilonova.network.tables import SecurityGroup, SecurityGroupRule
 from kilonova.network.views.resources import rule_view, security_group_view
 
+QUERY = security_groups.LISTING.query
+RULES_QUERY = security_groups.RULES_LISTING.query
+
 
 class NewGroup(Struct, forbid_unknown_fields=True):
     name: Name = ""

@@ -33,6 +33,8 @@ Pools = list[dict[str, str]]
 Routes = list[dict[str, str]]
 ServiceTypes = list[Annotated[str, Meta(max_length=255)]]
 
+QUERY = subnets.LISTING.query
+
 
 class NewSubnet(Struct, forbid_unknown_fields=True):
     network_id: str

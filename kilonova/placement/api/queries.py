@@ -35,13 +35,19 @@ GROUP_PARAMETERS = {
     "member_of": "candidates_member_of",
     "in_tree": "candidates_in_tree",
 }
+CANDIDATES_QUERY = {**CANDIDATE_PARAMETERS, **GROUP_PARAMETERS}
+"""Groups may have a suffix, so that these are not all."""
 _NUMBERED = re.compile(r"^(resources|required|member_of|in_tree)([1-9][0-9]*)?$")
 _NAMED = re.compile(r"^(resources|required|member_of|in_tree)([a-zA-Z0-9_-]{1,64})?$")
 _BAD = "Invalid query string: "
 
 
-def check_parameters(request: PlacementRequest, allowed: Mapping[str, str | None]) -> None:
-    """Raises BadRequest for a parameter that does not exist, or not yet in the request's version."""
+def check_parameters(request: PlacementRequest, allowed: Mapping[str, str | None] | None = None) -> None:
+    """Raises BadRequest for a parameter that is not `allowed`, or not yet in the request's version.
+
+    Allowed are the route's own when nothing else is said.
+    """
+    allowed = request.declared if allowed is None else allowed
     for name in request.query:
         if name not in allowed or not _is_in_version(request, allowed[name]):
             raise BadRequest(f"{_BAD}there is no parameter {name!r} in version {request.version}.")
@@ -53,7 +59,7 @@ def _is_in_version(request: PlacementRequest, change: str | None) -> bool:
 
 def provider_filters(request: PlacementRequest) -> ProviderFilters:
     """Raises BadRequest."""
-    check_parameters(request, PROVIDER_PARAMETERS)
+    check_parameters(request)
     query = request.query
     filters = ProviderFilters(name=query.get("name"))
     if "uuid" in query:

@@ -9,11 +9,13 @@ from kilonova.placement.api.bodies import CustomName, PlacementRequest, no_conte
 from kilonova.placement.api.media import dated
 from kilonova.placement.api.queries import check_parameters
 
+QUERY: dict[str, str | None] = {"name": None, "associated": None}
+
 
 async def list_traits(request: PlacementRequest) -> Reply:
     """`name=in:A,B` or `name=startswith:P`; `associated=true` for those that some provider has."""
     request.authorize()
-    check_parameters(request, {"name": None, "associated": None})
+    check_parameters(request)
     names, prefix = _name_filter(request.query.get("name"))
     associated = request.query.get("associated")
     if associated is not None and associated.lower() not in ("true", "false"):

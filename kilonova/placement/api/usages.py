@@ -17,7 +17,7 @@ async def show_usages(request: PlacementRequest) -> Reply:
     query = request.query
     project_id = query.get("project_id")
     request.authorize({"project_id": project_id})
-    check_parameters(request, PARAMETERS)
+    check_parameters(request)
     if project_id is None:
         raise BadRequest("Invalid query string: the parameter project_id is required.")
     for name in ("project_id", "user_id"):

@@ -299,10 +299,19 @@ async def test_a_deactivated_image_is_not_downloaded(client: httpx.AsyncClient, 
     assert (await client.get(f"{url}/file")).content == DATA
 
 
+async def test_data_that_the_store_has_lost_is_404(client: httpx.AsyncClient, image: Image) -> None:
+    url = await make(client)
+    await client.put(f"{url}/file", content=DATA, headers=OCTETS)
+    await image.store.remove(url.rpartition("/")[2])
+    response = await client.get(f"{url}/file")
+    assert response.status_code == 404
+    assert "is not in the store" in response.text
+
+
 async def test_a_download_goes_on_after_the_image_is_deleted(client: httpx.AsyncClient, image: Image) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
-    chunks = image.store.read(url.rpartition("/")[2], 0, len(DATA))
+    chunks = await image.store.read(url.rpartition("/")[2], 0, len(DATA))
     first = await anext(chunks)
     await client.delete(url)
     assert first + b"".join([chunk async for chunk in chunks]) == DATA

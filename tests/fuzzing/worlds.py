@@ -1,0 +1,298 @@
+"""A whole cloud in process, on databases that hold one of everything and are put back before each request."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import msgspec
+
+from kilonova.compute import app as compute_app
+from kilonova.compute import tables as compute_tables
+from kilonova.compute.agent.spec import HostInventory
+from kilonova.compute.registry import Registry as ComputeRegistry
+from kilonova.compute.service import Compute
+from kilonova.identity import app as identity_app
+from kilonova.identity import fernet_keys
+from kilonova.identity import tables as identity_tables
+from kilonova.identity.service import Identity
+from kilonova.image import app as image_app
+from kilonova.image import tables as image_tables
+from kilonova.image.client import ImageClient
+from kilonova.image.service import Image
+from kilonova.image.stores.file import FileStore
+from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.auth import RequestContext
+from kilonova.kit.bus import InProcessBus
+from kilonova.kit.db import Database
+from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
+from kilonova.kit.testing import asgi_client
+from kilonova.network import app as network_app
+from kilonova.network import tables as network_tables
+from kilonova.network.client import NetworkClient
+from kilonova.network.registry import Registry as NetworkRegistry
+from kilonova.network.service import NetworkService
+from kilonova.placement import app as placement_app
+from kilonova.placement import tables as placement_tables
+from kilonova.placement.client import PlacementClient
+from kilonova.placement.service import Placement
+
+TABLES = {
+    "identity": identity_tables.metadata,
+    "image": image_tables.metadata,
+    "placement": placement_tables.metadata,
+    "network": network_tables.metadata,
+    "compute": compute_tables.metadata,
+}
+NEIGHBOURS = {"compute": ("image", "placement", "network")}
+VERSIONS = {"openstack-api-version": "compute 2.91, placement 1.39"}
+"""The last compute version that generates key pairs."""
+PASSWORD = "a password for tests"
+PROVIDER, CONSUMER = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11", "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f12"
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """Lets everybody in as this administrator: who may do what is not the question here."""
+
+    context: RequestContext
+
+    async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
+        return self.context
+
+
+@dataclass(repr=False)
+class World:
+    """The apps, and what there is: path variable → id of one such thing, for each service."""
+
+    loop: asyncio.Runner
+    clients: dict[str, httpx.AsyncClient]
+    directory: Path
+    templates: dict[str, sqlite3.Connection]
+    ids: dict[str, dict[str, str]]
+
+    def send(self, service: str, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        for name in (service, *NEIGHBOURS.get(service, ())):
+            with sqlite3.connect(self.directory / f"{name}.db") as target:
+                self.templates[name].backup(target)
+            target.close()
+        return self.loop.run(self.clients[service].request(method, path, content=content, headers=headers))
+
+
+@contextmanager
+def one_of_everything(
+    identity_template: Path, migrated: Callable[[str, Any, Path], Database], directory: Path
+) -> Iterator[World]:
+    with ExitStack() as stack:
+        loop = stack.enter_context(asyncio.Runner())
+        databases = {name: migrated(name, tables, directory) for name, tables in TABLES.items() if name != "identity"}
+        (directory / "identity.db").write_bytes((identity_template / "identity.db").read_bytes())
+        databases["identity"] = Database(f"sqlite:///{directory}/identity.db", TABLES["identity"])
+        for database in databases.values():
+            stack.callback(database.close)
+        bus = InProcessBus()
+        stack.callback(lambda: loop.run(bus.close()))
+        maker = Maker(databases, bus, directory, fernet_keys.load(identity_template / "fernet-keys"))
+        loop.run(maker.fill())
+        templates = {name: sqlite3.connect(":memory:") for name in databases}
+        for name, template in templates.items():
+            stack.callback(template.close)
+            with sqlite3.connect(directory / f"{name}.db") as filled:
+                filled.backup(template)
+            filled.close()
+        yield World(loop, maker.clients, directory, templates, maker.ids)
+        for client in maker.clients.values():
+            loop.run(client.aclose())
+
+
+class Maker:
+    """Wires the services together and makes one of everything through their own APIs."""
+
+    def __init__(self, databases: dict[str, Database], bus: InProcessBus, directory: Path, keys: Any) -> None:
+        self.bus = bus
+        self.databases = databases
+        self.images = FileStore(directory / "images")
+        self.identity = Identity(databases["identity"], keys, bus)
+        self.clients = {"identity": asgi_client(identity_app.make_app(self.identity))}
+        self.ids: dict[str, dict[str, str]] = {name: {} for name in databases}
+
+    async def fill(self) -> None:
+        session = ServiceSession(self.clients["identity"], Credentials("admin", PASSWORD, "admin"))
+        token = await session.token()
+        self.clients["identity"].headers["x-auth-token"] = token
+        who = (await self.clients["identity"].get("/v3/auth/tokens", headers={"x-subject-token": token})).json()[
+            "token"
+        ]
+        self.project_id, user_id = who["project"]["id"], who["user"]["id"]
+        now = datetime.now(UTC)
+        roles = frozenset({"admin", "manager", "member", "reader"})
+        everybody = Everybody(
+            RequestContext(
+                user_id=user_id,
+                user_name="admin",
+                user_domain_id="default",
+                project_id=self.project_id,
+                roles=roles,
+                issued_at=now,
+                expires_at=now + timedelta(days=1),
+            )
+        )
+        network = NetworkService(self.databases["network"], self.bus, Liveness(self.bus))
+        self.serve("image", image_app, Image(self.databases["image"], self.images), everybody)
+        self.serve("placement", placement_app, Placement(self.databases["placement"]), everybody)
+        self.serve("network", network_app, network, everybody)
+        remotes = {name: RemoteService(name, self.clients[name], session) for name in NEIGHBOURS["compute"]}
+        compute = Compute(
+            database=self.databases["compute"],
+            bus=self.bus,
+            placement=PlacementClient(remotes["placement"]),
+            image=ImageClient(remotes["image"]),
+            network=NetworkClient(remotes["network"]),
+            agents=AgentCalls(self.bus, "nova-compute", timeout_seconds=0.01),
+            liveness=Liveness(self.bus),
+        )
+        self.serve("compute", compute_app, compute, everybody)
+        await self.fill_identity(user_id)
+        await self.fill_image()
+        await self.fill_placement()
+        await NetworkRegistry(network).register({"info": {"binary": "neutron-linuxbridge-agent", "host": "node1"}})
+        await self.fill_network()
+        await self.fill_compute(compute, user_id)
+
+    def serve(self, name: str, module: ModuleType, service: Any, everybody: Everybody) -> None:
+        self.clients[name] = asgi_client(module.make_app(service, everybody))
+        self.clients[name].headers["x-auth-token"] = "any"
+
+    async def made(self, service: str, path: str, body: Any, *, method: str = "POST") -> Any:
+        """The body of the answer to a request that must succeed."""
+        response = await self.clients[service].request(method, path, json=body, headers=VERSIONS)
+        assert response.status_code < 300, f"{method} {path}: {response.text}"
+        return response.json() if response.content else {}
+
+    async def created(self, service: str, variable: str, path: str, body: Any) -> str:
+        """The id of a thing that path variables called `variable` name."""
+        answer = await self.made(service, path, body)
+        one = answer if "id" in answer else next(iter(answer.values()))
+        self.ids[service][variable] = str(one["id"])
+        return self.ids[service][variable]
+
+    async def fill_identity(self, user_id: str) -> None:
+        for kind in ("domain", "project", "user", "role", "region"):
+            fields = {} if kind == "region" else {"name": f"a {kind}"}
+            await self.created("identity", f"{kind}_id", f"/v3/{kind}s", {kind: fields})
+        service = {"service": {"type": "test", "name": "a service"}}
+        service_id = await self.created("identity", "service_id", "/v3/services", service)
+        endpoint = {"service_id": service_id, "interface": "public", "url": "http://127.0.0.1:1"}
+        await self.created("identity", "endpoint_id", "/v3/endpoints", {"endpoint": endpoint})
+        self.ids["identity"]["implied_role_id"] = self.ids["identity"]["role_id"]
+
+    async def fill_image(self) -> None:
+        fields = {"name": "an image", "disk_format": "raw", "container_format": "bare", "visibility": "shared"}
+        image_id = await self.created("image", "image_id", "/v2/images", {**fields, "colour": "red"})
+        await self.made("image", f"/v2/images/{image_id}/members", {"member": "p"})
+        headers = {"content-type": "application/octet-stream"}
+        response = await self.clients["image"].put(f"/v2/images/{image_id}/file", content=b"x" * 512, headers=headers)
+        assert response.status_code == 204, response.text
+        self.ids["image"] |= {"member_id": "p", "tag_value": "red", "name": "image"}
+
+    async def fill_placement(self) -> None:
+        await self.made("placement", "/resource_providers", {"name": "shelf", "uuid": PROVIDER})
+        await self.made("placement", "/resource_classes/CUSTOM_GOLD", None, method="PUT")
+        await self.made("placement", "/traits/CUSTOM_FAST", None, method="PUT")
+        inventories = {"resource_provider_generation": 0, "inventories": {"VCPU": {"total": 8}}}
+        await self.made("placement", f"/resource_providers/{PROVIDER}/inventories", inventories, method="PUT")
+        held = {
+            "allocations": {PROVIDER: {"resources": {"VCPU": 1}}},
+            "project_id": "p",
+            "user_id": "u",
+            "consumer_generation": None,
+            "consumer_type": "INSTANCE",
+        }
+        await self.made("placement", f"/allocations/{CONSUMER}", held, method="PUT")
+        self.ids["placement"] = {
+            "uuid": PROVIDER,
+            "consumer_uuid": CONSUMER,
+            "name": "CUSTOM_GOLD",
+            "resource_class": "VCPU",
+        }
+
+    async def fill_network(self) -> None:
+        ids = self.ids["network"]
+        ids["agent_id"] = (await self.clients["network"].get("/v2.0/agents?agent_type=L3%20agent")).json()["agents"][0][
+            "id"
+        ]
+
+        async def create(variable: str, plural: str, fields: dict[str, Any]) -> str:
+            body = {plural[:-1].replace("-", "_"): fields}
+            return await self.created("network", variable, f"/v2.0/{plural}", body)
+
+        flat = {"provider:network_type": "flat", "provider:physical_network": "provider"}
+        outside = await create("outside_id", "networks", {"router:external": True, "shared": True, **flat})
+        await create("subnet_id", "subnets", {"network_id": outside, "ip_version": 4, "cidr": "172.24.4.0/24"})
+        lan = await create("network_id", "networks", {"name": "lan"})
+        await create("subnet_id", "subnets", {"network_id": lan, "ip_version": 6, "cidr": "fd00::/64"})
+        subnet = await create("subnet_id", "subnets", {"network_id": lan, "ip_version": 4, "cidr": "10.0.0.0/24"})
+        group = await create("group_id", "security-groups", {"name": "web"})
+        await create("rule_id", "security-group-rules", {"security_group_id": group, "direction": "ingress"})
+        port = await create("port_id", "ports", {"network_id": lan, "device_owner": "compute:nova", "device_id": "s"})
+        router = await create("router_id", "routers", {"external_gateway_info": {"network_id": outside}})
+        await self.made("network", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet}, method="PUT")
+        await create("floating_ip_id", "floatingips", {"floating_network_id": outside, "port_id": port})
+        ids |= {"resource_id": lan, "project_id": self.project_id, "alias": "router", "tag": "red"}
+
+    async def fill_compute(self, compute: Compute, user_id: str) -> None:
+        inventory = HostInventory(
+            hostname="node1",
+            host_ip="10.0.0.31",
+            hypervisor_type="QEMU",
+            hypervisor_version=7_002_000,
+            vcpus=4,
+            memory_mib=8192,
+            disk_gib=40,
+            cpu_info={"arch": "x86_64"},
+            supported_instances=(("x86_64", "qemu", "hvm"),),
+        )
+        info = {"binary": "nova-compute", "host": "node1", "availability_zone": ""}
+        await ComputeRegistry(compute).register({"info": info, "details": msgspec.to_builtins(inventory)})
+        ids = self.ids["compute"]
+        flavor = {"name": "tiny", "ram": 64, "vcpus": 1, "disk": 1}
+        flavor_id = await self.created("compute", "flavor_id", "/v2.1/flavors", {"flavor": flavor})
+        await self.made("compute", f"/v2.1/flavors/{flavor_id}/os-extra_specs", {"extra_specs": {"colour": "red"}})
+        await self.made("compute", "/v2.1/os-keypairs", {"keypair": {"name": "key", "type": "x509"}})
+        group = {"server_group": {"name": "group", "policy": "affinity"}}
+        await self.created("compute", "group_id", "/v2.1/os-server-groups", group)
+        await self.created("compute", "aggregate_id", "/v2.1/os-aggregates", {"aggregate": {"name": "shelf"}})
+        image_id = self.ids["image"]["image_id"]
+        server = {"name": "web", "flavorRef": flavor_id, "imageRef": image_id, "networks": "none", "tags": ["red"]}
+        server_id = await self.created("compute", "server_id", "/v2.1/servers", {"server": server})
+        await self.activate(compute)
+        actions = await self.clients["compute"].get(f"/v2.1/servers/{server_id}/os-instance-actions", headers=VERSIONS)
+        services = await self.clients["compute"].get("/v2.1/os-services", headers=VERSIONS)
+        service_id = services.json()["services"][0]["id"]
+        ids |= {
+            "request_id": actions.json()["instanceActions"][0]["request_id"],
+            "service_id": service_id,
+            "hypervisor_id": service_id,
+            "port_id": self.ids["network"]["port_id"],
+            "key": "colour",
+            "name": "key",
+            "label": "lan",
+            "tag": "red",
+            "class_name": "default",
+            "project_id": self.project_id,
+            "user_id": user_id,
+            "network_id": self.ids["network"]["network_id"],
+        }
+
+    async def activate(self, compute: Compute) -> None:
+        """Puts the one server where the end of its build would have put it: no task runs here."""
+        servers, tasks = compute_tables.servers, compute_tables.tasks.tasks
+        async with compute.database.transaction() as tx:
+            await tx.execute(servers.update().values(vm_state="active", power_state=1, host="node1"))
+            await tx.execute(tasks.update().values(outcome="done", active_subject=None))
