@@ -2,6 +2,15 @@
 
 from kilonova.kit.testing.clients import asgi_client
 from kilonova.kit.testing.clock import FakeClock
-from kilonova.kit.testing.crash import Crashed, CrashPlan, run_through, run_with_crash
+from kilonova.kit.testing.crash import CallPlan, Crashed, CrashPlan, MortalCaller, run_through, run_with_crash
 
-__all__ = ["CrashPlan", "Crashed", "FakeClock", "asgi_client", "run_through", "run_with_crash"]
+__all__ = [
+    "CallPlan",
+    "CrashPlan",
+    "Crashed",
+    "FakeClock",
+    "MortalCaller",
+    "asgi_client",
+    "run_through",
+    "run_with_crash",
+]

@@ -1,7 +1,8 @@
 """The crash harness: dies at a named point of a named step, then lets a fresh runner find what is left.
 
 For every step of every program there are three deaths: before its effect, after the effect but before the commit, and
-after the commit. The end must be the same as without the death, or an ERROR with a reason.
+after the commit. A fourth kind lies inside the effect: right after any of the calls a step makes to another service or
+to an agent. The end must be the same as without the death, or an ERROR with a reason.
 """
 
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,42 @@ class CrashPlan:
         if not self.happened and (task.program, at, point) == (self.program, self.step, self.point):
             self.happened = True
             raise Crashed(f"{self.program}.{self.step} {self.point}")
+
+
+@dataclass
+class CallPlan:
+    """Dies once, when the `number`th call of a step has been answered: the effect is there, the answer is lost."""
+
+    number: int
+    made: int = 0
+
+    @property
+    def happened(self) -> bool:
+        return self.made >= self.number
+
+    def count(self, name: str) -> None:
+        self.made += 1
+        if self.made == self.number:
+            raise Crashed(f"after call {self.number}, {name}")
+
+
+class MortalCaller:
+    """Stands for a client of another service, or of the agents: passes every call on, and tells the plan of it."""
+
+    def __init__(self, caller: object, plan: CallPlan) -> None:
+        self._caller = caller
+        self._plan = plan
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._caller, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                return await method(*arguments, **named)
+            finally:
+                self._plan.count(name)
+
+        return call
 
 
 MakeRunner = Callable[[CrashPlan | None], Runner[Any]]

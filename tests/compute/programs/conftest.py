@@ -1,6 +1,7 @@
 """A cloud in process: real identity, placement, network and compute on real databases; only the metal is fake."""
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from kilonova.compute.registry import Registry as ComputeRegistry
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Server, tasks
 from kilonova.compute.tables import metadata as compute_metadata
+from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.http.client import RemoteService, in_process_client
 from kilonova.kit.tasks import Runner, Task
-from kilonova.kit.testing import CrashPlan, FakeClock, run_through, run_with_crash
+from kilonova.kit.tasks.runner import LEASE
+from kilonova.kit.testing import CallPlan, Crashed, CrashPlan, FakeClock, MortalCaller, run_through, run_with_crash
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver as FakeNetworkDriver
 from kilonova.network.app import make_app as make_network_app
@@ -56,6 +59,8 @@ class World:
     user_id: str
     network_id: str = ""
     runners: list[Runner[Compute]] = field(default_factory=list)
+    silent: list[Any] = field(default_factory=list)
+    _unserved: dict[str, Any] = field(default_factory=dict)
 
     async def tick(self) -> None:
         """What agents do between two turns of the runner."""
@@ -74,6 +79,41 @@ class World:
 
     async def run_with_crash(self, plan: CrashPlan) -> None:
         await run_with_crash(self.make_runner, self.clock, plan, tick=self.tick)
+
+    async def run_with_lost_answer(self, plan: CallPlan) -> None:
+        """Runs until the planned call, then goes on with a runner made afresh."""
+        with self._mortal(plan), contextlib.suppress(Crashed):
+            await self.run()
+            return
+        self.clock.advance(LEASE.total_seconds() + 1)
+        await self.run()
+
+    @contextlib.contextmanager
+    def _mortal(self, plan: CallPlan) -> Iterator[None]:
+        """What steps call is counted while this lasts."""
+        compute: Any = self.compute
+        callers = {name: getattr(compute, name) for name in ("placement", "network", "agents")}
+        for name, caller in callers.items():
+            setattr(compute, name, MortalCaller(caller, plan))
+        try:
+            yield
+        finally:
+            for name, caller in callers.items():
+                setattr(compute, name, caller)
+
+    def silence(self) -> None:
+        """The compute agents of all hosts stop answering; what runs there goes on."""
+        self.silent = [agent for agent in self.agents if agent.info.binary == AGENT_BINARY]
+        self.agents = [agent for agent in self.agents if agent not in self.silent]
+        bus: Any = self.compute.bus
+        topics = [f"{AGENT_BINARY}.{each.info.host}" for each in self.silent]
+        self._unserved = {topic: bus._servers.pop(topic) for topic in topics}
+
+    def end_silence(self) -> None:
+        for topic, methods in self._unserved.items():
+            self.compute.bus.serve(topic, methods)
+        self.agents += self.silent
+        self.silent, self._unserved = [], {}
 
     async def insert_server(self, **changes: Any) -> Server:
         """A server as POST /servers leaves it: the row and its build task, committed."""
@@ -136,6 +176,9 @@ class World:
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
             "allocations": await self.allocations(),
             "servers": sorted(ids),
+            "taps": sorted(
+                (host, port.device_id) for host, each in self.network_drivers.items() for port in each.wanted.ports
+            ),
         }
 
     async def allocations(self) -> list[tuple[str, str]]:
@@ -148,6 +191,9 @@ class World:
             found += [(provider["name"], consumer) for consumer in answer["allocations"]]
         return sorted(found)
 
+
+NOTHING_LEFT: dict[str, list[Any]] = {"ports": [], "domains": [], "allocations": [], "servers": [], "taps": []}
+"""Of `leftovers`."""
 
 VERSION = {"OpenStack-API-Version": "placement 1.39"}
 
@@ -190,7 +236,7 @@ async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: i
         placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
         image=ImageClient(RemoteService("image", in_process_client(placement_app), identity.session("nova"))),
         network=NetworkClient(identity.remote("network", network_app, "nova")),
-        agents=AgentCalls(bus, "nova-compute"),
+        agents=AgentCalls(bus, AGENT_BINARY),
         liveness=Liveness(bus, clock, leeway_seconds=1e9),
         clock=clock,
     )

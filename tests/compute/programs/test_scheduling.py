@@ -7,6 +7,7 @@ import pytest
 from kilonova.compute import hosts
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
+from tests.compute.programs.conftest import NOTHING_LEFT
 
 
 async def make_group(world: Any, policy: str, **rules: Any) -> str:
@@ -123,7 +124,8 @@ async def test_dying_while_placing_a_member_keeps_the_rule(two_hosts: Any, polic
         for each in made:
             await two_hosts.destroy(each.id)
         await two_hosts.run()
-    assert await two_hosts.leftovers() == {"ports": [], "domains": [], "allocations": [], "servers": []}
+    await two_hosts.tick()
+    assert await two_hosts.leftovers() == NOTHING_LEFT
 
 
 @pytest.mark.parametrize(

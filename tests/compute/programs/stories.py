@@ -1,0 +1,149 @@
+"""How each program of compute comes about: what leads to its beginning, who asks for it, which steps it goes through.
+
+The crash harness goes through every story, dying at each of its steps; `tests/test_programs.py` finds what no story
+goes through.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kilonova.compute import hosts
+
+World = Any
+Act = Callable[[World, str], Awaitable[None]]
+"""(world, server's id)"""
+
+OUT_OF_ORDER = "qemu is out of order"
+
+
+async def nothing(_world: World, _server_id: str) -> None:
+    return None
+
+
+def api(action: str, argument: Any = None) -> Act:
+    """A user's POST to the server's actions."""
+
+    async def act(world: World, server_id: str) -> None:
+        body = {action: argument}
+        response = await world.client.post(f"/v2.1/servers/{server_id}/action", json=body)
+        assert response.status_code == 202, response.text
+
+    return act
+
+
+async def delete(world: World, server_id: str) -> None:
+    response = await world.client.delete(f"/v2.1/servers/{server_id}")
+    assert response.status_code == 204, response.text
+
+
+def fail_on(*names: str) -> Act:
+    """From now on nothing starts on these hosts, however often it is tried."""
+
+    async def act(world: World, _server_id: str) -> None:
+        for name in world.hosts.keys() & set(names):
+            world.hosts[name].failures = [OUT_OF_ORDER] * 100
+
+    return act
+
+
+async def silence(world: World, _server_id: str) -> None:
+    world.silence()
+
+
+async def run(world: World, _server_id: str) -> None:
+    """Whatever is under way comes to its end."""
+    await world.run()
+
+
+def in_order(*acts: Act) -> Act:
+    async def act(world: World, server_id: str) -> None:
+        for each in acts:
+            await each(world, server_id)
+
+    return act
+
+
+async def tidy(world: World, server_id: str) -> None:
+    """After a story: hosts answer and start guests again, and nobody remembers that they did not."""
+    if world.silent:
+        world.end_silence()
+    for metal in world.hosts.values():
+        metal.failures.clear()
+    async with world.compute.database.transaction() as tx:
+        for name in world.hosts:
+            await hosts.count_success(tx, name)
+
+
+@dataclass(frozen=True)
+class Story:
+    """One way through one program."""
+
+    name: str
+    program: str
+    steps: tuple[str, ...]
+    """Those it dies at: all it goes through, or those at which it is not like an earlier story."""
+    ask: Act
+    """Brings the program about; the server's build task is there already, and has run when `is_built`."""
+    status: str
+    """How the server ends; empty: it is gone."""
+    is_built: bool = True
+    boots: int = 0
+    """How often the guest starts by it, neither more nor less."""
+    server: dict[str, Any] = field(default_factory=dict)
+    """For `World.insert_server`."""
+    hosts: int = 1
+    with_calls: bool = False
+    """Whether it dies after each of its calls, too."""
+
+
+BUILT = ("schedule", "ports", "spawn", "wait_active")
+POWER = ("converge_power",)
+DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
+POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", "pause", "suspend"))
+SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
+ALL_FAIL = fail_on("node1", "node2")
+TOO_LARGE = {"memory_mib": 1 << 30}
+
+
+def building(name: str, steps: tuple[str, ...], ask: Act = nothing, status: str = "ACTIVE", **others: Any) -> Story:
+    boots = 1 if status == "ACTIVE" else 0
+    return Story(name, "build", steps, ask, status, is_built=False, boots=boots, **others)
+
+
+def power(program: str, *acts: Act, status: str = "ACTIVE", name: str = "", **others: Any) -> Story:
+    return Story(name or program, program, POWER, in_order(*acts), status, **others)
+
+
+def deleting(name: str, *acts: Act, steps: tuple[str, ...] = ("stop_guest",), **others: Any) -> Story:
+    return Story(name, "destroy", steps, in_order(*acts, delete), "", **others)
+
+
+STORIES = (
+    building("a server is built", BUILT, with_calls=True),
+    building("a server without networks", ("ports",), server={"networks": []}),
+    building("one host fails", ("schedule", "leave_host"), fail_on("node1"), hosts=2, with_calls=True),
+    building("all hosts fail", ("leave_host", "roll_back"), ALL_FAIL, "ERROR", hosts=2),
+    building("no host answers", ("spawn", "roll_back"), silence, "ERROR"),
+    building("no host has room", ("schedule", "roll_back"), status="ERROR", server=TOO_LARGE, with_calls=True),
+    power("stop", api("os-stop"), status="SHUTOFF", with_calls=True),
+    power("stop", silence, api("os-stop"), status="ERROR", name="stop on a silent host"),
+    power("start", POWERED_OFF, api("os-start"), boots=1),
+    power("start", POWERED_OFF, ALL_FAIL, api("os-start"), status="ERROR", name="start is refused"),
+    power("reboot", SOFT_REBOOT, boots=1),
+    power("reboot", HARD_REBOOT, boots=1, name="hard reboot"),
+    power("reboot", POWERED_OFF, HARD_REBOOT, boots=1, name="hard reboot of what is off"),
+    power("reboot", PAUSED, HARD_REBOOT, boots=1, name="hard reboot of what is paused"),
+    power("reboot", ASLEEP, HARD_REBOOT, boots=1, name="hard reboot of what sleeps"),
+    power("reboot", api("suspend"), HARD_REBOOT, boots=1, name="hard reboot instead of a suspend"),
+    power("pause", api("pause"), status="PAUSED"),
+    power("unpause", PAUSED, api("unpause")),
+    power("suspend", api("suspend"), status="SUSPENDED"),
+    power("resume", ASLEEP, api("resume"), boots=1),
+    deleting("delete", steps=DESTROYED, with_calls=True),
+    deleting("delete while it is built", is_built=False),
+    deleting("delete instead of a reboot", HARD_REBOOT),
+    deleting("delete of what is off", POWERED_OFF),
+    deleting("delete of what failed", ALL_FAIL, run, is_built=False),
+    deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
+)

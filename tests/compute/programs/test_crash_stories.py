@@ -1,0 +1,127 @@
+"""Every story of a program told again with a death in it: the end is the same, and nothing is left without an owner."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from kilonova.kit.testing import CallPlan, CrashPlan
+from kilonova.kit.testing.crash import POINTS
+from tests.compute.programs.conftest import NOTHING_LEFT
+from tests.compute.programs.stories import STORIES, Story, tidy
+
+MOST_CALLS = 60
+BY_NAME = {story.name: story for story in STORIES}
+
+
+async def begin(world: Any, story: Story) -> tuple[str, int]:
+    """The server's id, and how often its guest has started by now."""
+    server = await world.insert_server(**story.server)
+    if story.is_built:
+        await world.run()
+    await story.ask(world, server.id)
+    return server.id, boots_of(world, server.id)
+
+
+def boots_of(world: Any, server_id: str) -> int:
+    return sum(metal.servers[server_id].boots for metal in world.hosts.values() if server_id in metal.servers)
+
+
+async def end_of(world: Any, server_id: str, boots_before: int) -> dict[str, Any]:
+    """What there is at the end, but for ids, addresses and which of the hosts it was."""
+    boots = boots_of(world, server_id) - boots_before
+    await tidy(world, server_id)
+    await world.tick()
+    await world.tick()
+    response = await world.client.get(f"/v2.1/servers/{server_id}")
+    shown = response.json().get("server") or {}
+    end = {
+        "status": shown.get("status", ""),
+        "power": shown.get("OS-EXT-STS:power_state"),
+        "task_state": shown.get("OS-EXT-STS:task_state"),
+        "fault": shown.get("fault", {}).get("message"),
+        "addresses": [len(each) for each in shown.get("addresses", {}).values()],
+        "boots": boots if shown else 0,
+        "tasks": [(task.program, task.outcome, task.error) for task in await world.tasks_of(server_id)],
+        "guest": [metal.servers[server_id].power for metal in world.hosts.values() if server_id in metal.servers],
+        **await world.leftovers(),
+    }
+    text = json.dumps(end).replace(server_id, "the server")
+    text = re.sub(r"node\d", "a host", text)
+    found: dict[str, Any] = json.loads(re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "an id", text))
+    return found
+
+
+def assert_owned(story: Story, end: dict[str, Any]) -> None:
+    assert (end["status"], end["task_state"], end["boots"]) == (story.status, None, story.boots)
+    if story.status == "ERROR":
+        assert end["fault"]
+    if not story.status:
+        assert {name: end[name] for name in NOTHING_LEFT} == NOTHING_LEFT
+        return
+    assert end["servers"] == ["the server"]
+    place = ["a host", "the server"]
+    for name in ("allocations", "domains"):
+        assert end[name] in ([place], [])
+    assert end["taps"] in ([place], [])
+    assert len(end["ports"]) == len(end["taps"])
+    if story.status != "ERROR":
+        assert end["allocations"] == end["domains"] == [place]
+
+
+async def remove(world: Any, server_id: str) -> None:
+    """Makes room for the next telling."""
+    await world.destroy(server_id)
+    await world.run()
+    await world.tick()
+    assert await world.leftovers() == NOTHING_LEFT
+
+
+async def tell(world: Any, story: Story) -> dict[str, Any]:
+    """The story without a death."""
+    server_id, boots = await begin(world, story)
+    await world.run()
+    end = await end_of(world, server_id, boots)
+    assert_owned(story, end)
+    await remove(world, server_id)
+    return end
+
+
+@pytest.fixture
+def story(name: str) -> Story:
+    return BY_NAME[name]
+
+
+@pytest.fixture
+def stage(story: Story, request: pytest.FixtureRequest) -> Any:
+    """The world it plays in."""
+    return request.getfixturevalue("two_hosts" if story.hosts == 2 else "world")
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_a_death_at_any_step_changes_nothing(stage: Any, story: Story) -> None:
+    wanted = await tell(stage, story)
+    for step in story.steps:
+        for point in POINTS:
+            server_id, boots = await begin(stage, story)
+            plan = CrashPlan(story.program, step, point)
+            await stage.run_with_crash(plan)
+            assert plan.happened, f"the story never comes to {step}"
+            assert await end_of(stage, server_id, boots) == wanted, f"{step} {point}"
+            await remove(stage, server_id)
+
+
+@pytest.mark.parametrize("name", [story.name for story in STORIES if story.with_calls])
+async def test_a_death_after_any_call_inside_a_step_changes_nothing(stage: Any, story: Story) -> None:
+    wanted = await tell(stage, story)
+    for number in range(1, MOST_CALLS):
+        server_id, boots = await begin(stage, story)
+        plan = CallPlan(number)
+        await stage.run_with_lost_answer(plan)
+        assert await end_of(stage, server_id, boots) == wanted, f"after call {number}"
+        await remove(stage, server_id)
+        if not plan.happened:
+            assert number > 1
+            return
+    raise AssertionError(f"more than {MOST_CALLS} calls")
