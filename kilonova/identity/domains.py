@@ -50,7 +50,8 @@ async def change(tx: Tx, domain: Domain, values: Mapping[str, Any], extra: Mappi
 
 
 async def remove(tx: Tx, domain: Domain) -> None:
-    """Raises StillEnabled, and Conflict naming what it still holds."""
+    """Raises Immutable, StillEnabled, and Conflict naming what it still holds."""
+    records.refuse_immutable(domain, "domain")
     if domain.enabled:
         raise StillEnabled(f"Domain {domain.id} is enabled; disable it before deleting it.")
     for table, plural in ((users, "users"), (projects, "projects")):

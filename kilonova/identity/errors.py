@@ -32,3 +32,10 @@ class StillEnabled(Forbidden):
 
 class NotALeaf(Forbidden):
     """A project is deleted only after those within it."""
+
+
+class Immutable(Forbidden):
+    """What has the option `immutable` is neither changed nor deleted before it loses it."""
+
+    def __init__(self, kind: str, wanted_id: str) -> None:
+        super().__init__(f"The {kind} {wanted_id} is immutable: take its option `immutable` away first.")

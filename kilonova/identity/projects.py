@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
+from sqlalchemy import select
 
 from kilonova.identity import assignments, domains, records, tokens
 from kilonova.identity.errors import NotALeaf
@@ -57,6 +58,28 @@ def parent_of(project: Project) -> str:
     return project.parent_id or project.domain_id
 
 
+async def ancestors(tx: Tx, project: Project) -> list[Project]:
+    """The projects it lies in, the nearest first."""
+    found: list[Project] = []
+    parent_id = project.parent_id
+    while parent_id is not None and (parent := await look_up(tx, parent_id)) is not None:
+        found.append(parent)
+        parent_id = parent.parent_id
+    return found
+
+
+async def descendants(tx: Tx, project: Project) -> list[Project]:
+    """The projects that lie in it, at any depth, parents before their children."""
+    found: list[Project] = []
+    ids = [project.id]
+    while ids:
+        statement = select(projects).where(projects.c.parent_id.in_(ids)).order_by(projects.c.name)
+        level = await tx.all(Project, statement)
+        found += level
+        ids = [each.id for each in level]
+    return found
+
+
 async def add(tx: Tx, project: Project) -> None:
     """Raises InvalidReference for its domain, ResourceNotFound for its parent, NameTaken."""
     await domains.require(tx, project.domain_id)
@@ -78,7 +101,8 @@ async def change(
 
 
 async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEvent:
-    """Raises NotALeaf while other projects lie in it."""
+    """Raises Immutable, and NotALeaf while other projects lie in it."""
+    records.refuse_immutable(project, "project")
     children = await records.list_equal(tx, projects, Project, {"parent_id": project.id})
     if children:
         raise NotALeaf(f"Project {project.id} has {len(children)} projects in it; delete them first.")

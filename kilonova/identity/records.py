@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Table, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kilonova.identity.errors import NameTaken, ResourceNotFound
+from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
 from kilonova.kit.db import Tx
 
 RowT = TypeVar("RowT", bound=Struct)
@@ -51,8 +51,10 @@ async def add(tx: Tx, table: Table, row: RowT, kind: str) -> RowT:
 
 
 async def change(tx: Tx, table: Table, row_type: type[RowT], kind: str, row: Any, values: Mapping[str, Any]) -> RowT:
-    """Writes `values` into the row. Raises NameTaken."""
+    """Writes `values` into the row. Raises NameTaken, Immutable."""
     if values:
+        if not _takes_immutability_away(row, values):
+            refuse_immutable(row, kind)
         try:
             await tx.execute(update(table).where(table.c.id == row.id).values(**values))
         except IntegrityError as error:
@@ -63,8 +65,34 @@ async def change(tx: Tx, table: Table, row_type: type[RowT], kind: str, row: Any
 def with_extra(
     known: Mapping[str, Any], values: Mapping[str, Any], extra: Mapping[str, Any] | None
 ) -> Mapping[str, Any]:
-    """`values` to write, with the attributes of no meaning laid over those the row has."""
-    return {**values, "extra": {**known, **extra}} if extra else values
+    """`values` to write, with attributes of no meaning laid over those the row has; an option of null goes."""
+    if not extra:
+        return values
+    merged = {**known, **extra}
+    if "options" in extra:
+        options = {**known.get("options", {}), **extra["options"]}
+        merged["options"] = {name: value for name, value in options.items() if value is not None}
+    return {**values, "extra": merged}
+
+
+def _options(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    return extra.get("options") or {}
+
+
+def refuse_immutable(row: Any, kind: str) -> None:
+    """Raises Immutable. Source: Identity API v3, "Resource options"."""
+    if _options(getattr(row, "extra", {})).get("immutable"):
+        raise Immutable(kind, row.id)
+
+
+def _takes_immutability_away(row: Any, values: Mapping[str, Any]) -> bool:
+    """Whether the change is of that option alone."""
+    if set(values) != {"extra"} or _options(values["extra"]).get("immutable"):
+        return False
+    before, after = (
+        {**extra, "options": {**_options(extra), "immutable": None}} for extra in (row.extra, values["extra"])
+    )
+    return before == after
 
 
 async def remove(tx: Tx, table: Table, wanted_id: str) -> None:

@@ -29,10 +29,20 @@ async def list_matching(tx: Tx, *, name: str | None, domain_id: str | None) -> l
     return await records.list_equal(tx, roles, Role, {"name": name, "domain_id": domain_id or NO_DOMAIN})
 
 
+MEMBER = "member"
+ORDINARY_USER = "user"
+"""The role that older guides make and give to ordinary users, when any role on a project was a member's."""
+
+
 async def add(tx: Tx, name: str, domain_id: str | None, description: str, extra: dict[str, Any]) -> Role:
-    """Raises NameTaken."""
-    role = Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra)
-    return await records.add(tx, roles, role, "role")
+    """A new role. One named `user` implies `member` from the start, by a rule that can be removed. Raises NameTaken."""
+    role = await records.add(
+        tx, roles, Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra), "role"
+    )
+    if role.name == ORDINARY_USER and role.domain_id == NO_DOMAIN:
+        for member in await list_matching(tx, name=MEMBER, domain_id=None):
+            await tx.insert_new(implied_roles, ImpliedRole(role.id, member.id))
+    return role
 
 
 async def change(tx: Tx, role: Role, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Role:
@@ -41,7 +51,8 @@ async def change(tx: Tx, role: Role, values: Mapping[str, Any], extra: Mapping[s
 
 
 async def remove(tx: Tx, role: Role) -> None:
-    """Its grants and rules go with it."""
+    """Its grants and rules go with it. Raises Immutable."""
+    records.refuse_immutable(role, "role")
     await records.remove(tx, roles, role.id)
 
 

@@ -22,6 +22,8 @@ def read_fields(body: Mapping[str, Any], key: str, fields_type: type[FieldsT]) -
     content = body.get(key)
     if not isinstance(content, dict):
         raise BadRequest(f"Expecting to find {key} in request body.")
+    if not isinstance(content.get("options", {}), dict):
+        raise BadRequest(f"Invalid input for {key}: options is an object of option and value.")
     try:
         fields = msgspec.convert(content, type=fields_type)
     except msgspec.ValidationError as error:

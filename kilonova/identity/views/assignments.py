@@ -3,7 +3,7 @@
 from typing import Any
 
 from kilonova.identity.assignments import Parts
-from kilonova.identity.tables import Assignment
+from kilonova.identity.tables import NO_DOMAIN, Assignment
 
 
 def assignment_view(each: Assignment, base_url: str, parts: Parts | None) -> dict[str, Any]:
@@ -14,7 +14,10 @@ def assignment_view(each: Assignment, base_url: str, parts: Parts | None) -> dic
     if parts is not None:
         found = parts.users[each.user_id]
         user.update(name=found.name, domain=_domain(parts, found.domain_id))
-        role["name"] = parts.roles[each.role_id].name
+        found_role = parts.roles[each.role_id]
+        role["name"] = found_role.name
+        if found_role.domain_id != NO_DOMAIN:
+            role["domain"] = _domain(parts, found_role.domain_id)
         project = parts.projects.get(each.target_id)
         if each.target_kind == "domain":
             target = _domain(parts, each.target_id)

@@ -38,6 +38,19 @@ def project_view(project: Project, base_url: str) -> dict[str, Any]:
     }
 
 
+def chain_view(project: Project, above: list[Project]) -> dict[str, Any] | None:
+    """What a project lies in, as `{nearest: {next: …}}`, up to its domain. `above`: the projects, nearest first."""
+    chain: dict[str, Any] | None = {project.domain_id: None}
+    for each in reversed(above):
+        chain = {each.id: chain}
+    return chain
+
+
+def tree_view(project_id: str, below: list[Project]) -> dict[str, Any] | None:
+    """What lies in a project, as `{child: {grandchild: …}}`; None for nothing."""
+    return {each.id: tree_view(each.id, below) for each in below if each.parent_id == project_id} or None
+
+
 def domain_view(domain: Domain, base_url: str) -> dict[str, Any]:
     return {
         **domain.extra,

@@ -249,3 +249,69 @@ async def test_domains_and_the_system_in_reach_are_those_with_a_role(
     assert body_of(await identity.client.get("/v3/auth/system", headers=headers)) == {"system": []}
     named = body_of(await admin.get("/v3/role_assignments?scope.domain.id=default&include_names"))["role_assignments"]
     assert named[0]["scope"]["domain"] == {"id": "default", "name": "Default"}
+
+
+async def test_a_project_is_shown_with_what_it_lies_in_and_what_lies_in_it(
+    admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    ids: list[str] = []
+    for name in ("top", "middle", "bottom"):
+        new = {"name": name, "parent_id": ids[-1] if ids else None}
+        ids.append(body_of(await admin.post("/v3/projects", json={"project": new}), 201)["project"]["id"])
+    top, middle, bottom = ids
+    url = f"/v3/projects/{middle}"
+    shown = body_of(await admin.get(f"{url}?parents_as_ids&subtree_as_ids=True"))["project"]
+    assert shown["parents"] == {top: {"default": None}}
+    assert shown["subtree"] == {bottom: None}
+    shown = body_of(await admin.get(f"{url}?parents_as_list&subtree_as_list"))["project"]
+    assert [each["project"]["name"] for each in shown["parents"]] == ["top"]
+    assert [each["project"]["name"] for each in shown["subtree"]] == ["bottom"]
+    assert body_of(await admin.get(f"/v3/projects/{bottom}?subtree_as_ids"))["project"]["subtree"] is None
+    assert not {"parents", "subtree"} & set(body_of(await admin.get(url))["project"])
+    body_of(await admin.get(f"{url}?parents_as_ids&parents_as_list"), 400)
+
+
+@pytest.mark.parametrize(("plural", "singular"), [("projects", "project"), ("domains", "domain"), ("roles", "role")])
+async def test_what_is_immutable_is_neither_changed_nor_deleted(
+    admin: httpx.AsyncClient, body_of: Any, plural: str, singular: str
+) -> None:
+    new = {"name": "rock", "enabled": False, "options": {"immutable": True}}
+    created = body_of(await admin.post(f"/v3/{plural}", json={singular: new}), 201)[singular]
+    assert created["options"] == {"immutable": True}
+    url = f"/v3/{plural}/{created['id']}"
+    for change in ({"name": "sand"}, {"colour": "grey"}, {"name": "sand", "options": {"immutable": False}}):
+        assert "immutable" in body_of(await admin.patch(url, json={singular: change}), 403)["error"]["message"]
+    body_of(await admin.delete(url), 403)
+    freed = body_of(await admin.patch(url, json={singular: {"options": {"immutable": None}}}))[singular]
+    assert freed["options"] == {}
+    assert body_of(await admin.patch(url, json={singular: {"name": "sand"}}))[singular]["name"] == "sand"
+    assert (await admin.delete(url)).status_code == 204
+
+
+async def test_options_are_an_object_and_change_one_by_one(admin: httpx.AsyncClient, body_of: Any) -> None:
+    body_of(await admin.post("/v3/users", json={"user": {"name": "eve", "options": "none"}}), 400)
+    new = {"name": "eve", "options": {"lock_password": True, "ignore_password_expiry": True}}
+    user = body_of(await admin.post("/v3/users", json={"user": new}), 201)["user"]
+    change = {"options": {"lock_password": None, "ignore_lockout_failure_attempts": True}}
+    changed = body_of(await admin.patch(f"/v3/users/{user['id']}", json={"user": change}))["user"]
+    assert changed["options"] == {"ignore_password_expiry": True, "ignore_lockout_failure_attempts": True}
+
+
+async def test_a_role_named_user_is_a_member_s(admin: httpx.AsyncClient, body_of: Any) -> None:
+    user = body_of(await admin.post("/v3/roles", json={"role": {"name": "user"}}), 201)["role"]
+    implied = body_of(await admin.get(f"/v3/roles/{user['id']}/implies"))["role_inference"]["implies"]
+    assert [each["name"] for each in implied] == ["member"]
+    assert (await admin.delete(f"/v3/roles/{user['id']}/implies/{implied[0]['id']}")).status_code == 204
+    assert (await admin.delete(f"/v3/roles/{user['id']}")).status_code == 204
+
+
+async def test_a_role_of_a_domain_is_named_with_its_domain_in_assignments(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    new = {"name": "warden", "domain_id": "default"}
+    role = body_of(await admin.post("/v3/roles", json={"role": new}), 201)["role"]
+    user_id = body_of(await admin.get("/v3/users?name=demo"))["users"][0]["id"]
+    assert (await admin.put(f"/v3/domains/default/users/{user_id}/roles/{role['id']}")).status_code == 204
+    url = f"/v3/role_assignments?role.id={role['id']}&include_names"
+    (assignment,) = body_of(await admin.get(url))["role_assignments"]
+    assert assignment["role"]["domain"] == {"id": "default", "name": "Default"}
