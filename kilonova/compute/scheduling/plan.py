@@ -3,6 +3,7 @@
 Pure. The answer is a plan; the claim in placement is what makes it true, and a conflict there takes the next host.
 """
 
+import re
 from collections.abc import Collection, Sequence
 
 from msgspec import Struct, field
@@ -102,10 +103,23 @@ def _reasons(stage: Stage, with_hosts: bool) -> str:
     if stage.nearest:
         # The nearest miss tells most; the others' numbers would drown it.
         return f"{_hosts(len(stage.refused))} without room, the nearest: {stage.nearest}"
-    counts: dict[str, int] = {}
+    alike: dict[str, list[str]] = {}
     for reason in stage.refused.values():
-        counts[reason] = counts.get(reason, 0) + 1
-    return "; ".join(f"{_hosts(count)} {reason}" for reason, count in sorted(counts.items()))
+        alike.setdefault(_NUMBER.sub("", reason), []).append(reason)
+    return "; ".join(_said_of(alike[kind]) for kind in sorted(alike))
+
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(?![\w.])")
+PLURALS = {"does": "do", "has": "have", "holds": "hold", "is": "are", "runs": "run"}
+"""The verbs reasons begin with."""
+
+
+def _said_of(reasons: list[str]) -> str:
+    """What is said of hosts whose reasons differ in numbers alone: `2 hosts have not answered for 61 to 75 s`."""
+    numbers = [sorted(column) for column in zip(*(map(int, _NUMBER.findall(each)) for each in reasons), strict=True)]
+    spans = iter(f"{each[0]}" if each[0] == each[-1] else f"{each[0]} to {each[-1]}" for each in numbers)
+    verb, _, rest = _NUMBER.sub(lambda _match: next(spans), reasons[0]).partition(" ")
+    return f"{_hosts(len(reasons))} {verb if len(reasons) == 1 else PLURALS.get(verb, verb)} {rest}"
 
 
 def _hosts(count: int) -> str:

@@ -1,13 +1,16 @@
 """The plan, and the account of the hosts that were left out: never empty, and it names the nearest miss."""
 
+import ast
 import re
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilonova.compute.scheduling import capabilities, filters
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
-from kilonova.compute.scheduling.plan import account, make_plan
+from kilonova.compute.scheduling.plan import PLURALS, account, make_plan
 from tests.compute.scheduling.worlds import make_host, make_wanted, room_on
 
 
@@ -60,6 +63,39 @@ def test_the_account_goes_stage_by_stage() -> None:
         "ComputeFilter left 1: 1 host is disabled (new disk). "
         "AvailabilityZoneFilter left 0: 1 host is in zone west, not nova."
     )
+
+
+def test_what_is_said_of_several_hosts_is_said_in_the_plural() -> None:
+    hosts = [make_host(f"node{number}", is_up=False, seconds_since_answer=60.0 + number) for number in range(20)]
+    hosts += [make_host("new1", is_up=False, seconds_since_answer=None), make_host("off", is_disabled=True)]
+    hosts += [make_host("new2", is_up=False, seconds_since_answer=None), make_host("away", is_disabled=True)]
+    assert (
+        "ComputeFilter left 0: 20 hosts have not answered for 60 to 79 s; "
+        "2 hosts have not answered since this service started; 2 hosts are disabled."
+    ) in tell(hosts, make_wanted())
+
+
+def test_what_differs_in_more_than_numbers_is_said_apart() -> None:
+    hosts = [make_host("a", availability_zone="az1"), make_host("b", availability_zone="az2"), make_host("c")]
+    told = tell(hosts, make_wanted(requested_zone="az3"))
+    assert "1 host is in zone az1, not az3; 1 host is in zone az2, not az3; 1 host is in zone nova" in told
+
+
+def test_every_reason_begins_with_a_verb_whose_plural_is_known() -> None:
+    """A reason is the first text of what a filter returns, with the branches of what it is joined from."""
+    for module in (filters, capabilities):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+            if isinstance(node, ast.Return) and node.value is not None:
+                for first in _first_texts(node.value):
+                    assert first.partition(" ")[0] in PLURALS, first
+
+
+def _first_texts(value: ast.expr) -> list[str]:
+    if isinstance(value, ast.IfExp):
+        return [*_first_texts(value.body), *_first_texts(value.orelse)]
+    if isinstance(value, ast.JoinedStr):
+        return _first_texts(value.values[0])
+    return [value.value] if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value else []
 
 
 def test_administrators_are_told_which_hosts() -> None:
