@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 import kilonova
 from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
+from kilonova.compute import deleted_servers
 from kilonova.compute import hosts as compute_hosts
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver
@@ -30,10 +31,10 @@ from kilonova.compute.agent.drivers.options import LibvirtOptions
 from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.registry import Registry as ComputeRegistry
-from kilonova.compute.service import AGENT_BINARY as COMPUTE_BINARY
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.tables import tasks as compute_tasks
+from kilonova.compute.topics import AGENT_BINARY as COMPUTE_BINARY
 from kilonova.identity import app as identity_app
 from kilonova.identity import fernet_keys
 from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap
@@ -63,9 +64,9 @@ from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.client import NetworkClient
 from kilonova.network.events import EventSender
 from kilonova.network.registry import Registry as NetworkRegistry
-from kilonova.network.service import AGENT_BINARY as NETWORK_BINARY
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import metadata as network_metadata
+from kilonova.network.topics import AGENT_BINARY as NETWORK_BINARY
 from kilonova.placement import app as placement_app
 from kilonova.placement.client import PlacementClient
 from kilonova.placement.service import Placement
@@ -330,6 +331,7 @@ def _control_work(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
         LoopLag().watch,
         cloud.runner.run,
         EventSender(cloud.network).run,
+        functools.partial(deleted_servers.forget_in_time, cloud.compute),
         functools.partial(cloud.compute.liveness.watch, compute_agents),
         functools.partial(cloud.network.liveness.watch, known_network_agents),
     ]

@@ -1,37 +1,68 @@
-"""Deleted servers in lists: from the history, filtered and sorted here because a record there is one document.
+"""Deleted servers: in lists, and forgotten for good when their time is over.
 
-Only the newest `MOST_LOOKED_AT` are looked at: a list that must name every change since long ago is asked for in time.
+A record in the history is one document, so lists filter and sort here. They look at all that were deleted in the time
+they ask for, a few at a time: however long the history, nobody else waits.
 """
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import cmp_to_key
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Select, and_, delete, func, or_, select
 
 from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import ServerWithTask
-from kilonova.compute.tables import DeletedServer, Server, server_history
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.kit.db import Tx
 from kilonova.kit.http.paging import Page
+from kilonova.kit.log import logger
 
-MOST_LOOKED_AT = 1000
+log = logger(__name__)
+
+LOOKED_AT_ONCE = 200
+KEPT = timedelta(days=400)
+"""How long a deleted server is remembered, with what was done to it: the usage of a year can be asked for."""
+
+FORGOTTEN_AT_ONCE = 100
+SECONDS_BETWEEN_LOOKS = 3600.0
 
 
-async def matching(tx: Tx, filters: Filters) -> list[ServerWithTask]:
-    """Those of the history that match, in no order."""
+async def first_matching(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
+    """One page and one beyond it of those that match, in the page's order."""
+    by_server = _sorting(page)
+    first: list[ServerWithTask] = []
+    seen: DeletedServer | None = None
+    while True:
+        chunk = await tx.all(DeletedServer, _next_chunk(filters, seen))
+        if not chunk:
+            return first
+        seen = chunk[-1]
+        found = [each for each in map(_as_listed, chunk) if _matches(each.server, filters)]
+        if marker is not None:
+            found = [each for each in found if by_server(each.server) > by_server(marker)]
+        first = sorted([*first, *found], key=lambda each: by_server(each.server))[: page.limit + 1]
+        await asyncio.sleep(0)
+
+
+def _next_chunk(filters: Filters, seen: DeletedServer | None) -> Select[Any]:
+    """The newest first. `seen`: the last one of the chunk before."""
     table = server_history.c
-    statement = select(server_history).order_by(table.deleted_at.desc()).limit(MOST_LOOKED_AT)
+    statement = select(server_history).order_by(table.deleted_at.desc(), table.id.desc()).limit(LOOKED_AT_ONCE)
     if filters.project_id is not None:
         statement = statement.where(table.project_id == filters.project_id)
     if filters.changed_since is not None:
         statement = statement.where(table.deleted_at >= filters.changed_since)
     if filters.changed_before is not None:
         statement = statement.where(table.deleted_at <= filters.changed_before)
-    found = [_as_listed(each) for each in await tx.all(DeletedServer, statement)]
-    return [each for each in found if _matches(each.server, filters)]
+    if seen is not None:
+        same_moment = and_(table.deleted_at == seen.deleted_at, table.id < seen.id)
+        statement = statement.where(or_(table.deleted_at < seen.deleted_at, same_moment))
+    return statement
 
 
 def _as_listed(deleted: DeletedServer) -> ServerWithTask:
@@ -75,10 +106,15 @@ def _has_addresses(server: Server, filters: Filters) -> bool:
     )
 
 
-def merged(
-    live: Sequence[ServerWithTask], deleted: Iterable[ServerWithTask], page: Page, marker: Server | None
-) -> list[ServerWithTask]:
-    """One page and one beyond it of both, in the page's order. `live` begins after the marker already."""
+def merged(live: Sequence[ServerWithTask], deleted: Sequence[ServerWithTask], page: Page) -> list[ServerWithTask]:
+    """One page and one beyond it of both, in the page's order. Both begin after the marker already."""
+    by_server = _sorting(page)
+    in_order = sorted([*live, *deleted], key=lambda each: by_server(each.server))
+    return in_order[: page.limit + 1]
+
+
+def _sorting(page: Page) -> Callable[[Server], Any]:
+    """What to sort servers by so that they stand in the page's order."""
 
     def compare(one: Server, other: Server) -> int:
         for key, direction in page.sorts:
@@ -87,10 +123,7 @@ def merged(
                 return order if direction == "asc" else -order
         return 0
 
-    after = [each for each in deleted if marker is None or compare(each.server, marker) > 0]
-    by_server = cmp_to_key(compare)
-    in_order = sorted([*live, *after], key=lambda each: by_server(each.server))
-    return in_order[: page.limit + 1]
+    return cmp_to_key(compare)
 
 
 def _compare_values(one: Any, other: Any) -> int:
@@ -109,3 +142,35 @@ async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server 
         statement = statement.where(server_history.c.project_id == project_id)
     deleted = await tx.first(DeletedServer, statement)
     return None if deleted is None else _as_listed(deleted).server
+
+
+async def forget_in_time(compute: Compute) -> None:
+    """Forgets what is over, hour by hour, until cancelled."""
+    while True:
+        async with compute.database.reading() as tx:
+            left = await _over(tx, compute.clock.now())
+        while left:
+            async with compute.database.transaction() as tx:
+                await forget_some(tx, compute.clock.now())
+                left = await _over(tx, compute.clock.now())
+            log.info("forgot deleted servers", days=KEPT.days)
+        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+async def forget_some(tx: Tx, now: datetime) -> None:
+    """Deletes some of those whose time is over, with what was done to them."""
+    ids = await _over(tx, now)
+    done = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id.in_(ids))
+    await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(done)))
+    await tx.execute(delete(tasks.tasks).where(tasks.tasks.c.subject_id.in_(ids)))
+    await tx.execute(delete(server_history).where(server_history.c.id.in_(ids)))
+
+
+async def _over(tx: Tx, now: datetime) -> list[str]:
+    """Some of those whose time is over. The one with the highest number stays: the next server's follows it, and
+    domains are named by it.
+    """
+    table = server_history.c
+    newest = select(func.max(table.number)).scalar_subquery()
+    is_over = and_(table.deleted_at < now - KEPT, table.number != newest)
+    return [row[0] for row in await tx.tuples(select(table.id).where(is_over).limit(FORGOTTEN_AT_ONCE))]

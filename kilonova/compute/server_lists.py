@@ -107,7 +107,8 @@ async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask
     live = [ServerWithTask(server, active.get(server.id)) for server in found]
     if not filters.with_deleted:
         return live
-    return deleted_servers.merged(live, await deleted_servers.matching(tx, filters), page, marker)
+    deleted = await deleted_servers.first_matching(tx, filters, page, marker)
+    return deleted_servers.merged(live, deleted, page)
 
 
 async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None) -> Select[Any]:

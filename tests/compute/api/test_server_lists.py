@@ -1,9 +1,13 @@
 """Lists of servers: filters, sorting, pages, and whose servers are in them."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
-from kilonova.compute import servers
+import pytest
+from sqlalchemy import select
+
+from kilonova.compute import deleted_servers, servers
 from kilonova.compute.programs.power import REBOOT
 from kilonova.compute.tables import Server, tasks
 
@@ -246,7 +250,7 @@ async def test_groups_of_a_server_are_shown_by_itself_only(nova: Any) -> None:
     assert shown == listed
 
 
-async def forget(nova: Any, server: Any, minutes_ago: int) -> None:
+async def forget(nova: Any, server: Any, minutes_ago: float) -> None:
     moment = nova.service.clock.now() - timedelta(minutes=minutes_ago)
     async with nova.service.database.transaction() as tx:
         await servers.forget(tx, await servers.find(tx, server.id), moment)
@@ -274,3 +278,76 @@ async def test_what_was_deleted_is_among_the_changes_and_for_administrators_on_r
     assert await names(nova, f"changes-since={since}", by="other") == []
     told = await nova.refused("GET", f"/servers?changes-since={since}&marker={made[0].id}x", 400)
     assert "not found" in told
+
+
+async def some_deleted(nova: Any) -> list[str]:
+    """Names of a dozen servers in the order they were made; the even ones deleted since, some in the same moment."""
+    made = [await nova.insert_server(name=f"s{number:02}", launch_index=number % 3) for number in range(12)]
+    for place, server in enumerate(made[::2]):
+        await forget(nova, server, 10 + place // 2)
+    return [each.name for each in made]
+
+
+@pytest.mark.parametrize(
+    "order", ["", "&sort_key=display_name&sort_dir=asc", "&sort_key=launch_index", "&sort_key=vm_state"]
+)
+async def test_pages_go_through_the_deleted_ones_however_many_there_are(
+    nova: Any, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setattr(deleted_servers, "LOOKED_AT_ONCE", 2)
+    everything = await some_deleted(nova)
+    since = (nova.service.clock.now() - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    whole = await names(nova, f"changes-since={since}{order}", by="admin", path="/servers/detail")
+    assert sorted(await names(nova, f"changes-since={since}")) == everything
+    for by, query, wanted in (("demo", f"changes-since={since}", everything), ("admin", DELETED, everything[::2])):
+        seen: list[str] = []
+        url = f"/servers/detail?limit=5&{query}{order}"
+        while url:
+            page = await nova.call("GET", url, by=by)
+            seen += [each["name"] for each in page["servers"]]
+            url = page.get("servers_links", [{"href": ""}])[0]["href"].partition("/v2.1")[2]
+        assert sorted(seen) == wanted
+    assert whole == []
+
+
+DELETED = "deleted=true&all_tenants=1"
+
+
+async def test_changes_before_alone_shows_no_deleted_server(nova: Any) -> None:
+    everything = await some_deleted(nova)
+    now = nova.service.clock.now()
+    soon, then = ((now + timedelta(minutes=each)).strftime("%Y-%m-%dT%H:%M:%SZ") for each in (1, -11.5))
+    assert sorted(await names(nova, f"changes-before={soon}")) == everything[1::2]
+    long_ago = (now - timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Deleted 10, 10, 11, 11, 12 and 12 minutes ago.
+    assert sorted(await names(nova, f"changes-since={long_ago}&changes-before={then}")) == ["s08", "s10"]
+
+
+async def test_what_was_deleted_long_ago_is_forgotten_with_what_was_done_to_it(
+    nova: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleted_servers, "FORGOTTEN_AT_ONCE", 2)
+    made = [await nova.insert_server(name=f"s{number}", building=True) for number in range(5)]
+    now = nova.service.clock.now()
+    for server in made[:4]:
+        async with nova.service.database.transaction() as tx:
+            await tasks.supersede(tx, REBOOT.new_task(server.id), now)
+        await forget(nova, server, 401 * 24 * 60)
+    await forget(nova, made[4], 399 * 24 * 60)
+    forgetting = asyncio.create_task(deleted_servers.forget_in_time(nova.service))
+    async with asyncio.timeout(5):
+        while await names(nova, DELETED, by="admin") != ["s4"]:
+            await asyncio.sleep(0.01)
+    forgetting.cancel()
+    async with nova.service.database.reading() as tx:
+        assert [len(await tasks.of_subject(tx, each.id)) for each in made] == [0, 0, 0, 0, 1]
+        assert {row[0] for row in await tx.tuples(select(tasks.steps.c.task_id))} == set()
+
+
+async def test_the_newest_number_is_never_given_twice(nova: Any) -> None:
+    first, last = await nova.insert_server(), await nova.insert_server()
+    for each in (first, last):
+        await forget(nova, each, 500 * 24 * 60)
+    async with nova.service.database.transaction() as tx:
+        await deleted_servers.forget_some(tx, nova.service.clock.now())
+    assert (await nova.insert_server()).number == last.number + 1
