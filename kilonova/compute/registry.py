@@ -7,8 +7,9 @@ import msgspec
 from kilonova.compute import aggregates, hosts, servers
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
 from kilonova.compute.servers import ServerState
-from kilonova.compute.service import REGISTRY_TOPIC, Compute
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
+from kilonova.compute.topics import REGISTRY_TOPIC
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault

@@ -12,9 +12,6 @@ from kilonova.kit.tasks import Runner, TaskTables
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
-AGENT_BINARY = "nova-compute"
-REGISTRY_TOPIC = "compute.registry"
-
 
 @dataclass
 class Compute:

@@ -23,9 +23,10 @@ from kilonova.network.errors import (
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import AgentRow, Network, Port, Router, agents, networks, ports, routers
 from kilonova.network.tables import subnets as subnets_table
+from kilonova.network.topics import AGENT_BINARY
 
 ROLES = (
-    ("neutron-linuxbridge-agent", "Linux bridge agent"),
+    (AGENT_BINARY, "Linux bridge agent"),
     ("neutron-dhcp-agent", "DHCP agent"),
     ("neutron-l3-agent", "L3 agent"),
     ("neutron-metadata-agent", "Metadata agent"),

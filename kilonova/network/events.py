@@ -13,8 +13,9 @@ from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
 from kilonova.network import records
-from kilonova.network.service import EVENTS_TOPIC, NetworkService
+from kilonova.network.service import NetworkService
 from kilonova.network.tables import ComputeEvent, Port, compute_events
+from kilonova.network.topics import EVENTS_TOPIC
 
 log = logger(__name__)
 

@@ -9,9 +9,10 @@ from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
 from kilonova.network import agents, compilation, ports, records
-from kilonova.network.service import AGENT_BINARY, REGISTRY_TOPIC, NetworkService
+from kilonova.network.service import NetworkService
 from kilonova.network.tables import Port
 from kilonova.network.tables import ports as ports_table
+from kilonova.network.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)

@@ -8,9 +8,7 @@ from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import RemoteService
-
-REGISTRY_TOPIC = "network.registry"
-AGENT_BINARY = "neutron-linuxbridge-agent"
+from kilonova.network.topics import EVENTS_TOPIC, WAKE_TOPIC
 
 
 @dataclass
@@ -34,8 +32,5 @@ class NetworkService:
     async def wake_events(self) -> None:
         await self.bus.publish(EVENTS_TOPIC)
 
-
-WAKE_TOPIC = "network.agents.wake"
-EVENTS_TOPIC = "network.events.wake"
 
 Fields = dict[str, Any]

@@ -12,14 +12,12 @@ import msgspec
 
 from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
 from kilonova.compute.agent.spec import ServerSpec
+from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus, Handler
 from kilonova.kit.log import logger
 
 log = logger(__name__)
-
-BINARY = "nova-compute"
-REGISTRY_TOPIC = "compute.registry"
 
 
 class EnsureArguments(msgspec.Struct):
@@ -32,7 +30,7 @@ class ComputeAgent:
         self._driver = driver
         self._bus = bus
         self._host = host
-        info = AgentInfo(BINARY, host, agent_type="Compute", availability_zone=zone, started_at=datetime.now(UTC))
+        info = AgentInfo(AGENT_BINARY, host, agent_type="Compute", availability_zone=zone, started_at=datetime.now(UTC))
         self.agent = Agent(
             info,
             bus,

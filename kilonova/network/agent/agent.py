@@ -14,13 +14,11 @@ from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
 from kilonova.network.agent.driver import NetworkDriver
+from kilonova.network.topics import AGENT_BINARY, REGISTRY_TOPIC, WAKE_TOPIC
 from kilonova.network.wanted import WantedState
 
 log = logger(__name__)
 
-BINARY = "neutron-linuxbridge-agent"
-REGISTRY_TOPIC = "network.registry"
-WAKE_TOPIC = "network.agents.wake"
 NOTHING_YET = -1
 
 
@@ -42,8 +40,10 @@ class NetworkAgent:
         self._host = host
         self._watch = watch
         self._wanted: WantedState | None = None
+        self._told: set[tuple[str, str]] = set()
+        """What the last pass could not converge: told when it begins, not with every pass that it lasts."""
         info = AgentInfo(
-            BINARY,
+            AGENT_BINARY,
             host,
             agent_type="Linux bridge agent",
             configurations=dict(configurations),
@@ -79,6 +79,7 @@ class NetworkAgent:
         if self._wanted is None:
             return
         report = await self._driver.converge(self._wanted)
-        for resource_id, problem in report.problems:
+        for resource_id, problem in set(report.problems) - self._told:
             log.warning("not converged", resource=resource_id, problem=problem)
+        self._told = set(report.problems)
         await self._bus.call(REGISTRY_TOPIC, "report", {"host": self._host, "report": msgspec.to_builtins(report)})
