@@ -124,8 +124,7 @@ def converge_firewall(
 def _restore(tool: str, plan: Plan, ledger: Ledger) -> None:
     if plan.text:
         run([tool, "--noflush"], stdin=plan.text)
-        for _ in range(plan.changes):
-            ledger.changed("%s changed a chain", tool)
+        ledger.changed_chains(tool.removesuffix("-restore"), plan.changed)
 
 
 def _restore_sets(lines: list[str], ledger: Ledger) -> None:

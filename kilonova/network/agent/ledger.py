@@ -3,12 +3,15 @@
 import contextlib
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pyroute2.netlink.exceptions import NetlinkError
 
 log = logging.getLogger(__name__)
+
+MOST_NAMED = 8
+"""Chains in one line of the log."""
 
 
 class HostProblem(Exception):
@@ -32,10 +35,21 @@ class Ledger:
         self.problems: list[tuple[str, str]] = []
         self.announcements: list[Announcement] = []
 
-    def changed(self, what: str, *subjects: object) -> None:
-        """Count one closed difference; `what` is a log format."""
+    def changed(self, what: str, *subjects: object, level: int = logging.INFO) -> None:
+        """Count one closed difference; `what` is a log format. What comes in hundreds goes on a lower level."""
         self.changes += 1
-        log.info(what, *subjects)
+        log.log(level, what, *subjects)
+
+    def changed_chains(self, where: str, names: Sequence[str]) -> None:
+        """Count a closed difference for each chain of rules, and tell of them in one line; all of a long list is told
+        on the level for debugging.
+        """
+        self.changes += len(names)
+        more = len(names) - MOST_NAMED
+        named = ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        log.info("%s: changed %s", where, named)
+        if more > 0:
+            log.debug("%s: changed %s", where, ", ".join(names))
 
     def problem(self, resource_id: str, sentence: str) -> None:
         """Note what could not be converged; the same sentence about the same thing is noted once a pass."""

@@ -8,6 +8,7 @@ that creates the device, so there is no moment in which a device of ours is unma
 import contextlib
 import errno
 import ipaddress
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -299,7 +300,8 @@ class LinkTable:
         for verb, entries in (("del", present - target), ("append", target - present)):
             for mac, tunnel_ip in sorted(entries):
                 self._netlink.fdb(verb, ifindex=link.index, lladdr=mac, dst=tunnel_ip)
-                self._ledger.changed("%s forwarding entry of %s: %s at %s", verb, link.name, mac, tunnel_ip)
+                what = (verb, link.name, mac, tunnel_ip)
+                self._ledger.changed("%s forwarding entry of %s: %s at %s", *what, level=logging.DEBUG)
 
 
 @contextlib.contextmanager

@@ -133,8 +133,7 @@ def _ensure_rules(router: WantedRouter, ledger: Ledger) -> None:
     plan = plan_restore(saved, render_router_tables(router))
     if plan.text:
         run(["iptables-restore", "--noflush"], stdin=plan.text)
-        for _ in range(plan.changes):
-            ledger.changed("changed a chain of router %s", router.id)
+        ledger.changed_chains(f"rules of router {router.id}", plan.changed)
     gone = saved_translations(saved) - wanted_translations(router)
     if gone:
         lines = [

@@ -54,7 +54,8 @@ class Plan:
     """What one batch does. `text` is empty when nothing differs."""
 
     text: str = ""
-    changes: int = 0
+    changed: list[str] = field(default_factory=list)
+    """The chains that differ, built-in ones by what hooks ours into them."""
     added: dict[str, list[str]] = field(default_factory=dict)
     """Chain → rules that were not there."""
     removed: dict[str, list[str]] = field(default_factory=dict)
@@ -111,12 +112,12 @@ def _plan_table(saved: Mapping[str, list[str]], wanted: Table, plan: Plan, diale
         rules = wanted.chains[chain]
         if chain in saved and [canonical(rule) for rule in saved[chain]] == [canonical(rule) for rule in rules]:
             continue
-        plan.changes += 1
+        plan.changed.append(chain)
         declare.append(f":{chain} - [0:0]" if dialect == "ip" else f":{chain} RETURN")
         fill += [f"-A {chain} {rule}" for rule in rules]
         _note_difference(plan, chain, saved.get(chain, []), rules)
     for chain in stale:
-        plan.changes += 1
+        plan.changed.append(chain)
         _note_difference(plan, chain, saved[chain], ())
     hooks, unhooks = _plan_hooks(saved, wanted, plan)
     flush = [f"-F {chain}" for chain in stale]
@@ -148,8 +149,9 @@ def _plan_hooks(saved: Mapping[str, list[str]], wanted: Table, plan: Plan) -> tu
                 present.add(key)
             else:
                 delete.append(f"-D {chain} {rule}")
+                plan.changed.append(f"{chain} {rule}")
     for key, hook in target.items():
         if key not in present:
             add.append(f"-{'I' if hook.place == 'first' else 'A'} {hook.chain} -j {hook.target}")
-    plan.changes += len(add) + len(delete)
+            plan.changed.append(f"{hook.chain} -j {hook.target}")
     return add, delete

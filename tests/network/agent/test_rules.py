@@ -1,5 +1,7 @@
 """Compiling rules, comparing rule sets and judging flows: the pure half of the firewall."""
 
+import logging
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from kilonova.network.agent.firewall import LAST_ZONE, NetworkBridge, parse_sets, pick_zones, plan_sets
 from kilonova.network.agent.flows import Flow, parse_flows, pick_refused_flows, render_delete
-from kilonova.network.agent.ledger import Ledger
+from kilonova.network.agent.ledger import MOST_NAMED, Ledger
 from kilonova.network.agent.router_rules import render_router_tables
 from kilonova.network.agent.rulesets import Hook, Table, parse_saved, plan_restore
 from kilonova.network.agent.security_rules import (
@@ -87,7 +89,10 @@ def test_only_our_chains_and_hooks_are_named_in_a_plan() -> None:
     for gone in ("kn-forward", "kn-old"):
         assert lines.index(f"-D FORWARD -j {gone}") < lines.index(f"-F {gone}") < lines.index(f"-X {gone}")
     assert "docker" not in plan.text and ":FORWARD" not in plan.text
-    assert plan.changes == 6
+    assert sorted(plan.changed) == [
+        *("FORWARD -j kn-forward", "FORWARD -j kn-new", "FORWARD -j kn-old"),
+        *("kn-forward", "kn-new", "kn-old"),
+    ]
     assert plan.removed["kn-old"] == ["-j DROP"]
 
 
@@ -99,7 +104,7 @@ def test_names_and_cases_that_differ_between_versions_are_no_difference() -> Non
         )
     }
     plan = plan_restore(parse_saved(SAVED), wanted)
-    assert (plan.text, plan.changes) == ("", 0)
+    assert (plan.text, plan.changed) == ("", [])
 
 
 def test_a_doubled_hook_is_taken_away_once() -> None:
@@ -112,6 +117,18 @@ def test_a_doubled_hook_is_taken_away_once() -> None:
     }
     plan = plan_restore(saved, wanted)
     assert plan.text.splitlines() == ["*filter", "-D FORWARD -j kn-forward", "COMMIT"]
+
+
+def test_a_pass_tells_of_all_its_chains_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger()
+    with caplog.at_level(logging.INFO):
+        ledger.changed_chains("iptables", ["kn-i-1", "kn-e-1"])
+        ledger.changed_chains("ip6tables", [f"kn-{number}" for number in range(MOST_NAMED + 30)])
+    assert ledger.changes == MOST_NAMED + 32
+    first, second = caplog.messages
+    assert first == "iptables: changed kn-i-1, kn-e-1"
+    assert second.startswith("ip6tables: changed kn-0, kn-1")
+    assert second.endswith("and 30 more")
 
 
 @given(st.lists(st.uuids().map(str), unique=True, max_size=40), st.integers(0, 40))
