@@ -21,6 +21,7 @@ from kilonova.cli.progress import Progress, Step
 from kilonova.cli.provider import BRIDGE, CANDIDATES, Provider, read_provider
 from kilonova.cli.rest import Fields, Session, login_from
 from kilonova.cli.state import StateDir, default_path, read_config
+from kilonova.cli.typed import typed
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 
 ACTIVE_SECONDS = 180.0
@@ -53,11 +54,11 @@ def run(arguments: argparse.Namespace) -> int:
             if config.compute_driver != "fake" and not arguments.no_wait:
                 _wait_for_ssh(demo, result, state, progress)
         except RemoteUnavailable as fault:
-            running = "" if state.running_pid() else " The cloud does not run: start it with `kilonova up`."
+            running = "" if state.running_pid() else f" The cloud does not run: start it with `{state.typed('up')}`."
             return _fail(f"{fault}.{running}")
         except (DemoError, RemoteFault, GuestImageError) as error:
             return _fail(str(error))
-        print(_summary(arguments, state, admin, result.address, has_changed=progress.changes > 0))
+        print(_summary(state, admin, result.address, has_changed=progress.changes > 0))
     return 0
 
 
@@ -73,7 +74,7 @@ def _provider_of(state: StateDir, config: Any) -> Provider:
     if config.compute_driver == "fake":
         # Nothing is plugged into anything there: any range will do.
         return Provider(BRIDGE, str(CANDIDATES[0]), str(CANDIDATES[0][1]))
-    raise DemoError("The cloud has no provider bridge: `kilonova up` makes it when it is run as root.")
+    raise DemoError(f"The cloud has no provider bridge: `{state.typed('up')}` makes it when it is run as root.")
 
 
 def _make(state: StateDir, admin: Session, demo: Session, provider: Provider, progress: Progress) -> Result:
@@ -118,7 +119,9 @@ def _wait_active(demo: Session, server_id: str, step: Step) -> None:
             raise DemoError(_fault_text(server))
         step.doing(f"{SERVER}: {status}, {task}")
         time.sleep(POLL_SECONDS)
-    raise DemoError(f"{SERVER} was still {status} ({task}) after {ACTIVE_SECONDS:.0f} s; `kilonova status` shows more.")
+    raise DemoError(
+        f"{SERVER} was still {status} ({task}) after {ACTIVE_SECONDS:.0f} s; `{typed('status')}` shows more."
+    )
 
 
 def _fault_text(server: Fields) -> str:
@@ -180,10 +183,8 @@ def _silence_text(demo: Session, result: Result) -> str:
 # --- what to type next -----------------------------------------------------------------------------------------------
 
 
-def _summary(
-    arguments: argparse.Namespace, state: StateDir, session: Session, address: str, *, has_changed: bool
-) -> str:
-    option = f" --state-dir {state.path}" if arguments.state_dir else ""
+def _summary(state: StateDir, session: Session, address: str, *, has_changed: bool) -> str:
+    env = state.typed("env")
     endpoints = "\n".join(f"  {kind:12} {url}" for kind, url in session.endpoints.items())
     ending = "" if has_changed else "Everything was in place: unchanged.\n\n"
     return f"""
@@ -191,8 +192,8 @@ def _summary(
 {endpoints}
 
 Credentials, as administrator or as the demo user:
-  eval "$(kilonova env{option})"
-  eval "$(kilonova env --user demo{option})"
+  eval "$({env})"
+  eval "$({env} --user demo)"
   or export OS_CLIENT_CONFIG_FILE={state.clouds_yaml} and say --os-cloud kilonova or --os-cloud kilonova-demo
 
 Next:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from kilonova.cli.typed import typed
+
 DEFAULT_AS_ROOT = Path("/var/lib/kilonova")
 PASSWORD_USERS = ("admin", "demo", "nova", "glance", "placement", "neutron")
 
@@ -63,6 +65,10 @@ class StateDir:
     @property
     def instances(self) -> Path:
         return self.path / "instances"
+
+    def typed(self, command: str) -> str:
+        """A command on this cloud, for a person to type."""
+        return typed(command, None if self.path == default_path() else self.path)
 
     def database_url(self, service: str) -> str:
         return f"sqlite:///{self.path}/databases/{service}.db"
@@ -122,7 +128,7 @@ class StateDir:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StateError(
-                    f"{self.path} is in use by another kilonova process; `kilonova down` stops it"
+                    f"{self.path} is in use by another kilonova process; `{self.typed('down')}` stops it"
                 ) from error
             record = {"pid": os.getpid(), "started": process_start(os.getpid())}
             write_private(self.pid_file, json.dumps(record))
@@ -157,7 +163,7 @@ def write_private(path: Path, text: str) -> None:
 def read_config(state: StateDir) -> Any:
     """The configuration of a directory that has one. Raises StateError."""
     if not state.exists:
-        raise StateError(f"{state.path} holds no cloud; `kilonova up` makes one")
+        raise StateError(f"{state.path} holds no cloud; `{state.typed('up')}` makes one")
     from kilonova.kit.config import load
 
     return load(state.config_file)

@@ -81,7 +81,7 @@ def read_status(state: StateDir, config: Any) -> Status:
     process = None if pid is None else read_process(pid)
     status = Status(str(state.path), process)
     if process is None:
-        status.problem = "The cloud does not run: start it with `kilonova up`."
+        status.problem = f"The cloud does not run: start it with `{state.typed('up')}`."
         return status
     with Session(login_from(config, "admin")) as session:
         try:

@@ -4,6 +4,7 @@ The whole way to a guest's ssh is walked in tests/e2e.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from kilonova.cli import demo_resources
 from tests.e2e.cloud import CloudUnderTest, demo_cache_dir
 from tests.e2e.host import OwnHost
+from tools.stages import ROOT
 
 pytestmark = pytest.mark.root
 
@@ -45,6 +47,7 @@ def resources(cloud: CloudUnderTest) -> set[str]:
 def test_a_second_run_finds_all_and_a_removed_part_alone_is_made_again(fake_cloud: CloudUnderTest) -> None:
     said = fake_cloud.kilonova("demo")
     assert "demo-1 is ACTIVE, made" in said
+    assert_can_be_typed(fake_cloud, said)
     made = resources(fake_cloud)
     assert "Everything was in place: unchanged." in fake_cloud.kilonova("demo")
     assert resources(fake_cloud) == made
@@ -55,6 +58,15 @@ def test_a_second_run_finds_all_and_a_removed_part_alone_is_made_again(fake_clou
     assert "of demo-1 made" in said
     assert "unchanged" not in said
     assert len(resources(fake_cloud)) == len(made)
+
+
+def assert_can_be_typed(cloud: CloudUnderTest, said: str) -> None:
+    """The lines of the summary that set the credentials, typed as they were printed."""
+    lines = [line.strip() for line in said.splitlines() if line.strip().startswith("eval ")]
+    assert len(lines) == 2
+    for line, user in zip(lines, ("admin", "demo"), strict=True):
+        env = {"PYTHONPATH": str(ROOT)}
+        assert cloud.host.run("sh", "-c", f"{line}; echo $OS_USERNAME", env=env).strip() == user
 
 
 def test_a_run_that_was_cut_short_is_finished_by_the_next(fake_cloud: CloudUnderTest) -> None:
@@ -99,10 +111,11 @@ def test_without_a_running_cloud_each_command_says_what_to_do(fake_cloud: CloudU
     fake_cloud.down()
     done = fake_cloud.attempt_kilonova("demo")
     assert done.status == 1
-    assert "start it with `kilonova up`" in done.err
+    start = f"start it with `{sys.executable} -m kilonova.cli.main up --state-dir {fake_cloud.state.path}`"
+    assert start in done.err
     done = fake_cloud.attempt_kilonova("status")
     assert done.status == 1
-    assert "start it with `kilonova up`" in done.out
+    assert start in done.out
     assert json.loads(fake_cloud.attempt_kilonova("status", "--json").out)["process"] is None
 
 
