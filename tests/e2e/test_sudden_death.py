@@ -12,7 +12,8 @@ from tests.e2e.host import wait_for
 
 pytestmark = pytest.mark.e2e
 
-COUNT = 3
+COUNT = 5
+ACTIVE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def mortal(new_cloud: CloudMaker) -> Iterator[CloudUnderTest]:
 @pytest.mark.parametrize(
     ("building", "deleting_seconds"), [("accepted", 0.0), ("spawning", 0.05), ("one is ACTIVE", 0.15)]
 )
-def test_killed_while_building_and_while_deleting_it_finishes_both(
+def test_killed_while_building_and_while_deleting_five_it_finishes_both(
     mortal: CloudUnderTest, building: str, deleting_seconds: float
 ) -> None:
     cloud = mortal
@@ -36,7 +37,7 @@ def test_killed_while_building_and_while_deleting_it_finishes_both(
     wait_for(lambda: has_come_to(cloud, building), 30, building, pause_seconds=0.01)
     cloud.kill()
     cloud.up()
-    wait_for(lambda: active(cloud) == COUNT, 90, "three servers are ACTIVE", explain=cloud.log_end)
+    wait_for(lambda: active(cloud) == COUNT, ACTIVE_SECONDS, f"{COUNT} servers are ACTIVE", explain=cloud.log_end)
     assert cloud.server_ids() == ids
     assert_each_has_one_of_everything(cloud, ids)
     assert_guests_boot(cloud, ids)
