@@ -10,7 +10,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
 from kilonova.network import agents, compilation, ports, records
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Port
+from kilonova.network.tables import Port, routers
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.network.wanted import ConvergeReport
@@ -85,8 +85,8 @@ class Registry:
         host = payload["host"]
         report = msgspec.convert(payload["report"], ConvergeReport)
         service = self._service
-        judge = _Judge(report)
         async with service.database.reading() as tx:
+            judge = _Judge(report, await _stopped_routers(tx, host))
             changed = [each.id for each in await _states(tx, host) if judge.status(each) != each.status]
         # In pieces, because whoever else waits for the database waits for each of them.
         for start in range(0, len(changed), REPORTED_AT_ONCE):
@@ -115,13 +115,18 @@ async def _states(tx: Tx, host: str) -> list[_State]:
     return await tx.all(_State, select(*columns).where(ports_table.c.host == host))
 
 
-class _Judge:
-    """What a report says of each port."""
+async def _stopped_routers(tx: Tx, host: str) -> set[str]:
+    statement = select(routers.c.id).where(routers.c.host == host, routers.c.admin_state_up.is_(False))
+    return {router_id for (router_id,) in await tx.tuples(statement)}
 
-    def __init__(self, report: ConvergeReport) -> None:
+
+class _Judge:
+    """What a report says of each port. A stopped router asks nothing of the host: its ports have all they want."""
+
+    def __init__(self, report: ConvergeReport, stopped_routers: set[str]) -> None:
         self._ports_up = set(report.ports_up)
         self._dhcp_up = set(report.dhcp_up)
-        self._routers_up = set(report.routers_up)
+        self._routers_up = stopped_routers.union(report.routers_up)
 
     def status(self, port: _State | Port) -> str:
         if port.device_owner == "network:dhcp":

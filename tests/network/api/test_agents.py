@@ -143,3 +143,15 @@ async def test_a_report_that_changes_nothing_writes_nothing(net: Any, body_of: A
     assert net.service.database.writes == before
     ports = body_of(await net.admin.get("/v2.0/ports"))["ports"]
     assert {each["status"] for each in ports} == {"ACTIVE"}
+
+
+async def test_ports_of_a_stopped_router_have_all_they_want(net: Any, body_of: Any) -> None:
+    _, subnet = await net.lan()
+    router = await net.create("routers", {"admin_state_up": False})
+    url = f"/v2.0/routers/{router['id']}"
+    added = body_of(await net.demo.put(f"{url}/add_router_interface", json={"subnet_id": subnet["id"]}))
+    agent, driver = await net.agent()
+    for _ in range(2):
+        await agent.agent.pass_once()
+    assert (await driver.observe()).routers == ()
+    assert body_of(await net.demo.get(f"/v2.0/ports/{added['port_id']}"))["port"]["status"] == "ACTIVE"
