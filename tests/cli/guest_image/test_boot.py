@@ -115,6 +115,9 @@ def test_guest_on_q35_reads_the_metadata_service_and_lets_its_key_in_over_ssh(
         guest.log_in()
         assert "datasource: ec2 instance-id: i-00000042 hostname: told" in guest.text
         check_user_data_and_sudo(guest)
+        assert guest.run("sudo -u demo ping -c1 -w5 -s56 127.0.0.1 | grep -c ' 0% packet loss'") == "1"
+        address = "http://169.254.169.254/2009-04-04/meta-data/instance-id"
+        assert guest.run(f"sudo -u demo curl -sS {address}") == "i-00000042"
         assert "169.254.169.100/24" in guest.run("ip -4 addr show eth0")
         port = forwarded_port(guest)
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"]
