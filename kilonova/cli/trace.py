@@ -1,7 +1,7 @@
-"""`kilonova trace SERVER`: a server's whole way as a timed list, in the order of the guides' 28 steps.
+"""`kilonova trace SERVER`: a server's whole way as a timed list, each line with its number in the guides' 28 steps.
 
-Everything shown is what an administrator can read from the public APIs: the server's actions with the note each step
-has left, its ports, its image, and the end of its console.
+Everything shown is what an administrator can read from the public APIs: the server's actions with the times and the
+note each step has left, its ports, its image, and the end of its console. A time that nobody recorded is left empty.
 """
 
 import argparse
@@ -19,12 +19,18 @@ from kilonova.cli.status import render_table
 from kilonova.cli.up import state_of
 from kilonova.kit.http.client import RemoteFault
 
+AUTHENTICATION = "1-2"
 STEPS = {
+    "identity_issue_token": (AUTHENTICATION, "keystone", "issued the user's token"),
     "conductor_schedule_and_build_instances": ("8-12", "nova-scheduler", "chose a host"),
     "compute_ports": ("22-24", "neutron-server", "made and bound the ports"),
     "compute_volumes": ("25-27", "nova-conductor", "prepared the block devices"),
     "compute__do_build_and_run_instance": ("13-18", "nova-compute", "took the specification"),
-    "compute_wait_active": ("28", "nova-compute", "defined and started the domain, ports plugged"),
+    "compute_fetch_image": ("19-21", "nova-compute", "has the image"),
+    "compute_make_disks": ("28", "nova-compute", "made the disks"),
+    "compute_define_domain": ("28", "hypervisor", "defined the domain"),
+    "compute_start_domain": ("28", "hypervisor", "started the domain"),
+    "compute_wait_active": ("28", "nova-conductor", "waited until the guest runs and its ports are plugged"),
     "compute_leave_host": ("", "nova-conductor", "left a failing host"),
     "compute_roll_back": ("", "nova-conductor", "gave everything back"),
 }
@@ -94,40 +100,55 @@ def _find(session: Session, wanted: str) -> Fields:
 
 def _creation(session: Session, server: Fields, action: Fields) -> list[Line]:
     began = _moment(action["start_time"])
-    request = f"{action['request_id']} by user {action['user_id']}"
+    events = _in_order(action)
     lines = [
-        Line(None, None, "1-2", "keystone", f"issued the token of user {action['user_id']}"),
-        Line(began, None, "3-5", "nova-api", f"checked the token, accepted {request}"),
-        Line(None, None, "6-7", "database", "holds the server and its build task, in one commit"),
+        Line(began, None, "3-5", "nova-api", f"checked the token, accepted {action['request_id']}"),
+        Line(began, None, "6-7", "database", "holds the server and its build task, in one commit"),
+        *(_event_line(event) for event in events),
     ]
-    events = {event["event"]: event for event in action["events"]}
-    lines += [_event_line(event) for event in _in_order(action)]
-    if "compute__do_build_and_run_instance" in events:
-        place = next(i for i, line in enumerate(lines) if line.guide == "13-18") + 1
-        lines.insert(place, _image_line(session, server))
+    known = {event["event"]: event for event in events}
+    if "identity_issue_token" not in known:
+        lines.insert(0, Line(None, None, AUTHENTICATION, "keystone", "issued the user's token"))
+    if "compute_fetch_image" in known:
+        _name_image(session, server, lines)
+    lines.sort(key=_place_in_time)
+    lines.insert(
+        _place_of(lines, "22-24"), Line(None, None, "25-27", "cinder", "nothing to do: no volume was asked for")
+    )
     lines += [_port_line(port) for port in session.get("network", "/v2.0/ports", device_id=server["id"])["ports"]]
     return [*lines, *_boot_lines(session, server)]
+
+
+def _place_in_time(line: Line) -> tuple[datetime, int]:
+    """What happened in the same moment stands in the guides' order."""
+    return line.at or datetime.min.replace(tzinfo=UTC), int(line.guide.partition("-")[0] or 0)
+
+
+def _place_of(lines: Sequence[Line], guide: str) -> int:
+    """Behind the last line of these steps; at the end when they have not been reached."""
+    return next((place + 1 for place in reversed(range(len(lines))) if lines[place].guide == guide), len(lines))
 
 
 def _event_line(event: Fields) -> Line:
     guide, who, what = STEPS.get(event["event"], ("", "nova-conductor", event["event"]))
     began, ended = _moment(event["start_time"]), event["finish_time"]
-    took = (_moment(ended) - began).total_seconds() if ended else None
+    took = (_moment(ended) - began).total_seconds() if ended and guide != AUTHENTICATION else None
     state = " FAILED" if event["result"] == "Error" else "" if ended else ", still at it"
     note = f": {event['details']}" if event.get("details") else ""
     return Line(began, took, guide, who, f"{what}{state}{note}")
 
 
-def _image_line(session: Session, server: Fields) -> Line:
-    image_id = server["image"]["id"] if server["image"] else None
-    if image_id is None:
-        return Line(None, None, "19-21", "glance-api", "no image: the server boots from elsewhere")
+def _name_image(session: Session, server: Fields, lines: Sequence[Line]) -> None:
+    line = next(line for line in lines if line.guide == "19-21")
+    if not server["image"]:
+        return
+    image_id = server["image"]["id"]
     try:
         image = session.get("image", f"/v2/images/{image_id}")
     except RemoteFault:
-        return Line(None, None, "19-21", "glance-api", f"image {image_id}, deleted since")
-    size = image["size"] / (1 << 20)
-    return Line(None, None, "19-21", "glance-api", f"image {image['name']}, {image['disk_format']}, {size:.0f} MiB")
+        line.what += f": {image_id}, deleted since"
+        return
+    line.what += f": {image['name']}, {image['disk_format']}, {image['size'] / (1 << 20):.0f} MiB"
 
 
 def _port_line(port: Fields) -> Line:
@@ -137,6 +158,7 @@ def _port_line(port: Fields) -> Line:
 
 
 def _boot_lines(session: Session, server: Fields) -> list[Line]:
+    """What became of the guest, which counts its seconds by itself."""
     if server["status"] == "ERROR":
         fault = server.get("fault", {})
         reason = fault.get("details") or fault.get("message", "")
@@ -155,7 +177,11 @@ def _boot_lines(session: Session, server: Fields) -> list[Line]:
         if last
         else "wrote nothing yet"
     )
-    return [Line(None, None, "28", "guest", what)]
+    lines = [Line(None, float(ready[-1]) if ready else None, "28", "guest", what)]
+    if server.get("OS-SRV-USG:launched_at"):
+        launched = _moment(server["OS-SRV-USG:launched_at"])
+        lines.insert(0, Line(launched, None, "28", "nova-api", "shows the server as ACTIVE"))
+    return lines
 
 
 def _operation(action: Fields) -> list[Line]:
@@ -176,11 +202,12 @@ def _moment(text: str) -> datetime:
 
 def render(lines: Sequence[Line]) -> str:
     """Time of day, seconds since the request, how long it took, the guides' steps, who, what."""
-    start = next((line.at for line in lines if line.at is not None), None)
+    timed = [line for line in lines if line.at is not None]
+    start = next((line.at for line in timed if line.guide != AUTHENTICATION), timed[0].at if timed else None)
     rows = []
     for line in lines:
         at = line.at.strftime("%H:%M:%S.%f")[:-3] if line.at else ""
-        since = f"+{(line.at - start).total_seconds():.3f}" if line.at and start else ""
+        since = f"{(line.at - start).total_seconds():+.3f}" if line.at and start else ""
         rows.append(
             (at, since, "" if line.seconds is None else f"{line.seconds:.3f} s", line.guide, line.who, line.what)
         )

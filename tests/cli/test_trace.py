@@ -1,5 +1,6 @@
 """The trace reads like the way a server has gone."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from kilonova.cli import trace
@@ -7,11 +8,11 @@ from kilonova.kit.http.client import RemoteFault
 
 
 def event(name: str, second: int, detail: str | None = None, result: str | None = "Success") -> dict[str, Any]:
-    finish = f"2026-01-01T00:00:{second + 1:02}.500000" if result else None
+    start = datetime(2026, 1, 1) + timedelta(seconds=second)
     return {
         "event": name,
-        "start_time": f"2026-01-01T00:00:{second:02}.000000",
-        "finish_time": finish,
+        "start_time": start.isoformat(),
+        "finish_time": (start + timedelta(seconds=1.5)).isoformat() if result else None,
         "result": result,
         "details": detail,
     }
@@ -25,8 +26,12 @@ class Cloud:
         fault = {"message": "No valid host was found.", "details": "node1 lacks memory"}
         self.server = {"id": "s1", "name": "web", "status": status, "image": {"id": "i1"}, "fault": fault}
         self.server["updated"] = "2026-01-01T00:00:09Z"
+        self.server["OS-SRV-USG:launched_at"] = "2026-01-01T00:00:05.500000" if status == "ACTIVE" else None
         self.console = console
         self.events = [
+            event("compute_start_domain", 3),
+            event("compute_fetch_image", 3),
+            event("identity_issue_token", -300),
             event("compute_wait_active", 4),
             event("compute__do_build_and_run_instance", 3),
             event("compute_ports", 2, "1 bound, 10.0.0.5"),
@@ -60,15 +65,29 @@ def read(cloud: Cloud, name: str = "web") -> list[trace.Line]:
     return trace.read_trace(cloud, name)  # type: ignore[arg-type]
 
 
-def test_the_steps_stand_in_the_guides_order() -> None:
+def test_each_of_the_guides_steps_has_its_line_in_the_order_it_was_taken() -> None:
     guide = [line.guide for line in read(Cloud())]
-    assert guide == ["1-2", "3-5", "6-7", "8-12", "22-24", "13-18", "19-21", "28", "22-24", "28"]
+    assert guide == [
+        *("1-2", "3-5", "6-7", "8-12", "22-24", "25-27"),
+        *("13-18", "19-21", "28", "28", "22-24", "28", "28"),
+    ]
+
+
+def test_a_token_that_nobody_recorded_has_no_time() -> None:
+    cloud = Cloud()
+    cloud.events = [each for each in cloud.events if each["event"] != "identity_issue_token"]
+    first = read(cloud)[0]
+    assert (first.guide, first.at, first.who) == ("1-2", None, "keystone")
 
 
 def test_each_line_says_who_did_what_and_how_long_it_took() -> None:
     text = trace.render(read(Cloud()))
     assert "nova-scheduler  chose a host: host node1: 3 hosts considered" in text
-    assert "+1.000  1.500 s  8-12" in text
+    assert "+1.000    1.500 s  8-12" in text
+    assert "-300.000" in text.splitlines()[1]
+    assert "issued the user's token" in text.splitlines()[1]
+    assert "has the image: demo, qcow2, 18 MiB" in text
+    assert "nova-api        shows the server as ACTIVE" in text
     assert "port p1 with 10.0.0.5 is ACTIVE" in text
     assert "says it was ready 4.20 s after power-on" in text
 

@@ -3,6 +3,7 @@
 The agent gets the whole `ServerSpec` each time (design §2): first boot, repair and restart are one call.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -107,6 +108,15 @@ class MetadataDocument(Struct, frozen=True):
     root_device_name: str = "/dev/vda"
 
 
+class Milestone(Struct):
+    """Something the host did to bring a server into being, with its own times."""
+
+    what: str
+    """`fetch_image`, `make_disks`, `define_domain` or `start_domain`."""
+    started_at: datetime
+    finished_at: datetime | None
+
+
 class ServerObservation(Struct):
     """What the host really has for one server id."""
 
@@ -117,6 +127,8 @@ class ServerObservation(Struct):
     """Why it is not as wanted, in a sentence for the server's fault; empty when it is."""
     progress: str = ""
     """What is going on, such as `downloading image 42 %`; empty when nothing is."""
+    milestones: tuple[Milestone, ...] = ()
+    """What was done since this agent was started, for whoever asked for the server."""
 
 
 class HostInventory(Struct):

@@ -4,12 +4,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute import servers
+from kilonova.compute import servers, timeline
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
 from kilonova.compute.api.servers import fetch_server
 from kilonova.compute.errors import ActionNotFound, ServerNotFound
 from kilonova.compute.server_lists import read_moment
-from kilonova.compute.views.records import action_view, changed_at, event_view, open_event_view
+from kilonova.compute.views.records import action_view, changed_at, event_view, moment_view, open_event_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link
@@ -103,6 +103,10 @@ async def show_action(request: ComputeRequest) -> dict[str, Any]:
     hidden = [] if with_traces else ["traceback", "host"]
     if not request.may(target, rule="os_compute_api:os-instance-actions:events:details"):
         hidden.append("details")
+    elif request.allows("action_event_details"):
+        # Whoever sees what the steps have noted sees the times that are known beside them, too.
+        known = timeline.moments(found[0])
+        events += [moment_view(each, owner.project_id, owner.host) for each in reversed(known)]
     for event in events:
         for key in hidden:
             del event[key]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import hosts, keypairs, quotas, requests, server_groups, servers
+from kilonova.compute import hosts, keypairs, quotas, requests, server_groups, servers, timeline
 from kilonova.compute.api.bodies import UUID, ComputeRequest, Name, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
@@ -149,7 +149,11 @@ def task_for(request: ComputeRequest, program: Program[Any], server: Server) -> 
     """The program's task for a server, in the caller's name."""
     ctx = request.ctx
     return program.new_task(
-        server.id, request_id=request.request_id, user_id=ctx.user_id, project_id=ctx.project_id or ""
+        server.id,
+        timeline.of_token(ctx.issued_at),
+        request_id=request.request_id,
+        user_id=ctx.user_id,
+        project_id=ctx.project_id or "",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kilonova.compute import hosts, security_groups, servers, specs
+from kilonova.compute import hosts, security_groups, servers, specs, timeline
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.programs import placing, release
 from kilonova.compute.scheduling.plan import summary
@@ -118,7 +118,8 @@ async def spawn(run: Run[Compute]) -> Outcome:
     """Hands the whole specification to the host's agent, which starts converging to it."""
     answer = await ask_host(run)
     if isinstance(answer, Seen):
-        return Next(wait_active, args={"runs": answer.observed.power == "running"})
+        seen = answer.observed
+        return Next(wait_active, args={"runs": seen.power == "running", **timeline.of_host(run.task, seen.milestones)})
     return await _unless_host_failed(run, answer)
 
 
@@ -126,28 +127,31 @@ async def wait_active(run: Run[Compute]) -> Outcome:
     """Waits until the guest runs and its ports are plugged; now and then the agent is asked again, which would repair
     what went missing.
     """
+    told: dict[str, Any] = {"runs": True}
     if not run.args.get("runs") or run.task.attempt % POLLS_BETWEEN_CALLS == POLLS_BETWEEN_CALLS - 1:
         answer = await ask_host(run)
         if not isinstance(answer, Seen):
             return await _unless_host_failed(run, answer)
         observed = answer.observed
+        told |= timeline.of_host(run.task, observed.milestones)
         if observed.power != "running":
             reason = observed.progress or f"the guest is {observed.power}"
-            return Sleep(POLL_SECONDS, reason, args={"runs": False})
+            return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
     if run.args["ports"]["spec"]:
         for port in await run.service.network.list_ports(device_id=run.subject_id):
             if port["status"] != "ACTIVE":
                 waiting = f"port {port['id']} is {port['status']}: not plugged on the host yet"
-                return Sleep(POLL_SECONDS, waiting, args={"runs": True})
-    return _done(run)
+                return Sleep(POLL_SECONDS, waiting, args=told)
+    return _done(run, told)
 
 
-def _done(run: Run[Compute]) -> Done:
+def _done(run: Run[Compute], told: dict[str, Any]) -> Done:
     async def write(tx: Tx) -> None:
         now = run.clock.now()
         values = {"vm_state": "active", "power_state": servers.RUNNING, "launched_at": now, "fault": None}
         await servers.change(tx, run.subject_id, now, **values)
         await hosts.count_success(tx, run.args["host"])
+        await timeline.keep(tx, run.task, told)
 
     return Done(commit=write, note=f"running on {run.args['host']}")
 
@@ -194,7 +198,8 @@ async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcom
     if len(failures) >= MOST_HOSTS_TRIED:
         told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
         return Fail(told, commit=count)
-    return Next(leave_host, args={"failures": failures}, note=f"host {host} failed: {answer.error}", commit=count)
+    args = {"failures": failures, **timeline.FORGOTTEN}
+    return Next(leave_host, args=args, note=f"host {host} failed: {answer.error}", commit=count)
 
 
 async def leave_host(run: Run[Compute]) -> Outcome:

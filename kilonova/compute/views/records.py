@@ -5,6 +5,7 @@ from typing import Any
 
 from kilonova.compute.servers import HostUse
 from kilonova.compute.tables import Aggregate, Flavor, Host, Keypair, ServerGroup
+from kilonova.compute.timeline import Moment
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep
@@ -206,6 +207,16 @@ def event_view(step: TaskStep, project_id: str, host: str | None) -> Body:
 def open_event_view(task: Task, project_id: str, host: str | None) -> Body:
     """The step a task is at."""
     return {**_event(task.step, task.step_started_at, project_id, host), "details": task.error}
+
+
+def moment_view(moment: Moment, project_id: str, host: str | None) -> Body:
+    """Something that was done inside a step, or before the first one."""
+    return {
+        **_event(moment.event, moment.started_at, project_id, host),
+        "event": moment.event,
+        "finish_time": iso8601_micro(moment.finished_at),
+        "result": "Success",
+    }
 
 
 def _event(step: str, started_at: datetime, project_id: str, host: str | None) -> Body:

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -36,6 +37,23 @@ async def test_repeating_a_call_changes_nothing(rig: Rig) -> None:
     for _ in range(3):
         assert (await rig.driver.ensure_server(spec, 1)).power == "running"
     assert await rig.boot_marker(spec.id) == marker
+
+
+async def test_what_was_done_for_a_server_is_told_with_its_times_and_only_once(rig: Rig) -> None:
+    rig.images.gate.clear()
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    began = datetime.now(UTC)
+    assert (await rig.driver.ensure_server(spec, 1)).milestones == ()
+    rig.images.gate.set()
+    done = (await settle(rig, spec)).milestones
+    assert {"fetch_image", "start_domain"} <= {each.what for each in done}
+    starts = [each.started_at for each in done]
+    assert starts == sorted(starts) and starts[0] >= began
+    assert all(each.finished_at is not None and each.finished_at >= each.started_at for each in done)
+    assert (await rig.driver.ensure_server(spec, 1)).milestones == done
+    await rig.driver.release_server(spec.id, 1)
+    other = make_spec(spec.image)
+    assert {each.what for each in (await settle(rig, other)).milestones} == {each.what for each in done}
 
 
 async def test_two_servers_share_one_download(rig: Rig) -> None:

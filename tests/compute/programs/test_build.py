@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute import timeline
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.compute.programs.conftest import NOTHING_LEFT
@@ -55,6 +56,17 @@ async def test_delete_wins_over_a_build_that_died_anywhere(world: Any, step: str
     await world.destroy(server.id)
     await world.run()
     await assert_nothing_is_left(world)
+
+
+async def test_what_the_host_did_when_is_known_afterwards_of_the_last_host(two_hosts: Any) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    world.hosts["node1"].fail_next_spawn("qemu is out of order")
+    await world.run()
+    (task,) = await world.tasks_of(server.id)
+    assert [each.event for each in timeline.moments(task)] == ["compute_fetch_image", "compute_start_domain"]
+    fetched, started = timeline.moments(task)
+    assert fetched.started_at <= fetched.finished_at <= started.finished_at
 
 
 async def test_a_failing_host_is_left_for_another_one(two_hosts: Any) -> None:

@@ -15,6 +15,7 @@ from kilonova.compute.agent.drivers.inventory import DRIVER_TRAITS
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
 from kilonova.compute.agent.drivers.records import instance_directory
+from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation, ServerSpec, SpecImage
 
 GIB = 1 << 30
@@ -78,6 +79,7 @@ class FakeDriver:
         self._fetch_image = fetch_image
         self._jobs = Jobs(on_event)
         self._tombstones = Tombstones()
+        self._timeline = Timeline()
         self._messages: dict[str, str] = {}
 
     async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
@@ -89,7 +91,9 @@ class FakeDriver:
             self._messages[spec.id] = error.reason
             raise
         self._messages.pop(spec.id, None)
-        return self._observation(spec.id, progress)
+        seen = self._observation(spec.id, progress)
+        seen.milestones = self._timeline.of(spec.id)
+        return seen
 
     def _admit(self, server_id: str, epoch: int) -> FakeServer | None:
         instance_directory(Path("/"), server_id)  # refuses what is no server's id, as a real host does
@@ -103,9 +107,11 @@ class FakeDriver:
             server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
         server.spec, server.epoch = spec, epoch
         if spec.image:
+            self._timeline.begin(spec.id, "fetch_image")
             fetching = self._ensure_image(spec.image, spec.id)
             if fetching:
                 return fetching.progress
+            self._timeline.end(spec.id, "fetch_image")
             _check_size(spec, spec.image)
         if server.power == "absent":
             server.power = "stopped"
@@ -164,6 +170,7 @@ class FakeDriver:
             if self._host.failures:
                 raise HostError(self._host.failures.pop(0))
             self._host.bridges.update(port.bridge for port in spec.ports)
+            self._timeline.end(spec.id, "start_domain")
             server.boots += 1
             server.console = f"Booting {spec.display_name}\n{spec.display_name} login: \n"
         if spec.power == "running":
@@ -197,6 +204,7 @@ class FakeDriver:
         self._jobs.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
         self._messages.pop(server_id, None)
+        self._timeline.forget(server_id)
         self._tombstones.bury(server_id, epoch)
         if removed and removed.power in ("running", "paused"):
             self._tell(server_id)

@@ -31,6 +31,7 @@ from kilonova.compute.agent.drivers.records import (
     read_record,
     write_record,
 )
+from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.metadata_tree import config_drive_files
 from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
 from kilonova.kit.log import logger
@@ -59,6 +60,7 @@ class LibvirtDriver:
         self._jobs = Jobs(on_event)
         self._tombstones = Tombstones()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._timeline = Timeline()
         self._messages: dict[str, str] = {}
         self._connection = Connection(functools.partial(connect_or_start, options), on_event)
 
@@ -74,7 +76,9 @@ class LibvirtDriver:
                 self._messages[spec.id] = error.reason
                 raise
             self._messages.pop(spec.id, None)
-            return await self._observation(spec.id, progress)
+            seen = await self._observation(spec.id, progress)
+            seen.milestones = self._timeline.of(spec.id)
+            return seen
 
     def _lock(self, server_id: str) -> asyncio.Lock:
         lock = self._locks.get(server_id)
@@ -96,18 +100,26 @@ class LibvirtDriver:
         await self._connection.call(domains.check_free, spec.id, spec.instance_name)
         record = ServerRecord(epoch, record.reboots_done if record else spec.reboot_count, spec)
         await asyncio.to_thread(write_record, directory, record)
-        fetching = await self._ensure_disks(spec, directory)
+        fetching = await self._ensure_image(spec)
         if fetching:
             return fetching.progress
+        with self._timeline.measured(spec.id, "make_disks"):
+            await self._ensure_disks(spec, directory)
         await self._ensure_definition(spec, directory)
         return await self._ensure_power(spec, record)
 
-    async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> Job | None:
+    async def _ensure_image(self, spec: ServerSpec) -> Job | None:
+        if spec.image is None:
+            return None
+        self._timeline.begin(spec.id, "fetch_image")
+        fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id)
+        if fetching is None:
+            self._timeline.end(spec.id, "fetch_image")
+        return fetching
+
+    async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> None:
         root = directory / "disk"
         if spec.image:
-            fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id)
-            if fetching:
-                return fetching
             await disks.ensure_overlay(root, self._images.path_of(spec.image.id), spec.flavor.root_gib)
         elif spec.flavor.root_gib:
             await disks.ensure_blank(root, spec.flavor.root_gib)
@@ -118,7 +130,6 @@ class LibvirtDriver:
         if spec.config_drive:
             files = config_drive_files(spec.metadata_document)
             await config_drive.ensure_config_drive(directory / "disk.config", files)
-        return None
 
     async def _ensure_definition(self, spec: ServerSpec, directory: Path) -> None:
         planned: list[PlannedDisk] = []
@@ -144,7 +155,8 @@ class LibvirtDriver:
         facts = await self._connection.call(domains.observe, spec.id)
         if facts.definition != definition_digest(xml):
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
-            await self._connection.call(domains.define, xml)
+            with self._timeline.measured(spec.id, "define_domain"):
+                await self._connection.call(domains.define, xml)
 
     # --- power --------------------------------------------------------------------------------------------------------
 
@@ -174,10 +186,11 @@ class LibvirtDriver:
         return ""
 
     async def _start(self, spec: ServerSpec, action: PowerAction) -> None:
-        for port in spec.ports:
-            await asyncio.to_thread(bridges.ensure_bridge, port.bridge)
-        log.info("starting the domain", server=spec.id, name=spec.instance_name)
-        await self._connection.call(domains.act, spec.id, action)
+        with self._timeline.measured(spec.id, "start_domain"):
+            for port in spec.ports:
+                await asyncio.to_thread(bridges.ensure_bridge, port.bridge)
+            log.info("starting the domain", server=spec.id, name=spec.instance_name)
+            await self._connection.call(domains.act, spec.id, action)
 
     async def _record_reboot(self, spec: ServerSpec) -> None:
         directory = self._directory(spec.id)
@@ -274,6 +287,7 @@ class LibvirtDriver:
             await self._connection.call(domains.remove, server_id)
             await asyncio.to_thread(_remove_directory, directory)
             self._messages.pop(server_id, None)
+            self._timeline.forget(server_id)
             self._tombstones.bury(server_id, epoch)
             log.info("released", server=server_id)
 
