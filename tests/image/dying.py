@@ -1,0 +1,63 @@
+"""A process that takes in an image's data and is killed on the way: `dying.py DIRECTORY IMAGE_ID POINT`.
+
+It works on the database `image.db` and the store `images` of the directory.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from kilonova.image import images, tables, uploads
+from kilonova.image.images import Viewer
+from kilonova.image.service import Image
+from kilonova.image.stores.file import FileStore, Part
+from kilonova.kit.db import Database
+
+DATA = bytes(range(256)) * (3 << 12)
+"""Three batches."""
+
+POINTS = ("before begin", "after begin", "after write", "before keep", "after keep", "never")
+
+
+def die(*_arguments: Any, **_named: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plan(point: str) -> None:
+    """Puts the death before or after a method of what touches the disk."""
+    when, _, name = point.partition(" ")
+    if when == "never":
+        return
+    owner: Any = FileStore if name == "begin" else Part
+    method: Callable[..., Any] = getattr(owner, name)
+
+    def mortal(*arguments: Any) -> Any:
+        if when == "before":
+            die()
+        method(*arguments)
+        die()
+
+    setattr(owner, name, mortal)
+
+
+async def data() -> AsyncIterator[bytes]:
+    for start in range(0, len(DATA), 1 << 16):
+        yield DATA[start : start + (1 << 16)]
+
+
+async def run(directory: Path, image_id: str) -> None:
+    database = Database(f"sqlite:///{directory}/image.db", tables.metadata)
+    service = Image(database, FileStore(directory / "images"))
+    async with database.transaction() as tx:
+        record = await images.find(tx, image_id, Viewer(None, True))
+        await images.begin_saving(tx, record.row, service.clock.now())
+    await uploads.take_in(service, record.row, data())
+
+
+if __name__ == "__main__":
+    plan(sys.argv[3])
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2]))
