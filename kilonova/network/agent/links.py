@@ -138,7 +138,7 @@ class LinkTable:
 
     def _set(self, link: Link, **parameters: Any) -> Link:
         self._netlink.link("set", index=link.index, **parameters)
-        self._ledger.changed("set %s %s", link.name, parameters)
+        self._ledger.changed("set %s %s", link.name, parameters, level=logging.DEBUG)
         return self._reread(link.name)
 
     def ensure_bridge(self, name: str, mtu: int) -> Link:
@@ -268,7 +268,8 @@ class LinkTable:
             parameters["flags"] = 4 if verb == "add" else 0
         family = 6 if ":" in route.destination else 4
         self._netlink.route(verb, family=10 if family == 6 else 2, table=MAIN_TABLE, **parameters)
-        self._ledger.changed("%s route %s", verb, route)
+        through = f"{route.gateway} {route.device or ''}".rstrip()
+        self._ledger.changed("%s route %s via %s", verb, route.destination, through)
 
     def read_routes(self) -> set[Route]:
         """Routes of the main table that have a gateway; for default routes with their device."""
