@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e bench check format lock venv clean fresh
+.PHONY: help cloud test e2e conformance bench check format lock venv clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -19,7 +19,7 @@ KILONOVA := .venv/bin/kilonova
 STATE_OPTION := $(if $(STATE_DIR),--state-dir $(STATE_DIR))
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
 
 cloud:  ## bring up a cloud on this machine and boot a first server (root)
 	@$(PYTHON) -m tools.setup --for cloud
@@ -36,6 +36,11 @@ e2e:  ## run only the end-to-end tests
 check:  ## format, lint, types, import contracts, limits
 	@$(PYTHON) -m tools.setup --for check
 	@.venv/bin/python -m tools.run_checks
+
+conformance:  ## run upstream's own suites, each in an environment of its own (root)
+	@$(PYTHON) -m tools.setup --for test
+	@.venv/bin/python -m tools.conformance_placement
+	@.venv/bin/python -m tools.conformance_tempest $(ARGS)
 
 bench:  ## measure a simulated cloud and, as root, one with real guests
 	@$(PYTHON) -m tools.setup --for test

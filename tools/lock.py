@@ -1,7 +1,7 @@
 """Resolve the dependencies into the lock files: exact versions with hashes, and no index address inside.
 
-`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it. `clients.lock` stands alone: it
-is what the end-to-end tests type, in an environment of its own.
+`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it. `clients.lock` and `tempest.lock`
+stand alone: what the end-to-end tests type, and upstream's suite, each in an environment of its own.
 """
 
 import subprocess
@@ -44,6 +44,7 @@ def main() -> int:
     compile_lock("runtime.lock", "pyproject.toml", *same_versions)
     compile_lock("build.lock", "-", *same_versions, text=BUILD_REQUIREMENTS)
     compile_lock("clients.lock", "requirements/clients.txt", *upgrade)
+    compile_lock("tempest.lock", "requirements/tempest.txt", *upgrade)
     return 0
 
 
