@@ -14,10 +14,10 @@ from kilonova.network.errors import (
     IpAddressGenerationFailure,
 )
 from kilonova.network.ipam import pick
+from kilonova.network.networks import ROUTER_INTERFACE
 from kilonova.network.tables import Address, Port, Subnet, addresses
 
 MOST_FIXED_IPS = 5
-ROUTER_INTERFACE = "network:router_interface"
 
 FixedIps = Sequence[Mapping[str, str]]
 """`{"subnet_id", "ip_address"}` each, with at least one of the two."""

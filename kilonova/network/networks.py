@@ -22,7 +22,7 @@ from kilonova.network.ipam.pick import pick_number
 from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Network, Port, networks, ports, subnets
+from kilonova.network.tables import Network, Port, floating_ips, networks, ports, subnets
 
 VXLAN_OVERHEAD_BYTES = 50
 SMALLEST_MTU = 68
@@ -45,6 +45,7 @@ LISTING = Listing(
     constants={"status": "ACTIVE"},
 )
 AUTOMATIC_OWNERS = ("network:dhcp",)
+ROUTER_INTERFACE = "network:router_interface"
 """Ports that come and go with the network itself."""
 
 
@@ -185,10 +186,16 @@ async def _refuse_while_others_use_it(tx: Tx, network: Network) -> None:
 
 
 async def delete(tx: Tx, network: Network) -> None:
-    """With its subnets and DHCP ports. Raises NetworkInUse for any other port."""
-    others = select(ports).where(ports.c.network_id == network.id, ports.c.device_owner.not_in(AUTOMATIC_OWNERS))
+    """With its subnets, DHCP ports and unassociated floating IPs. Raises NetworkInUse for any other port."""
+    unassociated = (floating_ips.c.floating_network_id == network.id) & floating_ips.c.fixed_port_id.is_(None)
+    others = select(ports).where(
+        ports.c.network_id == network.id,
+        ports.c.device_owner.not_in(AUTOMATIC_OWNERS),
+        ports.c.id.not_in(select(floating_ips.c.floating_port_id).where(unassociated)),
+    )
     if await tx.first(Port, others) is not None:
         raise NetworkInUse(network.id)
+    await tx.execute(floating_ips.delete().where(unassociated))
     # Addresses go with their ports (ON DELETE CASCADE), so ports come first.
     await tx.execute(ports.delete().where(ports.c.network_id == network.id))
     await tx.execute(subnets.delete().where(subnets.c.network_id == network.id))

@@ -259,10 +259,12 @@ def _check_ports(rule: SecurityGroupRule) -> None:
         raise InvalidInput(
             f"Ports cannot be specified for protocol {rule.protocol}. Possible are {', '.join(PORT_PROTOCOLS)}."
         )
-    if low is None or high is None or not 1 <= low <= high <= 65535:
+    for value in (low, high):
+        if value is not None and not 1 <= value <= 65535:
+            raise InvalidInput(f"Invalid value for port {value}; 1 to 65535 are possible.")
+    if low is None or high is None or low > high:
         raise InvalidInput(
-            f"For TCP/UDP protocols, port_range_min must be <= port_range_max and both from 1 to 65535, "
-            f"got {low} and {high}."
+            f"For TCP/UDP protocols, port_range_min must be <= port_range_max, got {low} and {high}; give both."
         )
 
 

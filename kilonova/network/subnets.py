@@ -22,7 +22,7 @@ from kilonova.network.errors import (
     SubnetNotFound,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.networks import AUTOMATIC_OWNERS
+from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
 from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, TRUE, Condition, Listing
 from kilonova.network.service import NetworkService
@@ -250,7 +250,7 @@ async def _refuse_gateway_in_use(tx: Tx, subnet: Subnet) -> None:
         .where(
             addresses.c.subnet_id == subnet.id,
             addresses.c.ip_address == (subnet.gateway_ip or ""),
-            ports.c.device_owner == "network:router_interface",
+            ports.c.device_owner == ROUTER_INTERFACE,
         )
     )
     address = await tx.first(Address, statement)
@@ -259,13 +259,15 @@ async def _refuse_gateway_in_use(tx: Tx, subnet: Subnet) -> None:
 
 
 async def delete(tx: Tx, subnet: Subnet) -> None:
-    """Raises SubnetInUse while a port other than DHCP's has an address of it."""
-    statement = (
-        select(ports)
-        .join(addresses, addresses.c.port_id == ports.c.id)
-        .where(addresses.c.subnet_id == subnet.id, ports.c.device_owner.not_in(AUTOMATIC_OWNERS))
-    )
-    port = await tx.first(Port, statement)
+    """Raises SubnetInUse while a port other than DHCP's has an address of it.
+
+    Of a subnet whose hosts make their own addresses only a router has: other ports lose theirs with the subnet.
+    """
+    is_automatic = gives_addresses_automatically(subnet)
+    owner = ports.c.device_owner
+    is_user = owner == ROUTER_INTERFACE if is_automatic else owner.not_in(AUTOMATIC_OWNERS)
+    held = select(ports).join(addresses, addresses.c.port_id == ports.c.id).where(addresses.c.subnet_id == subnet.id)
+    port = await tx.first(Port, held.where(is_user))
     if port is not None:
         raise SubnetInUse(subnet.id, f"One or more ports have an IP allocation from this subnet (port {port.id})")
     await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))

@@ -37,9 +37,12 @@ def _view(request: NetworkRequest, agent: AgentRow) -> Body:
 
 
 async def list_agents(request: NetworkRequest) -> Body:
-    request.authorize()
-    async with request.service.database.reading() as tx:
-        found = await agents.list_all(tx)
+    """A list holds what its caller may see: to others than administrators there are no agents."""
+    request.authorize(rule="get_extension")
+    found = []
+    if request.may():
+        async with request.service.database.reading() as tx:
+            found = await agents.list_all(tx)
     return list_views(request, "agents", [_view(request, each) for each in found], FILTERS)
 
 

@@ -59,6 +59,23 @@ async def test_an_automatic_address_is_made_of_the_mac_address(net: Any, mode: s
     assert "automatic addresses" in (await net.create("ports", chosen, status=400))["message"]
 
 
+async def test_a_subnet_of_automatic_addresses_goes_though_ports_have_one_and_not_under_a_router(
+    net: Any, body_of: Any
+) -> None:
+    network, _ = await net.lan()
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    automatic = await subnet(net, network, "fd00:2::/64", **slaac)
+    port = await net.create("ports", {"network_id": network["id"]})
+    router = f"/v2.0/routers/{(await net.create('routers', {}))['id']}"
+    interface = {"subnet_id": automatic["id"]}
+    body_of(await net.demo.put(f"{router}/add_router_interface", json=interface))
+    url = f"/v2.0/subnets/{automatic['id']}"
+    assert body_of(await net.demo.delete(url), 409)["NeutronError"]["type"] == "SubnetInUse"
+    body_of(await net.demo.put(f"{router}/remove_router_interface", json=interface))
+    assert (await net.demo.delete(url)).status_code == 204
+    assert ips(body_of(await net.demo.get(f"/v2.0/ports/{port['id']}"))["port"]) == ["10.0.0.2"]
+
+
 async def test_subnets_for_a_kind_of_port_serve_that_kind_first_and_no_other(net: Any) -> None:
     network = await net.create("networks", {})
     await subnet(net, network, "10.0.0.0/24")

@@ -34,6 +34,12 @@ async def test_the_hosts_that_carry_networks_and_routers_are_told(net: Any, body
         assert await carried(net, body_of, found["id"], what) == [wanted["id"]]
 
 
+async def test_users_see_a_list_without_agents_and_no_agent(net: Any, body_of: Any) -> None:
+    hosts = await two_hosts(net, body_of)
+    assert body_of(await net.demo.get("/v2.0/agents")) == {"agents": []}
+    assert (await net.demo.get(f"/v2.0/agents/{hosts['node1']['L3 agent']}")).status_code == 403
+
+
 async def test_a_disabled_agent_takes_nothing_new(net: Any, body_of: Any) -> None:
     hosts = await two_hosts(net, body_of)
     for agent_id in hosts["node1"].values():

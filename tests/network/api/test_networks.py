@@ -103,6 +103,14 @@ async def test_a_network_in_use_is_not_deleted(net: Any, body_of: Any) -> None:
     assert body_of(await net.demo.get("/v2.0/subnets"))["subnets"] == []
 
 
+async def test_an_external_network_goes_with_the_floating_ips_that_serve_nobody(net: Any, body_of: Any) -> None:
+    outside, _ = await net.outside()
+    await net.create("floatingips", {"floating_network_id": outside["id"]})
+    assert (await net.admin.delete(f"/v2.0/networks/{outside['id']}")).status_code == 204
+    for collection in ("floatingips", "ports"):
+        assert body_of(await net.admin.get(f"/v2.0/{collection}"))[collection] == []
+
+
 async def follow(net: Any, body_of: Any, page: Any, rel: str) -> Any:
     """The page a list's link leads to."""
     (href,) = [link["href"] for link in page["networks_links"] if link["rel"] == rel]
