@@ -1,22 +1,7 @@
-"""What the stock client types at the network service, row by row, and how each command has to end.
+"""The commands of the network service."""
 
-Rows run in order, on a fresh simulated cloud of two hosts, `vm-1` and `vm-2`. `keep` names what the command prints, for
-later rows to use as `{name}`; `shows` is text the output (or, of a refused command, the error) must hold.
-"""
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Row:
-    command: str
-    status: int = 0
-    shows: str = ""
-    keep: str = ""
-    user: str = "admin"
-
-
-ID = "-f value -c id"
+from tests.conformance.identity_commands import LATER
+from tests.conformance.rows import ID, Row, Table
 
 NETWORKS = [
     Row(f"network create {ID} plain", keep="plain", user="demo"),
@@ -31,7 +16,11 @@ NETWORKS = [
         shows="flat",
     ),
     Row("network create --provider-network-type vxlan --provider-segment 900 tunnel", shows="900"),
-    Row("network create --provider-network-type local --disable --project demo local", shows="DOWN"),
+    Row(
+        "network create --provider-network-type local --disable --no-default --no-tag"
+        " --project demo --project-domain default local",
+        shows="DOWN",
+    ),
     Row("network create --provider-network-type vxlan --provider-segment 900 again", 1, "tunnel ID 900 is in use"),
     Row("network create --external --default second", 1, "default external network already exists"),
     Row("network create --availability-zone-hint mars far", 1, "AvailabilityZone mars could not be found"),
@@ -42,7 +31,7 @@ NETWORKS = [
     Row("network list --name full", shows="full"),
     Row("network list --enable"),
     Row("network list --disable", shows="local"),
-    Row("network list --project demo", shows="local"),
+    Row("network list --project demo --project-domain default", shows="local"),
     Row("network list --share", shows="full"),
     Row("network list --no-share"),
     Row("network list --status ACTIVE", shows="plain"),
@@ -61,7 +50,13 @@ NETWORKS = [
     ),
     Row("network show -f value -c mtu -c dns_domain fuller", shows="1300"),
     Row("network set --enable --share --enable-port-security --internal --no-tag --tag one fuller"),
-    Row("network set --provider-network-type gre fuller", 1, "does not support updating"),
+    Row(
+        "network set --provider-network-type vxlan --provider-physical-network other --provider-segment 9 fuller",
+        1,
+        "does not support updating",
+    ),
+    Row("network set --external fuller"),
+    Row("network set --internal fuller"),
     Row("network set --no-default outside"),
     Row("network set --default outside"),
     Row("network unset --tag one fuller"),
@@ -83,7 +78,11 @@ SUBNETS = [
         shows="10.2.0.10-10.2.0.20",
         user="demo",
     ),
-    Row("subnet create --network plain --subnet-range 10.3.0.0/24 --gateway none third", user="demo"),
+    Row(
+        "subnet create --network plain --subnet-range 10.3.0.0/24 --gateway none --dhcp --no-dns-publish-fixed-ip"
+        " --no-tag --project demo --project-domain default third",
+        shows="third",
+    ),
     Row(
         "subnet create --network plain --ip-version 6 --subnet-range fd00:1::/64 --ipv6-ra-mode slaac"
         " --ipv6-address-mode slaac six",
@@ -101,10 +100,14 @@ SUBNETS = [
     Row("subnet list --dhcp"),
     Row("subnet list --no-dhcp", shows="second"),
     Row("subnet list --service-type compute:nova", shows="second"),
-    Row("subnet list --project demo --network plain --gateway 10.1.0.1 --name first", shows="first"),
+    Row(
+        "subnet list --project demo --project-domain default --network plain --gateway 10.1.0.1 --name first",
+        shows="first",
+    ),
     Row("subnet list --subnet-range 10.3.0.0/24", shows="third"),
     Row("subnet list --tags red", shows="second"),
     Row("subnet list --any-tags red --limit 1"),
+    Row("subnet list --limit 1 --max-items 2 --marker {first}"),
     Row("subnet list --not-tags red"),
     Row("subnet list --not-any-tags red"),
     Row(
@@ -121,6 +124,7 @@ SUBNETS = [
         " --host-route destination=10.8.0.0/16,gateway=10.2.0.4 --service-type compute:foo --tag x renamed",
     ),
     Row("subnet unset --gateway --all-tag renamed"),
+    Row("subnet set --no-dhcp --dns-publish-fixed-ip renamed"),
     Row("subnet show renamed", shows="compute:nova"),
     Row("subnet delete renamed third"),
 ]
@@ -128,9 +132,10 @@ SUBNETS = [
 GROUPS = [
     Row("security group list", shows="default", user="demo"),
     Row(f"security group create --description text --stateful --tag red {ID} web", keep="web", user="demo"),
-    Row("security group create --stateless --project demo loose", shows="False"),
+    Row("security group create --stateless --no-tag --project demo --project-domain default loose", shows="False"),
     Row("security group create default", 1, "Default security group already exists", user="demo"),
-    Row("security group list --project demo", shows="loose"),
+    Row("security group list --project demo --project-domain default", shows="loose"),
+    Row("security group list --limit 1 --max-items 2 --marker {web}"),
     Row("security group list --share"),
     Row("security group list --no-share", shows="web"),
     Row("security group list --tags red --limit 5", shows="web"),
@@ -139,6 +144,8 @@ GROUPS = [
     Row("security group list --not-any-tags red"),
     Row("security group set --name www --description more --tag green web", user="demo"),
     Row("security group set --stateful loose"),
+    Row("security group set --stateless loose"),
+    Row("security group unset --tag green www", user="demo"),
     Row("security group set --no-tag www", user="demo"),
     Row("security group unset --all-tag www", user="demo"),
     Row("security group show www", shows="www", user="demo"),
@@ -151,12 +158,13 @@ GROUPS = [
     Row("security group rule create --protocol icmp --icmp-type 8 --icmp-code 0 --egress www", user="demo"),
     Row("security group rule create --ethertype IPv6 --protocol ipv6-icmp --remote-group www www", user="demo"),
     Row("security group rule create --protocol 89 --description text www", shows="89", user="demo"),
-    Row("security group rule create --protocol any www", user="demo"),
+    Row("security group rule create --protocol any --project demo --project-domain default www"),
     Row("security group rule create --dst-port 80 --protocol ospf www", 1, "400", user="demo"),
     Row("security group rule list www", shows="80:81", user="demo"),
     Row("security group rule list --protocol tcp --ethertype IPv4 --ingress --long www", shows="80:81", user="demo"),
     Row("security group rule list --egress", user="demo"),
-    Row("security group rule list --project demo --limit 3"),
+    Row("security group rule list --project demo --project-domain default --limit 3"),
+    Row("security group rule list --limit 1 --max-items 2 --marker {rule}"),
     Row("security group rule show {rule}", shows="10.0.0.0/8", user="demo"),
     Row("security group rule delete {rule}", user="demo"),
     Row("security group rule show {rule}", 1, user="demo"),
@@ -171,10 +179,11 @@ PORTS = [
         " --mac-address fa:16:3e:00:00:42 --fixed-ip subnet=first,ip-address=10.1.0.42 --dns-name web"
         " --dns-domain example.org. --binding-profile key=value --enable --extra-dhcp-option name=mtu,value=1400"
         " --extra-dhcp-option name=x,value=y,ip-version=6 --security-group www --enable-port-security"
-        " --allowed-address ip-address=10.1.0.50,mac-address=fa:16:3e:00:00:43 --tag red --project demo eth1",
+        " --allowed-address ip-address=10.1.0.50,mac-address=fa:16:3e:00:00:43 --tag red"
+        " --project demo --project-domain default eth1",
         shows="10.1.0.42",
     ),
-    Row("port create --network plain --no-fixed-ip --no-security-group --disable bare", user="demo"),
+    Row("port create --network plain --no-fixed-ip --no-security-group --disable --no-tag bare", user="demo"),
     Row("port create --network plain --disable-port-security --host vm-1 open", shows="bridge"),
     Row("port create --network plain --host nowhere lost", shows="binding_failed"),
     Row("port create --network plain --fixed-ip ip-address=10.1.0.42 taken", 1, "already allocated", user="demo"),
@@ -183,7 +192,10 @@ PORTS = [
     Row("port list --device-owner test:owner --long", shows="eth1"),
     Row("port list --host vm-1", shows="open"),
     Row("port list --network plain --mac-address fa:16:3e:00:00:42", shows="eth1"),
-    Row("port list --device-id dev --name eth1 --project demo", shows="eth1"),
+    Row("port list --device-id dev --name eth1 --project demo --project-domain default", shows="eth1"),
+    Row("port list --server nothing", 1, "nothing"),
+    Row("port list -f value -c ID --name eth1", keep="eth1"),
+    Row("port list --limit 1 --marker {eth1}"),
     Row("port list --security-group {web}", shows="eth1"),
     Row("port list --status DOWN", shows="bare"),
     Row("port list --fixed-ip subnet=first,ip-address=10.1.0.42", shows="eth1"),
@@ -208,7 +220,10 @@ PORTS = [
     ),
     Row("port show eth2", shows="10.1.0.43"),
     Row("port set --host vm-2 --mac-address fa:16:3e:00:00:44 eth2"),
-    Row("port set --no-fixed-ip --fixed-ip subnet=first eth2"),
+    Row("port set --no-fixed-ip --fixed-ip subnet=first,ip-address=10.1.0.44 eth2"),
+    Row("port set --fixed-ip subnet=first,ip-address=10.1.0.45 eth2"),
+    Row("port unset --fixed-ip subnet=first,ip-address=10.1.0.44 eth2"),
+    Row("port show -f value -c fixed_ips eth2", shows="10.1.0.45"),
     Row("port unset --allowed-address ip-address=10.1.0.51,mac-address=fa:16:3e:00:00:42 --binding-profile a eth2"),
     Row("port unset --security-group www --tag green --host --device --device-owner eth2"),
     Row("port set --no-security-group --no-allowed-address --no-binding-profile --no-tag eth2"),
@@ -224,16 +239,23 @@ PORTS = [
 ROUTERS = [
     Row(
         "router create --enable --description text --availability-zone-hint nova --tag red --external-gateway outside"
-        " --fixed-ip subnet=outside-v4,ip-address=172.24.4.50 --disable-snat --project demo edge",
+        " --fixed-ip subnet=outside-v4,ip-address=172.24.4.50 --disable-snat --project demo"
+        " --project-domain default edge",
         shows="172.24.4.50",
     ),
-    Row("router create --disable --centralized --no-ha spare", shows="DOWN"),
+    Row(f"router create --disable --centralized --no-ha --no-tag {ID} spare", keep="spare"),
+    Row("router create --external-gateway outside --enable-snat snatting", shows="snatting"),
+    Row("router delete snatting"),
+    Row("router set --centralized --no-ha spare"),
+    Row("router set --distributed spare", 1, "not served"),
+    Row("router set --ha spare", 1, "not served"),
     Row("router create --distributed far", 1, "not served"),
     Row("router create --ha far", 1, "not served"),
     Row("router list", shows="edge"),
-    Row("router list --name edge --enable --long --project demo", shows="edge"),
+    Row("router list --name edge --enable --long --project demo --project-domain default", shows="edge"),
     Row("router list --disable", shows="spare"),
     Row("router list --tags red --limit 1", shows="edge"),
+    Row("router list --limit 1 --max-items 2 --marker {spare}"),
     Row("router list --any-tags red"),
     Row("router list --not-tags red", shows="spare"),
     Row("router list --not-any-tags red", shows="spare"),
@@ -241,6 +263,7 @@ ROUTERS = [
     Row("router add subnet edge first", 1, "already has a port"),
     Row("port create --network plain --fixed-ip subnet=six leg", user="demo"),
     Row("router add port edge leg"),
+    Row("port list --router edge", shows="leg"),
     Row("router set --route destination=10.99.0.0/16,gateway=10.1.0.77 edge"),
     Row("router add route --route destination=10.98.0.0/16,gateway=10.1.0.77 edge"),
     Row("router show edge", shows="10.98.0.0/16"),
@@ -250,7 +273,9 @@ ROUTERS = [
     Row("router unset --route destination=10.99.0.0/16,gateway=10.1.0.77 edge"),
     Row("router set --no-route edge"),
     Row("router set --name rim --description more --disable --tag green edge"),
+    Row("router unset --tag green rim"),
     Row("router set --enable --no-tag --enable-snat --external-gateway outside rim"),
+    Row("router set --disable-snat --external-gateway outside rim"),
     Row("router unset --external-gateway rim"),
     Row("router set --external-gateway outside --fixed-ip ip-address=172.24.4.51 rim"),
     Row("router show rim", shows="172.24.4.51"),
@@ -267,15 +292,22 @@ FLOATING_IPS = [
         keep="floating",
         user="demo",
     ),
-    Row("floating ip create --floating-ip-address 172.24.4.77 --project demo outside", shows="172.24.4.77"),
+    Row(
+        "floating ip create --floating-ip-address 172.24.4.77 --no-tag --project demo --project-domain default outside",
+        shows="172.24.4.77",
+    ),
     Row("floating ip create --floating-ip-address 172.24.4.77 outside", 1, "already allocated"),
     Row("floating ip create plain", 1, "400"),
     Row("floating ip list", shows="172.24.4.77"),
     Row("floating ip list --network outside --long", shows="172.24.4.77"),
     Row("floating ip list --port eth0 --fixed-ip-address 10.1.0.5 --router rim", shows="10.1.0.5"),
-    Row("floating ip list --floating-ip-address 172.24.4.77 --status DOWN --project demo", shows="172.24.4.77"),
+    Row(
+        "floating ip list --floating-ip-address 172.24.4.77 --status DOWN --project demo --project-domain default",
+        shows="172.24.4.77",
+    ),
     Row("floating ip list --tags red --limit 3", shows="10.1.0.5"),
     Row("floating ip list --any-tags red"),
+    Row("floating ip list --limit 1 --max-items 2 --marker {floating}"),
     Row("floating ip list --not-tags red", shows="172.24.4.77"),
     Row("floating ip list --not-any-tags red"),
     Row("floating ip show 172.24.4.77", shows="172.24.4.77"),
@@ -284,6 +316,8 @@ FLOATING_IPS = [
     Row("floating ip unset --port {floating}", user="demo"),
     Row("floating ip set --port eth0 --description more --tag green {floating}", user="demo"),
     Row("floating ip set --port eth0 --fixed-ip-address 10.1.0.5 --no-tag {floating}", user="demo"),
+    Row("floating ip set --tag blue --tag grey {floating}", user="demo"),
+    Row("floating ip unset --tag blue {floating}", user="demo"),
     Row("floating ip unset --all-tag {floating}", user="demo"),
     Row("floating ip set --port eth0 172.24.4.77", 1, "already has a floating IP", user="demo"),
     Row("floating ip delete {floating} 172.24.4.77", user="demo"),
@@ -294,6 +328,8 @@ AGENTS = [
     Row("network agent list", shows="neutron-l3-agent"),
     Row("network agent list --long"),
     Row("network agent list --agent-type dhcp --host vm-1", shows="DHCP agent"),
+    Row("network agent list --limit 1 -f value -c ID", keep="some_agent"),
+    Row("network agent list --limit 1 --max-items 2 --marker {some_agent}"),
     Row("network agent list --network plain", shows="DHCP agent"),
     Row("network agent list --router rim", shows="L3 agent"),
     Row("network agent list --router rim --long", shows="L3 agent"),
@@ -314,6 +350,8 @@ AGENTS = [
     Row("network agent set --disable {other_dhcp}"),
     Row("network agent remove router --l3 {l3} rim"),
     Row("network agent set --enable {other_l3}"),
+    Row("network agent add router --l3 {other_l3} rim"),
+    Row("network agent delete {l3}"),
     Row("network agent set --enable {other_dhcp}"),
     Row("network agent list", 1, "403", user="demo"),
     Row("availability zone list --network --long", shows="nova"),
@@ -322,7 +360,8 @@ AGENTS = [
     Row("extension show quotas", shows="quotas"),
     Row("ip availability list", shows="plain"),
     Row("ip availability list --ip-version 6", shows="plain"),
-    Row("ip availability list --project demo", shows="plain"),
+    Row("ip availability list --project demo --project-domain default", shows="plain"),
+    Row("ip availability list --limit 1 --max-items 2 --marker {plain}"),
     Row("ip availability show plain", shows="used_ips"),
 ]
 
@@ -366,4 +405,60 @@ ENDS = [
     Row("network segment list", 1),
 ]
 
-ROWS = NETWORKS + SUBNETS + GROUPS + PORTS + ROUTERS + FLOATING_IPS + AGENTS + QUOTAS + ENDS
+ANYTHING = "sends any attribute; the rows send each by its own option"
+LEFT_OUT = {
+    "* --extra-property": ANYTHING,
+    "* --qos-policy": LATER,
+    "* --no-qos-policy": LATER,
+    "network * --*transparent-vlan": LATER,
+    "network * --*qinq-vlan": LATER,
+    "* --pvlan*": LATER,
+    "* --no-pvlan": LATER,
+    "port * --numa-policy*": LATER,
+    "port * --hint*": LATER,
+    "port * --*trusted": LATER,
+    "port * --*uplink-status-propagation": LATER,
+    "port * --data-plane-status": LATER,
+    "port create --device-profile": LATER,
+    "port create --hardware-offload-type": LATER,
+    "router * --*able-ndp-proxy": LATER,
+    "router * --*able-default-route-*": LATER,
+    "router create --flavor": LATER,
+    "router create --*evpn*": LATER,
+    "router add subnet --advertise-host": LATER,
+    "router add gateway": LATER,
+    "router remove gateway --fixed-ip": LATER,
+    "router ndp proxy *": LATER,
+    "subnet * --*subnet-pool": LATER,
+    "subnet * --network-segment": LATER,
+    "subnet set --*leak-routes": LATER,
+    "subnet create --use-prefix-delegation": LATER,
+    "floating ip * --router": LATER,
+    "floating ip port forwarding *": LATER,
+    "security group rule create --remote-address-group": LATER,
+    "security group default statefulness *": LATER,
+    "default security group rule *": LATER,
+    "local ip *": LATER,
+    "network agent router set": LATER,
+    "network agent add router --ha-chassis-priority": LATER,
+    "network auto allocated topology *": LATER,
+    "network l3 conntrack helper *": LATER,
+    "network onboard subnet": LATER,
+    "network subport list": LATER,
+    "address group *": LATER,
+    "address scope *": LATER,
+    "network rbac *": LATER,
+    "network qos *": LATER,
+    "network trunk *": LATER,
+    "network segment *": LATER,
+    "network meter *": LATER,
+    "network flavor *": LATER,
+    "subnet pool *": LATER,
+}
+
+TABLE = Table(
+    "network",
+    ("openstack.network.v2",),
+    NETWORKS + SUBNETS + GROUPS + PORTS + ROUTERS + FLOATING_IPS + AGENTS + QUOTAS + ENDS,
+    LEFT_OUT,
+)

@@ -7,6 +7,7 @@ command (in JSON, without the word `openstack`), each line of standard output `{
 import contextlib
 import io
 import json
+import os
 import shlex
 import sys
 
@@ -14,8 +15,11 @@ from openstackclient import shell
 
 
 def main() -> None:
-    answers = sys.stdout
-    for line in sys.stdin:
+    commands, answers = sys.stdin, sys.stdout
+    # Commands that take data from standard input look whether somebody sits there; somebody who types nothing does.
+    _, terminal = os.openpty()
+    sys.stdin = os.fdopen(terminal)
+    for line in commands:
         asked = json.loads(line)
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
