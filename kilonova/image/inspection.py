@@ -130,8 +130,10 @@ class Inspector:
             size = _vhd_size(header)
         elif self._disk_format == "luks":
             size = _luks_size(head, self._position)
-        else:
+        elif self._disk_format in _SIZES:
             size = _SIZES[self._disk_format](head)
+        else:
+            raise ImageRefused(f"Images of the format {self._disk_format} are not taken.")
         if not 0 <= size <= MAX_VIRTUAL_BYTES:
             raise ImageRefused(f"The {self._disk_format} image gives its disk the impossible size of {size} bytes.")
         return size

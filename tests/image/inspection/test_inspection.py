@@ -249,6 +249,7 @@ MAGICS = st.sampled_from(
     chunk_bytes=st.sampled_from([1000, 65_536, 1 << 20]),
 )
 @example(magic=b"", noise=b"", padding=0, disk_format="raw", chunk_bytes=1000)
+@example(magic=b"", noise=b"QED\x00", padding=0, disk_format="qed", chunk_bytes=1000)
 def test_noise_is_accepted_or_refused_but_never_breaks_anything(
     magic: bytes, noise: bytes, padding: int, disk_format: str, chunk_bytes: int
 ) -> None:
