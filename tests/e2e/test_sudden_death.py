@@ -1,7 +1,8 @@
-"""SIGKILL to the real process while it builds and while it deletes real servers: started again, it ends the work."""
+"""SIGKILL to the real process while it works on real servers: started again, it ends the work and leaks nothing."""
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,49 @@ def test_killed_while_building_and_while_deleting_five_it_finishes_both(
     for each in floating_ips:
         cloud.demo.call("network", "DELETE", f"/v2.0/floatingips/{each['id']}")
     cloud.wait_everything(empty)
+
+
+def act(cloud: CloudUnderTest, server_id: str, action: str, argument: Any = None) -> None:
+    cloud.demo.call("compute", "POST", f"/servers/{server_id}/action", {action: argument})
+
+
+def test_killed_in_the_middle_of_power_operations_it_finishes_them(mortal: CloudUnderTest) -> None:
+    cloud = mortal
+    empty = cloud.everything()
+    ids = [cloud.create_server(f"mortal-{number}") for number in range(1, 4)]
+    guests = [cloud.add_floating_ip(cloud.wait_status(each)["id"]) for each in ids]
+    for server_id, guest in zip(ids, guests, strict=True):
+        cloud.wait_ssh(server_id, guest)
+    boots = [guest.boot_id() for guest in guests]
+    sleeper, rebooted, stopped = ids
+    act(cloud, sleeper, "suspend")
+    act(cloud, rebooted, "reboot", {"type": "SOFT"})
+    act(cloud, stopped, "os-stop")
+    kill_at_work(cloud, 0.2)
+    for server_id, status in ((sleeper, "SUSPENDED"), (rebooted, "ACTIVE"), (stopped, "SHUTOFF")):
+        cloud.wait_status(server_id, status)
+    act(cloud, sleeper, "resume")
+    act(cloud, rebooted, "pause")
+    act(cloud, stopped, "os-start")
+    kill_at_work(cloud, 0.05)
+    for server_id, status in ((sleeper, "ACTIVE"), (rebooted, "PAUSED"), (stopped, "ACTIVE")):
+        cloud.wait_status(server_id, status)
+    act(cloud, rebooted, "unpause")
+    for server_id, guest in zip(ids, guests, strict=True):
+        cloud.wait_status(server_id)
+        cloud.wait_ssh(server_id, guest)
+    assert [guest.boot_id() == boot for guest, boot in zip(guests, boots, strict=True)] == [True, False, False]
+    assert_each_has_one_of_everything(cloud, set(ids))
+    cloud.delete_servers(ids)
+    cloud.wait_everything(empty)
+
+
+def kill_at_work(cloud: CloudUnderTest, seconds: float) -> None:
+    time.sleep(seconds)
+    servers = cloud.demo.get("compute", "/servers/detail")["servers"]
+    assert any(server["OS-EXT-STS:task_state"] for server in servers), "all was over before the process could be killed"
+    cloud.kill()
+    cloud.up()
 
 
 def has_come_to(cloud: CloudUnderTest, moment: str) -> bool:
