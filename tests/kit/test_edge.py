@@ -101,10 +101,12 @@ class Tokens:
         )
 
 
-def make_edge(routes: list[Route] = ROUTES) -> Edge[None]:
+def make_edge(routes: list[Route] = ROUTES, *, exact_paths: bool = False) -> Edge[None]:
     changes = [Change("2.3", "first", "a start"), Change("2.5", "tags", "things have tags", {"thing": without("tag")})]
     edge_versions = VersionEdge("thing", "2.1", "2.9", changes, "X-Thing-Version")
-    return Edge(Api("thing", None, routes, Policy(POLICY), Tokens(), compute_error, edge_versions))
+    return Edge(
+        Api("thing", None, routes, Policy(POLICY), Tokens(), compute_error, edge_versions, exact_paths=exact_paths)
+    )
 
 
 @pytest.fixture
@@ -280,6 +282,12 @@ async def test_a_streamed_body_reaches_the_handler_unlimited(client: Any) -> Non
 async def test_head_answers_like_get_and_a_trailing_slash_does_not_matter(client: Any) -> None:
     assert (await client.head("/things")).status_code == 200
     assert (await client.get("/things/")).status_code == 200
+
+
+async def test_where_paths_are_exact_a_trailing_slash_names_something_else() -> None:
+    async with asgi_client(make_edge(exact_paths=True)) as client:
+        client.headers["x-auth-token"] = "member"
+        assert [(await client.get(path)).status_code for path in ("/things", "/things/")] == [200, 404]
 
 
 async def test_a_refusal_names_the_version_it_was_made_in(client: Any) -> None:

@@ -54,6 +54,8 @@ class Api(Generic[ServiceT]):
     versions: VersionEdge | None = None
     admit: Admission | None = None
     request_id_header: str = "x-openstack-request-id"
+    exact_paths: bool = False
+    """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
     unauthorized_headers: Mapping[str, str] | None = None
     """`WWW-Authenticate: Keystone uri="…"` for services that are not identity itself."""
 
@@ -130,7 +132,7 @@ class Edge(Generic[ServiceT]):
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         incoming = StarletteRequest(scope, receive)
         method = scope["method"]
-        path = scope["path"].rstrip("/") or "/"
+        path = scope["path"] if self.api.exact_paths else scope["path"].rstrip("/") or "/"
         candidates, variables = self._find(path, method)
         request: Request[ServiceT] = Request(
             service=self.api.service,

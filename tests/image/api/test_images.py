@@ -284,6 +284,11 @@ async def test_lists_come_in_pages_and_in_order(client: httpx.AsyncClient) -> No
     assert (await client.get("/v2/images?limit=0")).json()["images"] == []
 
 
+async def test_an_image_without_an_id_is_not_found(client: httpx.AsyncClient) -> None:
+    for method in ("GET", "PATCH", "DELETE"):
+        assert (await client.request(method, "/v2/images/")).status_code == 404
+
+
 async def test_lists_are_narrowed_by_every_filter(client: httpx.AsyncClient) -> None:
     first = await make(client, name="one, two", **FORMATS, tags=["x", "y"], os_type="linux", min_ram=512)
     await make(client, name="b", disk_format="qcow2", protected=True, tags=["x"], os_hidden=True)
