@@ -19,6 +19,7 @@ from kilonova.compute.api import (
     versions,
 )
 from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
+from kilonova.compute.before_microversions import ComputeEdge
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
 from kilonova.compute.versions import EDGE
@@ -69,7 +70,10 @@ AGGREGATE_ACTIONS = (
 
 ROUTES = [
     Route("GET", "/", versions.list_versions, PUBLIC),
+    Route("GET", "/v2", versions.show_first_version, PUBLIC),
+    Route("GET", "/v2/", versions.show_first_version, PUBLIC),
     Route("GET", "/v2.1", versions.show_version, PUBLIC),
+    Route("GET", "/v2.1/", versions.show_version, PUBLIC),
 
     Route("GET", "/v2.1/flavors", flavors.list_flavors, P + "flavors", shape="flavor", query=flavors.QUERY),
     Route("POST", "/v2.1/flavors", flavors.create_flavor, P + "os-flavor-manage:create",
@@ -193,6 +197,12 @@ ROUTES = [
           shape="hypervisor", query=hosts.HYPERVISORS_QUERY),
     Route("GET", "/v2.1/os-hypervisors/{hypervisor_id}", hosts.show_hypervisor, P + "os-hypervisors:show",
           shape="hypervisor", query=hosts.HYPERVISOR_QUERY),
+    Route("GET", "/v2.1/os-hypervisors/{hypervisor_id}/uptime", hosts.show_uptime, P + "os-hypervisors:uptime",
+          until="2.87"),
+    Route("GET", "/v2.1/os-hypervisors/{pattern}/search", hosts.search_hypervisors, P + "os-hypervisors:search",
+          until="2.52"),
+    Route("GET", "/v2.1/os-hypervisors/{pattern}/servers", hosts.list_servers_of_hypervisors,
+          P + "os-hypervisors:servers", until="2.52"),
     Route("GET", "/v2.1/os-hypervisors/statistics", hosts.show_statistics, P + "os-hypervisors:statistics",
           until="2.87"),
     Route("GET", "/v2.1/os-aggregates", aggregates.list_aggregates, P + "os-aggregates:index", shape="aggregate"),
@@ -218,4 +228,4 @@ def make_app(
 ) -> Edge[Compute]:
     """The ASGI app of the compute API (nova-api)."""
     policy = Policy(RULES, policy_overrides)
-    return Edge(Api("compute", compute, ROUTES, policy, authenticator, compute_error, EDGE))
+    return ComputeEdge(Api("compute", compute, ROUTES, policy, authenticator, compute_error, EDGE, exact_paths=True))

@@ -13,7 +13,10 @@ from msgspec import Struct
 from sqlalchemy import delete, func, select, update
 
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, hosts
+from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
 
 
@@ -100,6 +103,14 @@ async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
     if row is None:
         raise HypervisorNotFound(hypervisor_id)
     return row
+
+
+async def uptime(compute: Compute, row: Host) -> str | None:
+    """What uptime(1) says on the host; None when its agent does not answer."""
+    try:
+        return await compute.agents.call(row.host, "uptime", str)
+    except (AgentUnreachable, RemoteError):
+        return None
 
 
 async def count_failed_build(tx: Tx, host: str) -> None:

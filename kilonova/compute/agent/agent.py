@@ -12,6 +12,7 @@ import msgspec
 
 from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
 from kilonova.compute.agent.spec import ServerSpec
+from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus, Handler
@@ -58,6 +59,7 @@ class ComputeAgent:
             "observe_server": self._observe_server,
             "release_server": self._release_server,
             "console_log": self._console_log,
+            "uptime": self._uptime,
         }
 
     async def _ensure_server(self, payload: Any) -> Any:
@@ -72,6 +74,9 @@ class ComputeAgent:
 
     async def _console_log(self, payload: Any) -> str:
         return await self._driver.console_log(payload["server_id"], payload["length_lines"])
+
+    async def _uptime(self, _payload: Any) -> str:
+        return read_uptime()
 
     async def _report(self) -> None:
         observations = [msgspec.to_builtins(each) for each in await self._driver.observe_all()]

@@ -223,14 +223,65 @@ async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
     """By UUID; by number before version 2.53."""
     request.authorize()
     refuse_unknown_queries(request, "service_and_hypervisor_uuids")
+    async with request.service.database.reading() as tx:
+        row = await _find(tx, request)
+        shown = await _detail(tx, request, row, await servers.use_by_host(tx))
+    if request.allows("hypervisor_without_use"):
+        shown["uptime"] = await _uptime(request, row)
+    return {"hypervisor": shown}
+
+
+async def _find(tx: Tx, request: ComputeRequest) -> Host:
     hypervisor_id = request.path["hypervisor_id"]
     if _by_uuid(request) and not UUID.fullmatch(hypervisor_id):
         raise BadRequest(f"Invalid uuid {hypervisor_id}")
     if not _by_uuid(request) and not hypervisor_id.isdecimal():
         raise HypervisorNotFound(hypervisor_id)
+    return await hosts.find_hypervisor(tx, hypervisor_id)
+
+
+async def show_uptime(request: ComputeRequest) -> dict[str, Any]:
+    """GET /os-hypervisors/{id}/uptime, up to version 2.87."""
+    request.authorize()
     async with request.service.database.reading() as tx:
-        row = await hosts.find_hypervisor(tx, hypervisor_id)
-        return {"hypervisor": await _detail(tx, request, row, await servers.use_by_host(tx))}
+        row = await _find(tx, request)
+        shown = await _brief(tx, request, row)
+    uptime = await _uptime(request, row)
+    if uptime is None:
+        raise BadRequest(f"The compute agent on {row.host} does not answer.")
+    return {"hypervisor": {**shown, "uptime": uptime}}
+
+
+async def _uptime(request: ComputeRequest, host: Host) -> str | None:
+    """Nobody waits for a host that is known to be down."""
+    return await hosts.uptime(request.service, host) if is_up(request.service, host) else None
+
+
+async def _named_like(tx: Tx, request: ComputeRequest) -> list[Host]:
+    pattern = request.path["pattern"]
+    found = [each for each in await hosts.list_all(tx) if pattern in each.hypervisor_hostname]
+    if not found:
+        raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
+    return found
+
+
+async def search_hypervisors(request: ComputeRequest) -> dict[str, Any]:
+    """GET /os-hypervisors/{part of a name}/search, up to version 2.52."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        shown = [await _brief(tx, request, each) for each in await _named_like(tx, request)]
+    return {"hypervisors": shown}
+
+
+async def list_servers_of_hypervisors(request: ComputeRequest) -> dict[str, Any]:
+    """GET /os-hypervisors/{part of a name}/servers, up to version 2.52."""
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        shown = []
+        for each in await _named_like(tx, request):
+            held = await _servers_on(tx, each)
+            shown.append({**await _brief(tx, request, each), **(held if held["servers"] else {})})
+    return {"hypervisors": shown}
 
 
 async def _brief(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
@@ -242,9 +293,12 @@ async def _held(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
     """The `servers` of a hypervisor where they are asked for. Before version 2.75 an empty list is left out."""
     if not (_by_uuid(request) and flag(request, "with_servers")):
         return {}
+    held = await _servers_on(tx, host)
+    return held if held["servers"] or request.allows("strict_queries") else {}
+
+
+async def _servers_on(tx: Tx, host: Host) -> dict[str, Any]:
     held = await servers.names_on(tx, host.host)
-    if not held and not request.allows("strict_queries"):
-        return {}
     return {"servers": [{"uuid": server_id, "name": name} for server_id, name in held.items()]}
 
 

@@ -4,6 +4,7 @@ Which filters a user may use grew over the versions; one he may not use is ignor
 began to refuse what it does not know.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -105,7 +106,7 @@ async def list_servers(request: ComputeRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         found = await server_lists.list_names(tx, filters, page)
     shown = found[: page.limit]
-    url = _next(request, shown[-1].id) if len(found) > page.limit else None
+    url = _next(request, shown[-1].id) if shown and len(found) > page.limit else None
     return {
         "servers": [link_view(each.id, each.name, request.base_url) for each in shown],
         **page_links("servers", url),
@@ -117,8 +118,8 @@ async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         found = await server_lists.list_page(tx, filters, page)
         statuses = await host_statuses(tx, request, found)
-    url = _next(request, found[page.limit - 1].server.id) if len(found) > page.limit else None
     shown = [shown_in_detail(request, each, statuses) for each in found[: page.limit]]
+    url = _next(request, shown[-1]["id"]) if shown and len(found) > page.limit else None
     for each in shown:
         # Only a single server shows its groups: in a list each would cost a look-up.
         del each["server_groups"]
@@ -135,7 +136,11 @@ def _asked(request: ComputeRequest, all_projects_rule: str) -> tuple[Filters, Pa
     all_projects = "all_tenants" in request.query and as_boolean(request.query["all_tenants"] or "1", "all_tenants")
     if all_projects:
         request.authorize(rule=all_projects_rule)
-    return _filters(request, all_projects=all_projects), PAGING.parse(_sorting(request))
+    page = PAGING.parse(_sorting(request))
+    if request.query.get("limit") == "0":
+        # Elsewhere no limit; of servers none at all.
+        page = replace(page, limit=0)
+    return _filters(request, all_projects=all_projects), page
 
 
 def _sorting(request: ComputeRequest) -> QueryParams:

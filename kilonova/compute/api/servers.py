@@ -167,7 +167,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     hostname = _hostname(request, new.hostname)
     if hostname is not None and count > 1:
         raise InvalidServer("A hostname can be given to one server only.")
-    _check_access_addresses(new)
+    access = _access_addresses(new)
     asked = _asked_networks(request, new, count)
     async with compute.database.reading() as tx:
         flavor = await _flavor(tx, request, str(new.flavor_ref))
@@ -201,8 +201,8 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         scheduler_hints=hints,
         group_id=group.id if group else None,
         disk_config=new.disk_config,
-        access_ip_v4=new.access_ip_v4 or "",
-        access_ip_v6=new.access_ip_v6 or "",
+        access_ip_v4=access.get("access_ip_v4", ""),
+        access_ip_v6=access.get("access_ip_v6", ""),
     )
 
 
@@ -230,16 +230,21 @@ def _hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:
     return wanted
 
 
-def _check_access_addresses(body: NewServer | ChangedServer) -> None:
-    """Raises BadRequest for what is no address of that version."""
-    kinds = (("accessIPv4", body.access_ip_v4, IPv4Address), ("accessIPv6", body.access_ip_v6, IPv6Address))
-    for name, value, address_type in kinds:
+def _access_addresses(body: NewServer | ChangedServer) -> dict[str, str]:
+    """The addresses given, by column, as they are written shortest. Raises BadRequest for what is none of its kind."""
+    given = (
+        ("accessIPv4", "access_ip_v4", body.access_ip_v4, IPv4Address),
+        ("accessIPv6", "access_ip_v6", body.access_ip_v6, IPv6Address),
+    )
+    found = {}
+    for name, column, value, address_type in given:
         if value is UNSET:
             continue
         try:
-            address_type(value)
+            found[column] = str(address_type(value))
         except ValueError as error:
             raise BadRequest(f"Invalid input for {name}: {error}.") from error
+    return found
 
 
 def _refuse_unserved(new: NewServer) -> None:
@@ -394,10 +399,10 @@ async def show_server(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dict[str, Any]:
-    _check_access_addresses(body.server)
+    access = _access_addresses(body.server)
     _hostname(request, body.server.hostname)
     given = {name: getattr(body.server, name) for name in body.server.__struct_fields__}
-    values = {name: value for name, value in given.items() if value is not UNSET}
+    values = {name: value for name, value in given.items() if value is not UNSET} | access
     async with request.service.database.transaction() as tx:
         found = await fetch_server(tx, request)
         if "pinned_availability_zone" in values:

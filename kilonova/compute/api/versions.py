@@ -1,4 +1,4 @@
-"""The version documents: `/` lists what is served, `/v2.1` describes it."""
+"""The version documents: `/` lists what is served, `/v2` and `/v2.1` describe it."""
 
 from typing import Any
 
@@ -19,12 +19,31 @@ def _document(base_url: str) -> dict[str, Any]:
     }
 
 
+def _first_document(base_url: str) -> dict[str, Any]:
+    """Of the version before microversions: it has none."""
+    return {
+        "id": "v2.0",
+        "status": "SUPPORTED",
+        "version": "",
+        "min_version": "",
+        "updated": "2011-01-21T11:33:21Z",
+        "links": [{"rel": "self", "href": f"{base_url}/v2/"}],
+    }
+
+
 async def list_versions(request: ComputeRequest) -> dict[str, Any]:
-    return {"versions": [_document(request.base_url)]}
+    return {"versions": [_first_document(request.base_url), _document(request.base_url)]}
+
+
+async def show_first_version(request: ComputeRequest) -> dict[str, Any]:
+    return {"version": _described(_first_document(request.base_url), "2")}
 
 
 async def show_version(request: ComputeRequest) -> dict[str, Any]:
-    document = _document(request.base_url)
-    media = {"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}
+    return {"version": _described(_document(request.base_url), "2.1")}
+
+
+def _described(document: dict[str, Any], version: str) -> dict[str, Any]:
+    media = {"base": "application/json", "type": f"application/vnd.openstack.compute+json;version={version}"}
     guide = {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/compute/"}
-    return {"version": {**document, "links": [*document["links"], guide], "media-types": [media]}}
+    return {**document, "links": [*document["links"], guide], "media-types": [media]}

@@ -278,3 +278,32 @@ async def test_a_service_is_deleted_with_its_provider_once_it_holds_no_servers(n
     old = (await nova.call("GET", "/os-services?host=node2", by="admin", version="2.52"))["services"][0]
     await nova.call("DELETE", f"/os-services/{old['id']}", 204, by="admin", version="2.52")
     await nova.refused("DELETE", f"/os-services/{second['id']}", 404, **MANAGE)
+
+
+async def test_a_hypervisor_is_searched_and_tells_its_servers_and_how_long_it_is_up(nova: Any) -> None:
+    for host in ("node1", "node2"):
+        await nova.register_host(host)
+    server = await nova.insert_server(host="node1")
+    old = {"by": "admin", "version": "2.52"}
+    found = (await nova.call("GET", "/os-hypervisors/node2/search", **old))["hypervisors"]
+    assert found == [{"id": 2, "hypervisor_hostname": "node2.example.org", "state": "up", "status": "enabled"}]
+    first, second = (await nova.call("GET", "/os-hypervisors/node/servers", **old))["hypervisors"]
+    assert first["servers"] == [{"uuid": server.id, "name": "instance-00000001"}]
+    assert "servers" not in second
+    for what in ("search", "servers"):
+        assert "No hypervisor matching" in await nova.refused("GET", f"/os-hypervisors/other/{what}", 404, **old)
+        await nova.refused("GET", f"/os-hypervisors/node1/{what}", 403, version="2.52")
+        await nova.refused("GET", f"/os-hypervisors/node1/{what}", 404, by="admin", version="2.53")
+    assert "does not answer" in await nova.refused("GET", "/os-hypervisors/1/uptime", 400, **old)
+
+    async def uptime(_payload: Any) -> str:
+        return " 08:00:00 up 3 min,  0 users,  load average: 0.1, 0.2, 0.3"
+
+    stop = nova.service.bus.serve("nova-compute.node1", {"uptime": uptime})
+    shown = (await nova.call("GET", "/os-hypervisors/1/uptime", **old))["hypervisor"]
+    assert (shown["hypervisor_hostname"], shown["uptime"].split(",")[0]) == ("node1.example.org", " 08:00:00 up 3 min")
+    newest = (await nova.call("GET", "/os-hypervisors", **MANAGE))["hypervisors"][0]
+    shown = (await nova.call("GET", f"/os-hypervisors/{newest['id']}", **MANAGE))["hypervisor"]
+    assert shown["uptime"].startswith(" 08:00:00 up")
+    await nova.refused("GET", f"/os-hypervisors/{newest['id']}/uptime", 404, **MANAGE)
+    stop()

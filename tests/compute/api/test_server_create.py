@@ -84,7 +84,7 @@ async def test_every_field_of_a_request_reaches_the_row(ready: Any) -> None:
         security_groups=[{"name": "default"}],
         adminPass="my own",
         accessIPv4="192.0.2.1",
-        accessIPv6="2001:db8::1",
+        accessIPv6="2001:0db8:0000::0001",
         description="front end",
         tags=["b", "a", "a"],
         hostname="front.example.org",

@@ -194,13 +194,14 @@ SORTED: dict[str, list[str]] = {
     "sort_key=power_state&sort_dir=desc&sort_key=created_at&sort_dir=asc": ["beta", "alpha", "gamma-2", "gamma-1"],
     "sort_key=progress": ["gamma-2", "gamma-1", "beta", "alpha"],
     "limit=2": ["gamma-2", "gamma-1"],
-    "limit=0": ["gamma-2", "gamma-1", "beta", "alpha"],
+    "limit=0": [],
 }
 
 
 async def test_lists_are_sorted_and_cut(nova: Any) -> None:
     await some(nova)
     assert {query: await names(nova, query) for query in SORTED} == SORTED
+    assert await nova.call("GET", "/servers/detail?limit=0") == {"servers": []}
 
 
 async def test_equals_come_in_the_order_of_their_ids(nova: Any) -> None:

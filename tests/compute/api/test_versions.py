@@ -16,6 +16,26 @@ async def test_the_version_documents_need_no_token(nova: Any, identity: Any) -> 
         assert version["media-types"][0]["base"] == "application/json"
 
 
+async def test_the_first_version_is_2_1_whatever_the_headers_ask_for(nova: Any) -> None:
+    client = await nova.api("demo")
+    first = nova.body_of(await client.get("/"))["versions"][0]
+    assert (first["id"], first["status"], first["version"], first["min_version"]) == ("v2.0", "SUPPORTED", "", "")
+    for path in ("/v2", "/v2/"):
+        shown = nova.body_of(await client.get(path))["version"]
+        assert (shown["id"], shown["links"][0]) == ("v2.0", first["links"][0])
+    response = await client.get("/v2/flavors/detail", headers={"openstack-api-version": "compute 2.79"})
+    assert (response.status_code, response.headers["x-openstack-nova-api-version"]) == (200, "2.1")
+    assert (await client.get("/v2/nothing")).status_code == 404
+
+
+async def test_a_request_is_told_its_id_under_both_names_and_a_path_is_taken_as_it_is(nova: Any) -> None:
+    client = await nova.api("demo")
+    for path, status in (("/v2.1/flavors", 200), ("/v2.1/flavors/", 404), ("/v2.1/os-simple-tenant-usage/", 404)):
+        response = await client.get(path)
+        assert response.status_code == status
+        assert response.headers["x-compute-request-id"] == response.headers["x-openstack-request-id"]
+
+
 async def test_without_a_version_the_oldest_is_spoken(nova: Any) -> None:
     response = await (await nova.api("demo")).get("/v2.1/flavors")
     assert response.headers["openstack-api-version"] == "compute 2.1"
