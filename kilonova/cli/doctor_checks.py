@@ -172,20 +172,13 @@ def check_clocks(clocks: Sequence[Clock]) -> list[Finding]:
 
 
 def check_agents_clocks(agents: Sequence[Facts]) -> list[Finding]:
-    """An agent says by its own clock when it was started: after it was last heard of, that clock is ahead.
-
-    How far a clock is behind cannot be told from what agents report.
-    """
-    ahead: dict[str, float] = {}
-    for agent in agents:
-        heard, started = (datetime.fromisoformat(agent[name]) for name in ("heartbeat_timestamp", "started_at"))
-        seconds = (started - heard).total_seconds()
-        if seconds > MOST_SKEW_SECONDS:
-            ahead[agent["host"]] = seconds
-    mend = "run a time daemon (chrony) there"
+    """A host's agent sends its own time with every report; the network service shows how far that was off."""
+    skews = {each["host"]: each["configurations"].get("clock_skew_seconds", 0.0) for each in agents}
+    mend = "run a time daemon (chrony) there: certificates, tokens and logs go by the clock"
     return [
-        Finding("clock", "problem", f"the clock of {host} is at least {seconds:.0f} s ahead", mend)
-        for host, seconds in sorted(ahead.items())
+        Finding("clock", "problem", f"the clock of host {host} is {seconds:+.0f} s off the network service's", mend)
+        for host, seconds in sorted(skews.items())
+        if abs(seconds) > MOST_SKEW_SECONDS
     ]
 
 

@@ -1,5 +1,6 @@
 """The server side of the network agents: they register, ask what their host should look like, and report what is up."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -85,6 +86,8 @@ class Registry:
         host = payload["host"]
         report = msgspec.convert(payload["report"], ConvergeReport)
         service = self._service
+        skew = datetime.fromisoformat(payload["sent_at"]) - service.clock.now()
+        service.clock_skews[host] = skew.total_seconds()
         async with service.database.reading() as tx:
             judge = _Judge(report, await _stopped_routers(tx, host))
             changed = [each.id for each in await _states(tx, host) if judge.status(each) != each.status]

@@ -24,6 +24,8 @@ class NetworkService:
     physical_mtu: int = 1500
     dns_domain: str = "openstacklocal"
     clock: Clock = field(default_factory=SystemClock)
+    clock_skews: dict[str, float] = field(default_factory=dict)
+    """Host → seconds its clock is ahead of this service's, by its agent's last report: each tells anew in seconds."""
 
     async def wake_agents(self) -> None:
         """Wanted state has changed: agents look now instead of at their next pass."""

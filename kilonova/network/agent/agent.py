@@ -82,4 +82,5 @@ class NetworkAgent:
         for resource_id, problem in set(report.problems) - self._told:
             log.warning("not converged", resource=resource_id, problem=problem)
         self._told = set(report.problems)
-        await self._bus.call(REGISTRY_TOPIC, "report", {"host": self._host, "report": msgspec.to_builtins(report)})
+        told = {"host": self._host, "sent_at": datetime.now(UTC).isoformat(), "report": msgspec.to_builtins(report)}
+        await self._bus.call(REGISTRY_TOPIC, "report", told)

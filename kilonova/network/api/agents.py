@@ -33,7 +33,8 @@ def _view(request: NetworkRequest, agent: AgentRow) -> Body:
     is_alive = liveness.is_alive(AGENT_BINARY, agent.host)
     silent = liveness.seconds_since_answer(AGENT_BINARY, agent.host)
     heard_at = agent.started_at if silent is None else now - timedelta(seconds=silent)
-    return agent_view(agent, is_alive=is_alive, heard_at=heard_at)
+    skew = request.service.clock_skews.get(agent.host)
+    return agent_view(agent, is_alive=is_alive, heard_at=heard_at, clock_skew_seconds=skew)
 
 
 async def list_agents(request: NetworkRequest) -> Body:

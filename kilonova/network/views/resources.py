@@ -203,7 +203,9 @@ def floating_ip_view(floating: FloatingIp, port: PortWithDetails | None) -> Body
     }
 
 
-def agent_view(agent: AgentRow, *, is_alive: bool, heard_at: datetime) -> Body:
+def agent_view(agent: AgentRow, *, is_alive: bool, heard_at: datetime, clock_skew_seconds: float | None) -> Body:
+    """`configurations` is whatever an agent has to tell; how far its clock is ahead of the service's is told there."""
+    skew = {} if clock_skew_seconds is None else {"clock_skew_seconds": round(clock_skew_seconds, 1)}
     return {
         "id": agent.id,
         "agent_type": agent.agent_type,
@@ -214,7 +216,7 @@ def agent_view(agent: AgentRow, *, is_alive: bool, heard_at: datetime) -> Body:
         "admin_state_up": agent.admin_state_up,
         "availability_zone": agent.availability_zone,
         "description": agent.description,
-        "configurations": agent.configurations,
+        "configurations": {**agent.configurations, **skew},
         "created_at": agent.created_at.strftime("%Y-%m-%d %H:%M:%S"),
         "started_at": agent.started_at.strftime("%Y-%m-%d %H:%M:%S"),
         "heartbeat_timestamp": heard_at.strftime("%Y-%m-%d %H:%M:%S"),

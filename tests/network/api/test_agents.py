@@ -1,6 +1,9 @@
 """Agents, what they carry, zones, and addresses in use."""
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 
 async def two_hosts(net: Any, body_of: Any) -> dict[str, dict[str, str]]:
@@ -161,3 +164,24 @@ async def test_ports_of_a_stopped_router_have_all_they_want(net: Any, body_of: A
         await agent.agent.pass_once()
     assert (await driver.observe()).routers == ()
     assert body_of(await net.demo.get(f"/v2.0/ports/{added['port_id']}"))["port"]["status"] == "ACTIVE"
+
+
+async def test_how_far_a_hosts_clock_is_off_is_told_with_its_agents(
+    net: Any, body_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await net.agent("node2")
+    agent, _ = await net.agent("node1")
+    await agent.agent.pass_once()
+    skews = await clock_skews(net, body_of)
+    assert abs(skews["node1"]) < 1
+    assert skews["node2"] is None
+    ours = net.service.clock.now
+    monkeypatch.setattr(net.service.clock, "now", lambda: ours() - timedelta(minutes=5), raising=False)
+    await agent.agent.pass_once()
+    assert 299 < (await clock_skews(net, body_of))["node1"] < 302
+
+
+async def clock_skews(net: Any, body_of: Any) -> dict[str, Any]:
+    agents = body_of(await net.admin.get("/v2.0/agents"))["agents"]
+    assert all(each["configurations"]["bridge_mappings"] == {"provider": "br"} for each in agents)
+    return {each["host"]: each["configurations"].get("clock_skew_seconds") for each in agents}
