@@ -33,6 +33,11 @@ STEPS = {
     "compute_wait_active": ("28", "nova-conductor", "waited until the guest runs and its ports are plugged"),
     "compute_leave_host": ("", "nova-conductor", "left a failing host"),
     "compute_roll_back": ("", "nova-conductor", "gave everything back"),
+    "compute_converge_power": ("", "nova-compute", "brought the guest into the wanted state"),
+    "compute_terminate_instance": ("", "nova-compute", "took the guest off the host"),
+    "compute_release_ports": ("", "neutron-server", "released the ports"),
+    "compute_release_claim": ("", "placement", "has the resources back"),
+    "compute_forget": ("", "database", "moved the server to the history"),
 }
 """Event of os-instance-actions → (steps of the guides, who does it, what)."""
 
@@ -54,7 +59,7 @@ class Line(msgspec.Struct):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", help="a server's id or name")
+    parser.add_argument("server", metavar="SERVER", help="a server's id or name; a deleted one's id")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -94,6 +99,9 @@ def _find(session: Session, wanted: str) -> Fields:
         return exact[0]
     if len(exact) > 1:
         raise RemoteFault("compute", 409, f"{len(exact)} servers are called {wanted}; give an id")
+    gone = session.get("compute", "/servers/detail", all_tenants="1", deleted="true", uuid=wanted)["servers"]
+    if gone:
+        return dict(gone[0])
     server: Fields = session.get("compute", f"/servers/{wanted}")["server"]
     return server
 
@@ -158,7 +166,9 @@ def _port_line(port: Fields) -> Line:
 
 
 def _boot_lines(session: Session, server: Fields) -> list[Line]:
-    """What became of the guest, which counts its seconds by itself."""
+    """What became of the guest, which counts its seconds by itself. A deleted server has none any more."""
+    if server["status"] == "DELETED":
+        return []
     if server["status"] == "ERROR":
         fault = server.get("fault", {})
         reason = fault.get("details") or fault.get("message", "")
@@ -187,7 +197,11 @@ def _boot_lines(session: Session, server: Fields) -> list[Line]:
 def _operation(action: Fields) -> list[Line]:
     began = _moment(action["start_time"])
     head = Line(began, None, "", "nova-api", f"accepted {action['action']}, {action['request_id']}")
-    return [head, *(_event_line(event) for event in _in_order(action))]
+    lines = [head, *(_event_line(event) for event in _in_order(action))]
+    for line in lines:
+        # The guides' steps are those of a server's creation.
+        line.guide = ""
+    return sorted(lines, key=_place_in_time)
 
 
 def _in_order(action: Fields) -> list[Fields]:

@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from kilonova.cli import trace
 from kilonova.kit.http.client import RemoteFault
 
@@ -39,6 +41,8 @@ class Cloud:
         ]
 
     def get(self, service: str, path: str, **query: Any) -> Any:
+        if path == "/servers/detail" and "deleted" in query:
+            return {"servers": [self.server] if self.server["status"] == "DELETED" and query["uuid"] == "s1" else []}
         if path == "/servers/detail":
             return {"servers": [self.server] if query["name"] == "^web$" else []}
         action = {
@@ -98,6 +102,24 @@ def test_a_failed_server_ends_in_its_reason() -> None:
     lines = read(cloud)
     assert "FAILED: no host" in lines[3].what
     assert lines[-1].what == "the server is in ERROR: node1 lacks memory"
+
+
+def test_a_deleted_server_is_traced_by_its_id_and_its_guest_is_not_asked() -> None:
+    lines = read(Cloud(status="DELETED"), "s1")
+    assert "8-12" in [line.guide for line in lines]
+    assert "guest" not in [line.who for line in lines]
+
+
+def test_an_operation_begins_with_its_token_and_is_none_of_the_guides_steps() -> None:
+    action = {"action": "stop", "request_id": "req-2", "start_time": "2026-01-01T00:00:00.000000"}
+    events = [event("compute_converge_power", 0), event("identity_issue_token", -3)]
+    lines = trace._operation({**action, "events": events})
+    assert [(line.who, line.guide) for line in lines] == [("keystone", ""), ("nova-api", ""), ("nova-compute", "")]
+
+
+def test_a_server_that_never_was_is_not_found() -> None:
+    with pytest.raises(RemoteFault, match="could not be found"):
+        read(Cloud(), "s2")
 
 
 def test_a_step_that_is_not_over_is_still_at_it() -> None:
