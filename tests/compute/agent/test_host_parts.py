@@ -138,6 +138,17 @@ async def test_ephemeral_and_swap_disks_are_ready_for_use(tmp_path: Path) -> Non
     assert (tmp_path / "disk.swap").read_bytes()[4086:4096] == b"SWAPSPACE2"
 
 
+def test_the_disks_formats_are_written_down_and_follow_them(tmp_path: Path) -> None:
+    path = tmp_path / "disk.info"
+    for formats in ({tmp_path / "disk": "qcow2"}, {tmp_path / "disk": "qcow2", tmp_path / "disk.swap": "raw"}):
+        disks.ensure_info(path, formats)
+        disks.ensure_info(path, formats)
+        assert json.loads(path.read_text()) == {str(disk): disk_format for disk, disk_format in formats.items()}
+    assert [each.name for each in tmp_path.iterdir()] == ["disk.info"]
+    with pytest.raises(HostError, match=r"Cannot write .*disk\.info: No such file"):
+        disks.ensure_info(tmp_path / "missing/disk.info", {})
+
+
 async def test_the_config_drive_is_made_once(tmp_path: Path) -> None:
     path = tmp_path / "disk.config"
     await ensure_config_drive(path, {"openstack/latest/meta_data.json": b"{}", "openstack/latest/user_data": b"\x00"})

@@ -5,8 +5,9 @@ file is always a complete disk, whatever died while making it.
 """
 
 import asyncio
+import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -72,6 +73,18 @@ async def ensure_swap(path: Path, size_mib: int) -> None:
         await commands.run(["mkswap", "-q", partial], timeout_seconds=TIMEOUT_SECONDS)
 
     await _make(path, make)
+
+
+def ensure_info(path: Path, formats: Mapping[Path, str]) -> None:
+    """`disk.info`: which format each disk of the directory is in, as JSON, for operators and their tools."""
+    text = json.dumps({str(disk): disk_format for disk, disk_format in formats.items()})
+    partial = path.with_name(path.name + ".part")
+    try:
+        if not path.exists() or path.read_text() != text:
+            partial.write_text(text)
+            partial.replace(path)
+    except OSError as error:
+        raise HostError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:

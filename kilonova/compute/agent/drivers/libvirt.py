@@ -141,6 +141,9 @@ class LibvirtDriver:
             planned.append(PlannedDisk(directory / "disk.swap", "raw", "swap"))
         if spec.config_drive:
             planned.append(PlannedDisk(directory / "disk.config", "raw", "config-2", is_config_drive=True))
+        await asyncio.to_thread(
+            disks.ensure_info, directory / "disk.info", {each.path: each.format for each in planned}
+        )
         xml = render_domain(
             DomainPlan(
                 spec,
