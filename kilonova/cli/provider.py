@@ -21,6 +21,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from kilonova.cli.state import StateDir, StateError
+from kilonova.cli.typed import typed
 from kilonova.network.agent.links import OWNER_GROUP
 
 BRIDGE = "br-provider"
@@ -165,7 +166,7 @@ def _check_owner(bridge: Any, state_dir: Path) -> None:
         owner = alias.removeprefix("kilonova ")
         raise ProviderError(
             f"The interface {BRIDGE} belongs to the cloud in {owner}: take that one down first,"
-            f" with `kilonova down --all --state-dir {owner}`."
+            f" with `{typed('down --all', Path(owner))}`."
         )
 
 
@@ -187,7 +188,7 @@ def _choose(record: Path, in_use: HostAddresses) -> Provider:
     if collision is not None:
         raise ProviderError(
             f"The provider network's range {chosen.cidr} has come to collide with {collision} on this host."
-            f" Remove that route, or start anew: `kilonova down --all` and delete {record}."
+            f" Remove that route, or start anew: `{typed('down --all', record.parent)}` and delete {record}."
         )
     return chosen
 

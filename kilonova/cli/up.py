@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kilonova.cli.state import StateDir, StateError, default_path, read_config
+from kilonova.cli.typed import typed
 
 START_SECONDS = 60.0
 READY_VARIABLE = "KILONOVA_READY_FD"
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.fake is None and os.geteuid() != 0:
         raise StateError(
             "needs root to make network namespaces and bridges and to start virtual machines "
-            "(`kilonova up --fake` simulates both and needs none)"
+            f"(`{typed('up')} --fake` simulates both and needs none)"
         )
     running = state.running_pid()
     if running is not None:
@@ -155,7 +156,7 @@ def _say_ready() -> None:
         with os.fdopen(int(descriptor), "wb") as pipe:
             pipe.write(b"ready\n")
     else:
-        print("kilonova is up; stop it with Ctrl-C or `kilonova down`", flush=True)
+        print(f"kilonova is up; stop it with Ctrl-C or `{typed('down')}`", flush=True)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
