@@ -1,7 +1,18 @@
 """The whole identity API on one screen. Source: Identity API v3 reference."""
 
 from kilonova.identity import tokens
-from kilonova.identity.api import assignments, domains, endpoints, projects, regions, roles, services, users, versions
+from kilonova.identity.api import (
+    assignments,
+    domains,
+    endpoints,
+    project_tags,
+    projects,
+    regions,
+    roles,
+    services,
+    users,
+    versions,
+)
 from kilonova.identity.api import tokens as auth
 from kilonova.identity.authentication import AuthBody
 from kilonova.identity.policy import RULES
@@ -33,8 +44,8 @@ ROUTES = [
     Route("PATCH", "/v3/users/{user_id}", users.update_user, "identity:update_user", body=dict,
           described={"user": users.ChangedUser}),
     Route("DELETE", "/v3/users/{user_id}", users.delete_user, "identity:delete_user", status=204),
-    Route("POST", "/v3/users/{user_id}/password", users.change_password, "identity:change_password",
-          body=users.PasswordChangeBody, status=204),
+    Route("POST", "/v3/users/{user_id}/password", users.change_password, PUBLIC, body=users.PasswordChangeBody,
+          status=204),
     Route("GET", "/v3/users/{user_id}/projects", users.list_projects_of_user, "identity:list_user_projects"),
 
     Route("GET", "/v3/projects", projects.list_projects, "identity:list_projects", query=projects.QUERY),
@@ -45,6 +56,17 @@ ROUTES = [
     Route("PATCH", "/v3/projects/{project_id}", projects.update_project, "identity:update_project", body=dict,
           described={"project": projects.ChangedProject}),
     Route("DELETE", "/v3/projects/{project_id}", projects.delete_project, "identity:delete_project", status=204),
+    Route("GET", "/v3/projects/{project_id}/tags", project_tags.list_tags, "identity:list_project_tags"),
+    Route("PUT", "/v3/projects/{project_id}/tags", project_tags.replace_tags, "identity:update_project_tags",
+          body=project_tags.TagsBody),
+    Route("DELETE", "/v3/projects/{project_id}/tags", project_tags.delete_tags, "identity:delete_project_tags",
+          status=204),
+    Route("GET", "/v3/projects/{project_id}/tags/{tag}", project_tags.check_tag, "identity:get_project_tag",
+          status=204),
+    Route("PUT", "/v3/projects/{project_id}/tags/{tag}", project_tags.add_tag, "identity:create_project_tag",
+          status=201),
+    Route("DELETE", "/v3/projects/{project_id}/tags/{tag}", project_tags.delete_tag, "identity:delete_project_tag",
+          status=204),
 
     Route("GET", "/v3/domains", domains.list_domains, "identity:list_domains", query=domains.QUERY),
     Route("POST", "/v3/domains", domains.create_domain, "identity:create_domain", body=dict, status=201,
@@ -107,6 +129,8 @@ ROUTES = [
     Route("POST", "/v3/regions", regions.create_region, "identity:create_region", body=dict, status=201,
           described={"region": regions.NewRegion}),
     Route("GET", "/v3/regions/{region_id}", regions.show_region, "identity:get_region"),
+    Route("PUT", "/v3/regions/{region_id}", regions.create_region_with_id, "identity:create_region", body=dict,
+          status=201, described={"region": regions.NewRegion}),
     Route("PATCH", "/v3/regions/{region_id}", regions.update_region, "identity:update_region", body=dict,
           described={"region": regions.ChangedRegion}),
     Route("DELETE", "/v3/regions/{region_id}", regions.delete_region, "identity:delete_region", status=204),

@@ -1,15 +1,14 @@
-"""Domains: what users and projects belong to. One is deleted only when it is disabled and empty."""
+"""Domains: what users and projects belong to."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from kilonova.identity import assignments, records
-from kilonova.identity.errors import InvalidReference, StillEnabled
-from kilonova.identity.tables import Domain, domains, projects, users
+from kilonova.identity.errors import InvalidReference
+from kilonova.identity.tables import Domain, domains
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import Conflict
 
 
 async def find(tx: Tx, domain_id: str) -> Domain:
@@ -47,16 +46,3 @@ async def add(tx: Tx, domain: Domain) -> None:
 async def change(tx: Tx, domain: Domain, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Domain:
     """Raises NameTaken."""
     return await records.change(tx, domains, Domain, "domain", domain, records.with_extra(domain.extra, values, extra))
-
-
-async def remove(tx: Tx, domain: Domain) -> None:
-    """Raises Immutable, StillEnabled, and Conflict naming what it still holds."""
-    records.refuse_immutable(domain, "domain")
-    if domain.enabled:
-        raise StillEnabled(f"Domain {domain.id} is enabled; disable it before deleting it.")
-    for table, plural in ((users, "users"), (projects, "projects")):
-        count = await tx.scalar(select(func.count()).select_from(table).where(table.c.domain_id == domain.id))
-        if count:
-            raise Conflict(f"Domain {domain.id} still has {count} {plural}; delete them first.")
-    await assignments.withdraw_all_on(tx, "domain", domain.id)
-    await records.remove(tx, domains, domain.id)

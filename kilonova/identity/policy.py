@@ -21,10 +21,15 @@ RULES = [
     ),
     Rule("identity:get_user", f"{READERS} or user_id:%(target.user.id)s"),
     Rule("identity:list_users", READERS),
-    Rule("identity:change_password", "user_id:%(target.user.id)s"),
     Rule("identity:list_user_projects", f"{READERS} or user_id:%(target.user.id)s"),
     Rule("identity:get_project", f"{READERS} or project_id:%(target.project.id)s"),
     Rule("identity:list_projects", READERS),
+    Rule("identity:list_project_tags", f"{READERS} or project_id:%(target.project.id)s"),
+    Rule("identity:get_project_tag", f"{READERS} or project_id:%(target.project.id)s"),
+    *(
+        Rule(f"identity:{what}", ADMIN)
+        for what in ("update_project_tags", "create_project_tag", "delete_project_tags", "delete_project_tag")
+    ),
     Rule(
         "identity:get_domain", f"{READERS} or domain_id:%(target.domain.id)s or project_domain_id:%(target.domain.id)s"
     ),

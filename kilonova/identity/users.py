@@ -24,8 +24,8 @@ async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[User]:
 
 
 async def add(tx: Tx, user: User) -> None:
-    """Raises InvalidReference for a domain that does not exist, NameTaken."""
-    await domains.require(tx, user.domain_id)
+    """Raises ResourceNotFound for a domain that does not exist, NameTaken."""
+    await domains.find(tx, user.domain_id)
     await records.add(tx, users, user, "user")
 
 

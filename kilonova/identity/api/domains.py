@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import domains, records, tokens
+from kilonova.identity import domain_removal, domains, records, tokens
 from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
@@ -68,5 +68,7 @@ async def update_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[
 
 
 async def delete_domain(request: IdentityRequest) -> None:
-    async with request.service.database.transaction() as tx:
-        await domains.remove(tx, await fetch_domain(tx, request))
+    identity = request.service
+    async with identity.database.transaction() as tx:
+        await domain_removal.remove(tx, identity, await fetch_domain(tx, request))
+    await tokens.announce(identity, {})

@@ -3,11 +3,13 @@
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from kilonova.identity import records, regions
 from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
+from kilonova.kit.errors import BadRequest
 
 QUERY: dict[str, str | None] = dict.fromkeys(("parent_region_id",))
 
@@ -24,8 +26,20 @@ class ChangedRegion(Struct):
 
 
 async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
+    return await _create(request, read_fields(body, "region", NewRegion)[0])
+
+
+async def create_region_with_id(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    """PUT /v3/regions/{region_id}: the id is in the path. Raises BadRequest for another in the body."""
     fields, _ = read_fields(body, "region", NewRegion)
+    region_id = request.path["region_id"]
+    if fields.id not in (None, region_id):
+        raise BadRequest(f"The region's id is {region_id} in the path and {fields.id} in the body.")
+    return await _create(request, replace(fields, id=region_id))
+
+
+async def _create(request: IdentityRequest, fields: NewRegion) -> dict[str, Any]:
+    request.authorize()
     region = Region(fields.id or records.new_id(), fields.description or "", fields.parent_region_id)
     async with request.service.database.transaction() as tx:
         await regions.add(tx, region)

@@ -103,11 +103,13 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
 
 
 async def change_password(request: IdentityRequest, body: PasswordChangeBody) -> None:
-    """POST /v3/users/{user_id}/password: one's own, proven with the old one. Ends every token of the user."""
+    """POST /v3/users/{user_id}/password: whoever knows the old one may, with a token or without. Ends every token of
+    the user. Raises AuthenticationFailed alike for a wrong password and for nobody."""
     identity = request.service
     async with identity.database.reading() as tx:
-        user = await fetch_user(tx, request, request.path["user_id"])
-    if not await verify_password(body.user.original_password, user.password_hash):
+        user = await users.look_up(tx, request.path["user_id"])
+    is_known = await verify_password(body.user.original_password, user.password_hash if user else None)
+    if user is None or not is_known or not user.enabled:
         raise AuthenticationFailed
     password_hash = await hash_password(body.user.password)
     async with identity.database.transaction() as tx:

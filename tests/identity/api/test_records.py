@@ -67,7 +67,7 @@ async def test_a_taken_name_is_409_on_create_and_on_change(
         ("users", {}, "Expecting to find user"),
         ("users", {"user": {"name": ""}}, "length >= 1"),
         ("users", {"user": {"name": "x", "enabled": "yes"}}, "Expected `bool`"),
-        ("users", {"user": {"name": "x", "domain_id": "nowhere"}}, "Could not find domain: nowhere"),
+        ("projects", {"project": {"name": "x", "domain_id": "nowhere"}}, "Could not find domain: nowhere"),
         ("projects", {"project": {"name": "x" * 65}}, "length <= 64"),
         ("projects", {"project": {"name": "x", "is_domain": True}}, "/v3/domains"),
         ("endpoints", {"endpoint": {"service_id": "no", "interface": "public", "url": "http://x"}}, "find service: no"),
@@ -164,17 +164,76 @@ async def test_implied_roles_form_the_chain_and_can_be_changed(admin: httpx.Asyn
     assert (await admin.head(url)).status_code == 404
 
 
-async def test_an_enabled_or_filled_domain_is_not_deleted(admin: httpx.AsyncClient, body_of: Any) -> None:
+async def test_a_domain_is_deleted_once_it_is_disabled_and_takes_its_users_and_projects_with_it(
+    admin: httpx.AsyncClient, body_of: Any
+) -> None:
     domain = body_of(await admin.post("/v3/domains", json={"domain": {"name": "branch"}}), 201)["domain"]
-    url = f"/v3/domains/{domain['id']}"
+    url, kept = f"/v3/domains/{domain['id']}", {"options": {"immutable": True}}
+    made = []
+    for plural, new in (("users", {"name": "x"}), ("projects", {"name": "top"}), ("projects", {"name": "leaf"})):
+        singular = plural[:-1]
+        new |= {"domain_id": domain["id"], **({"parent_id": made[-1]} if new["name"] == "leaf" else {})}
+        made.append(body_of(await admin.post(f"/v3/{plural}", json={singular: new}), 201)[singular]["id"])
     assert (await admin.delete(url)).status_code == 403
-    user = {"user": {"name": "x", "domain_id": domain["id"]}}
-    user_id = body_of(await admin.post("/v3/users", json=user), 201)["user"]["id"]
     await admin.patch(url, json={"domain": {"enabled": False}})
-    refused = body_of(await admin.delete(url), 409)
-    assert "1 users" in refused["error"]["message"]
-    await admin.delete(f"/v3/users/{user_id}")
+    leaf = f"/v3/projects/{made[2]}"
+    await admin.patch(leaf, json={"project": kept})
+    assert "immutable" in body_of(await admin.delete(url), 403)["error"]["message"]
+    await admin.patch(leaf, json={"project": {"options": {"immutable": None}}})
     assert (await admin.delete(url)).status_code == 204
+    for gone in (url, f"/v3/users/{made[0]}", f"/v3/projects/{made[1]}", leaf):
+        assert (await admin.get(gone)).status_code == 404
+
+
+async def test_a_region_is_made_under_the_id_in_its_path(admin: httpx.AsyncClient, body_of: Any) -> None:
+    url, body = "/v3/regions/RegionSeven", {"region": {"description": "seventh"}}
+    made = body_of(await admin.put(url, json=body), 201)["region"]
+    assert (made["id"], made["description"]) == ("RegionSeven", "seventh")
+    assert body_of(await admin.get(url))["region"] == made
+    body_of(await admin.put(url, json=body), 409)
+    assert "RegionSix" in body_of(await admin.put(url, json={"region": {"id": "RegionSix"}}), 400)["error"]["message"]
+
+
+async def test_a_password_is_changed_by_whoever_knows_the_old_one(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    user = body_of(await admin.post("/v3/users", json={"user": {"name": "alice", "password": "secret"}}), 201)["user"]
+    url = f"/v3/users/{user['id']}/password"
+
+    async def change(old: str, new: str, url: str = url) -> int:
+        body = {"user": {"original_password": old, "password": new}}
+        return int((await identity.client.post(url, json=body)).status_code)
+
+    assert await change("wrong", "better") == 401
+    assert await change("secret", "better", "/v3/users/nobody/password") == 401
+    assert await change("secret", "better") == 204
+    assert await change("secret", "best") == 401
+    body_of(await admin.patch(f"/v3/users/{user['id']}", json={"user": {"enabled": False}}))
+    assert await change("better", "best") == 401
+
+
+async def test_projects_have_tags(identity: Any, admin: httpx.AsyncClient, body_of: Any) -> None:
+    project = body_of(await admin.post("/v3/projects", json={"project": {"name": "tagged"}}), 201)["project"]
+    url = f"/v3/projects/{project['id']}/tags"
+    assert body_of(await admin.put(url, json={"tags": ["a", "b"]}))["tags"] == ["a", "b"]
+    added = await admin.put(f"{url}/c")
+    assert (added.status_code, added.headers["location"].endswith(f"{url}/c")) == (201, True)
+    assert (await admin.put(f"{url}/c")).status_code == 201
+    assert (await admin.get(f"{url}/c")).status_code == (await admin.head(f"{url}/b")).status_code == 204
+    assert (await admin.delete(f"{url}/a")).status_code == 204
+    assert body_of(await admin.get(url))["tags"] == ["b", "c"]
+    assert [each["id"] for each in body_of(await admin.get("/v3/projects?tags=b,c"))["projects"]] == [project["id"]]
+    for method in ("GET", "DELETE"):
+        assert (await admin.request(method, f"{url}/a")).status_code == 404
+    for tags in (["a", "a"], ["a,b"], [""], ["x" * 256], [str(number) for number in range(81)]):
+        assert (await admin.put(url, json={"tags": tags})).status_code == 400
+    assert (await admin.put(f"{url}/a,b")).status_code == 400
+    body_of(await admin.put(url, json={"tags": [str(number) for number in range(80)]}))
+    assert "80 tags" in body_of(await admin.put(f"{url}/more"), 400)["error"]["message"]
+    headers = {"x-auth-token": await identity.token("demo")}
+    assert (await identity.client.put(f"{url}/x", headers=headers)).status_code == 403
+    assert (await admin.delete(url)).status_code == 204
+    assert body_of(await admin.get(url))["tags"] == []
 
 
 async def test_a_disabled_user_loses_his_token(identity: Any, admin: httpx.AsyncClient, body_of: Any) -> None:

@@ -1,0 +1,34 @@
+"""Deleting a domain, which takes its users and projects with it. Source: Identity API v3, "Delete domain"."""
+
+from sqlalchemy import select
+
+from kilonova.identity import assignments, projects, records, users
+from kilonova.identity.errors import StillEnabled
+from kilonova.identity.service import Identity
+from kilonova.identity.tables import Domain, Project, User, domains
+from kilonova.identity.tables import projects as projects_table
+from kilonova.identity.tables import users as users_table
+from kilonova.kit.db import Tx
+
+
+async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
+    """Raises Immutable for it or for a project in it, StillEnabled. Ends every token of its users and projects."""
+    records.refuse_immutable(domain, "domain")
+    if domain.enabled:
+        raise StillEnabled(f"Domain {domain.id} is enabled; disable it before deleting it.")
+    await _remove_projects(tx, identity, domain)
+    for user in await tx.all(User, select(users_table).where(users_table.c.domain_id == domain.id)):
+        await users.remove(tx, identity, user)
+    await assignments.withdraw_all_on(tx, "domain", domain.id)
+    await records.remove(tx, domains, domain.id)
+
+
+async def _remove_projects(tx: Tx, identity: Identity, domain: Domain) -> None:
+    """Each after those that lie in it."""
+    left = await tx.all(Project, select(projects_table).where(projects_table.c.domain_id == domain.id))
+    while left:
+        parents = {each.parent_id for each in left}
+        leaves = [each for each in left if each.id not in parents]
+        for leaf in leaves:
+            await projects.remove(tx, identity, leaf)
+        left = [each for each in left if each not in leaves]
