@@ -65,7 +65,11 @@ SETTINGS = {
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "etc/resolv.conf": "",
 }
-MODES = {"tmp": 0o1777, "root": 0o700, "etc/shadow": 0o640, "etc/doas.conf": 0o600, "usr/bin/doas": 0o4755}
+MODES = {
+    **{"tmp": 0o1777, "root": 0o700, "etc/shadow": 0o640, "etc/doas.conf": 0o600, "usr/bin/doas": 0o4755},
+    # It gives the right up at once but in the applets that need it, such as ping.
+    "bin/busybox": 0o4755,
+}
 EXECUTABLE_DIRECTORIES = ("etc/init.d", "etc/acpi", "etc/udhcpc", "usr/bin", "usr/sbin")
 
 

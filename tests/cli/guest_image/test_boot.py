@@ -67,6 +67,13 @@ def check_user_data_and_sudo(guest: Guest) -> None:
     assert guest.run("sudo -u demo -- id -un") == "demo"
 
 
+def check_what_its_user_may(guest: Guest) -> None:
+    as_demo = "sudo -u demo sh -c"
+    assert guest.run(f"{as_demo} 'ping -c1 -w5 -s56 127.0.0.1' | grep -c ' 0% packet loss'") == "1"
+    who, refusal = guest.run(f"{as_demo} 'id -un; touch /etc/demo 2>&1'").splitlines()
+    assert (who, refusal) == ("demo", "touch: /etc/demo: Permission denied")
+
+
 def root_size_mib(guest: Guest) -> int:
     return int(guest.run("df -m / | awk 'NR == 2 { print $2 }'"))
 
@@ -115,7 +122,7 @@ def test_guest_on_q35_reads_the_metadata_service_and_lets_its_key_in_over_ssh(
         guest.log_in()
         assert "datasource: ec2 instance-id: i-00000042 hostname: told" in guest.text
         check_user_data_and_sudo(guest)
-        assert guest.run("sudo -u demo ping -c1 -w5 -s56 127.0.0.1 | grep -c ' 0% packet loss'") == "1"
+        check_what_its_user_may(guest)
         address = "http://169.254.169.254/2009-04-04/meta-data/instance-id"
         assert guest.run(f"sudo -u demo curl -sS {address}") == "i-00000042"
         assert "169.254.169.100/24" in guest.run("ip -4 addr show eth0")
