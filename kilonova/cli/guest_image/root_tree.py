@@ -64,9 +64,15 @@ SETTINGS = {
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "etc/resolv.conf": "",
+    # What `mount` tries when it is told no type; the kernel loads their modules.
+    "etc/filesystems": "iso9660\nvfat\next4\n",
 }
 MODES = {
-    **{"tmp": 0o1777, "root": 0o700, "etc/shadow": 0o640, "etc/doas.conf": 0o600, "usr/bin/doas": 0o4755},
+    "tmp": 0o1777,
+    "root": 0o700,
+    "etc/shadow": 0o640,
+    "etc/doas.conf": 0o600,
+    "usr/bin/doas": 0o4755,
     # It gives the right up at once but in the applets that need it, such as ping.
     "bin/busybox": 0o4755,
 }

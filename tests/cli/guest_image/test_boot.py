@@ -93,6 +93,9 @@ def test_guest_reads_a_config_drive_grows_its_root_and_takes_a_disk_while_it_run
         assert "datasource: configdrive instance-id: 6c1d1fd3 hostname: driven" in guest.text
         assert "user-data says driven" in guest.text
         check_user_data_and_sudo(guest)
+        as_demo = "sudo -u demo sh -c 'PATH=$PATH:/usr/sbin:/sbin"
+        drive_device = guest.run(f"{as_demo}; blkid -L config-2 -o device'")
+        assert guest.run(f"sudo mount {drive_device} /mnt && ls /mnt && sudo umount /mnt") == "openstack"
         assert root_size_mib(guest) > 900
         assert guest.run("sudo cat /home/demo/.ssh/authorized_keys /root/.ssh/authorized_keys") == "\n".join(
             [public_key] * 2
