@@ -1,6 +1,7 @@
 """What every service's tests share: a real identity service in process, with a few people in it."""
 
-import shutil
+import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,12 @@ from kilonova.identity.service import Identity
 from kilonova.identity.tables import Assignment, Role, User, metadata, roles, users
 from kilonova.kit.bus import InProcessBus
 from kilonova.kit.db import Database
-from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.testing import asgi_client
+from tests.databases import VARIABLE, Databases
+from tests.databases import databases as open_databases
 
-MIGRATIONS = Path(records.__file__).parent / "migrations"
-PACKAGE = Path(records.__file__).parents[1]
 PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
 PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
@@ -81,42 +81,43 @@ class IdentityInProcess:
 
 
 @pytest.fixture(scope="session")
-def identity_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a bootstrapped identity service, made once and copied for each test.
-
-    Its password hashes are cheap ones: the cost stands in the hash, and tests log in hundreds of times.
-    """
-    import asyncio
-
-    directory = tmp_path_factory.mktemp("identity")
-    fernet_keys.set_up(directory / "fernet-keys")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
-        asyncio.run(_fill(directory))
-    return directory
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    with open_databases(os.environ.get(VARIABLE, "sqlite"), tmp_path_factory.mktemp("databases")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, MetaData, Path], Database]:
-    """`migrated(service, metadata, directory)`: a service's database at its newest schema, copied, not migrated."""
-    directory = tmp_path_factory.mktemp("schemas")
-
-    def make(service: str, tables: MetaData, target: Path) -> Database:
-        template = directory / f"{service}.db"
-        if not template.exists():
-            database = Database(f"sqlite:///{template}", tables)
-            upgrade(database, PACKAGE / service / "migrations")
-            database.close()
-        shutil.copyfile(template, target / f"{service}.db")
-        return Database(f"sqlite:///{target}/{service}.db", tables)
-
-    return make
+def migrated(databases: Databases) -> Callable[[str, MetaData, Path], Database]:
+    """`migrated(service, metadata, directory)`: a service's database at its newest schema."""
+    return databases.migrated
 
 
-async def _fill(directory: Path) -> None:
-    database = Database(f"sqlite:///{directory}/identity.db", metadata)
-    upgrade(database, MIGRATIONS)
-    identity = Identity(database, fernet_keys.load(directory / "fernet-keys"), InProcessBus())
+@dataclass(frozen=True)
+class IdentityTemplate:
+    """A bootstrapped identity service: its closed database, and the directory of its keys."""
+
+    database: Database
+    fernet_keys: Path
+
+
+@pytest.fixture(scope="session")
+def identity_template(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> IdentityTemplate:
+    """Made once and copied for each test.
+
+    Its password hashes are cheap ones: the cost stands in the hash, and tests log in hundreds of times.
+    """
+    directory = tmp_path_factory.mktemp("identity")
+    template = IdentityTemplate(databases.migrated("identity", metadata, directory), directory / "fernet-keys")
+    fernet_keys.set_up(template.fernet_keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+        asyncio.run(_fill(template))
+    return template
+
+
+async def _fill(template: IdentityTemplate) -> None:
+    database = template.database
+    identity = Identity(database, fernet_keys.load(template.fernet_keys), InProcessBus())
     services = (
         ServiceEntry("identity", "keystone", "Identity", "http://service.local/v3"),
         ServiceEntry("compute", "nova", "Compute", "http://compute.local/v2.1"),
@@ -132,21 +133,21 @@ async def _fill(directory: Path) -> None:
             user = User(records.new_id(), "default", name, password_hash, True, None, {}, identity.clock.now())
             await tx.insert(users, user)
             await assignments.grant(tx, Assignment(user.id, "project", project.id, role_ids[role]))
-    database.close()
+    await database.close()
 
 
 @pytest.fixture
-async def identity(identity_template: Path, tmp_path: Path) -> AsyncIterator[IdentityInProcess]:
-    directory = tmp_path / "identity"
-    shutil.copytree(identity_template, directory)
-    database = Database(f"sqlite:///{directory}/identity.db", metadata)
+async def identity(
+    identity_template: IdentityTemplate, databases: Databases, tmp_path: Path
+) -> AsyncIterator[IdentityInProcess]:
+    database = databases.copy(identity_template.database, "identity", tmp_path)
     bus = InProcessBus()
-    service = Identity(database, fernet_keys.load(directory / "fernet-keys"), bus)
+    service = Identity(database, fernet_keys.load(identity_template.fernet_keys), bus)
     app = make_app(service)
     async with asgi_client(app) as client:
         yield IdentityInProcess(service, app, client, bus)
     await bus.close()
-    database.close()
+    await database.close()
 
 
 @pytest.fixture(autouse=True)

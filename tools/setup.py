@@ -1,10 +1,12 @@
 """Everything that must stand before the cloud, the tests or the checks can run.
 
-`python3 -m tools.setup --for cloud|test|check`. Each stage looks first and does only what is missing, so a
-second run takes a moment and touches neither apt nor pip. Standard library only: it makes the virtual environment.
+`python3 -m tools.setup --for cloud|test|check`, or a database server's name for the tests on it. Each stage looks
+first and does only what is missing, so a second run takes a moment and touches neither apt nor pip. Standard library
+only: it makes the virtual environment.
 """
 
 import argparse
+import functools
 import hashlib
 import json
 import subprocess
@@ -81,9 +83,9 @@ def build_guest_image() -> str:
     return run_logged([python, "-m", "kilonova.cli.guest_image.build", "--cache-dir", CACHE.relative_to(ROOT)])
 
 
-def stages_for_tests() -> None:
+def stages_for_tests(purpose: str = "test") -> None:
     if is_root():
-        run_stage("packages", lambda: install_packages("test"))
+        run_stage("packages", lambda: install_packages(purpose))
     else:
         run_stage("packages", lambda: "not root: using the Debian packages there are")
     run_stage("python", lambda: make_venv("dev"))
@@ -109,6 +111,8 @@ def stages_for_cloud() -> None:
 STAGES: dict[str, Callable[[], None]] = {
     "cloud": stages_for_cloud,
     "test": stages_for_tests,
+    "postgresql": functools.partial(stages_for_tests, "postgresql"),
+    "mariadb": functools.partial(stages_for_tests, "mariadb"),
     "check": stages_for_checks,
 }
 

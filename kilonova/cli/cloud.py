@@ -128,7 +128,7 @@ class Cloud:
     async def close(self) -> None:
         await self.bus.close()
         for database in self.databases:
-            database.close()
+            await database.close()
 
 
 async def _wait_until_started(servers: list["_Server"]) -> None:

@@ -135,7 +135,7 @@ ROUTES = [
     Route("DELETE", "/v2.1/servers/{server_id}/tags", server_metadata.delete_tags, P + "os-server-tags:delete_all",
           status=204, since="2.26"),
     Route("GET", "/v2.1/servers/{server_id}/tags/{tag}", server_metadata.show_tag, P + "os-server-tags:show",
-          since="2.26"),
+          since="2.26", status=204),
     Route("PUT", "/v2.1/servers/{server_id}/tags/{tag}", server_metadata.add_tag, P + "os-server-tags:update",
           since="2.26", status=201, also=(204,)),
     Route("DELETE", "/v2.1/servers/{server_id}/tags/{tag}", server_metadata.delete_tag, P + "os-server-tags:delete",

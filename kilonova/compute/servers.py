@@ -15,6 +15,7 @@ from sqlalchemy import case, delete, func, select, update
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.kit.db import Tx
+from kilonova.kit.db.expressions import total
 from kilonova.kit.tasks import NewTask, SubjectBusy, Task
 
 NO_STATE, RUNNING, PAUSED, SHUT_DOWN, CRASHED, SUSPENDED = 0, 1, 3, 4, 6, 7
@@ -143,8 +144,8 @@ class HostUse(msgspec.Struct, frozen=True):
 
 async def use_by_host(tx: Tx) -> dict[str, HostUse]:
     table = servers.c
-    disk_gib = func.sum(table.flavor["root_gib"].as_integer())
-    sums = select(table.host, func.count(), func.sum(table.vcpus), func.sum(table.memory_mib), disk_gib)
+    disk_gib = total(table.flavor["root_gib"].as_integer())
+    sums = select(table.host, func.count(), total(table.vcpus), total(table.memory_mib), disk_gib)
     rows = await tx.tuples(sums.where(table.host.is_not(None)).group_by(table.host))
     return {row[0]: HostUse(*row[1:]) for row in rows}
 
@@ -184,17 +185,17 @@ class HostLoad(msgspec.Struct, frozen=True):
 
 
 async def load_by_host(tx: Tx) -> dict[str, HostLoad]:
-    building = func.sum(case((servers.c.vm_state == "building", 1), else_=0))
+    building = total(case((servers.c.vm_state == "building", 1), else_=0))
     placed = select(servers.c.host, func.count(), building).where(servers.c.host.is_not(None))
     rows = await tx.tuples(placed.group_by(servers.c.host))
-    return {str(host): HostLoad(int(count), int(built)) for host, count, built in rows}
+    return {str(host): HostLoad(count, built) for host, count, built in rows}
 
 
 async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:
     """`{"instances", "cores", "ram"}` in use; ram in MiB."""
-    sums = select(func.count(), func.sum(servers.c.vcpus), func.sum(servers.c.memory_mib))
+    sums = select(func.count(), total(servers.c.vcpus), total(servers.c.memory_mib))
     ((count, vcpus, memory_mib),) = await tx.tuples(sums.where(servers.c.project_id == project_id))
-    return {"instances": count, "cores": vcpus or 0, "ram": memory_mib or 0}
+    return {"instances": count, "cores": vcpus, "ram": memory_mib}
 
 
 async def forget(tx: Tx, server: Server, now: datetime) -> None:

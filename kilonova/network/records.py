@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert, literal, not_, or_, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert, not_, or_, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.expressions import has_text
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
 from kilonova.network.errors import InvalidInput
@@ -112,8 +113,7 @@ def untagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 
 
 def _has_tag(table: Table, tag: str) -> ColumnElement[bool]:
-    each = func.json_each(table.c.tags).table_valued("value", name="each_tag")
-    return select(literal(1)).select_from(each).where(each.c.value == tag).correlate(table).exists()
+    return has_text(table.c.tags, tag)
 
 
 def chunks(values: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:

@@ -34,6 +34,7 @@ STANDARD = {
 NAMELESS = {attribute: column for attribute, column in STANDARD.items() if attribute != "name"}
 TIMES = ("created_at", "updated_at")
 MOST_DIGITS = 18
+LARGEST = 0x7FFFFFFF
 """Numbers beyond that are in no column."""
 
 
@@ -84,7 +85,9 @@ class Listing:
             known = ", ".join(self.filters)
             raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {known}.")
         column = self.table.c[self.columns[name]]
-        matches = column.in_([_value(column, name, text) for text in values])
+        wanted = [_value(column, name, text) for text in values]
+        # A number no column can hold is nobody's, and no engine takes it as a parameter.
+        matches = column.in_([each for each in wanted if not isinstance(each, int) or abs(each) <= LARGEST])
         return or_(matches, column.is_(None)) if "" in values and column.nullable else matches
 
     def _sorts(self, query: Query) -> tuple[tuple[str, Direction], ...]:

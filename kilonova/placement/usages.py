@@ -4,6 +4,7 @@ from msgspec import Struct
 from sqlalchemy import distinct, func, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.expressions import total
 from kilonova.placement.tables import allocations, consumers, inventories
 
 UNKNOWN_TYPE = "unknown"
@@ -38,12 +39,12 @@ async def of_project(
         matching.append(consumers.c.consumer_type == consumer_type)
     kind = func.coalesce(consumers.c.consumer_type, UNKNOWN_TYPE)
     counts = select(kind, func.count(distinct(consumers.c.id))).where(*matching).group_by(kind)
-    sums = select(kind, allocations.c.resource_class, func.sum(allocations.c.used)).where(*matching)
+    sums = select(kind, allocations.c.resource_class, total(allocations.c.used)).where(*matching)
     found: dict[str, TypeUsage] = {}
     for name, count in await tx.tuples(counts):
         usage = found.setdefault(ALL_TYPES if merged else name, TypeUsage(0, {}))
         usage.consumer_count += count
     for name, resource_class, used in await tx.tuples(sums.group_by(kind, allocations.c.resource_class)):
         resources = found[ALL_TYPES if merged else name].resources
-        resources[resource_class] = resources.get(resource_class, 0) + int(used)
+        resources[resource_class] = resources.get(resource_class, 0) + used
     return found

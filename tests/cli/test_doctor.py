@@ -147,7 +147,7 @@ def state(tmp_path: Path, migrated: Any) -> StateDir:
     (made.path / "databases").mkdir()
     for service in checks.SERVICE_TYPES:
         metadata = importlib.import_module(f"kilonova.{service}.tables").metadata
-        migrated(service, metadata, made.path / "databases").close()
+        migrated(service, metadata, made.path / "databases")
     return made
 
 

@@ -6,8 +6,7 @@ and queries made of what their schemas and names suggest, with values that fit, 
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.databases import Databases
 from tests.fuzzing.values import Values
 from tests.fuzzing.worlds import TABLES, World, one_of_everything
 
@@ -37,10 +37,8 @@ FEW = settings(
 
 
 @pytest.fixture(scope="module")
-def world(
-    identity_template: Path, migrated: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    with one_of_everything(identity_template, migrated, tmp_path_factory.mktemp("fuzz")) as made:
+def world(identity_template: Any, databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with one_of_everything(identity_template, databases, tmp_path_factory.mktemp("fuzz")) as made:
         yield made
 
 

@@ -1,8 +1,12 @@
-"""A whole cloud in process, on databases that hold one of everything and are put back before each request."""
+"""A whole cloud in process, on databases that hold one of everything.
+
+On SQLite they are put back before each request; on a server, whose databases cannot be, what one request did is there
+when the next comes.
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,6 +46,7 @@ from kilonova.placement import app as placement_app
 from kilonova.placement import tables as placement_tables
 from kilonova.placement.client import PlacementClient
 from kilonova.placement.service import Placement
+from tests.databases import Databases
 
 TABLES = {
     "identity": identity_tables.metadata,
@@ -75,10 +80,11 @@ class World:
     clients: dict[str, httpx.AsyncClient]
     directory: Path
     templates: dict[str, sqlite3.Connection]
+    """Empty on a database server."""
     ids: dict[str, dict[str, str]]
 
     def send(self, service: str, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
-        for name in (service, *NEIGHBOURS.get(service, ())):
+        for name in (service, *NEIGHBOURS.get(service, ())) if self.templates else ():
             with sqlite3.connect(self.directory / f"{name}.db") as target:
                 self.templates[name].backup(target)
             target.close()
@@ -86,21 +92,21 @@ class World:
 
 
 @contextmanager
-def one_of_everything(
-    identity_template: Path, migrated: Callable[[str, Any, Path], Database], directory: Path
-) -> Iterator[World]:
+def one_of_everything(identity_template: Any, databases: Databases, directory: Path) -> Iterator[World]:
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner())
-        databases = {name: migrated(name, tables, directory) for name, tables in TABLES.items() if name != "identity"}
-        (directory / "identity.db").write_bytes((identity_template / "identity.db").read_bytes())
-        databases["identity"] = Database(f"sqlite:///{directory}/identity.db", TABLES["identity"])
-        for database in databases.values():
-            stack.callback(database.close)
+        opened = {
+            name: databases.migrated(name, tables, directory) for name, tables in TABLES.items() if name != "identity"
+        }
+        opened["identity"] = databases.copy(identity_template.database, "identity", directory)
+        for database in opened.values():
+            stack.callback(lambda database=database: loop.run(database.close()))
         bus = InProcessBus()
         stack.callback(lambda: loop.run(bus.close()))
-        maker = Maker(databases, bus, directory, fernet_keys.load(identity_template / "fernet-keys"))
+        maker = Maker(opened, bus, directory, fernet_keys.load(identity_template.fernet_keys))
         loop.run(maker.fill())
-        templates = {name: sqlite3.connect(":memory:") for name in databases}
+        is_sqlite = opened["identity"].url.get_backend_name() == "sqlite"
+        templates = {name: sqlite3.connect(":memory:") for name in opened} if is_sqlite else {}
         for name, template in templates.items():
             stack.callback(template.close)
             with sqlite3.connect(directory / f"{name}.db") as filled:

@@ -11,18 +11,13 @@ from kilonova.image import tables
 from kilonova.image.app import make_app
 from kilonova.image.service import Image
 from kilonova.image.stores.file import FileStore
-from kilonova.kit.db import Database
-from kilonova.kit.db.migrate import upgrade
-
-MIGRATIONS = Path(tables.__file__).parent / "migrations"
 
 
 @pytest.fixture
-async def image(tmp_path: Path) -> AsyncIterator[Image]:
-    database = Database(f"sqlite:///{tmp_path}/image.db", tables.metadata)
-    upgrade(database, MIGRATIONS)
+async def image(migrated: Any, tmp_path: Path) -> AsyncIterator[Image]:
+    database = migrated("image", tables.metadata, tmp_path)
     yield Image(database, FileStore(tmp_path / "images"))
-    database.close()
+    await database.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Transactions, row types, paging and migrations on SQLite."""
+"""Transactions, row types, paging and migrations on each engine."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from sqlalchemy.exc import StatementError
 
 from kilonova.kit.db import Database, UtcDateTime
 from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.errors import ServiceUnavailable
+from tests.databases import Databases
 
 metadata = MetaData()
 things = Table(
@@ -32,11 +34,11 @@ class Thing(Struct):
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/things.db", metadata)
-    metadata.create_all(database.engine)
+async def database(databases: Databases, tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(databases.engine.create("things", tmp_path), metadata)
+    database.run_alone(metadata.create_all)
     yield database
-    database.close()
+    await database.close()
 
 
 async def test_an_exception_rolls_everything_back(database: Database) -> None:
@@ -84,22 +86,24 @@ async def test_two_writers_take_turns_without_holding_the_loop(database: Databas
 async def test_any_number_of_readers_at_once_hold_nobody_up(database: Database) -> None:
     everyone_in = asyncio.Event()
     inside = 0
+    # A server's connections are many, but not without end.
+    readers = 60 if database.url.get_backend_name() == "sqlite" else 20
 
     async def read() -> None:
         nonlocal inside
         async with database.reading() as tx:
             await tx.all(Thing, select(things))
             inside += 1
-            if inside == 60:
+            if inside == readers:
                 everyone_in.set()
             await everyone_in.wait()
 
     async with asyncio.timeout(5):
-        await asyncio.gather(*(read() for _ in range(60)))
+        await asyncio.gather(*(read() for _ in range(readers)))
 
 
-def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
-    Database(f"sqlite:///{tmp_path}/new/secret.db", metadata).close()
+async def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    await Database(f"sqlite:///{tmp_path}/new/secret.db", metadata).close()
     assert (tmp_path / "new/secret.db").stat().st_mode & 0o777 == 0o600
 
 
@@ -130,3 +134,34 @@ def test_pages_put_together_are_the_whole_list(names: list[str | None], directio
     engine.dispose()
     assert paged == whole
     assert sorted(paged) == list(range(len(names)))
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql"])
+async def test_a_server_that_is_not_there_is_503_and_named(scheme: str) -> None:
+    database = Database(f"{scheme}://nova:secret@127.0.0.1:1/nova", metadata)
+    for opened in (database.transaction(), database.reading()):
+        with pytest.raises(ServiceUnavailable, match=f"{scheme.partition('+')[0]} on 127.0.0.1") as caught:
+            async with opened:
+                raise AssertionError("nobody is there")
+        assert "secret" not in str(caught.value)
+        assert "Retry-After" in caught.value.headers
+    await database.close()
+
+
+async def test_writers_take_turns_and_each_sees_what_the_last_one_wrote(database: Database) -> None:
+    second = Database(database.url.render_as_string(hide_password=False), metadata)
+
+    async def add(one: Database) -> None:
+        async with one.transaction() as tx:
+            seen = len(await tx.all(Thing, select(things)))
+            await asyncio.sleep(0)
+            await tx.insert(things, Thing(id=seen + 1))
+
+    if database.url.get_backend_name() == "sqlite":
+        # Two connections of one loop would wait for each other: SQLite's lock is waited for inside it.
+        await asyncio.gather(*(add(database) for _ in range(10)))
+    else:
+        await asyncio.gather(*(add(one) for one in (database, second) * 5))
+    async with database.reading() as tx:
+        assert sorted(each.id for each in await tx.all(Thing, select(things))) == list(range(1, 11))
+    await second.close()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -219,6 +220,22 @@ async def test_versions_outside_the_range_are_406_and_nonsense_is_400(client: An
 async def test_a_route_that_ended_with_a_version_is_404_afterwards(client: Any) -> None:
     assert (await client.get("/gone")).status_code == 200
     assert (await client.get("/gone", headers={"OpenStack-API-Version": "thing 2.4"})).status_code == 404
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\\\0"])
+async def test_nul_is_refused_wherever_it_stands(client: Any, text: str) -> None:
+    bodies = [{"thing": {"name": text}}, {"thing": {text: "a"}}]
+    for response in [
+        *[await client.post("/things", json=body) for body in bodies],
+        await client.get("/things", params={"name": text}),
+        await client.get(f"/things/{quote(text)}"),
+    ]:
+        assert response.status_code == 400
+        assert "NUL" in response.json()["badRequest"]["message"]
+
+
+async def test_what_only_looks_like_nul_is_taken(client: Any) -> None:
+    assert (await client.post("/things", json={"thing": {"name": "\\u0000"}})).status_code == 201
 
 
 async def test_a_handler_knows_the_query_parameters_of_its_version(client: Any) -> None:

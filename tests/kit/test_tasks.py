@@ -1,6 +1,6 @@
 """Durable operations on a real database: leases, epochs, deadlines, deaths."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Runner, 
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import CrashPlan, FakeClock, run_through, run_with_crash
 from kilonova.kit.testing.crash import POINTS
+from tests.databases import Databases
 
 metadata = MetaData()
 tables = TaskTables(metadata)
@@ -71,11 +72,11 @@ PROGRAMS = {each.name: each for each in (MAKE, UNMAKE)}
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/tasks.db", metadata)
-    metadata.create_all(database.engine)
+async def database(databases: Databases, tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(databases.engine.create("tasks", tmp_path), metadata)
+    database.run_alone(metadata.create_all)
     yield database
-    database.close()
+    await database.close()
 
 
 @pytest.fixture

@@ -7,22 +7,18 @@ from typing import Any
 import httpx
 import pytest
 
-from kilonova.kit.db import Database
-from kilonova.kit.db.migrate import upgrade
 from kilonova.placement import tables
 from kilonova.placement.app import make_app
 from kilonova.placement.service import Placement
 
-MIGRATIONS = Path(tables.__file__).parent / "migrations"
 NEWEST = {"openstack-api-version": "placement 1.39"}
 
 
 @pytest.fixture
-async def placement(tmp_path: Path) -> AsyncIterator[Placement]:
-    database = Database(f"sqlite:///{tmp_path}/placement.db", tables.metadata)
-    upgrade(database, MIGRATIONS)
+async def placement(migrated: Any, tmp_path: Path) -> AsyncIterator[Placement]:
+    database = migrated("placement", tables.metadata, tmp_path)
     yield Placement(database)
-    database.close()
+    await database.close()
 
 
 @pytest.fixture

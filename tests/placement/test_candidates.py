@@ -134,7 +134,7 @@ async def every_way(tx: Tx, group: Group) -> set[Shape]:
 
 async def compare(wanted: list[Host], group: Group, sharing: bool) -> None:
     database = Database("sqlite://", metadata)
-    metadata.create_all(database.engine)
+    database.run_alone(metadata.create_all)
     async with database.transaction() as tx:
         await fill(tx, wanted, sharing)
     async with database.reading() as tx:
@@ -145,7 +145,7 @@ async def compare(wanted: list[Host], group: Group, sharing: bool) -> None:
         ]
         expected = await every_way(tx, group)
         limited = await candidates.find(tx, Wanted((group,), limit=2))
-    database.close()
+    await database.close()
     assert len(shapes) == len(set(shapes))
     assert set(shapes) == expected
     assert [each.allocations for each in limited.candidates] == [each.allocations for each in found.candidates[:2]]

@@ -12,6 +12,7 @@ from kilonova.image.tables import Visibility
 from kilonova.kit.errors import BadRequest
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
+LARGEST = 0x7FFFFFFFFFFFFFFF
 SORT_KEYS = {
     "name": "name",
     "status": "status",
@@ -125,8 +126,8 @@ def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
     elif name in PLAIN:
         filters.conditions.append(Condition(PLAIN[name], "eq", text))
     elif base in NUMBERS:
-        if not text.isdecimal():
-            raise BadRequest(f"{name} must be a whole number, got {text!r}.")
+        if not text.isdecimal() or int(text) > LARGEST:
+            raise BadRequest(f"{name} must be a whole number up to {LARGEST}, got {text!r}.")
         comparison: dict[str, Literal["eq", "gte", "lte"]] = {base: "eq", f"{base}_min": "gte", f"{base}_max": "lte"}
         filters.conditions.append(Condition(NUMBERS[base], comparison[name], int(text)))
     else:

@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 from alembic.autogenerate import produce_migrations, render_python_code
+from alembic.operations.ops import MigrationScript
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData
 
 from kilonova.kit.db.engine import Database
 from kilonova.kit.db.migrate import current_revision, upgrade
@@ -47,10 +49,7 @@ def write_revision(package: str, reason: str) -> Path:
         if any(versions.glob("*.py")):
             upgrade(database, migrations)
         down = current_revision(database)
-        with database.engine.connect() as connection:
-            context = MigrationContext.configure(connection, opts={"compare_type": True})
-            script = produce_migrations(context, tables.metadata)
-        database.close()
+        script = database.run_alone(lambda connection: _missing(connection, tables.metadata))
     revision = f"{int(down or '0') + 1:04d}"
     assert script.upgrade_ops is not None and script.downgrade_ops is not None  # noqa: S101
     text = TEMPLATE.format(
@@ -63,6 +62,10 @@ def write_revision(package: str, reason: str) -> Path:
     path = versions / f"{revision}_{reason.lower().replace(' ', '_')}.py"
     path.write_text(text)
     return path
+
+
+def _missing(connection: Connection, metadata: MetaData) -> MigrationScript:
+    return produce_migrations(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
 
 
 if __name__ == "__main__":

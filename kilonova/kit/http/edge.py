@@ -6,6 +6,7 @@ For every request, in this order, because each step trusts the ones before it:
 7. the answer made older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
 """
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,12 @@ class Api(Generic[ServiceT]):
     """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
     unauthorized_headers: Mapping[str, str] | None = None
     """`WWW-Authenticate: Keystone uri="…"` for services that are not identity itself."""
+
+
+NUL_SENTENCE = "The character NUL (U+0000) is not allowed anywhere in a request."
+"""No engine compares it in the same way, and PostgreSQL refuses it."""
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON spells it: behind an even number of backslashes."""
 
 
 class RouteWithoutRule(Exception):
@@ -133,6 +140,8 @@ class Edge(Generic[ServiceT]):
         incoming = StarletteRequest(scope, receive)
         method = scope["method"]
         path = scope["path"] if self.api.exact_paths else scope["path"].rstrip("/") or "/"
+        if "\0" in path or "%00" in scope.get("query_string", b"").decode("latin-1"):
+            raise BadRequest(NUL_SENTENCE)
         candidates, variables = self._find(path, method)
         request: Request[ServiceT] = Request(
             service=self.api.service,
@@ -204,6 +213,8 @@ class Edge(Generic[ServiceT]):
         if route.body is None and not is_action:
             return (), route
         raw = await _read_limited(request.headers, request.stream, route.max_body_bytes)
+        if _NUL.search(raw):
+            raise BadRequest(NUL_SENTENCE)
         body_type: Any = dict[str, msgspec.Raw] if is_action else route.body
         try:
             body = msgspec.json.decode(raw, type=body_type, strict=not route.lax)

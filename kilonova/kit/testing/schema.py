@@ -5,7 +5,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import MetaData
+from sqlalchemy import Connection, MetaData
 
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import current_revision, head_revision, upgrade
@@ -19,7 +19,9 @@ def differences(metadata: MetaData, migrations: Path, scratch: Path) -> list[Any
     found: list[Any] = []
     if current_revision(database) != head_revision(migrations):
         found.append(f"at revision {current_revision(database)}, not at {head_revision(migrations)}")
-    with database.engine.connect() as connection:
-        found += compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
-    database.close()
+    found += database.run_alone(lambda connection: _compare(connection, metadata))
     return found
+
+
+def _compare(connection: Connection, metadata: MetaData) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))

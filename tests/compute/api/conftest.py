@@ -235,4 +235,4 @@ async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> As
     for door in doors:
         await door.close()
     for database in databases.values():
-        database.close()
+        await database.close()

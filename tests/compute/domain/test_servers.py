@@ -27,7 +27,7 @@ class Caller:
 async def database(migrated: Any, tmp_path: Path) -> AsyncIterator[Database]:
     made: Database = migrated("compute", metadata, tmp_path)
     yield made
-    made.close()
+    await made.close()
 
 
 def make_server(project_id: str = "p", **values: Any) -> Server:

@@ -276,4 +276,4 @@ async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: i
     for stop in stops:
         stop()
     for database in databases:
-        database.close()
+        await database.close()

@@ -96,4 +96,4 @@ async def net(
         clients[user] = asgi_client(app)
         clients[user].headers["x-auth-token"] = tokens[user]
     yield Networking(identity, service, registry, body_of=body_of, **clients)
-    service.database.close()
+    await service.database.close()

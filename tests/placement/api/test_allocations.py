@@ -1,7 +1,6 @@
 """What consumers hold: claims, conflicts, limits, moves; alone, together and at the same time."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -274,30 +273,28 @@ async def test_claims_at_the_same_time_never_give_more_than_there_is(
 
 
 @pytest.mark.usefixtures("hosts")
-async def test_two_processes_on_one_file_never_give_more_than_there_is(placement: Placement, tmp_path: Path) -> None:
-    other = Database(str(placement.database.url), metadata)
-    clock = SystemClock()
+async def test_two_processes_on_one_database_never_give_more_than_there_is(placement: Placement) -> None:
+    url, clock = placement.database.url.render_as_string(hide_password=False), SystemClock()
 
-    def claim_from(database: Database) -> int:
-        async def one() -> bool:
-            try:
-                async with database.transaction() as tx:
-                    wanted = {HOST: {"VCPU": 1, "MEMORY_MB": 64}}
-                    await allocations.replace(tx, [Claim(str(uuid4()), wanted, generation=None)], clock.now())
-            except Conflict:
-                return False
-            return True
+    async def one(database: Database) -> bool:
+        try:
+            async with database.transaction() as tx:
+                wanted = {HOST: {"VCPU": 1, "MEMORY_MB": 64}}
+                await allocations.replace(tx, [Claim(str(uuid4()), wanted, generation=None)], clock.now())
+        except Conflict:
+            return False
+        return True
 
-        async def many() -> int:
-            return sum([await one() for _ in range(20)])
+    async def many() -> int:
+        database = Database(url, metadata)
+        given = sum([await one(database) for _ in range(20)])
+        await database.close()
+        return given
 
-        return asyncio.run(many())
-
-    # Each in a thread and loop of its own, as two processes would be: only SQLite's lock is between them.
-    counts = await asyncio.gather(*(asyncio.to_thread(claim_from, each) for each in (placement.database, other)))
+    # Each in a thread and loop of its own, as two processes would be: only the database's own lock is between them.
+    counts = await asyncio.gather(*(asyncio.to_thread(asyncio.run, many()) for _ in range(2)))
     assert sum(counts) == 4
-    await _assert_sums_hold(other)
-    other.close()
+    await _assert_sums_hold(placement.database)
 
 
 async def _assert_sums_hold(database: Database) -> None:

@@ -1,0 +1,75 @@
+"""SQLite, inline on the loop.
+
+Every write transaction begins IMMEDIATE, because a deferred one that turns into a writer loses to "database is locked"
+and no time-out cures that.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool
+
+ResultT = TypeVar("ResultT")
+
+
+class SqliteEngine:
+    """Files are created readable by their owner only: they hold password hashes and keys."""
+
+    def __init__(self, url: URL) -> None:
+        if url.database:
+            path = Path(url.database)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600, exist_ok=True)
+        self._url = url
+        # A pool with a limit would make one reader too many wait inside the loop, for readers that it then cannot end.
+        self._engine = self._make(**({"max_overflow": -1} if url.database else {}))
+        # Two coroutines of this process take turns here, where waiting does not hold the loop; only another process's
+        # write lock is waited for inside SQLite.
+        self._writing = asyncio.Lock()
+
+    def _make(self, **pool: Any) -> Engine:
+        engine = create_engine(self._url, **pool)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[Connection]:
+        async with self._writing:
+            with _writer(self._engine) as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    def run_alone(self, work: Callable[[Connection], ResultT]) -> ResultT:
+        """Does `work` in one write transaction, on a connection that is closed after it: migrations."""
+        # A database in memory is its connection.
+        engine = self._make(poolclass=NullPool) if self._url.database else self._engine
+        with _writer(engine) as connection, connection.begin():
+            return work(connection)
+
+    async def close(self) -> None:
+        self._engine.dispose()
+
+
+def _writer(engine: Engine) -> Connection:
+    return engine.connect().execution_options(kilonova_writes=True)
+
+
+def _prepare(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN handling is switched off: _begin says which kind of transaction it is.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("kilonova_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,115 @@
+"""Private database servers for tests and measurements: on a free loopback port, in a directory, gone after.
+
+Nothing in them outlives the block, so that they do not wait for the disk.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POSTGRESQL_BINARIES = Path("/usr/lib/postgresql/15/bin")
+UNPRIVILEGED = "nobody"
+"""PostgreSQL refuses to run as root."""
+READY_SECONDS = 30.0
+
+
+class ServerMissing(Exception):
+    """The database server's Debian package is not installed."""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def postgresql(directory: Path) -> Iterator[str]:
+    """The URL of a running server's maintenance database (`…/postgres`)."""
+    if not POSTGRESQL_BINARIES.exists():
+        raise ServerMissing("PostgreSQL is not installed: the Debian package is postgresql-15")
+    user = UNPRIVILEGED if os.geteuid() == 0 else None
+    data, port = directory / "postgresql", _free_port()
+    data.mkdir(parents=True)
+    if user is not None:
+        shutil.chown(data, user)
+        for parent in data.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+    initdb: list[str | Path] = [
+        POSTGRESQL_BINARIES / "initdb",
+        "-D",
+        data,
+        "-U",
+        "kilonova",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd="/")
+    settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
+    options = [word for each in settings for word in ("-c", each)]
+    command = [POSTGRESQL_BINARIES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", data, *options]
+    with _running([str(each) for each in command], directory / "postgresql.log", user):
+        _wait_for(port)
+        yield f"postgresql://kilonova@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def mariadb(directory: Path) -> Iterator[str]:
+    """The URL of a running server, without a database."""
+    if shutil.which("mariadbd") is None:
+        raise ServerMissing("MariaDB is not installed: the Debian package is mariadb-server")
+    data, port = directory / "mariadb", _free_port()
+    directory.mkdir(parents=True, exist_ok=True)
+    account = ["--user=root"] if os.geteuid() == 0 else []
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
+    subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+    command = [
+        "mariadbd",
+        "--no-defaults",
+        f"--datadir={data}",
+        f"--socket={data}/socket",
+        f"--port={port}",
+        "--bind-address=127.0.0.1",
+        "--innodb-buffer-pool-size=64M",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-flush-method=nosync",
+        "--skip-log-bin",
+        "--max-connections=300",
+        *account,
+    ]
+    with _running(command, directory / "mariadb.log", None):
+        _wait_for(port)
+        yield f"mysql+pymysql://root@127.0.0.1:{port}"
+
+
+@contextmanager
+def _running(command: list[str], log: Path, user: str | None) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, user=user, cwd="/")
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
