@@ -5,6 +5,7 @@ from kilonova.identity.api import (
     assignments,
     domains,
     endpoints,
+    groups,
     project_tags,
     projects,
     regions,
@@ -47,6 +48,21 @@ ROUTES = [
     Route("POST", "/v3/users/{user_id}/password", users.change_password, PUBLIC, body=users.PasswordChangeBody,
           status=204),
     Route("GET", "/v3/users/{user_id}/projects", users.list_projects_of_user, "identity:list_user_projects"),
+    Route("GET", "/v3/users/{user_id}/groups", groups.list_groups_of_user, "identity:list_groups_for_user"),
+
+    Route("GET", "/v3/groups", groups.list_groups, "identity:list_groups", query=groups.QUERY),
+    Route("POST", "/v3/groups", groups.create_group, "identity:create_group", body=dict, status=201,
+          described={"group": groups.NewGroup}),
+    Route("GET", "/v3/groups/{group_id}", groups.show_group, "identity:get_group"),
+    Route("PATCH", "/v3/groups/{group_id}", groups.update_group, "identity:update_group", body=dict,
+          described={"group": groups.ChangedGroup}),
+    Route("DELETE", "/v3/groups/{group_id}", groups.delete_group, "identity:delete_group", status=204),
+    Route("GET", "/v3/groups/{group_id}/users", groups.list_members, "identity:list_users_in_group"),
+    Route("PUT", "/v3/groups/{group_id}/users/{user_id}", groups.add_member, "identity:add_user_to_group", status=204),
+    Route("HEAD", "/v3/groups/{group_id}/users/{user_id}", groups.check_member, "identity:check_user_in_group",
+          status=204),
+    Route("DELETE", "/v3/groups/{group_id}/users/{user_id}", groups.remove_member, "identity:remove_user_from_group",
+          status=204),
 
     Route("GET", "/v3/projects", projects.list_projects, "identity:list_projects", query=projects.QUERY),
     Route("POST", "/v3/projects", projects.create_project, "identity:create_project", body=dict, status=201,
@@ -97,16 +113,17 @@ ROUTES = [
           query=assignments.QUERY),
     *(
         route
-        for target in ("/v3/projects/{project_id}", "/v3/domains/{domain_id}", "/v3/system")
+        for place in ("/v3/projects/{project_id}", "/v3/domains/{domain_id}", "/v3/system")
+        for target in (f"{place}/users/{{user_id}}", f"{place}/groups/{{group_id}}")
         for route in (
-            Route("GET", target + "/users/{user_id}/roles", assignments.list_grants, "identity:list_grants"),
-            Route("PUT", target + "/users/{user_id}/roles/{role_id}", assignments.create_grant,
+            Route("GET", target + "/roles", assignments.list_grants, "identity:list_grants"),
+            Route("PUT", target + "/roles/{role_id}", assignments.create_grant,
                   "identity:create_grant", status=204),
-            Route("HEAD", target + "/users/{user_id}/roles/{role_id}", assignments.check_grant,
+            Route("HEAD", target + "/roles/{role_id}", assignments.check_grant,
                   "identity:check_grant", status=204),
-            Route("GET", target + "/users/{user_id}/roles/{role_id}", assignments.check_grant,
+            Route("GET", target + "/roles/{role_id}", assignments.check_grant,
                   "identity:check_grant", status=204),
-            Route("DELETE", target + "/users/{user_id}/roles/{role_id}", assignments.revoke_grant,
+            Route("DELETE", target + "/roles/{role_id}", assignments.revoke_grant,
                   "identity:delete_grant", status=204),
         )
     ),

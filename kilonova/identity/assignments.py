@@ -1,16 +1,19 @@
 """Role assignments, and the roles they come to once implied roles are followed."""
 
-from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import Column, ColumnElement, Select, Table, delete, select, union
 
 from kilonova.identity import records
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.tables import (
+    NO_DOMAIN,
     SYSTEM_TARGET_ID,
     Assignment,
     Domain,
+    Group,
+    GroupAssignment,
     ImpliedRole,
     Project,
     Role,
@@ -18,6 +21,9 @@ from kilonova.identity.tables import (
     User,
     assignments,
     domains,
+    group_assignments,
+    group_members,
+    groups,
     implied_roles,
     projects,
     roles,
@@ -25,14 +31,14 @@ from kilonova.identity.tables import (
 )
 from kilonova.kit.db import Tx
 
+Grant = Assignment | GroupAssignment
 
-class Parts(Struct):
-    """What a list of assignments speaks of, each by its id."""
 
-    users: Mapping[str, User]
-    roles: Mapping[str, Role]
-    projects: Mapping[str, Project]
-    domains: Mapping[str, Domain]
+class Actor(Struct, frozen=True):
+    """Who is given a role."""
+
+    kind: Literal["user", "group"]
+    id: str
 
 
 def target_of(project_id: str | None, domain_id: str | None) -> tuple[TargetKind, str]:
@@ -44,103 +50,94 @@ def target_of(project_id: str | None, domain_id: str | None) -> tuple[TargetKind
     return "system", SYSTEM_TARGET_ID
 
 
-async def settle(tx: Tx, user_id: str, target: tuple[TargetKind, str], role_id: str) -> Assignment:
+async def settle(tx: Tx, actor: Actor, target: tuple[TargetKind, str], role_id: str) -> Grant:
     """The assignment, all of whose parts exist. Raises ResourceNotFound naming the one that does not."""
     kind, target_id = target
-    user = await records.find(tx, users, User, "user", user_id)
+    await _require_actor(tx, actor)
     role = await records.find(tx, roles, Role, "role", role_id)
     if kind == "project":
         await records.find(tx, projects, Project, "project", target_id)
     elif kind == "domain":
         await records.find(tx, domains, Domain, "domain", target_id)
-    return Assignment(user.id, kind, target_id, role.id)
+    made: Grant = (Assignment if actor.kind == "user" else GroupAssignment)(actor.id, kind, target_id, role.id)
+    return made
 
 
-async def grant(tx: Tx, assignment: Assignment) -> None:
+async def _require_actor(tx: Tx, actor: Actor) -> None:
+    if actor.kind == "user":
+        await records.find(tx, users, User, "user", actor.id)
+    else:
+        await records.find(tx, groups, Group, "group", actor.id)
+
+
+async def grant(tx: Tx, assignment: Grant) -> None:
     """Safe to repeat."""
-    await tx.insert_new(assignments, assignment)
+    await tx.insert_new(_table(assignment), assignment)
 
 
-async def withdraw(tx: Tx, assignment: Assignment) -> None:
+async def withdraw(tx: Tx, assignment: Grant) -> None:
     """Raises ResourceNotFound when it was never granted."""
-    changed = await tx.execute(delete(assignments).where(*_same(assignment)))
+    changed = await tx.execute(delete(_table(assignment)).where(*_same(assignment)))
     if not changed:
         raise ResourceNotFound("role assignment with role", assignment.role_id)
 
 
 async def withdraw_all_on(tx: Tx, target_kind: TargetKind, target_id: str) -> None:
     """Every grant on a target that is about to go."""
-    table = assignments.c
-    await tx.execute(delete(assignments).where(table.target_kind == target_kind, table.target_id == target_id))
+    for table in (assignments, group_assignments):
+        await tx.execute(delete(table).where(table.c.target_kind == target_kind, table.c.target_id == target_id))
 
 
-async def check(tx: Tx, assignment: Assignment) -> None:
+async def check(tx: Tx, assignment: Grant) -> None:
     """Raises ResourceNotFound unless granted directly."""
-    if await tx.first(Assignment, select(assignments).where(*_same(assignment))) is None:
+    table = _table(assignment)
+    if await tx.first(type(assignment), select(table).where(*_same(assignment))) is None:
         raise ResourceNotFound("role assignment with role", assignment.role_id)
 
 
-async def list_granted(
-    tx: Tx,
-    *,
-    user_id: str | None = None,
-    role_id: str | None = None,
-    target_kind: TargetKind | None = None,
-    target_id: str | None = None,
-) -> list[Assignment]:
-    """Direct grants that match every given value."""
-    statement = select(assignments).order_by(*assignments.primary_key.columns)
-    wanted = {"user_id": user_id, "role_id": role_id, "target_kind": target_kind, "target_id": target_id}
-    for column, value in wanted.items():
-        if value is not None:
-            statement = statement.where(assignments.c[column] == value)
-    return await tx.all(Assignment, statement)
-
-
-async def granted_roles(tx: Tx, user_id: str, target: tuple[TargetKind, str]) -> list[Role]:
-    """The roles a user was given directly on one target. Raises ResourceNotFound for the user."""
-    user = await records.find(tx, users, User, "user", user_id)
-    granted = await list_granted(tx, user_id=user.id, target_kind=target[0], target_id=target[1])
-    ids = {each.role_id for each in granted}
+async def granted_roles(tx: Tx, actor: Actor, target: tuple[TargetKind, str]) -> list[Role]:
+    """The roles a user or group was given directly on one target. Raises ResourceNotFound for the actor."""
+    await _require_actor(tx, actor)
+    table = assignments if actor.kind == "user" else group_assignments
+    own = table.c.user_id if actor.kind == "user" else table.c.group_id
+    ids = select(table.c.role_id).where(
+        own == actor.id, table.c.target_kind == target[0], table.c.target_id == target[1]
+    )
     return await tx.all(Role, select(roles).where(roles.c.id.in_(ids)).order_by(roles.c.id))
 
 
-async def list_effective(tx: Tx, granted: Iterable[Assignment]) -> list[Assignment]:
-    """The grants and what they imply, each once."""
-    rules = await list_implied(tx)
-    reached = {
-        Assignment(each.user_id, each.target_kind, each.target_id, role_id): None
-        for each in granted
-        for role_id in sorted(with_implied({each.role_id}, rules))
-    }
-    return list(reached)
-
-
-async def load_parts(tx: Tx, granted: Iterable[Assignment]) -> Parts:
-    """Everything the grants speak of, in four queries however many they are."""
-    granted = list(granted)
-    known_users = await tx.all(User, select(users).where(users.c.id.in_({each.user_id for each in granted})))
-    known_roles = await tx.all(Role, select(roles).where(roles.c.id.in_({each.role_id for each in granted})))
-    project_ids = {each.target_id for each in granted if each.target_kind == "project"}
-    known_projects = await tx.all(Project, select(projects).where(projects.c.id.in_(project_ids)))
-    known_domains = await tx.all(Domain, select(domains))
-    return Parts(
-        {each.id: each for each in known_users},
-        {each.id: each for each in known_roles},
-        {each.id: each for each in known_projects},
-        {each.id: each for each in known_domains},
-    )
-
-
 async def effective_roles(tx: Tx, user_id: str, target_kind: str, target_id: str) -> list[Role]:
-    """The roles a user has on a target, implied ones included, by name."""
-    granted = select(assignments.c.role_id).where(
-        assignments.c.user_id == user_id,
-        assignments.c.target_kind == target_kind,
-        assignments.c.target_id == (target_id if target_kind != "system" else SYSTEM_TARGET_ID),
-    )
-    role_ids = with_implied({row[0] for row in await tx.tuples(granted)}, await list_implied(tx))
-    return await tx.all(Role, select(roles).where(roles.c.id.in_(role_ids)).order_by(roles.c.name))
+    """The roles a user has on a target, those of groups and implied ones included, by name.
+
+    A domain's own role counts for what it implies only.
+    """
+    target_id = target_id if target_kind != "system" else SYSTEM_TARGET_ID
+    own = select(assignments.c.role_id).where(assignments.c.user_id == user_id)
+    through = _through_groups(group_assignments.c.role_id, user_id)
+    role_ids = await _either(tx, own, through, target_kind=target_kind, target_id=target_id)
+    reached = with_implied(role_ids, await list_implied(tx))
+    statement = select(roles).where(roles.c.id.in_(reached), roles.c.domain_id == NO_DOMAIN)
+    return await tx.all(Role, statement.order_by(roles.c.name))
+
+
+def _through_groups(column: Column[str], user_id: str) -> Select[str]:
+    """A column of what is granted to the groups a user is in."""
+    joined = group_members.c.group_id == group_assignments.c.group_id
+    return select(column).join(group_members, joined).where(group_members.c.user_id == user_id)
+
+
+async def _either(tx: Tx, own: Select[str], through: Select[str], **target: str) -> set[str]:
+    """What either finds on a target: of the user's own grants, and of those of the user's groups. One query."""
+    own = own.where(*(assignments.c[name] == value for name, value in target.items()))
+    through = through.where(*(group_assignments.c[name] == value for name, value in target.items()))
+    return {found for (found,) in await tx.tuples(union(own, through))}
+
+
+async def targets_of(tx: Tx, user_id: str, target_kind: TargetKind) -> set[str]:
+    """Ids of the targets on which a user has any role, also through a group."""
+    own = select(assignments.c.target_id).where(assignments.c.user_id == user_id)
+    through = _through_groups(group_assignments.c.target_id, user_id)
+    return await _either(tx, own, through, target_kind=target_kind)
 
 
 async def list_implied(tx: Tx) -> list[ImpliedRole]:
@@ -162,18 +159,15 @@ def with_implied(role_ids: set[str], rules: list[ImpliedRole]) -> set[str]:
 
 async def projects_of(tx: Tx, user_id: str) -> list[Project]:
     """Enabled projects on which the user has any role."""
-    mine = select(assignments.c.target_id).where(
-        assignments.c.user_id == user_id, assignments.c.target_kind == "project"
-    )
+    mine = await targets_of(tx, user_id, "project")
     statement = select(projects).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
     return await tx.all(Project, statement)
 
 
-def _same(assignment: Assignment) -> tuple[ColumnElement[bool], ...]:
-    table = assignments.c
-    return (
-        table.user_id == assignment.user_id,
-        table.target_kind == assignment.target_kind,
-        table.target_id == assignment.target_id,
-        table.role_id == assignment.role_id,
-    )
+def _table(assignment: Grant) -> Table:
+    return assignments if isinstance(assignment, Assignment) else group_assignments
+
+
+def _same(assignment: Grant) -> list[ColumnElement[bool]]:
+    table = _table(assignment).c
+    return [table[name] == getattr(assignment, name) for name in assignment.__struct_fields__]

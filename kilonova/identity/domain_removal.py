@@ -1,11 +1,11 @@
-"""Deleting a domain, which takes its users and projects with it. Source: Identity API v3, "Delete domain"."""
+"""Deleting a domain, which takes its users, groups and projects with it. Source: Identity API v3, "Delete domain"."""
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from kilonova.identity import assignments, projects, records, users
 from kilonova.identity.errors import StillEnabled
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, Project, User, domains
+from kilonova.identity.tables import Domain, Project, User, domains, groups
 from kilonova.identity.tables import projects as projects_table
 from kilonova.identity.tables import users as users_table
 from kilonova.kit.db import Tx
@@ -19,6 +19,7 @@ async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
     await _remove_projects(tx, identity, domain)
     for user in await tx.all(User, select(users_table).where(users_table.c.domain_id == domain.id)):
         await users.remove(tx, identity, user)
+    await tx.execute(delete(groups).where(groups.c.domain_id == domain.id))
     await assignments.withdraw_all_on(tx, "domain", domain.id)
     await records.remove(tx, domains, domain.id)
 

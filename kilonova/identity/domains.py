@@ -32,8 +32,7 @@ async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[Domain]:
 
 async def list_in_reach(tx: Tx, user_id: str) -> list[Domain]:
     """Enabled domains on which the user has any role, by name."""
-    granted = await assignments.list_granted(tx, user_id=user_id, target_kind="domain")
-    ids = {each.target_id for each in granted}
+    ids = await assignments.targets_of(tx, user_id, "domain")
     statement = select(domains).where(domains.c.id.in_(ids), domains.c.enabled).order_by(domains.c.name)
     return await tx.all(Domain, statement)
 

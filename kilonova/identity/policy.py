@@ -15,12 +15,19 @@ RULES = [
     Rule("identity:get_auth_system", "@"),
     *(
         Rule(f"identity:{verb}_{noun}", ADMIN)
-        for noun in ("user", "project", "domain", "role", "service", "endpoint", "region", "grant", "implied_role")
+        for noun in "user group project domain role service endpoint region grant implied_role".split()
         for verb in ("create", "update", "delete")
         if (verb, noun) != ("update", "grant")
     ),
     Rule("identity:get_user", f"{READERS} or user_id:%(target.user.id)s"),
     Rule("identity:list_users", READERS),
+    Rule("identity:get_group", READERS),
+    Rule("identity:list_groups", READERS),
+    Rule("identity:list_groups_for_user", f"{READERS} or user_id:%(target.user.id)s"),
+    Rule("identity:list_users_in_group", READERS),
+    Rule("identity:check_user_in_group", READERS),
+    Rule("identity:add_user_to_group", ADMIN),
+    Rule("identity:remove_user_from_group", ADMIN),
     Rule("identity:list_user_projects", f"{READERS} or user_id:%(target.user.id)s"),
     Rule("identity:get_project", f"{READERS} or project_id:%(target.project.id)s"),
     Rule("identity:list_projects", READERS),

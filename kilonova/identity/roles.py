@@ -10,6 +10,7 @@ from kilonova.identity import records
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import Forbidden
 
 
 class Inference(Struct):
@@ -80,9 +81,12 @@ async def inference_of(tx: Tx, role_id: str) -> Inference:
 
 
 async def imply(tx: Tx, prior_role_id: str, implied_role_id: str) -> Inference:
-    """Makes the rule; safe to repeat. Raises ResourceNotFound for either role."""
+    """Makes the rule; safe to repeat. Raises ResourceNotFound for either role, Forbidden where a role of all domains
+    would imply one domain's."""
     prior = await find(tx, prior_role_id)
     implied = await find(tx, implied_role_id)
+    if prior.domain_id == NO_DOMAIN and implied.domain_id != NO_DOMAIN:
+        raise Forbidden(f"Role {prior.id} belongs to no domain and cannot imply {implied.id}, a domain's own.")
     await tx.insert_new(implied_roles, ImpliedRole(prior.id, implied.id))
     return Inference(prior, [implied])
 

@@ -79,6 +79,35 @@ assignments = Table(
     Index("assignments_target", "target_kind", "target_id"),
 )
 
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("domain_id", String(64), ForeignKey("domains.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("extra", JSON, nullable=False),
+    UniqueConstraint("domain_id", "name"),
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", String(64), ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Index("group_members_user", "user_id"),
+)
+
+group_assignments = Table(
+    "group_assignments",
+    metadata,
+    Column("group_id", String(64), ForeignKey("groups.id", ondelete="CASCADE"), primary_key=True),
+    Column("target_kind", String(16), primary_key=True),
+    Column("target_id", String(64), primary_key=True),
+    Column("role_id", String(64), ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True),
+    Index("group_assignments_target", "target_kind", "target_id"),
+)
+
 regions = Table(
     "regions",
     metadata,
@@ -172,6 +201,26 @@ class ImpliedRole(Struct, frozen=True):
 
 class Assignment(Struct, frozen=True):
     user_id: str
+    target_kind: TargetKind
+    target_id: str
+    role_id: str
+
+
+class Group(Struct):
+    id: str
+    domain_id: str
+    name: str
+    description: str
+    extra: dict[str, Any]
+
+
+class GroupMember(Struct, frozen=True):
+    group_id: str
+    user_id: str
+
+
+class GroupAssignment(Struct, frozen=True):
+    group_id: str
     target_kind: TargetKind
     target_id: str
     role_id: str

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from kilonova.identity import assignments, tokens
+from kilonova.identity import assignment_lists, assignments, tokens
 from kilonova.identity.api.bodies import IdentityRequest, flag, listing
-from kilonova.identity.tables import Assignment, TargetKind
+from kilonova.identity.assignment_lists import Wanted
+from kilonova.identity.assignments import Actor, Grant
+from kilonova.identity.tables import TargetKind
 from kilonova.identity.views.assignments import assignment_view
 from kilonova.identity.views.records import role_view
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
 
 QUERY: dict[str, str | None] = dict.fromkeys(
-    "user.id role.id scope.project.id scope.domain.id scope.system effective include_names".split()
+    "user.id group.id role.id scope.project.id scope.domain.id scope.system effective include_names".split()
 )
 
 
@@ -18,16 +21,27 @@ def _target(request: IdentityRequest) -> tuple[TargetKind, str]:
     return assignments.target_of(request.path.get("project_id"), request.path.get("domain_id"))
 
 
-async def _assignment(tx: Tx, request: IdentityRequest) -> Assignment:
-    return await assignments.settle(tx, request.path["user_id"], _target(request), request.path["role_id"])
+def _actor(request: IdentityRequest) -> Actor:
+    user_id = request.path.get("user_id")
+    return Actor("user", user_id) if user_id is not None else Actor("group", request.path["group_id"])
+
+
+async def _assignment(tx: Tx, request: IdentityRequest) -> Grant:
+    return await assignments.settle(tx, _actor(request), _target(request), request.path["role_id"])
+
+
+async def _announce(request: IdentityRequest) -> None:
+    """Other services ask again for the tokens of the user, or of everybody where a group's members are meant: roles
+    are looked up at each validation."""
+    user_id = request.path.get("user_id")
+    await tokens.announce(request.service, {} if user_id is None else {"user_id": user_id})
 
 
 async def create_grant(request: IdentityRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
-        assignment = await _assignment(tx, request)
-        await assignments.grant(tx, assignment)
-    await tokens.announce(request.service, {"user_id": assignment.user_id})
+        await assignments.grant(tx, await _assignment(tx, request))
+    await _announce(request)
 
 
 async def check_grant(request: IdentityRequest) -> None:
@@ -39,44 +53,41 @@ async def check_grant(request: IdentityRequest) -> None:
 async def revoke_grant(request: IdentityRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
-        assignment = await _assignment(tx, request)
-        await assignments.withdraw(tx, assignment)
-    # Other services ask again for this user's tokens, and find the role gone: roles are looked up at each validation.
-    await tokens.announce(request.service, {"user_id": assignment.user_id})
+        await assignments.withdraw(tx, await _assignment(tx, request))
+    await _announce(request)
 
 
 async def list_grants(request: IdentityRequest) -> dict[str, Any]:
-    """The roles a user was given directly on one target."""
+    """The roles a user or group was given directly on one target."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await assignments.granted_roles(tx, request.path["user_id"], _target(request))
+        found = await assignments.granted_roles(tx, _actor(request), _target(request))
     return listing(request, "roles", [role_view(each, request.base_url) for each in found])
 
 
 async def list_role_assignments(request: IdentityRequest) -> dict[str, Any]:
-    """GET /v3/role_assignments with its filters; `effective` follows implied roles, `include_names` adds names."""
+    """GET /v3/role_assignments with its filters; `effective` follows groups and implied roles, `include_names` adds
+    names."""
     request.authorize()
-    query = request.query
-    kind: TargetKind | None = None
-    target_id: str | None = None
-    if "scope.project.id" in query:
-        kind, target_id = "project", query["scope.project.id"]
-    elif "scope.domain.id" in query:
-        kind, target_id = "domain", query["scope.domain.id"]
-    elif "scope.system" in query:
-        kind = "system"
-    role_id = query.get("role.id")
+    wanted = _wanted(request)
     is_effective = flag(request, "effective") is True
+    if wanted.group_id is not None and (is_effective or wanted.user_id is not None):
+        raise BadRequest("group.id goes neither with user.id nor with effective, which tells of users.")
     async with request.service.database.reading() as tx:
-        found = await assignments.list_granted(
-            tx,
-            user_id=query.get("user.id"),
-            role_id=None if is_effective else role_id,
-            target_kind=kind,
-            target_id=target_id,
-        )
-        if is_effective:
-            found = [each for each in await assignments.list_effective(tx, found) if role_id in (None, each.role_id)]
-        parts = await assignments.load_parts(tx, found) if flag(request, "include_names") is True else None
+        listed = assignment_lists.list_effective if is_effective else assignment_lists.list_granted
+        found = await listed(tx, wanted)
+        parts = await assignment_lists.load_parts(tx, found) if flag(request, "include_names") is True else None
     shown = [assignment_view(each, request.base_url, parts) for each in found]
     return listing(request, "role_assignments", shown)
+
+
+def _wanted(request: IdentityRequest) -> Wanted:
+    query = request.query
+    wanted = Wanted(user_id=query.get("user.id"), group_id=query.get("group.id"), role_id=query.get("role.id"))
+    if "scope.project.id" in query:
+        wanted.target_kind, wanted.target_id = "project", query["scope.project.id"]
+    elif "scope.domain.id" in query:
+        wanted.target_kind, wanted.target_id = "domain", query["scope.domain.id"]
+    elif "scope.system" in query:
+        wanted.target_kind = "system"
+    return wanted

@@ -97,5 +97,5 @@ async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/system."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        granted = await assignments.list_granted(tx, user_id=request.ctx.user_id, target_kind="system")
+        granted = await assignments.targets_of(tx, request.ctx.user_id, "system")
     return {"system": [{"all": True}] if granted else []}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kilonova.identity.roles import Inference
-from kilonova.identity.tables import Domain, Endpoint, Project, Region, Role, Service, User
+from kilonova.identity.tables import Domain, Endpoint, Group, Project, Region, Role, Service, User
 
 
 def user_view(user: User, base_url: str) -> dict[str, Any]:
@@ -61,6 +61,17 @@ def domain_view(domain: Domain, base_url: str) -> dict[str, Any]:
         "tags": [],
         "options": domain.extra.get("options", {}),
         "links": {"self": f"{base_url}/v3/domains/{domain.id}"},
+    }
+
+
+def group_view(group: Group, base_url: str) -> dict[str, Any]:
+    return {
+        **group.extra,
+        "id": group.id,
+        "name": group.name,
+        "domain_id": group.domain_id,
+        "description": group.description,
+        "links": {"self": f"{base_url}/v3/groups/{group.id}"},
     }
 
 

@@ -374,3 +374,26 @@ async def test_a_role_of_a_domain_is_named_with_its_domain_in_assignments(
     url = f"/v3/role_assignments?role.id={role['id']}&include_names"
     (assignment,) = body_of(await admin.get(url))["role_assignments"]
     assert assignment["role"]["domain"] == {"id": "default", "name": "Default"}
+
+
+async def test_a_domain_s_own_role_counts_for_what_it_implies(
+    identity: Any, admin: httpx.AsyncClient, body_of: Any
+) -> None:
+    own = {"role": {"name": "helper", "domain_id": "default"}}
+    helper = body_of(await admin.post("/v3/roles", json=own), 201)["role"]["id"]
+    member = body_of(await admin.get("/v3/roles?name=member"))["roles"][0]["id"]
+    refused = body_of(await admin.put(f"/v3/roles/{member}/implies/{helper}"), 403)
+    assert "a domain's own" in refused["error"]["message"]
+    body_of(await admin.put(f"/v3/roles/{helper}/implies/{member}"), 201)
+    project_id = await identity.project_id("demo")
+    user = body_of(await admin.post("/v3/users", json={"user": {"name": "alice", "password": "secret"}}), 201)["user"]
+    await admin.put(f"/v3/projects/{project_id}/users/{user['id']}/roles/{helper}")
+    url = f"/v3/role_assignments?include_names&user.id={user['id']}"
+    direct = body_of(await admin.get(url))["role_assignments"]
+    effective = body_of(await admin.get(f"{url}&effective"))["role_assignments"]
+    assert [each["role"]["name"] for each in direct] == ["helper"]
+    assert {each["role"]["name"] for each in effective} == {"member", "reader"}
+    login = {"methods": ["password"], "password": {"user": {"id": user["id"], "password": "secret"}}}
+    body = {"auth": {"identity": login, "scope": {"project": {"id": project_id}}}}
+    token = body_of(await identity.client.post("/v3/auth/tokens", json=body), 201)["token"]
+    assert {each["name"] for each in token["roles"]} == {"member", "reader"}

@@ -1,0 +1,117 @@
+"""/v3/groups, their members, and the groups of a user."""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.identity import groups, records, tokens, users
+from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.users import fetch_user
+from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.tables import Group
+from kilonova.identity.views.records import group_view, user_view
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
+
+GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
+
+QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
+
+
+class NewGroup(Struct):
+    name: GroupName
+    domain_id: str | UnsetType = UNSET
+    description: str | None = ""
+
+
+class ChangedGroup(Struct):
+    name: GroupName | UnsetType = UNSET
+    description: str | UnsetType = UNSET
+    domain_id: str | UnsetType = UNSET
+
+
+async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
+    fields, extra = read_fields(body, "group", NewGroup)
+    domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
+    group = Group(records.new_id(), domain_id, fields.name, fields.description or "", extra)
+    async with request.service.database.transaction() as tx:
+        await groups.add(tx, group)
+    return {"group": group_view(group, request.base_url)}
+
+
+async def list_groups(request: IdentityRequest) -> dict[str, Any]:
+    request.authorize()
+    filters = {name: request.query.get(name) for name in QUERY}
+    async with request.service.database.reading() as tx:
+        found = await groups.list_matching(tx, filters)
+    return listing(request, "groups", [group_view(each, request.base_url) for each in found])
+
+
+async def _fetch(tx: Tx, request: IdentityRequest) -> Group:
+    """Looks up and authorizes in one."""
+    group_id = request.path["group_id"]
+    group = await groups.look_up(tx, group_id)
+    target = {"target.group.domain_id": group.domain_id if group else None}
+    request.authorize({**target, "user_id": request.path.get("user_id")})
+    if group is None:
+        raise ResourceNotFound("group", group_id)
+    return group
+
+
+async def show_group(request: IdentityRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        group = await _fetch(tx, request)
+    return {"group": group_view(group, request.base_url)}
+
+
+async def update_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    fields, extra = read_fields(body, "group", ChangedGroup)
+    async with request.service.database.transaction() as tx:
+        group = await _fetch(tx, request)
+        if fields.domain_id not in (UNSET, group.domain_id):
+            raise BadRequest("The domain of a group cannot be changed.")
+        group = await groups.change(tx, group, given(fields, without=("domain_id",)), extra)
+    return {"group": group_view(group, request.base_url)}
+
+
+async def delete_group(request: IdentityRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        await groups.remove(tx, await _fetch(tx, request))
+    await tokens.announce(request.service, {})
+
+
+async def list_members(request: IdentityRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        found = await groups.list_members(tx, await _fetch(tx, request))
+    return listing(request, "users", [user_view(each, request.base_url) for each in found])
+
+
+async def add_member(request: IdentityRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        group = await _fetch(tx, request)
+        user = await users.find(tx, request.path["user_id"])
+        await groups.add_member(tx, group, user)
+    await tokens.announce(request.service, {"user_id": user.id})
+
+
+async def check_member(request: IdentityRequest) -> None:
+    async with request.service.database.reading() as tx:
+        group = await _fetch(tx, request)
+        await groups.check_member(tx, group, await users.find(tx, request.path["user_id"]))
+
+
+async def remove_member(request: IdentityRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        group = await _fetch(tx, request)
+        user = await users.find(tx, request.path["user_id"])
+        await groups.remove_member(tx, group, user)
+    await tokens.announce(request.service, {"user_id": user.id})
+
+
+async def list_groups_of_user(request: IdentityRequest) -> dict[str, Any]:
+    """GET /v3/users/{user_id}/groups."""
+    async with request.service.database.reading() as tx:
+        user = await fetch_user(tx, request, request.path["user_id"])
+        found = await groups.list_of_user(tx, user.id)
+    return listing(request, "groups", [group_view(each, request.base_url) for each in found])
