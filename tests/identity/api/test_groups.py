@@ -128,8 +128,9 @@ async def test_assignments_of_groups_are_listed_and_followed_to_their_members(
     named = {each.get("user", each.get("group"))["name"] for each in await listed(f"scope.project.id={project_id}")}
     assert named == {"demo", "reader", "crew"}
     assert await listed(f"user.id={user_id}") == []
-    member, reader = await listed(f"user.id={user_id}&effective")
-    assert {member["role"]["name"], reader["role"]["name"]} == {"member", "reader"}
+    effective = {each["role"]["name"]: each for each in await listed(f"user.id={user_id}&effective")}
+    assert effective.keys() == {"member", "reader"}
+    member = effective["member"]
     assert (member["user"]["name"], member["links"]["membership"].rpartition("/")[2]) == ("alice", user_id)
     (only,) = await listed(f"user.id={user_id}&role.id={role_id}&effective")
     assert only == member
