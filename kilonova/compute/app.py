@@ -228,4 +228,16 @@ def make_app(
 ) -> Edge[Compute]:
     """The ASGI app of the compute API (nova-api)."""
     policy = Policy(RULES, policy_overrides)
-    return ComputeEdge(Api("compute", compute, ROUTES, policy, authenticator, compute_error, EDGE, exact_paths=True))
+    api = Api(
+        "compute",
+        compute,
+        ROUTES,
+        policy,
+        authenticator,
+        compute_error,
+        versions=EDGE,
+        exact_paths=True,
+        check=compute.database.check,
+        request_id_headers=("x-openstack-request-id", "x-compute-request-id"),
+    )
+    return ComputeEdge(api)

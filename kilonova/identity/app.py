@@ -169,4 +169,6 @@ class LocalTokens:
 def make_app(identity: Identity, policy_overrides: dict[str, str] | None = None) -> Edge[Identity]:
     """The ASGI app of the identity service."""
     policy = Policy(RULES, policy_overrides)
-    return Edge(Api("identity", identity, ROUTES, policy, LocalTokens(identity), identity_error))
+    return Edge(
+        Api("identity", identity, ROUTES, policy, LocalTokens(identity), identity_error, check=identity.database.check)
+    )

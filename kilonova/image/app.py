@@ -70,4 +70,16 @@ def admit(request: Request[Any], route: Route) -> None:
 def make_app(image: Image, authenticator: Authenticator, policy_overrides: dict[str, str] | None = None) -> Edge[Image]:
     """The ASGI app of the image service."""
     policy = Policy(RULES, policy_overrides)
-    return Edge(Api("image", image, ROUTES, policy, authenticator, image_error, admit=admit, exact_paths=True))
+    return Edge(
+        Api(
+            "image",
+            image,
+            ROUTES,
+            policy,
+            authenticator,
+            image_error,
+            admit=admit,
+            exact_paths=True,
+            check=image.database.check,
+        )
+    )

@@ -150,4 +150,6 @@ def make_app(
 ) -> Edge[NetworkService]:
     """The ASGI app of the network service (neutron-server)."""
     policy = Policy(RULES, policy_overrides)
-    return Edge(Api("network", service, ROUTES + TAG_ROUTES, policy, authenticator, error_view))
+    return Edge(
+        Api("network", service, ROUTES + TAG_ROUTES, policy, authenticator, error_view, check=service.database.check)
+    )

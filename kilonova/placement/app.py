@@ -153,5 +153,6 @@ def make_app(
             placement_error(code_of),
             versions=EDGE,
             admit=admit,
+            check=placement.database.check,
         )
     )

@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
-from kilonova.kit.errors import BadRequest, Conflict, Unauthorized, UnsupportedMediaType
+from kilonova.kit.errors import BadRequest, Conflict, ServiceUnavailable, Unauthorized, UnsupportedMediaType
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
@@ -242,6 +242,23 @@ async def test_a_handler_knows_the_query_parameters_of_its_version(client: Any) 
     for version, known in (("2.4", ["limit"]), ("2.5", ["limit", "tag"])):
         response = await client.get("/things", headers={"OpenStack-API-Version": f"thing {version}"})
         assert response.json()["known"] == known
+
+
+async def test_health_is_told_without_a_token(client: Any) -> None:
+    del client.headers["x-auth-token"]
+    response = await client.get("/healthcheck")
+    assert (response.status_code, response.text) == (200, "OK")
+
+    async def is_missing() -> None:
+        raise ServiceUnavailable("The database cannot be reached.", headers={"Retry-After": "5"})
+
+    api = replace(
+        make_edge().api, check=is_missing, request_id_headers=("x-openstack-request-id", "x-thing-request-id")
+    )
+    async with asgi_client(Edge(api)) as other:
+        response = await other.get("/healthcheck")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+    assert response.headers["x-thing-request-id"] == response.headers["x-openstack-request-id"]
 
 
 async def test_the_document_is_served_without_a_token_as_each_version_sees_it(client: Any) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Executable, MetaData, Table, make_url
+from sqlalchemy import Connection, Executable, MetaData, Table, make_url, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -105,6 +105,11 @@ class Database:
     def run_alone(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """Does `work` in one write transaction that waits for everybody and holds the thread: migrations."""
         return self._engine.run_alone(work)
+
+    async def check(self) -> None:
+        """Raises when the database cannot be read just now."""
+        async with self.reading() as tx:
+            await tx.scalar(select(1))
 
     async def close(self) -> None:
         await self._engine.close()

@@ -8,7 +8,7 @@ For every request, in this order, because each step trusts the ones before it:
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol
 
@@ -54,7 +54,9 @@ class Api(Generic[ServiceT]):
     render_error: ErrorRenderer
     versions: VersionEdge | None = None
     admit: Admission | None = None
-    request_id_header: str = "x-openstack-request-id"
+    request_id_headers: tuple[str, ...] = ("x-openstack-request-id",)
+    check: Callable[[], Awaitable[None]] | None = None
+    """Raises a Fault when the service cannot work just now: what `/healthcheck` answers with."""
     exact_paths: bool = False
     """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
     unauthorized_headers: Mapping[str, str] | None = None
@@ -78,7 +80,11 @@ class Edge(Generic[ServiceT]):
         self.api = api
         _check_rules(api)
         by_path: dict[str, dict[str, list[Route]]] = {}
-        for route in (*api.routes, Route("GET", "/openapi.json", self._show_document, PUBLIC, query={"version": None})):
+        own_routes = (
+            Route("GET", "/openapi.json", self._show_document, PUBLIC, query={"version": None}),
+            Route("GET", "/healthcheck", self._check_health, PUBLIC),
+        )
+        for route in (*api.routes, *own_routes):
             by_path.setdefault(route.path, {}).setdefault(route.method, []).append(route)
         # Literal segments before variables: /servers/detail is not a server called "detail".
         ordered = sorted(by_path, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
@@ -104,7 +110,8 @@ class Edge(Generic[ServiceT]):
                     Fault(f"An unexpected error prevented the server from fulfilling your request ({request_id})."),
                     request_id,
                 )
-            response.headers[self.api.request_id_header] = request_id
+            for name in self.api.request_id_headers:
+                response.headers[name] = request_id
             await response(scope, receive, send)
 
     async def _show_document(self, request: Request[ServiceT]) -> Response:
@@ -118,6 +125,12 @@ class Edge(Generic[ServiceT]):
             shown = document(self.api.service_type, self.api.routes, versions, version)
             content = self._documents[version] = msgspec.json.encode(shown)
         return Response(content, media_type="application/json")
+
+    async def _check_health(self, _request: Request[ServiceT]) -> Response:
+        """`OK`, or the refusal that says what is missing: for load balancers, which look at the status."""
+        if self.api.check is not None:
+            await self.api.check()
+        return Response("OK", media_type="text/plain")
 
     def _render(self, fault: Fault, request_id: str) -> Response:
         response = self.api.render_error(fault, request_id)
