@@ -38,6 +38,7 @@ LEFT_OUT = {
     # identity
     r"\.test_(oauth_consumers|endpoint_groups|policies|domain_configuration)\.": f"this part of identity {LATER}",
     r"\.(Application|EC2)?Credentials\w*Test": f"credentials of other kinds: {LATER}",
+    r"\.test_inherits\.": f"roles inherited by what lies in a domain or project: {LATER}",
     r"\.test_create_is_domain_project$": "a domain is made at /v3/domains, never as a project",
     # image
     r"\.test_images_metadefs_": f"metadata definitions: {LATER}",
@@ -74,9 +75,10 @@ class Part:
 API = r"^tempest\.api\.(identity|image|compute|network)\."
 SMOKE = r"\[.*\bsmoke\b.*\]$"
 TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
+LONG_CONSOLE = r"\.test_get_console_output_with_unlimited_size\["
 PARTS = (
-    Part("smoke", rf"({API}|^tempest\.scenario\.(?!test_server_multinode)).*{SMOKE}", 0, 3),
-    Part("api", rf"{API}(?!.*{SMOKE})|{TWO_HOSTS}", 2, 3),
+    Part("smoke", rf"({API}|^tempest\.scenario\.(?!test_server_multinode)).*{SMOKE}|{LONG_CONSOLE}", 0, 3),
+    Part("api", rf"{API}(?!.*({SMOKE}|{LONG_CONSOLE}))|{TWO_HOSTS}", 2, 3),
 )
 
 
