@@ -89,6 +89,11 @@ def count_deselected(part: Part) -> int:
     return sum(1 for line in listing.splitlines() if "::" in line)
 
 
+def environment() -> dict[str, str]:
+    """The tools', but compiled modules are kept: each of pytest's processes would compile all of them again."""
+    return {name: value for name, value in tool_environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
     print(f"\n== {part.title}", flush=True)
     if part.needs_root and not is_root():
@@ -99,7 +104,7 @@ def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
     report.unlink(missing_ok=True)
     shared = ["--numprocesses", str(part.workers)] if part.workers else []
     command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *shared, *arguments)
-    result = subprocess.run(command, cwd=ROOT, env=tool_environment(), stdin=subprocess.DEVNULL)
+    result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL)
     if result.returncode not in PYTEST_FINISHED:
         print(f"pytest itself ended with {result.returncode}: counted as one failure")
     return read_counts(report, result.returncode)

@@ -175,6 +175,7 @@ def test_the_options_of_all_files_together_are_counted(tree: Path) -> None:
     assert findings(tree) == ["kilonova/a.py:1: 201 options in all, 199 of them here; allowed 200"]
 
 
-def test_the_rules_hold_for_the_tools_themselves() -> None:
-    root = Path(__file__).parents[2]
-    assert [str(finding) for finding in check(root) if finding.path.startswith("tools/")] == []
+def test_the_rules_hold_for_the_tools_themselves(tree: Path) -> None:
+    (tree / "tools").symlink_to(Path(__file__).parents[2] / "tools")
+    assert "tools/check_limits.py" in [source.path for source in read_sources(tree)]
+    assert findings(tree) == []

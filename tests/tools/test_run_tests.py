@@ -1,5 +1,6 @@
 """The test runner counts what happened, and never calls nothing a success."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import pytest
 from tools import run_tests
 from tools.run_tests import Counts, read_counts
 
-INI = "[pytest]\naddopts = -q\nmarkers =\n    root: r\n    libvirt: l\n    e2e: e\n"
+INI = """
+[pytest]
+addopts = -q -p randomly -p xdist
+markers =
+    root: r
+    libvirt: l
+    e2e: e
+"""
+"""Loads the two plugins a run is told of; the others, loaded by themselves, take longer than all the tests."""
 PASSING = "def test_one(): pass\ndef test_two(): pass\n"
 MIXED = """
 import pytest
@@ -33,12 +42,20 @@ def test_cloud(): pass
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workers() -> int:
+    """How many processes share the unit part. Starting them takes most of a test's time."""
+    return 0
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> Path:
     (tmp_path / "pytest.ini").write_text(INI)
     monkeypatch.setattr(run_tests, "ROOT", tmp_path)
     monkeypatch.setattr(run_tests, "WORK", tmp_path / ".work")
     monkeypatch.setattr(run_tests, "COUNTS_FILE", tmp_path / ".work/test-counts")
+    monkeypatch.setattr(run_tests, "PARTS", [dataclasses.replace(part, workers=workers) for part in run_tests.PARTS])
     monkeypatch.setattr(run_tests, "is_root", lambda: True)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return tmp_path
 
 
@@ -98,6 +115,7 @@ def test_a_file_that_cannot_be_imported_is_a_failure(
     assert re.fullmatch(r"\d+ passed, [1-9]\d* failed, 0 skipped", line)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 def test_a_part_that_died_is_a_failure(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

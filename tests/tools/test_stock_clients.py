@@ -1,39 +1,38 @@
 """The stock clients are installed once for a lock file, and apart from everything of ours."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tools import stock_clients
-from tools.stages import VENV, StageError
+from tools.stages import VENV, StageError, run_logged
 
 
-@pytest.fixture
-def lock(tmp_path: Path) -> Path:
-    made = tmp_path / "clients.lock"
-    made.write_text("")
-    return made
-
-
-def test_an_environment_of_the_present_lock_is_left_alone(
-    tmp_path: Path, lock: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_environment_is_made_once_for_a_lock_and_never_without_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stock_clients.install(tmp_path / "clients", lock)
-    monkeypatch.setattr(stock_clients, "run_logged", pytest.fail)
-    assert "holds clients.lock" in stock_clients.install(tmp_path / "clients", lock)
+    environment, lock = tmp_path / "clients", tmp_path / "clients.lock"
+    run: list[str] = []
 
+    def run_all_but_another_venv(command: Sequence[str | Path]) -> str:
+        # One takes seconds to make, and pip refuses in any.
+        run.append(" ".join(map(str, command)))
+        return "" if "venv" in command and environment.exists() else run_logged(command)
 
-def test_a_changed_lock_is_installed_anew(tmp_path: Path, lock: Path) -> None:
-    stock_clients.install(tmp_path / "clients", lock)
-    lock.write_text("# changed\n")
-    assert not stock_clients.is_installed(tmp_path / "clients", lock)
-
-
-def test_a_package_without_its_hash_is_refused_and_leaves_no_stamp(tmp_path: Path, lock: Path) -> None:
+    monkeypatch.setattr(stock_clients, "run_logged", run_all_but_another_venv)
+    lock.write_text("")
+    assert "made from clients.lock" in stock_clients.install(environment, lock)
+    assert stock_clients.is_installed(environment, lock)
+    run.clear()
+    assert "holds clients.lock" in stock_clients.install(environment, lock)
+    assert run == []
     lock.write_text("idna==3.10\n")
+    assert not stock_clients.is_installed(environment, lock)
     with pytest.raises(StageError, match="hash"):
-        stock_clients.install(tmp_path / "clients", lock)
-    assert not stock_clients.is_installed(tmp_path / "clients", lock)
+        stock_clients.install(environment, lock)
+    assert f"-m venv --clear {environment}" in run[0]
+    assert not stock_clients.is_installed(environment, lock)
 
 
 def test_the_clients_are_not_in_our_environment() -> None:
