@@ -62,6 +62,8 @@ RULES = [
     Rule("os_compute_api:os-instance-actions:events:details", ADMIN, "Shows hosts and traces in events"),
     Rule("os_compute_api:os-attach-interfaces:list", READER),
     Rule("os_compute_api:os-attach-interfaces:show", READER),
+    Rule("os_compute_api:os-attach-interfaces:create", MEMBER),
+    Rule("os_compute_api:os-attach-interfaces:delete", MEMBER),
     Rule("os_compute_api:os-security-groups:list", READER),
     Rule("os_compute_api:os-security-groups:add", MEMBER),
     Rule("os_compute_api:os-security-groups:remove", MEMBER),

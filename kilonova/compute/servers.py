@@ -240,6 +240,8 @@ TASK_STATES: Mapping[tuple[str, str], str] = {
     ("unpause", ""): "unpausing",
     ("suspend", ""): "suspending",
     ("resume", ""): "resuming",
+    ("attach_interface", ""): "attaching_interface",
+    ("detach_interface", ""): "detaching_interface",
     ("destroy", ""): "deleting",
 }
 
@@ -249,8 +251,12 @@ def task_state_of(program: str, step: str) -> str:
     return TASK_STATES.get((program, step)) or TASK_STATES[(program, "")]
 
 
+UNSHOWN = ("attach_interface", "detach_interface")
+"""Programs that the API does not show as a task_state."""
+
+
 def task_state(each: ServerWithTask) -> str | None:
-    if each.task is None:
+    if each.task is None or each.task.program in UNSHOWN:
         return None
     state = task_state_of(each.task.program, each.task.step)
     if state == "rebooting" and each.server.reboot_type == "HARD":

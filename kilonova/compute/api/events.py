@@ -78,7 +78,14 @@ async def refresh_ports(compute: Compute, server: Server) -> None:
         log.warning("addresses not refreshed", server=server.id, reason=fault.message)
         return
     preserved = [port["id"] for port in server.ports if port.get("preserve")]
-    entries = specs.port_entries(details, preserved)
-    if entries != server.ports:
-        async with compute.database.transaction() as tx:
+    seen = {entry["id"]: entry for entry in specs.port_entries(details, preserved)}
+    asked = {port["id"] for port in server.ports}
+    async with compute.database.transaction() as tx:
+        try:
+            now = await servers.find(tx, server.id)
+        except ServerNotFound:
+            return
+        # A port that joined or left meanwhile was not asked for: as to it, the row knows better.
+        entries = [seen.get(port["id"], port) for port in now.ports if port["id"] in seen or port["id"] not in asked]
+        if entries != now.ports:
             await servers.change(tx, server.id, compute.clock.now(), ports=entries)

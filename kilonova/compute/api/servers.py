@@ -145,12 +145,12 @@ async def _affordable(tx: Tx, wanted: requests.WantedServers, least: int, projec
     return count
 
 
-def task_for(request: ComputeRequest, program: Program[Any], server: Server) -> Any:
+def task_for(request: ComputeRequest, program: Program[Any], server: Server, **args: Any) -> Any:
     """The program's task for a server, in the caller's name."""
     ctx = request.ctx
     return program.new_task(
         server.id,
-        timeline.of_token(ctx.issued_at),
+        {**timeline.of_token(ctx.issued_at), **args},
         request_id=request.request_id,
         user_id=ctx.user_id,
         project_id=ctx.project_id or "",

@@ -33,8 +33,7 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
     made = [] if is_first_try else await network.list_ports(device_id=server.id)
     brought = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     unused = [port for port in made if port["id"] not in brought]
-    zone = server.availability_zone or "nova"
-    binding: Fields = {"device_id": server.id, "device_owner": f"compute:{zone}", "binding:host_id": server.host}
+    binding = binding_of(server)
     bound = BoundPorts()
     for wanted in server.requested_networks:
         if wanted.get("port_id"):
@@ -46,13 +45,23 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
             unused.remove(earlier)
             bound.ports.append(await network.update_port(earlier["id"], binding))
         else:
-            port = await network.create_port({**binding, **_new_port(server, wanted)})
+            port = await network.create_port({**binding, **new_port(server, wanted)})
             bound.ports.append(port)
             bound.made_now.append(port["id"])
     return bound
 
 
-def _new_port(server: Server, wanted: Fields) -> Fields:
+def binding_of(server: Server) -> Fields:
+    """What makes a port the server's, on the server's host."""
+    return {**owner_of(server), "binding:host_id": server.host}
+
+
+def owner_of(server: Server) -> Fields:
+    return {"device_id": server.id, "device_owner": f"compute:{server.availability_zone or 'nova'}"}
+
+
+def new_port(server: Server, wanted: Fields) -> Fields:
+    """A port to be made for a server: `network_id`, and where wanted `fixed_ip` and `security_group_ids`."""
     fields: Fields = {
         "network_id": wanted["network_id"],
         "project_id": server.project_id,
@@ -77,14 +86,19 @@ async def ports(network: NetworkClient, server: Server) -> None:
     preserved = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     preserved |= {port["id"] for port in server.ports if port.get("preserve")}
     for port in await network.list_ports(device_id=server.id):
-        if port["id"] not in preserved:
-            await network.delete_port(port["id"])
-            continue
-        try:
-            await network.update_port(port["id"], {"device_id": "", "device_owner": "", "binding:host_id": ""})
-        except RemoteFault as fault:
-            if fault.status != 404:
-                raise
+        await let_go(network, port["id"], preserve=port["id"] in preserved)
+
+
+async def let_go(network: NetworkClient, port_id: str, *, preserve: bool) -> None:
+    """Deletes a port of a server, or gives it back to the user who brought it."""
+    if not preserve:
+        await network.delete_port(port_id)
+        return
+    try:
+        await network.update_port(port_id, {"device_id": "", "device_owner": "", "binding:host_id": ""})
+    except RemoteFault as fault:
+        if fault.status != 404:
+            raise
 
 
 async def from_host(compute: Compute, server: Server, epoch: int) -> None:

@@ -60,6 +60,7 @@ async def test_the_files_lie_where_operators_look_for_them(libvirt_rig: LibvirtR
         "disk",
         "disk.config",
         "disk.eph0",
+        "disk.info",
         "disk.swap",
         "spec.json",
     ]
@@ -197,7 +198,7 @@ async def test_what_a_dead_agent_left_unfinished_is_discarded(libvirt_rig: Libvi
     (directory / "disk.config.tree").mkdir()
     assert (await settle(libvirt_rig, spec)).power == "running"
     left = [path.name for path in (*base.parent.iterdir(), *directory.iterdir()) if "." in path.name]
-    assert sorted(left) == ["console.log", "disk.config", "spec.json"]
+    assert sorted(left) == ["console.log", "disk.config", "disk.info", "spec.json"]
 
 
 async def test_libvirts_refusal_is_passed_on(libvirt_rig: LibvirtRig) -> None:

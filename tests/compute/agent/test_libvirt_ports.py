@@ -34,6 +34,16 @@ async def main(state_dir):
     try:
         found["power"] = (await settle(rig, spec)).power
         found["tap"], found["bridge"] = link(port.tap), link(port.bridge)
+        second = msgspec.structs.replace(port, id="p2", mac_address="fa:16:3e:00:00:02", tap="tap-second")
+        both = msgspec.structs.replace(spec, ports=(port, second))
+        for _ in range(2):
+            found["joined"] = (await settle(rig, both)).power
+        found["second"] = link(second.tap)
+        for _ in range(2):
+            found["leaving"] = (await rig.driver.ensure_server(spec, 1)).progress
+        await rig.driver.ensure_server(msgspec.structs.replace(spec, power="stopped"), 1)
+        await settle(rig, msgspec.structs.replace(spec, reboot_count=1, reboot_type="HARD"))
+        found["second after a start"] = link(second.tap)
         twin = make_spec(spec.image, ports=(port,))
         try:
             await settle(rig, twin)
@@ -66,6 +76,9 @@ def test_the_tap_is_plugged_into_a_bridge_that_is_made_when_missing(tmp_path: Pa
     assert (bridge["ifalias"], "UP" in bridge["flags"]) == ("kilonova", True)
     details = bridge["linkinfo"]["info_data"]
     assert (details["forward_delay"], details["mcast_snooping"]) == (0, 0)
+    assert (found["joined"], found["second"]["master"]) == ("running", "brq01234567-89")
+    assert found["leaving"] == "the guest has yet to let go of tap-second"
+    assert found["second after a start"] is None
     assert "tap01234567-89" in found["twin"]
     assert found["no bridge"] == "The interface lo is a device, not a bridge; the port cannot be plugged there."
     assert found["tap after"] is None

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from kilonova.compute.api import server_interfaces
+from kilonova.compute.tables import tasks
+
 
 async def make_group(nova: Any, name: str, by: str = "demo") -> str:
     networking = await nova.networking(by)
@@ -85,3 +88,84 @@ async def test_groups_that_cannot_be_put_on_are_refused(nova: Any) -> None:
     second = await make_group(nova, "ssh")
     assert "Multiple" in await nova.refused("POST", url, 409, json=add)
     assert not {group_id, second} & set((await nova.service.network.show_port(port["id"]))["security_groups"])
+
+
+async def attach(nova: Any, server_id: str, **wanted: Any) -> dict[str, Any]:
+    body = {"interfaceAttachment": wanted}
+    shown: dict[str, Any] = await nova.call("POST", f"/servers/{server_id}/os-interface", json=body)
+    return dict(shown["interfaceAttachment"])
+
+
+async def end_task(nova: Any, server_id: str) -> None:
+    async with nova.service.database.transaction() as tx:
+        active = await tasks.active(tx, server_id)
+        values = {"active_subject": None, "finished_at": nova.service.clock.now(), "outcome": "done"}
+        await tasks.compare_and_set(tx, active, **values)
+
+
+async def test_an_attached_interface_is_the_server_s_at_once(nova: Any) -> None:
+    server, network = await nova.insert_server(), await nova.network()
+    attached = await attach(nova, server.id, net_id=network["id"], fixed_ips=[{"ip_address": "10.0.0.9"}])
+    assert attached["net_id"] == network["id"]
+    assert [each["ip_address"] for each in attached["fixed_ips"]] == ["10.0.0.9"]
+    port = await nova.service.network.show_port(attached["port_id"])
+    assert (port["device_id"], port["device_owner"]) == (server.id, "compute:nova")
+    assert port["project_id"] == server.project_id
+    shown = (await nova.call("GET", f"/servers/{server.id}"))["server"]
+    assert [each["addr"] for each in shown["addresses"]["lan"]] == ["10.0.0.9"]
+    assert shown["OS-EXT-STS:task_state"] is None
+    (action, *_) = (await nova.call("GET", f"/servers/{server.id}/os-instance-actions"))["instanceActions"]
+    assert action["action"] == "attach_interface"
+
+
+async def test_an_interface_waits_for_another_one_s_end(nova: Any, monkeypatch: Any) -> None:
+    server, network = await nova.insert_server(), await nova.network()
+    first = await attach(nova, server.id, net_id=network["id"])
+    monkeypatch.setattr(server_interfaces, "PATIENCE_SECONDS", 0.2)
+    url = f"/servers/{server.id}/os-interface"
+    assert "another interface" in await nova.refused("DELETE", f"{url}/{first['port_id']}", 409)
+    told = await nova.refused("POST", url, 409, json={"interfaceAttachment": {"net_id": network["id"]}})
+    assert "another interface" in told
+    assert [each["id"] for each in await nova.service.network.list_ports(device_id=server.id)] == [first["port_id"]]
+    await end_task(nova, server.id)
+    await nova.call("DELETE", f"{url}/{first['port_id']}", 202)
+    assert (await nova.call("GET", f"/servers/{server.id}"))["server"]["addresses"] == {}
+    await end_task(nova, server.id)
+    await nova.refused("DELETE", f"{url}/{first['port_id']}", 404)
+
+
+async def test_without_a_name_the_only_network_is_taken(nova: Any) -> None:
+    server, network = await nova.insert_server(), await nova.network()
+    assert (await attach(nova, server.id))["net_id"] == network["id"]
+
+
+async def test_interfaces_that_cannot_be_attached_are_refused(nova: Any) -> None:
+    server, network = await nova.insert_server(), await nova.network()
+    foreign = await nova.network(by="other")
+    taken = await make_port(nova, server.id)
+    nobody = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11"
+    url = f"/servers/{server.id}/os-interface"
+    refusals = [
+        ({"net_id": network["id"], "port_id": taken["id"]}, 400, "both"),
+        ({"port_id": nobody, "fixed_ips": [{"ip_address": "10.0.0.9"}]}, 400, "network_id"),
+        ({"net_id": network["id"], "fixed_ips": [{"ip_address": "ten"}]}, 400, "fixed_ips"),
+        ({"net_id": network["id"], "fixed_ips": [{"ip_address": "10.9.0.9"}]}, 400, "10.9.0.9"),
+        ({"net_id": network["id"], "tag": "outer"}, 400, "tagged"),
+        ({"net_id": "lan"}, 400, "net_id"),
+        ({"net_id": nobody}, 404, nobody),
+        ({"net_id": foreign["id"]}, 404, foreign["id"]),
+        ({"port_id": nobody}, 404, nobody),
+        ({"port_id": taken["id"]}, 409, "in use"),
+    ]
+    for wanted, status, part in refusals:
+        assert part in await nova.refused("POST", url, status, json={"interfaceAttachment": wanted}), wanted
+    await nova.refused("POST", url, 400, json={})
+    await nova.refused("POST", url, 404, json={"interfaceAttachment": {}}, by="other")
+    await nova.refused("POST", url, 403, json={"interfaceAttachment": {}}, by="reader")
+    await nova.refused("DELETE", f"{url}/{nobody}", 404)
+    asleep, locked = await nova.insert_server(vm_state="suspended"), await nova.insert_server(locked=True)
+    for other in (asleep, locked):
+        body = {"interfaceAttachment": {"net_id": network["id"]}}
+        await nova.refused("POST", f"/servers/{other.id}/os-interface", 409, json=body)
+    ports = await nova.service.network.list_ports()
+    assert [port["id"] for port in ports if port["device_owner"].startswith("compute:")] == []

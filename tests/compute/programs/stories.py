@@ -37,6 +37,19 @@ async def delete(world: World, server_id: str) -> None:
     assert response.status_code == 204, response.text
 
 
+async def attach(world: World, server_id: str) -> None:
+    """A new port on the network."""
+    body = {"interfaceAttachment": {"net_id": world.network_id}}
+    response = await world.client.post(f"/v2.1/servers/{server_id}/os-interface", json=body)
+    assert response.status_code == 200, response.text
+
+
+async def detach(world: World, server_id: str) -> None:
+    (port,) = await world.compute.network.list_ports(device_id=server_id)
+    response = await world.client.delete(f"/v2.1/servers/{server_id}/os-interface/{port['id']}")
+    assert response.status_code == 202, response.text
+
+
 def fail_on(*names: str) -> Act:
     """From now on nothing starts on these hosts, however often it is tried."""
 
@@ -103,6 +116,8 @@ DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
 POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", "pause", "suspend"))
 SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
 ALL_FAIL = fail_on("node1", "node2")
+ATTACHED, DETACHED = ("bind", "plug"), ("unplug", "let_go")
+NO_NETWORK: dict[str, Any] = {"networks": []}
 TOO_LARGE = {"memory_mib": 1 << 30}
 
 
@@ -140,6 +155,19 @@ STORIES = (
     power("unpause", PAUSED, api("unpause")),
     power("suspend", api("suspend"), status="SUSPENDED"),
     power("resume", ASLEEP, api("resume"), boots=1),
+    Story("attach", "attach_interface", ATTACHED, attach, "ACTIVE", server=NO_NETWORK, with_calls=True),
+    Story(
+        "attach on a silent host",
+        "attach_interface",
+        ("plug", "take_off"),
+        in_order(silence, attach),
+        "ACTIVE",
+        server=NO_NETWORK,
+    ),
+    Story("detach", "detach_interface", DETACHED, detach, "ACTIVE", with_calls=True),
+    Story("detach on a silent host", "detach_interface", ("unplug", "put_back"), in_order(silence, detach), "ACTIVE"),
+    deleting("delete instead of an attachment", attach, server=NO_NETWORK),
+    deleting("delete instead of a detachment", detach),
     deleting("delete", steps=DESTROYED, with_calls=True),
     deleting("delete while it is built", is_built=False),
     deleting("delete instead of a reboot", HARD_REBOOT),

@@ -222,7 +222,7 @@ def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
         SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(PCIE_HOTPLUG_PORTS):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
-    vif_model = _chosen(plan.spec, "hw_vif_model", VIF_MODELS, "virtio")
+    vif_model = _vif_model(plan.spec)
     for port in plan.spec.ports:
         _add_interface(devices, port, vif_model)
     serial = SubElement(devices, "serial", type="pty")
@@ -255,6 +255,27 @@ def _add_disk(devices: Element, disk: PlannedDisk, *, bus: str, target: str, cac
     if disk.is_config_drive:
         SubElement(element, "readonly")
     _text(element, "serial", disk.serial)
+
+
+def render_interface(spec: ServerSpec, port: SpecPort) -> str:
+    """The definition of one interface of a server, to plug into a running guest. Raises HostError like the domain's."""
+    devices = Element("devices")
+    _add_interface(devices, port, _vif_model(spec))
+    return ElementTree.tostring(devices[0], encoding="unicode")
+
+
+def interfaces_of(xml: str) -> dict[str, str]:
+    """Name of the tap → definition, of each interface in a domain's definition."""
+    found = {}
+    for interface in parse_xml(xml).iterfind("devices/interface"):
+        target = interface.find("target")
+        if target is not None:
+            found[target.get("dev", "")] = ElementTree.tostring(interface, encoding="unicode")
+    return found
+
+
+def _vif_model(spec: ServerSpec) -> str:
+    return _chosen(spec, "hw_vif_model", VIF_MODELS, "virtio")
 
 
 def _add_interface(devices: Element, port: SpecPort, model: str) -> None:

@@ -4,13 +4,14 @@ The rule: a domain is ours only when its definition carries our mark (`domain_xm
 Every effect tolerates that it has already happened.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.domain_xml import definition_digest
+from kilonova.compute.agent.drivers.domain_xml import definition_digest, interfaces_of
 from kilonova.compute.agent.drivers.power import PowerAction
 from kilonova.compute.agent.spec import PowerState
 
@@ -20,6 +21,9 @@ UNDEFINE_FLAGS = (
     | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
     | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
+
+UNPLUGGING = "already in the process of unplug"
+"""What QEMU says when it was asked for the same a moment ago."""
 
 POWER_STATES: dict[int, PowerState] = {
     libvirt.VIR_DOMAIN_RUNNING: "running",
@@ -180,6 +184,38 @@ def is_active(connection: Any, server_id: str) -> bool:
     """Whether a server's domain has a guest, running or paused."""
     domain = lookup(connection, server_id)
     return domain is not None and bool(domain.isActive())
+
+
+def live_interfaces(connection: Any, server_id: str) -> dict[str, str] | None:
+    """Name of the tap → definition, of each interface of a guest; None when there is no guest."""
+    domain = lookup(connection, server_id)
+    if domain is None or not domain.isActive():
+        return None
+    return interfaces_of(domain.XMLDesc(0))
+
+
+def plug(connection: Any, server_id: str, tap: str, interface: str) -> None:
+    """Puts an interface into a guest; ok when it is there, or when the guest has ended meanwhile."""
+    _change_device(connection, server_id, "attachDeviceFlags", interface, lambda there: tap in there)
+
+
+def unplug(connection: Any, server_id: str, tap: str, interface: str) -> None:
+    """Asks a guest to let go of an interface; it is gone once `live_interfaces` does not show it."""
+    _change_device(connection, server_id, "detachDeviceFlags", interface, lambda there: tap not in there)
+
+
+def _change_device(
+    connection: Any, server_id: str, method: str, device: str, is_done: Callable[[dict[str, str]], bool]
+) -> None:
+    domain = lookup(connection, server_id)
+    if domain is None:
+        return
+    try:
+        getattr(domain, method)(device, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    except libvirt.libvirtError as error:
+        there = live_interfaces(connection, server_id)
+        if there is not None and not is_done(there) and UNPLUGGING not in str(error):
+            raise
 
 
 def remove(connection: Any, server_id: str) -> None:

@@ -115,6 +115,8 @@ class FakeDriver:
             _check_size(spec, spec.image)
         if server.power == "absent":
             server.power = "stopped"
+        if server.power in ("running", "paused"):
+            self._plug(spec)
         return await self._ensure_power(server)
 
     def _check_free(self, spec: ServerSpec) -> None:
@@ -169,7 +171,7 @@ class FakeDriver:
         if action in ("start", "start_paused", "reboot_hard", "reboot_soft"):
             if self._host.failures:
                 raise HostError(self._host.failures.pop(0))
-            self._host.bridges.update(port.bridge for port in spec.ports)
+            self._plug(spec)
             self._timeline.end(spec.id, "start_domain")
             server.boots += 1
             server.console = f"Booting {spec.display_name}\n{spec.display_name} login: \n"
@@ -178,6 +180,9 @@ class FakeDriver:
         if action != "none":
             server.power = STATES_AFTER[action]
             self._tell(spec.id)
+
+    def _plug(self, spec: ServerSpec) -> None:
+        self._host.bridges.update(port.bridge for port in spec.ports)
 
     async def observe_server(self, server_id: str) -> ServerObservation:
         """See `ComputeDriver`."""

@@ -18,7 +18,13 @@ import msgspec
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
 from kilonova.compute.agent.drivers import bridges, config_drive, console, disks, domains, image_cache, inventory
 from kilonova.compute.agent.drivers.connection import Connection
-from kilonova.compute.agent.drivers.domain_xml import DomainPlan, PlannedDisk, definition_digest, render_domain
+from kilonova.compute.agent.drivers.domain_xml import (
+    DomainPlan,
+    PlannedDisk,
+    definition_digest,
+    render_domain,
+    render_interface,
+)
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.libvirtd import connect_or_start, detect_virt_type
@@ -106,7 +112,8 @@ class LibvirtDriver:
         with self._timeline.measured(spec.id, "make_disks"):
             await self._ensure_disks(spec, directory)
         await self._ensure_definition(spec, directory)
-        return await self._ensure_power(spec, record)
+        unplugging = await self._ensure_interfaces(spec)
+        return await self._ensure_power(spec, record) or unplugging
 
     async def _ensure_image(self, spec: ServerSpec) -> Job | None:
         if spec.image is None:
@@ -160,6 +167,23 @@ class LibvirtDriver:
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
             with self._timeline.measured(spec.id, "define_domain"):
                 await self._connection.call(domains.define, xml)
+
+    async def _ensure_interfaces(self, spec: ServerSpec) -> str:
+        """A guest that runs gets and loses interfaces; what it has not let go of yet is named in the answer."""
+        there = await self._connection.call(domains.live_interfaces, spec.id)
+        if there is None:
+            return ""
+        wanted = {port.tap: port for port in spec.ports}
+        for tap in wanted.keys() - there.keys():
+            log.info("plugging in", server=spec.id, tap=tap)
+            await asyncio.to_thread(bridges.ensure_bridge, wanted[tap].bridge)
+            interface = render_interface(spec, wanted[tap])
+            await self._connection.call(domains.plug, spec.id, tap, interface)
+        surplus = sorted(there.keys() - wanted.keys())
+        for tap in surplus:
+            log.info("unplugging", server=spec.id, tap=tap)
+            await self._connection.call(domains.unplug, spec.id, tap, there[tap])
+        return f"the guest has yet to let go of {', '.join(surplus)}" if surplus else ""
 
     # --- power --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,151 @@
+"""Attaching and detaching a server's interfaces. Source: Compute API reference, "Port interfaces"."""
+
+import asyncio
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from kilonova.compute import requests, servers, specs
+from kilonova.compute.api.bodies import UUID, ComputeRequest
+from kilonova.compute.api.servers import fetch_unlocked, task_for
+from kilonova.compute.errors import InvalidServer, WrongState
+from kilonova.compute.programs import release
+from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES
+from kilonova.compute.servers import ServerWithTask, Wish
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Server
+from kilonova.compute.views.networking import interface_view
+from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+from kilonova.kit.http.versions import since
+from kilonova.kit.tasks import Program
+
+Id = Annotated[str, Meta(pattern=f"^{UUID.pattern}$")]
+STATES = ("active", "paused", "stopped")
+PATIENCE_SECONDS = 5.0
+"""How long one interface waits for another of the same server."""
+PAUSE_SECONDS = 0.1
+
+
+class FixedIp(Struct, forbid_unknown_fields=True):
+    ip_address: str
+
+
+class NewInterface(Struct, forbid_unknown_fields=True):
+    net_id: Id | None = None
+    port_id: Id | None = None
+    fixed_ips: Annotated[list[FixedIp], Meta(min_length=1, max_length=1)] | None = None
+    tag: Annotated[str | UnsetType, since("2.49")] = UNSET
+
+
+class NewInterfaceBody(Struct, forbid_unknown_fields=True):
+    interface_attachment: NewInterface = field(name="interfaceAttachment")
+
+
+async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> dict[str, Any]:
+    """A port that is there, or a new one on a network: the one of the project when none is named."""
+    compute, new = request.service, body.interface_attachment
+    _check(new)
+    async with compute.database.reading() as tx:
+        server = (await fetch_unlocked(tx, request)).server
+    servers.check_state(server, ATTACH_INTERFACE.name, STATES)
+    try:
+        port = await _port_for(request, server, new)
+    except RemoteUnavailable as fault:
+        sentence = f"The {fault.service} service could not be asked: {fault.message}"
+        raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
+    except RemoteFault as fault:
+        raise _as_fault(fault) from fault
+    is_new = new.port_id is None
+    details = await specs.details_of(compute.network, [port], new_ports=[port["id"]] if is_new else [])
+    (entry,) = specs.port_entries(details, [] if is_new else [port["id"]])
+    try:
+        await _begin(request, ATTACH_INTERFACE, entry)
+    except Fault:
+        if is_new:
+            await compute.network.delete_port(port["id"])
+        raise
+    return {"interfaceAttachment": interface_view(port)}
+
+
+async def detach_interface(request: ComputeRequest) -> None:
+    port_id = request.path["port_id"]
+    async with request.service.database.reading() as tx:
+        server = (await fetch_unlocked(tx, request)).server
+    entry = next((each for each in server.ports if each["id"] == port_id), None)
+    if entry is None:
+        raise NotFound(f"Port {port_id} is no interface of instance {server.id}.")
+    await _begin(request, DETACH_INTERFACE, entry)
+
+
+def _check(new: NewInterface) -> None:
+    if new.net_id is not None and new.port_id is not None:
+        raise BadRequest("Must not input both network_id and port_id")
+    if new.fixed_ips is not None:
+        if new.net_id is None:
+            raise BadRequest("Must input network_id when request IP address")
+        try:
+            ip_address(new.fixed_ips[0].ip_address)
+        except ValueError as error:
+            raise BadRequest(f"Invalid input for fixed_ips: {error}.") from error
+    if new.tag is not UNSET:
+        raise InvalidServer("Interfaces cannot be tagged here.")
+
+
+async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) -> dict[str, Any]:
+    """The port to attach, looked up with the caller's token; a new one is the server's from its first moment."""
+    compute, ctx = request.service, request.ctx
+    if new.port_id is not None:
+        port = await compute.network.show_port(new.port_id, token=ctx.token)
+        if port["device_id"]:
+            raise Conflict(f"Port {new.port_id} is still in use.")
+        return port
+    wanted: dict[str, Any]
+    if new.net_id is None:
+        (wanted,) = await requests.resolve_networks(compute, ctx, "auto")
+    else:
+        await compute.network.show_network(new.net_id, token=ctx.token)
+        address = new.fixed_ips[0].ip_address if new.fixed_ips else None
+        (wanted,) = await requests.resolve_networks(compute, ctx, [{"uuid": new.net_id, "fixed_ip": address}])
+    return await compute.network.create_port({**release.owner_of(server), **release.new_port(server, wanted)})
+
+
+def _as_fault(fault: RemoteFault) -> Fault:
+    """What the network service refused, under the same status."""
+    kinds: dict[int, type[Fault]] = {403: Forbidden, 404: NotFound, 409: Conflict}
+    return kinds.get(fault.status, BadRequest)(fault.message)
+
+
+async def _begin(request: ComputeRequest, program: Program[Compute], entry: dict[str, Any]) -> None:
+    """The row's change and its task in one commit; after another interface of the same server, should one be under way.
+
+    Raises WrongState when it takes too long, or something else is under way.
+    """
+    compute = request.service
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    while True:
+        async with compute.database.transaction() as tx:
+            found = await fetch_unlocked(tx, request)
+            if not _waits_for_another(found):
+                await _write(request, tx, program, found.server, entry)
+                break
+        if asyncio.get_running_loop().time() > deadline:
+            raise WrongState(found.server.id, program.name, "the middle of another interface's change")
+        await asyncio.sleep(PAUSE_SECONDS)
+    compute.wake()
+
+
+def _waits_for_another(found: ServerWithTask) -> bool:
+    return found.task is not None and found.task.program in {each.name for each in INTERFACES}
+
+
+async def _write(request: ComputeRequest, tx: Any, program: Program[Compute], server: Server, entry: Any) -> None:
+    now = request.service.clock.now()
+    others = [each for each in server.ports if each["id"] != entry["id"]]
+    if program is DETACH_INTERFACE and len(others) == len(server.ports):
+        raise NotFound(f"Port {entry['id']} is no interface of instance {server.id}.")
+    task = task_for(request, program, server, entry=entry)
+    await servers.begin(tx, server, Wish(program.name, STATES), task, now)
+    ports = [*others, entry] if program is ATTACH_INTERFACE else others
+    await servers.change(tx, server.id, now, ports=ports)

@@ -1,0 +1,97 @@
+"""Attaching and detaching an interface: the row says which ports a server has, and its host converges to them.
+
+The row is changed before the task runs. One that fails leaves the server as it was; the record of the action says why.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from kilonova.compute import servers
+from kilonova.compute.programs import release
+from kilonova.compute.programs.build import Seen, ask_host
+from kilonova.compute.service import Compute
+from kilonova.kit.db import Tx
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
+
+POLL_SECONDS = 0.5
+
+Entry = dict[str, Any]
+"""What a server's row keeps of a port (`specs.port_entries`)."""
+
+
+async def bind(run: Run[Compute]) -> Outcome:
+    """Binds the port to the server's host, unless another device has taken it meanwhile."""
+    network, port_id = run.service.network, run.args["entry"]["id"]
+    async with run.service.database.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    try:
+        port = await network.show_port(port_id)
+        if port["device_id"] not in ("", server.id):
+            return Fail(f"Port {port_id} is in use by {port['device_id']}.")
+        await network.update_port(port_id, release.binding_of(server))
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        return Fail(f"The port could not be bound: {fault.message}")
+    return Next(plug)
+
+
+async def plug(run: Run[Compute]) -> Outcome:
+    """The guest gets the interface, at once or with its next start."""
+    return await _converged(run) or Done()
+
+
+async def unplug(run: Run[Compute]) -> Outcome:
+    """The guest loses the interface. A running one has to let it go, which takes as long as it likes."""
+    return await _converged(run) or Next(let_go)
+
+
+async def let_go(run: Run[Compute]) -> Outcome:
+    entry = run.args["entry"]
+    await release.let_go(run.service.network, entry["id"], preserve=entry["preserve"])
+    return Done()
+
+
+async def _converged(run: Run[Compute]) -> Sleep | Fail | None:
+    """None once the host has the server as its row says."""
+    answer = await ask_host(run)
+    if not isinstance(answer, Seen):
+        return answer
+    progress = answer.observed.progress
+    return Sleep(POLL_SECONDS, progress) if progress else None
+
+
+async def take_off(run: Run[Compute]) -> Outcome:
+    """An attachment that failed: the port leaves the server again, and its host as soon as that answers."""
+    entry, network = run.args["entry"], run.service.network
+    await _write_ports(run, lambda ports: [each for each in ports if each["id"] != entry["id"]])
+    await ask_host(run)
+    for port in await network.list_ports(device_id=run.subject_id):
+        # It may be another device's by now: that was one reason to fail.
+        if port["id"] == entry["id"]:
+            await release.let_go(network, port["id"], preserve=entry["preserve"])
+    return Done()
+
+
+async def put_back(run: Run[Compute]) -> Outcome:
+    """A detachment that failed: the port is the server's again, where it was."""
+    entry = run.args["entry"]
+    await _write_ports(run, lambda ports: [*(each for each in ports if each["id"] != entry["id"]), entry])
+    await ask_host(run)
+    return Done()
+
+
+async def _write_ports(run: Run[Compute], changed: Callable[[list[Entry]], list[Entry]]) -> None:
+    async with run.service.database.transaction() as tx:
+        server = await servers.find(tx, run.subject_id)
+        await servers.change(tx, server.id, run.clock.now(), ports=changed(server.ports))
+
+
+async def on_failed(tx: Tx, task: Task, error: str) -> None:
+    """The server itself has not failed."""
+
+
+ATTACH_INTERFACE = Program("attach_interface", (bind, plug), on_failed, deadline_seconds=120, roll_back=take_off)
+DETACH_INTERFACE = Program("detach_interface", (unplug, let_go), on_failed, deadline_seconds=180, roll_back=put_back)
+INTERFACES = (ATTACH_INTERFACE, DETACH_INTERFACE)
