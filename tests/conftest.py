@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class IdentityInProcess:
     app: ASGIApp
     client: httpx.AsyncClient
     bus: InProcessBus
+    sessions: Mapping[tuple[str, str], ServiceSession] = field(default_factory=dict)
+    """(user, project) → one that has its token since before the test."""
     _tokens: dict[str, str] = field(default_factory=dict)
 
     async def token(self, user: str = "demo", project: str | None = None) -> str:
@@ -53,7 +55,11 @@ class IdentityInProcess:
         return self._tokens[key]
 
     def session(self, user: str, project: str = "service") -> ServiceSession:
-        return ServiceSession(self.client, Credentials(user, PASSWORD, project))
+        session = ServiceSession(self.client, Credentials(user, PASSWORD, project))
+        before = self.sessions.get((user, project))
+        if before is not None:
+            session._token, session._renew_at = before._token, before._renew_at
+        return session
 
     def verifier(self, service_user: str) -> TokenVerifier:
         """What another service checks its callers' tokens with; it hears of revocations."""
@@ -94,18 +100,18 @@ def migrated(databases: Databases) -> Callable[[str, MetaData, Path], Database]:
 
 @dataclass(frozen=True)
 class IdentityTemplate:
-    """A bootstrapped identity service: its closed database, and the directory of its keys."""
+    """A bootstrapped identity service: its closed database, the directory of its keys, and everybody logged in."""
 
     database: Database
     fernet_keys: Path
+    sessions: dict[tuple[str, str], ServiceSession] = field(default_factory=dict)
+    """(user, project) → one that has a token."""
 
 
 @pytest.fixture(scope="session")
 def identity_template(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> IdentityTemplate:
-    """Made once and copied for each test.
-
-    Its password hashes are cheap ones: the cost stands in the hash, and tests log in hundreds of times.
-    """
+    """Made once and copied for each test, with tokens that hold in every copy: logging in again and again would take
+    a third of the time. Its password hashes are cheap ones: the cost stands in the hash."""
     directory = tmp_path_factory.mktemp("identity")
     template = IdentityTemplate(databases.migrated("identity", metadata, directory), directory / "fernet-keys")
     fernet_keys.set_up(template.fernet_keys)
@@ -133,6 +139,11 @@ async def _fill(template: IdentityTemplate) -> None:
             user = User(records.new_id(), "default", name, password_hash, True, None, {}, identity.clock.now())
             await tx.insert(users, user)
             await assignments.grant(tx, Assignment(user.id, "project", project.id, role_ids[role]))
+    places = {user: project for user, (project, _role) in PEOPLE.items()} | {"admin": "admin"}
+    async with asgi_client(make_app(identity)) as client:
+        for user, project in (places | dict.fromkeys(SERVICE_USERS, "service")).items():
+            session = template.sessions[user, project] = ServiceSession(client, Credentials(user, PASSWORD, project))
+            await session.token()
     await database.close()
 
 
@@ -145,7 +156,7 @@ async def identity(
     service = Identity(database, fernet_keys.load(identity_template.fernet_keys), bus)
     app = make_app(service)
     async with asgi_client(app) as client:
-        yield IdentityInProcess(service, app, client, bus)
+        yield IdentityInProcess(service, app, client, bus, identity_template.sessions)
     await bus.close()
     await database.close()
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import MetaData, make_url
+from sqlalchemy import Dialect, MetaData, make_url
 
 from kilonova.identity import tables as identity_tables
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade
+from kilonova.kit.db.sqlite_engine import SqliteEngine
 from kilonova.kit.testing import database_servers
 
 PACKAGE = Path(identity_tables.__file__).parents[1]
@@ -93,6 +94,8 @@ class Databases:
         self.engine = engine
         self._directory = directory
         self._templates: dict[str, str] = {}
+        self._dialect: Dialect | None = None
+        self._statements: dict[Any, Any] = {}
 
     def migrated(self, service: str, tables: MetaData, directory: Path) -> Database:
         """A new one of `service`, at its newest schema, without rows of its own."""
@@ -100,12 +103,21 @@ class Databases:
             url = self.engine.create(f"{service}_template", self._directory)
             upgrade(Database(url, tables), PACKAGE / service / "migrations")
             self._templates[service] = url
-        return Database(self.engine.copy(self._templates[service], service, directory), tables)
+        return self._open(self.engine.copy(self._templates[service], service, directory), tables)
 
     def copy(self, template: Database, name: str, directory: Path) -> Database:
         """A copy, rows and all, of one that is closed."""
         url = template.url.render_as_string(hide_password=False)
-        return Database(self.engine.copy(url, name, directory), template.metadata)
+        return self._open(self.engine.copy(url, name, directory), template.metadata)
+
+    def _open(self, url: str, tables: MetaData) -> Database:
+        """Statements are compiled for a dialect: a test's database takes over what those before it have compiled."""
+        database = Database(url, tables)
+        if isinstance(database._engine, SqliteEngine):
+            opened = database._engine._engine
+            self._dialect = opened.dialect = self._dialect or opened.dialect
+            opened.update_execution_options(compiled_cache=self._statements)
+        return database
 
 
 @contextmanager

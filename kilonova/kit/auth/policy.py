@@ -5,6 +5,7 @@ Source: oslo.policy's documented rule language (`role:admin`, `rule:name`, `proj
 be parsed, stops the start: a policy that silently denies or allows is worse than none.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -38,9 +39,7 @@ class Policy:
     def __init__(self, defaults: Iterable[Rule], overrides: Mapping[str, str] | None = None) -> None:
         self.checks: dict[str, str] = {rule.name: rule.check for rule in defaults}
         self.checks.update(overrides or {})
-        self._compiled: dict[str, Check] = {}
-        for name in self.checks:
-            self._compile_rule(name, ())
+        self._compiled = _compiled(tuple(self.checks.items()))
 
     def __contains__(self, name: str) -> bool:
         return name in self._compiled
@@ -49,17 +48,28 @@ class Policy:
         """Whether `context` may do `name` to `target`. An unknown rule is a programming error, never an answer."""
         return self._compiled[name](context, target)
 
-    def _compile_rule(self, name: str, path: tuple[str, ...]) -> Check:
-        if name in self._compiled:
-            return self._compiled[name]
+
+@functools.lru_cache(maxsize=16)
+def _compiled(checks: tuple[tuple[str, str], ...]) -> Mapping[str, Check]:
+    """Rule → its check. The same rules are compiled once a process, however many apps are made with them."""
+    texts = dict(checks)
+    compiled: dict[str, Check] = {}
+
+    def compile_rule(name: str, path: tuple[str, ...]) -> Check:
+        if name in compiled:
+            return compiled[name]
         if name in path:
             raise PolicyError(f"policy rule {name!r} refers to itself: {' -> '.join([*path, name])}")
-        if name not in self.checks:
+        if name not in texts:
             asker = f" (used by {path[-1]!r})" if path else ""
             raise PolicyError(f"policy rule {name!r} is not defined{asker}")
-        parser = _Parser(name, self.checks[name], lambda other: self._compile_rule(other, (*path, name)))
-        self._compiled[name] = parser.parse()
-        return self._compiled[name]
+        parser = _Parser(name, texts[name], lambda other: compile_rule(other, (*path, name)))
+        compiled[name] = parser.parse()
+        return compiled[name]
+
+    for name in texts:
+        compile_rule(name, ())
+    return compiled
 
 
 class _Parser:
