@@ -1,7 +1,8 @@
 # Kilonova, from a clone of the repository. `make help` lists the targets.
 #
 # Variables: STATE_DIR (where the cloud keeps its state), RANDOM_SEED (order of the tests), PART (unit, host or e2e),
-# DATABASE (what the unit and API tests run on: sqlite, postgresql, mariadb), ARGS (passed to pytest), UPGRADE=1
+# DATABASE (what the unit and API tests run on: sqlite, postgresql, mariadb), BUS (rabbit: what every transport does is
+# tested on it too), ARGS (passed to pytest), UPGRADE=1
 # (make lock takes newer versions), PYTHON (3.11 or newer).
 
 SHELL := /bin/bash
@@ -28,8 +29,8 @@ cloud:  ## bring up a cloud on this machine and boot a first server (root)
 	@$(KILONOVA) demo $(STATE_OPTION)
 
 test:  ## set everything up, run all tests, end in one line of counts
-	@$(PYTHON) -m tools.setup --for $(if $(filter postgresql mariadb,$(DATABASE)),$(DATABASE),test)
-	@KILONOVA_TEST_DATABASE=$(or $(DATABASE),sqlite) .venv/bin/python -m tools.run_tests --seed "$(RANDOM_SEED)" $(if $(PART),--part $(PART)) -- $(ARGS)
+	@$(PYTHON) -m tools.setup --for test $(addprefix --with ,$(filter-out sqlite,$(DATABASE)) $(BUS))
+	@KILONOVA_TEST_DATABASE=$(or $(DATABASE),sqlite) KILONOVA_TEST_BUS=$(BUS) .venv/bin/python -m tools.run_tests --seed "$(RANDOM_SEED)" $(if $(PART),--part $(PART)) -- $(ARGS)
 
 e2e:  ## run only the end-to-end tests
 	@$(MAKE) test PART=e2e

@@ -1,7 +1,7 @@
 """Resolve the dependencies into the lock files: exact versions with hashes, and no index address inside.
 
-`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it. `clients.lock` and `tempest.lock`
-stand alone: what the end-to-end tests type, and upstream's suite, each in an environment of its own.
+`dev.lock` comes first; `runtime.lock` and `build.lock` take the same versions from it. `clients.lock` and
+`tempest.lock` stand alone: what the end-to-end tests type, and upstream's suite, each in an environment of its own.
 """
 
 import subprocess

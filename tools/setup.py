@@ -1,18 +1,17 @@
 """Everything that must stand before the cloud, the tests or the checks can run.
 
-`python3 -m tools.setup --for cloud|test|check`, or a database server's name for the tests on it. Each stage looks
+`python3 -m tools.setup --for cloud|test|check`; `--with mariadb` adds a server that tests may run on. Each stage looks
 first and does only what is missing, so a second run takes a moment and touches neither apt nor pip. Standard library
 only: it makes the virtual environment.
 """
 
 import argparse
-import functools
 import hashlib
 import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools import stock_clients
@@ -26,11 +25,12 @@ NEEDS_ROOT = (
 )
 
 
-def install_packages(purpose: str) -> str:
+def install_packages(purpose: str, servers: Sequence[str] = ()) -> str:
     """Install missing Debian packages; the installer is a file of the program that runs without it."""
+    more = [word for server in servers for word in ("--with", server)]
     installer = ROOT / "kilonova/cli/install.py"
     SETUP_LOG.parent.mkdir(parents=True, exist_ok=True)
-    text = run_logged([sys.executable, "-P", installer, "--for", purpose, "--log", SETUP_LOG])
+    text = run_logged([sys.executable, "-P", installer, "--for", purpose, *more, "--log", SETUP_LOG])
     return text if len(text) <= 58 else text.split(":")[0]
 
 
@@ -83,9 +83,9 @@ def build_guest_image() -> str:
     return run_logged([python, "-m", "kilonova.cli.guest_image.build", "--cache-dir", CACHE.relative_to(ROOT)])
 
 
-def stages_for_tests(purpose: str = "test") -> None:
+def stages_for_tests(servers: Sequence[str]) -> None:
     if is_root():
-        run_stage("packages", lambda: install_packages(purpose))
+        run_stage("packages", lambda: install_packages("test", servers))
     else:
         run_stage("packages", lambda: "not root: using the Debian packages there are")
     run_stage("python", lambda: make_venv("dev"))
@@ -108,20 +108,19 @@ def stages_for_cloud() -> None:
     run_stage("guest", build_guest_image)
 
 
-STAGES: dict[str, Callable[[], None]] = {
-    "cloud": stages_for_cloud,
-    "test": stages_for_tests,
-    "postgresql": functools.partial(stages_for_tests, "postgresql"),
-    "mariadb": functools.partial(stages_for_tests, "mariadb"),
-    "check": stages_for_checks,
-}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--for", dest="purpose", choices=sorted(STAGES), required=True)
+    parser.add_argument("--for", dest="purpose", choices=["cloud", "test", "check"], required=True)
+    parser.add_argument("--with", dest="servers", action="append", default=[], help="with test: a server to run on")
+    options = parser.parse_args()
     try:
-        STAGES[parser.parse_args().purpose]()
+        match options.purpose:
+            case "cloud":
+                stages_for_cloud()
+            case "test":
+                stages_for_tests(options.servers)
+            case _:
+                stages_for_checks()
     except StageError as error:
         return fail(error)
     return 0

@@ -52,11 +52,12 @@ GUEST_IMAGE_PACKAGES = {
     "syslinux": "installs the boot loader",
     "syslinux-common": "the boot loader's master boot record",
 }
-DATABASE_PACKAGES = {
+SERVER_PACKAGES = {
     "postgresql": {"postgresql-15": "a database for many hosts", "postgresql-client-15": "psql, to make databases"},
     "mariadb": {"mariadb-server": "a database for many hosts", "mariadb-client": "mariadb, to make databases"},
+    "rabbit": {"rabbitmq-server": "carries messages between hosts"},
 }
-"""What the tests on a database server need beside the rest."""
+"""What many hosts stand on, and the tests of it need beside the rest."""
 REQUIRED_PACKAGES = {**RUNTIME_PACKAGES, **BUILD_PACKAGES, **GUEST_IMAGE_PACKAGES}
 """Debian package to the reason it is needed."""
 
@@ -80,12 +81,14 @@ def python_packages() -> dict[str, str]:
     return wanted
 
 
-def packages_for(purpose: str) -> dict[str, str]:
-    """The packages for one purpose: `check` compiles the environment, `cloud` and `test` also run everything, and a
-    database server's name adds that server."""
+def packages_for(purpose: str, servers: Sequence[str] = ()) -> dict[str, str]:
+    """The packages for one purpose: `check` compiles the environment, `cloud` and `test` also run everything."""
     if purpose == "check":
         return BUILD_PACKAGES | python_packages()
-    return REQUIRED_PACKAGES | DATABASE_PACKAGES.get(purpose, {}) | python_packages()
+    wanted = REQUIRED_PACKAGES | python_packages()
+    for server in servers:
+        wanted |= SERVER_PACKAGES[server]
+    return wanted
 
 
 def missing_packages(wanted: Sequence[str]) -> list[str]:
@@ -167,13 +170,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Install the Debian packages that Kilonova needs and that are missing."
     )
-    parser.add_argument(
-        "--for", dest="purpose", choices=["cloud", "test", "check", *DATABASE_PACKAGES], default="cloud"
-    )
+    parser.add_argument("--for", dest="purpose", choices=["cloud", "test", "check"], default="cloud")
+    parser.add_argument("--with", dest="servers", choices=sorted(SERVER_PACKAGES), action="append", default=[])
     parser.add_argument("--log", type=Path, help="where apt's output goes (default: standard error)")
     parser.add_argument("--list", action="store_true", help="print each needed package with its reason and stop")
     options = parser.parse_args()
-    wanted = packages_for(options.purpose)
+    wanted = packages_for(options.purpose, options.servers)
     if options.list:
         for name, reason in sorted(wanted.items()):
             print(f"{name:24}{reason}")

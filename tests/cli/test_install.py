@@ -20,6 +20,7 @@ def test_a_package_that_is_not_installed_is_missing() -> None:
 def test_every_package_has_a_reason() -> None:
     assert all(install.REQUIRED_PACKAGES.values())
     assert install.packages_for("cloud").items() >= install.REQUIRED_PACKAGES.items()
+    assert "rabbitmq-server" in install.packages_for("test", ["rabbit"])
     assert install.packages_for("check").items() >= install.BUILD_PACKAGES.items()
 
 
