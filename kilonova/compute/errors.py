@@ -78,6 +78,11 @@ class ConsoleUnavailable(Conflict):
         super().__init__(f"The console of instance {server_id} cannot be read: {reason}")
 
 
+class DiagnosticsUnavailable(Conflict):
+    def __init__(self, server_id: str, reason: str) -> None:
+        super().__init__(f"The diagnostics of instance {server_id} cannot be read: {reason}")
+
+
 class ServerLocked(Conflict):
     def __init__(self, server_id: str) -> None:
         super().__init__(f"Instance {server_id} is locked")

@@ -53,6 +53,7 @@ RULES = [
     Rule("os_compute_api:os-admin-actions:reset_state", ADMIN),
     Rule("os_compute_api:os-deferred-delete:force", MEMBER),
     Rule("os_compute_api:os-console-output", MEMBER),
+    Rule("os_compute_api:os-server-diagnostics", ADMIN),
     Rule("os_compute_api:ips:index", READER),
     Rule("os_compute_api:ips:show", READER),
     Rule("os_compute_api:os-extended-server-attributes", ADMIN, "Shows hosts and instance names"),

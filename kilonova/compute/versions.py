@@ -95,6 +95,7 @@ CHANGES = [
     Change("2.40", "usage_paging", "usage comes in pages"),
     Change("2.41", "aggregate_uuid", "aggregates have a UUID", {"aggregate": without("uuid")}),
     Change("2.47", "server_flavor_copy", "servers show their flavor's values"),
+    Change("2.48", "standard_diagnostics", "diagnostics are the same for every driver"),
     Change("2.50", "groups_in_quota_classes", "quota classes name server groups"),
     Change("2.51", "action_events_for_owners", "owners see the events of an action, without traces"),
     Change("2.53", "service_and_hypervisor_uuids", "services and hypervisors are named by UUID"),

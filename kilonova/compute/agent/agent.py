@@ -59,6 +59,7 @@ class ComputeAgent:
             "observe_server": self._observe_server,
             "release_server": self._release_server,
             "console_log": self._console_log,
+            "diagnostics": self._diagnostics,
             "uptime": self._uptime,
         }
 
@@ -74,6 +75,9 @@ class ComputeAgent:
 
     async def _console_log(self, payload: Any) -> str:
         return await self._driver.console_log(payload["server_id"], payload["length_lines"])
+
+    async def _diagnostics(self, payload: Any) -> Any:
+        return msgspec.to_builtins(await self._driver.diagnostics(payload["server_id"]))
 
     async def _uptime(self, _payload: Any) -> str:
         return read_uptime()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import HostInventory, ServerDiagnostics, ServerObservation, ServerSpec
 
 FetchImage = Callable[[str], AsyncIterator[bytes]]
 """Given an image id, its data in chunks of any size."""
@@ -72,6 +72,10 @@ class ComputeDriver(Protocol):
 
     async def console_log(self, server_id: str, length_lines: int | None) -> str:
         """The last lines the guest wrote to its serial console (None: all that is kept), also while it is stopped."""
+        ...
+
+    async def diagnostics(self, server_id: str) -> ServerDiagnostics:
+        """What the guest uses just now. Raises HostError when the server has none."""
         ...
 
     async def inventory(self) -> HostInventory:

@@ -131,6 +131,49 @@ class ServerObservation(Struct):
     """What was done since this agent was started, for whoever asked for the server."""
 
 
+class DiskUse(Struct, frozen=True):
+    """What a disk has carried since its guest was started."""
+
+    device: str
+    """As the host calls it: `vda`."""
+    read_bytes: int
+    read_requests: int
+    write_bytes: int
+    write_requests: int
+    errors: int
+
+
+class InterfaceUse(Struct, frozen=True):
+    """What an interface has carried since its guest was started, as the guest sees directions."""
+
+    device: str
+    """The tap on the host."""
+    mac_address: str
+    rx_bytes: int
+    rx_packets: int
+    rx_errors: int
+    rx_dropped: int
+    tx_bytes: int
+    tx_packets: int
+    tx_errors: int
+    tx_dropped: int
+
+
+class ServerDiagnostics(Struct):
+    """What a guest uses of its host just now."""
+
+    driver: str
+    hypervisor: str
+    power: PowerState
+    cpu_times_ns: tuple[int, ...]
+    """Of each virtual CPU."""
+    memory_kib: int
+    """What the guest has just now; a balloon may have taken some."""
+    memory_maximum_kib: int
+    disks: tuple[DiskUse, ...]
+    interfaces: tuple[InterfaceUse, ...]
+
+
 class HostInventory(Struct):
     """What a compute host offers: placement inventory and the hypervisor's row come from it."""
 

@@ -253,6 +253,24 @@ async def test_the_console_log_of_a_server_that_is_not_there_is_empty(rig: Rig) 
     assert await rig.driver.console_log(str(uuid.uuid4()), None) == ""
 
 
+async def test_diagnostics_tell_what_a_guest_uses(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    with pytest.raises(HostError, match="has no guest"):
+        await rig.driver.diagnostics(spec.id)
+    await settle(rig, spec)
+    found = await rig.driver.diagnostics(spec.id)
+    assert (found.power, len(found.cpu_times_ns)) == ("running", spec.flavor.vcpus)
+    assert [each.device for each in found.disks] == ["vda"]
+    assert [each.mac_address for each in found.interfaces] == [port.mac_address for port in spec.ports]
+    assert found.memory_maximum_kib == spec.flavor.memory_mib << 10
+    assert all(
+        number >= 0
+        for each in (*found.disks, *found.interfaces)
+        for number in msgspec.structs.astuple(each)
+        if isinstance(number, int)
+    )
+
+
 async def test_the_inventory_names_the_host_and_what_it_offers(rig: Rig) -> None:
     found = await rig.driver.inventory()
     assert (found.hostname, found.host_ip) == ("host1", "127.0.0.1")

@@ -16,7 +16,16 @@ from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
 from kilonova.compute.agent.drivers.records import instance_directory
 from kilonova.compute.agent.drivers.timeline import Timeline
-from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation, ServerSpec, SpecImage
+from kilonova.compute.agent.spec import (
+    DiskUse,
+    HostInventory,
+    InterfaceUse,
+    PowerState,
+    ServerDiagnostics,
+    ServerObservation,
+    ServerSpec,
+    SpecImage,
+)
 
 GIB = 1 << 30
 
@@ -219,6 +228,25 @@ class FakeDriver:
         server = self._host.servers.get(server_id)
         lines = server.console.splitlines(keepends=True) if server else []
         return "".join(lines if length_lines is None else lines[max(0, len(lines) - length_lines) :])
+
+    async def diagnostics(self, server_id: str) -> ServerDiagnostics:
+        """See `ComputeDriver`."""
+        server = self._host.servers.get(server_id)
+        if server is None or server.power not in ("running", "paused"):
+            raise HostError(f"Server {server_id} has no guest on this host.")
+        flavor = server.spec.flavor
+        return ServerDiagnostics(
+            driver="fake",
+            hypervisor="fake",
+            power=server.power,
+            cpu_times_ns=(0,) * flavor.vcpus,
+            memory_kib=flavor.memory_mib << 10,
+            memory_maximum_kib=flavor.memory_mib << 10,
+            disks=(DiskUse("vda", 0, 0, 0, 0, 0),),
+            interfaces=tuple(
+                InterfaceUse(port.tap, port.mac_address, 0, 0, 0, 0, 0, 0, 0, 0) for port in server.spec.ports
+            ),
+        )
 
     async def inventory(self) -> HostInventory:
         """See `ComputeDriver`."""

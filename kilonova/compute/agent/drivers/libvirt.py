@@ -16,7 +16,7 @@ import libvirt
 import msgspec
 
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
-from kilonova.compute.agent.drivers import bridges, config_drive, console, disks, domains, image_cache, inventory
+from kilonova.compute.agent.drivers import bridges, config_drive, console, disks, domains, image_cache, inventory, use
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
@@ -39,7 +39,7 @@ from kilonova.compute.agent.drivers.records import (
 )
 from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.metadata_tree import config_drive_files
-from kilonova.compute.agent.spec import HostInventory, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import HostInventory, ServerDiagnostics, ServerObservation, ServerSpec
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -301,6 +301,10 @@ class LibvirtDriver:
     async def console_log(self, server_id: str, length_lines: int | None) -> str:
         """See `ComputeDriver`."""
         return await asyncio.to_thread(console.read_tail, self._directory(server_id) / "console.log", length_lines)
+
+    async def diagnostics(self, server_id: str) -> ServerDiagnostics:
+        """See `ComputeDriver`."""
+        return await self._connection.call(use.read_diagnostics, server_id, self._virt_type)
 
     # --- release ------------------------------------------------------------------------------------------------------
 
