@@ -5,7 +5,7 @@ after the commit. A fourth kind lies inside the effect: right after any of the c
 to an agent. The end must be the same as without the death, or an ERROR with a reason.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -59,14 +59,20 @@ class CallPlan:
 
 
 class MortalCaller:
-    """Stands for a client of another service, or of the agents: passes every call on, and tells the plan of it."""
+    """Stands for a client of another service, or of the agents: passes every call on, and tells the plan of it.
 
-    def __init__(self, caller: object, plan: CallPlan) -> None:
+    It does not tell of `reads`: to die after a call that changes nothing is to die after whatever came before it.
+    """
+
+    def __init__(self, caller: object, plan: CallPlan, reads: Container[str] = ()) -> None:
         self._caller = caller
         self._plan = plan
+        self._reads = reads
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._caller, name)
+        method: Callable[..., Awaitable[Any]] = getattr(self._caller, name)
+        if name in self._reads:
+            return method
 
         async def call(*arguments: Any, **named: Any) -> Any:
             try:
