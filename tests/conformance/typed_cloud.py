@@ -20,6 +20,9 @@ USERS = ("admin", "demo")
 ENDING_SECONDS = 10
 EVENTUALLY_SECONDS = 20
 _ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b|req-[0-9a-f-]+")
+_PREAMBLE = re.compile(r"\w+Exception: (\d{3}): Client Error for url: \S+, ")
+_COUNTS = re.compile(r"\d+ of \d+ |usage:|Traceback|Removing |\[")
+"""Lines that say less than those beside them."""
 PYTHON = stock_clients.CLIENTS / "bin/python"
 
 
@@ -69,10 +72,12 @@ class Ending:
         return f"openstack {self.typed}\n  ended with {self.status}: {self.err or self.out}"
 
     def sentence(self) -> str:
-        """The error as the client prints it, without what differs from cloud to cloud."""
-        lines = [line.strip() for line in self.err.splitlines() if line.strip()]
-        said = next((line for line in reversed(lines) if not line.startswith(("usage:", "Traceback"))), "")
-        return _ID.sub("…", said)
+        """What the client says of a refusal, without what differs from cloud to cloud."""
+        lines = [line.strip() for line in f"{self.err}\n{self.out}".splitlines() if line.strip()]
+        telling = [line for line in lines if not _COUNTS.match(line)]
+        named = [line for line in telling if self.awaited and self.awaited in line]
+        said = next(iter(named or telling), "")
+        return _ID.sub("…", _PREAMBLE.sub(r"\1: ", said))
 
 
 @contextmanager
