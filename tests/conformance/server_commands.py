@@ -107,7 +107,7 @@ LISTS = [
     # The client leaves out what the service sends here: it compares a text with a boolean.
     Row("server list --config-drive", user="demo"),
     Row("server list --no-config-drive", user="demo"),
-    Row("server list --progress 50", 1, "cannot be filtered by progress", user="demo"),
+    Row("server list -f value --progress 50", user="demo"),
     Row("server list --vm-state active", shows="one", user="demo"),
     Row("server list --task-state spawning", user="demo"),
     Row("server list --power-state running", shows="one", user="demo"),

@@ -73,16 +73,19 @@ OTHERS = {
     "image_ref",
     "status",
     "task_state",
+    "progress",
     "ip",
     "ip6",
     "changes-since",
     "changes-before",
 }
 UNSERVED = set(
-    "access_ip_v4 access_ip_v6 auto_disk_config created_at kernel_id launched_at locked_by progress ramdisk_id "
+    "access_ip_v4 access_ip_v6 auto_disk_config created_at kernel_id launched_at locked_by ramdisk_id "
     "root_device_name soft_deleted terminated_at".split()
 )
 """Filters of the API that are not served: refused rather than ignored, for what came back would look filtered."""
+PROGRESS, NO_SERVER = 0, ""
+"""What every server shows as its progress, and the id of none."""
 JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
 CONTROLS = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
 KNOWN = CONTROLS | OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
@@ -189,6 +192,8 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
     equal |= {column: as_boolean(usable[name], name) for name, column in BOOLEANS.items() if name in usable}
     if not all_projects:
         equal.pop("project_id", None)
+    if _number(usable.get("progress", "0"), "progress") != PROGRESS:
+        equal["id"] = NO_SERVER
     patterns = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
     addresses = {version: usable[name] for version, name in ((4, "ip"), (6, "ip6")) if name in usable}
     tags = {field: tuple(usable[name].split(",")) for name, field in TAGS.items() if name in usable}

@@ -111,6 +111,8 @@ FILTERED: dict[str, list[str]] = {
     "task_state=scheduling": ["gamma-1"],
     "task_state=deleting": [],
     "config_drive=true": [],
+    "progress=0&vm_state=stopped": ["beta"],
+    "progress=50": [],
     "name=gamma&status=ERROR": ["gamma-2"],
 }
 
