@@ -21,7 +21,7 @@ from kilonova.network.errors import (
     RouterNotHostedByL3Agent,
 )
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import AgentRow, Network, Port, Router, agents, networks, ports, routers
+from kilonova.network.tables import AgentRow, Network, Port, Router, agents, floating_ips, networks, ports, routers
 from kilonova.network.tables import subnets as subnets_table
 from kilonova.network.topics import AGENT_BINARY
 
@@ -206,11 +206,17 @@ def _is_in_zone(carrier: AgentRow, hints: Sequence[str]) -> bool:
     return not hints or carrier.availability_zone in hints
 
 
+BY_HAND = ""
+"""Host of a router or network that was taken from its agent by hand: no agent takes it, it has to be given to one."""
+
+
 async def give_router(tx: Tx, router: Router, host: str | None) -> None:
-    """The router and its ports move to `host`; None: nobody carries it until an agent takes it."""
+    """The router with its ports and floating IPs moves to `host`; None: nobody carries it until an agent takes it."""
     await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host))
     owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
     await tx.execute(update(ports).where(owned).values(host=host or ""))
+    status = "ACTIVE" if host else "DOWN"
+    await tx.execute(update(floating_ips).where(floating_ips.c.router_id == router.id).values(status=status))
     await records.raise_revision(tx)
 
 
@@ -225,7 +231,7 @@ async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:
     """Raises InvalidL3Agent, RouterHostedByL3Agent."""
     if agent.agent_type != L3_AGENT or not agent.admin_state_up:
         raise InvalidL3Agent(agent.id)
-    if router.host not in (None, agent.host):
+    if router.host not in (None, BY_HAND, agent.host):
         raise RouterHostedByL3Agent(router.id, str(router.host))
     await give_router(tx, router, agent.host)
 
@@ -233,15 +239,15 @@ async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:
 async def remove_router(tx: Tx, agent: AgentRow, router: Router) -> None:
     if agent.agent_type != L3_AGENT or router.host != agent.host:
         raise RouterNotHostedByL3Agent(router.id, agent.id)
-    await give_router(tx, router, None)
+    await give_router(tx, router, BY_HAND)
 
 
 async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network: Network) -> None:
     """Raises InvalidDHCPAgent, NetworkHostedByDHCPAgent: one host serves a network's addresses."""
     if agent.agent_type != DHCP_AGENT or not agent.admin_state_up:
         raise InvalidDHCPAgent(agent.id)
-    if network.dhcp_host is not None:
-        raise NetworkHostedByDHCPAgent(network.id, network.dhcp_host)
+    if network.dhcp_host not in (None, BY_HAND):
+        raise NetworkHostedByDHCPAgent(network.id, str(network.dhcp_host))
     await _set_dhcp_host(tx, network, agent.host)
     await _ensure_dhcp_port(tx, service, network, agent.host)
 
@@ -249,13 +255,13 @@ async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network:
 async def remove_network(tx: Tx, agent: AgentRow, network: Network) -> None:
     if agent.agent_type != DHCP_AGENT or network.dhcp_host != agent.host:
         raise NetworkNotHostedByDhcpAgent(network.id, agent.id)
-    await _set_dhcp_host(tx, network, None)
+    await _set_dhcp_host(tx, network, BY_HAND)
 
 
 async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:
     """Called when a network's subnets have changed: its DHCP port follows, if an agent serves it already."""
     network = await tx.first(Network, select(networks).where(networks.c.id == network_id))
-    if network is not None and network.dhcp_host is not None:
+    if network is not None and network.dhcp_host not in (None, BY_HAND):
         await _ensure_dhcp_port(tx, service, network, network.dhcp_host)
 
 

@@ -69,6 +69,8 @@ async def test_routers_and_networks_are_moved_by_hand(net: Any, body_of: Any) ->
         assert (await net.admin.post(second, json={key: wanted_id})).status_code == 409
         assert (await net.admin.delete(f"{second}/{wanted_id}")).status_code == 409
         assert (await net.admin.delete(f"{first}/{wanted_id}")).status_code == 204
+        await net.registry.wanted({"host": "node1", "since": 0})
+        assert await carried(net, body_of, hosts["node1"][kind], what) == []
         assert (await net.admin.post(second, json={key: wanted_id})).status_code == 201
         assert await carried(net, body_of, hosts["node2"][kind], what) == [wanted_id]
         assert (await net.demo.post(second, json={key: wanted_id})).status_code == 403

@@ -155,6 +155,26 @@ async def test_a_floating_ip_is_moved_named_and_listed(net: Any, body_of: Any) -
         assert (await net.create("floatingips", body, status=400))["type"] == "InvalidInput"
 
 
+async def test_a_floating_ip_is_down_while_nobody_carries_its_router(net: Any, body_of: Any) -> None:
+    made = await connected(net)
+    fields = {"floating_network_id": made["outside"]["id"], "port_id": made["port"]["id"]}
+    floating = await net.create("floatingips", fields)
+    agent, _ = await net.agent()
+    (l3,) = body_of(await net.admin.get("/v2.0/agents?agent_type=L3 agent"))["agents"]
+    url = f"/v2.0/agents/{l3['id']}/l3-routers"
+
+    async def status() -> str:
+        await agent.agent.pass_once()
+        shown = body_of(await net.demo.get(f"/v2.0/floatingips/{floating['id']}"))["floatingip"]
+        return str(shown["status"])
+
+    assert (floating["status"], await status()) == ("DOWN", "ACTIVE")
+    assert (await net.admin.delete(f"{url}/{made['router']['id']}")).status_code == 204
+    assert await status() == "DOWN"
+    assert (await net.admin.post(url, json={"router_id": made["router"]["id"]})).status_code == 201
+    assert await status() == "ACTIVE"
+
+
 async def test_a_floating_ip_serves_a_port_and_lets_go_of_it(net: Any, body_of: Any) -> None:
     made = await connected(net)
     floating = await net.create("floatingips", {"floating_network_id": made["outside"]["id"]})
