@@ -94,7 +94,7 @@ async def ports(run: Run[Compute]) -> Outcome:
     details = await specs.details_of(compute.network, bound.ports, new_ports=bound.made_now)
     entries = specs.port_entries(details, bound.brought)
     values: dict[str, Any] = {"ports": entries}
-    if bound.brought:
+    if bound.brought or not any(port["security_groups"] for port in bound.ports):
         values["security_groups"] = await security_groups.names_of(compute.network, bound.ports)
 
     async def write(tx: Tx) -> None:

@@ -132,7 +132,21 @@ async def test_a_server_without_networks_has_no_ports(world: Any) -> None:
     server = await world.insert_server(networks=[])
     await world.run()
     found = await world.server(server.id)
-    assert (found.vm_state, found.ports) == ("active", [])
+    assert (found.vm_state, found.ports, found.security_groups) == ("active", [], [])
+
+
+async def test_a_server_is_in_no_security_group_where_the_network_wants_none(world: Any) -> None:
+    url = f"/v2.0/networks/{world.network_id}"
+    body = {"network": {"port_security_enabled": False}}
+    assert (await world.network_client.put(url, json=body)).status_code == 200
+    open_server = await world.insert_server()
+    await world.run()
+    assert (await world.server(open_server.id)).security_groups == []
+    body["network"]["port_security_enabled"] = True
+    assert (await world.network_client.put(url, json=body)).status_code == 200
+    guarded = await world.insert_server()
+    await world.run()
+    assert (await world.server(guarded.id)).security_groups == ["default"]
 
 
 async def test_a_users_own_port_is_given_back_not_deleted(world: Any) -> None:
