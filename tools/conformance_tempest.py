@@ -9,6 +9,7 @@ it there. LEFT_OUT says which tests are not run and why. Exit code 0 when nothin
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -38,6 +39,7 @@ LEFT_OUT = {
     # identity
     r"\.test_(oauth_consumers|endpoint_groups|policies|domain_configuration)\.": f"this part of identity {LATER}",
     r"\.(Application|EC2)?Credentials\w*Test": f"credentials of other kinds: {LATER}",
+    r"\.ImageQuotaTest\.": f"limits kept by identity: {LATER}",
     r"\.test_inherits\.": f"roles inherited by what lies in a domain or project: {LATER}",
     r"\.test_create_is_domain_project$": "a domain is made at /v3/domains, never as a project",
     # image
@@ -55,6 +57,7 @@ LEFT_OUT = {
     r"\.UnshelveToHostMultiNodesTest\.": f"shelving a server: {LATER}",
     r"\.QuotasAdmin\w*\.test_get_updated_quotas$": "quotas of single users are refused with 400, in words",
     # network
+    r"\.scenario\.test_network_v6\.": f"router advertisements to guests: {LATER}",
     r"\.TagsExtTest\.": f"subnet pools: {LATER}",
 }
 """Pattern in a test's name → why it is not run."""
@@ -73,12 +76,18 @@ class Part:
 
 
 API = r"^tempest\.api\.(identity|image|compute|network)\."
+SCENARIO = r"^tempest\.scenario\.(?!test_server_multinode\.)"
 SMOKE = r"\[.*\bsmoke\b.*\]$"
+LOGS_IN = (
+    r"\.test_(host_name_is_same_as_server_name|verify_created_server_vcpus|get_console_output_with_unlimited_size|"
+    r"device_tagging|tagged_boot_devices|tagged_attachment|hotplug_nic)\["
+)
+"""What needs a guest to log in to, and is not tagged smoke."""
 TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
-LONG_CONSOLE = r"\.test_get_console_output_with_unlimited_size\["
 PARTS = (
-    Part("smoke", rf"({API}|^tempest\.scenario\.(?!test_server_multinode)).*{SMOKE}|{LONG_CONSOLE}", 0, 3),
-    Part("api", rf"{API}(?!.*({SMOKE}|{LONG_CONSOLE}))|{TWO_HOSTS}", 2, 3),
+    Part("smoke", rf"({API}|{SCENARIO}).*{SMOKE}", 0, 3),
+    Part("guests", rf"{SCENARIO}(?!.*{SMOKE})|{API}(?!.*{SMOKE}).*{LOGS_IN}", 0, 3),
+    Part("api", rf"{API}(?!.*({SMOKE}|{LOGS_IN}))|{TWO_HOSTS}", 2, 3),
 )
 
 
@@ -181,7 +190,7 @@ def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: 
             "floating_ips": True,
         },
         "validation": plan_validation(is_real=part.fake_hosts == 0),
-        "scenario": {"dhcp_client": ""},
+        "scenario": {"dhcp_client": "udhcpc"},
     }
 
 
@@ -287,6 +296,8 @@ def main() -> int:
     if not is_root():
         print("Tempest's cloud needs root, for a host of its own.")
         return 1
+    # The host goes down in any case: a `finally` runs for this, not for a signal.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     has_failed = False
     try:
         run_stage("tempest", lambda: stock_clients.install(ENVIRONMENT, LOCK))
