@@ -92,7 +92,8 @@ IDS = {
     "tempest.api.network.test_x.X.test_c": "api",
     "tempest.scenario.test_network_basic_ops.X.test_d[compute,id-3,network,smoke]": "smoke",
     "tempest.scenario.test_server_multinode.X.test_e[compute,id-4,smoke]": "api",
-    "tempest.scenario.test_stamp.X.test_f[id-5,slow]": None,
+    "tempest.scenario.test_stamp.X.test_f[id-5,slow]": "guests",
+    "tempest.api.compute.servers.X.test_verify_created_server_vcpus[id-7]": "guests",
     "tempest.api.volume.test_x.X.test_g[id-6,smoke]": None,
 }
 
