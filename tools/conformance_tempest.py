@@ -162,8 +162,9 @@ def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: 
         },
         "identity-feature-enabled": plan_identity_features(),
         "service_available": {"glance": True, "nova": True, "neutron": True, **dict.fromkeys(absent, False)},
-        "image": {"http_image": "", "build_interval": 1},
-        "image-feature-enabled": {"import_image": False, "os_glance_reserved": True},
+        # Contents are inspected: only a raw image may hold what Tempest draws.
+        "image": {"http_image": "", "build_interval": 1, "disk_formats": "raw", "container_formats": "bare,ovf"},
+        "image-feature-enabled": {"import_image": False, "image_format_enforcement": False},
         "compute": {
             "image_ref": prepared.images[0],
             "image_ref_alt": prepared.images[1],
