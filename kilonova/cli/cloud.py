@@ -5,20 +5,19 @@ in-process transport would hold it in memory as a whole.
 """
 
 import asyncio
-import contextlib
 import functools
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.types import ASGIApp
 
 import kilonova
+from kilonova.cli.serving import ApiServer, wait_until_started
 from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
 from kilonova.compute import deleted_servers
@@ -110,12 +109,12 @@ class Cloud:
     async def run(self, sockets: dict[str, socket.socket], ready: Callable[[], None]) -> None:
         """Serves until cancelled. `ready` is called when every API answers."""
         await image_recovery.recover(self.image)
-        servers = [_Server(_server_config(app), name) for name, app in self.apps.items()]
+        servers = [ApiServer(app, name) for name, app in self.apps.items()]
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(each.serve(sockets=[sockets[each.name]])) for each in servers]
             working = [group.create_task(_named(each)) for each in self.work]
             try:
-                await _wait_until_started(servers)
+                await wait_until_started(servers)
                 ready()
                 await asyncio.Event().wait()
             finally:
@@ -131,38 +130,8 @@ class Cloud:
             await database.close()
 
 
-async def _wait_until_started(servers: list["_Server"]) -> None:
-    while not all(each.started for each in servers):  # noqa: ASYNC110 - uvicorn tells it by a flag only
-        await asyncio.sleep(0.01)
-
-
 async def _named(work: Callable[[], Awaitable[None]]) -> None:
     await work()
-
-
-class _Server(uvicorn.Server):
-    """One API. Signals belong to the process, not to any one of its servers."""
-
-    def __init__(self, config: uvicorn.Config, name: str) -> None:
-        super().__init__(config)
-        self.name = name
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server_config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        http="httptools",
-        ws="none",
-        timeout_graceful_shutdown=3,
-        h11_max_incomplete_event_size=65536,
-    )
 
 
 def bind(address: str) -> dict[str, socket.socket]:

@@ -11,6 +11,7 @@ from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
 from kilonova.compute.topics import REGISTRY_TOPIC
 from kilonova.kit.agents import AgentInfo
+from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
@@ -46,9 +47,9 @@ class Registry:
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
 
-    def serve(self) -> None:
-        methods = {"register": self.register, "report": self.report}
-        self._compute.bus.serve(REGISTRY_TOPIC, methods)
+    def serve(self) -> Unsubscribe:
+        """Answers agents from now on; returns what ends that."""
+        return self._compute.bus.serve(REGISTRY_TOPIC, {"register": self.register, "report": self.report})
 
     async def register(self, payload: Any) -> None:
         """Makes the host known here and to placement: service, hypervisor, provider and inventory. Safe to repeat."""

@@ -1,11 +1,13 @@
 """What compute's handlers and programs stand on."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from kilonova.compute.tables import tasks
+from kilonova.compute.topics import TASKS_TOPIC
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
-from kilonova.kit.bus import Bus
+from kilonova.kit.bus import Bus, Unsubscribe
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
 from kilonova.kit.tasks import Runner, TaskTables
@@ -30,7 +32,8 @@ class Compute:
     clock: Clock = field(default_factory=SystemClock)
     tasks: TaskTables = tasks
     runner: "Runner[Compute] | None" = None
-    """Set once the runner exists; APIs that run without one only lose the wake-up."""
+    """Set where this process has one; without one a wake-up goes to those that have, over the bus."""
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def wake(self, superseded: str | None = None) -> None:
         """A task was committed. `superseded`: the server whose running operation it replaces."""
@@ -38,3 +41,15 @@ class Compute:
             if superseded is not None:
                 self.runner.abandon(superseded)
             self.runner.wake()
+            return
+        telling = asyncio.create_task(self.bus.publish(TASKS_TOPIC, superseded))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    def listen(self) -> Unsubscribe:
+        """Takes wake-ups of other processes for this one's runner; returns what ends that."""
+
+        async def heard(superseded: str | None) -> None:
+            self.wake(superseded)
+
+        return self.bus.subscribe(TASKS_TOPIC, heard)

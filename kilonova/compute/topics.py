@@ -3,5 +3,8 @@
 AGENT_BINARY = "nova-compute"
 """The agents' name in front of users, and in the topic each one serves."""
 
+TASKS_TOPIC = "compute.tasks"
+"""A task was committed; the payload names the server whose running operation it replaces, or nothing."""
+
 REGISTRY_TOPIC = "compute.registry"
 """The server side's: agents register and report there."""

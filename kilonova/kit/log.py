@@ -79,3 +79,5 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
     root.setLevel(level)
     for noisy in ("httpx", "httpcore", "alembic", "pyroute2", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It makes an error of every attempt to reach a broker; the bus says once that there is none.
+    logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import select
 
 from kilonova.kit.agents import AgentInfo
+from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
 from kilonova.network import agents, compilation, ports, records
@@ -38,10 +39,10 @@ class Registry:
         self._service = service
         self._around = compilation.Surroundings(-1, {}, service.dns_domain)
 
-    def serve(self) -> None:
-        self._service.bus.serve(
-            REGISTRY_TOPIC, {"register": self.register, "wanted": self.wanted, "report": self.report}
-        )
+    def serve(self) -> Unsubscribe:
+        """Answers agents from now on; returns what ends that."""
+        methods = {"register": self.register, "wanted": self.wanted, "report": self.report}
+        return self._service.bus.serve(REGISTRY_TOPIC, methods)
 
     async def register(self, payload: Any) -> None:
         info = msgspec.convert(payload, Registration).info

@@ -5,6 +5,7 @@ the `httpx.AsyncClient` differs (design §3).
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp
 
 from kilonova.kit.errors import Fault
 
+_VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/.*)?$")
 RENEW_BEFORE = timedelta(minutes=2)
 
 
@@ -96,6 +98,66 @@ class ServiceSession:
             raise fault_of("identity", response)
         self._token = response.headers["x-subject-token"]
         self._renew_at = datetime.fromisoformat(response.json()["token"]["expires_at"]) - RENEW_BEFORE
+
+
+class CatalogTransport(httpx.AsyncBaseTransport):
+    """Reaches a service where the catalog says it is, looked up at the first request and again when it moved.
+
+    Requests name only the path, with the version; the catalog's URL may end in a version too, which is left out.
+    """
+
+    def __init__(
+        self, identity: httpx.AsyncClient, session: ServiceSession, service_type: str, region: str | None
+    ) -> None:
+        self._identity = identity
+        self._session = session
+        self._service_type = service_type
+        self._region = region
+        self._network = httpx.AsyncHTTPTransport()
+        self._base: httpx.URL | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._base is None:
+            self._base = await self._look_up()
+        base = self._base
+        request.url = request.url.copy_with(
+            scheme=base.scheme, host=base.host, port=base.port, path=base.path.rstrip("/") + request.url.path
+        )
+        request.headers["host"] = base.netloc.decode()
+        try:
+            return await self._network.handle_async_request(request)
+        except httpx.ConnectError:
+            self._base = None
+            raise
+
+    async def _look_up(self) -> httpx.URL:
+        headers = {"X-Auth-Token": await self._session.token()}
+        response = await self._identity.get("/v3/auth/catalog", headers=headers)
+        if response.status_code != 200:
+            raise fault_of("identity", response)
+        for entry in response.json()["catalog"]:
+            if entry["type"] == self._service_type:
+                urls = {
+                    each["interface"]: each["url"]
+                    for each in entry["endpoints"]
+                    if self._region is None or each["region"] == self._region
+                }
+                url = urls.get("internal") or urls.get("public")
+                if url is not None:
+                    return httpx.URL(_VERSION_SUFFIX.sub("", url))
+        place = f" in region {self._region}" if self._region else ""
+        raise RemoteUnavailable(self._service_type, 503, f"is not in the catalog{place}")
+
+    async def aclose(self) -> None:
+        await self._network.aclose()
+
+
+def catalog_client(
+    identity: httpx.AsyncClient, session: ServiceSession, service_type: str, region: str | None = None
+) -> httpx.AsyncClient:
+    """A client whose requests go where the catalog says `service_type` is."""
+    transport = CatalogTransport(identity, session, service_type, region)
+    return httpx.AsyncClient(transport=transport, base_url=f"http://{service_type}", timeout=60)
 
 
 class RemoteService:

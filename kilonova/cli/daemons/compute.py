@@ -1,0 +1,161 @@
+"""`nova-api`, `nova-conductor`, `nova-compute`. They read nova.conf.
+
+The conductor runs the operations, the scheduler's part among them; `nova-scheduler` is another conductor.
+"""
+
+import functools
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from kilonova.cli.daemons.files import Read
+from kilonova.cli.daemons.options import COMPUTE
+from kilonova.cli.daemons.process import Daemon, main
+from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_database
+from kilonova.compute import deleted_servers, hosts
+from kilonova.compute.agent.agent import ComputeAgent
+from kilonova.compute.agent.driver import ComputeDriver, OnEvent
+from kilonova.compute.app import make_app
+from kilonova.compute.metadata.app import make_app as make_metadata_app
+from kilonova.compute.programs import PROGRAMS
+from kilonova.compute.registry import Registry
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import metadata, tasks
+from kilonova.compute.topics import AGENT_BINARY
+from kilonova.image.client import ImageClient
+from kilonova.image.inspection import inspect_file
+from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.config import ConfigError
+from kilonova.kit.tasks import Runner
+from kilonova.network.client import NetworkClient
+from kilonova.placement.client import PlacementClient
+
+CONTROL_BINARIES = ("nova-conductor", "nova-scheduler")
+
+
+async def _open(found: Read, daemon: Daemon) -> tuple[Compute, Neighbours]:
+    """What the server side's processes share."""
+    config = found.config
+    database = open_database(config, "compute", metadata, "nova-manage db sync")
+    daemon.closing.push_async_callback(database.close)
+    bus = await open_bus(config)
+    daemon.closing.push_async_callback(bus.close)
+    neighbours = Neighbours(config.keystone_authtoken)
+    daemon.closing.push_async_callback(neighbours.close)
+    host = host_name(config)
+    compute = Compute(
+        database=database,
+        bus=bus,
+        placement=PlacementClient(neighbours.remote("placement")),
+        image=ImageClient(neighbours.remote("image", next(iter(config.glance.api_servers), None))),
+        network=NetworkClient(neighbours.remote("network")),
+        agents=AgentCalls(bus, AGENT_BINARY),
+        liveness=Liveness(bus),
+        default_zone=config.default_availability_zone,
+        control_services=tuple(
+            (each, host, str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{each}.{host}"))) for each in CONTROL_BINARIES
+        ),
+        metadata_secret=config.neutron.metadata_proxy_shared_secret,
+    )
+
+    async def known_agents() -> list[tuple[str, str]]:
+        async with database.reading() as tx:
+            return [(each.binary, each.host) for each in await hosts.list_all(tx)]
+
+    daemon.work.append(functools.partial(compute.liveness.watch, known_agents))
+    return compute, neighbours
+
+
+async def build_api(found: Read, daemon: Daemon) -> None:
+    config = found.config
+    compute, neighbours = await _open(found, daemon)
+    for name in config.enabled_apis:
+        match name:
+            case "osapi_compute":
+                app = make_app(compute, neighbours.verifier(compute.bus))
+                daemon.apis.append(("compute", app, config.osapi_compute_listen, config.osapi_compute_listen_port))
+            case "metadata":
+                daemon.apis.append(
+                    ("metadata", make_metadata_app(compute), config.metadata_listen, config.metadata_listen_port)
+                )
+            case _:
+                raise ConfigError(f"[DEFAULT] enabled_apis: {name!r} is none of osapi_compute, metadata")
+
+
+async def build_conductor(found: Read, daemon: Daemon) -> None:
+    compute, _neighbours = await _open(found, daemon)
+    compute.runner = Runner(compute.database, tasks, PROGRAMS, compute)
+    daemon.closing.callback(compute.listen())
+    daemon.closing.callback(Registry(compute).serve())
+    daemon.work += [compute.runner.run, functools.partial(deleted_servers.forget_in_time, compute)]
+
+
+async def build_agent(found: Read, daemon: Daemon) -> None:
+    config = found.config
+    bus = await open_bus(config)
+    daemon.closing.push_async_callback(bus.close)
+    neighbours = Neighbours(config.keystone_authtoken)
+    daemon.closing.push_async_callback(neighbours.close)
+    agents: list[ComputeAgent] = []
+
+    def on_event(server_id: str) -> None:
+        if agents:
+            agents[0].on_event(server_id)
+
+    driver = _driver(config, neighbours, on_event)
+    agents.append(ComputeAgent(driver, bus, host=host_name(config), zone=config.default_availability_zone))
+    daemon.work.append(agents[0].run)
+
+
+def _driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDriver:
+    match config.compute_driver.partition(".")[0]:
+        case "fake":
+            from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+
+            return FakeDriver(FakeHost(host_name(config)), on_event)
+        case "libvirt":
+            return _libvirt_driver(config, neighbours, on_event)
+    raise ConfigError(
+        f"[DEFAULT] compute_driver: {config.compute_driver!r} is neither libvirt.LibvirtDriver nor fake.FakeDriver"
+    )
+
+
+def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDriver:
+    # libvirt's binding is only loaded where a hypervisor is driven.
+    from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
+    from kilonova.compute.agent.drivers.options import LibvirtOptions
+
+    images = ImageClient(neighbours.remote("image", next(iter(config.glance.api_servers), None)))
+    options = LibvirtOptions(
+        state_dir=Path(config.state_path),
+        instances_path=Path(config.instances_path),
+        hostname=host_name(config),
+        host_ip=config.my_ip,
+        virt_type=config.libvirt.virt_type,
+        connection_uri=config.libvirt.connection_uri,
+    )
+
+    def fetch(image_id: str) -> AsyncIterator[bytes]:
+        return images.download(image_id)
+
+    def inspect(path: Path, disk_format: str) -> int | None:
+        return inspect_file(path, disk_format).virtual_size_bytes
+
+    return LibvirtDriver(options, fetch, inspect, on_event)
+
+
+def run_api() -> int:
+    return main("nova-api", "nova", [COMPUTE], build_api)
+
+
+def run_conductor() -> int:
+    return main("nova-conductor", "nova", [COMPUTE], build_conductor)
+
+
+def run_scheduler() -> int:
+    return main("nova-scheduler", "nova", [COMPUTE], build_conductor)
+
+
+def run_agent() -> int:
+    return main("nova-compute", "nova", [COMPUTE], build_agent)

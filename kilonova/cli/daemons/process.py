@@ -1,0 +1,125 @@
+"""The life of one daemon: read the files, open what it stands on, serve until a signal, say why when it cannot.
+
+Exit codes are those systemd knows: 78 (EX_CONFIG) for what only a change of configuration mends, 1 for the rest.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+from starlette.types import ASGIApp
+
+from kilonova.cli.daemons.files import Read, read
+from kilonova.cli.daemons.options import Options
+from kilonova.cli.serving import ApiServer, wait_until_started
+from kilonova.kit import log
+from kilonova.kit.config import ConfigError
+from kilonova.kit.loop_lag import LoopLag
+
+EX_CONFIG = 78
+
+Work = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Daemon:
+    """What one process serves and does. `closing` is undone in turn at the end."""
+
+    apis: list[tuple[str, ASGIApp, str, int]] = field(default_factory=list)
+    """(name, app, address, port)"""
+    work: list[Work] = field(default_factory=lambda: [LoopLag().watch])
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+Build = Callable[[Read, Daemon], Awaitable[None]]
+
+
+def main(
+    program: str, project: str, options: Sequence[Options], build: Build, arguments: Sequence[str] | None = None
+) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        found = read(program, project, options, words)
+        log.configure("DEBUG" if found.config.debug else "INFO", _stream(found.config.log_file))
+        return asyncio.run(_run(program, found, build))
+    except ConfigError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return EX_CONFIG
+
+
+def _stream(path: str) -> TextIO | None:
+    return Path(path).open("a", buffering=1) if path else None
+
+
+async def _run(program: str, found: Read, build: Build) -> int:
+    said = log.logger("kilonova.cli.daemons")
+    for entry, reason in found.idle:
+        said.warning("an option has no effect", option=str(entry), reason=reason)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    daemon = Daemon()
+    async with daemon.closing:
+        await build(found, daemon)
+        sockets = [_listen(name, address, port) for name, _app, address, port in daemon.apis]
+        await _serve(program, daemon, sockets, stop)
+    return 0
+
+
+async def _serve(program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
+    said = log.logger("kilonova.cli.daemons")
+    servers = [ApiServer(app, name) for name, app, _address, _port in daemon.apis]
+    serving = [
+        asyncio.create_task(each.serve(sockets=[listening])) for each, listening in zip(servers, sockets, strict=True)
+    ]
+    working = [asyncio.ensure_future(each()) for each in daemon.work]
+    stopping = asyncio.create_task(stop.wait())
+    await wait_until_started(servers)
+    said.info("ready", program=program)
+    _notify("READY=1")
+    try:
+        # Work ends only by failing: the process ends with it, and whoever started it starts it again.
+        done, _ = await asyncio.wait([stopping, *working, *serving], return_when=asyncio.FIRST_COMPLETED)
+        for each in done - {stopping}:
+            each.result()
+    finally:
+        _notify("STOPPING=1")
+        for server in servers:
+            server.should_exit = True
+        for task in (*working, stopping):
+            task.cancel()
+        await asyncio.gather(*working, stopping, return_exceptions=True)
+        if serving:
+            await asyncio.wait(serving, timeout=5)
+
+
+def _listen(name: str, address: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"port {port} on {address} is needed by the {name} API and cannot be had ({error.strerror}): "
+            f"`ss -ltnp sport = :{port}` shows what uses it"
+        ) from error
+    return listening
+
+
+def _notify(state: str) -> None:
+    """Tells systemd, where it asked to be told (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifying:
+        notifying.connect("\0" + address[1:] if address.startswith("@") else address)
+        notifying.send(state.encode())

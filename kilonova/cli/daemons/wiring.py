@@ -1,0 +1,132 @@
+"""What a daemon stands on, made from its configuration: database, broker, identity, the other services."""
+
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import MetaData
+
+import kilonova
+from kilonova.kit.bus import Bus, InProcessBus
+from kilonova.kit.bus.rabbit import RabbitBus
+from kilonova.kit.bus.transport_url import BadTransportUrl, parse_transport_url
+from kilonova.kit.config import ConfigError
+from kilonova.kit.db import Database
+from kilonova.kit.db.migrate import current_revision, head_revision
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, catalog_client
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
+
+PACKAGE = Path(kilonova.__file__).parent
+_VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?/?$")
+TIMEOUT_SECONDS = 60.0
+
+
+def host_name(config: Any) -> str:
+    return config.host or socket.gethostname()
+
+
+def migrations_of(service: str) -> Path:
+    return PACKAGE / service / "migrations"
+
+
+def make_database(config: Any, service: str, metadata: MetaData) -> Database:
+    """Not yet looked into. Raises ConfigError for a URL that cannot be meant."""
+    url = config.database.connection
+    if not url:
+        raise ConfigError("[database] connection is missing: mysql+pymysql://USER:PASSWORD@HOST/NAME")
+    try:
+        return Database(url, metadata)
+    except Exception as error:
+        raise ConfigError(f"[database] connection: {error}") from error
+
+
+def open_database(config: Any, service: str, metadata: MetaData, sync_command: str) -> Database:
+    """Raises ConfigError when the schema is not this release's, naming the command to run."""
+    database = make_database(config, service, metadata)
+    try:
+        found = current_revision(database)
+    except ServiceUnavailable as error:
+        raise ConfigError(f"[database] connection: {error.message}") from error
+    newest = head_revision(migrations_of(service))
+    if found is None or found < newest:
+        state = "is empty" if found is None else f"is at {found}, this release needs {newest}"
+        raise ConfigError(f"the database of {service} {state}: run `{sync_command}`")
+    if found > newest:
+        raise ConfigError(
+            f"the database of {service} is at {found}, newer than this release's {newest}: upgrade this host"
+        )
+    return database
+
+
+async def open_bus(config: Any) -> RabbitBus | InProcessBus:
+    """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
+    url = config.transport_url
+    if not url and config.rabbit_host:
+        url = f"rabbit://{config.rabbit_userid}:{config.rabbit_password}@{config.rabbit_host}"
+    if not url:
+        raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
+    try:
+        brokers = parse_transport_url(url)
+    except BadTransportUrl as error:
+        raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
+    tls = None
+    if config.oslo_messaging_rabbit.ssl:
+        tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
+    bus = RabbitBus(brokers, tls)
+    await bus.start()
+    return bus
+
+
+def identity_url(auth_url: str) -> str:
+    """Without the version that some files name: requests say it themselves."""
+    return _VERSION_SUFFIX.sub("", auth_url.rstrip("/"))
+
+
+class Neighbours:
+    """Identity and the other services, as this one's own user."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+        self.identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
+        self.session = ServiceSession(self.identity, credentials_of(group))
+
+    def verifier(self, bus: Bus) -> TokenVerifier:
+        verifier = TokenVerifier(self.identity, self.session)
+        bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
+        return verifier
+
+    def remote(self, service_type: str, url: str | None = None) -> RemoteService:
+        """Where the catalog says it is, or at `url`."""
+        if url is not None:
+            client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
+        else:
+            client = catalog_client(self.identity, self.session, service_type, self._group.region_name or None)
+        return RemoteService(service_type, client, self.session)
+
+    async def close(self) -> None:
+        await self.identity.aclose()
+
+
+def credentials_of(group: Any) -> Credentials:
+    """Raises ConfigError naming what is missing."""
+    for name in ("username", "password"):
+        if not getattr(group, name):
+            raise ConfigError(f"[keystone_authtoken] {name} is missing: it is this service's own user at identity")
+    return Credentials(
+        group.username,
+        group.password,
+        group.project_name,
+        _domain_id(group.user_domain_name),
+        _domain_id(group.project_domain_name),
+    )
+
+
+def _domain_id(name: str) -> str:
+    """The guides write the one domain there always is with a small letter or a large one."""
+    if name.lower() != "default":
+        raise ConfigError(f"service users live in the domain Default, not in {name!r}")
+    return "default"

@@ -1,0 +1,153 @@
+"""Configuration files as the guides write them, and what is said of those that cannot be used."""
+
+from pathlib import Path
+
+import pytest
+
+from kilonova.cli.daemons.files import Read, read
+from kilonova.cli.daemons.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT
+from kilonova.cli.daemons.wiring import credentials_of, identity_url
+from kilonova.kit.config import ConfigError
+
+NOVA_CONF = """\
+[DEFAULT]
+enabled_apis = osapi_compute,metadata
+transport_url = rabbit://openstack:RABBIT_PASS@controller
+my_ip = 10.0.0.11
+use_neutron = True
+firewall_driver = nova.virt.firewall.NoopFirewallDriver
+
+[api_database]
+connection = mysql+pymysql://nova:NOVA_DBPASS@controller/nova_api
+
+[database]
+connection = mysql+pymysql://nova:NOVA_DBPASS@controller/nova
+
+[api]
+auth_strategy = keystone
+
+[keystone_authtoken]
+auth_uri = http://controller:5000
+auth_url = http://controller:35357
+memcached_servers = controller:11211
+auth_type = password
+project_domain_name = default
+user_domain_name = default
+project_name = service
+username = nova
+password = NOVA_PASS
+
+[vnc]
+enabled = true
+vncserver_listen = $my_ip
+vncserver_proxyclient_address = $my_ip
+
+[glance]
+api_servers = http://controller:9292
+
+[oslo_concurrency]
+lock_path = /var/lib/nova/tmp
+
+[placement]
+os_region_name = RegionOne
+project_domain_name = Default
+project_name = service
+auth_type = password
+user_domain_name = Default
+auth_url = http://controller:35357/v3
+username = placement
+password = PLACEMENT_PASS
+
+[neutron]
+url = http://controller:9696
+service_metadata_proxy = true
+metadata_proxy_shared_secret = METADATA_SECRET
+
+[service_user]
+send_service_user_token = true
+auth_url = https://controller/identity
+"""
+
+
+def read_text(tmp_path: Path, text: str, *tables: object, name: str = "nova.conf") -> Read:
+    path = tmp_path / name
+    path.write_text(text)
+    return read("nova-api", "nova", tables or [COMPUTE], ["--config-file", str(path)])  # type: ignore[arg-type]
+
+
+def test_the_guides_nova_conf_is_read(tmp_path: Path) -> None:
+    found = read_text(tmp_path, NOVA_CONF)
+    config = found.config
+    assert (config.my_ip, config.enabled_apis) == ("10.0.0.11", ["osapi_compute", "metadata"])
+    assert config.database.connection == "mysql+pymysql://nova:NOVA_DBPASS@controller/nova"
+    assert config.placement.region_name == "RegionOne"
+    assert config.keystone_authtoken.www_authenticate_uri == "http://controller:5000"
+    assert config.glance.api_servers == ["http://controller:9292"]
+    assert config.neutron.metadata_proxy_shared_secret == "METADATA_SECRET"
+    reasons = {entry.key: reason for entry, reason in found.idle}
+    assert "until there are cells" in reasons["api_database.connection"]
+    assert {"vnc.enabled", "service_user.auth_url", "DEFAULT.use_neutron"} <= set(reasons)
+    who = credentials_of(config.keystone_authtoken)
+    assert (who.username, who.project_name, who.user_domain_id) == ("nova", "service", "default")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[DEFAULT]\nmy_ip = 1.2.3.4\nmy_pi = 1.2.3.4\n", "nova.conf:3: [DEFAULT] my_pi"),
+        (
+            "[keystone_authtoken]\nproject_domian_name = default\n",
+            "nova.conf:2: [keystone_authtoken] project_domian_name",
+        ),
+        (
+            "[DEFAULT]\n\n# a comment\nosapi_compute_listen_port = many\n",
+            "nova.conf:4: [DEFAULT] osapi_compute_listen_port",
+        ),
+        ("[libvirt]\nvirt_type = xen\n", "[libvirt] virt_type"),
+        ("my_ip\n", "nova-api: "),
+    ],
+)
+def test_what_cannot_be_meant_is_named_with_file_and_line(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_text(tmp_path, text)
+    assert sentence in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.conf"):
+        read("nova-api", "nova", [COMPUTE], ["--config-file", str(tmp_path / "missing.conf")])
+
+
+def test_old_and_new_spellings_of_each_service(tmp_path: Path) -> None:
+    text = "[DEFAULT]\nrabbit_host = controller\nrabbit_userid = openstack\nrabbit_password = x\nrpc_backend = rabbit\n"
+    assert read_text(tmp_path, text + "verbose = True\n").config.rabbit_host == "controller"
+    linuxbridge = "[linux_bridge]\nphysical_interface_mappings = provider:eth1\n[vxlan]\nenable_vxlan = true\n"
+    linuxbridge += "local_ip = 10.0.0.31\nl2_population = true\n[securitygroup]\nenable_security_group = true\n"
+    linuxbridge += "firewall_driver = neutron.agent.linux.iptables_firewall.IptablesFirewallDriver\n"
+    config = read_text(tmp_path, linuxbridge, NETWORK_AGENT, name="linuxbridge_agent.ini").config
+    assert config.linux_bridge.physical_interface_mappings == {"provider": "eth1"}
+    ml2 = "[ml2]\ntype_drivers = flat,vlan,vxlan\ntenant_network_types = vxlan\nmechanism_drivers = linuxbridge\n"
+    ml2 += "extension_drivers = port_security\n[ml2_type_flat]\nflat_networks = provider\n"
+    ml2 += "[ml2_type_vxlan]\nvni_ranges = 1:1000\n[securitygroup]\nenable_ipset = true\n"
+    assert read_text(tmp_path, ml2, NETWORK, name="ml2_conf.ini").config.ml2_type_flat.flat_networks == ["provider"]
+    keystone = "[database]\nconnection = mysql+pymysql://keystone:x@controller/keystone\n[token]\nprovider = fernet\n"
+    assert read_text(tmp_path, keystone, IDENTITY).config.token.provider == "fernet"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://controller:5000", "http://controller:5000/", "http://controller:5000/v3", "http://controller:5000/v3/"],
+)
+def test_identity_is_named_with_or_without_its_version(url: str) -> None:
+    assert identity_url(url) == "http://controller:5000"
+
+
+def test_a_service_without_a_user_is_told_which_option_is_missing(tmp_path: Path) -> None:
+    config = read_text(tmp_path, "[keystone_authtoken]\nusername = nova\n").config
+    with pytest.raises(ConfigError, match="password is missing"):
+        credentials_of(config.keystone_authtoken)
+    config = read_text(
+        tmp_path, "[keystone_authtoken]\nusername = nova\npassword = x\nuser_domain_name = ldap\n"
+    ).config
+    with pytest.raises(ConfigError, match="ldap"):
+        credentials_of(config.keystone_authtoken)

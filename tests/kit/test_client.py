@@ -1,0 +1,77 @@
+"""Reaching another service where the catalog says it is."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from kilonova.kit.http.client import Credentials, RemoteService, RemoteUnavailable, ServiceSession, catalog_client
+
+EXPIRES = "2999-01-01T00:00:00Z"
+
+
+def identity(catalog: list[dict[str, Any]]) -> httpx.AsyncClient:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v3/auth/tokens":
+            return httpx.Response(201, headers={"x-subject-token": "t"}, json={"token": {"expires_at": EXPIRES}})
+        assert request.url.path == "/v3/auth/catalog"
+        return httpx.Response(200, json={"catalog": catalog})
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://identity")
+
+
+def compute(**urls: str) -> list[dict[str, Any]]:
+    endpoints = [{"interface": name, "region": "one", "url": url} for name, url in urls.items()]
+    return [{"type": "compute", "endpoints": endpoints}]
+
+
+async def reached(catalog: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, region: str | None = None) -> str:
+    """The URL a request for /v2.1/servers went to."""
+    asked: list[httpx.URL] = []
+
+    async def network(_self: Any, request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        assert request.headers["host"] == request.url.netloc.decode()
+        return httpx.Response(200, json={})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", network)
+    async with identity(catalog) as client:
+        session = ServiceSession(client, Credentials("nova", "x"))
+        remote = RemoteService("compute", catalog_client(client, session, "compute", region), session)
+        await remote.request("GET", "/v2.1/servers", params={"limit": 1})
+    return str(asked[0])
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://controller:8774/v2.1", "http://controller:8774/v2.1/servers?limit=1"),
+        ("http://controller:8774/v2.1/%(tenant_id)s", "http://controller:8774/v2.1/servers?limit=1"),
+        ("https://controller/compute/v2.1/", "https://controller/compute/v2.1/servers?limit=1"),
+        ("http://[::1]:8774", "http://[::1]:8774/v2.1/servers?limit=1"),
+    ],
+)
+async def test_the_version_of_a_url_in_the_catalog_is_left_out(
+    url: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await reached(compute(public=url), monkeypatch) == expected
+
+
+async def test_the_internal_interface_comes_before_the_public_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = {"public": "http://public:1", "internal": "http://internal:1"}
+    assert (await reached(compute(**urls), monkeypatch)).startswith("http://internal:1")
+
+
+async def test_what_is_not_in_the_catalog_is_unavailable_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RemoteUnavailable, match="compute answered 503: is not in the catalog"):
+        await reached([], monkeypatch)
+    with pytest.raises(RemoteUnavailable, match="in region two"):
+        await reached(compute(public="http://public:1"), monkeypatch, region="two")
+
+
+async def test_a_service_that_is_not_there_is_unavailable() -> None:
+    async with identity(compute(public="http://127.0.0.1:1")) as client:
+        session = ServiceSession(client, Credentials("nova", "x"))
+        remote = RemoteService("compute", catalog_client(client, session, "compute"), session)
+        with pytest.raises(RemoteUnavailable, match="cannot be reached"):
+            await remote.request("GET", "/v2.1/servers")
