@@ -49,6 +49,25 @@ class NetworkClient:
     async def list_security_groups(self, token: str | None = None, **filters: Any) -> list[Fields]:
         return await self._list("security-groups", token, filters)
 
+    async def show_security_group(self, group_id: str, token: str) -> Fields:
+        answer = await self._remote.request("GET", f"/v2.0/security-groups/{group_id}", token=token)
+        return dict(answer["security_group"])
+
+    async def create_security_group(self, fields: Fields, token: str) -> Fields:
+        return await self._write("POST", "security-groups", {"security_group": fields}, token)
+
+    async def update_security_group(self, group_id: str, fields: Fields, token: str) -> Fields:
+        return await self._write("PUT", f"security-groups/{group_id}", {"security_group": fields}, token)
+
+    async def delete_security_group(self, group_id: str, token: str) -> None:
+        await self._remote.request("DELETE", f"/v2.0/security-groups/{group_id}", token=token)
+
+    async def create_security_group_rule(self, fields: Fields, token: str) -> Fields:
+        return await self._write("POST", "security-group-rules", {"security_group_rule": fields}, token)
+
+    async def delete_security_group_rule(self, rule_id: str, token: str) -> None:
+        await self._remote.request("DELETE", f"/v2.0/security-group-rules/{rule_id}", token=token)
+
     async def list_floating_ips(self, token: str | None = None, **filters: Any) -> list[Fields]:
         return await self._list("floatingips", token, filters)
 
@@ -56,6 +75,13 @@ class NetworkClient:
         answer = await self._remote.request("GET", f"/v2.0/{plural}", params=filters or None, token=token)
         found: list[Fields] = answer[plural.replace("-", "_")]
         return found
+
+    async def _write(self, method: str, path: str, body: dict[str, Fields], token: str) -> Fields:
+        """What was made or changed, under the same key as in the request."""
+        (key,) = body
+        answer = await self._remote.request(method, f"/v2.0/{path}", json=body, token=token)
+        written: Fields = answer[key]
+        return written
 
     async def _show(self, singular: str, wanted_id: str, token: str | None) -> Fields:
         answer = await self._remote.request("GET", f"/v2.0/{singular}s/{wanted_id}", token=token)

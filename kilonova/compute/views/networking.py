@@ -26,11 +26,11 @@ def security_group_view(group: Body, known: Sequence[Body]) -> Body:
         "name": group["name"],
         "description": group["description"],
         "tenant_id": group["project_id"],
-        "rules": [_rule_view(each, names) for each in rules],
+        "rules": [rule_view(each, names) for each in rules],
     }
 
 
-def _rule_view(rule: Body, names: dict[str, str]) -> Body:
+def rule_view(rule: Body, names: dict[str, str]) -> Body:
     """This API knows ingress rules only, and -1 for what is not narrowed."""
     protocol = rule["protocol"]
     low, high = rule["port_range_min"], rule["port_range_max"]
