@@ -17,7 +17,7 @@ import httpx
 from starlette.types import ASGIApp
 
 import kilonova
-from kilonova.cli.serving import ApiServer, wait_until_started
+from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
 from kilonova.compute import deleted_servers
@@ -85,10 +85,6 @@ CATALOG = (
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
 
 
-class PortTaken(Exception):
-    """A port of an API is in use: the message names it and the service it is for."""
-
-
 @dataclass
 class Cloud:
     """Everything that runs. Made by `build`, started by `run`."""
@@ -137,22 +133,13 @@ async def _named(work: Callable[[], Awaitable[None]]) -> None:
 def bind(address: str) -> dict[str, socket.socket]:
     """A listening socket for each API. Raises PortTaken, having closed those it had opened."""
     sockets: dict[str, socket.socket] = {}
-    for name, port in PORTS.items():
-        listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((address, port))
-            listening.listen(1024)
-        except OSError as error:
-            listening.close()
-            for each in sockets.values():
-                each.close()
-            raise PortTaken(
-                f"port {port} on {address} is needed by the {name} API and cannot be had ({error.strerror}): "
-                f"stop what uses it (`ss -ltnp sport = :{port}` shows it)"
-            ) from error
-        listening.set_inheritable(False)
-        sockets[name] = listening
+    try:
+        for name, port in PORTS.items():
+            sockets[name] = listen(name, address, port)
+    except PortTaken:
+        for each in sockets.values():
+            each.close()
+        raise
     return sockets
 
 

@@ -1,11 +1,33 @@
-"""Serving one API with uvicorn, on a socket that is open already."""
+"""Opening an API's socket, and serving on it with uvicorn."""
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator, Sequence
 
 import uvicorn
 from starlette.types import ASGIApp
+
+
+class PortTaken(Exception):
+    """A port of an API is in use: the message names it and the service it is for."""
+
+
+def listen(name: str, address: str, port: int) -> socket.socket:
+    """A listening socket for an API. Raises PortTaken."""
+    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise PortTaken(
+            f"port {port} on {address} is needed by the {name} API and cannot be had ({error.strerror}): "
+            f"stop what uses it (`ss -ltnp sport = :{port}` shows it)"
+        ) from error
+    listening.set_inheritable(False)
+    return listening
 
 
 class ApiServer(uvicorn.Server):

@@ -113,7 +113,7 @@ def _serve(state: StateDir, config: Any) -> int:
 
 def _start_error(error: BaseException) -> str | None:
     """The sentence for a start that could not be; None for a defect, whose traceback is wanted."""
-    from kilonova.cli.cloud import PortTaken
+    from kilonova.cli.serving import PortTaken
 
     return str(error) if isinstance(error, PortTaken | StateError) else None
 

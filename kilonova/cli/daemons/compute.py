@@ -12,7 +12,7 @@ from typing import Any
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import Daemon, main
-from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_database
+from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_ground
 from kilonova.compute import deleted_servers, hosts
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
@@ -37,12 +37,8 @@ CONTROL_BINARIES = ("nova-conductor", "nova-scheduler")
 async def _open(found: Read, daemon: Daemon) -> tuple[Compute, Neighbours]:
     """What the server side's processes share."""
     config = found.config
-    database = open_database(config, "compute", metadata, "nova-manage db sync")
-    daemon.closing.push_async_callback(database.close)
-    bus = await open_bus(config)
-    daemon.closing.push_async_callback(bus.close)
-    neighbours = Neighbours(config.keystone_authtoken)
-    daemon.closing.push_async_callback(neighbours.close)
+    ground = await open_ground(config, daemon, "compute", metadata, "nova-manage db sync")
+    database, bus, neighbours = ground.database, ground.bus, ground.neighbours
     host = host_name(config)
     compute = Compute(
         database=database,

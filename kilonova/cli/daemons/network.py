@@ -10,7 +10,7 @@ from typing import Any
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import NETWORK, NETWORK_AGENT
 from kilonova.cli.daemons.process import Daemon, main
-from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_database
+from kilonova.cli.daemons.wiring import host_name, open_bus, open_ground
 from kilonova.kit.agents import Liveness
 from kilonova.kit.config import ConfigError
 from kilonova.network import agents
@@ -27,28 +27,23 @@ PORT = 9696
 
 async def build_server(found: Read, daemon: Daemon) -> None:
     config = found.config
-    database = open_database(config, "network", metadata, "neutron-db-manage upgrade head")
-    daemon.closing.push_async_callback(database.close)
-    bus = await open_bus(config)
-    daemon.closing.push_async_callback(bus.close)
-    neighbours = Neighbours(config.keystone_authtoken)
-    daemon.closing.push_async_callback(neighbours.close)
+    ground = await open_ground(config, daemon, "network", metadata, "neutron-db-manage upgrade head")
     network = NetworkService(
-        database=database,
-        bus=bus,
-        liveness=Liveness(bus),
-        compute=neighbours.remote("compute"),
+        database=ground.database,
+        bus=ground.bus,
+        liveness=Liveness(ground.bus),
+        compute=ground.neighbours.remote("compute"),
         vni_ranges=tuple(_range(text) for text in config.ml2_type_vxlan.vni_ranges),
         flat_networks=tuple(config.ml2_type_flat.flat_networks),
     )
 
     async def known_agents() -> list[tuple[str, str]]:
-        async with database.reading() as tx:
+        async with ground.database.reading() as tx:
             return sorted({(AGENT_BINARY, each.host) for each in await agents.list_all(tx)})
 
     daemon.closing.callback(Registry(network).serve())
     daemon.work += [EventSender(network).run, functools.partial(network.liveness.watch, known_agents)]
-    app = make_app(network, neighbours.verifier(bus))
+    app = make_app(network, ground.neighbours.verifier(ground.bus))
     daemon.apis.append(("network", app, config.bind_host, config.bind_port or PORT))
 
 

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import Options
-from kilonova.cli.serving import ApiServer, wait_until_started
+from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError
 from kilonova.kit.loop_lag import LoopLag
@@ -49,7 +49,7 @@ def main(
         found = read(program, project, options, words)
         log.configure("DEBUG" if found.config.debug else "INFO", _stream(found.config.log_file))
         return asyncio.run(_run(program, found, build))
-    except ConfigError as error:
+    except (ConfigError, PortTaken) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return EX_CONFIG
 
@@ -68,7 +68,7 @@ async def _run(program: str, found: Read, build: Build) -> int:
     daemon = Daemon()
     async with daemon.closing:
         await build(found, daemon)
-        sockets = [_listen(name, address, port) for name, _app, address, port in daemon.apis]
+        sockets = [listen(name, address, port) for name, _app, address, port in daemon.apis]
         await _serve(program, daemon, sockets, stop)
     return 0
 
@@ -98,21 +98,6 @@ async def _serve(program: str, daemon: Daemon, sockets: list[socket.socket], sto
         await asyncio.gather(*working, stopping, return_exceptions=True)
         if serving:
             await asyncio.wait(serving, timeout=5)
-
-
-def _listen(name: str, address: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((address, port))
-        listening.listen(1024)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"port {port} on {address} is needed by the {name} API and cannot be had ({error.strerror}): "
-            f"`ss -ltnp sport = :{port}` shows what uses it"
-        ) from error
-    return listening
 
 
 def _notify(state: str) -> None:

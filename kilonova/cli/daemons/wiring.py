@@ -3,6 +3,7 @@
 import re
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 from sqlalchemy import MetaData
 
 import kilonova
+from kilonova.cli.daemons.process import Daemon
 from kilonova.kit.bus import Bus, InProcessBus
 from kilonova.kit.bus.rabbit import RabbitBus
 from kilonova.kit.bus.transport_url import BadTransportUrl, parse_transport_url
@@ -79,6 +81,32 @@ async def open_bus(config: Any) -> RabbitBus | InProcessBus:
     bus = RabbitBus(brokers, tls)
     await bus.start()
     return bus
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a service's processes share; closed with the daemon."""
+
+    database: Database
+    bus: RabbitBus | InProcessBus
+    neighbours: "Neighbours"
+
+
+async def open_ground(
+    config: Any, daemon: Daemon, service: str, metadata: MetaData, sync_command: str, *, needs_broker: bool = True
+) -> Ground:
+    """Raises ConfigError for the first of it that cannot be had.
+
+    Without a broker, where the service can do without, revocations are heard of when a token is next asked about.
+    """
+    database = open_database(config, service, metadata, sync_command)
+    daemon.closing.push_async_callback(database.close)
+    has_broker = bool(config.transport_url or config.rabbit_host)
+    bus = await open_bus(config) if needs_broker or has_broker else InProcessBus()
+    daemon.closing.push_async_callback(bus.close)
+    neighbours = Neighbours(config.keystone_authtoken)
+    daemon.closing.push_async_callback(neighbours.close)
+    return Ground(database, bus, neighbours)
 
 
 def identity_url(auth_url: str) -> str:
