@@ -46,12 +46,11 @@ LEFT_OUT = {
     r"\.test_images_metadefs_": f"metadata definitions: {LATER}",
     r"\.test_nova_image_snapshot_dependency$": f"snapshots of servers: {LATER}",
     # compute
-    r"\.api\.compute\.(images|floating_ips|security_groups|test_tenant_networks)\.": PROXIES,
-    r"\.api\.compute\.admin\.test_(networks|security_groups|floating_ips_bulk)\.": PROXIES,
-    r"\.test_(list_security_groups_by_server|server_security_groups)$": PROXIES,
+    r"\.api\.compute\.(images|floating_ips|test_tenant_networks)\.": PROXIES,
+    r"\.api\.compute\.admin\.test_(networks|floating_ips_bulk)\.": PROXIES,
     r"\.test_(hosts|hosts_negative|instance_usage_audit_log\w*)\.": f"this old part of compute {LATER}",
     r"\.compute\.test_extensions\.": f"this old part of compute {LATER}",
-    r"\.(test_server_diagnostics\w*|test_migrations)\.": f"diagnostics and migrations: {LATER}",
+    r"\.test_migrations\.": f"migrations: {LATER}",
     r"\.test_\w*rebuild\w*$": f"rebuilding a server: {LATER}",
     r"\.test_(inject_network_info|migrate_non_existent_server|restore_\w+)$": f"this action on servers: {LATER}",
     r"\.UnshelveToHostMultiNodesTest\.": f"shelving a server: {LATER}",
@@ -79,10 +78,10 @@ API = r"^tempest\.api\.(identity|image|compute|network)\."
 SCENARIO = r"^tempest\.scenario\.(?!test_server_multinode\.)"
 SMOKE = r"\[.*\bsmoke\b.*\]$"
 LOGS_IN = (
-    r"\.test_(host_name_is_same_as_server_name|verify_created_server_vcpus|get_console_output_with_unlimited_size|"
-    r"device_tagging|tagged_boot_devices|tagged_attachment|hotplug_nic)\["
+    r"(\.test_(attach_interfaces|device_tagging)\.|\.ServerDiagnosticsV248Test\.|\.test_(host_name_is_same_as_server_name|"
+    r"verify_created_server_vcpus|get_console_output_with_unlimited_size)\[)"
 )
-"""What needs a guest to log in to, and is not tagged smoke."""
+"""What needs a guest, and is not tagged smoke."""
 TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
 PARTS = (
     Part("smoke", rf"({API}|{SCENARIO}).*{SMOKE}", 0, 3),
@@ -215,11 +214,19 @@ def plan_identity_features() -> dict[str, bool]:
 
 def plan_compute_features() -> dict[str, Any]:
     """What compute does, and what it does not do yet."""
-    present = ("console_output", "pause", "suspend", "metadata_service", "config_drive", "hostname_fqdn_sanitization")
+    present = (
+        "console_output",
+        "pause",
+        "suspend",
+        "metadata_service",
+        "config_drive",
+        "hostname_fqdn_sanitization",
+        "interface_attach",
+    )
     absent = (
         *("resize", "shelve", "snapshot", "rescue", "stable_rescue", "cold_migration", "live_migration"),
         *("change_password", "personality", "vnc_console", "spice_console", "serial_console", "swap_volume"),
-        *("interface_attach", "attach_encrypted_volume", "volume_multiattach", "unified_limits"),
+        *("attach_encrypted_volume", "volume_multiattach", "unified_limits"),
     )
     return {**dict.fromkeys(present, True), **dict.fromkeys(absent, False), "scheduler_enabled_filters": "all"}
 
