@@ -65,6 +65,8 @@ RULES = [
     Rule("os_compute_api:os-attach-interfaces:show", READER),
     Rule("os_compute_api:os-attach-interfaces:create", MEMBER),
     Rule("os_compute_api:os-attach-interfaces:delete", MEMBER),
+    Rule("os_compute_api:os-multinic:add", MEMBER),
+    Rule("os_compute_api:os-multinic:remove", MEMBER),
     Rule("os_compute_api:os-security-groups:list", READER),
     Rule("os_compute_api:os-security-groups:get", READER),
     Rule("os_compute_api:os-security-groups:show", READER),

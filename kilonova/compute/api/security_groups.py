@@ -42,7 +42,7 @@ class NewRuleBody(Struct, forbid_unknown_fields=True):
 
 
 @contextlib.contextmanager
-def _network_says() -> Iterator[None]:
+def network_says() -> Iterator[None]:
     """What the network service refuses is refused here too; this API has no conflicts, they are 400."""
     try:
         yield
@@ -57,7 +57,7 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     is_wide = as_boolean(request.query.get("all_tenants") or "0", "all_tenants") and request.ctx.is_admin
     filters = {} if is_wide else {"project_id": request.ctx.project_id}
-    with _network_says():
+    with network_says():
         found = await request.service.network.list_security_groups(token=request.ctx.token, **filters)
     first, limit = (_number(request, name) for name in ("offset", "limit"))
     shown = found[first or 0 :][: limit or None]
@@ -81,13 +81,13 @@ async def _view(request: ComputeRequest, group: dict[str, Any]) -> dict[str, Any
 async def create_group(request: ComputeRequest, body: GroupBody) -> dict[str, Any]:
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
-    with _network_says():
+    with network_says():
         return await _view(request, await request.service.network.create_security_group(wanted, request.ctx.token))
 
 
 async def show_group(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    with _network_says():
+    with network_says():
         group = await request.service.network.show_security_group(request.path["group_id"], request.ctx.token)
         return await _view(request, group)
 
@@ -96,13 +96,13 @@ async def update_group(request: ComputeRequest, body: GroupBody) -> dict[str, An
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
     group_id, network = request.path["group_id"], request.service.network
-    with _network_says():
+    with network_says():
         return await _view(request, await network.update_security_group(group_id, wanted, request.ctx.token))
 
 
 async def delete_group(request: ComputeRequest) -> None:
     request.authorize()
-    with _network_says():
+    with network_says():
         await request.service.network.delete_security_group(request.path["group_id"], request.ctx.token)
 
 
@@ -126,7 +126,7 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
         "remote_ip_prefix": prefix,
         "remote_group_id": new.group_id,
     }
-    with _network_says():
+    with network_says():
         rule = await network.create_security_group_rule(wanted, token)
         peer = None if new.group_id is None else await network.show_security_group(new.group_id, token)
     return {"security_group_rule": rule_view(rule, {} if peer is None else {peer["id"]: peer["name"]})}
@@ -134,5 +134,5 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
 
 async def delete_rule(request: ComputeRequest) -> None:
     request.authorize()
-    with _network_says():
+    with network_says():
         await request.service.network.delete_security_group_rule(request.path["rule_id"], request.ctx.token)

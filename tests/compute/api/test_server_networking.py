@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kilonova.compute import servers
 from kilonova.compute.api import server_interfaces
 from kilonova.compute.tables import tasks
 
@@ -169,3 +170,37 @@ async def test_interfaces_that_cannot_be_attached_are_refused(nova: Any) -> None
         await nova.refused("POST", f"/servers/{other.id}/os-interface", 409, json=body)
     ports = await nova.service.network.list_ports()
     assert [port["id"] for port in ports if port["device_owner"].startswith("compute:")] == []
+
+
+async def test_an_address_is_added_to_a_port_and_taken_away(nova: Any) -> None:
+    server = await nova.insert_server()
+    port = await make_port(nova, server.id)
+    (first,) = [each["ip_address"] for each in port["fixed_ips"]]
+    entry = {"id": port["id"], "network_name": "lan", "mac_address": port["mac_address"], "fixed_ips": [first]}
+    entry |= {"network_id": port["network_id"], "floating_ips": [], "preserve": False}
+    async with nova.service.database.transaction() as tx:
+        await servers.change(tx, server.id, nova.service.clock.now(), ports=[entry])
+    url, old = f"/servers/{server.id}/action", {"version": "2.43"}
+
+    async def addresses() -> list[str]:
+        (shown,) = (await nova.call("GET", f"/servers/{server.id}"))["server"]["addresses"].values()
+        return [each["addr"] for each in shown]
+
+    assert await addresses() == [first]
+    add = {"addFixedIp": {"networkId": port["network_id"]}}
+    await nova.call("POST", url, 202, json=add, **old)
+    _, second = await addresses()
+    on_port = (await nova.service.network.show_port(port["id"]))["fixed_ips"]
+    assert {each["ip_address"] for each in on_port} == {first, second}
+    await nova.call("POST", url, 202, json={"removeFixedIp": {"address": second}}, **old)
+    assert await addresses() == [first]
+    for wrong, sentence in (
+        ({"removeFixedIp": {"address": second}}, "no fixed IP"),
+        ({"removeFixedIp": {"address": "x"}}, "address"),
+        ({"addFixedIp": {"networkId": "lan"}}, "networkId is the UUID"),
+        ({"addFixedIp": {"networkId": "0b6c9f0e-0000-4000-8000-000000000000"}}, "no port with addresses"),
+    ):
+        assert sentence in await nova.refused("POST", url, 400, json=wrong, **old)
+    await nova.refused("POST", url, 400, json=add, version="2.44")
+    await nova.refused("POST", url, 404, by="other", json=add, **old)
+    await nova.refused("POST", url, 403, by="reader", json=add, **old)
