@@ -16,6 +16,7 @@ COMMANDS = {
     "status": "show the services, agents and servers",
     "trace": "print a server's whole way as a timed list",
     "doctor": "check what people stumble over, and say how to mend it",
+    "config": "check the configuration files of separate daemons, or print a sample",
     "env": "print export OS_… lines for the openstack command",
     "demo": "create the demo network, image, flavor, key and a first server",
 }
