@@ -36,7 +36,8 @@ class Part:
 PARTS = [
     Part("unit", "unit and API tests", "not root and not libvirt and not e2e", needs_root=False, workers=2),
     Part("host", "tests on this host's kernel and libvirt", "(root or libvirt) and not e2e", needs_root=True),
-    Part("e2e", "end-to-end tests with real guests", "e2e", needs_root=True),
+    # Each of these brings up a cloud on a host of its own.
+    Part("e2e", "end-to-end tests with real guests", "e2e", needs_root=True, workers=2),
 ]
 
 
@@ -102,7 +103,7 @@ def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
         return Counts(skipped=skipped)
     report = WORK / f"tests-{part.name}.xml"
     report.unlink(missing_ok=True)
-    shared = ["--numprocesses", str(part.workers)] if part.workers else []
+    shared = ["--numprocesses", str(part.workers), "--dist", "worksteal"] if part.workers else []
     command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *shared, *arguments)
     result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL)
     if result.returncode not in PYTEST_FINISHED:
