@@ -202,9 +202,12 @@ def decode_user_data(text: str | None) -> bytes | None:
 
 
 def hostname_of(name: str, server_id: str) -> str:
-    """A host name from a display name: lower case, letters, digits and hyphens (RFC 952, RFC 1123), at most 63."""
-    cleaned = re.sub(r"[^a-z0-9-.]", "", re.sub(r"[ _]", "-", name.lower())).strip("-.")
-    return cleaned[:63].rstrip("-.") or f"server-{server_id}"
+    """A host name from a display name: lower case, letters, digits and hyphens (RFC 952, RFC 1123), at most 63.
+
+    One label: a name that looks like one with a domain would make the guest believe it is in that domain.
+    """
+    cleaned = re.sub(r"[^a-z0-9-]", "", re.sub(r"[\s_.]+", "-", name.lower())).strip("-")
+    return cleaned[:63].rstrip("-") or f"server-{server_id}"
 
 
 def make_servers(wanted: WantedServers, ctx: RequestContext, now: datetime) -> list[Server]:

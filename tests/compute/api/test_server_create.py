@@ -316,7 +316,13 @@ async def test_readers_and_strangers_create_nothing(ready: Any) -> None:
 
 
 async def test_names_of_hosts_come_from_names_of_servers(ready: Any) -> None:
-    for name, hostname in (("Web_1 (old)", "web-1-old"), ("a" * 80, "a" * 63), ("...", None), ("Zürich", "zrich")):
+    for name, hostname in (
+        ("Web_1 (old)", "web-1-old"),
+        ("front.example.org", "front-example-org"),
+        ("a" * 80, "a" * 63),
+        ("...", None),
+        ("Zürich", "zrich"),
+    ):
         made = await create(ready, name=name)
         row = await ready.server(made["server"]["id"])
         assert row.hostname == (hostname or f"server-{row.id}")
