@@ -1,9 +1,10 @@
 """Check a whole cloud with upstream's own test suite: `python -m tools.conformance_tempest [--part PART] [PATTERN]`.
 
 Tempest comes from the package registry into an environment of its own, `.work/tempest`; nothing of it is part of ours.
-Part `smoke` runs the tests that are tagged so against a cloud with real guests, part `api` all the others of the four
-services against a simulated one. Each cloud lives on a host of its own (`tests/e2e/host.py`), and Tempest runs beside
-it there. LEFT_OUT says which tests are not run and why. Exit code 0 when nothing fails.
+Part `smoke` runs the tests that are tagged so against a cloud with real guests, part `guests` the other ones that need
+them, part `api` what else there is of the four services against a simulated cloud. Each cloud lives on a host of its
+own (`tests/e2e/host.py`), and Tempest runs beside it there. LEFT_OUT says which tests are not run and why. Exit code 0
+when nothing fails.
 """
 
 import argparse
@@ -79,7 +80,8 @@ SCENARIO = r"^tempest\.scenario\.(?!test_server_multinode\.)"
 SMOKE = r"\[.*\bsmoke\b.*\]$"
 LOGS_IN = (
     r"(\.test_(attach_interfaces|device_tagging)\.|\.ServerDiagnosticsV248Test\.|\.test_(host_name_is_same_as_server_name|"
-    r"verify_created_server_vcpus|get_console_output_with_unlimited_size)\[)"
+    r"verify_created_server_vcpus|create_server_with_fqdn_name|verify_hostname_allows_fqdn|"
+    r"get_console_output_with_unlimited_size)\[)"
 )
 """What needs a guest, and is not tagged smoke."""
 TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
