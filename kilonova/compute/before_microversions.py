@@ -1,12 +1,11 @@
-"""What compute's API carries from before microversions: `/v2`, and the request id under its first name.
+"""What compute's API carries from before microversions.
 
 `/v2` is version 2.1 whatever the headers ask for. Source: Compute API reference, "API Versions" and "Faults".
 """
 
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from kilonova.compute.service import Compute
 from kilonova.kit.http.edge import Edge
@@ -19,13 +18,7 @@ class ComputeEdge(Edge[Compute]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_first_name(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                request_id = Headers(raw=message["headers"])["x-openstack-request-id"]
-                MutableHeaders(raw=message["headers"])["x-compute-request-id"] = request_id
-            await send(message)
-
-        await super().__call__(as_version_2_1(scope), receive, send_with_first_name)
+        await super().__call__(as_version_2_1(scope), receive, send)
 
 
 def as_version_2_1(scope: Scope) -> Scope:

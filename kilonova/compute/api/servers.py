@@ -277,6 +277,9 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
         return new.networks
     ports = [each.port for each in new.networks if each.port is not None]
     for each in new.networks:
+        if each.tag is not UNSET:
+            # Taken and forgotten, it would be missed in the guest's metadata only.
+            raise BadRequest("Interfaces cannot be tagged here.")
         if each.port is not None and each.fixed_ip is not None:
             raise BadRequest(f"Specified Fixed IP '{each.fixed_ip}' cannot be used with port '{each.port}'.")
         if each.port is None and (each.uuid is None or not UUID.fullmatch(each.uuid)):

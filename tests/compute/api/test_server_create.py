@@ -138,6 +138,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"bad/key": "x"}}, "metadata"),
     ({"metadata": {"key": "x" * 256}}, "metadata"),
     ({"metadata": {"key": {}}}, "metadata"),
+    ({"networks": [{"uuid": MISSING, "tag": "x"}]}, "cannot be tagged"),
     ({"tags": ["a,b"]}, "tags"),
     ({"tags": ["x" * 61]}, "tags"),
     ({"tags": [f"t{number}" for number in range(51)]}, "tags"),
