@@ -35,6 +35,8 @@ class Connection:
     async def request(self, method: str, path: str, *, token: str = "", body: Any = None, **headers: str) -> Answer:
         """Raises Refused for 4xx and 5xx: a figure that counts refusals measures nothing."""
         content = b"" if body is None else json.dumps(body).encode()
+        if body is not None:
+            headers["content_type"] = "application/json"
         reader, writer = await self._open()
         writer.write(self._head(method, path, len(content), token, headers) + content)
         answer = await _read_answer(reader)
