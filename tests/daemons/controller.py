@@ -5,7 +5,6 @@ Loopback only, each API on a port of its own; a private database server and a pr
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 import httpx
 
 from kilonova.kit.testing.brokers import RabbitMq
+from kilonova.kit.testing.ports import free_ports
 from tests.databases import Databases
 
 SERVICES = {
@@ -49,13 +49,6 @@ MANAGE = (
 SOON_SECONDS = 30.0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = SOON_SECONDS) -> Any:
     deadline = time.monotonic() + seconds
     while True:
@@ -81,7 +74,8 @@ class Controller:
     # --- installing ---------------------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        self.ports = {name: free_port() for name in (*SERVICES, "metadata")}
+        names = (*SERVICES, "metadata")
+        self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.write_files()
         for program, file, *words in MANAGE:
             self.manage(program, file, *words)

@@ -100,7 +100,7 @@ async def test_a_listener_that_fails_ends_nothing(buses: tuple[Bus, Bus], caplog
     heard = []
 
     async def fail(_payload: Any) -> None:
-        raise ZeroDivisionError
+        raise RuntimeError("what a closing connection raises too")
 
     async def hear(payload: Any) -> None:
         heard.append(payload)
@@ -114,6 +114,7 @@ async def test_a_listener_that_fails_ends_nothing(buses: tuple[Bus, Bus], caplog
         return len(heard) > 1
 
     await eventually(told)
+    assert "a message could not be handled" in caplog.text
 
 
 async def test_a_call_is_answered_refused_or_unknown(buses: tuple[Bus, Bus]) -> None:

@@ -13,7 +13,7 @@ import random
 import ssl
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import aio_pika
@@ -162,7 +162,7 @@ class RabbitBus:
         is_first = not self._subscribers[topic]
         self._subscribers[topic].append(handler)
         if is_first:
-            self._later(self._bind(topic))
+            self._later(self._tell_broker(self._bind(topic)))
         return lambda: self._subscribers[topic].remove(handler)
 
     async def _bind(self, topic: str) -> None:
@@ -173,19 +173,24 @@ class RabbitBus:
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         topic = message.type or ""
         for handler in list(self._subscribers.get(topic, ())):
-            self._later(handler(msgspec.msgpack.decode(message.body)), topic)
+            self._later(self._deliver(topic, handler, msgspec.msgpack.decode(message.body)))
 
-    def _later(self, work: Any, topic: str = "") -> None:
-        async def run() -> None:
-            try:
-                await work
-            except BROKEN as error:
-                log.debug("not declared: the next connection does it", topic=topic, reason=str(error))
-            except Exception as error:
-                # One listener's failure must not reach the others.
-                log.exception("a message could not be handled", topic=topic, error=error)
+    async def _deliver(self, topic: str, handler: Handler, payload: Any) -> None:
+        try:
+            await handler(payload)
+        except Exception as error:
+            # One listener's failure must not reach the others.
+            log.exception("a message could not be handled", topic=topic, error=error)
 
-        delivery = asyncio.create_task(run())
+    async def _tell_broker(self, what: Awaitable[None]) -> None:
+        """Says something over the present connection; what is lost with it, the next one is told anew."""
+        try:
+            await what
+        except BROKEN as error:
+            log.debug("not said: the broker went away", reason=str(error))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        delivery = asyncio.create_task(work)
         self._deliveries.add(delivery)
         delivery.add_done_callback(self._deliveries.discard)
 
@@ -237,11 +242,11 @@ class RabbitBus:
         if topic in self._servers:
             raise ValueError(f"{topic} is already served in this process")
         self._servers[topic] = methods
-        self._later(self._serve_now(topic), topic)
+        self._later(self._tell_broker(self._serve_now(topic)))
 
         def stop() -> None:
             self._servers.pop(topic, None)
-            self._later(self._stop_serving(topic), topic)
+            self._later(self._tell_broker(self._stop_serving(topic)))
 
         return stop
 
@@ -254,7 +259,7 @@ class RabbitBus:
         queue = await channel.declare_queue(_queue_of(topic), auto_delete=True, arguments={"x-expires": IDLE_QUEUE_MS})
 
         async def answer(message: AbstractIncomingMessage) -> None:
-            self._later(self._answer(topic, message), topic)
+            self._later(self._tell_broker(self._answer(topic, message)))
 
         tag = await queue.consume(answer, no_ack=True)
         self._served[topic] = (queue, tag)

@@ -6,9 +6,9 @@ and goes with the connection: a process that dies lets go of it.
 """
 
 import asyncio
-import threading
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -29,6 +29,8 @@ POSTGRESQL_GONE = ("08", "53300", "57P")
 MARIADB_GONE = {1040, 1053, 1927, 2002, 2003, 2006, 2013, 2055}
 """Too many connections, shutdown, killed, and the client's own for a server it cannot reach or lost."""
 LOCK_SECONDS = 30
+LOCK_NUMBER = zlib.crc32(b"kilonova")
+"""PostgreSQL's locks are numbers, within one database."""
 RETRY_AFTER_SECONDS = 5
 
 
@@ -86,7 +88,7 @@ class ServerEngine:
     async def _alone(self, connection: AsyncConnection) -> AsyncIterator[None]:
         """One transaction under the database's lock."""
         if self._is_postgresql:
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_lock_number(self._url)})"))
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK_NUMBER})"))
             yield
             await connection.commit()
             return
@@ -117,7 +119,9 @@ class ServerEngine:
             finally:
                 await engine.dispose()
 
-        return _in_a_loop_of_its_own(run)
+        # In a thread, because the caller's may have a loop that runs.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(run())).result()
 
     async def close(self) -> None:
         await self._writers.dispose()
@@ -133,29 +137,3 @@ def _is_gone(error: DBAPIError) -> bool:
         return str(state).startswith(POSTGRESQL_GONE)
     arguments: tuple[object, ...] = getattr(error.orig, "args", ())
     return arguments[:1] != () and arguments[0] in MARIADB_GONE
-
-
-def _lock_number(url: URL) -> int:
-    """PostgreSQL's locks are numbers, within one database: one number serves them all."""
-    return zlib.crc32(b"kilonova")
-
-
-def _in_a_loop_of_its_own(run: Callable[[], Awaitable[ResultT]]) -> ResultT:
-    results: list[ResultT] = []
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        async def main() -> ResultT:
-            return await run()
-
-        try:
-            results.append(asyncio.run(main()))
-        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]

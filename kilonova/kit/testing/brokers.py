@@ -2,26 +2,15 @@
 
 import os
 import signal
-import socket
 import subprocess
-import time
 from pathlib import Path
 
 from kilonova.kit.testing.database_servers import ServerMissing
+from kilonova.kit.testing.ports import free_ports, wait_for_port
 
 SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 ERLANG = Path("/usr/lib/erlang")
 READY_SECONDS = 60.0
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class RabbitMq:
@@ -30,7 +19,7 @@ class RabbitMq:
     def __init__(self, directory: Path) -> None:
         if not SCRIPT.exists():
             raise ServerMissing("RabbitMQ is not installed: the Debian package is rabbitmq-server")
-        self.port, self._distribution_port, self._mapper_port = _free_ports(3)
+        self.port, self._distribution_port, self._mapper_port = free_ports(3)
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "plugins").write_text("[].\n")
@@ -64,18 +53,7 @@ class RabbitMq:
             self._process = subprocess.Popen(
                 [SCRIPT], env=environment, stdout=output, stderr=output, cwd=directory, start_new_session=True
             )
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        wait_for_port(self.port, READY_SECONDS)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would: nothing is written, nobody is told."""

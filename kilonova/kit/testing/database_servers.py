@@ -5,12 +5,12 @@ Nothing in them outlives the block, so that they do not wait for the disk.
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from kilonova.kit.testing.ports import free_ports, wait_for_port
 
 POSTGRESQL_BINARIES = Path("/usr/lib/postgresql/15/bin")
 UNPRIVILEGED = "nobody"
@@ -22,20 +22,13 @@ class ServerMissing(Exception):
     """The database server's Debian package is not installed."""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def postgresql(directory: Path) -> Iterator[str]:
     """The URL of a running server's maintenance database (`…/postgres`)."""
     if not POSTGRESQL_BINARIES.exists():
         raise ServerMissing("PostgreSQL is not installed: the Debian package is postgresql-15")
     user = UNPRIVILEGED if os.geteuid() == 0 else None
-    data, port = directory / "postgresql", _free_port()
+    data, (port,) = directory / "postgresql", free_ports(1)
     data.mkdir(parents=True)
     if user is not None:
         shutil.chown(data, user)
@@ -59,7 +52,7 @@ def postgresql(directory: Path) -> Iterator[str]:
     options = [word for each in settings for word in ("-c", each)]
     command = [POSTGRESQL_BINARIES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", data, *options]
     with _running([str(each) for each in command], directory / "postgresql.log", user):
-        _wait_for(port)
+        wait_for_port(port, READY_SECONDS)
         yield f"postgresql://kilonova@127.0.0.1:{port}/postgres"
 
 
@@ -68,7 +61,7 @@ def mariadb(directory: Path) -> Iterator[str]:
     """The URL of a running server, without a database."""
     if shutil.which("mariadbd") is None:
         raise ServerMissing("MariaDB is not installed: the Debian package is mariadb-server")
-    data, port = directory / "mariadb", _free_port()
+    data, (port,) = directory / "mariadb", free_ports(1)
     directory.mkdir(parents=True, exist_ok=True)
     account = ["--user=root"] if os.geteuid() == 0 else []
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
@@ -88,7 +81,7 @@ def mariadb(directory: Path) -> Iterator[str]:
         *account,
     ]
     with _running(command, directory / "mariadb.log", None):
-        _wait_for(port)
+        wait_for_port(port, READY_SECONDS)
         yield f"mysql+pymysql://root@127.0.0.1:{port}"
 
 
@@ -101,15 +94,3 @@ def _running(command: list[str], log: Path, user: str | None) -> Iterator[None]:
         finally:
             process.kill()
             process.wait()
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
