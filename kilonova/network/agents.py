@@ -1,15 +1,16 @@
 """Agents' rows, and which host carries which network's DHCP and which router."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
 
+from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
+from kilonova.network import parts, records, subnets
 from kilonova.network import ports as ports_domain
-from kilonova.network import records, subnets
 from kilonova.network.errors import (
     AgentNotFound,
     AvailabilityZoneNotFound,
@@ -23,18 +24,10 @@ from kilonova.network.errors import (
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import AgentRow, Network, Port, Router, agents, floating_ips, networks, ports, routers
 from kilonova.network.tables import subnets as subnets_table
-from kilonova.network.topics import AGENT_BINARY
 
-ROLES = (
-    (AGENT_BINARY, "Linux bridge agent"),
-    ("neutron-dhcp-agent", "DHCP agent"),
-    ("neutron-l3-agent", "L3 agent"),
-    ("neutron-metadata-agent", "Metadata agent"),
-)
-"""(binary, agent_type) of the four parts one host agent plays; listed as four, as operators know them."""
+DHCP_AGENT, L3_AGENT, BRIDGE_AGENT = (parts.AGENT_TYPES[each] for each in (parts.DHCP, parts.L3, parts.BRIDGE))
 
-
-DHCP_AGENT, L3_AGENT, BRIDGE_AGENT = "DHCP agent", "L3 agent", "Linux bridge agent"
+DEFAULT_ZONE = "nova"
 
 _WITH_DHCP = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
 
@@ -42,26 +35,36 @@ Bindings = dict[str, dict[str, str]]
 """Host with an agent → its bridge mappings: physical network → the operator's own bridge."""
 
 
-async def register(
-    tx: Tx, host: str, zone: str | None, configurations: dict[str, Any], started_at: datetime, now: datetime
-) -> None:
-    """Inserts the host's four rows or brings them up to date. Safe to repeat."""
-    for binary, agent_type in ROLES:
+async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: datetime) -> None:
+    """Inserts a row for each part that the process plays, or brings it up to date. Safe to repeat.
+
+    A part that it used to play is nobody's until another process registers it.
+    """
+    for binary in played:
+        agent_type = parts.AGENT_TYPES[binary]
+        news: dict[str, Any] = {
+            "configurations": info.configurations,
+            "started_at": info.started_at,
+            "answers_as": info.binary,
+        }
+        zone = info.availability_zone or DEFAULT_ZONE
         row = AgentRow(
             id=str(uuid.uuid4()),
             binary=binary,
             agent_type=agent_type,
-            host=host,
+            host=info.host,
             availability_zone=zone if agent_type in (DHCP_AGENT, L3_AGENT) else None,
             admin_state_up=True,
             description=None,
-            configurations=configurations,
             created_at=now,
-            started_at=started_at,
+            **news,
         )
         if not await tx.insert_new(agents, row):
-            same = (agents.c.agent_type == agent_type) & (agents.c.host == host)
-            await tx.execute(update(agents).where(same).values(configurations=configurations, started_at=started_at))
+            same = (agents.c.agent_type == agent_type) & (agents.c.host == info.host)
+            await tx.execute(update(agents).where(same).values(**news))
+    given_up = (agents.c.host == info.host) & (agents.c.answers_as == info.binary) & agents.c.binary.not_in(played)
+    for row in await tx.all(AgentRow, select(agents).where(given_up)):
+        await remove(tx, row)
     await records.raise_revision(tx)
 
 
@@ -83,21 +86,29 @@ async def change(tx: Tx, row: AgentRow, **values: Any) -> AgentRow:
 
 
 async def remove(tx: Tx, row: AgentRow) -> None:
+    """What it carried is free for another agent to take."""
+    for network in await networks_of(tx, row):
+        await _set_dhcp_host(tx, network, None)
+    for router in await routers_of(tx, row):
+        await give_router(tx, router, None)
     await tx.execute(agents.delete().where(agents.c.id == row.id))
 
 
-async def is_known(tx: Tx, host: str) -> bool:
-    return await tx.first(AgentRow, select(agents).where(agents.c.host == host)) is not None
+async def is_known(tx: Tx, host: str, played: Collection[str]) -> bool:
+    """Whether each of these parts has registered for the host."""
+    known = await tx.tuples(select(agents.c.binary).where(agents.c.host == host))
+    return set(played) <= {binary for (binary,) in known}
 
 
-async def tunnel_ips(tx: Tx) -> dict[str, str]:
-    """Host → the underlay address its agent has registered."""
-    found = {}
-    for each in await list_all(tx):
-        address = each.configurations.get("tunneling_ip")
-        if address:
-            found[each.host] = address
-    return found
+async def to_ask(tx: Tx) -> list[tuple[str, str]]:
+    """(binary, host) of every process that plays agents: who is asked whether it lives."""
+    return sorted(await tx.tuples(select(agents.c.answers_as, agents.c.host).distinct()))
+
+
+def tunnel_ips(bridge_agents: Iterable[AgentRow]) -> dict[str, str]:
+    """Host → the underlay address its bridge agent has registered."""
+    told = {each.host: each.configurations.get("tunneling_ip") for each in bridge_agents}
+    return {host: address for host, address in told.items() if address}
 
 
 async def of_type(tx: Tx, agent_type: str) -> list[AgentRow]:
@@ -139,7 +150,7 @@ async def zones(tx: Tx) -> list[tuple[str, str, bool]]:
     found: dict[tuple[str, str], bool] = {}
     for agent_type, resource in ((DHCP_AGENT, "network"), (L3_AGENT, "router")):
         for each in await of_type(tx, agent_type):
-            key = (each.availability_zone or "nova", resource)
+            key = (each.availability_zone or DEFAULT_ZONE, resource)
             found[key] = found.get(key, False) or each.admin_state_up
     return [(zone, resource, is_up) for (zone, resource), is_up in sorted(found.items())]
 
@@ -154,23 +165,28 @@ async def check_zone_hints(tx: Tx, hints: Sequence[str], resource: str) -> None:
             raise AvailabilityZoneNotFound(hint)
 
 
-async def has_unassigned(tx: Tx, host: str) -> bool:
-    """Whether there is a router or network that `host` could take, or one it serves without a DHCP port."""
-    if await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+async def has_unassigned(tx: Tx, host: str, played: Collection[str]) -> bool:
+    """Whether there is a router or network that `host` could take, or one it serves without a DHCP port.
+
+    Only what asks can take, so whoever is given something lives: `played` are the asking process's parts.
+    """
+    if parts.L3 in played and await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
         return True
-    if await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
-        return True
-    return bool(await _without_dhcp_port(tx, host))
+    if parts.DHCP not in played:
+        return False
+    return bool(await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)) or await _without_dhcp_port(tx, host))
 
 
-async def assign(tx: Tx, service: NetworkService, host: str) -> None:
-    """Gives `host` the routers and networks that nobody carries, and whose DHCP is wanted."""
-    for router in await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
-        await give_router(tx, router, host)
-    for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
-        await _set_dhcp_host(tx, network, host)
-    for network in await _without_dhcp_port(tx, host):
-        await _ensure_dhcp_port(tx, service, network, host)
+async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[str]) -> None:
+    """Gives `host` the routers and networks that nobody carries, and whose DHCP is wanted; as `has_unassigned`."""
+    if parts.L3 in played:
+        for router in await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+            await give_router(tx, router, host)
+    if parts.DHCP in played:
+        for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
+            await _set_dhcp_host(tx, network, host)
+        for network in await _without_dhcp_port(tx, host):
+            await _ensure_dhcp_port(tx, service, network, host)
 
 
 async def _without_dhcp_port(tx: Tx, host: str) -> list[Network]:

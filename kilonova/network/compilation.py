@@ -5,12 +5,13 @@ Rules are compiled once a group and membership is a set (design §5): a port cos
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import String, cast, or_, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import dns_names, records, security_groups
+from kilonova.network import agents, dns_names, records, security_groups
 from kilonova.network.ports import ROUTER_OWNERS
 from kilonova.network.routers import GATEWAY, INTERFACE
 from kilonova.network.tables import (
@@ -31,6 +32,7 @@ from kilonova.network.wanted import (
     DhcpHost,
     FixedIp,
     HostRoute,
+    RemotePort,
     RouterGateway,
     RouterInterface,
     WantedDhcp,
@@ -71,10 +73,32 @@ class Surroundings(Struct):
     tunnel_ips: Mapping[str, str]
     """Host → its underlay address, for vxlan peers."""
     dns_domain: str
+    bridge_agents: Mapping[str, Mapping[str, Any]]
+    """Host → what its bridge agent has told of itself."""
+    stations: dict[str, "_Stations"] = {}
+    """Network id → its ports and where they are, for the networks that were asked for so far."""
     rules: dict[str, tuple[WantedRule, ...]] = {}
     """Security group id → its rules, for the groups that were asked for so far."""
     members: dict[str, tuple[str, ...]] = {}
     """Security group id → its members' addresses, likewise."""
+
+
+async def surroundings(tx: Tx, revision: int, dns_domain: str) -> Surroundings:
+    found = await agents.of_type(tx, agents.BRIDGE_AGENT)
+    return Surroundings(
+        revision=revision,
+        tunnel_ips=agents.tunnel_ips(found),
+        dns_domain=dns_domain,
+        bridge_agents={each.host: each.configurations for each in found},
+    )
+
+
+class _Stations(Struct):
+    """The ports of one network on all hosts."""
+
+    ports: list[tuple[str, str, tuple[str, ...]]] = []
+    """(host, MAC address, addresses)"""
+    are_addresses_known: bool = True
 
 
 class _Port(Struct):
@@ -120,7 +144,12 @@ async def wanted_state(tx: Tx, host: str, around: Surroundings) -> WantedState:
     group_ids = {group_id for each in guests for group_id in each.group_ids}
     return WantedState(
         revision=await records.current_revision(tx),
-        networks=tuple(_network(found, each, host) for each in found.networks.values()),
+        networks=tuple(
+            [
+                _network(found, each, host, await _remote(tx, each, host, around), around)
+                for each in found.networks.values()
+            ]
+        ),
         ports=tuple(_port(found, each) for each in guests),
         security_groups=tuple(await _groups(tx, group_ids, around)),
         routers=tuple(_router(found, each) for each in found.routers),
@@ -191,7 +220,49 @@ async def _peers(
     return {network_id: sorted(others) for network_id, others in peers.items()}
 
 
-def _network(found: _Found, network: Network, host: str) -> WantedNetwork:
+class _Remote(Struct):
+    ports: tuple[RemotePort, ...] = ()
+    are_addresses_known: bool = False
+
+
+async def _remote(tx: Tx, network: Network, host: str, around: Surroundings) -> _Remote:
+    """Where the network's ports on other hosts are, for an agent that wants to know it (`l2_population`)."""
+    is_wanted = around.bridge_agents.get(host, {}).get("l2_population") and host in around.tunnel_ips
+    if network.network_type != "vxlan" or not is_wanted:
+        return _Remote()
+    if network.id not in around.stations:
+        around.stations[network.id] = await _read_stations(tx, network.id)
+    stations = around.stations[network.id]
+    return _Remote(
+        tuple(
+            RemotePort(mac_address, around.tunnel_ips[other], ip_addresses)
+            for other, mac_address, ip_addresses in stations.ports
+            if other != host and other in around.tunnel_ips
+        ),
+        stations.are_addresses_known,
+    )
+
+
+async def _read_stations(tx: Tx, network_id: str) -> _Stations:
+    columns = [ports.c[name] for name in ("id", "host", "mac_address", "device_owner")]
+    guards = (ports.c.port_security_enabled, ports.c.allowed_address_pairs)
+    here = (ports.c.network_id == network_id) & (ports.c.host != "")
+    held: dict[str, list[str]] = defaultdict(list)
+    of_them = select(addresses.c.port_id, addresses.c.ip_address).where(addresses.c.network_id == network_id)
+    for port_id, ip_address in await tx.tuples(of_them.order_by(addresses.c.ip_address)):
+        held[port_id].append(ip_address)
+    found = _Stations()
+    for port_id, host, mac_address, owner, is_secure, pairs in await tx.tuples(
+        select(*columns, *guards).where(here).order_by(ports.c.id)
+    ):
+        found.ports.append((host, mac_address, tuple(held[port_id])))
+        if not owner.startswith("network:") and (pairs or not is_secure):
+            found.are_addresses_known = False
+    return found
+
+
+def _network(found: _Found, network: Network, host: str, remote: _Remote, around: Surroundings) -> WantedNetwork:
+    mappings = around.bridge_agents.get(host, {}).get("bridge_mappings") or {}
     mine = [each for each in found.subnets.values() if each.network_id == network.id]
     kind = network.network_type
     return WantedNetwork(
@@ -204,6 +275,9 @@ def _network(found: _Found, network: Network, host: str) -> WantedNetwork:
         subnets=tuple(_subnet(each) for each in mine),
         dhcp=_dhcp(found, network) if network.dhcp_host == host else None,
         peer_tunnel_ips=tuple(found.peers.get(network.id, ())),
+        remote_ports=remote.ports,
+        are_addresses_known=remote.are_addresses_known,
+        bridge=mappings.get(network.physical_network or "") if kind == "flat" else None,
     )
 
 

@@ -10,11 +10,11 @@ from kilonova.kit.agents import AgentInfo
 from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
-from kilonova.network import agents, compilation, ports, records
+from kilonova.network import agents, compilation, parts, ports, records
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Port, routers
 from kilonova.network.tables import ports as ports_table
-from kilonova.network.topics import AGENT_BINARY, REGISTRY_TOPIC
+from kilonova.network.topics import REGISTRY_TOPIC
 from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)
@@ -22,9 +22,15 @@ log = logger(__name__)
 REPORTED_AT_ONCE = 100
 
 
+class Played(msgspec.Struct, frozen=True):
+    """The parts that a process plays (`parts.ALL` unless it says so)."""
+
+    parts: tuple[str, ...] = parts.ALL
+
+
 class Registration(msgspec.Struct):
     info: AgentInfo
-    details: dict[str, Any] | None = None
+    details: Played | None = None
 
 
 class WantedAnswer(msgspec.Struct):
@@ -37,7 +43,7 @@ class WantedAnswer(msgspec.Struct):
 class Registry:
     def __init__(self, service: NetworkService) -> None:
         self._service = service
-        self._around = compilation.Surroundings(-1, {}, service.dns_domain)
+        self._around = compilation.Surroundings(-1, {}, service.dns_domain, {})
 
     def serve(self) -> Unsubscribe:
         """Answers agents from now on; returns what ends that."""
@@ -45,31 +51,28 @@ class Registry:
         return self._service.bus.serve(REGISTRY_TOPIC, methods)
 
     async def register(self, payload: Any) -> None:
-        info = msgspec.convert(payload, Registration).info
+        registration = msgspec.convert(payload, Registration)
+        info, played = registration.info, registration.details or Played()
         service = self._service
         async with service.database.transaction() as tx:
-            await agents.register(
-                tx,
-                info.host,
-                info.availability_zone or "nova",
-                info.configurations,
-                info.started_at,
-                service.clock.now(),
-            )
-        service.liveness.heard(AGENT_BINARY, info.host)
-        log.info("network agent registered", host=info.host)
+            await agents.register(tx, info, played.parts, service.clock.now())
+        service.liveness.heard(info.binary, info.host)
+        log.info("network agent registered", agent=info.binary, host=info.host)
 
     async def wanted(self, payload: Any) -> dict[str, Any]:
-        """The host's document, unless the agent has it: `{"host", "since"}` → `{"known", "wanted"}`."""
+        """The host's document, unless the agent has it: `{"host", "since", "parts"}` → `{"known", "wanted"}`."""
         host, since = payload["host"], payload["since"]
+        played = msgspec.convert(payload, Played).parts
         service = self._service
         answer = WantedAnswer(known=True)
         async with service.database.reading() as tx:
-            answer.known = await agents.is_known(tx, host)
-            has_news = since != await records.current_revision(tx) or await agents.has_unassigned(tx, host)
+            answer.known = await agents.is_known(tx, host, played)
+            is_free = await agents.has_unassigned(tx, host, played)
+            has_news = is_free or since != await records.current_revision(tx)
         if answer.known and has_news:
-            async with service.database.transaction() as tx:
-                await agents.assign(tx, service, host)
+            if is_free:
+                async with service.database.transaction() as tx:
+                    await agents.assign(tx, service, host, played)
             async with service.database.reading() as tx:
                 answer.wanted = await compilation.wanted_state(tx, host, await self._surroundings(tx))
         built: dict[str, Any] = msgspec.to_builtins(answer)
@@ -78,20 +81,21 @@ class Registry:
     async def _surroundings(self, tx: Tx) -> compilation.Surroundings:
         revision = await records.current_revision(tx)
         if revision != self._around.revision:
-            peers = await agents.tunnel_ips(tx)
-            self._around = compilation.Surroundings(revision, peers, self._service.dns_domain)
+            self._around = await compilation.surroundings(tx, revision, self._service.dns_domain)
         return self._around
 
     async def report(self, payload: Any) -> None:
         """What one pass over the host found: ports become ACTIVE or DOWN. Nothing is written when nothing changed."""
         host = payload["host"]
         report = msgspec.convert(payload["report"], ConvergeReport)
+        played = msgspec.convert(payload, Played).parts
         service = self._service
         skew = datetime.fromisoformat(payload["sent_at"]) - service.clock.now()
         service.clock_skews[host] = skew.total_seconds()
         async with service.database.reading() as tx:
             judge = _Judge(report, await _stopped_routers(tx, host))
-            changed = [each.id for each in await _states(tx, host) if judge.status(each) != each.status]
+            states = [each for each in await _states(tx, host) if part_of(each.device_owner) in played]
+            changed = [each.id for each in states if judge.status(each) != each.status]
         # In pieces, because whoever else waits for the database waits for each of them.
         for start in range(0, len(changed), REPORTED_AT_ONCE):
             async with service.database.transaction() as tx:
@@ -124,6 +128,13 @@ async def _stopped_routers(tx: Tx, host: str) -> set[str]:
     return {router_id for (router_id,) in await tx.tuples(statement)}
 
 
+def part_of(device_owner: str) -> str:
+    """The part that makes a port of this owner."""
+    if device_owner == "network:dhcp":
+        return parts.DHCP
+    return parts.L3 if device_owner in ports.ROUTER_OWNERS else parts.BRIDGE
+
+
 class _Judge:
     """What a report says of each port. A stopped router asks nothing of the host: its ports have all they want."""
 
@@ -133,10 +144,11 @@ class _Judge:
         self._routers_up = stopped_routers.union(report.routers_up)
 
     def status(self, port: _State | Port) -> str:
-        if port.device_owner == "network:dhcp":
-            is_up = port.network_id in self._dhcp_up
-        elif port.device_owner in ports.ROUTER_OWNERS:
-            is_up = port.device_id in self._routers_up
-        else:
-            is_up = port.id in self._ports_up
+        match part_of(port.device_owner):
+            case parts.DHCP:
+                is_up = port.network_id in self._dhcp_up
+            case parts.L3:
+                is_up = port.device_id in self._routers_up
+            case _:
+                is_up = port.id in self._ports_up
         return "ACTIVE" if is_up and port.admin_state_up else "DOWN"

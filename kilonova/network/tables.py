@@ -207,6 +207,7 @@ agents = Table(
     Column("configurations", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
+    Column("answers_as", String(255), nullable=False),
     UniqueConstraint("agent_type", "host"),
 )
 
@@ -373,6 +374,8 @@ class AgentRow(Struct, kw_only=True):
     configurations: dict[str, Any]
     created_at: datetime
     started_at: datetime
+    answers_as: str
+    """Binary of the process that plays it and is asked whether it lives: one may play all of a host's agents."""
 
 
 class ComputeEvent(Struct):

@@ -1,7 +1,9 @@
 """Where network's parts find each other on the bus: what the server side and its agents both have to know."""
 
-AGENT_BINARY = "neutron-linuxbridge-agent"
-"""The agents' name in front of users, and in the topic each one serves."""
+from kilonova.network import parts
+
+AGENT_BINARY = parts.BRIDGE
+"""The name, and in its topic, of the one process that plays all of a host's agents."""
 
 REGISTRY_TOPIC = "network.registry"
 """The server side's: agents register, ask and report there."""

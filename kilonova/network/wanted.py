@@ -78,6 +78,7 @@ class RemotePort(Struct, frozen=True):
 
     mac_address: str
     tunnel_ip: str
+    ip_addresses: tuple[str, ...] = ()
 
 
 class WantedNetwork(Struct, frozen=True):
@@ -94,6 +95,11 @@ class WantedNetwork(Struct, frozen=True):
     """Underlay addresses of the other hosts that carry this vxlan network (flooded to when not answered by l2pop)."""
     remote_ports: tuple[RemotePort, ...] = ()
     """Where single receivers are, so that their frames need no flooding; used when the agent has l2_population on."""
+    are_addresses_known: bool = False
+    """Whether `remote_ports` name every address that another host may answer for: then hosts answer ARP for them
+    themselves, and nobody is asked. False when some port may carry addresses that are not its own."""
+    bridge: str | None = None
+    """The operator's bridge that carries a flat network on this host, by the host's own word; None: its `brq…`."""
 
 
 class WantedPort(Struct, frozen=True):
@@ -188,3 +194,5 @@ class ConvergeReport(Struct):
     routers_up: tuple[str, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     """(resource id, sentence): what could not be converged and why; the rest of the document still was."""
+    waiting: tuple[tuple[str, str], ...] = ()
+    """Likewise, for what another part's process has to make first: worth another look soon."""

@@ -1,10 +1,10 @@
-"""The network agent of one host: asks for its document, converges, reports what is up.
+"""A network agent of one host: asks for its document, converges, reports what is up.
 
-Linux bridge, DHCP, L3 and metadata are one process here; operators see them as the four agents they know.
+One process plays the Linux bridge, DHCP, L3 and metadata agents that operators know, or only those it is told to.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,17 +13,25 @@ import msgspec
 from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
+from kilonova.network import parts
 from kilonova.network.agent.driver import NetworkDriver
-from kilonova.network.topics import AGENT_BINARY, REGISTRY_TOPIC, WAKE_TOPIC
-from kilonova.network.wanted import WantedState
+from kilonova.network.topics import REGISTRY_TOPIC, WAKE_TOPIC
+from kilonova.network.wanted import ConvergeReport, WantedState
 
 log = logger(__name__)
 
 NOTHING_YET = -1
 
+SHORTEST_WAIT_SECONDS = 0.1
+PATIENCE = 7
+"""Looks in a row after which what a pass waits for is told: some ten seconds, while each look waits twice as long."""
+
 
 class NetworkAgent:
-    """`watch` starts telling about taps: it gets the function to call and gives back the one that stops it."""
+    """`played` are the parts that the driver makes: each is registered, and the process answers under the first's name.
+
+    `watch` starts telling about taps: it gets the function to call and gives back the one that stops it.
+    """
 
     def __init__(
         self,
@@ -32,6 +40,7 @@ class NetworkAgent:
         *,
         host: str,
         configurations: Mapping[str, Any],
+        played: Sequence[str] = parts.ALL,
         watch: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
         interval_seconds: float = 5.0,
     ) -> None:
@@ -42,15 +51,24 @@ class NetworkAgent:
         self._wanted: WantedState | None = None
         self._told: set[tuple[str, str]] = set()
         """What the last pass could not converge: told when it begins, not with every pass that it lasts."""
+        self._played = tuple(played)
+        self._waits = 0
+        """Passes in a row that had to wait for another process."""
         info = AgentInfo(
-            AGENT_BINARY,
+            played[0],
             host,
-            agent_type="Linux bridge agent",
+            agent_type=parts.AGENT_TYPES[played[0]],
             configurations=dict(configurations),
             started_at=datetime.now(UTC),
         )
         self.agent = Agent(
-            info, bus, REGISTRY_TOPIC, methods={}, converge=self._converge, interval_seconds=interval_seconds
+            info,
+            bus,
+            REGISTRY_TOPIC,
+            methods={},
+            converge=self._converge,
+            describe=self._describe,
+            interval_seconds=interval_seconds,
         )
 
     async def run(self) -> None:
@@ -65,12 +83,16 @@ class NetworkAgent:
                 stop_watching()
             await asyncio.shield(self._driver.close())
 
+    async def _describe(self) -> dict[str, Any]:
+        return {"parts": self._played}
+
     async def _on_wake(self, _payload: Any) -> None:
         self.agent.wake()
 
     async def _converge(self) -> None:
         since = NOTHING_YET if self._wanted is None else self._wanted.revision
-        answer = await self._bus.call(REGISTRY_TOPIC, "wanted", {"host": self._host, "since": since})
+        about = {"host": self._host, "parts": self._played}
+        answer = await self._bus.call(REGISTRY_TOPIC, "wanted", {**about, "since": since})
         if not answer["known"]:
             self.agent.register_again()
             return
@@ -79,8 +101,19 @@ class NetworkAgent:
         if self._wanted is None:
             return
         report = await self._driver.converge(self._wanted)
-        for resource_id, problem in set(report.problems) - self._told:
-            log.warning("not converged", resource=resource_id, problem=problem)
-        self._told = set(report.problems)
-        told = {"host": self._host, "sent_at": datetime.now(UTC).isoformat(), "report": msgspec.to_builtins(report)}
+        self._tell(report)
+        told = {**about, "sent_at": datetime.now(UTC).isoformat(), "report": msgspec.to_builtins(report)}
         await self._bus.call(REGISTRY_TOPIC, "report", told)
+
+    def _tell(self, report: ConvergeReport) -> None:
+        """Log what is wrong, once; look again soon where another process has to act first, less often each time."""
+        self._waits = self._waits + 1 if report.waiting else 0
+        wrong = set(report.problems)
+        if self._waits >= PATIENCE:
+            wrong.update(report.waiting)
+        elif self._waits:
+            seconds = SHORTEST_WAIT_SECONDS * 2 ** (self._waits - 1)
+            asyncio.get_running_loop().call_later(seconds, self.agent.wake)
+        for resource_id, problem in wrong - self._told:
+            log.warning("not converged", resource=resource_id, problem=problem)
+        self._told = wrong

@@ -3,13 +3,14 @@
 The rule: a tap belongs to the hypervisor. It is plugged, set and unplugged here, never made or removed.
 """
 
-from collections.abc import Iterable
+import ipaddress
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from kilonova.network.agent.ledger import HostProblem, Ledger
-from kilonova.network.agent.links import FLOOD_MAC, PLUGGED_GROUP, Link, LinkTable
+from kilonova.network.agent.links import FLOOD_MAC, OWN_GROUPS, OWNER_GROUP, PLUGGED_GROUP, Link, LinkTable, Tunnel
 from kilonova.network.agent.options import LinuxOptions
-from kilonova.network.wanted import BRIDGE_PREFIX, TAP_PREFIX, WantedNetwork, WantedPort, device_name
+from kilonova.network.wanted import BRIDGE_PREFIX, TAP_PREFIX, RemotePort, WantedNetwork, WantedPort, device_name
 
 VXLAN_PREFIX = "vxlan-"
 IPV6_SYSCTLS = Path("/proc/sys/net/ipv6/conf")
@@ -27,6 +28,12 @@ def tunnel_name(vni: int) -> str:
 
 def has_own_bridge(network: WantedNetwork, options: LinuxOptions) -> bool:
     return bridge_name(network, options) == device_name(BRIDGE_PREFIX, network.id)
+
+
+def existing_bridge(network: WantedNetwork, links: LinkTable) -> Link | None:
+    """The network's bridge as another part's process has made it, or the operator; None: not yet."""
+    bridge = links.get(network.bridge or device_name(BRIDGE_PREFIX, network.id))
+    return bridge if bridge is not None and bridge.kind == "bridge" else None
 
 
 def ensure_network(network: WantedNetwork, links: LinkTable, options: LinuxOptions) -> Link:
@@ -66,14 +73,35 @@ def _ensure_tunnel(network: WantedNetwork, bridge: Link, links: LinkTable, optio
     if network.segmentation_id is None:
         raise HostProblem("A vxlan network has to carry its number (segmentation_id); this one has none.")
     name = tunnel_name(network.segmentation_id)
-    device = links.ensure_vxlan(name, network.segmentation_id, options.local_ip, options.vxlan_port, network.mtu)
+    is_answering = options.l2_population and network.are_addresses_known
+    tunnel = Tunnel(network.segmentation_id, options.local_ip, options.vxlan_port, is_answering)
+    device = links.ensure_vxlan(name, tunnel, network.mtu)
     peers = [peer for peer in network.peer_tunnel_ips if peer != options.local_ip]
     entries = [(FLOOD_MAC, peer) for peer in peers]
+    remote = [port for port in network.remote_ports if port.tunnel_ip != options.local_ip]
     if options.l2_population:
-        remote = (port for port in network.remote_ports if port.tunnel_ip != options.local_ip)
         entries += [(port.mac_address, port.tunnel_ip) for port in remote]
+    # The way to a neighbour stands before anybody is told of it.
     links.ensure_forwarding(device, entries)
+    links.ensure_neighbours(device, wanted_neighbours(network, remote) if is_answering else [])
     links.ensure_up(links.ensure_member(device, bridge))
+
+
+def wanted_neighbours(network: WantedNetwork, remote: Iterable[RemotePort]) -> list[tuple[str, str]]:
+    """(IP address, MAC address) of what other hosts carry; where there is IPv6, with the address that each guest gives
+    itself on the link (RFC 4291, appendix A), for its router is found by that."""
+    has_ipv6 = any(subnet.ip_version == 6 for subnet in network.subnets)
+    found = []
+    for port in remote:
+        own = [link_local_address(port.mac_address)] if has_ipv6 else []
+        found += [(address, port.mac_address) for address in (*port.ip_addresses, *own)]
+    return found
+
+
+def link_local_address(mac_address: str) -> str:
+    octets = bytes.fromhex(mac_address.replace(":", ""))
+    identifier = bytes([octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]])
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier))
 
 
 def _ensure_physical(network: WantedNetwork, bridge: Link, links: LinkTable, options: LinuxOptions) -> None:
@@ -127,18 +155,22 @@ def wanted_devices(network: WantedNetwork, options: LinuxOptions) -> set[str]:
     return names
 
 
-def release_unwanted(links: LinkTable, wanted_names: Iterable[str], ledger: Ledger) -> None:
-    """Remove what is ours and not wanted: taps are only unplugged, then tunnels and veths go, bridges last. What cannot
-    be removed is a problem under its own name."""
-    keep = set(wanted_names)
-    own_bridges = {link.index for link in links if link.is_ours and link.kind == "bridge"}
+def release_taps(links: LinkTable, wanted_names: Collection[str], ledger: Ledger) -> None:
+    """Unplug guests' taps that are not wanted. What cannot be unplugged is a problem under its own name."""
+    own_bridges = {link.index for link in links if link.group == OWNER_GROUP and link.kind == "bridge"}
     for link in links:
-        if link.name in keep or link.is_ours or not link.name.startswith(TAP_PREFIX):
+        if link.name in wanted_names or link.is_ours or not link.name.startswith(TAP_PREFIX):
             continue
         if link.is_plugged or link.bridge_index in own_bridges:
             with ledger.guarding(link.name):
                 links.release_member(link)
-    ours = [link for link in links if link.is_ours and link.name not in keep]
+
+
+def release_unwanted(
+    links: LinkTable, wanted_names: Collection[str], ledger: Ledger, groups: Collection[int] = OWN_GROUPS
+) -> None:
+    """Remove what is ours, of these groups, and not wanted: tunnels and veths, then bridges."""
+    ours = [link for link in links if link.group in groups and link.name not in wanted_names]
     for link in sorted(ours, key=lambda link: link.kind == "bridge"):
         with ledger.guarding(link.name):
             links.release(link.name)

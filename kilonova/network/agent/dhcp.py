@@ -18,7 +18,7 @@ from kilonova.network.agent.commands import run
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.links import Link, LinkTable
 from kilonova.network.agent.namespaces import run_inside
-from kilonova.network.agent.ports import ensure_namespace, ensure_namespaced_port
+from kilonova.network.agent.ports import NamespacedPort, ensure_namespace, ensure_namespaced_port
 from kilonova.network.wanted import TAP_PREFIX, DhcpHost, WantedDhcp, WantedNetwork, WantedSubnet, device_name
 
 NAMESPACE_PREFIX = "qdhcp-"
@@ -297,7 +297,8 @@ def ensure_dhcp(
     ensure_namespace(name, ledger)
     inner = device_name(DHCP_INTERFACE_PREFIX, dhcp.port_id)
     outer = device_name(TAP_PREFIX, dhcp.port_id)
-    ensure_namespaced_port(table, bridge, name, (outer, inner), dhcp.mac_address, network.mtu)
+    port = NamespacedPort(name, (outer, inner), dhcp.mac_address, network.mtu, links.DHCP_GROUP)
+    ensure_namespaced_port(table, bridge, port)
     addresses = [f"{fixed.ip_address}/{fixed.prefix_length}" for fixed in dhcp.fixed_ips]
 
     def inside() -> None:

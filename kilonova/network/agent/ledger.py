@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self) -> None:
         self.changes = 0
         self.problems: list[tuple[str, str]] = []
+        self.waiting: list[tuple[str, str]] = []
         self.announcements: list[Announcement] = []
 
     def changed(self, what: str, *subjects: object, level: int = logging.INFO) -> None:
@@ -55,6 +56,10 @@ class Ledger:
         """Note what could not be converged; the same sentence about the same thing is noted once a pass."""
         if (resource_id, sentence) not in self.problems:
             self.problems.append((resource_id, sentence))
+
+    def wait(self, resource_id: str, sentence: str) -> None:
+        """Note what another part's process has to make first."""
+        self.waiting.append((resource_id, sentence))
 
     @contextlib.contextmanager
     def guarding(self, resource_id: str) -> Iterator[None]:

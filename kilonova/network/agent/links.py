@@ -1,14 +1,15 @@
 """Network devices of one namespace through netlink: one dump to see, then only the differences are sent.
 
 Ownership: whatever this agent makes, or adopts because the document names it, carries the device group
-`OWNER_GROUP` (`ip link show group 27502`). Nothing without that mark is ever removed. The group is part of the request
-that creates the device, so there is no moment in which a device of ours is unmarked.
+`OWNER_GROUP` (`ip link show group 27502`), or that of its part. Nothing without that mark is ever removed. The group
+is part of the request that creates the device, so there is no moment in which a device of ours is unmarked.
 """
 
 import contextlib
 import errno
 import ipaddress
 import logging
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,12 @@ OWNER_GROUP = 27502
 
 PLUGGED_GROUP = OWNER_GROUP + 1
 """A guest's tap that this agent has plugged: the hypervisor's, so it may be unplugged but never removed."""
+
+DHCP_GROUP = OWNER_GROUP + 3
+ROUTER_GROUP = OWNER_GROUP + 4
+"""Ports that DHCP and routers have in bridges: each part may be a process of its own and removes only what it made."""
+
+OWN_GROUPS = frozenset((OWNER_GROUP, DHCP_GROUP, ROUTER_GROUP))
 
 MAIN_TABLE = 254
 FLOOD_MAC = "00:00:00:00:00:00"
@@ -45,14 +52,27 @@ class Link:
     group: int
     vni: int | None = None
     tunnel_ip: str | None = None
+    answers_neighbours: bool = False
+    """Of a tunnel: whether the kernel answers ARP and IPv6's neighbour solicitations for the neighbours it is told."""
 
     @property
     def is_ours(self) -> bool:
-        return self.group == OWNER_GROUP
+        return self.group in OWN_GROUPS
 
     @property
     def is_plugged(self) -> bool:
         return self.group == PLUGGED_GROUP
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """How a vxlan device is made. One that answers for neighbours also believes only what it is told of where they
+    are; it swallows questions for others."""
+
+    vni: int
+    local_ip: str
+    port: int
+    answers_neighbours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +100,7 @@ def parse_link(message: Any) -> Link:
         group=message.get_attr("IFLA_GROUP") or 0,
         vni=vxlan.get_attr("IFLA_VXLAN_ID") if vxlan is not None else None,
         tunnel_ip=vxlan.get_attr("IFLA_VXLAN_LOCAL") if vxlan is not None else None,
+        answers_neighbours=bool(vxlan.get_attr("IFLA_VXLAN_PROXY")) if vxlan is not None else False,
     )
 
 
@@ -113,9 +134,9 @@ class LinkTable:
             self._links[name] = parse_link(message)
         return self.need(name)
 
-    def _add(self, name: str, kind: str, **parameters: Any) -> Link:
+    def _add(self, name: str, kind: str, *, group: int = OWNER_GROUP, **parameters: Any) -> Link:
         try:
-            self._netlink.link("add", ifname=name, kind=kind, group=OWNER_GROUP, **parameters)
+            self._netlink.link("add", ifname=name, kind=kind, group=group, **parameters)
         except NetlinkError as error:
             if error.code in (errno.EOPNOTSUPP, errno.ENODEV):
                 raise HostProblem(
@@ -169,29 +190,40 @@ class LinkTable:
     def ensure_down(self, link: Link) -> Link:
         return self._set(link, state="down") if link.is_up else link
 
-    def ensure_vxlan(self, name: str, vni: int, local_ip: str, port: int, mtu: int) -> Link:
-        """A vxlan device of ours; one with another number or underlay address is replaced."""
+    def ensure_vxlan(self, name: str, tunnel: Tunnel, mtu: int) -> Link:
+        """A vxlan device of ours; one that is made otherwise is replaced, for the kernel changes none of it."""
         link = self.get(name)
-        if link is not None and (link.vni, link.tunnel_ip) != (vni, local_ip):
+        wanted = (tunnel.vni, tunnel.local_ip, tunnel.answers_neighbours)
+        if link is not None and (link.vni, link.tunnel_ip, link.answers_neighbours) != wanted:
             if not link.is_ours:
                 raise HostProblem(f"The name {name} is taken by a device that is not ours.")
             self.release(name)
             link = None
         if link is None:
             link = self._add(
-                name, "vxlan", vxlan_id=vni, vxlan_port=port, vxlan_local=local_ip, vxlan_learning=1, mtu=mtu
+                name,
+                "vxlan",
+                vxlan_id=tunnel.vni,
+                vxlan_port=tunnel.port,
+                vxlan_local=tunnel.local_ip,
+                vxlan_learning=int(not tunnel.answers_neighbours),
+                vxlan_proxy=int(tunnel.answers_neighbours),
+                mtu=mtu,
             )
         return self.ensure_set(link, mtu=mtu)
 
-    def make_veth(self, outer: str, inner: str, namespace_descriptor: int, mac_address: str, mtu: int) -> Link:
-        """A pair with its inner end inside a namespace. An outer end that has lost its inner one is replaced."""
+    def make_veth(
+        self, names: tuple[str, str], namespace_descriptor: int, mac_address: str, mtu: int, group: int
+    ) -> Link:
+        """A pair (outer, inner), the inner end in a namespace. An outer end that has lost its inner one is replaced."""
+        outer, inner = names
         existing = self.get(outer)
         if existing is not None:
             if existing.kind != "veth":
                 raise HostProblem(f"The name {outer} is taken by a device that is not ours.")
             self.release(outer)
         peer = {"ifname": inner, "net_ns_fd": namespace_descriptor, "address": mac_address, "mtu": mtu}
-        return self._add(outer, "veth", mtu=mtu, peer=peer)
+        return self._add(outer, "veth", group=group, mtu=mtu, peer=peer)
 
     def ensure_member(self, link: Link, bridge: Link) -> Link:
         """Plug a device into a bridge."""
@@ -303,6 +335,28 @@ class LinkTable:
                 self._netlink.fdb(verb, ifindex=link.index, lladdr=mac, dst=tunnel_ip)
                 what = (verb, link.name, mac, tunnel_ip)
                 self._ledger.changed("%s forwarding entry of %s: %s at %s", *what, level=logging.DEBUG)
+
+    def ensure_neighbours(self, link: Link, wanted: Iterable[tuple[str, str]]) -> None:
+        """Exactly these permanent (IP address, MAC address) neighbours; others come and go by themselves."""
+        target = {(address, mac.lower()) for address, mac in wanted}
+        present: set[tuple[str, str]] = set()
+        for family in (socket.AF_INET, socket.AF_INET6):
+            for message in self._netlink.neigh("dump", family=family, ifindex=link.index):
+                attributes = dict(message["attrs"])
+                if (
+                    message["ifindex"] == link.index
+                    and message["state"] & _NUD_PERMANENT
+                    and "NDA_LLADDR" in attributes
+                ):
+                    present.add((attributes["NDA_DST"], attributes["NDA_LLADDR"]))
+        kept = {address for address, _ in target}
+        for address, mac in sorted(present - target):
+            if address not in kept:
+                self._netlink.neigh("del", ifindex=link.index, dst=address, lladdr=mac)
+                self._ledger.changed("del neighbour of %s: %s", link.name, address, level=logging.DEBUG)
+        for address, mac in sorted(target - present):
+            self._netlink.neigh("replace", ifindex=link.index, dst=address, lladdr=mac, state=_NUD_PERMANENT)
+            self._ledger.changed("set neighbour of %s: %s is %s", link.name, address, mac, level=logging.DEBUG)
 
 
 @contextlib.contextmanager

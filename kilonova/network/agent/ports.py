@@ -1,5 +1,7 @@
 """The agent's own ports: a veth whose inner end lives in a namespace of ours and whose outer end is in a bridge."""
 
+from dataclasses import dataclass
+
 from kilonova.network.agent import links, namespaces
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.links import Link, LinkTable
@@ -20,16 +22,25 @@ def is_own_namespace(name: str) -> bool:
     return run_inside(name, links.is_loopback_marked)
 
 
-def ensure_namespaced_port(
-    table: LinkTable, bridge: Link, namespace: str, names: tuple[str, str], mac_address: str, mtu: int
-) -> None:
-    """A pair with the names (outer, inner), plugged and up outside. What the inner end carries is the caller's."""
-    outer, inner = names
+@dataclass(frozen=True, slots=True)
+class NamespacedPort:
+    """A pair with the names (outer, inner); `group` says whose it is."""
+
+    namespace: str
+    names: tuple[str, str]
+    mac_address: str
+    mtu: int
+    group: int
+
+
+def ensure_namespaced_port(table: LinkTable, bridge: Link, port: NamespacedPort) -> None:
+    """The pair, plugged and up outside. What the inner end carries is the caller's."""
+    outer, inner = port.names
     link = table.get(outer)
-    if link is None or not run_inside(namespace, lambda: _has_device(inner)):
-        with namespaces.opened(namespace) as descriptor:
-            link = table.make_veth(outer, inner, descriptor, mac_address, mtu)
-    link = table.ensure_member(table.ensure_set(link, mtu=mtu), bridge)
+    if link is None or not run_inside(port.namespace, lambda: _has_device(inner)):
+        with namespaces.opened(port.namespace) as descriptor:
+            link = table.make_veth(port.names, descriptor, port.mac_address, port.mtu, port.group)
+    link = table.ensure_member(table.ensure_set(link, mtu=port.mtu, group=port.group), bridge)
     table.ensure_up(link)
 
 

@@ -17,7 +17,7 @@ from kilonova.network.agent.commands import run
 from kilonova.network.agent.ledger import Announcement, HostProblem, Ledger
 from kilonova.network.agent.links import Link, LinkTable, Route
 from kilonova.network.agent.namespaces import run_inside
-from kilonova.network.agent.ports import ensure_namespace, ensure_namespaced_port
+from kilonova.network.agent.ports import NamespacedPort, ensure_namespace, ensure_namespaced_port
 from kilonova.network.agent.router_rules import (
     gateway_device,
     render_router_tables,
@@ -47,6 +47,11 @@ _SYSCTLS = {
     "ipv6/conf/all/forwarding": "1",
 }
 """Below /proc/sys/net in the router's namespace: it forwards, and answers ARP only for the interface that is asked."""
+
+
+class NetworksNotReady(HostProblem):
+    """Some of a router's ports are left out; the rest of it works."""
+
 
 _ARP_FRAME = struct.Struct("!6s6sH HHBBH 6s4s 6s4s")
 
@@ -172,7 +177,7 @@ def ensure_router(
     router: WantedRouter, networks: Mapping[str, tuple[WantedNetwork, Link]], table: LinkTable, ledger: Ledger
 ) -> None:
     """Make the router as wanted. `networks` are those that are ready, with their bridges; a port into one that is not
-    is left out, the rest of the router works, and the HostProblem at the end names it."""
+    is left out, the rest of the router works, and the NetworksNotReady at the end names it."""
     name = namespace_name(router.id)
     ensure_namespace(name, ledger)
     wanted: list[tuple[str, RouterInterface | RouterGateway]] = [
@@ -188,11 +193,12 @@ def ensure_router(
             continue
         network, bridge = networks[port.network_id]
         names = (device_name(TAP_PREFIX, port.port_id), inner)
-        ensure_namespaced_port(table, bridge, name, names, port.mac_address, network.mtu)
+        plug = NamespacedPort(name, names, port.mac_address, network.mtu, links.ROUTER_GROUP)
+        ensure_namespaced_port(table, bridge, plug)
         ports.append(_Inner(inner, port.mac_address, network.mtu))
     run_inside(name, lambda: _converge_inside(router, ports, ledger))
     if missing:
-        raise HostProblem(f"Networks of the router's ports are not ready on this host: {', '.join(missing)}.")
+        raise NetworksNotReady(f"Networks of the router's ports are not ready on this host: {', '.join(missing)}.")
 
 
 def release_router(router_id: str, ledger: Ledger) -> None:

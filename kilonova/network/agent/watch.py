@@ -9,7 +9,7 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 
-from kilonova.network.agent.links import OWNER_GROUP, PLUGGED_GROUP
+from kilonova.network.agent.links import OWN_GROUPS, PLUGGED_GROUP
 from kilonova.network.wanted import TAP_PREFIX
 
 _RTMGRP_LINK = 1
@@ -45,7 +45,7 @@ def parse_tap_changes(raw: bytes) -> Iterator[str]:
         if family != socket.AF_UNSPEC or not name.startswith(TAP_PREFIX):
             continue
         group = int.from_bytes(attributes.get(_IFLA_GROUP, b"")[:4], sys.byteorder)
-        if kind == _RTM_DELLINK or (kind == _RTM_NEWLINK and group not in (OWNER_GROUP, PLUGGED_GROUP)):
+        if kind == _RTM_DELLINK or (kind == _RTM_NEWLINK and group not in (PLUGGED_GROUP, *OWN_GROUPS)):
             yield name
 
 

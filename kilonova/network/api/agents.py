@@ -8,7 +8,6 @@ from kilonova.network import agents, networks, routers
 from kilonova.network.api.bodies import Body, Description, NetworkRequest, given
 from kilonova.network.api.listing import list_views, query_of_list
 from kilonova.network.tables import AgentRow, Router
-from kilonova.network.topics import AGENT_BINARY
 from kilonova.network.views.resources import agent_view, network_view, router_view
 
 FILTERS = (
@@ -29,9 +28,8 @@ class ChangedAgentBody(Struct, forbid_unknown_fields=True):
 
 def _view(request: NetworkRequest, agent: AgentRow) -> Body:
     liveness, now = request.service.liveness, request.service.clock.now()
-    # All four parts of a host's agent live in the one process that answers.
-    is_alive = liveness.is_alive(AGENT_BINARY, agent.host)
-    silent = liveness.seconds_since_answer(AGENT_BINARY, agent.host)
+    is_alive = liveness.is_alive(agent.answers_as, agent.host)
+    silent = liveness.seconds_since_answer(agent.answers_as, agent.host)
     heard_at = agent.started_at if silent is None else now - timedelta(seconds=silent)
     skew = request.service.clock_skews.get(agent.host)
     return agent_view(agent, is_alive=is_alive, heard_at=heard_at, clock_skew_seconds=skew)

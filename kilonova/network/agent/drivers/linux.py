@@ -8,10 +8,11 @@ restart the host itself says what is there.
 import asyncio
 import shutil
 import time
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kilonova.network import parts
 from kilonova.network.agent import bridges, dhcp, links, namespaces, routers
 from kilonova.network.agent.commands import run
 from kilonova.network.agent.dhcp import METADATA_ADDRESS
@@ -65,11 +66,17 @@ class _Verified:
     at: float
 
 
-class LinuxDriver:
-    """See `driver.NetworkDriver`."""
+_GROUPS = {parts.BRIDGE: links.OWNER_GROUP, parts.DHCP: links.DHCP_GROUP, parts.L3: links.ROUTER_GROUP}
 
-    def __init__(self, options: LinuxOptions) -> None:
+
+class LinuxDriver:
+    """See `driver.NetworkDriver`. `played` are the parts it makes; the others' things are left alone, and waited for
+    where its own need them."""
+
+    def __init__(self, options: LinuxOptions, played: Collection[str] = parts.ALL) -> None:
         self._options = options
+        self._played = frozenset(played)
+        self._groups = frozenset(group for part, group in _GROUPS.items() if part in self._played)
         self._lock = asyncio.Lock()
         self._metadata = MetadataResponder(options)
         self._verified: dict[str, _Verified] = {}
@@ -80,11 +87,12 @@ class LinuxDriver:
         async with self._lock:
             ledger = Ledger()
             report = await asyncio.to_thread(self._converge, wanted, ledger)
-            places = await asyncio.to_thread(self._places, wanted)
+            places = await asyncio.to_thread(self._places, wanted, ledger)
             if ledger.announcements:
                 self._repeats.append(asyncio.create_task(self._repeat(tuple(ledger.announcements))))
             failed = await self._metadata.converge(places, wanted)
             report.problems += tuple((place.namespace.partition("-")[2], sentence) for place, sentence in failed)
+            report.waiting = tuple(ledger.waiting)
             return report
 
     async def observe(self) -> Observation:
@@ -118,16 +126,22 @@ class LinuxDriver:
     def _converge(self, wanted: WantedState, ledger: Ledger) -> ConvergeReport:
         with links.opened(ledger) as table:
             work = _Pass(wanted, ledger, table)
-            bridges.release_unwanted(table, self._wanted_devices(wanted), ledger)
-            self._release_namespaces(work)
+            devices = self._wanted_devices(wanted)
+            if parts.BRIDGE in self._played:
+                bridges.release_taps(table, devices, ledger)
+            bridges.release_unwanted(table, devices, ledger, self._groups)
+            self._release_routers(work)
+            self._release_dhcp(work)
             self._converge_networks(work)
-            self._converge_ports(work)
-            for network, bridge in list(work.networks.values()):
-                if dhcp.is_served(network):
-                    self._converge_dhcp(work, network, bridge)
-            for router in wanted.routers:
-                if router.admin_state_up:
-                    self._converge_router(work, router)
+            if parts.BRIDGE in self._played:
+                self._converge_ports(work)
+            served, routed = self._served(wanted), self._routed(wanted)
+            for network in served:
+                self._converge_dhcp(work, network)
+            for router in routed:
+                self._converge_router(work, router)
+            for key in self._verified.keys() - {each.id for each in served} - {each.id for each in routed}:
+                del self._verified[key]
         return ConvergeReport(
             revision=wanted.revision,
             changes=ledger.changes,
@@ -151,17 +165,32 @@ class LinuxDriver:
                 names |= {device_name(TAP_PREFIX, port.port_id) for port in router_ports(router)}
         return names
 
-    def _release_namespaces(self, work: _Pass) -> None:
-        """Remove what is ours and not wanted: routers, DHCP services, and files of services that are gone."""
-        served = {network.id for network in work.wanted.networks if dhcp.is_served(network)}
-        routed = {router.id for router in work.wanted.routers if router.admin_state_up}
-        for prefix in (routers.NAMESPACE_PREFIX, dhcp.NAMESPACE_PREFIX):
-            namespaces.release_debris(prefix)
+    def _served(self, wanted: WantedState) -> list[WantedNetwork]:
+        """Networks whose DHCP this process makes here."""
+        if parts.DHCP not in self._played:
+            return []
+        return [network for network in wanted.networks if dhcp.is_served(network)]
+
+    def _routed(self, wanted: WantedState) -> list[WantedRouter]:
+        return [router for router in wanted.routers if router.admin_state_up and parts.L3 in self._played]
+
+    def _release_routers(self, work: _Pass) -> None:
+        if parts.L3 not in self._played:
+            return
+        routed = {router.id for router in self._routed(work.wanted)}
+        namespaces.release_debris(routers.NAMESPACE_PREFIX)
         for name in namespaces.names(routers.NAMESPACE_PREFIX):
             router_id = name.removeprefix(routers.NAMESPACE_PREFIX)
             if router_id not in routed and self._is_ours(name, work.ledger):
                 with work.ledger.guarding(router_id):
                     routers.release_router(router_id, work.ledger)
+
+    def _release_dhcp(self, work: _Pass) -> None:
+        """Services that are not wanted, and files of services that are gone."""
+        if parts.DHCP not in self._played:
+            return
+        served = {network.id for network in self._served(work.wanted)}
+        namespaces.release_debris(dhcp.NAMESPACE_PREFIX)
         directory = self._options.state_dir / "dhcp"
         known = {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
         named = {name.removeprefix(dhcp.NAMESPACE_PREFIX) for name in namespaces.names(dhcp.NAMESPACE_PREFIX)}
@@ -169,8 +198,6 @@ class LinuxDriver:
             if network_id in known or self._is_ours(dhcp.namespace_name(network_id), work.ledger):
                 with work.ledger.guarding(network_id):
                     dhcp.release_dhcp(network_id, self._dhcp_directory(network_id), work.ledger)
-        for key in set(self._verified) - served - routed:
-            del self._verified[key]
 
     def _is_ours(self, name: str, ledger: Ledger) -> bool:
         """Whether a namespace carries our mark; one of somebody else's is looked into only once."""
@@ -184,6 +211,12 @@ class LinuxDriver:
         return False
 
     def _converge_networks(self, work: _Pass) -> None:
+        if parts.BRIDGE not in self._played:
+            for network in work.wanted.networks:
+                bridge = bridges.existing_bridge(network, work.table)
+                if bridge is not None:
+                    work.networks[network.id] = (network, bridge)
+            return
         for network in work.wanted.networks:
             with work.ledger.guarding(network.id):
                 bridge = bridges.ensure_network(network, work.table, self._options)
@@ -233,9 +266,15 @@ class LinuxDriver:
     def _note_verified(self, key: str, inputs: Hashable, namespace: str) -> None:
         self._verified[key] = _Verified(inputs, namespaces.inode(namespace), time.monotonic())
 
-    def _converge_dhcp(self, work: _Pass, network: WantedNetwork, bridge: Link) -> None:
+    def _converge_dhcp(self, work: _Pass, network: WantedNetwork) -> None:
         if network.dhcp is None:
             return
+        if network.id not in work.networks:
+            # Where this process makes the bridge too, its problem is told already.
+            if parts.BRIDGE not in self._played:
+                work.ledger.wait(network.id, f"Its bridge is not there yet: {parts.BRIDGE} makes it.")
+            return
+        _, bridge = work.networks[network.id]
         subnets = self._metadata_subnets(work.wanted, network)
         inputs = (network, bridge.name, tuple(subnets))
         name = dhcp.namespace_name(network.id)
@@ -272,24 +311,37 @@ class LinuxDriver:
                 for port, found in ((port, carried[port.network_id]) for port in ports)
             )
             if not (is_plugged and self._is_verified(router.id, inputs, name)):
-                routers.ensure_router(router, work.networks, work.table, work.ledger)
+                try:
+                    routers.ensure_router(router, work.networks, work.table, work.ledger)
+                except routers.NetworksNotReady as problem:
+                    if parts.BRIDGE in self._played:
+                        raise
+                    work.ledger.wait(router.id, str(problem))
+                    return
                 self._note_verified(router.id, inputs, name)
             work.routers_up.append(router.id)
 
-    def _places(self, wanted: WantedState) -> list[Place]:
+    def _places(self, wanted: WantedState, ledger: Ledger) -> list[Place]:
         """Where metadata has to be answered: in every namespace of ours that exists."""
+        if parts.METADATA not in self._played:
+            return []
         found: list[Place] = []
+
+        def look(part: str, name: str, address: str, port: int, networks: tuple[str, ...]) -> None:
+            inode = namespaces.inode(name)
+            if inode is not None:
+                found.append(Place(name, inode, address, port, networks))
+            elif part not in self._played:
+                ledger.wait(name.partition("-")[2], f"The namespace {name} is not there yet: {part} makes it.")
+
         for network in wanted.networks:
-            name = dhcp.namespace_name(network.id)
-            inode = namespaces.inode(name) if dhcp.is_served(network) else None
-            if inode is not None:
-                found.append(Place(name, inode, METADATA_ADDRESS, 80, (network.id,)))
+            if dhcp.is_served(network):
+                look(parts.DHCP, dhcp.namespace_name(network.id), METADATA_ADDRESS, 80, (network.id,))
         for router in wanted.routers:
-            name = routers.namespace_name(router.id)
-            inode = namespaces.inode(name) if router.admin_state_up else None
-            networks = tuple(sorted({interface.network_id for interface in router.interfaces}))
-            if inode is not None:
-                found.append(Place(name, inode, "0.0.0.0", METADATA_PORT, networks))  # noqa: S104 - in the namespace
+            if router.admin_state_up:
+                networks = tuple(sorted({interface.network_id for interface in router.interfaces}))
+                name = routers.namespace_name(router.id)
+                look(parts.L3, name, "0.0.0.0", METADATA_PORT, networks)  # noqa: S104 - in the namespace
         return found
 
     def _observe(self) -> Observation:
