@@ -38,3 +38,27 @@ def test_a_sample_is_a_file_that_can_be_read(service: str, tmp_path: Path, capsy
     path.write_text("\n".join(line.removeprefix("#") if " = " in line else line for line in sample.splitlines()))
     assert main(["config", "check", service, "--config-file", str(path)]) == 0
     assert "nothing is wrong" in capsys.readouterr().out
+
+
+def test_all_files_of_a_host_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kilonova.cli.daemons.files.ETC", tmp_path)
+    assert main(["config", "check"]) == 1
+    assert "no configuration file of any service" in capsys.readouterr().err
+    for name, text in {
+        "nova/nova.conf": GOOD,
+        "neutron/neutron.conf": "[DEFAULT]\ncore_plugin = ml2\n",
+        "neutron/plugins/ml2/ml2_conf.ini": "[ml2_type_vxlan]\nvni_ranges = 1:1000\n",
+        "neutron/dhcp_agent.ini": "[DEFAULT]\ninterface_driver = linuxbridge\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert main(["config", "check"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("nova.conf:5: [vnc] enabled", "ml2_conf.ini", "dhcp_agent.ini:2:"))
+    (tmp_path / "nova/nova.conf").write_text("[libvirt]\nvirt_type = xen\n")
+    (tmp_path / "neutron/dhcp_agent.ini").write_text("[DEFAULT]\ninterface_driven = linuxbridge\n")
+    assert main(["config", "check"]) == 1
+    err = capsys.readouterr().err
+    assert "nova.conf:2: [libvirt] virt_type" in err and "dhcp_agent.ini:2: [DEFAULT] interface_driven" in err

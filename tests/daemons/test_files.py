@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kilonova.cli.daemons.files import Read, read
-from kilonova.cli.daemons.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT
+from kilonova.cli.daemons.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
 from kilonova.cli.daemons.wiring import credentials_of, identity_url
 from kilonova.kit.config import ConfigError
 
@@ -69,10 +69,17 @@ auth_url = https://controller/identity
 """
 
 
-def read_text(tmp_path: Path, text: str, *tables: object, name: str = "nova.conf") -> Read:
+def read_text(
+    tmp_path: Path,
+    text: str,
+    *tables: Options,
+    name: str = "nova.conf",
+    program: str = "nova-api",
+    project: str = "nova",
+) -> Read:
     path = tmp_path / name
     path.write_text(text)
-    return read("nova-api", "nova", tables or [COMPUTE], ["--config-file", str(path)])  # type: ignore[arg-type]
+    return read(program, project, tables or [COMPUTE], ["--config-file", str(path)])
 
 
 def test_the_guides_nova_conf_is_read(tmp_path: Path) -> None:
@@ -113,6 +120,47 @@ def test_what_cannot_be_meant_is_named_with_file_and_line(tmp_path: Path, text: 
     assert sentence in str(refused.value)
 
 
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    text = "[DEFAULT]\nvncserver_lisen = 1.2.3.4\nosapi_compute_listen_port = many\n[libvirt]\nvirt_type = xen\n"
+    with pytest.raises(ConfigError) as refused:
+        read_text(tmp_path, text)
+    for place in ("nova.conf:2: ", "nova.conf:3: ", "nova.conf:5: "):
+        assert place in str(refused.value)
+
+
+def test_a_bad_value_in_an_old_spelling_is_named_where_it_stands(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nova\.conf:3: \[oslo_messaging_rabbit\] rabbit_port"):
+        read_text(tmp_path, "[oslo_messaging_rabbit]\nrabbit_host = controller\nrabbit_port = default\n")
+
+
+def test_what_another_daemon_of_the_project_reads_is_left_to_it(tmp_path: Path) -> None:
+    text = "[nova]\nauth_url = http://controller:5000\n[DEFAULT]\nstate_path = /var/lib/neutron\n"
+    found = read_text(tmp_path, text, NETWORK_AGENT, name="neutron.conf", project="neutron")
+    assert found.idle == () and found.config.state_path == "/var/lib/neutron"
+    with pytest.raises(ConfigError, match="options that do not exist"):
+        read_text(tmp_path, text, IDENTITY, name="neutron.conf", project="keystone")
+
+
+def test_the_default_places_of_each_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kilonova.cli.daemons.files.ETC", tmp_path)
+    for name in ("nova/nova.conf", "nova/nova-compute.conf", "neutron/neutron.conf", "neutron/metadata_agent.ini"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("[DEFAULT]\n")
+    (tmp_path / "nova/nova-compute.conf").write_text("[libvirt]\nvirt_type = qemu\n")
+    (tmp_path / "nova/nova.conf.d").mkdir()
+    (tmp_path / "nova/nova.conf.d/10-address.conf").write_text("[DEFAULT]\nmy_ip = 10.0.0.31\n")
+    found = read("nova-compute", "nova", [COMPUTE], [])
+    assert [Path(each).name for each in found.files] == ["nova.conf", "nova-compute.conf", "10-address.conf"]
+    assert (found.config.libvirt.virt_type, found.config.my_ip) == ("qemu", "10.0.0.31")
+    assert read("nova-api", "nova", [COMPUTE], []).config.libvirt.virt_type == "auto"
+    agent = read("neutron-linuxbridge-agent", "neutron", [NETWORK_AGENT], [])
+    assert [Path(each).name for each in agent.files] == ["neutron.conf", "metadata_agent.ini"]
+    # Where placement is a part of nova, its options stand in nova's file.
+    assert [Path(each).name for each in read("placement-api", "placement", [], []).files] == ["nova.conf"]
+    with pytest.raises(ConfigError, match="glance/glance\\.conf"):
+        read("glance-api", "glance", [], [])
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.conf"):
         read("nova-api", "nova", [COMPUTE], ["--config-file", str(tmp_path / "missing.conf")])
@@ -124,14 +172,18 @@ def test_old_and_new_spellings_of_each_service(tmp_path: Path) -> None:
     linuxbridge = "[linux_bridge]\nphysical_interface_mappings = provider:eth1\n[vxlan]\nenable_vxlan = true\n"
     linuxbridge += "local_ip = 10.0.0.31\nl2_population = true\n[securitygroup]\nenable_security_group = true\n"
     linuxbridge += "firewall_driver = neutron.agent.linux.iptables_firewall.IptablesFirewallDriver\n"
-    config = read_text(tmp_path, linuxbridge, NETWORK_AGENT, name="linuxbridge_agent.ini").config
+    config = read_text(tmp_path, linuxbridge, NETWORK_AGENT, name="linuxbridge_agent.ini", project="neutron").config
     assert config.linux_bridge.physical_interface_mappings == {"provider": "eth1"}
     ml2 = "[ml2]\ntype_drivers = flat,vlan,vxlan\ntenant_network_types = vxlan\nmechanism_drivers = linuxbridge\n"
     ml2 += "extension_drivers = port_security\n[ml2_type_flat]\nflat_networks = provider\n"
     ml2 += "[ml2_type_vxlan]\nvni_ranges = 1:1000\n[securitygroup]\nenable_ipset = true\n"
-    assert read_text(tmp_path, ml2, NETWORK, name="ml2_conf.ini").config.ml2_type_flat.flat_networks == ["provider"]
-    keystone = "[database]\nconnection = mysql+pymysql://keystone:x@controller/keystone\n[token]\nprovider = fernet\n"
-    assert read_text(tmp_path, keystone, IDENTITY).config.token.provider == "fernet"
+    found = read_text(tmp_path, ml2, NETWORK, name="ml2_conf.ini", project="neutron")
+    assert found.config.ml2_type_flat.flat_networks == ["provider"]
+    keystone = "[database]\nconnection = mysql+pymysql://keystone:x@controller/keystone\n[token]\nprovider = uuid\n"
+    found = read_text(tmp_path, keystone, IDENTITY, project="keystone")
+    assert [(entry.key, reason) for entry, reason in found.idle] == [
+        ("token.provider", "tokens are always Fernet tokens")
+    ]
 
 
 @pytest.mark.parametrize(

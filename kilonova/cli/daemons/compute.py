@@ -43,9 +43,9 @@ async def _open(found: Read, daemon: Daemon) -> tuple[Compute, Neighbours]:
     compute = Compute(
         database=database,
         bus=bus,
-        placement=PlacementClient(neighbours.remote("placement")),
+        placement=PlacementClient(neighbours.remote("placement", group=config.placement)),
         image=ImageClient(neighbours.remote("image", next(iter(config.glance.api_servers), None))),
-        network=NetworkClient(neighbours.remote("network")),
+        network=NetworkClient(neighbours.remote("network", group=config.neutron)),
         agents=AgentCalls(bus, AGENT_BINARY),
         liveness=Liveness(bus),
         default_zone=config.default_availability_zone,
@@ -130,6 +130,7 @@ def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> C
         host_ip=config.my_ip,
         virt_type=config.libvirt.virt_type,
         connection_uri=config.libvirt.connection_uri,
+        vnc_listen=config.vnc.server_listen,
     )
 
     def fetch(image_id: str) -> AsyncIterator[bytes]:

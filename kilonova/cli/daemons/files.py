@@ -11,8 +11,26 @@ from typing import Any
 
 from oslo_config import cfg
 
-from kilonova.cli.daemons.options import ANY_OF, COMMON, WITHOUT_EFFECT, Options
+from kilonova.cli.daemons.options import COMMON, PROJECTS, Options
+from kilonova.cli.daemons.without_effect import reason_for
 from kilonova.kit.config import ConfigError
+
+ETC = Path("/etc")
+FILES_BESIDE: Mapping[str, Sequence[str]] = {
+    "neutron-server": ("neutron/plugins/ml2/ml2_conf.ini",),
+    "neutron-db-manage": ("neutron/plugins/ml2/ml2_conf.ini",),
+    "neutron-linuxbridge-agent": (
+        "neutron/plugins/ml2/linuxbridge_agent.ini",
+        "neutron/dhcp_agent.ini",
+        "neutron/l3_agent.ini",
+        "neutron/metadata_agent.ini",
+    ),
+    "neutron-dhcp-agent": ("neutron/dhcp_agent.ini",),
+    "neutron-l3-agent": ("neutron/l3_agent.ini",),
+    "neutron-metadata-agent": ("neutron/metadata_agent.ini",),
+    "glance-manage": ("glance/glance-api.conf",),
+}
+"""Program → what it reads after `/etc/<project>/<project>.conf`, where it is there and no file is named."""
 
 _SECTION = re.compile(r"\[([^\]]+)\]\s*$")
 _ENTRY = re.compile(r"([^=:\s][^=:]*?)\s*[=:]\s*(.*)$")
@@ -56,36 +74,66 @@ def entries_of(path: Path) -> Iterator[Entry]:
             yield Entry(str(path), number, group, entry.group(1).replace("-", "_"))
 
 
+def default_files(program: str, project: str) -> list[Path]:
+    """What a program reads when nothing is named: those of its places that are there."""
+    names = [f"{project}/{project}.conf", f"{project}/{program}.conf", *FILES_BESIDE.get(program, ())]
+    found = [ETC / name for name in dict.fromkeys(names) if (ETC / name).exists()]
+    if not found and project == "placement" and (ETC / "nova/nova.conf").exists():
+        return [ETC / "nova/nova.conf"]
+    return found
+
+
+def _default_directories(program: str, project: str) -> list[Path]:
+    places = dict.fromkeys((f"{project}.conf.d", f"{program}.conf.d"))
+    return [ETC / project / name for name in places if (ETC / project / name).is_dir()]
+
+
 def read(program: str, project: str, options: Sequence[Options], arguments: Sequence[str]) -> Read:
-    """Reads the files that `arguments` name, else those in `/etc/<project>/`. Raises ConfigError."""
+    """Reads the files that `arguments` name, else those in `/etc/<project>/`.
+
+    Raises ConfigError with everything that is wrong in them, by file and line.
+    """
     config = cfg.ConfigOpts()
     known = _register(config, [COMMON, *options])
     try:
-        config(list(arguments), project=project, prog=program)
+        config(
+            list(arguments),
+            project=project,
+            prog=program,
+            default_config_files=[str(path) for path in default_files(program, project)],
+            default_config_dirs=[str(path) for path in _default_directories(program, project)],
+        )
     except (cfg.Error, ValueError) as error:
         raise ConfigError(f"{program}: {error}") from error
     files = tuple(str(each) for each in [*config.config_file, *_directory_files(config.config_dir)])
     if not files:
         raise ConfigError(
             f"{program}: there is no configuration file: name one with --config-file, "
-            f"or write /etc/{project}/{project}.conf"
+            f"or write {ETC}/{project}/{project}.conf"
         )
-    idle = tuple(_idle_entries(files, known))
-    for group, name in known.values():
-        try:
-            # Values are parsed when first read: read them all now, so that a bad one stops the start.
-            getattr(config if group == "DEFAULT" else getattr(config, group), name)
-        except (cfg.Error, ValueError) as error:
-            raise ConfigError(f"{program}: {_place(files, group, name)}: {error}") from error
-    return Read(config, files, idle)
+    entries = [entry for each in files for entry in entries_of(Path(each))]
+    idle, unknown = _sort(entries, known, project)
+    wrong = _bad_values(config, entries, known)
+    if unknown:
+        wrong.insert(0, "options that do not exist: " + "; ".join(map(str, unknown)))
+    if wrong:
+        raise ConfigError(f"{program}: " + "; ".join(wrong))
+    return Read(config, files, tuple(idle))
 
 
 def _register(config: Any, tables: Sequence[Options]) -> dict[str, tuple[str, str]]:
+    """Registers every option and returns the spellings a file may hold, as `_spellings` does."""
+    for table in tables:
+        for group, options in table.items():
+            config.register_opts(options, group=None if group == "DEFAULT" else group)
+    return _spellings(tables)
+
+
+def _spellings(tables: Sequence[Options]) -> dict[str, tuple[str, str]]:
     """Every spelling that a file may hold → the group and name it is read by."""
     known: dict[str, tuple[str, str]] = {}
     for table in tables:
         for group, options in table.items():
-            config.register_opts(options, group=None if group == "DEFAULT" else group)
             for option in options:
                 known[f"{group}.{option.dest}"] = (group, option.dest)
                 for old in option.deprecated_opts:
@@ -97,20 +145,30 @@ def _directory_files(directories: Sequence[str] | None) -> list[Path]:
     return [path for each in directories or () for path in sorted(Path(each).glob("*.conf"))]
 
 
-def _idle_entries(files: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Iterator[tuple[Entry, str]]:
-    unknown = []
-    for entry in (entry for each in files for entry in entries_of(Path(each))):
-        if entry.key in known:
+def _sort(
+    entries: Sequence[Entry], known: Mapping[str, tuple[str, str]], project: str
+) -> tuple[list[tuple[Entry, str]], list[Entry]]:
+    """Entries without effect, with the reason, and those that nothing knows. What a neighbour reads is neither."""
+    others = _spellings(PROJECTS[project])
+    idle, unknown = [], []
+    for entry in entries:
+        if entry.key in known or entry.key in others:
             continue
-        reason = WITHOUT_EFFECT.get(entry.key) or ANY_OF.get(entry.group)
+        reason = reason_for(project, entry.group, entry.name)
         if reason is None:
-            unknown.append(str(entry))
+            unknown.append(entry)
         else:
-            yield entry, reason
-    if unknown:
-        raise ConfigError("options that do not exist: " + "; ".join(unknown))
+            idle.append((entry, reason))
+    return idle, unknown
 
 
-def _place(files: Sequence[str], group: str, name: str) -> str:
-    places = [str(entry) for each in files for entry in entries_of(Path(each)) if entry.key == f"{group}.{name}"]
-    return places[-1] if places else f"[{group}] {name}"
+def _bad_values(config: Any, entries: Sequence[Entry], known: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Values are parsed when first read: all are read now, so that a bad one stops the start."""
+    wrong = []
+    for group, name in dict.fromkeys(known.values()):
+        try:
+            getattr(config if group == "DEFAULT" else getattr(config, group), name)
+        except (cfg.Error, ValueError) as error:
+            places = [str(entry) for entry in entries if known.get(entry.key) == (group, name)]
+            wrong.append(f"{places[-1] if places else f'[{group}] {name}'}: {error}")
+    return wrong

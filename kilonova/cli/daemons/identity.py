@@ -29,7 +29,9 @@ async def build(found: Read, daemon: Daemon) -> None:
         directory = config.fernet_tokens.key_repository
         raise ConfigError(f"{directory} holds no token key: run `keystone-manage fernet_setup`") from error
     identity = Identity(database, keys, bus, token_seconds=config.token.expiration)
-    daemon.apis.append(("identity", make_app(identity), config.bind_host, config.bind_port or PORT))
+    ports = [config.bind_port or PORT, config.eventlet_server.admin_port]
+    app = make_app(identity)
+    daemon.apis += [("identity", app, config.bind_host, port) for port in dict.fromkeys(ports) if port]
 
 
 def run() -> int:

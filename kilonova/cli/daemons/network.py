@@ -25,7 +25,7 @@ async def build_server(found: Read, daemon: Daemon) -> None:
         database=ground.database,
         bus=ground.bus,
         liveness=Liveness(ground.bus),
-        compute=ground.neighbours.remote("compute"),
+        compute=ground.neighbours.remote("compute", group=config.nova),
         vni_ranges=tuple(_range(text) for text in config.ml2_type_vxlan.vni_ranges),
         flat_networks=tuple(config.ml2_type_flat.flat_networks),
     )

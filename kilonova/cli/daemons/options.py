@@ -1,7 +1,7 @@
 """What the daemons read from their configuration files: groups and names are upstream's, with the old spellings.
 
-`SERVED` says what each option does here. `WITHOUT_EFFECT` are those that files written for the guides hold and that
-change nothing, each with the reason, which is logged once at the start. Anything else in a file stops the start.
+Each option says what it does here. What files written for the guides hold beside them is in `without_effect.py`, with
+the reason; anything else in a file stops the start.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,9 @@ def _credentials(*extra: cfg.Opt) -> list[cfg.Opt]:
             deprecated_opts=_old("tenant_name", "admin_tenant_name"),
         ),
         cfg.StrOpt("user_domain_name", default="Default", help="Domain of the user"),
+        cfg.StrOpt("user_domain_id", default="", help="The same by its id, which goes before the name"),
         cfg.StrOpt("project_domain_name", default="Default", help="Domain of the project"),
+        cfg.StrOpt("project_domain_id", default="", help="The same by its id, which goes before the name"),
         cfg.StrOpt(
             "region_name", default="", help="Region of the catalog to use", deprecated_opts=_old("os_region_name")
         ),
@@ -36,16 +38,43 @@ def _credentials(*extra: cfg.Opt) -> list[cfg.Opt]:
     ]
 
 
+def _rabbit(name: str) -> list[cfg.DeprecatedOpt]:
+    return _old(name, group="oslo_messaging_rabbit")
+
+
 COMMON: Options = {
     "DEFAULT": [
         cfg.StrOpt("my_ip", default="127.0.0.1", help="Address of this host"),
         cfg.StrOpt("host", default="", help="Name of this host; empty: what the system calls itself"),
         cfg.StrOpt("transport_url", default="", secret=True, help="The broker: rabbit://USER:PASSWORD@HOST"),
-        cfg.StrOpt("rabbit_host", default="", help="Old spelling of the broker's host"),
-        cfg.StrOpt("rabbit_userid", default="guest", help="Old spelling of the broker's user"),
-        cfg.StrOpt("rabbit_password", default="guest", secret=True, help="Old spelling of the broker's password"),
+        cfg.StrOpt(
+            "rabbit_host",
+            default="",
+            help="Old spelling of the broker's host, where there is no transport_url",
+            deprecated_opts=_rabbit("rabbit_host"),
+        ),
+        cfg.PortOpt(
+            "rabbit_port",
+            default=5672,
+            help="Old spelling of the broker's port",
+            deprecated_opts=_rabbit("rabbit_port"),
+        ),
+        cfg.StrOpt(
+            "rabbit_userid",
+            default="guest",
+            help="Old spelling of the broker's user",
+            deprecated_opts=_rabbit("rabbit_userid"),
+        ),
+        cfg.StrOpt(
+            "rabbit_password",
+            default="guest",
+            secret=True,
+            help="Old spelling of the broker's password",
+            deprecated_opts=_rabbit("rabbit_password"),
+        ),
         cfg.BoolOpt("debug", default=False, help="Log at level DEBUG"),
         cfg.StrOpt("log_file", default="", help="Where the log goes; empty: standard error"),
+        cfg.StrOpt("log_dir", default="", help="Directory of log_file; alone: the log is DIRECTORY/PROGRAM.log"),
         cfg.StrOpt("bind_host", default="0.0.0.0", help="Address the API listens on"),  # noqa: S104 - as the guides have it
         cfg.PortOpt("bind_port", default=None, help="Port the API listens on; empty: the service's own"),
     ],
@@ -59,23 +88,38 @@ COMMON: Options = {
         )
     ),
     "oslo_messaging_rabbit": [
-        cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker"),
-        cfg.StrOpt("ssl_ca_file", default="", help="Certificates that sign the broker's"),
+        cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker", deprecated_opts=_old("rabbit_use_ssl")),
+        cfg.StrOpt(
+            "ssl_ca_file",
+            default="",
+            help="Certificates that sign the broker's",
+            deprecated_opts=_old("kombu_ssl_ca_certs"),
+        ),
     ],
 }
 IDENTITY: Options = {
-    "token": [
-        cfg.IntOpt("expiration", default=3600, min=60, help="Seconds a token is valid"),
-        cfg.StrOpt("provider", default="fernet", choices=["fernet"], help="The kind of token"),
-    ],
+    "token": [cfg.IntOpt("expiration", default=3600, min=60, help="Seconds a token is valid")],
     "fernet_tokens": [
         cfg.StrOpt("key_repository", default="/etc/keystone/fernet-keys/", help="Directory of the token keys")
+    ],
+    "eventlet_server": [
+        cfg.PortOpt(
+            "admin_port",
+            default=None,
+            help="A second port that serves the same, 35357 for clients of old; empty: none",
+            deprecated_opts=_old("admin_port", group="DEFAULT"),
+        )
     ],
 }
 IMAGE: Options = {
     "glance_store": [
         cfg.StrOpt("filesystem_store_datadir", default="/var/lib/glance/images/", help="Directory of the images"),
         cfg.IntOpt("image_size_cap", default=1 << 40, min=1, help="Largest image in bytes that may be uploaded"),
+    ],
+}
+PLACEMENT: Options = {
+    "placement_database": [
+        cfg.StrOpt("connection", default="", secret=True, help="URL of placement's database; goes before [database]")
     ],
 }
 COMPUTE: Options = {
@@ -102,10 +146,17 @@ COMPUTE: Options = {
             deprecated_opts=_old("glance_api_servers", group="DEFAULT"),
         )
     ],
+    "vnc": [
+        cfg.StrOpt(
+            "server_listen",
+            default="127.0.0.1",
+            help="Address the servers' screens are served on, on their host",
+            deprecated_opts=[*_old("vncserver_listen"), *_old("vncserver_listen", group="DEFAULT")],
+        )
+    ],
     "placement": _credentials(),
     "neutron": _credentials(
-        cfg.BoolOpt("service_metadata_proxy", default=False, help="Trust what metadata agents sign"),
-        cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What they sign with"),
+        cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What metadata agents sign with"),
     ),
 }
 NETWORK: Options = {
@@ -125,67 +176,24 @@ NETWORK_AGENT: Options = {
     ],
     "DEFAULT": [
         cfg.StrOpt("state_path", default="/var/lib/neutron", help="Directory of what this host keeps"),
-        cfg.StrOpt("nova_metadata_host", default="127.0.0.1", help="Where the metadata API is"),
+        cfg.StrOpt(
+            "nova_metadata_host",
+            default="127.0.0.1",
+            help="Where the metadata API is",
+            deprecated_opts=_old("nova_metadata_ip"),
+        ),
         cfg.PortOpt("nova_metadata_port", default=8775, help="Its port"),
         cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What requests to it are signed with"),
         cfg.StrOpt("network_driver", default="linux", choices=["linux", "fake"], help="What networks are made of"),
     ],
 }
 
-_ONE_KIND = "there is only one kind here"
-_NO_TUNING = "nothing here needs it"
-WITHOUT_EFFECT: Mapping[str, str] = {
-    "DEFAULT.auth_strategy": "callers are always checked at identity",
-    "DEFAULT.rpc_backend": "transport_url names the broker",
-    "DEFAULT.verbose": "levels above DEBUG are always logged",
-    "DEFAULT.use_neutron": "networks are always the network service's",
-    "DEFAULT.firewall_driver": "ports are filtered by the network agent",
-    "DEFAULT.linuxnet_interface_driver": "interfaces are the network agent's",
-    "DEFAULT.core_plugin": _ONE_KIND,
-    "DEFAULT.service_plugins": "routers are always served",
-    "DEFAULT.allow_overlapping_ips": "addresses of different networks always may overlap",
-    "DEFAULT.interface_driver": _ONE_KIND,
-    "DEFAULT.dhcp_driver": _ONE_KIND,
-    "DEFAULT.enable_isolated_metadata": "metadata is always served in the network's namespace",
-    "DEFAULT.force_metadata": "metadata is always served in the network's namespace",
-    "DEFAULT.notify_nova_on_port_status_changes": "compute is always told",
-    "DEFAULT.notify_nova_on_port_data_changes": "compute is always told",
-    "DEFAULT.dhcp_agents_per_network": "one host serves a network's addresses",
-    "DEFAULT.admin_token": "identity is bootstrapped with a password instead",
-    "DEFAULT.log_dir": "log_file, or what starts the process, says where the log goes",
-    "DEFAULT.rootwrap_config": "agents run with the rights they need",
-    "DEFAULT.osapi_compute_workers": "an API is one process; start more of them for more",
-    "api_database.connection": "until there are cells, everything of compute is in [database]",
-    "api.auth_strategy": "callers are always checked at identity",
-    "keystone_authtoken.memcached_servers": "checked tokens are remembered in the process",
-    "keystone_authtoken.auth_type": "a password is the one way",
-    "keystone_authtoken.auth_plugin": "a password is the one way",
-    "keystone_authtoken.service_token_roles_required": _NO_TUNING,
-    "service_user.send_service_user_token": "services show their own tokens where they act for themselves",
-    "placement.auth_type": "a password is the one way",
-    "placement.auth_plugin": "a password is the one way",
-    "neutron.url": "the catalog says where networks are",
-    "neutron.auth_type": "a password is the one way",
-    "neutron.auth_plugin": "a password is the one way",
-    "nova.auth_type": "a password is the one way",
-    "vnc.enabled": "graphical consoles are not served yet",
-    "vnc.vncserver_listen": "graphical consoles are not served yet",
-    "vnc.server_listen": "graphical consoles are not served yet",
-    "vnc.vncserver_proxyclient_address": "graphical consoles are not served yet",
-    "vnc.server_proxyclient_address": "graphical consoles are not served yet",
-    "vnc.novncproxy_base_url": "graphical consoles are not served yet",
-    "scheduler.discover_hosts_in_cells_interval": "a host is known as soon as it registers",
-    "oslo_concurrency.lock_path": "nothing is locked in files",
-    "paste_deploy.flavor": "callers are always checked at identity",
-    "glance_store.stores": _ONE_KIND,
-    "glance_store.default_store": _ONE_KIND,
-    "ml2.type_drivers": "flat, vxlan and local networks are served",
-    "ml2.tenant_network_types": "projects get vxlan networks",
-    "ml2.mechanism_drivers": "agents are linuxbridge agents",
-    "ml2.extension_drivers": "port security and DNS names are always served",
-    "securitygroup.enable_security_group": "ports are always filtered",
-    "securitygroup.enable_ipset": "members are always kept in sets",
-    "securitygroup.firewall_driver": _ONE_KIND,
+PROJECTS: Mapping[str, Sequence[Options]] = {
+    "keystone": [IDENTITY],
+    "glance": [IMAGE],
+    # In the releases where placement was a part of nova, its options stand in nova's file.
+    "placement": [PLACEMENT, COMPUTE],
+    "nova": [COMPUTE, PLACEMENT],
+    "neutron": [NETWORK, NETWORK_AGENT],
 }
-ANY_OF = {"service_user": "services show their own tokens where they act for themselves"}
-"""Groups of which nothing has an effect."""
+"""A project's daemons share files: what one of them does not read may be another's."""

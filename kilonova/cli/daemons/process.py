@@ -11,10 +11,12 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import Options
@@ -47,15 +49,22 @@ def main(
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         found = read(program, project, options, words)
-        log.configure("DEBUG" if found.config.debug else "INFO", _stream(found.config.log_file))
+        log.configure("DEBUG" if found.config.debug else "INFO", _log_stream(program, found.config))
         return asyncio.run(_run(program, found, build))
     except (ConfigError, PortTaken) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return EX_CONFIG
 
 
-def _stream(path: str) -> TextIO | None:
-    return Path(path).open("a", buffering=1) if path else None
+def _log_stream(program: str, config: Any) -> TextIO | None:
+    """Where the log goes; None: standard error. Raises ConfigError."""
+    if not (config.log_file or config.log_dir):
+        return None
+    path = Path(config.log_dir) / (config.log_file or f"{program}.log")
+    try:
+        return path.open("a", buffering=1)
+    except OSError as error:
+        raise ConfigError(f"[DEFAULT] {'log_file' if config.log_file else 'log_dir'}: {error}") from error
 
 
 async def _run(program: str, found: Read, build: Build) -> int:
@@ -68,9 +77,26 @@ async def _run(program: str, found: Read, build: Build) -> int:
     daemon = Daemon()
     async with daemon.closing:
         await build(found, daemon)
+        told = found.config.keystone_authtoken.www_authenticate_uri
+        if told:
+            daemon.apis = [(name, name_identity(app, told), address, port) for name, app, address, port in daemon.apis]
         sockets = [listen(name, address, port) for name, _app, address, port in daemon.apis]
         await _serve(program, daemon, sockets, stop)
     return 0
+
+
+def name_identity(app: ASGIApp, url: str) -> ASGIApp:
+    """Tells callers that are refused for want of a token where to get one (RFC 9110, WWW-Authenticate)."""
+
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.UNAUTHORIZED:
+                MutableHeaders(scope=message)["www-authenticate"] = f'Keystone uri="{url}"'
+            await send(message)
+
+        await app(scope, receive, send_named)
+
+    return named
 
 
 async def _serve(program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from sqlalchemy import MetaData
@@ -68,7 +69,8 @@ async def open_bus(config: Any) -> RabbitBus | InProcessBus:
     """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
     url = config.transport_url
     if not url and config.rabbit_host:
-        url = f"rabbit://{config.rabbit_userid}:{config.rabbit_password}@{config.rabbit_host}"
+        password = quote(config.rabbit_password, safe="")
+        url = f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
     if not url:
         raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
     try:
@@ -119,6 +121,7 @@ class Neighbours:
 
     def __init__(self, group: Any) -> None:
         self._group = group
+        self._others: list[httpx.AsyncClient] = []
         self.identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
         self.session = ServiceSession(self.identity, credentials_of(group))
 
@@ -127,29 +130,37 @@ class Neighbours:
         bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
         return verifier
 
-    def remote(self, service_type: str, url: str | None = None) -> RemoteService:
-        """Where the catalog says it is, or at `url`."""
+    def remote(self, service_type: str, url: str | None = None, group: Any = None) -> RemoteService:
+        """Where the catalog says it is, or at `url`. A group of its own in the file (`[placement]`) says as whom."""
+        session, region = self.session, self._group.region_name
+        if group is not None and group.username:
+            identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
+            self._others.append(identity)
+            session = ServiceSession(identity, credentials_of(group))
+            region = group.region_name or region
         if url is not None:
             client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
         else:
-            client = catalog_client(self.identity, self.session, service_type, self._group.region_name or None)
-        return RemoteService(service_type, client, self.session)
+            client = catalog_client(self.identity, session, service_type, region or None)
+        return RemoteService(service_type, client, session)
 
     async def close(self) -> None:
-        await self.identity.aclose()
+        for each in (self.identity, *self._others):
+            await each.aclose()
 
 
 def credentials_of(group: Any) -> Credentials:
     """Raises ConfigError naming what is missing."""
     for name in ("username", "password"):
         if not getattr(group, name):
-            raise ConfigError(f"[keystone_authtoken] {name} is missing: it is this service's own user at identity")
+            where = getattr(getattr(group, "_group", None), "name", "keystone_authtoken")
+            raise ConfigError(f"[{where}] {name} is missing: it is this service's own user at identity")
     return Credentials(
         group.username,
         group.password,
         group.project_name,
-        _domain_id(group.user_domain_name),
-        _domain_id(group.project_domain_name),
+        group.user_domain_id or _domain_id(group.user_domain_name),
+        group.project_domain_id or _domain_id(group.project_domain_name),
     )
 
 

@@ -1,0 +1,137 @@
+"""Options that files written for the guides hold and that change nothing here: project → `group.name` → the reason.
+
+Each is named in the log once when a daemon starts that reads it, and by `kilonova config check`.
+"""
+
+from collections.abc import Mapping
+
+_ONE_KIND = "there is only one kind here"
+_ONE_WAY = "a password is the one way to log in"
+_IN_CATALOG = "the catalog says where it is"
+_ALWAYS_CHECKED = "callers are always checked at identity"
+_NETWORKS = "networks are always the network service's"
+_CONSOLES = "graphical consoles are not served yet"
+_NOT_INJECTED = "nothing is written into a guest's disk: it asks for its metadata"
+_SIGNED = "requests for metadata are signed: they need no user"
+
+ANY_PROJECT: Mapping[str, str] = {
+    "DEFAULT.auth_strategy": _ALWAYS_CHECKED,
+    "DEFAULT.rpc_backend": "transport_url names the broker",
+    "DEFAULT.verbose": "levels above DEBUG are always logged",
+    "DEFAULT.rootwrap_config": "agents run with the rights they need",
+    "DEFAULT.notification_driver": "no notifications are sent",
+    "DEFAULT.use_stderr": "log_file and log_dir say where the log goes",
+    "api.auth_strategy": _ALWAYS_CHECKED,
+    "keystone_authtoken.memcached_servers": "checked tokens are remembered in the process",
+    "keystone_authtoken.auth_type": _ONE_WAY,
+    "keystone_authtoken.auth_plugin": _ONE_WAY,
+    "keystone_authtoken.auth_strategy": _ALWAYS_CHECKED,
+    "keystone_authtoken.service_token_roles_required": "nothing here needs it",
+    "oslo_concurrency.lock_path": "nothing is locked in files",
+    "paste_deploy.flavor": _ALWAYS_CHECKED,
+}
+OF_PROJECT: Mapping[str, Mapping[str, str]] = {
+    "keystone": {
+        "DEFAULT.admin_token": "the first records are made by `keystone-manage bootstrap`, with a password",
+        "memcache.servers": "tokens are not stored",
+        "revoke.driver": "revocations are always kept in the database",
+        "token.driver": "tokens are not stored",
+        "token.provider": "tokens are always Fernet tokens",
+    },
+    "glance": {
+        "DEFAULT.registry_host": "there is no registry: the API reads the database itself",
+        "DEFAULT.enabled_backends": "images are files in filesystem_store_datadir",
+        "glance_store.stores": "images are files in filesystem_store_datadir",
+        "glance_store.default_store": "images are files in filesystem_store_datadir",
+        "glance_store.default_backend": "images are files in filesystem_store_datadir",
+    },
+    "nova": {
+        "DEFAULT.use_neutron": _NETWORKS,
+        "DEFAULT.network_api_class": _NETWORKS,
+        "DEFAULT.security_group_api": "security groups are always the network service's",
+        "DEFAULT.firewall_driver": "ports are filtered by the network agent",
+        "DEFAULT.linuxnet_interface_driver": "interfaces are the network agent's",
+        "DEFAULT.osapi_compute_workers": "an API is one process; start more of them for more",
+        "DEFAULT.metadata_workers": "an API is one process; start more of them for more",
+        "DEFAULT.vnc_enabled": _CONSOLES,
+        "DEFAULT.vnc_keymap": _CONSOLES,
+        "DEFAULT.vncserver_proxyclient_address": _CONSOLES,
+        "DEFAULT.novncproxy_base_url": _CONSOLES,
+        "api_database.connection": "until there are cells, everything of compute is in [database]",
+        "placement.auth_type": _ONE_WAY,
+        "placement.auth_plugin": _ONE_WAY,
+        "placement.auth_uri": "auth_url says where identity is",
+        "neutron.url": _IN_CATALOG,
+        "neutron.auth_type": _ONE_WAY,
+        "neutron.auth_plugin": _ONE_WAY,
+        "neutron.auth_strategy": _ALWAYS_CHECKED,
+        "neutron.service_metadata_proxy": "what is signed with metadata_proxy_shared_secret is always answered",
+        "glance.host": _IN_CATALOG,
+        "glance.port": _IN_CATALOG,
+        "cinder.os_region_name": "there are no volumes yet",
+        "vnc.enabled": _CONSOLES,
+        "vnc.keymap": _CONSOLES,
+        "vnc.vncserver_proxyclient_address": _CONSOLES,
+        "vnc.server_proxyclient_address": _CONSOLES,
+        "vnc.novncproxy_base_url": _CONSOLES,
+        "spice.enabled": _CONSOLES,
+        "spice.agent_enabled": _CONSOLES,
+        "spice.html5proxy_base_url": _CONSOLES,
+        "spice.server_listen": _CONSOLES,
+        "spice.server_proxyclient_address": _CONSOLES,
+        "libvirt.inject_password": _NOT_INJECTED,
+        "libvirt.inject_key": _NOT_INJECTED,
+        "libvirt.inject_partition": _NOT_INJECTED,
+        "scheduler.discover_hosts_in_cells_interval": "a host is known as soon as it registers",
+    },
+    "neutron": {
+        "DEFAULT.core_plugin": _ONE_KIND,
+        "DEFAULT.service_plugins": "routers are always served",
+        "DEFAULT.allow_overlapping_ips": "addresses of different networks always may overlap",
+        "DEFAULT.interface_driver": _ONE_KIND,
+        "DEFAULT.dhcp_driver": _ONE_KIND,
+        "DEFAULT.external_network_bridge": "the external network's own bridge is used",
+        "DEFAULT.enable_isolated_metadata": "metadata is always served in the network's namespace",
+        "DEFAULT.force_metadata": "metadata is always served in the network's namespace",
+        "DEFAULT.notify_nova_on_port_status_changes": "compute is always told",
+        "DEFAULT.notify_nova_on_port_data_changes": "compute is always told",
+        "DEFAULT.nova_url": _IN_CATALOG,
+        "DEFAULT.dhcp_agents_per_network": "one host serves a network's addresses",
+        "DEFAULT.auth_uri": _SIGNED,
+        "DEFAULT.auth_url": _SIGNED,
+        "DEFAULT.auth_region": _SIGNED,
+        "DEFAULT.auth_plugin": _SIGNED,
+        "DEFAULT.auth_type": _SIGNED,
+        "DEFAULT.project_domain_id": _SIGNED,
+        "DEFAULT.project_domain_name": _SIGNED,
+        "DEFAULT.user_domain_id": _SIGNED,
+        "DEFAULT.user_domain_name": _SIGNED,
+        "DEFAULT.project_name": _SIGNED,
+        "DEFAULT.username": _SIGNED,
+        "DEFAULT.password": _SIGNED,
+        "nova.auth_type": _ONE_WAY,
+        "nova.auth_plugin": _ONE_WAY,
+        "agent.prevent_arp_spoofing": "no port can use an address that is not its own",
+        "experimental.linuxbridge": "Linux bridges are what networks are made of",
+        "ml2.type_drivers": "flat, vxlan and local networks are served",
+        "ml2.tenant_network_types": "projects get vxlan networks",
+        "ml2.mechanism_drivers": "agents are linuxbridge agents",
+        "ml2.extension_drivers": "port security and DNS names are always served",
+        "securitygroup.enable_security_group": "ports are always filtered",
+        "securitygroup.enable_ipset": "members are always kept in sets",
+        "securitygroup.firewall_driver": _ONE_KIND,
+    },
+}
+WHOLE_GROUPS: Mapping[str, str] = {
+    "service_user": "services show their own tokens where they act for themselves",
+}
+
+
+def reason_for(project: str, group: str, name: str) -> str | None:
+    """Why an option changes nothing; None when it is not one of these. Placement may stand in nova's files."""
+    key = f"{group}.{name}"
+    projects = ("placement", "nova") if project == "placement" else (project,)
+    for table in (ANY_PROJECT, *(OF_PROJECT.get(each, {}) for each in projects)):
+        if key in table:
+            return table[key]
+    return WHOLE_GROUPS.get(group)

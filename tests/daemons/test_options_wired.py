@@ -1,0 +1,120 @@
+"""What options do in the daemons: where the log goes, who is told what, which database, broker and user are used."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+
+from kilonova.cli.daemons import identity, placement, wiring
+from kilonova.cli.daemons.files import Read, read
+from kilonova.cli.daemons.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
+from kilonova.cli.daemons.process import Daemon, _log_stream, name_identity
+from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT
+from kilonova.identity import fernet_keys
+from kilonova.identity.tables import metadata
+from kilonova.kit.bus.transport_url import Broker
+from kilonova.kit.config import ConfigError
+from kilonova.kit.db import Database
+from kilonova.kit.db.migrate import upgrade
+
+
+def read_text(tmp_path: Path, text: str, project: str, *tables: Options, name: str = "a.conf") -> Read:
+    path = tmp_path / name
+    path.write_text(text)
+    return read("a-daemon", project, tables, ["--config-file", str(path)])
+
+
+def test_the_log_goes_to_a_file_or_a_directory(tmp_path: Path) -> None:
+    def name_of(text: str) -> str | None:
+        stream = _log_stream("nova-api", read_text(tmp_path, f"[DEFAULT]\n{text}\n", "nova", COMPUTE).config)
+        if stream is None:
+            return None
+        with stream:
+            return stream.name
+
+    assert name_of("debug = false") is None
+    assert name_of(f"log_dir = {tmp_path}") == f"{tmp_path}/nova-api.log"
+    assert name_of(f"log_dir = {tmp_path}\nlog_file = one.log") == f"{tmp_path}/one.log"
+    assert name_of(f"log_file = {tmp_path}/two.log") == f"{tmp_path}/two.log"
+    with pytest.raises(ConfigError, match=r"\[DEFAULT\] log_dir: .*missing"):
+        name_of(f"log_dir = {tmp_path}/missing")
+
+
+async def test_who_is_refused_is_told_where_identity_is() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("", 401 if scope["path"] == "/refused" else 200)(scope, receive, send)
+
+    transport = httpx.ASGITransport(app=name_identity(app, "http://controller:5000"))
+    async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+        refused, served = await client.get("/refused"), await client.get("/")
+    assert refused.headers["www-authenticate"] == 'Keystone uri="http://controller:5000"'
+    assert "www-authenticate" not in served.headers
+
+
+async def test_the_broker_of_the_old_spellings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[list[Broker]] = []
+
+    class Opened:
+        def __init__(self, brokers: list[Broker], *_more: object) -> None:
+            opened.append(brokers)
+
+        async def start(self) -> None:
+            pass
+
+    monkeypatch.setattr(wiring, "RabbitBus", Opened)
+    text = "[oslo_messaging_rabbit]\nrabbit_host=ops-cont\nrabbit_port=5673\nrabbit_userid=openstack\n"
+    await wiring.open_bus(read_text(tmp_path, text + "rabbit_password=a@b/c,d\n", "nova", COMPUTE).config)
+    assert opened == [[Broker("ops-cont", 5673, "openstack", "a@b/c,d", "/")]]
+
+
+async def test_each_neighbour_is_called_as_the_user_of_its_own_section(tmp_path: Path) -> None:
+    text = "[keystone_authtoken]\nauth_url=http://a:5000\nusername=nova\npassword=x\nuser_domain_id=d1\n"
+    text += "[placement]\nauth_url=http://b:35357/v3\nusername=placement\npassword=y\nos_region_name=RegionTwo\n"
+    config = read_text(tmp_path, text, "nova", COMPUTE).config
+    assert wiring.credentials_of(config.keystone_authtoken).user_domain_id == "d1"
+    neighbours = wiring.Neighbours(config.keystone_authtoken)
+    own, other = neighbours.remote("network", group=config.neutron), neighbours.remote("x", group=config.placement)
+    assert own._session is neighbours.session
+    assert other._session._credentials.username == "placement"
+    assert str(other._session._identity.base_url) == "http://b:35357"
+    await neighbours.close()
+    assert other._session._identity.is_closed
+    with pytest.raises(ConfigError, match=r"\[placement\] password is missing"):
+        wiring.credentials_of(
+            read_text(tmp_path, "[placement]\nusername=placement\n", "nova", COMPUTE).config.placement
+        )
+
+
+def test_placement_has_a_database_of_its_own_in_novas_file(tmp_path: Path) -> None:
+    text = "[database]\nconnection = mysql://nova:x@c/nova\n"
+    with pytest.raises(ConfigError, match=r"\[placement_database\] connection is missing"):
+        placement.name_database(read_text(tmp_path, text, "placement", PLACEMENT, name="nova.conf"))
+    own = "[placement_database]\nconnection = mysql://placement:x@c/placement\n"
+    config = placement.name_database(read_text(tmp_path, text + own, "placement", PLACEMENT, name="nova.conf"))
+    assert config.database.connection == "mysql://placement:x@c/placement"
+    alone = placement.name_database(read_text(tmp_path, text, "placement", PLACEMENT, name="placement.conf"))
+    assert alone.database.connection == "mysql://nova:x@c/nova"
+
+
+async def test_identity_serves_a_second_port_when_asked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/keystone.db"
+    made = Database(url, metadata)
+    upgrade(made, wiring.migrations_of("identity"))
+    await made.close()
+    fernet_keys.set_up(tmp_path / "keys")
+    text = f"[database]\nconnection={url}\n[fernet_tokens]\nkey_repository={tmp_path}/keys\n"
+    for more, ports in (("", [5000]), ("[eventlet_server]\nadmin_port = 35357\n", [5000, 35357])):
+        daemon = Daemon()
+        async with daemon.closing:
+            await identity.build(read_text(tmp_path, text + more, "keystone", IDENTITY), daemon)
+            assert [port for _name, _app, _address, port in daemon.apis] == ports
+
+
+def test_no_option_is_both_served_and_without_effect() -> None:
+    for project, tables in PROJECTS.items():
+        served = {f"{group}.{option.dest}" for table in tables for group in table for option in table[group]}
+        idle = {*ANY_PROJECT, *OF_PROJECT.get(project, {})}
+        assert served & idle == set()
+    assert all(OF_PROJECT[project] for project in OF_PROJECT)
