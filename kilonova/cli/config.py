@@ -34,7 +34,15 @@ SERVICES: Mapping[str, Service] = {
     "nova": Service("nova-api", "nova", [COMPUTE]),
     "nova-compute": Service("nova-compute", "nova", [COMPUTE]),
     "neutron": Service("neutron-server", "neutron", [NETWORK]),
-    "neutron-agent": Service("neutron-linuxbridge-agent", "neutron", [NETWORK_AGENT]),
+    **{
+        name: Service(name, "neutron", [NETWORK_AGENT])
+        for name in (
+            "neutron-linuxbridge-agent",
+            "neutron-dhcp-agent",
+            "neutron-l3-agent",
+            "neutron-metadata-agent",
+        )
+    },
 }
 
 

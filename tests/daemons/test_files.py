@@ -153,7 +153,7 @@ def test_the_default_places_of_each_daemon(tmp_path: Path, monkeypatch: pytest.M
     assert [Path(each).name for each in found.files] == ["nova.conf", "nova-compute.conf", "10-address.conf"]
     assert (found.config.libvirt.virt_type, found.config.my_ip) == ("qemu", "10.0.0.31")
     assert read("nova-api", "nova", [COMPUTE], []).config.libvirt.virt_type == "auto"
-    agent = read("neutron-linuxbridge-agent", "neutron", [NETWORK_AGENT], [])
+    agent = read("neutron-metadata-agent", "neutron", [NETWORK_AGENT], [])
     assert [Path(each).name for each in agent.files] == ["neutron.conf", "metadata_agent.ini"]
     # Where placement is a part of nova, its options stand in nova's file.
     assert [Path(each).name for each in read("placement-api", "placement", [], []).files] == ["nova.conf"]

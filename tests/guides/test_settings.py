@@ -26,19 +26,18 @@ READERS: dict[str, tuple[str, list[Options], list[tuple[str, str]]]] = {
         [NETWORK],
         [(CONTROLLER, NEUTRON + "neutron.conf"), (CONTROLLER, NEUTRON + "plugins/ml2/ml2_conf.ini")],
     ),
-    "neutron-linuxbridge-agent": (
-        "neutron",
-        [NETWORK_AGENT],
-        [
-            (CONTROLLER, NEUTRON + name)
-            for name in (
-                "neutron.conf",
-                "plugins/ml2/linuxbridge_agent.ini",
-                "dhcp_agent.ini",
-                "metadata_agent.ini",
-            )
-        ],
-    ),
+    **{
+        f"neutron-{name}": (
+            "neutron",
+            [NETWORK_AGENT],
+            [(CONTROLLER, NEUTRON + "neutron.conf"), (CONTROLLER, NEUTRON + file)],
+        )
+        for name, file in {
+            "linuxbridge-agent": "plugins/ml2/linuxbridge_agent.ini",
+            "dhcp-agent": "dhcp_agent.ini",
+            "metadata-agent": "metadata_agent.ini",
+        }.items()
+    },
 }
 """Daemon → project, what it reads, and from which files of which host."""
 

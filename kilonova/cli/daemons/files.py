@@ -19,12 +19,7 @@ ETC = Path("/etc")
 FILES_BESIDE: Mapping[str, Sequence[str]] = {
     "neutron-server": ("neutron/plugins/ml2/ml2_conf.ini",),
     "neutron-db-manage": ("neutron/plugins/ml2/ml2_conf.ini",),
-    "neutron-linuxbridge-agent": (
-        "neutron/plugins/ml2/linuxbridge_agent.ini",
-        "neutron/dhcp_agent.ini",
-        "neutron/l3_agent.ini",
-        "neutron/metadata_agent.ini",
-    ),
+    "neutron-linuxbridge-agent": ("neutron/plugins/ml2/linuxbridge_agent.ini",),
     "neutron-dhcp-agent": ("neutron/dhcp_agent.ini",),
     "neutron-l3-agent": ("neutron/l3_agent.ini",),
     "neutron-metadata-agent": ("neutron/metadata_agent.ini",),
