@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e lab conformance bench check format lock venv clean fresh
+.PHONY: help cloud test e2e lab labtest conformance bench check format lock venv clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -38,6 +38,10 @@ e2e:  ## run only the end-to-end tests
 lab:  ## build HOSTS hosts and a controller out of namespaces, and a cloud on them (root)
 	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
 	@.venv/bin/python -m tools.lab up --hosts $(or $(HOSTS),3)
+
+labtest:  ## run the stories of several hosts in labs of their own (root)
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
+	@KILONOVA_TEST_LAB=1 .venv/bin/python -m pytest tests/lab -p no:randomly --durations=5 $(ARGS)
 
 check:  ## format, lint, types, import contracts, limits
 	@$(PYTHON) -m tools.setup --for check

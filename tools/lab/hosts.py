@@ -227,35 +227,35 @@ class Host:
         return found
 
 
+def detach(command: Words, output: Path) -> int:
+    """Start a process that nobody here has to wait for; returns its id."""
+    script = 'log=$1; shift; setsid "$@" > "$log" 2>&1 < /dev/null & echo $!'
+    words = ["/bin/sh", "-c", script, "sh", str(output), *map(str, command)]
+    return int(subprocess.run(words, check=True, capture_output=True, text=True, cwd="/").stdout)
+
+
 def boot(name: str, index: int, address: str, directory: Path, programs: Path) -> Host:
     """Start a host's first process; it has no cables yet. Raises HostError with what the script said."""
     directory.mkdir(parents=True, exist_ok=True)
-    # So that a boot after a power cut is not taken for the former one.
-    with (directory / "boot.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                *("unshare", "-m", "-n", "-u", "-i", "-p", "--fork", "--kill-child", "--propagation", "private", "--"),
-                *("bash", str(INIT_SCRIPT), name, str(directory), str(programs)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
+    log = directory / "boot.log"
+    command: Words = [
+        *("unshare", "-m", "-n", "-u", "-i", "-p", "--fork", "--kill-child", "--propagation", "private", "--"),
+        *("bash", INIT_SCRIPT, name, directory, programs),
+    ]
+    holder = anchor(detach(command, log))
 
     def first_child() -> int | None:
-        if process.poll() is not None:
-            raise HostError(f"{name} does not boot: {(directory / 'boot.log').read_text()}")
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if not holder.is_alive:
+            raise HostError(f"{name} does not boot: {log.read_text()}")
+        children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()
         return int(children[0]) if children else None
 
     pid = wait_for(first_child, f"{name} has a first process")
     host = Host(name, index, address, directory, anchor(pid))
 
     def is_ready() -> bool:
-        if process.poll() is not None or not host.anchor.is_alive:
-            raise HostError(f"{name} does not boot: {(directory / 'boot.log').read_text()}")
+        if not host.anchor.is_alive:
+            raise HostError(f"{name} does not boot: {log.read_text()}")
         own = str(Path(f"/proc/{pid}/ns/mnt").readlink()) != str(Path("/proc/self/ns/mnt").readlink())
         return own and host.path("/run/lab/ready").exists()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tools.lab.hosts import Anchor, Host, HostError, anchor, wait_for
+from tools.lab.hosts import Anchor, Host, HostError, anchor, detach, wait_for
 
 UNDERLAY_PREFIX = "10.99.0."
 OUTSIDE_PREFIX = "172.24.4."
@@ -70,24 +70,17 @@ class Wires:
 
 def lay() -> Wires:
     """The namespace with its two bridges; held by a process of its own."""
-    process = subprocess.Popen(
-        ["unshare", "-n", "--", "sleep", "infinity"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        cwd="/",
-    )
+    pid = detach(["unshare", "-n", "--", "sleep", "infinity"], Path("/dev/null"))
     ours = str(Path("/proc/self/ns/net").readlink())
 
     def is_apart() -> bool:
         with contextlib.suppress(FileNotFoundError):
-            comm = Path(f"/proc/{process.pid}/comm").read_text().strip()
-            return comm == "sleep" and str(Path(f"/proc/{process.pid}/ns/net").readlink()) != ours
+            comm = Path(f"/proc/{pid}/comm").read_text().strip()
+            return comm == "sleep" and str(Path(f"/proc/{pid}/ns/net").readlink()) != ours
         return False
 
     wait_for(is_apart, "the wires have a namespace")
-    wires = Wires(anchor(process.pid))
+    wires = Wires(anchor(pid))
     lines = ["link set lo up"]
     for bridge, prefix in (("ul0", UNDERLAY_PREFIX), ("ext0", OUTSIDE_PREFIX)):
         lines += [

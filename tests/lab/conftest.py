@@ -1,0 +1,36 @@
+"""A cloud on several hosts, for the stories of this directory. They run by `make labtest` alone: they take minutes."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tools.lab import Lab, engines, tenant
+from tools.lab import cloud as clouds
+from tools.lab.cloud import Cloud
+from tools.lab.tenant import Ground
+
+collect_ignore_glob = [] if os.environ.get("KILONOVA_TEST_LAB") else ["test_*"]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Bare hosts; everything of them is gone at the end."""
+    made = Lab.up(3, tmp_path_factory.mktemp("lab") / "lab")
+    try:
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="session")
+def cloud(lab: Lab) -> Iterator[Cloud]:
+    engines.start(lab.controller)
+    made = clouds.install(lab)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def ground(cloud: Cloud) -> Ground:
+    return tenant.prepare(cloud)
