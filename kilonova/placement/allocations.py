@@ -211,5 +211,7 @@ async def _write(tx: Tx, claims: Iterable[Claim], held: Sequence[Allocation], no
             of_pair = (inventories.c.provider_id == provider_id) & (inventories.c.resource_class == name)
             moved = update(inventories).where(of_pair).values(used=inventories.c.used + difference)
             await tx.execute(moved)
+    # Also those that a consumer leaves and whose generation stays.
+    await providers.mark_changed(tx, {provider_id for (provider_id, _), difference in change.items() if difference})
     for row in rows:
         await tx.insert(allocations, row)

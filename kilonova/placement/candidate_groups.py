@@ -117,6 +117,11 @@ def combine(wanted: Wanted, parts: Mapping[str, Sequence[Part]], supply: Supply)
 def _products(choices: Sequence[Sequence[Part]], supply: Supply) -> Iterator[tuple[Part, ...]]:
     """One of each, left out as soon as the first few already take more than a provider has."""
 
+    if len(choices) == 1:
+        # What serves one group alone was found because it is there.
+        yield from ((part,) for part in choices[0])
+        return
+
     def extend(chosen: tuple[Part, ...], taken: Counter[Key]) -> Iterator[tuple[Part, ...]]:
         if len(chosen) == len(choices):
             yield chosen
@@ -171,6 +176,8 @@ def _merge(chosen: Sequence[Part]) -> tuple[Candidate, object]:
             resources = allocations.setdefault(giver, {})
             resources[name] = resources.get(name, 0) + amount
     mappings = {part.suffix: sorted(part.providers) for part in chosen}
+    if len(chosen) == 1:
+        return Candidate(allocations, mappings), chosen[0].amounts
     key = (
         frozenset((giver, name, amount) for giver, each in allocations.items() for name, amount in each.items()),
         frozenset((suffix, tuple(providers)) for suffix, providers in mappings.items()),

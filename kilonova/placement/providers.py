@@ -3,7 +3,7 @@
 `root_id` of a provider is the top of its tree, itself when it has no parent; moving a provider moves its subtree.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from msgspec import Struct, structs
@@ -28,6 +28,7 @@ from kilonova.placement.tables import (
     provider_aggregates,
     provider_traits,
     providers,
+    revisions,
 )
 
 
@@ -61,9 +62,10 @@ async def create(tx: Tx, provider_id: str, name: str, parent_id: str | None, now
         if parent_id == provider_id:
             raise BadRequest(f"Resource provider {provider_id} cannot be its own parent.")
         root_id = (await _parent(tx, parent_id)).root_id
-    provider = Provider(provider_id, name, 0, root_id, parent_id, now, now)
+    provider = Provider(provider_id, name, 0, root_id, parent_id, now, now, 0)
     if not await tx.insert_new(providers, provider):
         raise await _duplicate(tx, provider_id, name)
+    await mark_changed(tx, [provider_id])
     return provider
 
 
@@ -109,6 +111,7 @@ async def _move(tx: Tx, provider: Provider, parent_id: str | None, may_move: boo
         raise BadRequest(f"Resource provider {provider.id}: its new parent is below it: the tree would be a loop.")
     root_id = provider.id if parent_id is None else (await _parent(tx, parent_id)).root_id
     await tx.execute(update(providers).where(providers.c.id.in_(subtree)).values(root_id=root_id))
+    await mark_changed(tx, subtree)
 
 
 async def _subtree(tx: Tx, top: Provider) -> set[str]:
@@ -135,6 +138,19 @@ async def remove(tx: Tx, provider_id: str) -> None:
     for table in (inventories, provider_traits, provider_aggregates):
         await tx.execute(delete(table).where(table.c.provider_id == provider_id))
     await tx.execute(delete(providers).where(providers.c.id == provider_id))
+    await mark_changed(tx, [])
+
+
+async def mark_changed(tx: Tx, provider_ids: Collection[str]) -> None:
+    """Gives the providers the next revision: whoever holds them in memory will read them again.
+
+    Belongs to every change of what the index holds; with no ids after a removal, which leaves nobody to mark.
+    """
+    if not await tx.execute(update(revisions).values(number=revisions.c.number + 1)):
+        await tx.execute(insert(revisions).values(id=1, number=1))
+    if provider_ids:
+        newest = select(revisions.c.number).scalar_subquery()
+        await tx.execute(update(providers).where(providers.c.id.in_(provider_ids)).values(revision=newest))
 
 
 async def advance(tx: Tx, provider: Provider, now: datetime) -> Provider:
@@ -146,6 +162,7 @@ async def advance(tx: Tx, provider: Provider, now: datetime) -> Provider:
     )
     if changed != 1:
         raise ConcurrentUpdate(f"Resource provider {provider.id} was updated concurrently; please retry.")
+    await mark_changed(tx, [provider.id])
     return structs.replace(provider, generation=provider.generation + 1, updated_at=now)
 
 
@@ -235,3 +252,4 @@ async def set_aggregates(tx: Tx, provider: Provider, aggregate_ids: Iterable[str
     rows = [structs.asdict(ProviderAggregate(provider.id, each)) for each in sorted(set(aggregate_ids))]
     if rows:
         await tx.execute(insert(provider_aggregates).values(rows))
+    await mark_changed(tx, [provider.id])

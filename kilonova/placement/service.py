@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
+from kilonova.placement.index import ProviderIndex
 from kilonova.placement.tables import metadata
 
 __all__ = ["Placement", "metadata"]
@@ -13,3 +14,4 @@ __all__ = ["Placement", "metadata"]
 class Placement:
     database: Database
     clock: Clock = field(default_factory=SystemClock)
+    index: ProviderIndex = field(default_factory=ProviderIndex)

@@ -3,6 +3,7 @@
 A provider's `generation` goes up with every change of what it has and whenever something is claimed from it; a
 consumer's with every change of what it holds. `inventories.used` is the sum of the allocations of that provider and
 class, kept in the transaction that changes them: candidates are found without adding up every allocation of the cloud.
+`revisions` holds the number of the last change of any provider; each carries that of its own last change.
 """
 
 from datetime import datetime
@@ -35,6 +36,14 @@ providers = Table(
     Column("parent_id", String(36), ForeignKey("providers.id"), index=True),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("revision", BigInteger, nullable=False, index=True),
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
 )
 
 resource_classes = Table(
@@ -117,6 +126,7 @@ class Provider(Struct, frozen=True):
     parent_id: str | None
     created_at: datetime
     updated_at: datetime
+    revision: int
 
 
 class ResourceClass(Struct, frozen=True):

@@ -334,8 +334,10 @@ async def test_a_refusal_names_the_version_it_was_made_in(client: Any) -> None:
 async def test_what_is_not_under_a_key_of_its_own_is_made_older_as_a_whole() -> None:
     changes = [Change("2.3", "first", "a start", {"thing": without("tag")})]
     body = {"name": "a", "tag": "t"}
-    VersionEdge("thing", "2.1", "2.9", changes).downgrade(Version(2, 1), "thing", body)
-    assert body == {"name": "a"}
+    versions = VersionEdge("thing", "2.1", "2.9", changes)
+    assert versions.as_of(Version(2, 1), "thing", body) == {"name": "a"}
+    assert versions.as_of(Version(2, 3), "thing", body) is body
+    assert body == {"name": "a", "tag": "t"}
 
 
 async def test_a_service_may_refuse_by_headers_before_the_body_is_read() -> None:

@@ -275,10 +275,9 @@ class Edge(Generic[ServiceT]):
         else:
             reply = answer if isinstance(answer, Reply) else Reply(answer)
             body = reply.body
-            if body is not None and self.api.versions is not None and request.version is not None:
-                body = msgspec.to_builtins(body)
-                if route.shape is not None:
-                    self.api.versions.downgrade(request.version, route.shape, body)
+            versions, version, shape = self.api.versions, request.version, route.shape
+            if body is not None and versions is not None and version is not None and shape is not None:
+                body = versions.as_of(version, shape, body)
             content = b"" if body is None else msgspec.json.encode(body)
             response = Response(content, status_code=reply.status or route.status, headers=dict(reply.headers))
             if body is not None:

@@ -77,6 +77,7 @@ class VersionEdge:
         self.changes = tuple(changes)
         self.legacy_header = legacy_header
         self._named = {change.name: change.version for change in changes}
+        self._newest_of_shape = {shape: each.version for each in changes for shape in each.downgrades}
         if len(self._named) != len(changes):
             raise ValueError(f"{service_type}: two changes have one name")
         if list(changes) != sorted(changes, key=lambda change: change.version):
@@ -125,14 +126,20 @@ class VersionEdge:
     def in_range(self, version: Version, since: str | None, until: str | None) -> bool:
         return (since is None or version >= Version.parse(since)) and (until is None or version <= Version.parse(until))
 
-    def downgrade(self, version: Version, shape: str, body: Any) -> None:
-        """Undoes every later change in an answer, newest first.
+    def as_of(self, version: Version, shape: str, body: Any) -> Any:
+        """The answer as the version has it: every later change undone, newest first, in a copy.
 
         The things of that shape are under `{shape: {...}}` or `{shape + "s": [...]}`, or else the answer itself.
         """
+        newest = self._newest_of_shape.get(shape)
+        if newest is None or newest <= version:
+            return body
+        older = msgspec.to_builtins(body)
+        self._downgrade(version, shape, older)
+        return older
+
+    def _downgrade(self, version: Version, shape: str, body: Any) -> None:
         items = _items(body, shape)
-        if not items:
-            return
         for change in reversed(self.changes):
             if change.version <= version:
                 break

@@ -12,5 +12,5 @@ async def list_candidates(request: PlacementRequest) -> Reply:
     request.authorize()
     wanted = wanted_candidates(request)
     async with request.service.database.reading() as tx:
-        found = await candidates.find(tx, wanted)
+        found = await candidates.find(tx, request.service.index, wanted)
     return dated(request, candidates_view(found))

@@ -37,17 +37,7 @@ def candidates_view(found: Found) -> dict[str, Any]:
             }
             for each in found.candidates
         ],
-        "provider_summaries": {
-            summary.provider_id: {
-                "resources": {
-                    name: {"capacity": capacity, "used": used} for name, (capacity, used) in summary.resources.items()
-                },
-                "traits": summary.traits,
-                "parent_provider_uuid": summary.parent_id,
-                "root_provider_uuid": summary.root_id,
-            }
-            for summary in found.summaries
-        },
+        "provider_summaries": found.summaries,
     }
 
 
