@@ -42,12 +42,14 @@ OTHER_ROLES = ("service",)
 
 
 class ServiceEntry(Struct, frozen=True):
-    """One line of the catalog: the same URL for the public, internal and admin interface."""
+    """One line of the catalog: the same URL for the public, internal and admin interface, unless `urls` names it."""
 
     type: str
     name: str
     description: str
     url: str
+    urls: Mapping[str, str] = {}
+    """Interface → URL."""
 
 
 class Bootstrap(Struct, frozen=True):
@@ -132,8 +134,9 @@ async def _ensure_service(tx: Tx, entry: ServiceEntry, region_id: str) -> None:
     for interface in ("public", "internal", "admin"):
         wanted = {"service_id": service.id, "interface": interface, "region_id": region_id}
         existing = await records.list_equal(tx, endpoints, Endpoint, wanted)
+        url = entry.urls.get(interface, entry.url)
         if not existing:
-            endpoint = Endpoint(records.new_id(), service.id, interface, region_id, entry.url, True)
+            endpoint = Endpoint(records.new_id(), service.id, interface, region_id, url, True)
             await tx.insert(endpoints, endpoint)
-        elif existing[0].url != entry.url:
-            await records.change(tx, endpoints, Endpoint, "endpoint", existing[0], {"url": entry.url})
+        elif existing[0].url != url:
+            await records.change(tx, endpoints, Endpoint, "endpoint", existing[0], {"url": url})

@@ -99,6 +99,10 @@ class Controller:
                 text += f"[fernet_tokens]\nkey_repository = {self.directory}/fernet-keys\n"
             else:
                 text += authtoken.format(identity=self.url("identity"), user=user)
+            if service == "compute":
+                text += authtoken.replace("keystone_authtoken", "placement").format(
+                    identity=self.url("identity"), user="placement"
+                )
             if service == "image":
                 text += f"[glance_store]\nfilesystem_store_datadir = {self.directory}/images\n"
             name = "glance-api" if service == "image" else user

@@ -12,6 +12,7 @@ from typing import Any
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import Daemon, main
+from kilonova.cli.daemons.refusals import require_placement
 from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_ground
 from kilonova.compute import deleted_servers, hosts
 from kilonova.compute.agent.agent import ComputeAgent
@@ -80,6 +81,7 @@ async def build_api(found: Read, daemon: Daemon) -> None:
 
 
 async def build_conductor(found: Read, daemon: Daemon) -> None:
+    require_placement(found.config)
     compute, _neighbours = await _open(found, daemon)
     compute.runner = Runner(compute.database, tasks, PROGRAMS, compute)
     daemon.closing.callback(compute.listen())
@@ -89,10 +91,12 @@ async def build_conductor(found: Read, daemon: Daemon) -> None:
 
 async def build_agent(found: Read, daemon: Daemon) -> None:
     config = found.config
+    require_placement(config)
     bus = await open_bus(config)
     daemon.closing.push_async_callback(bus.close)
     neighbours = Neighbours(config.keystone_authtoken)
     daemon.closing.push_async_callback(neighbours.close)
+    daemon.checks.append(neighbours.check)
     agents: list[ComputeAgent] = []
 
     def on_event(server_id: str) -> None:

@@ -1,6 +1,7 @@
 """The life of one daemon: read the files, open what it stands on, serve until a signal, say why when it cannot.
 
-Exit codes are those systemd knows: 78 (EX_CONFIG) for what only a change of configuration mends, 1 for the rest.
+Exit codes are those systemd knows: 78 (EX_CONFIG) for what only a change of configuration mends, 75 (EX_TEMPFAIL) for
+what may mend itself, 1 for the rest.
 """
 
 import asyncio
@@ -20,12 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import Options
+from kilonova.cli.daemons.refusals import NotReady
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError
 from kilonova.kit.loop_lag import LoopLag
 
 EX_CONFIG = 78
+EX_TEMPFAIL = 75
 
 Work = Callable[[], Awaitable[None]]
 
@@ -37,6 +40,8 @@ class Daemon:
     apis: list[tuple[str, ASGIApp, str, int]] = field(default_factory=list)
     """(name, app, address, port)"""
     work: list[Work] = field(default_factory=lambda: [LoopLag().watch])
+    checks: list[Work] = field(default_factory=list)
+    """Looked into once, before anything is served; they raise ConfigError or NotReady."""
     closing: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
@@ -54,6 +59,9 @@ def main(
     except (ConfigError, PortTaken) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return EX_CONFIG
+    except NotReady as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return EX_TEMPFAIL
 
 
 def _log_stream(program: str, config: Any) -> TextIO | None:
@@ -77,6 +85,8 @@ async def _run(program: str, found: Read, build: Build) -> int:
     daemon = Daemon()
     async with daemon.closing:
         await build(found, daemon)
+        for check in daemon.checks:
+            await check()
         told = found.config.keystone_authtoken.www_authenticate_uri
         if told:
             daemon.apis = [(name, name_identity(app, told), address, port) for name, app, address, port in daemon.apis]

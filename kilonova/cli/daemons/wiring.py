@@ -13,13 +13,12 @@ from sqlalchemy import MetaData
 
 import kilonova
 from kilonova.cli.daemons.process import Daemon
+from kilonova.cli.daemons.refusals import check_identity, check_schema
 from kilonova.kit.bus import Bus, InProcessBus
 from kilonova.kit.bus.rabbit import RabbitBus
 from kilonova.kit.bus.transport_url import BadTransportUrl, parse_transport_url
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
-from kilonova.kit.db.migrate import current_revision, head_revision
-from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, catalog_client
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 
@@ -48,20 +47,9 @@ def make_database(config: Any, service: str, metadata: MetaData) -> Database:
 
 
 def open_database(config: Any, service: str, metadata: MetaData, sync_command: str) -> Database:
-    """Raises ConfigError when the schema is not this release's, naming the command to run."""
+    """Raises ConfigError when the schema is not this release's, naming the command to run; NotReady."""
     database = make_database(config, service, metadata)
-    try:
-        found = current_revision(database)
-    except ServiceUnavailable as error:
-        raise ConfigError(f"[database] connection: {error.message}") from error
-    newest = head_revision(migrations_of(service))
-    if found is None or found < newest:
-        state = "is empty" if found is None else f"is at {found}, this release needs {newest}"
-        raise ConfigError(f"the database of {service} {state}: run `{sync_command}`")
-    if found > newest:
-        raise ConfigError(
-            f"the database of {service} is at {found}, newer than this release's {newest}: upgrade this host"
-        )
+    check_schema(database, migrations_of(service), service, sync_command)
     return database
 
 
@@ -108,6 +96,7 @@ async def open_ground(
     daemon.closing.push_async_callback(bus.close)
     neighbours = Neighbours(config.keystone_authtoken)
     daemon.closing.push_async_callback(neighbours.close)
+    daemon.checks.append(neighbours.check)
     return Ground(database, bus, neighbours)
 
 
@@ -121,9 +110,14 @@ class Neighbours:
 
     def __init__(self, group: Any) -> None:
         self._group = group
-        self._others: list[httpx.AsyncClient] = []
         self.identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
         self.session = ServiceSession(self.identity, credentials_of(group))
+        self._clients = [self.identity]
+        self._sessions = {group_name(group): self.session}
+
+    async def check(self) -> None:
+        """Whether identity knows the users of the file. Raises ConfigError, NotReady; one that is away is no error."""
+        await check_identity(self.identity, self._sessions)
 
     def verifier(self, bus: Bus) -> TokenVerifier:
         verifier = TokenVerifier(self.identity, self.session)
@@ -135,8 +129,8 @@ class Neighbours:
         session, region = self.session, self._group.region_name
         if group is not None and group.username:
             identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
-            self._others.append(identity)
-            session = ServiceSession(identity, credentials_of(group))
+            self._clients.append(identity)
+            session = self._sessions[group_name(group)] = ServiceSession(identity, credentials_of(group))
             region = group.region_name or region
         if url is not None:
             client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
@@ -145,16 +139,21 @@ class Neighbours:
         return RemoteService(service_type, client, session)
 
     async def close(self) -> None:
-        for each in (self.identity, *self._others):
+        for each in self._clients:
             await each.aclose()
+
+
+def group_name(group: Any) -> str:
+    """As it stands in the file."""
+    name: str = group._group.name
+    return name
 
 
 def credentials_of(group: Any) -> Credentials:
     """Raises ConfigError naming what is missing."""
     for name in ("username", "password"):
         if not getattr(group, name):
-            where = getattr(getattr(group, "_group", None), "name", "keystone_authtoken")
-            raise ConfigError(f"[{where}] {name} is missing: it is this service's own user at identity")
+            raise ConfigError(f"[{group_name(group)}] {name} is missing: it is this service's own user at identity")
     return Credentials(
         group.username,
         group.password,
