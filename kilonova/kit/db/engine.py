@@ -7,16 +7,21 @@ write transaction has read cannot change before it commits.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Executable, MetaData, Table, make_url, select
+from sqlalchemy import URL, Connection, Executable, MetaData, Table, make_url, select
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from kilonova.kit.db.server_engine import DRIVERS, ServerEngine
 from kilonova.kit.db.sqlite_engine import SqliteEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from kilonova.kit.db.server_engine import ServerEngine
+
+SERVERS = ("postgresql", "mysql", "mariadb")
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 ResultT = TypeVar("ResultT")
@@ -25,7 +30,7 @@ ResultT = TypeVar("ResultT")
 class Tx:
     """One open transaction. Statements run in order; leaving the block commits, an exception rolls back."""
 
-    def __init__(self, connection: Connection | AsyncConnection) -> None:
+    def __init__(self, connection: "Connection | AsyncConnection") -> None:
         self._connection = connection
 
     async def _run(self, statement: Executable) -> CursorResult[Any]:
@@ -78,12 +83,7 @@ class Database:
     def __init__(self, url: str, metadata: MetaData) -> None:
         self.url = make_url(url)
         self.metadata = metadata
-        name = self.url.get_backend_name()
-        if name != "sqlite" and name not in DRIVERS:
-            raise ValueError(f"{name} is not served: use sqlite:///FILE, {', '.join(f'{each}://' for each in DRIVERS)}")
-        self._engine: SqliteEngine | ServerEngine = (
-            SqliteEngine(self.url) if name == "sqlite" else ServerEngine(self.url)
-        )
+        self._engine = _make_engine(self.url)
         self.writes = 0
         """Write transactions this process has begun: what was read before one may have changed after it."""
 
@@ -113,3 +113,15 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.close()
+
+
+def _make_engine(url: URL) -> "SqliteEngine | ServerEngine":
+    name = url.get_backend_name()
+    if name == "sqlite":
+        return SqliteEngine(url)
+    if name not in SERVERS:
+        raise ValueError(f"{name} is not served: use sqlite:///FILE, {', '.join(f'{each}://' for each in SERVERS)}")
+    # Seven MiB, most of them SQLAlchemy's ORM, that a cloud on SQLite has no use for.
+    from kilonova.kit.db.server_engine import ServerEngine
+
+    return ServerEngine(url)
