@@ -1,4 +1,4 @@
-"""`nova-api`, `nova-conductor`, `nova-compute`. They read nova.conf.
+"""`nova-api`, `nova-api-metadata`, `nova-conductor`, `nova-compute`. They read nova.conf.
 
 The conductor runs the operations, the scheduler's part among them; `nova-scheduler` is another conductor.
 """
@@ -80,6 +80,11 @@ async def build_api(found: Read, daemon: Daemon) -> None:
                 raise ConfigError(f"[DEFAULT] enabled_apis: {name!r} is none of osapi_compute, metadata")
 
 
+async def build_metadata_api(found: Read, daemon: Daemon) -> None:
+    found.config.set_override("enabled_apis", ["metadata"])
+    await build_api(found, daemon)
+
+
 async def build_conductor(found: Read, daemon: Daemon) -> None:
     require_placement(found.config)
     compute, _neighbours = await _open(found, daemon)
@@ -148,6 +153,10 @@ def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> C
 
 def run_api() -> int:
     return main("nova-api", "nova", [COMPUTE], build_api)
+
+
+def run_metadata_api() -> int:
+    return main("nova-api-metadata", "nova", [COMPUTE], build_metadata_api)
 
 
 def run_conductor() -> int:

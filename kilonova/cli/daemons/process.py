@@ -76,23 +76,28 @@ def _log_stream(program: str, config: Any) -> TextIO | None:
 
 
 async def _run(program: str, found: Read, build: Build) -> int:
-    said = log.logger("kilonova.cli.daemons")
-    for entry, reason in found.idle:
-        said.warning("an option has no effect", option=str(entry), reason=reason)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     daemon = Daemon()
     async with daemon.closing:
-        await build(found, daemon)
-        for check in daemon.checks:
-            await check()
-        told = found.config.keystone_authtoken.www_authenticate_uri
-        if told:
-            daemon.apis = [(name, name_identity(app, told), address, port) for name, app, address, port in daemon.apis]
+        await prepare(found, build, daemon)
         sockets = [listen(name, address, port) for name, _app, address, port in daemon.apis]
         await _serve(program, daemon, sockets, stop)
     return 0
+
+
+async def prepare(found: Read, build: Build, daemon: Daemon) -> None:
+    """Everything before the first request. Raises ConfigError, NotReady."""
+    said = log.logger("kilonova.cli.daemons")
+    for entry, reason in found.idle:
+        said.warning("an option has no effect", option=str(entry), reason=reason)
+    await build(found, daemon)
+    for check in daemon.checks:
+        await check()
+    told = found.config.keystone_authtoken.www_authenticate_uri
+    if told:
+        daemon.apis = [(name, name_identity(app, told), address, port) for name, app, address, port in daemon.apis]
 
 
 def name_identity(app: ASGIApp, url: str) -> ASGIApp:
