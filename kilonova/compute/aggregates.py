@@ -1,11 +1,11 @@
 """Host aggregates: their rules and transactions. An aggregate with a zone is where its hosts' zone comes from.
 
 A host is in one zone: that of its one aggregate that has one, else the default zone. The zone stands in the host's row
-as well, and is written in the same transaction.
+as well, which is in its cell: `everywhere` is a transaction of each database with hosts (`cells.everywhere`).
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -61,34 +61,41 @@ async def rename(tx: Tx, aggregate: Aggregate, name: str, now: datetime) -> None
 
 
 async def change_metadata(
-    tx: Tx, aggregate: Aggregate, changes: Mapping[str, str | None], default_zone: str, now: datetime
+    tx: Tx,
+    everywhere: Sequence[Tx],
+    aggregate: Aggregate,
+    changes: Mapping[str, str | None],
+    default_zone: str,
+    now: datetime,
 ) -> None:
     """None takes a key out. Raises AggregateConflict for a zone its hosts cannot have now."""
     merged = {**aggregate.metadata, **changes}
     metadata = {key: value for key, value in merged.items() if value is not None}
     if metadata.get(ZONE) != aggregate.metadata.get(ZONE):
-        await _move(tx, aggregate, aggregate.hosts, metadata.get(ZONE) or default_zone)
+        await _move(tx, everywhere, aggregate, aggregate.hosts, metadata.get(ZONE) or default_zone)
     await _write(tx, aggregate, now, metadata=metadata)
 
 
-async def add_host(tx: Tx, aggregate: Aggregate, host: str, now: datetime) -> None:
+async def add_host(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, host: str, now: datetime) -> None:
     """Raises HostNotFound, AggregateConflict."""
-    if not await hosts.is_known(tx, host):
+    if not any([await hosts.is_known(each, host) for each in everywhere]):
         raise HostNotFound(host)
     if host in aggregate.hosts:
         raise AggregateConflict(f"Cannot add host to aggregate {aggregate.number}: aggregate has host {host} already.")
     zone = aggregate.metadata.get(ZONE)
     if zone is not None:
-        await _move(tx, aggregate, [host], zone)
+        await _move(tx, everywhere, aggregate, [host], zone)
     await _write(tx, aggregate, now, hosts=[*aggregate.hosts, host])
 
 
-async def remove_host(tx: Tx, aggregate: Aggregate, host: str, default_zone: str, now: datetime) -> None:
+async def remove_host(
+    tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, host: str, default_zone: str, now: datetime
+) -> None:
     """Raises HostNotFound, AggregateConflict."""
     if host not in aggregate.hosts:
         raise HostNotFound(host)
     if ZONE in aggregate.metadata:
-        await _move(tx, aggregate, [host], default_zone)
+        await _move(tx, everywhere, aggregate, [host], default_zone)
     await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
 
 
@@ -119,7 +126,7 @@ async def place_new_host(tx: Tx, host: str, zone: str, now: datetime) -> None:
     await _write(tx, aggregate, now, hosts=[host])
 
 
-async def _move(tx: Tx, aggregate: Aggregate, moved: list[str], zone: str) -> None:
+async def _move(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, moved: list[str], zone: str) -> None:
     """Into `zone`. Raises AggregateConflict for a host that is in another aggregate's, or has servers: they were
     promised the old one.
     """
@@ -131,15 +138,16 @@ async def _move(tx: Tx, aggregate: Aggregate, moved: list[str], zone: str) -> No
                 f"Cannot put host {twice[0]} into availability zone {zone}: it is in {theirs} already."
             )
     table = host_table.c
-    elsewhere = select(table.host).where(table.host.in_(moved), table.availability_zone != zone)
-    leaving = [host for (host,) in await tx.tuples(elsewhere)]
-    if not leaving:
-        return
-    busy = select(servers.c.host).where(servers.c.host.in_(leaving)).order_by(servers.c.host).limit(1)
-    host = await tx.scalar(busy)
-    if host is not None:
-        raise AggregateConflict(f"One or more hosts contain instances in this zone: {host}.")
-    await tx.execute(update(host_table).where(table.host.in_(leaving)).values(availability_zone=zone))
+    for each in everywhere:
+        elsewhere = select(table.host).where(table.host.in_(moved), table.availability_zone != zone)
+        leaving = [host for (host,) in await each.tuples(elsewhere)]
+        if not leaving:
+            continue
+        busy = select(servers.c.host).where(servers.c.host.in_(leaving)).order_by(servers.c.host).limit(1)
+        host = await each.scalar(busy)
+        if host is not None:
+            raise AggregateConflict(f"One or more hosts contain instances in this zone: {host}.")
+        await each.execute(update(host_table).where(table.host.in_(leaving)).values(availability_zone=zone))
 
 
 async def _write(tx: Tx, aggregate: Aggregate, now: datetime, **values: Any) -> None:

@@ -6,14 +6,16 @@ they ask for, a few at a time: however long the history, nobody else waits.
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cmp_to_key
+from itertools import chain
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, delete, func, or_, select
+from sqlalchemy import Select, and_, delete, or_, select
 
+from kilonova.compute import mappings
 from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.service import Compute
@@ -34,7 +36,7 @@ SECONDS_BETWEEN_LOOKS = 3600.0
 
 async def first_matching(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
     """One page and one beyond it of those that match, in the page's order."""
-    by_server = _sorting(page)
+    by_server = sorting(page)
     first: list[ServerWithTask] = []
     seen: DeletedServer | None = None
     while True:
@@ -106,14 +108,19 @@ def _has_addresses(server: Server, filters: Filters) -> bool:
     )
 
 
-def merged(live: Sequence[ServerWithTask], deleted: Sequence[ServerWithTask], page: Page) -> list[ServerWithTask]:
-    """One page and one beyond it of both, in the page's order. Both begin after the marker already."""
-    by_server = _sorting(page)
-    in_order = sorted([*live, *deleted], key=lambda each: by_server(each.server))
-    return in_order[: page.limit + 1]
+def merged(parts: Iterable[Sequence[ServerWithTask]], page: Page) -> list[ServerWithTask]:
+    """One page and one beyond it of all parts, in the page's order. Each begins after the marker already.
+
+    A server that is in two of them, because it is just being placed, is taken from the first.
+    """
+    by_id: dict[str, ServerWithTask] = {}
+    for each in chain.from_iterable(parts):
+        by_id.setdefault(each.server.id, each)
+    by_server = sorting(page)
+    return sorted(by_id.values(), key=lambda each: by_server(each.server))[: page.limit + 1]
 
 
-def _sorting(page: Page) -> Callable[[Server], Any]:
+def sorting(page: Page) -> Callable[[Server], Any]:
     """What to sort servers by so that they stand in the page's order."""
 
     def compare(one: Server, other: Server) -> int:
@@ -145,32 +152,31 @@ async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server 
 
 
 async def forget_in_time(compute: Compute) -> None:
-    """Forgets what is over, hour by hour, until cancelled."""
+    """Forgets what is over in one database, hour by hour, until cancelled."""
     while True:
         async with compute.database.reading() as tx:
-            left = await _over(tx, compute.clock.now())
+            left = await over(tx, compute.clock.now())
         while left:
+            # The mappings first: what they lead to must not go before them, and what they do not lead to may stay.
+            async with compute.region.database.transaction() as tx:
+                await mappings.forget_servers(tx, left)
             async with compute.database.transaction() as tx:
-                await forget_some(tx, compute.clock.now())
-                left = await _over(tx, compute.clock.now())
+                await forget_some(tx, left)
+                left = await over(tx, compute.clock.now())
             log.info("forgot deleted servers", days=KEPT.days)
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-async def forget_some(tx: Tx, now: datetime) -> None:
-    """Deletes some of those whose time is over, with what was done to them."""
-    ids = await _over(tx, now)
-    done = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id.in_(ids))
+async def forget_some(tx: Tx, server_ids: Sequence[str]) -> None:
+    """Deletes these, with what was done to them."""
+    done = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id.in_(server_ids))
     await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(done)))
-    await tx.execute(delete(tasks.tasks).where(tasks.tasks.c.subject_id.in_(ids)))
-    await tx.execute(delete(server_history).where(server_history.c.id.in_(ids)))
+    await tx.execute(delete(tasks.tasks).where(tasks.tasks.c.subject_id.in_(server_ids)))
+    await tx.execute(delete(server_history).where(server_history.c.id.in_(server_ids)))
 
 
-async def _over(tx: Tx, now: datetime) -> list[str]:
-    """Some of those whose time is over. The one with the highest number stays: the next server's follows it, and
-    domains are named by it.
-    """
+async def over(tx: Tx, now: datetime) -> list[str]:
+    """Some of those whose time is over."""
     table = server_history.c
-    newest = select(func.max(table.number)).scalar_subquery()
-    is_over = and_(table.deleted_at < now - KEPT, table.number != newest)
-    return [row[0] for row in await tx.tuples(select(table.id).where(is_over).limit(FORGOTTEN_AT_ONCE))]
+    statement = select(table.id).where(table.deleted_at < now - KEPT).limit(FORGOTTEN_AT_ONCE)
+    return [row[0] for row in await tx.tuples(statement)]

@@ -1,36 +1,56 @@
 """Compute hosts: registration, and what is known of them.
 
 A host that registers becomes service, hypervisor and resource provider at once (design §3): there is no state "up but
-not mapped".
+not mapped". Its row is in the database of its cell.
 """
 
+import asyncio
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import delete, func, select, update
 
+from kilonova.compute import cells
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, hosts
-from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.agents import AgentUnreachable, Liveness
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import NotFound, ServiceUnavailable
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+WATCH_SECONDS = 5.0
 
 
-async def register(tx: Tx, *, binary: str, host: str, zone: str, inventory: Mapping[str, Any], now: datetime) -> Host:
-    """Inserts the host or brings its row up to date. Safe to repeat."""
+class NewHost(Struct, frozen=True):
+    """A host as its agent describes it."""
+
+    binary: str
+    host: str
+    zone: str
+    inventory: Mapping[str, Any]
+
+
+async def register(tx: Tx, new: NewHost, now: datetime, *, number: int | None = None) -> Host:
+    """Inserts the host or brings its row up to date. Safe to repeat. `number`: that of its mapping."""
+    binary, host, zone, inventory = new.binary, new.host, new.zone, new.inventory
     known = await find(tx, binary, host)
     if known is not None:
         values = {"inventory": dict(inventory), "updated_at": now, "hypervisor_hostname": inventory["hostname"]}
         await tx.execute(update(hosts).where(hosts.c.id == known.id).values(**values))
     else:
-        newest = await tx.scalar(select(func.max(hosts.c.number)))
+        if number is None:
+            number = (await tx.scalar(select(func.max(hosts.c.number))) or 0) + 1
         row = Host(
             id=str(uuid.uuid4()),
-            number=(newest or 0) + 1,
+            number=number,
             service_id=str(uuid.uuid4()),
             binary=binary,
             host=host,
@@ -103,6 +123,56 @@ async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
     if row is None:
         raise HypervisorNotFound(hypervisor_id)
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedHost:
+    """A host, and the service on its cell's database."""
+
+    cell: Compute
+    host: Host
+
+
+async def everywhere(compute: Compute) -> list[PlacedHost]:
+    """Those of all cells that answer, by number."""
+
+    async def ask(_cell: Compute, tx: Tx) -> list[Host]:
+        return await list_all(tx)
+
+    gathered = await cells.gather(compute, ask)
+    found = [PlacedHost(cell, each) for cell, rows in gathered.answers for each in rows]
+    return sorted(found, key=lambda each: each.host.number)
+
+
+async def locate(compute: Compute, look: Callable[[Tx], Awaitable[Host]]) -> PlacedHost:
+    """The host that `look` finds in some cell. Raises what `look` raises where there is none."""
+
+    async def ask(_cell: Compute, tx: Tx) -> Host | NotFound:
+        try:
+            return await look(tx)
+        except NotFound as error:
+            return error
+
+    gathered = await cells.gather(compute, ask)
+    for cell, found in gathered.answers:
+        if isinstance(found, Host):
+            return PlacedHost(cell, found)
+    raise next(error for error in gathered.values() if isinstance(error, NotFound))
+
+
+async def watch(compute: Compute) -> None:
+    """Asks the agents of all cells over and over whether they live, until cancelled."""
+    while True:
+        keys: dict[int, tuple[Liveness, list[tuple[str, str]]]] = {}
+        try:
+            for each in await everywhere(compute):
+                liveness = each.cell.liveness
+                keys.setdefault(id(liveness), (liveness, []))[1].append((each.host.binary, each.host.host))
+        except ServiceUnavailable as fault:
+            # Nobody is held to be down for not having been asked.
+            log.warning("agents were not asked whether they live", reason=fault.message)
+        await asyncio.gather(*(liveness.ask(agents) for liveness, agents in keys.values()))
+        await compute.clock.sleep(WATCH_SECONDS)
 
 
 async def uptime(compute: Compute, row: Host) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import delete, func, select
 
-from kilonova.compute import servers
+from kilonova.compute import mappings
 from kilonova.compute.errors import QuotaExceeded, TooManyServers
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
 from kilonova.kit.db import Tx
@@ -51,7 +51,7 @@ async def limits_of(tx: Tx, project_id: str) -> dict[str, int]:
 async def use_of(tx: Tx, project_id: str) -> dict[str, int]:
     """What a project has of each resource. Those counted elsewhere (for a user, a server, a group) are 0."""
     groups = select(func.count()).select_from(server_groups).where(server_groups.c.project_id == project_id)
-    counted = {**await servers.usage_of_project(tx, project_id), "server_groups": await tx.scalar(groups)}
+    counted = {**await mappings.usage_of_project(tx, project_id), "server_groups": await tx.scalar(groups)}
     return {**dict.fromkeys(DEFAULTS, 0), **counted}
 
 
@@ -75,7 +75,7 @@ async def change_class(tx: Tx, class_name: str, limits: Mapping[str, int]) -> No
 
 async def affordable(tx: Tx, project_id: str, flavor: Flavor, least: int, most: int) -> int:
     """How many servers of `flavor` the project may add, `most` at most. Raises TooManyServers below `least`."""
-    limits, used = await limits_of(tx, project_id), await servers.usage_of_project(tx, project_id)
+    limits, used = await limits_of(tx, project_id), await mappings.usage_of_project(tx, project_id)
     each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.memory_mib}
     room = {name: (limits[name] - used[name]) // n for name, n in each.items() if n and limits[name] != UNLIMITED}
     possible = min([most, *room.values()])
@@ -92,8 +92,7 @@ def check_count(limits: Mapping[str, int], resource: str, wanted: int, sentence:
         raise QuotaExceeded(sentence)
 
 
-async def check_metadata(tx: Tx, project_id: str, items: int) -> None:
+def check_metadata(limits: Mapping[str, int], items: int) -> None:
     """Raises QuotaExceeded for more metadata than one server may have."""
-    limits = await limits_of(tx, project_id)
     allowed = limits["metadata_items"]
     check_count(limits, "metadata_items", items, f"Maximum number of metadata items exceeds {allowed}")

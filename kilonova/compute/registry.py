@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute import aggregates, hosts, servers
+from kilonova.compute import aggregates, hosts, mappings, servers
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
 from kilonova.compute.servers import ServerState
 from kilonova.compute.service import Compute
@@ -13,6 +13,7 @@ from kilonova.compute.topics import REGISTRY_TOPIC
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
 
@@ -43,6 +44,10 @@ class ReportAnswer(msgspec.Struct):
     """Servers on the host that belong elsewhere or nowhere, with the epoch to remove them under."""
 
 
+class HostNameTaken(Exception):
+    """Another host has this name. The sentence says which."""
+
+
 class Registry:
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -57,16 +62,43 @@ class Registry:
         info = registration.info
         zone = info.availability_zone or self._compute.default_zone
         inventory = msgspec.to_builtins(registration.details)
-        async with self._compute.database.transaction() as tx:
-            is_new = await hosts.find(tx, info.binary, info.host) is None
-            host = await hosts.register(
-                tx, binary=info.binary, host=info.host, zone=zone, inventory=inventory, now=self._compute.clock.now()
-            )
-            if is_new and zone != self._compute.default_zone:
-                await aggregates.place_new_host(tx, info.host, zone, self._compute.clock.now())
+        host = await self._make_known(hosts.NewHost(info.binary, info.host, zone, inventory))
         await self._tell_placement(host, registration.details)
         self._compute.liveness.heard(info.binary, info.host)
         log.info("compute host registered", host=info.host, zone=zone)
+
+    async def _make_known(self, new: hosts.NewHost) -> Host:
+        """Maps the host and writes its row, at once where the cell's database is the API database.
+
+        While the API database cannot be reached, the host serves all the same; it is mapped later (`discovery`).
+        """
+        compute, now = self._compute, self._compute.clock.now()
+        if compute.is_region:
+            async with compute.database.transaction() as tx:
+                own = await self._map(tx, new, compute.cells.here_id)
+                return await hosts.register(tx, new, now, number=own)
+        number: int | None = None
+        try:
+            async with compute.region.database.transaction() as tx:
+                number = await self._map(tx, new, compute.cell_id)
+        except ServiceUnavailable as fault:
+            log.warning("a host is not mapped yet", host=new.host, reason=fault.message)
+        async with compute.database.transaction() as tx:
+            return await hosts.register(tx, new, now, number=number)
+
+    async def _map(self, tx: Tx, new: hosts.NewHost, cell_id: str) -> int:
+        """The host's number; a new one joins the aggregate of its zone. Raises HostNameTaken."""
+        compute, now = self._compute, self._compute.clock.now()
+        known = await mappings.find_host(tx, new.host)
+        if known is None and new.zone != compute.default_zone:
+            await aggregates.place_new_host(tx, new.host, new.zone, now)
+        mapping = known or await mappings.map_host(tx, new.host, cell_id, now)
+        if mapping.cell_id != cell_id:
+            raise HostNameTaken(
+                f"host {new.host} is mapped to cell {mapping.cell_id} already: give this one another "
+                "name, or run `nova-manage cell_v2 delete_host` there first"
+            )
+        return mapping.number
 
     async def _tell_placement(self, host: Host, inventory: HostInventory) -> None:
         placement = self._compute.placement

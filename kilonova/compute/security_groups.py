@@ -6,7 +6,7 @@ The server's row keeps their names for what lists show and guests read.
 from collections.abc import Iterable
 from typing import Any
 
-from kilonova.compute import servers
+from kilonova.compute import cells, servers
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
@@ -72,5 +72,5 @@ async def remove(compute: Compute, server: Server, group: Fields) -> None:
 
 async def _write_names(compute: Compute, server: Server, ports: list[Fields]) -> None:
     names = await names_of(compute.network, ports)
-    async with compute.database.transaction() as tx:
+    async with cells.writing(compute, server.id) as (_cell, tx):
         await servers.change(tx, server.id, compute.clock.now(), security_groups=names)

@@ -1,12 +1,15 @@
-"""Server groups: their rules and transactions, and which hosts their members leave."""
+"""Server groups: their rules and transactions, and which hosts their members leave.
 
-from collections.abc import Mapping
+Members are counted by the servers' mappings, so that a group's rule holds over all cells.
+"""
 
-from sqlalchemy import delete, func, select, update
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import and_, delete, func, select, update
 
 from kilonova.compute import quotas
 from kilonova.compute.errors import ServerGroupNotFound
-from kilonova.compute.tables import ServerGroup, server_groups, servers
+from kilonova.compute.tables import ServerGroup, server_groups, server_mappings, servers
 from kilonova.kit.db import Tx
 
 AFFINITY, ANTI_AFFINITY = "affinity", "anti-affinity"
@@ -44,15 +47,16 @@ async def list_page(tx: Tx, project_id: str | None, limit: int, offset: int) -> 
 async def members_of(tx: Tx, group_ids: list[str]) -> dict[str, list[str]]:
     """Group id → ids of its servers, the oldest first."""
     found: dict[str, list[str]] = {group_id: [] for group_id in group_ids}
-    statement = select(servers.c.group_id, servers.c.id).where(servers.c.group_id.in_(group_ids))
-    for group_id, server_id in await tx.tuples(statement.order_by(servers.c.number)):
+    table = server_mappings.c
+    statement = select(table.group_id, table.server_id).where(table.group_id.in_(group_ids))
+    for group_id, server_id in await tx.tuples(statement.order_by(table.number)):
         found[group_id].append(server_id)
     return found
 
 
 async def check_room(tx: Tx, group: ServerGroup, more: int) -> None:
     """Raises QuotaExceeded when `more` servers are too many for the group."""
-    members = select(func.count()).select_from(servers).where(servers.c.group_id == group.id)
+    members = select(func.count()).select_from(server_mappings).where(server_mappings.c.group_id == group.id)
     wanted = await tx.scalar(members) + more
     limits = await quotas.limits_of(tx, group.project_id)
     quotas.check_count(limits, "server_group_members", wanted, "Quota exceeded, too many servers in group")
@@ -60,11 +64,9 @@ async def check_room(tx: Tx, group: ServerGroup, more: int) -> None:
 
 async def hosts_of_members(tx: Tx, group_id: str, except_server: str) -> dict[str, int]:
     """Host → how many other members are on it."""
-    statement = (
-        select(servers.c.host, func.count())
-        .where(servers.c.group_id == group_id, servers.c.host.is_not(None), servers.c.id != except_server)
-        .group_by(servers.c.host)
-    )
+    table = server_mappings.c
+    others = and_(table.group_id == group_id, table.host.is_not(None), table.server_id != except_server)
+    statement = select(table.host, func.count()).where(others).group_by(table.host)
     return {str(host): int(count) for host, count in await tx.tuples(statement)}
 
 
@@ -77,7 +79,10 @@ def is_kept(group: ServerGroup, host: str, members_on: Mapping[str, int]) -> boo
     return True
 
 
-async def remove(tx: Tx, group: ServerGroup) -> None:
-    """Its servers stay where they are."""
-    await tx.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))
+async def remove(tx: Tx, group: ServerGroup, everywhere: Iterable[Tx]) -> None:
+    """Its servers stay where they are. `everywhere`: a transaction of each database with servers."""
+    for each in everywhere:
+        await each.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))
+    mine = server_mappings.c.group_id == group.id
+    await tx.execute(update(server_mappings).where(mine).values(group_id=None, host=None))
     await tx.execute(delete(server_groups).where(server_groups.c.id == group.id))

@@ -13,9 +13,10 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, not_, or_, select
 
-from kilonova.compute import deleted_servers
+from kilonova.compute import cells, deleted_servers
 from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import TASK_STATES, ServerWithTask
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.kit.db import Tx
 from kilonova.kit.db.paging import after_marker, ordered
@@ -85,22 +86,17 @@ class NamedServer(Struct, frozen=True):
     name: str
 
 
-async def list_names(tx: Tx, filters: Filters, page: Page) -> list[NamedServer]:
+async def list_names(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[NamedServer]:
     """Like `list_page`, and reads no more than it shows."""
     if filters.with_deleted:
-        found = await list_page(tx, filters, page)
+        found = await list_page(tx, filters, page, marker)
         return [NamedServer(each.server.id, each.server.name) for each in found]
-    marker = None if page.marker is None else await _find_marker(tx, filters, page.marker)
     statement = await _narrowed(tx, select(servers.c.id, servers.c.name), filters, page, marker)
     return await tx.all(NamedServer, statement)
 
 
-async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask]:
-    """One page and one row beyond it, in the page's order, each with its active task.
-
-    Raises BadRequest for a marker that is not there, or that belongs to a project the list is not of.
-    """
-    marker = None if page.marker is None else await _find_marker(tx, filters, page.marker)
+async def list_page(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
+    """One page and one row beyond it, in the page's order, each with its active task. It begins after `marker`."""
     statement = await _narrowed(tx, select(servers), filters, page, marker)
     found = await tx.all(Server, statement) if filters.with_live else []
     active = await _active_tasks(tx, found)
@@ -108,7 +104,7 @@ async def list_page(tx: Tx, filters: Filters, page: Page) -> list[ServerWithTask
     if not filters.with_deleted:
         return live
     deleted = await deleted_servers.first_matching(tx, filters, page, marker)
-    return deleted_servers.merged(live, deleted, page)
+    return deleted_servers.merged([live, deleted], page)
 
 
 async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None) -> Select[Any]:
@@ -123,13 +119,20 @@ async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page
     return statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
 
 
-async def _find_marker(tx: Tx, filters: Filters, server_id: str) -> Server:
+async def find_marker(compute: Compute, filters: Filters, server_id: str | None) -> Server | None:
+    """The server a page begins after, in whichever cell it is.
+
+    Raises BadRequest for one that is not there, or that belongs to a project the list is not of.
+    """
+    if server_id is None:
+        return None
     by_id = select(servers).where(servers.c.id == server_id)
     if filters.project_id is not None:
         by_id = by_id.where(servers.c.project_id == filters.project_id)
-    marker = await tx.first(Server, by_id)
-    if marker is None and filters.with_deleted:
-        marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
+    async with cells.reading(compute, server_id) as (_cell, tx):
+        marker = await tx.first(Server, by_id)
+        if marker is None and filters.with_deleted:
+            marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
     if marker is None:
         raise BadRequest(f"marker [{server_id}] not found")
     return marker

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import case, delete, func, select, update
 
+from kilonova.compute import mappings
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.kit.db import Tx
@@ -66,11 +67,12 @@ def domain_name(number: int) -> str:
 
 
 async def insert(tx: Tx, server: Server, new: NewTask, now: datetime) -> Server:
-    """Inserts a server with the task that builds it: one commit, so neither exists alone."""
-    newest = await tx.scalar(select(func.max(servers.c.number)))
-    newest_deleted = await tx.scalar(select(func.max(server_history.c.number)))
-    server.number = max(newest or 0, newest_deleted or 0) + 1
+    """Inserts a server with the task that builds it: one commit, so neither exists alone. Until it is placed, it is in
+    the API database, whose `tx` is.
+    """
+    server.number = await mappings.next_number(tx)
     await tx.insert(servers, server)
+    await mappings.insert_server(tx, server)
     await tasks.start(tx, new, now)
     return server
 
@@ -191,15 +193,8 @@ async def load_by_host(tx: Tx) -> dict[str, HostLoad]:
     return {str(host): HostLoad(count, built) for host, count, built in rows}
 
 
-async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:
-    """`{"instances", "cores", "ram"}` in use; ram in MiB."""
-    sums = select(func.count(), total(servers.c.vcpus), total(servers.c.memory_mib))
-    ((count, vcpus, memory_mib),) = await tx.tuples(sums.where(servers.c.project_id == project_id))
-    return {"instances": count, "cores": vcpus, "ram": memory_mib}
-
-
 async def forget(tx: Tx, server: Server, now: datetime) -> None:
-    """Moves a destroyed server to the history. Safe to repeat."""
+    """Moves a destroyed server to the history of its database. Safe to repeat."""
     record = msgspec.to_builtins(server)
     deleted = DeletedServer(
         id=server.id,
@@ -228,6 +223,7 @@ def fault(message: str, now: datetime, *, code: int = 500, details: str = "") ->
 
 TASK_STATES: Mapping[tuple[str, str], str] = {
     ("build", "schedule"): "scheduling",
+    ("build", "enter_cell"): "scheduling",
     ("build", "ports"): "networking",
     ("build", "spawn"): "spawning",
     ("build", "wait_active"): "spawning",

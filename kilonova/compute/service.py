@@ -1,10 +1,11 @@
-"""What compute's handlers and programs stand on."""
+"""What compute's handlers and programs stand on: the service on one database, the region's or a cell's."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from kilonova.compute.cells import Cells
 from kilonova.compute.tables import tasks
-from kilonova.compute.topics import TASKS_TOPIC
+from kilonova.compute.topics import AGENT_BINARY, TASKS_TOPIC
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus, Unsubscribe
@@ -17,6 +18,8 @@ from kilonova.placement.client import PlacementClient
 
 @dataclass
 class Compute:
+    """`database` and `bus` are the API database's where handlers get it; a runner gets those of its tasks."""
+
     database: Database
     bus: Bus
     placement: PlacementClient
@@ -33,7 +36,40 @@ class Compute:
     tasks: TaskTables = tasks
     runner: "Runner[Compute] | None" = None
     """Set where this process has one; without one a wake-up goes to those that have, over the bus."""
+    cell_id: str = ""
+    """The cell whose database this is; empty for the API database."""
+    shared_cells: Cells | None = None
+    cells: Cells = field(init=False)
+    """All of the region; made here for a region that is one database."""
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.cells = self.shared_cells or Cells(self.database, self, self.clock)
+
+    @property
+    def is_region(self) -> bool:
+        """Whether this is the service on the API database."""
+        return self.cells.here is self
+
+    @property
+    def region(self) -> "Compute":
+        """The service on the API database."""
+        return self.cells.here
+
+    def in_cell(self, cell_id: str, database: Database, bus: Bus) -> "Compute":
+        """The same service on a cell's database and bus."""
+        agents = self.agents if bus is self.bus else AgentCalls(bus, AGENT_BINARY)
+        liveness = self.liveness if bus is self.bus else Liveness(bus, self.clock)
+        return replace(
+            self,
+            database=database,
+            bus=bus,
+            agents=agents,
+            liveness=liveness,
+            runner=None,
+            cell_id=cell_id,
+            shared_cells=self.cells,
+        )
 
     def wake(self, superseded: str | None = None) -> None:
         """A task was committed. `superseded`: the server whose running operation it replaces."""

@@ -1,5 +1,9 @@
 """Compute's tables and row types.
 
+Every database of compute has all tables; which of them hold rows is a matter of what it is (`cells.py`). At home in the
+region's API database are flavors, keypairs, aggregates, server_groups, quotas, quota_classes and the three mappings; in
+a cell's database hosts, servers, server_history and the tasks. A server that is not placed yet is in the API database.
+
 What an operation is doing to a server is not a column here: `task_state` is a view of the server's active task
 (design §4). A deleted server's row moves to `server_history`.
 """
@@ -111,7 +115,6 @@ servers = Table(
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
-    Index("servers_use", "project_id", "vcpus", "memory_mib"),
 )
 
 server_history = Table(
@@ -189,6 +192,45 @@ quota_classes = Table(
     Column("class_name", String(255), primary_key=True),
     Column("resource", String(64), primary_key=True),
     Column("hard_limit", Integer, nullable=False),
+)
+
+cell_mappings = Table(
+    "cell_mappings",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("transport_url", Text, nullable=False),
+    Column("database_connection", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+host_mappings = Table(
+    "host_mappings",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("cell_id", String(36), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+server_mappings = Table(
+    "server_mappings",
+    metadata,
+    Column("server_id", String(36), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("cell_id", String(36)),
+    Column("group_id", String(36)),
+    Column("host", String(255)),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
+    Index("server_mappings_use", "project_id", "deleted_at", "vcpus", "memory_mib"),
+    Index("server_mappings_group", "group_id"),
+    Index("server_mappings_cell", "cell_id", "deleted_at"),
 )
 
 
@@ -346,3 +388,47 @@ class QuotaLimit(Struct):
     resource: str
     hard_limit: int
     """-1: no limit."""
+
+
+class CellMapping(Struct):
+    """A part of the region with hosts, a database and a broker of its own. Cell0 has no hosts: it holds servers that
+    could not be placed.
+    """
+
+    id: str
+    name: str
+    transport_url: str
+    """`none:///` for cell0; empty: the process's own."""
+    database_connection: str
+    """Empty: the API database itself."""
+    disabled: bool
+    """Gets no new servers."""
+    created_at: datetime
+
+
+class HostMapping(Struct):
+    host: str
+    number: int
+    """The host's in every API, so that no two cells number theirs alike."""
+    cell_id: str
+    created_at: datetime
+
+
+class ServerMapping(Struct, kw_only=True):
+    """Which cell a server is in, and what has to be known of it without asking that cell. Kept as long as the server
+    is remembered, so that what was done to a deleted one can be found.
+    """
+
+    server_id: str
+    number: int
+    project_id: str
+    user_id: str
+    cell_id: str | None
+    """None: not placed, it is in the API database."""
+    group_id: str | None
+    host: str | None
+    """Where it was placed, kept for members of a server group only: their rule counts them in every cell."""
+    vcpus: int
+    memory_mib: int
+    created_at: datetime
+    deleted_at: datetime | None

@@ -10,6 +10,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import select
 
+from kilonova.compute import cells
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers
 from kilonova.kit.db import Tx
 
@@ -20,6 +22,18 @@ class Used(Struct, frozen=True):
     server: Server
     ended_at: datetime | None
     hours: float
+
+
+async def everywhere(compute: Compute, start: datetime, end: datetime, project_id: str | None = None) -> list[Used]:
+    """In all cells that answer."""
+    now = compute.clock.now()
+
+    async def ask(_cell: Compute, tx: Tx) -> list[Used]:
+        return await between(tx, start, end, now, project_id)
+
+    gathered = await cells.gather(compute, ask)
+    by_id = {each.server.id: each for part in reversed(gathered.values()) for each in part}
+    return sorted(by_id.values(), key=lambda each: (each.server.project_id, each.server.id))
 
 
 async def between(tx: Tx, start: datetime, end: datetime, now: datetime, project_id: str | None = None) -> list[Used]:

@@ -1,11 +1,14 @@
 """/os-aggregates: hosts that belong together, and the zones some of them make."""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import aggregates
+from kilonova.compute import aggregates, cells
 from kilonova.compute.api.bodies import ComputeRequest, Name, refuse_unknown_queries
+from kilonova.compute.tables import Aggregate
 from kilonova.compute.views.records import aggregate_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -70,19 +73,26 @@ async def create_aggregate(request: ComputeRequest, body: NewAggregateBody) -> d
     return {"aggregate": shown}
 
 
+@asynccontextmanager
+async def _changing(request: ComputeRequest) -> AsyncIterator[tuple[Tx, Sequence[Tx], Aggregate]]:
+    """A transaction of the API database, one of each with hosts, and the aggregate of the path."""
+    compute = request.service
+    async with compute.database.transaction() as tx, cells.everywhere(compute, tx) as everywhere:
+        yield tx, everywhere, await aggregates.find(tx, request.path["aggregate_id"])
+
+
 async def update_aggregate(request: ComputeRequest, body: ChangedAggregateBody) -> dict[str, Any]:
     request.authorize()
     compute, change = request.service, body.aggregate
     if change.name is UNSET and change.availability_zone is UNSET:
         raise BadRequest("Nothing to change: give name or availability_zone.")
-    async with compute.database.transaction() as tx:
-        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+    async with _changing(request) as (tx, everywhere, aggregate):
         now = compute.clock.now()
         if change.name is not UNSET:
             await aggregates.rename(tx, aggregate, change.name, now)
         if change.availability_zone is not UNSET:
             zone = {aggregates.ZONE: change.availability_zone}
-            await aggregates.change_metadata(tx, aggregate, zone, compute.default_zone, now)
+            await aggregates.change_metadata(tx, everywhere, aggregate, zone, compute.default_zone, now)
         return await _shown(tx, request)
 
 
@@ -94,29 +104,28 @@ async def delete_aggregate(request: ComputeRequest) -> None:
 
 async def add_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
     request.authorize()
-    async with request.service.database.transaction() as tx:
-        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
-        await aggregates.add_host(tx, aggregate, body.host, request.service.clock.now())
+    async with _changing(request) as (tx, everywhere, aggregate):
+        await aggregates.add_host(tx, everywhere, aggregate, body.host, request.service.clock.now())
         return await _shown(tx, request)
 
 
 async def remove_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
     request.authorize()
     compute = request.service
-    async with compute.database.transaction() as tx:
-        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
-        await aggregates.remove_host(tx, aggregate, body.host, compute.default_zone, compute.clock.now())
+    async with _changing(request) as (tx, everywhere, aggregate):
+        now = compute.clock.now()
+        await aggregates.remove_host(tx, everywhere, aggregate, body.host, compute.default_zone, now)
         return await _shown(tx, request)
 
 
 async def set_metadata(request: ComputeRequest, body: ChangedMetadata) -> dict[str, Any]:
     """Adds and changes keys; null takes one out."""
     request.authorize()
-    compute = request.service
-    zone = body.metadata.get(aggregates.ZONE)
+    compute, changes = request.service, body.metadata
+    zone = changes.get(aggregates.ZONE)
     if zone is not None and (not zone or ":" in zone):
         raise BadRequest(f"Invalid input for {aggregates.ZONE}: a zone has a name without colon, got {zone!r}.")
-    async with compute.database.transaction() as tx:
-        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
-        await aggregates.change_metadata(tx, aggregate, body.metadata, compute.default_zone, compute.clock.now())
+    async with _changing(request) as (tx, everywhere, aggregate):
+        now = compute.clock.now()
+        await aggregates.change_metadata(tx, everywhere, aggregate, changes, compute.default_zone, now)
         return await _shown(tx, request)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import servers, specs
+from kilonova.compute import cells, servers, specs
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.service import Compute
@@ -57,14 +57,14 @@ async def _take(compute: Compute, event: Event) -> dict[str, Any]:
     elif event.name in NEED_TAG:
         return {**shown, "status": "failed", "code": 400}
     try:
-        async with compute.database.transaction() as tx:
+        async with cells.writing(compute, event.server_uuid) as (cell, tx):
             server = await servers.find(tx, event.server_uuid)
             await compute.tasks.wake_subject(tx, server.id, compute.clock.now())
     except ServerNotFound:
         return {**shown, "status": "failed", "code": 404}
     if server.host is None:
         return {**shown, "status": "failed", "code": 422}
-    compute.wake()
+    cell.wake()
     if event.name == "network-changed":
         await refresh_ports(compute, server)
     return {**shown, "code": 200}
@@ -80,7 +80,7 @@ async def refresh_ports(compute: Compute, server: Server) -> None:
     preserved = [port["id"] for port in server.ports if port.get("preserve")]
     seen = {entry["id"]: entry for entry in specs.port_entries(details, preserved)}
     asked = {port["id"] for port in server.ports}
-    async with compute.database.transaction() as tx:
+    async with cells.writing(compute, server.id) as (_cell, tx):
         try:
             now = await servers.find(tx, server.id)
         except ServerNotFound:

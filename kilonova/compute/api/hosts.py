@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import aggregates, hosts, servers
+from kilonova.compute import aggregates, cells, hosts, mappings, servers
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
-from kilonova.compute.hosts import HostState
+from kilonova.compute.hosts import HostState, PlacedHost
 from kilonova.compute.servers import HostUse
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
@@ -47,10 +47,9 @@ async def list_services(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     refuse_unknown_queries(request)
     compute = request.service
-    async with compute.database.reading() as tx:
-        found = await hosts.list_all(tx)
     by_uuid = _by_uuid(request)
-    shown = [service_view(each, is_up=is_up(compute, each), by_uuid=by_uuid) for each in found]
+    found = await hosts.everywhere(compute)
+    shown = [service_view(each.host, is_up=is_up(each.cell, each.host), by_uuid=by_uuid) for each in found]
     shown += _control_services(compute, by_uuid=by_uuid)
     for name in ("host", "binary"):
         wanted = request.query.get(name)
@@ -84,10 +83,10 @@ async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[s
     service_id = request.path["service_id"]
     if not UUID.fullmatch(service_id):
         raise InvalidService(f"Invalid uuid {service_id}")
-    async with compute.database.transaction() as tx:
-        row = await hosts.find_service(tx, service_id)
-        row = await hosts.change(tx, row, compute.clock.now(), **values)
-    return {"service": service_view(row, is_up=is_up(compute, row), by_uuid=True)}
+    found = await hosts.locate(compute, lambda tx: hosts.find_service(tx, service_id))
+    async with found.cell.database.transaction() as tx:
+        row = await hosts.change(tx, found.host, compute.clock.now(), **values)
+    return {"service": service_view(row, is_up=is_up(found.cell, row), by_uuid=True)}
 
 
 async def delete_service(request: ComputeRequest) -> None:
@@ -96,15 +95,17 @@ async def delete_service(request: ComputeRequest) -> None:
     compute, service_id = request.service, request.path["service_id"]
     if _by_uuid(request) and not UUID.fullmatch(service_id):
         raise InvalidService(f"Invalid uuid {service_id}")
-    async with compute.database.reading() as tx:
-        row = await _service(tx, request, service_id)
+    found = await hosts.locate(compute, lambda tx: _service(tx, request, service_id))
+    row = found.host
+    async with found.cell.database.reading() as tx:
         await _check_empty(tx, row)
     # Placement first: it refuses while anything is claimed there, and a repeated delete finds the row again.
     await compute.placement.delete_provider(row.id)
-    async with compute.database.transaction() as tx:
-        await _check_empty(tx, row)
+    async with compute.database.transaction() as tx, cells.beside(tx, compute, found.cell) as theirs:
+        await _check_empty(theirs, row)
         await aggregates.forget_host(tx, row.host, compute.clock.now())
-        await hosts.remove(tx, row)
+        await mappings.unmap_host(tx, row.host)
+        await hosts.remove(theirs, row)
 
 
 async def _service(tx: Tx, request: ComputeRequest, service_id: str) -> Host:
@@ -139,12 +140,17 @@ async def update_service_by_action(request: ComputeRequest, body: OldServiceChan
             f"Updating a {body.binary} service is not supported. Only {AGENT_BINARY} services can be updated."
         )
     compute = request.service
-    async with compute.database.transaction() as tx:
-        row = await hosts.find(tx, body.binary, body.host)
-        if row is None:
-            raise ServiceNotFound(f"{body.binary} on host {body.host}")
-        await hosts.change(tx, row, compute.clock.now(), **values)
+    found = await hosts.locate(compute, lambda tx: _named(tx, body))
+    async with found.cell.database.transaction() as tx:
+        await hosts.change(tx, found.host, compute.clock.now(), **values)
     return {"service": {"host": body.host, "binary": body.binary, **shown}}
+
+
+async def _named(tx: Tx, body: OldServiceChange) -> Host:
+    row = await hosts.find(tx, body.binary, body.host)
+    if row is None:
+        raise ServiceNotFound(f"{body.binary} on host {body.host}")
+    return row
 
 
 def _old_change(request: ComputeRequest, body: OldServiceChange) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -173,46 +179,57 @@ PAGING = Paging(keys={"id": "id"}, default=(("id", "asc"),))
 async def list_hypervisors(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     found, url = await _page(request)
-    async with request.service.database.reading() as tx:
-        shown = [await _brief(tx, request, each) for each in found]
-    return {"hypervisors": shown, **page_links("hypervisors", url)}
+    return {"hypervisors": [await _brief(request, each) for each in found], **page_links("hypervisors", url)}
 
 
 async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     found, url = await _page(request)
-    async with request.service.database.reading() as tx:
-        uses = await servers.use_by_host(tx)
-        shown = [await _detail(tx, request, each, uses) for each in found]
+    uses = await _uses(request.service)
+    shown = [await _detail(request, each, uses) for each in found]
     return {"hypervisors": shown, **page_links("hypervisors", url)}
 
 
-async def _page(request: ComputeRequest) -> tuple[list[Host], str | None]:
+async def _uses(compute: Compute) -> dict[str, HostUse]:
+    """What each host's servers have of it."""
+
+    async def ask(_cell: Compute, tx: Tx) -> dict[str, HostUse]:
+        return await servers.use_by_host(tx)
+
+    gathered = await cells.gather(compute, ask)
+    return {host: use for uses in gathered.values() for host, use in uses.items()}
+
+
+async def _page(request: ComputeRequest) -> tuple[list[PlacedHost], str | None]:
     """The hosts whose name holds the pattern, or one page of all of them."""
     refuse_unknown_queries(request, "service_and_hypervisor_uuids")
-    async with request.service.database.reading() as tx:
-        found = await hosts.list_all(tx)
+    found = await hosts.everywhere(request.service)
     pattern = request.query.get("hypervisor_hostname_pattern")
     if pattern is not None and request.allows("service_and_hypervisor_uuids"):
         if "limit" in request.query or "marker" in request.query:
             raise BadRequest("Paging with hypervisor_hostname_pattern is not supported.")
-        matching = [each for each in found if pattern in each.hypervisor_hostname]
-        if not matching:
-            raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
-        return matching, None
+        return _like(found, pattern), None
     if not request.allows("hypervisor_paging"):
         return found, None
     page = PAGING.parse(request.query)
     if page.marker is not None:
-        ids = [str(each.number) if not _by_uuid(request) else each.id for each in found]
+        ids = [str(each.host.number) if not _by_uuid(request) else each.host.id for each in found]
         if page.marker not in ids:
             raise BadRequest(f"marker [{page.marker}] not found")
         found = found[ids.index(page.marker) + 1 :]
     if len(found) <= page.limit:
         return found, None
-    last = found[page.limit - 1]
+    last = found[page.limit - 1].host
     marker = last.id if _by_uuid(request) else str(last.number)
     return found[: page.limit], next_link(request.base_url + request.url_path, request.query, marker)
+
+
+def _like(found: list[PlacedHost], pattern: str) -> list[PlacedHost]:
+    """Those whose name holds the pattern. Raises NotFound."""
+    matching = [each for each in found if pattern in each.host.hypervisor_hostname]
+    if not matching:
+        raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
+    return matching
 
 
 def _by_uuid(request: ComputeRequest) -> bool:
@@ -223,89 +240,78 @@ async def show_hypervisor(request: ComputeRequest) -> dict[str, Any]:
     """By UUID; by number before version 2.53."""
     request.authorize()
     refuse_unknown_queries(request, "service_and_hypervisor_uuids")
-    async with request.service.database.reading() as tx:
-        row = await _find(tx, request)
-        shown = await _detail(tx, request, row, await servers.use_by_host(tx))
+    found = await _find(request)
+    shown = await _detail(request, found, await _uses(request.service))
     if request.allows("hypervisor_without_use"):
-        shown["uptime"] = await _uptime(request, row)
+        shown["uptime"] = await _uptime(found)
     return {"hypervisor": shown}
 
 
-async def _find(tx: Tx, request: ComputeRequest) -> Host:
+async def _find(request: ComputeRequest) -> PlacedHost:
     hypervisor_id = request.path["hypervisor_id"]
     if _by_uuid(request) and not UUID.fullmatch(hypervisor_id):
         raise BadRequest(f"Invalid uuid {hypervisor_id}")
     if not _by_uuid(request) and not hypervisor_id.isdecimal():
         raise HypervisorNotFound(hypervisor_id)
-    return await hosts.find_hypervisor(tx, hypervisor_id)
+    return await hosts.locate(request.service, lambda tx: hosts.find_hypervisor(tx, hypervisor_id))
 
 
 async def show_uptime(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-hypervisors/{id}/uptime, up to version 2.87."""
     request.authorize()
-    async with request.service.database.reading() as tx:
-        row = await _find(tx, request)
-        shown = await _brief(tx, request, row)
-    uptime = await _uptime(request, row)
+    found = await _find(request)
+    uptime = await _uptime(found)
     if uptime is None:
-        raise BadRequest(f"The compute agent on {row.host} does not answer.")
-    return {"hypervisor": {**shown, "uptime": uptime}}
+        raise BadRequest(f"The compute agent on {found.host.host} does not answer.")
+    return {"hypervisor": {**await _brief(request, found), "uptime": uptime}}
 
 
-async def _uptime(request: ComputeRequest, host: Host) -> str | None:
+async def _uptime(found: PlacedHost) -> str | None:
     """Nobody waits for a host that is known to be down."""
-    return await hosts.uptime(request.service, host) if is_up(request.service, host) else None
-
-
-async def _named_like(tx: Tx, request: ComputeRequest) -> list[Host]:
-    pattern = request.path["pattern"]
-    found = [each for each in await hosts.list_all(tx) if pattern in each.hypervisor_hostname]
-    if not found:
-        raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
-    return found
+    return await hosts.uptime(found.cell, found.host) if is_up(found.cell, found.host) else None
 
 
 async def search_hypervisors(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-hypervisors/{part of a name}/search, up to version 2.52."""
     request.authorize()
-    async with request.service.database.reading() as tx:
-        shown = [await _brief(tx, request, each) for each in await _named_like(tx, request)]
-    return {"hypervisors": shown}
+    found = _like(await hosts.everywhere(request.service), request.path["pattern"])
+    return {"hypervisors": [await _brief(request, each) for each in found]}
 
 
 async def list_servers_of_hypervisors(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-hypervisors/{part of a name}/servers, up to version 2.52."""
     request.authorize()
-    async with request.service.database.reading() as tx:
-        shown = []
-        for each in await _named_like(tx, request):
-            held = await _servers_on(tx, each)
-            shown.append({**await _brief(tx, request, each), **(held if held["servers"] else {})})
+    shown = []
+    for each in _like(await hosts.everywhere(request.service), request.path["pattern"]):
+        held = await _servers_on(each)
+        shown.append({**await _brief(request, each), **(held if held["servers"] else {})})
     return {"hypervisors": shown}
 
 
-async def _brief(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
-    shown = hypervisor_link_view(host, is_up=is_up(request.service, host), by_uuid=_by_uuid(request))
-    return {**shown, **await _held(tx, request, host)}
+async def _brief(request: ComputeRequest, found: PlacedHost) -> dict[str, Any]:
+    host = found.host
+    shown = hypervisor_link_view(host, is_up=is_up(found.cell, host), by_uuid=_by_uuid(request))
+    return {**shown, **await _held(request, found)}
 
 
-async def _held(tx: Tx, request: ComputeRequest, host: Host) -> dict[str, Any]:
+async def _held(request: ComputeRequest, found: PlacedHost) -> dict[str, Any]:
     """The `servers` of a hypervisor where they are asked for. Before version 2.75 an empty list is left out."""
     if not (_by_uuid(request) and flag(request, "with_servers")):
         return {}
-    held = await _servers_on(tx, host)
+    held = await _servers_on(found)
     return held if held["servers"] or request.allows("strict_queries") else {}
 
 
-async def _servers_on(tx: Tx, host: Host) -> dict[str, Any]:
-    held = await servers.names_on(tx, host.host)
+async def _servers_on(found: PlacedHost) -> dict[str, Any]:
+    async with found.cell.database.reading() as tx:
+        held = await servers.names_on(tx, found.host.host)
     return {"servers": [{"uuid": server_id, "name": name} for server_id, name in held.items()]}
 
 
-async def _detail(tx: Tx, request: ComputeRequest, host: Host, uses: dict[str, HostUse]) -> dict[str, Any]:
-    compute = request.service
-    view = hypervisor_view(host, is_up=is_up(compute, host), by_uuid=_by_uuid(request))
-    shown = {**view, **await _held(tx, request, host)}
+async def _detail(request: ComputeRequest, found: PlacedHost, uses: dict[str, HostUse]) -> dict[str, Any]:
+    host = found.host
+    view = hypervisor_view(host, is_up=is_up(found.cell, host), by_uuid=_by_uuid(request))
+    shown = {**view, **await _held(request, found)}
     if not request.allows("hypervisor_without_use"):
         del shown["uptime"]
         shown.update(hypervisor_use_view(host, uses.get(host.host, HostUse())))
@@ -315,9 +321,9 @@ async def _detail(tx: Tx, request: ComputeRequest, host: Host, uses: dict[str, H
 async def show_statistics(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-hypervisors/statistics, up to version 2.87: what all enabled hosts hold and have used together."""
     request.authorize()
-    async with request.service.database.reading() as tx:
-        found = [each for each in await hosts.list_all(tx) if not each.disabled]
-        by_host = await servers.use_by_host(tx)
+    compute = request.service
+    found = [each.host for each in await hosts.everywhere(compute) if not each.host.disabled]
+    by_host = await _uses(compute)
     uses = [hypervisor_use_view(each, by_host.get(each.host, HostUse())) for each in found]
     summed = {name: sum(use[name] for use in uses) for name in SUMMED}
     return {"hypervisor_statistics": {"count": len(found), **summed}}
@@ -342,7 +348,7 @@ async def list_zones(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-availability-zone: every zone there is, available while a host in it is enabled."""
     request.authorize()
     refuse_unknown_queries(request, "flavor_without_rxtx")
-    zones = await _zones(request.service)
+    zones = _zones(await hosts.everywhere(request.service))
     return {"availabilityZoneInfo": [zone_view(name, bool(enabled), None) for name, enabled in zones]}
 
 
@@ -352,8 +358,12 @@ async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
     refuse_unknown_queries(request, "flavor_without_rxtx")
     compute = request.service
     shown = []
-    for name, enabled in await _zones(compute):
-        listed = {each.host: {each.binary: zone_service_view(each, is_up=is_up(compute, each))} for each in enabled}
+    found = await hosts.everywhere(compute)
+    where = {each.host.host: each.cell for each in found}
+    for name, enabled in _zones(found):
+        listed = {
+            each.host: {each.binary: zone_service_view(each, is_up=is_up(where[each.host], each))} for each in enabled
+        }
         shown.append(zone_view(name, bool(enabled), listed or None))
     internal: dict[str, Any] = {}
     for binary, host, _service_id in compute.control_services:
@@ -364,8 +374,7 @@ async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
     return {"availabilityZoneInfo": shown}
 
 
-async def _zones(compute: Compute) -> list[tuple[str, list[Host]]]:
+def _zones(found: list[PlacedHost]) -> list[tuple[str, list[Host]]]:
     """Zones with their enabled hosts, those that have any first."""
-    async with compute.database.reading() as tx:
-        zones = hosts.by_zone(await hosts.list_all(tx))
+    zones = hosts.by_zone(each.host for each in found)
     return sorted(zones.items(), key=lambda entry: not entry[1])

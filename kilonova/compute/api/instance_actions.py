@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute import servers, timeline
+from kilonova.compute import cells, servers, timeline
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
 from kilonova.compute.api.servers import fetch_server
 from kilonova.compute.errors import ActionNotFound, ServerNotFound
@@ -48,7 +48,7 @@ PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
 
 async def list_actions(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/os-instance-actions, newest first."""
-    async with request.service.database.reading() as tx:
+    async with cells.reading(request.service, request.path["server_id"]) as (_cell, tx):
         owner = await _owner_of_actions(tx, request)
         found = await request.service.tasks.of_subject(tx, owner.server_id)
     if not request.allows("action_paging"):
@@ -86,7 +86,7 @@ async def show_action(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/os-instance-actions/{request_id}, with an event for each step, the newest first."""
     wanted = request.path["request_id"]
     tasks = request.service.tasks
-    async with request.service.database.reading() as tx:
+    async with cells.reading(request.service, request.path["server_id"]) as (_cell, tx):
         owner = await _owner_of_actions(tx, request)
         found = [task for task in await tasks.of_subject(tx, owner.server_id) if task.request_id == wanted]
         if not found:

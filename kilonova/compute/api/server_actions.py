@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from kilonova.compute import consoles, servers
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import fetch_server, fetch_unlocked, supersede_with_delete, task_for
+from kilonova.compute.api.servers import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.errors import WrongState
 from kilonova.compute.programs import power
 from kilonova.compute.servers import Wish
@@ -66,17 +66,16 @@ async def reboot_server(request: ComputeRequest, body: Reboot) -> None:
 
 async def _begin(request: ComputeRequest, program: Program[Any], wish: Wish, **values: Any) -> None:
     """The server's change and the task that carries it out, in one commit."""
-    compute = request.service
-    now = compute.clock.now()
-    async with compute.database.transaction() as tx:
-        server = (await fetch_unlocked(tx, request)).server
+    now = request.service.clock.now()
+    async with writing_server(request, unlocked=True) as found:
+        tx, server = found.tx, found.server
         if server.host is None:
             raise WrongState(server.id, wish.action, f"vm_state {server.vm_state}: it is on no host")
         await servers.begin(tx, server, wish, task_for(request, program, server), now)
         if program is power.REBOOT:
             values["reboot_count"] = server.reboot_count + 1
         await servers.change(tx, server.id, now, **values)
-    compute.wake(superseded=server.id if wish.replaces else None)
+    found.cell.wake(superseded=server.id if wish.replaces else None)
 
 
 async def force_delete_server(request: ComputeRequest, _body: Any) -> None:
@@ -90,40 +89,36 @@ async def lock_server(request: ComputeRequest, body: Any) -> None:
     Before a lock had a reason, whatever the body held was ignored.
     """
     reason = body.locked_reason if isinstance(body, Lock) else None
-    compute = request.service
-    async with compute.database.transaction() as tx:
-        server = (await fetch_server(tx, request)).server
+    async with writing_server(request) as found:
+        server = found.server
         is_owner = server.project_id == request.ctx.project_id
         if server.locked and is_owner:
             return
         locked_by = "owner" if is_owner else "admin"
         values = {"locked": True, "locked_by": locked_by, "locked_reason": reason}
-        await servers.change(tx, server.id, compute.clock.now(), **values)
+        await servers.change(found.tx, server.id, found.cell.clock.now(), **values)
 
 
 async def unlock_server(request: ComputeRequest, _body: Any) -> None:
-    compute = request.service
-    async with compute.database.transaction() as tx:
-        server = (await fetch_server(tx, request)).server
+    async with writing_server(request) as found:
+        server = found.server
         if server.locked_by == "admin":
             owner = {"project_id": server.project_id, "user_id": server.user_id}
             request.authorize(owner, rule="os_compute_api:os-lock-server:unlock:unlock_override")
         values = {"locked": False, "locked_by": None, "locked_reason": None}
-        await servers.change(tx, server.id, compute.clock.now(), **values)
+        await servers.change(found.tx, server.id, found.cell.clock.now(), **values)
 
 
 async def reset_server_state(request: ComputeRequest, body: State) -> None:
     """os-resetState: an administrator says what the server is; what was being done to it ends there."""
-    compute = request.service
-    async with compute.database.transaction() as tx:
-        server = (await fetch_server(tx, request)).server
-        await servers.reset_state(tx, server, body.state, compute.clock.now())
-    compute.wake(superseded=server.id)
+    async with writing_server(request) as found:
+        await servers.reset_state(found.tx, found.server, body.state, found.cell.clock.now())
+    found.cell.wake(superseded=found.server.id)
 
 
 async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> dict[str, str]:
     """os-getConsoleOutput: the last `length` lines the guest wrote to its serial console."""
-    async with request.service.database.reading() as tx:
-        server = (await fetch_server(tx, request)).server
+    async with reading_server(request) as found:
+        cell, server = found.cell, found.server
     length = None if body.length is None or int(body.length) < 0 else int(body.length)
-    return {"output": await consoles.read_output(request.service, server, length)}
+    return {"output": await consoles.read_output(cell, server, length)}

@@ -4,15 +4,15 @@ from typing import Any
 
 from kilonova.compute import diagnostics
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import fetch_server
+from kilonova.compute.api.servers import reading_server
 from kilonova.compute.views.diagnostics import diagnostics_view, flat_diagnostics_view
 
 
 async def show_diagnostics(request: ComputeRequest) -> dict[str, Any]:
     """What the server's guest uses of its host, as the host counts it."""
-    async with request.service.database.reading() as tx:
-        server = (await fetch_server(tx, request)).server
-    found = await diagnostics.read(request.service, server)
+    async with reading_server(request) as there:
+        cell, server = there.cell, there.server
+    found = await diagnostics.read(cell, server)
     if not request.allows("standard_diagnostics"):
         return flat_diagnostics_view(found)
     launched = server.launched_at

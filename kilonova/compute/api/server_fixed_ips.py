@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.security_groups import network_says
-from kilonova.compute.api.servers import fetch_unlocked
+from kilonova.compute.api.servers import reading_server
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
 
@@ -24,8 +24,8 @@ class WhichAddress(Struct, forbid_unknown_fields=True):
 
 
 async def _fetch(request: ComputeRequest) -> Server:
-    async with request.service.database.reading() as tx:
-        return (await fetch_unlocked(tx, request)).server
+    async with reading_server(request, unlocked=True) as found:
+        return found.server
 
 
 async def add_fixed_ip(request: ComputeRequest, body: WhichNetwork) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import server_groups, servers
+from kilonova.compute import cells, server_groups, servers
 from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, refuse_unknown_queries
 from kilonova.compute.tables import ServerGroup
 from kilonova.compute.views.records import server_group_view
@@ -116,4 +116,6 @@ async def show_group(request: ComputeRequest) -> dict[str, Any]:
 
 async def delete_group(request: ComputeRequest) -> None:
     async with request.service.database.transaction() as tx:
-        await server_groups.remove(tx, await _fetch(tx, request))
+        group = await _fetch(tx, request)
+        async with cells.everywhere(request.service, tx) as everywhere:
+            await server_groups.remove(tx, group, everywhere)

@@ -8,11 +8,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute import requests, servers, specs
 from kilonova.compute.api.bodies import UUID, ComputeRequest
-from kilonova.compute.api.servers import fetch_unlocked, task_for
+from kilonova.compute.api.servers import Found, reading_server, task_for, writing_server
 from kilonova.compute.errors import InvalidServer, WrongState
 from kilonova.compute.programs import release
 from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES
-from kilonova.compute.servers import ServerWithTask, Wish
+from kilonova.compute.servers import Wish
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
@@ -47,8 +47,8 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
     """A port that is there, or a new one on a network: the one of the project when none is named."""
     compute, new = request.service, body.interface_attachment
     _check(new)
-    async with compute.database.reading() as tx:
-        server = (await fetch_unlocked(tx, request)).server
+    async with reading_server(request, unlocked=True) as found:
+        server = found.server
     servers.check_state(server, ATTACH_INTERFACE.name, STATES)
     try:
         port = await _port_for(request, server, new)
@@ -71,8 +71,8 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
 
 async def detach_interface(request: ComputeRequest) -> None:
     port_id = request.path["port_id"]
-    async with request.service.database.reading() as tx:
-        server = (await fetch_unlocked(tx, request)).server
+    async with reading_server(request, unlocked=True) as found:
+        server = found.server
     entry = next((each for each in server.ports if each["id"] == port_id), None)
     if entry is None:
         raise NotFound(f"Port {port_id} is no interface of instance {server.id}.")
@@ -122,25 +122,24 @@ async def _begin(request: ComputeRequest, program: Program[Compute], entry: dict
 
     Raises WrongState when it takes too long, or something else is under way.
     """
-    compute = request.service
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
     while True:
-        async with compute.database.transaction() as tx:
-            found = await fetch_unlocked(tx, request)
+        async with writing_server(request, unlocked=True) as found:
             if not _waits_for_another(found):
-                await _write(request, tx, program, found.server, entry)
+                await _write(request, found, program, entry)
                 break
         if asyncio.get_running_loop().time() > deadline:
             raise WrongState(found.server.id, program.name, "the middle of another interface's change")
         await asyncio.sleep(PAUSE_SECONDS)
-    compute.wake()
+    found.cell.wake()
 
 
-def _waits_for_another(found: ServerWithTask) -> bool:
+def _waits_for_another(found: Found) -> bool:
     return found.task is not None and found.task.program in {each.name for each in INTERFACES}
 
 
-async def _write(request: ComputeRequest, tx: Any, program: Program[Compute], server: Server, entry: Any) -> None:
+async def _write(request: ComputeRequest, found: Found, program: Program[Compute], entry: Any) -> None:
+    tx, server = found.tx, found.server
     now = request.service.clock.now()
     others = [each for each in server.ports if each["id"] != entry["id"]]
     if program is DETACH_INTERFACE and len(others) == len(server.ports):

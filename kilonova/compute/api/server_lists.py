@@ -9,11 +9,16 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from kilonova.compute import server_lists
+from kilonova.compute import cells, mappings, moving, server_lists
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.api.servers import host_statuses, shown_in_detail
+from kilonova.compute.deleted_servers import merged
 from kilonova.compute.server_filters import Filters
-from kilonova.compute.views.servers import link_view
+from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import CellMapping, Server
+from kilonova.compute.views.servers import Body, link_view, unknown_view
+from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.paging import Page, Paging, next_link
 
@@ -105,28 +110,72 @@ FOR_EVERYBODY = {
 
 
 async def list_servers(request: ComputeRequest) -> dict[str, Any]:
+    compute = request.service
     filters, page = _asked(request, "os_compute_api:servers:index:get_all_tenants")
-    async with request.service.database.reading() as tx:
-        found = await server_lists.list_names(tx, filters, page)
-    shown = found[: page.limit]
-    url = _next(request, shown[-1].id) if shown and len(found) > page.limit else None
-    return {
-        "servers": [link_view(each.id, each.name, request.base_url) for each in shown],
-        **page_links("servers", url),
-    }
+    marker = await server_lists.find_marker(compute, filters, page.marker)
+    if await compute.cells.elsewhere():
+        return await _list_over_cells(request, filters, page, marker, in_detail=False)
+    async with compute.database.reading() as tx:
+        found = await server_lists.list_names(tx, filters, page, marker)
+    shown = [link_view(each.id, each.name, request.base_url) for each in found[: page.limit]]
+    return _listed(request, shown, has_more=len(found) > page.limit)
 
 
 async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
     filters, page = _asked(request, "os_compute_api:servers:detail:get_all_tenants")
-    async with request.service.database.reading() as tx:
-        found = await server_lists.list_page(tx, filters, page)
-        statuses = await host_statuses(tx, request, found)
-    shown = [shown_in_detail(request, each, statuses) for each in found[: page.limit]]
-    url = _next(request, shown[-1]["id"]) if shown and len(found) > page.limit else None
-    for each in shown:
-        # Only a single server shows its groups: in a list each would cost a look-up.
-        del each["server_groups"]
+    marker = await server_lists.find_marker(request.service, filters, page.marker)
+    return await _list_over_cells(request, filters, page, marker, in_detail=True)
+
+
+async def _list_over_cells(
+    request: ComputeRequest, filters: Filters, page: Page, marker: Server | None, *, in_detail: bool
+) -> dict[str, Any]:
+    async def ask(cell: Compute, tx: Tx) -> tuple[list[ServerWithTask], dict[str, str]]:
+        found = await server_lists.list_page(tx, filters, page, marker)
+        return found, await host_statuses(cell, tx, request, found) if in_detail else {}
+
+    gathered = await cells.gather(request.service, ask)
+    parts = gathered.values()
+    if len(parts) > 1:
+        await moving.drop_copies(request.service, [(cell, part) for cell, (part, _statuses) in gathered.answers])
+    # What one cell gives is in order already.
+    found = parts[0][0] if len(parts) == 1 else merged([part for part, _statuses in parts], page)
+    statuses = {host: status for _part, known in parts for host, status in known.items()}
+    shown = [_shown(request, each, statuses, in_detail=in_detail) for each in found[: page.limit]]
+    has_more = len(found) > page.limit
+    if gathered.down and not has_more and request.allows("partial_results") and _is_plain(request):
+        shown += await _unknown(request, gathered.down, filters, page.limit - len(shown), in_detail=in_detail)
+    return _listed(request, shown, has_more=has_more)
+
+
+def _shown(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str], *, in_detail: bool) -> Body:
+    if not in_detail:
+        return link_view(each.server.id, each.server.name, request.base_url)
+    shown = shown_in_detail(request, each, statuses)
+    # Only a single server shows its groups: in a list each would cost a look-up.
+    del shown["server_groups"]
+    return shown
+
+
+def _listed(request: ComputeRequest, shown: list[Body], *, has_more: bool) -> dict[str, Any]:
+    url = _next(request, shown[-1]["id"]) if shown and has_more else None
     return {"servers": shown, **page_links("servers", url)}
+
+
+def _is_plain(request: ComputeRequest) -> bool:
+    """Whether servers of which no more than their being is known can be among those asked for."""
+    return set(request.query) <= {"limit", "all_tenants", "project_id", "tenant_id"}
+
+
+async def _unknown(
+    request: ComputeRequest, down: list[CellMapping], filters: Filters, most: int, *, in_detail: bool
+) -> list[Body]:
+    """The servers of cells that do not answer."""
+    project_id = filters.project_id or filters.equal.get("project_id")
+    async with request.service.database.reading() as tx:
+        ids = [each.id for each in down]
+        found = await mappings.servers_in(tx, ids, None if project_id is None else str(project_id), max(most, 0))
+    return [unknown_view(each, request.base_url, in_detail=in_detail) for each in found]
 
 
 def _next(request: ComputeRequest, marker: str) -> str:

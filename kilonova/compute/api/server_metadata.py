@@ -3,15 +3,25 @@
 A guest reads its metadata from the metadata service; tags are for finding servers.
 """
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import quotas, servers
+from kilonova.compute import mappings, quotas, servers
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import MOST_TAGS, MetadataKey, MetadataValue, Tag, Tags, fetch_server, fetch_unlocked
+from kilonova.compute.api.servers import (
+    MOST_TAGS,
+    Found,
+    MetadataKey,
+    MetadataValue,
+    Tag,
+    Tags,
+    reading_server,
+    writing_server,
+)
 from kilonova.compute.tables import Server
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.routes import Reply
 
@@ -34,14 +44,14 @@ class TagsBody(Struct, forbid_unknown_fields=True):
 
 
 async def list_metadata(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
-        return {"metadata": (await fetch_server(tx, request)).server.metadata}
+    async with reading_server(request) as found:
+        return {"metadata": found.server.metadata}
 
 
 async def show_item(request: ComputeRequest) -> dict[str, Any]:
     key = request.path["key"]
-    async with request.service.database.reading() as tx:
-        metadata = (await fetch_server(tx, request)).server.metadata
+    async with reading_server(request) as found:
+        metadata = found.server.metadata
     if key not in metadata:
         raise NotFound("Metadata item was not found")
     return {"meta": {key: metadata[key]}}
@@ -49,97 +59,105 @@ async def show_item(request: ComputeRequest) -> dict[str, Any]:
 
 async def update_metadata(request: ComputeRequest, body: MetadataBody) -> dict[str, Any]:
     """POST: adds and changes items; the others stay."""
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_settled(tx, request, "update metadata")
-        return {"metadata": await _write(tx, request, server, {**server.metadata, **body.metadata})}
+    limits = await _limits(request)
+    async with _settled(request, "update metadata") as found:
+        return {"metadata": await _write(found, limits, {**found.server.metadata, **body.metadata})}
 
 
 async def replace_metadata(request: ComputeRequest, body: MetadataBody) -> dict[str, Any]:
     """PUT: these are all."""
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_settled(tx, request, "update metadata")
-        return {"metadata": await _write(tx, request, server, body.metadata)}
+    limits = await _limits(request)
+    async with _settled(request, "update metadata") as found:
+        return {"metadata": await _write(found, limits, body.metadata)}
 
 
 async def set_item(request: ComputeRequest, body: ItemBody) -> dict[str, Any]:
     key = request.path["key"]
     if key not in body.meta:
         raise BadRequest(f"Request body and URI mismatch: the body must hold the key {key}.")
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_settled(tx, request, "update metadata")
-        await _write(tx, request, server, {**server.metadata, **body.meta})
+    limits = await _limits(request)
+    async with _settled(request, "update metadata") as found:
+        await _write(found, limits, {**found.server.metadata, **body.meta})
     return {"meta": body.meta}
 
 
 async def delete_item(request: ComputeRequest) -> None:
     key = request.path["key"]
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_settled(tx, request, "delete metadata")
+    async with _settled(request, "delete metadata") as found:
+        server = found.server
         if key not in server.metadata:
             raise NotFound("Metadata item was not found")
         kept = {name: value for name, value in server.metadata.items() if name != key}
-        await servers.change(tx, server.id, request.service.clock.now(), metadata=kept)
+        await servers.change(found.tx, server.id, request.service.clock.now(), metadata=kept)
 
 
-async def _write(tx: Tx, request: ComputeRequest, server: Server, items: dict[str, str]) -> dict[str, str]:
-    await quotas.check_metadata(tx, server.project_id, len(items))
-    await servers.change(tx, server.id, request.service.clock.now(), metadata=items)
+async def _limits(request: ComputeRequest) -> dict[str, int]:
+    """The quota of the server's project."""
+    async with request.service.database.reading() as tx:
+        mapping = await mappings.find_server(tx, request.path["server_id"])
+        project_id = mapping.project_id if mapping is not None else request.ctx.project_id or ""
+        return await quotas.limits_of(tx, project_id)
+
+
+async def _write(found: Found, limits: Mapping[str, int], items: dict[str, str]) -> dict[str, str]:
+    quotas.check_metadata(limits, len(items))
+    await servers.change(found.tx, found.server.id, found.cell.clock.now(), metadata=items)
     return items
 
 
-async def _fetch_settled(tx: Tx, request: ComputeRequest, action: str) -> Server:
-    server = (await fetch_unlocked(tx, request)).server
-    servers.check_state(server, action, SETTLED)
-    return server
+@asynccontextmanager
+async def _settled(request: ComputeRequest, action: str) -> AsyncIterator[Found]:
+    async with writing_server(request, unlocked=True) as found:
+        servers.check_state(found.server, action, SETTLED)
+        yield found
 
 
 async def list_tags(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
-        return {"tags": (await fetch_server(tx, request)).server.tags}
+    async with reading_server(request) as found:
+        return {"tags": found.server.tags}
 
 
 async def show_tag(request: ComputeRequest) -> Reply:
-    async with request.service.database.reading() as tx:
-        _check_has(request, (await fetch_server(tx, request)).server)
+    async with reading_server(request) as found:
+        _check_has(request, found.server)
     return Reply(status=204)
 
 
 async def replace_tags(request: ComputeRequest, body: TagsBody) -> dict[str, Any]:
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_taggable(tx, request)
-        return {"tags": await _write_tags(tx, request, server, body.tags)}
+    async with _taggable(request) as found:
+        return {"tags": await _write_tags(found, body.tags)}
 
 
 async def add_tag(request: ComputeRequest) -> Reply:
     tag = request.path["tag"]
     if not 1 <= len(tag) <= 60 or "," in tag:
         raise BadRequest(f"Invalid tag {tag!r}: it has 1 to 60 characters and no comma.")
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_taggable(tx, request)
-        if tag in server.tags:
+    async with _taggable(request) as found:
+        known = found.server.tags
+        if tag in known:
             return Reply(status=204)
-        if len(server.tags) >= MOST_TAGS:
+        if len(known) >= MOST_TAGS:
             raise BadRequest(f"The number of tags exceeded the per-server limit {MOST_TAGS}")
-        await _write_tags(tx, request, server, [*server.tags, tag])
+        await _write_tags(found, [*known, tag])
     return Reply(status=201, headers={"Location": request.base_url + request.url_path})
 
 
 async def delete_tag(request: ComputeRequest) -> None:
-    async with request.service.database.transaction() as tx:
-        server = await _fetch_taggable(tx, request)
-        tag = _check_has(request, server)
-        await _write_tags(tx, request, server, [each for each in server.tags if each != tag])
+    async with _taggable(request) as found:
+        tag = _check_has(request, found.server)
+        await _write_tags(found, [each for each in found.server.tags if each != tag])
 
 
 async def delete_tags(request: ComputeRequest) -> None:
-    async with request.service.database.transaction() as tx:
-        await _write_tags(tx, request, await _fetch_taggable(tx, request), [])
+    async with _taggable(request) as found:
+        await _write_tags(found, [])
 
 
-async def _fetch_taggable(tx: Tx, request: ComputeRequest) -> Server:
-    server = (await fetch_server(tx, request)).server
-    servers.check_state(server, "update tags", SETTLED)
-    return server
+@asynccontextmanager
+async def _taggable(request: ComputeRequest) -> AsyncIterator[Found]:
+    async with writing_server(request) as found:
+        servers.check_state(found.server, "update tags", SETTLED)
+        yield found
 
 
 def _check_has(request: ComputeRequest, server: Server) -> Tag:
@@ -149,7 +167,7 @@ def _check_has(request: ComputeRequest, server: Server) -> Tag:
     return tag
 
 
-async def _write_tags(tx: Tx, request: ComputeRequest, server: Server, tags: list[str]) -> list[str]:
+async def _write_tags(found: Found, tags: list[str]) -> list[str]:
     written = sorted(set(tags))
-    await servers.change(tx, server.id, request.service.clock.now(), tags=written)
+    await servers.change(found.tx, found.server.id, found.cell.clock.now(), tags=written)
     return written

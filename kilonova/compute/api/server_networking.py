@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from kilonova.compute import security_groups
 from kilonova.compute.api.bodies import ComputeRequest, Name
-from kilonova.compute.api.servers import fetch_server, fetch_unlocked
+from kilonova.compute.api.servers import reading_server
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view, security_group_view
 from kilonova.kit.errors import NotFound
@@ -16,9 +16,9 @@ class NamedGroup(Struct, forbid_unknown_fields=True):
     name: Name
 
 
-async def _fetch(request: ComputeRequest) -> Server:
-    async with request.service.database.reading() as tx:
-        return (await fetch_server(tx, request)).server
+async def _fetch(request: ComputeRequest, *, unlocked: bool = False) -> Server:
+    async with reading_server(request, unlocked=unlocked) as found:
+        return found.server
 
 
 async def list_interfaces(request: ComputeRequest) -> dict[str, Any]:
@@ -41,17 +41,12 @@ async def list_security_groups(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def add_security_group(request: ComputeRequest, body: NamedGroup) -> None:
-    server = await _fetch_unlocked(request)
+    server = await _fetch(request, unlocked=True)
     group = await security_groups.find(request.service, request.ctx, body.name)
     await security_groups.add(request.service, server, group)
 
 
 async def remove_security_group(request: ComputeRequest, body: NamedGroup) -> None:
-    server = await _fetch_unlocked(request)
+    server = await _fetch(request, unlocked=True)
     group = await security_groups.find(request.service, request.ctx, body.name)
     await security_groups.remove(request.service, server, group)
-
-
-async def _fetch_unlocked(request: ComputeRequest) -> Server:
-    async with request.service.database.reading() as tx:
-        return (await fetch_unlocked(tx, request)).server

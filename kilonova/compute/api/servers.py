@@ -2,28 +2,46 @@
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import hosts, keypairs, quotas, requests, server_groups, servers, timeline
+from kilonova.compute import cells, hosts, keypairs, mappings, quotas, requests, server_groups, servers, timeline
 from kilonova.compute.api.bodies import UUID, ComputeRequest, Name, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
-from kilonova.compute.errors import FlavorNotFound, InvalidServer, KeypairNotFound, ServerGroupNotFound, ServerLocked
+from kilonova.compute.cells import CellDown
+from kilonova.compute.errors import (
+    FlavorNotFound,
+    InvalidServer,
+    KeypairNotFound,
+    ServerGroupNotFound,
+    ServerLocked,
+    ServerNotFound,
+)
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
-from kilonova.compute.views.servers import brief_addresses_view, detail_view, flavor_link_view, link_view, plain_view
+from kilonova.compute.views.servers import (
+    brief_addresses_view,
+    detail_view,
+    flavor_link_view,
+    link_view,
+    plain_view,
+    unknown_server_view,
+)
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since, until
-from kilonova.kit.tasks import Program
+from kilonova.kit.tasks import Program, Task
 
 MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
 MetadataValue = Annotated[str, Meta(max_length=255)]
@@ -119,7 +137,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     first = made[0]
     async with compute.database.transaction() as tx:
         if wanted.metadata:
-            await quotas.check_metadata(tx, first.project_id, len(wanted.metadata))
+            quotas.check_metadata(await quotas.limits_of(tx, first.project_id), len(wanted.metadata))
         made = made[: await _affordable(tx, wanted, body.server.min_count, first.project_id)]
         for server in made:
             await servers.insert(tx, server, task_for(request, BUILD, server), now)
@@ -172,8 +190,8 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     async with compute.database.reading() as tx:
         flavor = await _flavor(tx, request, str(new.flavor_ref))
         keypair = await _keypair(tx, request, new.key_name)
-        zone, host = await _zone_and_host(tx, request, new)
         group = await _group(tx, request, hints)
+    zone, host = await _zone_and_host(request, new)
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
@@ -291,7 +309,7 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
     return [{"uuid": each.uuid, "port": each.port, "fixed_ip": each.fixed_ip} for each in new.networks] or None
 
 
-async def _zone_and_host(tx: Tx, request: ComputeRequest, new: NewServer) -> tuple[str | None, str | None]:
+async def _zone_and_host(request: ComputeRequest, new: NewServer) -> tuple[str | None, str | None]:
     """Zone and host asked for. `zone:host:node`, `host` and `hypervisor_hostname` force the choice.
 
     Raises Forbidden unless the caller may, BadRequest for a zone or host that is not there.
@@ -302,8 +320,10 @@ async def _zone_and_host(tx: Tx, request: ComputeRequest, new: NewServer) -> tup
     forced = next((part for part in place.split(":") if part), "")
     if forced:
         request.authorize(rule="os_compute_api:servers:create:forced_host")
-    known = await hosts.list_all(tx)
     named = [each for each in (new.host, new.hypervisor_hostname) if each is not UNSET]
+    if not (named or zone or forced):
+        return None, None
+    known = [each.host for each in await hosts.everywhere(request.service)]
     if named:
         request.authorize(rule="compute:servers:create:requested_destination")
         if forced:
@@ -358,14 +378,13 @@ def _sees_hosts(request: ComputeRequest, server: Server) -> bool:
     return request.may(owner, rule="os_compute_api:os-extended-server-attributes")
 
 
-async def host_statuses(tx: Tx, request: ComputeRequest, shown: Iterable[ServerWithTask]) -> dict[str, str]:
-    """Host → UP, DOWN or MAINTENANCE, of the servers whose host the caller may see."""
+async def host_statuses(
+    cell: Compute, tx: Tx, request: ComputeRequest, shown: Iterable[ServerWithTask]
+) -> dict[str, str]:
+    """Host → UP, DOWN or MAINTENANCE, of the servers of a cell whose host the caller may see."""
     names = {each.server.host for each in shown if each.server.host and _sees_hosts(request, each.server)}
     known = await hosts.states_of(tx, names) if names else []
-    return {
-        each.host: "MAINTENANCE" if each.disabled else "UP" if is_up(request.service, each) else "DOWN"
-        for each in known
-    }
+    return {each.host: "MAINTENANCE" if each.disabled else "UP" if is_up(cell, each) else "DOWN" for each in known}
 
 
 def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str]) -> dict[str, Any]:
@@ -380,25 +399,71 @@ def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dic
     return shown
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A server the caller may act on, in an open transaction of the database it lives in."""
+
+    cell: Compute
+    tx: Tx
+    server: Server
+    task: Task | None
+
+    @property
+    def with_task(self) -> ServerWithTask:
+        return ServerWithTask(self.server, self.task)
+
+
+@asynccontextmanager
+async def reading_server(request: ComputeRequest, *, unlocked: bool = False) -> AsyncIterator[Found]:
+    """Looks the path's server up and authorizes in one. Another project's server is one that could not be found.
+
+    `unlocked`: raises ServerLocked where a lock keeps the caller away.
+    """
+    async with cells.reading(request.service, request.path["server_id"]) as (cell, tx):
+        yield await _fetch(request, cell, tx, unlocked)
+
+
+@asynccontextmanager
+async def writing_server(request: ComputeRequest, *, unlocked: bool = False) -> AsyncIterator[Found]:
+    """The same in a write transaction."""
+    async with cells.writing(request.service, request.path["server_id"]) as (cell, tx):
+        yield await _fetch(request, cell, tx, unlocked)
+
+
+async def _fetch(request: ComputeRequest, cell: Compute, tx: Tx, unlocked: bool) -> Found:
+    found = await fetch_server(tx, request)
+    if unlocked and found.server.locked and not request.ctx.is_admin:
+        raise ServerLocked(found.server.id)
+    return Found(cell, tx, found.server, found.task)
+
+
 async def fetch_server(tx: Tx, request: ComputeRequest) -> ServerWithTask:
-    """Looks up and authorizes in one. Another project's server is a server that could not be found."""
     found = await servers.find_with_task(tx, request.path["server_id"], seen_project(request))
     request.authorize({"project_id": found.server.project_id, "user_id": found.server.user_id})
     return found
 
 
-async def fetch_unlocked(tx: Tx, request: ComputeRequest) -> ServerWithTask:
-    found = await fetch_server(tx, request)
-    if found.server.locked and not request.ctx.is_admin:
-        raise ServerLocked(found.server.id)
-    return found
-
-
 async def show_server(request: ComputeRequest) -> dict[str, Any]:
+    try:
+        async with reading_server(request) as found:
+            shown = found.with_task
+            statuses = await host_statuses(found.cell, found.tx, request, [shown])
+    except CellDown:
+        if not request.allows("partial_results"):
+            raise
+        return {"server": await _unknown(request)}
+    return {"server": shown_in_detail(request, shown, statuses)}
+
+
+async def _unknown(request: ComputeRequest) -> dict[str, Any]:
+    """What is known of a server whose cell is down."""
+    server_id = request.path["server_id"]
     async with request.service.database.reading() as tx:
-        found = await fetch_server(tx, request)
-        statuses = await host_statuses(tx, request, [found])
-    return {"server": shown_in_detail(request, found, statuses)}
+        mapping = await mappings.find_server(tx, server_id)
+    if mapping is None or mapping.deleted_at or seen_project(request) not in (None, mapping.project_id):
+        raise ServerNotFound(server_id)
+    request.authorize({"project_id": mapping.project_id, "user_id": mapping.user_id})
+    return unknown_server_view(mapping, request.base_url)
 
 
 async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dict[str, Any]:
@@ -406,15 +471,14 @@ async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dic
     _hostname(request, body.server.hostname)
     given = {name: getattr(body.server, name) for name in body.server.__struct_fields__}
     values = {name: value for name, value in given.items() if value is not UNSET} | access
-    async with request.service.database.transaction() as tx:
-        found = await fetch_server(tx, request)
+    async with writing_server(request) as found:
         if "pinned_availability_zone" in values:
             values["requested_zone"] = _pinned_zone(found.server, values.pop("pinned_availability_zone"))
-        await servers.change(tx, found.server.id, request.service.clock.now(), **values)
-        found = await servers.find_with_task(tx, found.server.id)
-        statuses = await host_statuses(tx, request, [found])
-    shown = shown_in_detail(request, found, statuses)
-    return {"server": shown if request.allows("update_shows_whole_server") else plain_view(shown, found.server)}
+        await servers.change(found.tx, found.server.id, request.service.clock.now(), **values)
+        changed = await servers.find_with_task(found.tx, found.server.id)
+        statuses = await host_statuses(found.cell, found.tx, request, [changed])
+    shown = shown_in_detail(request, changed, statuses)
+    return {"server": shown if request.allows("update_shows_whole_server") else plain_view(shown, changed.server)}
 
 
 def _pinned_zone(server: Server, wanted: str | None) -> str | None:
@@ -435,27 +499,25 @@ async def delete_server(request: ComputeRequest) -> None:
 
 async def supersede_with_delete(request: ComputeRequest) -> None:
     """Legal in every state: replaces whatever is under way."""
-    compute = request.service
-    async with compute.database.transaction() as tx:
-        found = await fetch_unlocked(tx, request)
+    async with writing_server(request, unlocked=True) as found:
         if found.task is not None and found.task.program == DESTROY.name:
             return
-        await compute.tasks.supersede(tx, task_for(request, DESTROY, found.server), compute.clock.now())
-    compute.wake(superseded=found.server.id)
+        task = task_for(request, DESTROY, found.server)
+        await found.cell.tasks.supersede(found.tx, task, found.cell.clock.now())
+    found.cell.wake(superseded=found.server.id)
 
 
 async def list_addresses(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/ips."""
-    async with request.service.database.reading() as tx:
-        found = await fetch_server(tx, request)
-    return {"addresses": brief_addresses_view(found.server)}
+    async with reading_server(request) as found:
+        return {"addresses": brief_addresses_view(found.server)}
 
 
 async def list_addresses_of_network(request: ComputeRequest) -> dict[str, Any]:
     """GET /servers/{id}/ips/{network name}."""
     label = request.path["label"]
-    async with request.service.database.reading() as tx:
-        shown = brief_addresses_view((await fetch_server(tx, request)).server)
+    async with reading_server(request) as found:
+        shown = brief_addresses_view(found.server)
     if label not in shown:
         raise NotFound("Instance is not a member of specified network")
     return {label: shown[label]}

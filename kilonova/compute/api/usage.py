@@ -26,8 +26,7 @@ async def list_usage(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     now = request.service.clock.now()
     start, end = _period(request)
-    async with request.service.database.reading() as tx:
-        found = await usage.between(tx, start, end, now)
+    found = await usage.everywhere(request.service, start, end)
     page, url = _page(request, found)
     projects: dict[str, list[Used]] = {}
     for each in page:
@@ -45,8 +44,7 @@ async def show_usage(request: ComputeRequest) -> dict[str, Any]:
     request.authorize({"project_id": project_id})
     now = request.service.clock.now()
     start, end = _period(request)
-    async with request.service.database.reading() as tx:
-        found = await usage.between(tx, start, end, now, project_id)
+    found = await usage.everywhere(request.service, start, end, project_id)
     page, url = _page(request, found)
     if not page:
         return {"tenant_usage": {}}

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from kilonova.compute import servers, specs
+from kilonova.compute import cells, servers, specs
 from kilonova.compute.agent.metadata_tree import render_path
 from kilonova.compute.agent.spec import MetadataDocument
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.service import Compute
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
 
@@ -43,7 +44,7 @@ class Documents:
         kept = self._kept.get(server_id)
         if kept is not None and now - kept[0] < KEEP_SECONDS and kept[1].project_id == project_id:
             return kept[1]
-        async with self._compute.database.reading() as tx:
+        async with cells.reading(self._compute, server_id) as (_cell, tx):
             server = await servers.find(tx, server_id, project_id)
         details = await specs.port_details(self._compute.network, server)
         document = specs.metadata_document(server, specs.planned_ports(details))
@@ -66,7 +67,7 @@ async def take_password(
     password = await _read_password(request)
     if password is None:
         return PlainTextResponse(f"A password has at most {MOST_PASSWORD_BYTES} bytes of UTF-8.", 400)
-    async with compute.database.transaction() as tx:
+    async with cells.writing(compute, document.server_id) as (_cell, tx):
         server = await servers.find(tx, document.server_id, document.project_id)
         if server.sealed_password:
             return PlainTextResponse("The password is set already.", 409)
@@ -104,7 +105,7 @@ def make_app(compute: Compute) -> Starlette:
             document = await documents.of(server_id, project_id)
         except ServerNotFound as error:
             return PlainTextResponse(error.message, 404)
-        except RemoteFault as error:
+        except (RemoteFault, ServiceUnavailable) as error:
             return PlainTextResponse(f"The metadata cannot be put together now: {error}", 503)
         if request.method == "POST":
             return await take_password(compute, documents, document, request)

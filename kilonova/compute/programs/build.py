@@ -4,14 +4,18 @@ Until the last step everything can be given back, and a failing host is: the ser
 it. Each step may die anywhere and runs again from its first line; what it made is found again by the server's id.
 """
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
+from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import hosts, security_groups, servers, specs, timeline
+from kilonova.compute import hosts, mappings, moving, security_groups, servers, specs, timeline
 from kilonova.compute.agent.spec import ServerObservation
+from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import placing, release
+from kilonova.compute.programs.placing import View
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Compute
@@ -19,9 +23,10 @@ from kilonova.compute.tables import Host, Server
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
-from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
+from kilonova.kit.tasks import Done, Fail, HandedOver, Next, Outcome, Program, Run, Sleep, Task, step_name
 
 log = logger(__name__)
 
@@ -36,48 +41,79 @@ FIRST_EPOCH = 2
 async def schedule(run: Run[Compute]) -> Outcome:
     """Picks a host and claims its resources. The claim is what decides: a conflict takes the next host."""
     compute = run.service
-    async with compute.database.reading() as tx:
-        server = await servers.find(tx, run.subject_id)
-        try:
-            view = await placing.look(compute, tx, server, tuple(run.args.get("failures", {})))
-        except UnusableSpec as error:
-            return Fail(f"No valid host was found. {error}")
+    try:
+        view = await placing.look(compute, run.subject_id, tuple(run.args.get("failures", {})))
+    except UnusableSpec as error:
+        return Fail(f"No valid host was found. {error}")
     try:
         rooms = await placing.rooms_for(compute, view.wanted)
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
         return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(compute, view, rooms)
+    plan = placing.plan(view, rooms)
     for choice in plan.hosts:
         host = await placing.claim(compute, view, choice)
         if host is not None:
-            return await _settle(run, server, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
+            return await _settle(run, view, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
     message, details = await placing.explain(compute, view, rooms, run.args.get("failures", {}))
     return Fail(message, args={"details": details})
 
 
-async def _settle(run: Run[Compute], server: Server, host: Host, note: str) -> Outcome:
+async def _settle(run: Run[Compute], view: View, host: Host, note: str) -> Outcome:
     """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
     been placed in the same moment, and the one that writes second goes elsewhere.
     """
+    compute, server, cell = run.service, view.server, view.where[host.host]
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
-    if server.group_id is None:
+    if server.group_id is not None:
+        async with compute.region.database.transaction() as tx:
+            kept = await placing.keeps_group_rule(tx, server, host.host)
+            if kept:
+                await mappings.change_server(tx, server.id, host=host.host)
+        if not kept:
+            await compute.placement.release(server.id)
+            return Sleep(0, "another member of the server group was placed in the same moment")
 
-        async def write(tx: Tx) -> None:
-            await servers.change(tx, server.id, run.clock.now(), **values)
+    async def write(tx: Tx) -> None:
+        await servers.change(tx, server.id, run.clock.now(), **values)
+        if compute.is_region and cell is compute:
+            await mappings.change_server(tx, server.id, cell_id=compute.cells.here_id)
 
-        return Next(ports, args={"host": host.host}, commit=write, note=note)
-    async with run.service.database.transaction() as tx:
-        kept = await placing.keeps_group_rule(tx, server, host.host)
-        if kept:
-            await servers.change(tx, server.id, run.clock.now(), **values)
-    if kept:
-        return Next(ports, args={"host": host.host}, note=note)
+    step = ports if cell is compute else enter_cell
+    return Next(step, args={"host": host.host, "cell": cell.cell_id}, commit=write, note=note)
+
+
+async def enter_cell(run: Run[Compute]) -> Outcome:
+    """Moves the server and this task into the host's cell, where another runner goes on with it."""
+    compute = run.service
+    async with compute.database.reading() as tx:
+        before = await moving.pack(tx, run.subject_id)
+    copy = moving.as_copy(before, before.server, run.task, run.clock.now(), step=step_name(ports), error=None)
+    try:
+        cell = await compute.cells.member(run.args["cell"])
+        await moving.move(compute, run.task, cell, copy, before)
+    except moving.Overtaken as error:
+        return Sleep(0, str(error))
+    except ServiceUnavailable as fault:
+        if run.task.attempt < UNREACHABLE_TRIES:
+            return Sleep(2**run.task.attempt, fault.message)
+        return await _leave_claim(run, before.server, f"the cell went away: {fault.message}")
+    await moving.awaken(cell, run.task.id)
+    return HandedOver(f"to cell {cell.cell_id}")
+
+
+async def _leave_claim(run: Run[Compute], server: Server, note: str) -> Outcome:
+    """Gives the claim on a host back that was never told of the server, and looks for another."""
+    await placing.note(run.service, server, None)
     await run.service.placement.release(server.id)
-    return Sleep(0, "another member of the server group was placed in the same moment")
+
+    async def write(tx: Tx) -> None:
+        await servers.change(tx, server.id, run.clock.now(), host=None, node_id=None, availability_zone=None)
+
+    return Next(schedule, commit=write, note=note)
 
 
 async def ports(run: Run[Compute]) -> Outcome:
@@ -213,6 +249,7 @@ async def leave_host(run: Run[Compute]) -> Outcome:
         # A silent host cannot be freed now. It asks what belongs to it when it returns, and removes the rest then.
         log.warning("host left without its answer", host=server.host, server=server.id)
     await release.unbind_ports(compute.network, server)
+    await placing.note(compute, server, None)
     await compute.placement.release(server.id)
 
     async def write(tx: Tx) -> None:
@@ -232,24 +269,58 @@ async def roll_back(run: Run[Compute]) -> Outcome:
         if run.task.attempt < UNREACHABLE_TRIES:
             return Sleep(2**run.task.attempt, str(error))
     await release.ports(compute.network, server)
+    await placing.note(compute, server, None)
     await compute.placement.release(server.id)
+    if compute.is_region and CELL0_ID in await compute.cells.elsewhere():
+        return await _bury(run, server)
 
     async def write(tx: Tx) -> None:
         await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
+        if compute.is_region:
+            await mappings.change_server(tx, server.id, cell_id=CELL0_ID)
 
     return Done(commit=write)
+
+
+async def _bury(run: Run[Compute], server: Server) -> Outcome:
+    """What could not be placed goes to cell0, with its reason. While that is down it stays where it is."""
+    compute, task, now = run.service, run.task, run.clock.now()
+    async with compute.database.reading() as tx:
+        before = await moving.pack(tx, server.id)
+    error = task.error or "the operation failed"
+    values = {**_failed(task, error, now), "ports": [], "host": None, "node_id": None, "updated_at": now}
+    buried = structs.replace(before.server, **values)
+    ended: dict[str, Any] = {"active_subject": None, "finished_at": now, "outcome": "failed"}
+    try:
+        cell0 = await compute.cells.member(CELL0_ID)
+        await moving.move(compute, task, cell0, moving.as_copy(before, buried, task, now, **ended), before)
+    except moving.Overtaken as overtaken:
+        return Sleep(0, str(overtaken))
+    except (ServiceUnavailable, SQLAlchemyError) as fault:
+        log.warning("a server that could not be placed stays in the API database", server=server.id, reason=str(fault))
+
+        async def write(tx: Tx) -> None:
+            await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
+
+        return Done(commit=write)
+    await moving.awaken(cell0, task.id)
+    return HandedOver("to cell0")
 
 
 async def on_failed(tx: Tx, task: Task, error: str) -> None:
     """ERROR, with the reason as the server's fault; details are for administrators."""
     now = task.finished_at or task.wake_at
+    await servers.change(tx, task.subject_id, now, **_failed(task, error, now))
+
+
+def _failed(task: Task, error: str, now: datetime) -> dict[str, Any]:
     fault = servers.fault(error, now, details=str(task.args.get("details", "")))
-    await servers.change(tx, task.subject_id, now, vm_state="error", power_state=servers.NO_STATE, fault=fault)
+    return {"vm_state": "error", "power_state": servers.NO_STATE, "fault": fault}
 
 
 BUILD = Program(
     name="build",
-    steps=(schedule, ports, spawn, wait_active, leave_host),
+    steps=(schedule, enter_cell, ports, spawn, wait_active, leave_host),
     on_failed=on_failed,
     deadline_seconds=600,
     roll_back=roll_back,

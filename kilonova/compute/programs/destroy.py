@@ -3,7 +3,7 @@
 Only forward: nothing here rolls back, each step is repeated until it holds or its deadline names what is in the way.
 """
 
-from kilonova.compute import servers
+from kilonova.compute import mappings, servers
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.programs import power, release
 from kilonova.compute.service import Compute
@@ -54,10 +54,15 @@ async def forget(run: Run[Compute]) -> Outcome:
     """The last step moves the row to the history: until then a restart finds the server and goes on."""
     async with run.service.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    now = run.clock.now()
+    now, region = run.clock.now(), run.service.region
+    if region is not run.service:
+        async with region.database.transaction() as tx:
+            await mappings.end_server(tx, server.id, now)
 
     async def write(tx: Tx) -> None:
         await servers.forget(tx, server, now)
+        if region is run.service:
+            await mappings.end_server(tx, server.id, now)
 
     return Done(commit=write)
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from kilonova.compute import hosts, server_groups, servers
+from kilonova.compute import cells, hosts, mappings, server_groups, servers
 from kilonova.compute.errors import ServerGroupNotFound
+from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.scheduling.requirements import requirements_of
@@ -26,22 +27,64 @@ Rooms = Mapping[str, Room]
 
 
 class View(Struct, frozen=True):
-    """Everything the decision needs of our own database, from one snapshot."""
+    """Everything the decision needs of our own databases, from one snapshot of each."""
 
     server: Server
     wanted: Wanted
     hosts: list[Host]
     loads: dict[str, HostLoad]
+    where: dict[str, Compute]
+    """Host → the service on its cell's database."""
 
 
-async def look(compute: Compute, tx: Tx, server: Server, excluded_hosts: tuple[str, ...]) -> View:
-    """Raises UnusableSpec for a flavor or image that asks for what cannot be meant."""
+class _Share(Struct):
+    """What one cell has to say."""
+
+    hosts: list[Host]
+    loads: dict[str, HostLoad]
+    named: dict[str, str]
+    """Server id → host, of those the hints name."""
+
+
+async def look(compute: Compute, server_id: str, excluded_hosts: tuple[str, ...]) -> View:
+    """All hosts of the region for a server in the API database; for one in a cell, those of the cell.
+
+    Raises UnusableSpec for a flavor or image that asks for what cannot be meant.
+    """
+    looked_at: list[Server] = []
+
+    async def ask(cell: Compute, tx: Tx) -> _Share:
+        # The database the server is in is asked first.
+        if cell is compute:
+            looked_at.append(await servers.find(tx, server_id))
+        named = _named(looked_at[0])
+        found = await servers.hosts_of(tx, named, looked_at[0].project_id) if named else {}
+        return _Share(await hosts.list_all(tx), await servers.load_by_host(tx), found)
+
+    gathered = await cells.gather(compute, ask, only=lambda cell: not cell.disabled and cell.id != CELL0_ID)
+    server, shares = looked_at[0], gathered.values()
+    group = await _group_rule(compute, server)
+    wanted = _wanted(server, excluded_hosts, {k: v for each in shares for k, v in each.named.items()}, group)
+    return View(
+        server,
+        wanted,
+        [host for each in shares for host in each.hosts],
+        {host: load for each in shares for host, load in each.loads.items()},
+        {host.host: cell for cell, each in gathered.answers for host in each.hosts},
+    )
+
+
+def _named(server: Server) -> list[str]:
+    hints = server.scheduler_hints
+    return [str(each) for hint in ("same_host", "different_host") for each in _as_list(hints.get(hint))]
+
+
+def _wanted(
+    server: Server, excluded_hosts: tuple[str, ...], hosts_of_servers: dict[str, str], group: GroupRule | None
+) -> Wanted:
     properties: dict[str, str] = (server.image or {}).get("properties", {})
     needed = requirements_of(server.flavor, properties)
-    named = [
-        str(each) for hint in ("same_host", "different_host") for each in _as_list(server.scheduler_hints.get(hint))
-    ]
-    wanted = Wanted(
+    return Wanted(
         server_id=server.id,
         resources=needed.resources,
         required_traits=needed.required,
@@ -52,30 +95,30 @@ async def look(compute: Compute, tx: Tx, server: Server, excluded_hosts: tuple[s
         extra_specs=server.flavor["extra_specs"],
         image_properties=properties,
         scheduler_hints=server.scheduler_hints,
-        hosts_of_servers=await servers.hosts_of(tx, named, server.project_id) if named else {},
-        group=await _group_rule(tx, server),
+        hosts_of_servers=hosts_of_servers,
+        group=group,
     )
-    return View(server, wanted, await hosts.list_all(tx), await servers.load_by_host(tx))
 
 
 def _as_list(hint: object) -> list[object]:
     return hint if isinstance(hint, list) else [] if hint is None else [hint]
 
 
-async def _group_rule(tx: Tx, server: Server) -> GroupRule | None:
+async def _group_rule(compute: Compute, server: Server) -> GroupRule | None:
     if server.group_id is None:
         return None
-    try:
-        group = await server_groups.find(tx, server.group_id)
-    except ServerGroupNotFound:
-        # Deleted since: its servers are free of it.
-        return None
-    members_on = await server_groups.hosts_of_members(tx, group.id, server.id)
+    async with compute.region.database.reading() as tx:
+        try:
+            group = await server_groups.find(tx, server.group_id)
+        except ServerGroupNotFound:
+            # Deleted since: its servers are free of it.
+            return None
+        members_on = await server_groups.hosts_of_members(tx, group.id, server.id)
     return GroupRule(group.policy, group.most_on_a_host or 1, members_on)
 
 
 async def keeps_group_rule(tx: Tx, server: Server, host: str) -> bool:
-    """Whether the server may be written to `host` now, in the transaction that writes it."""
+    """Whether the server may be written to `host` now, in the transaction of the API database that writes it."""
     if server.group_id is None:
         return True
     try:
@@ -91,22 +134,22 @@ async def rooms_for(compute: Compute, wanted: Wanted) -> dict[str, Room]:
     return await compute.placement.allocation_candidates(wanted.resources, required=traits or None)
 
 
-def plan(compute: Compute, view: View, rooms: Rooms) -> Plan:
-    everyone = [_host_state(compute, each, rooms.get(each.id, NO_ROOM), view.loads) for each in view.hosts]
+def plan(view: View, rooms: Rooms) -> Plan:
+    everyone = [_host_state(view, each, rooms.get(each.id, NO_ROOM)) for each in view.hosts]
     return make_plan(everyone, rooms.keys(), view.wanted)
 
 
-def _host_state(compute: Compute, host: Host, room: Room, loads: Mapping[str, HostLoad]) -> HostState:
-    load = loads.get(host.host, IDLE)
+def _host_state(view: View, host: Host, room: Room) -> HostState:
+    load, liveness = view.loads.get(host.host, IDLE), view.where[host.host].liveness
     return HostState(
         id=host.id,
         host=host.host,
         hypervisor_hostname=host.hypervisor_hostname,
         availability_zone=host.availability_zone,
-        is_up=compute.liveness.is_alive(host.binary, host.host) and not host.forced_down,
+        is_up=liveness.is_alive(host.binary, host.host) and not host.forced_down,
         is_disabled=host.disabled,
         disabled_reason=host.disabled_reason,
-        seconds_since_answer=compute.liveness.seconds_since_answer(host.binary, host.host),
+        seconds_since_answer=liveness.seconds_since_answer(host.binary, host.host),
         servers=load.servers,
         building=load.building,
         failed_builds=host.failed_builds,
@@ -140,8 +183,7 @@ async def explain(compute: Compute, view: View, rooms: Rooms, failures: Mapping[
     Only a refusal asks every host for its room: the account has to say what each one lacked.
     """
     everyone = [
-        _host_state(compute, each, rooms.get(each.id) or await compute.placement.room(each.id), view.loads)
-        for each in view.hosts
+        _host_state(view, each, rooms.get(each.id) or await compute.placement.room(each.id)) for each in view.hosts
     ]
     refused = make_plan(everyone, rooms.keys(), view.wanted)
     message = account(refused, len(everyone), view.wanted, with_hosts=False)
@@ -150,3 +192,10 @@ async def explain(compute: Compute, view: View, rooms: Rooms, failures: Mapping[
         message += f" Hosts that failed before: {len(failures)}; the last said: {list(failures.values())[-1]}"
         details += " Hosts that failed before: " + "; ".join(f"{host}: {why}" for host, why in failures.items())
     return message, details
+
+
+async def note(compute: Compute, server: Server, host: str | None) -> None:
+    """Tells the server's group, which counts in the API database, where the member is now."""
+    if server.group_id is not None:
+        async with compute.region.database.transaction() as tx:
+            await mappings.change_server(tx, server.id, host=host)

@@ -7,7 +7,7 @@ from typing import Any
 from kilonova.compute import servers
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.specs import encode_user_data
-from kilonova.compute.tables import Server
+from kilonova.compute.tables import Server, ServerMapping
 from kilonova.kit.clock import iso8601
 
 Body = dict[str, Any]
@@ -16,6 +16,24 @@ Body = dict[str, Any]
 def link_view(server_id: str, name: str, base_url: str) -> Body:
     """The short form: id, name, links."""
     return {"id": server_id, "links": _links(server_id, base_url), "name": name}
+
+
+def unknown_view(mapping: ServerMapping, base_url: str, *, in_detail: bool) -> Body:
+    """A server in a cell that is down. Source: Compute API guide, "Handling Down Cells"."""
+    shown: Body = {"id": mapping.server_id, "status": "UNKNOWN", "links": _links(mapping.server_id, base_url)}
+    if in_detail:
+        shown |= {"tenant_id": mapping.project_id, "created": iso8601(mapping.created_at)}
+    return shown
+
+
+def unknown_server_view(mapping: ServerMapping, base_url: str) -> Body:
+    """The same, shown by itself."""
+    return {
+        **unknown_view(mapping, base_url, in_detail=True),
+        "user_id": mapping.user_id,
+        "OS-EXT-AZ:availability_zone": "UNKNOWN",
+        "OS-EXT-STS:power_state": 0,
+    }
 
 
 def _links(server_id: str, base_url: str) -> list[Body]:

@@ -1,12 +1,13 @@
 """Durable operations: the one mechanism under every multi-step operation of every service (design §4)."""
 
-from kilonova.kit.tasks.programs import Done, Fail, Next, Outcome, Program, Run, Sleep
+from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, Sleep, step_name
 from kilonova.kit.tasks.runner import Runner
 from kilonova.kit.tasks.table import NewTask, SubjectBusy, Task, TaskStep, TaskTables
 
 __all__ = [
     "Done",
     "Fail",
+    "HandedOver",
     "NewTask",
     "Next",
     "Outcome",
@@ -18,4 +19,5 @@ __all__ = [
     "Task",
     "TaskStep",
     "TaskTables",
+    "step_name",
 ]

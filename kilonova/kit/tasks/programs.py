@@ -57,7 +57,14 @@ class Fail:
     commit: Commit | None = None
 
 
-Outcome = Next | Sleep | Done | Fail
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The task has left this database with its subject, in a transaction of the step's own: another runner has it."""
+
+    note: str
+
+
+Outcome = Next | Sleep | Done | Fail | HandedOver
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from typing import Generic
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
 from kilonova.kit.log import bound, logger
-from kilonova.kit.tasks.programs import Done, Fail, Next, Outcome, Program, Run, ServiceT, Sleep, step_name
+from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, ServiceT, Sleep, step_name
 from kilonova.kit.tasks.table import Task, TaskTables
 
 log = logger(__name__)
@@ -169,12 +169,18 @@ class Runner(Generic[ServiceT]):
                 log.exception("step raised", step=task.step, attempt=task.attempt)
                 outcome = _Retry(f"{type(error).__name__}: {error}")
         self._probe("after_effect", task)
+        if isinstance(outcome, HandedOver):
+            log.info("task was handed over", step=task.step, reason=outcome.note)
+            self._probe("after_commit", task)
+            return None
         after = await self._commit(program, task, outcome)
         self._probe("after_commit", after)
         waits = isinstance(outcome, Sleep | _Retry) or after.finished_at is not None
         return None if waits else after
 
-    async def _commit(self, program: Program[ServiceT], task: Task, outcome: Outcome | _Retry) -> Task:
+    async def _commit(
+        self, program: Program[ServiceT], task: Task, outcome: Next | Sleep | Done | Fail | _Retry
+    ) -> Task:
         now = self.clock.now()
         async with self.database.transaction() as tx:
             if isinstance(outcome, _Retry):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import deleted_servers, servers
+from kilonova.compute import deleted_servers, mappings, servers
 from kilonova.compute.programs.power import REBOOT
 from kilonova.compute.tables import Server, tasks
 
@@ -352,5 +352,9 @@ async def test_the_newest_number_is_never_given_twice(nova: Any) -> None:
     for each in (first, last):
         await forget(nova, each, 500 * 24 * 60)
     async with nova.service.database.transaction() as tx:
-        await deleted_servers.forget_some(tx, nova.service.clock.now())
+        over = await deleted_servers.over(tx, nova.service.clock.now())
+        assert sorted(over) == sorted([first.id, last.id])
+        await deleted_servers.forget_some(tx, over)
+        await mappings.forget_servers(tx, over)
+        assert [await mappings.find_server(tx, each.id) is None for each in (first, last)] == [True, False]
     assert (await nova.insert_server()).number == last.number + 1

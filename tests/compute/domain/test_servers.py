@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import requests, servers
+from kilonova.compute import mappings, requests, servers
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.tables import Flavor, Server, metadata, tasks
@@ -96,8 +96,8 @@ async def test_use_of_a_project_is_the_sum_of_its_servers(database: Database) ->
     for project in ("p", "p", "q"):
         await insert(database, project)
     async with database.reading() as tx:
-        assert await servers.usage_of_project(tx, "p") == {"instances": 2, "cores": 2, "ram": 1024}
-        assert await servers.usage_of_project(tx, "r") == {"instances": 0, "cores": 0, "ram": 0}
+        assert await mappings.usage_of_project(tx, "p") == {"instances": 2, "cores": 2, "ram": 1024}
+        assert await mappings.usage_of_project(tx, "r") == {"instances": 0, "cores": 0, "ram": 0}
 
 
 def test_every_step_of_every_program_is_a_task_state() -> None:

@@ -1,6 +1,7 @@
 """A cloud in process: real identity, placement, network and compute on real databases; only the metal is fake."""
 
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +10,22 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import requests, servers
+from kilonova.compute import cells, mappings, moving, requests, servers
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.app import make_app as make_compute_app
+from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.registry import Registry as ComputeRegistry
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import Flavor, Server, tasks
+from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.bus import InProcessBus
 from kilonova.kit.http.client import RemoteService, in_process_client
 from kilonova.kit.tasks import Runner, Task
 from kilonova.kit.tasks.runner import LEASE
@@ -62,13 +65,21 @@ class World:
     user_id: str
     network_id: str = ""
     runners: list[Runner[Compute]] = field(default_factory=list)
+    cells: dict[str, Compute] = field(default_factory=dict)
+    """Id → the service on the database of a cell that is not the region's."""
     silent: list[Any] = field(default_factory=list)
     _unserved: dict[str, Any] = field(default_factory=dict)
     _network_writes: int = -1
     """How many there had been when the network's agents last began a pass."""
 
+    def members(self) -> list[Compute]:
+        """The service on each database: the region's, and those of its cells."""
+        return [self.compute, *self.cells.values()]
+
     async def tick(self) -> None:
         """What agents do between two turns of the runner; those of the network, when there is something new."""
+        for cell in self.cells.values():
+            await moving.settle_arrivals(self.compute, cell)
         writes = self.network.database.writes
         for agent in self.agents:
             if agent.info.binary == AGENT_BINARY or writes != self._network_writes:
@@ -76,17 +87,50 @@ class World:
         self._network_writes = writes
         await self.sender.send_batch()
 
-    def make_runner(self, plan: CrashPlan | None = None) -> Runner[Compute]:
+    def make_runner(self, plan: CrashPlan | None = None, member: Compute | None = None) -> Runner[Compute]:
         probe = {"probe": plan} if plan is not None else {}
-        runner = Runner(self.compute.database, tasks, PROGRAMS, self.compute, clock=self.clock, **probe)
+        member = member or self.compute
+        runner = Runner(member.database, tasks, PROGRAMS, member, clock=self.clock, **probe)
         self.runners.append(runner)
         return runner
 
     async def run(self) -> None:
-        await run_through(self.make_runner(), self.clock, tick=self.tick)
+        if self.cells:
+            await self._run_everywhere(None)
+        else:
+            await run_through(self.make_runner(), self.clock, tick=self.tick)
 
     async def run_with_crash(self, plan: CrashPlan) -> None:
-        await run_with_crash(self.make_runner, self.clock, plan, tick=self.tick)
+        if not self.cells:
+            await run_with_crash(self.make_runner, self.clock, plan, tick=self.tick)
+            return
+        try:
+            await self._run_everywhere(plan)
+        except Crashed:
+            self.clock.advance(LEASE.total_seconds() + 1)
+            await self._run_everywhere(None)
+
+    async def _run_everywhere(self, plan: CrashPlan | None) -> None:
+        """`run_through` with a runner for each database."""
+        runners = [self.make_runner(plan, member) for member in self.members()]
+        for _ in range(1000):
+            await self.tick()
+            for runner in runners:
+                task = await runner.claim_one()
+                if task is not None:
+                    await runner.run_task(task)
+                    break
+            else:
+                wakes = []
+                for runner in runners:
+                    async with runner.database.reading() as tx:
+                        wakes.append(await runner.tables.next_wake(tx))
+                known = [each for each in wakes if each is not None]
+                if not known:
+                    return
+                seconds = (min(known) - self.clock.now()).total_seconds()
+                self.clock.advance(min(max(seconds, 0) + 0.001, moving.ABANDONED_AFTER.total_seconds() + 1))
+        raise AssertionError("tasks are still running after 1000 turns")
 
     async def run_with_lost_answer(self, plan: CallPlan) -> None:
         """Runs until the planned call, then goes on with a runner made afresh."""
@@ -99,15 +143,18 @@ class World:
     @contextlib.contextmanager
     def _mortal(self, plan: CallPlan) -> Iterator[None]:
         """What steps call is counted while this lasts."""
-        compute: Any = self.compute
-        callers = {name: getattr(compute, name) for name in ("placement", "network", "agents")}
-        for name, caller in callers.items():
-            setattr(compute, name, MortalCaller(caller, plan, READS))
+        callers = [
+            (member, name, getattr(member, name))
+            for member in self.members()
+            for name in ("placement", "network", "agents")
+        ]
+        for member, name, caller in callers:
+            setattr(member, name, MortalCaller(caller, plan, READS))
         try:
             yield
         finally:
-            for name, caller in callers.items():
-                setattr(compute, name, caller)
+            for member, name, caller in callers:
+                setattr(member, name, caller)
 
     def silence(self) -> None:
         """The compute agents of all hosts stop answering; what runs there goes on."""
@@ -163,15 +210,15 @@ class World:
             return await servers.insert(tx, server, BUILD.new_task(server.id), self.clock.now())
 
     async def destroy(self, server_id: str) -> None:
-        async with self.compute.database.transaction() as tx:
+        async with cells.writing(self.compute, server_id) as (_cell, tx):
             await tasks.supersede(tx, DESTROY.new_task(server_id), self.clock.now())
 
     async def server(self, server_id: str) -> Server:
-        async with self.compute.database.reading() as tx:
+        async with cells.reading(self.compute, server_id) as (_cell, tx):
             return await servers.find(tx, server_id)
 
     async def tasks_of(self, server_id: str) -> list[Task]:
-        async with self.compute.database.reading() as tx:
+        async with cells.reading(self.compute, server_id) as (_cell, tx):
             return await tasks.of_subject(tx, server_id)
 
     async def leftovers(self) -> dict[str, Any]:
@@ -179,8 +226,10 @@ class World:
         found = select(ports.c.device_id, ports.c.host).where(ports.c.device_owner.not_like("network:%"))
         async with self.network.database.reading() as tx:
             guests = await tx.tuples(found)
-        async with self.compute.database.reading() as tx:
-            ids = [row[0] for row in await tx.tuples(select(servers.servers.c.id))]
+        ids = []
+        for member in self.members():
+            async with member.database.reading() as tx:
+                ids += [row[0] for row in await tx.tuples(select(servers.servers.c.id))]
         return {
             "ports": sorted(guests),
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
@@ -226,7 +275,37 @@ async def two_hosts(identity: Any, migrated: Any, tmp_path: Path) -> AsyncIterat
         yield made
 
 
-async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: int) -> AsyncIterator[World]:
+@pytest.fixture
+async def two_cells(identity: Any, migrated: Any, tmp_path: Path) -> AsyncIterator[World]:
+    """A host in each; and cell0 apart."""
+    async for made in make_world(identity, migrated, tmp_path, host_count=2, cell_count=2):
+        yield made
+
+
+async def make_cells(compute: Compute, migrated: Any, tmp_path: Path, count: int) -> dict[str, Compute]:
+    """Cells with a database and a bus of their own, and cell0."""
+    made: dict[str, Compute] = {}
+
+    async def connect(mapping: CellMapping) -> Compute:
+        return made[mapping.id]
+
+    compute.cells.connect = connect
+    async with compute.database.transaction() as tx:
+        for number in range(count + 1):
+            cell_id = str(uuid.UUID(int=number))
+            directory = tmp_path / f"cell{number}"
+            directory.mkdir()
+            database = migrated("compute", compute_metadata, directory)
+            made[cell_id] = compute.in_cell(cell_id, database, InProcessBus())
+            url = database.url.render_as_string(hide_password=False)
+            now = compute.clock.now()
+            await mappings.insert_cell(tx, CellMapping(cell_id, f"cell{number}", f"bus{number}", url, False, now))
+    return made
+
+
+async def make_world(
+    identity: Any, migrated: Any, tmp_path: Path, host_count: int, cell_count: int = 0
+) -> AsyncIterator[World]:
     bus, clock = identity.bus, FakeClock()
     databases = [
         migrated("placement", placement_metadata, tmp_path),
@@ -249,13 +328,18 @@ async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: i
     )
     compute_app = make_compute_app(compute, identity.verifier("nova"))
     network.compute = identity.remote("compute", compute_app, "neutron")
-    ComputeRegistry(compute).serve()
+    made_cells = await make_cells(compute, migrated, tmp_path, cell_count) if cell_count else {}
+    databases += [each.database for each in made_cells.values()]
+    with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [compute]
+    for each in with_hosts:
+        ComputeRegistry(each).serve()
     NetworkRegistry(network).serve()
     metals = {f"node{number}": FakeHost(f"node{number}") for number in range(1, host_count + 1)}
     network_drivers = {name: FakeNetworkDriver() for name in metals}
     agents, stops = [], []
-    for name, metal in metals.items():
-        compute_agent = ComputeAgent(FakeDriver(metal, lambda _id: None), bus, host=name)
+    for number, (name, metal) in enumerate(metals.items()):
+        its_bus = with_hosts[number % len(with_hosts)].bus
+        compute_agent = ComputeAgent(FakeDriver(metal, lambda _id: None), its_bus, host=name)
         network_agent = NetworkAgent(network_drivers[name], bus, host=name, configurations={})
         for agent in (compute_agent.agent, network_agent.agent):
             stops.append(agent.serve())
@@ -275,6 +359,7 @@ async def make_world(identity: Any, migrated: Any, tmp_path: Path, host_count: i
         sender=EventSender(network),
         project_id=context.project_id,
         user_id=context.user_id,
+        cells=made_cells,
     )
     response = await made.network_client.post("/v2.0/networks", json={"network": {"name": "lan"}})
     made.network_id = response.json()["network"]["id"]

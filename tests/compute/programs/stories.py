@@ -106,6 +106,8 @@ class Story:
     server: dict[str, Any] = field(default_factory=dict)
     """For `World.insert_server`."""
     hosts: int = 1
+    cells: int = 0
+    """Apart from the region's database; 0: that is the one cell."""
     with_calls: bool = False
     """Whether it dies after each of its calls, too."""
 
@@ -141,6 +143,9 @@ STORIES = (
     building("all hosts fail", ("leave_host", "roll_back"), ALL_FAIL, "ERROR", hosts=2),
     building("no host answers", ("spawn", "roll_back"), silence, "ERROR"),
     building("no host has room", ("schedule", "roll_back"), status="ERROR", server=TOO_LARGE, with_calls=True),
+    building("a server enters its cell", ("schedule", "enter_cell", "ports"), cells=2, with_calls=True),
+    building("the cell's host fails", ("leave_host", "roll_back"), ALL_FAIL, "ERROR", cells=2),
+    building("no cell has room", ("schedule", "roll_back"), status="ERROR", server=TOO_LARGE, cells=2),
     power("stop", api("os-stop"), status="SHUTOFF", with_calls=True),
     power("stop", silence, api("os-stop"), status="ERROR", name="stop on a silent host"),
     power("start", POWERED_OFF, api("os-start"), boots=1),
@@ -173,5 +178,9 @@ STORIES = (
     deleting("delete instead of a reboot", HARD_REBOOT),
     deleting("delete of what is off", POWERED_OFF),
     deleting("delete of what failed", ALL_FAIL, run, is_built=False),
+    deleting("delete in a cell", steps=DESTROYED, cells=2, with_calls=True),
+    deleting("delete before it enters its cell", is_built=False, cells=2),
+    deleting("delete of what failed in a cell", ALL_FAIL, run, is_built=False, cells=2),
+    deleting("delete of what no cell has room for", run, is_built=False, cells=2, server=TOO_LARGE),
     deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
 )

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from kilonova.kit.testing import CallPlan, CrashPlan
+from kilonova.compute import moving
+from kilonova.kit.tasks.runner import LEASE
+from kilonova.kit.testing import CallPlan, Crashed, CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.compute.programs.conftest import NOTHING_LEFT
-from tests.compute.programs.stories import STORIES, Story, tidy
+from tests.compute.programs.stories import STORIES, TOO_LARGE, Story, tidy
 
 NEVER = 60
 """More calls than any story makes."""
@@ -97,7 +99,8 @@ def story(name: str) -> Story:
 @pytest.fixture
 def stage(story: Story, request: pytest.FixtureRequest) -> Any:
     """The world it plays in."""
-    return request.getfixturevalue("two_hosts" if story.hosts == 2 else "world")
+    name = "two_cells" if story.cells else "two_hosts" if story.hosts == 2 else "world"
+    return request.getfixturevalue(name)
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -125,3 +128,53 @@ async def test_a_death_after_any_call_inside_a_step_changes_nothing(stage: Any, 
         assert plan.happened
         assert await end_of(stage, server_id, boots) == wanted, f"after call {number}"
         await remove(stage, server_id)
+
+
+@pytest.mark.parametrize("place", ["leave", "awaken"])
+@pytest.mark.parametrize("server", [{}, TOO_LARGE], ids=["placed", "not placed"])
+@pytest.mark.parametrize("is_deleted", [False, True], ids=["stays", "deleted meanwhile"])
+async def test_a_death_while_a_server_moves_into_its_cell_changes_nothing(
+    two_cells: Any, monkeypatch: pytest.MonkeyPatch, place: str, server: dict[str, Any], is_deleted: bool
+) -> None:
+    """Before it leaves the API database its copy is in the cell already; after that nobody has woken it yet."""
+    story = BY_NAME["no cell has room" if server else "a server enters its cell"]
+    wanted = await tell(two_cells, story)
+    server_id, boots = await begin(two_cells, story)
+
+    async def die(*_arguments: Any) -> None:
+        raise Crashed(place)
+
+    with monkeypatch.context() as patch, pytest.raises(Crashed):
+        patch.setattr(moving, place, die)
+        await two_cells.run()
+    two_cells.clock.advance(LEASE.total_seconds() + 1)
+    if is_deleted:
+        await two_cells.destroy(server_id)
+        await two_cells.run()
+        # A copy that nobody is led to any more is removed once its mover must be gone.
+        two_cells.clock.advance(moving.ABANDONED_AFTER.total_seconds() + 1)
+        await two_cells.tick()
+        assert await two_cells.leftovers() == NOTHING_LEFT
+        return
+    await two_cells.run()
+    assert await end_of(two_cells, server_id, boots) == wanted
+
+
+async def test_a_server_that_is_changed_while_it_moves_keeps_the_change(
+    two_cells: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await two_cells.insert_server()
+    move = moving.move
+    renamed: list[bool] = []
+
+    async def rename_outside(compute: Any, task: Any, cell: Any, changed: Any, before: Any) -> None:
+        if not renamed:
+            renamed.append(True)
+            body = {"server": {"name": "renamed"}}
+            assert (await two_cells.client.put(f"/v2.1/servers/{server.id}", json=body)).status_code == 200
+        await move(compute, task, cell, changed, before)
+
+    monkeypatch.setattr(moving, "move", rename_outside)
+    await two_cells.run()
+    found = await two_cells.server(server.id)
+    assert (found.name, found.vm_state) == ("renamed", "active")

@@ -1,0 +1,111 @@
+"""What keeps a region and its cells at one, where there are several: done over and over by who has the API database.
+
+Nothing here is needed while nobody dies: a move wakes what it has moved, a cell's conductor maps its hosts and ends the
+mappings of the servers it destroys. One that dies, or cannot reach the API database, leaves it to this.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from kilonova.compute import hosts, mappings, moving
+from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import CellMapping, Host, server_history
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+REST_SECONDS = 5.0
+FIRST_LOOK_BACK = timedelta(days=7)
+OVERLAP = timedelta(minutes=10)
+"""Two looks share this much: a row may be committed later than its time says."""
+
+
+class Discovered(Struct):
+    """What a look at one cell's hosts found."""
+
+    cell: CellMapping
+    hosts: list[Host] = []
+    mapped: list[Host] = []
+    """Those that had no mapping and have one now."""
+
+
+async def discover_hosts(compute: Compute, only: str | None = None) -> AsyncIterator[Discovered]:
+    """Maps the hosts of every cell, or of the one with that id, that have no mapping. Raises what a cell that is down
+    raises.
+    """
+    async with compute.database.reading() as tx:
+        known = [each for each in await mappings.list_cells(tx) if only in (None, each.id)]
+    for cell in known:
+        if cell.id != CELL0_ID:
+            member = await compute.cells.member(cell.id)
+            async with member.database.reading() as tx:
+                found = await hosts.list_all(tx)
+            yield Discovered(cell, found, await _map_missing(compute, cell, found))
+
+
+async def _map_missing(compute: Compute, cell: CellMapping, found: list[Host]) -> list[Host]:
+    now = compute.clock.now()
+    async with compute.database.reading() as tx:
+        missing = [each for each in found if await mappings.find_host(tx, each.host) is None]
+    mapped = []
+    for host in missing:
+        async with compute.database.transaction() as tx:
+            if await mappings.find_host(tx, host.host) is None:
+                await mappings.map_host(tx, host.host, cell.id, now, number=host.number)
+                mapped.append(host)
+    return mapped
+
+
+async def end_mappings(compute: Compute, cell: Compute, since: datetime) -> None:
+    """Of servers that were destroyed in a cell since then without the API database hearing of it."""
+    async with cell.database.reading() as tx:
+        rows = await tx.tuples(select(server_history.c.id).where(server_history.c.deleted_at >= since))
+    ids = [row[0] for row in rows]
+    async with compute.database.reading() as tx:
+        open_ones = [each for each in ids if await _is_open(tx, each)]
+    for server_id in open_ones:
+        async with compute.database.transaction() as tx:
+            await mappings.end_server(tx, server_id, compute.clock.now())
+
+
+async def _is_open(tx: Tx, server_id: str) -> bool:
+    mapping = await mappings.find_server(tx, server_id)
+    return mapping is not None and mapping.deleted_at is None
+
+
+async def keep(compute: Compute, discover_seconds: float = 0) -> None:
+    """Works until cancelled; a cell that is down is looked at again later. `discover_seconds`: 0 discovers nothing."""
+    looked_at: dict[str, datetime] = {}
+    discover_at = 0.0
+    while True:
+        try:
+            for cell_id in await compute.cells.elsewhere():
+                await _keep_cell(compute, cell_id, looked_at)
+            if discover_seconds > 0 and compute.clock.monotonic() >= discover_at:
+                discover_at = compute.clock.monotonic() + discover_seconds
+                async for found in discover_hosts(compute):
+                    for host in found.mapped:
+                        log.info("mapped a host that was found in a cell", host=host.host, cell=found.cell.name)
+        except (ServiceUnavailable, SQLAlchemyError) as fault:
+            log.warning("the cells could not be looked after", reason=str(fault))
+        await asyncio.sleep(REST_SECONDS)
+
+
+async def _keep_cell(compute: Compute, cell_id: str, looked_at: dict[str, datetime]) -> None:
+    now = compute.clock.now()
+    try:
+        cell = await compute.cells.member(cell_id)
+        await moving.settle_arrivals(compute, cell)
+        await end_mappings(compute, cell, looked_at.get(cell_id, now - FIRST_LOOK_BACK))
+    except (ServiceUnavailable, SQLAlchemyError) as fault:
+        log.debug("a cell could not be looked after", cell=cell_id, reason=str(fault))
+        return
+    looked_at[cell_id] = now - OVERLAP
