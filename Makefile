@@ -1,14 +1,14 @@
 # Kilonova, from a clone of the repository. `make help` lists the targets.
 #
 # Variables: STATE_DIR (where the cloud keeps its state), RANDOM_SEED (order of the tests), PART (unit, host or e2e),
-# DATABASE (what the unit and API tests run on: sqlite, postgresql, mariadb), BUS (rabbit: what every transport does is
+# DATABASE (what the unit and API tests run on: sqlite, postgresql, mariadb), BUS (rabbit, nats: what every transport does is
 # tested on it too), ARGS (passed to pytest), UPGRADE=1
 # (make lock takes newer versions), PYTHON (3.11 or newer).
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e lab labtest conformance bench check format lock venv clean fresh
+.PHONY: help cloud test e2e lab labtest chaos conformance bench check format lock venv clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -39,6 +39,10 @@ lab:  ## build HOSTS hosts and a controller out of namespaces, and a cloud on th
 	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
 	@.venv/bin/python -m tools.lab up --hosts $(or $(HOSTS),3)
 
+chaos:  ## break a cloud on several hosts for SECONDS under load, then look whether all is well (root)
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
+	@.venv/bin/python -m tools.lab chaos --seconds $(or $(SECONDS),600) --hosts $(or $(HOSTS),3) $(if $(SEED),--seed $(SEED))
+
 labtest:  ## run the stories of several hosts in labs of their own (root)
 	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
 	@KILONOVA_TEST_LAB=1 .venv/bin/python -m pytest tests/lab -p no:randomly --durations=5 $(ARGS)
@@ -46,6 +50,10 @@ labtest:  ## run the stories of several hosts in labs of their own (root)
 check:  ## format, lint, types, import contracts, limits
 	@$(PYTHON) -m tools.setup --for check
 	@.venv/bin/python -m tools.run_checks
+
+guide:  ## carry out the guide GUIDE (000 to 004) in a lab of its own, from its first line to its last (root)
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
+	@.venv/bin/python -m tools.guide $(or $(GUIDE),000) $(ARGS)
 
 conformance:  ## run upstream's own suites, each in an environment of its own (root)
 	@$(PYTHON) -m tools.setup --for test

@@ -94,6 +94,15 @@ class NotYet:
 
 
 @dataclass(frozen=True, slots=True)
+class Instead:
+    """In a run, `words` stand for the command of the guide's line; none: nothing is run."""
+
+    line: int
+    words: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Guide:
     """One guide. `sections_shown` is False where it prints settings without the section they stand in."""
 
@@ -104,6 +113,7 @@ class Guide:
     mended: Sequence[Mended] = ()
     excluded: Sequence[Excluded] = ()
     not_yet: Sequence[NotYet] = ()
+    instead: Sequence[Instead] = ()
     sections_shown: bool = True
     prompted: bool = False
     """Every command stands behind a prompt."""
@@ -138,7 +148,11 @@ def written(step: Step) -> str:
 
 
 def substitute(guide: Guide, step: Step) -> str:
-    text = written(step)
+    """The step on one line, with what stands for the guide's own addresses, names and files."""
+    return substituted(guide, written(step))
+
+
+def substituted(guide: Guide, text: str) -> str:
     for each in guide.substitutions:
         text = text.replace(each.written, each.wanted)
     return text

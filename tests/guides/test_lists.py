@@ -6,7 +6,7 @@ import pytest
 
 from tests.guides.guides import GUIDES
 from tests.guides.reading import Found, find, squeezed, typed_lines
-from tests.guides.steps import Check, Command, Excluded, Guide, Setting, Sql, Step, written
+from tests.guides.steps import Check, Command, Excluded, Guide, Mended, NotYet, Setting, Sql, Step, written
 
 DIRECTORY = Path(__file__).parents[3] / "shared" / "guides"
 pytestmark = pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
@@ -20,7 +20,8 @@ def text_of(guide: Guide) -> str:
 
 
 def is_left_out(guide: Guide, found: Found) -> bool:
-    for each in (*guide.excluded, *guide.not_yet):
+    left_out: list[Excluded | NotYet] = [*guide.excluded, *guide.not_yet]
+    for each in left_out:
         begins = squeezed(each.written) if isinstance(each, Excluded) else ""
         if each.first <= found.line <= each.last and squeezed(found.text).startswith(begins):
             return True
@@ -92,9 +93,10 @@ def test_every_exclusion_and_correction_concerns_something(guide: Guide) -> None
     text = text_of(guide)
     present = find(guide, text)
     lines = text.splitlines()
+    ranges: list[Excluded | Mended] = [*guide.excluded, *guide.mended]
     idle: list[object] = [
         each
-        for each in (*guide.excluded, *guide.mended)
+        for each in ranges
         if not any(each.first <= found.line <= each.last for found in present)
         # A passage left out as a whole may be settings of another program, in a form of their own.
         and not (isinstance(each, Excluded) and not each.written and each.last > each.first)
@@ -102,6 +104,7 @@ def test_every_exclusion_and_correction_concerns_something(guide: Guide) -> None
     listed = "\n".join(written(step) for step in guide.steps)
     listed += "\n".join(shown for step in guide.steps if isinstance(step, Check) for shown in step.shows)
     idle += [each for each in guide.substitutions if each.written not in listed]
+    idle += [each for each in guide.instead if each.line not in {step.line for step in guide.steps}]
     assert idle == []
     assert all(0 < step.line <= len(lines) for step in guide.steps)
 

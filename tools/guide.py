@@ -1,0 +1,325 @@
+"""`make guide GUIDE=000`: carries out one of the guides in a lab of its own, from its first line to its last.
+
+The lines are those of `tests/guides`, with the substitutions, corrections and exclusions listed there; every one is
+shown as it is done, and the first that does not do what the guide says ends the run.
+"""
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from configparser import RawConfigParser
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.guides.guides import GUIDES
+from tests.guides.steps import Check, Command, Guide, Setting, Sql, Step, substitute, substituted
+from tools.guide_ground import GROUNDS, lay_ground
+from tools.lab import engines
+from tools.lab.hosts import Host, HostError, wait_for
+from tools.lab.lab import DIRECTORY, Lab
+from tools.lab.wires import OUTSIDE_PREFIX
+from tools.stages import CACHE, ROOT, StageError, fail, is_root
+
+HOSTS = ("controller", "compute")
+INTERFACE = "eth1"
+IMAGE = CACHE / "demo-guest.qcow2"
+READY_SECONDS = 90.0
+SHOWN_SECONDS = 90.0
+"""How long what the guide shows may take to come true."""
+_SU = re.compile(r"su -s /bin/sh -c \"(?P<words>.*)\" (?P<user>\w+)$")
+_UNIT_WORDS = ("enable", "start", "restart")
+
+NOT_DAEMONS = {
+    "nova-cert": "there is no certificate service any more",
+    "nova-consoleauth": "graphical consoles are not served yet",
+    "nova-novncproxy": "graphical consoles are not served yet",
+    "httpd": "keystone and placement-api serve their APIs themselves",
+    "memcached": "checked tokens are remembered in the process",
+    "mariadb": "the lab has started it",
+}
+"""Units of the guides that nothing stands for, unless a console script has the name."""
+
+
+class LineFailed(Exception):
+    """What a line did instead of what the guide says."""
+
+
+def units() -> dict[str, str]:
+    """A unit's name or alias → its daemon."""
+    found = {}
+    for path in (ROOT / "packaging/systemd").glob("*.service"):
+        parsed = RawConfigParser(strict=False)
+        parsed.read(path)
+        for name in (path.name, *parsed["Install"].get("alias", "").split()):
+            found[name.removesuffix(".service")] = path.stem
+    return found
+
+
+@dataclass
+class Run:
+    """One guide on its lab: what its files hold so far, and each host's shell."""
+
+    guide: Guide
+    lab: Lab
+    interface: str = INTERFACE
+    notes: list[str] = field(default_factory=list)
+    _files: dict[tuple[str, str], RawConfigParser] = field(default_factory=dict)
+    _environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    _places: dict[str, str] = field(default_factory=dict)
+    """Host → the directory its shell is in."""
+    _values: dict[str, str] = field(default_factory=dict)
+    """What earlier lines have printed and later ones name."""
+    _units: dict[str, str] = field(default_factory=units)
+
+    @property
+    def controller(self) -> Host:
+        return self.lab.controller
+
+    # --- steps --------------------------------------------------------------------------------------------------------
+
+    def do(self, step: Step) -> str:
+        """What there is to say of it. Raises LineFailed, HostError."""
+        self.notes.clear()
+        match step:
+            case Setting():
+                self.set(
+                    step.host,
+                    step.file,
+                    step.section,
+                    step.key,
+                    self.fill(substitute(self.guide, step)).partition(" = ")[2],
+                )
+            case Sql():
+                engines.run_sql(self.controller, self.fill(substitute(self.guide, step)) + ";")
+            case Check():
+                self._check(step)
+            case Command():
+                self._command(step.host, self._words(step), step.password)
+        return "; ".join(self.notes)
+
+    def _words(self, step: Command | Check) -> str:
+        instead = next((each for each in self.guide.instead if each.line == step.line), None)
+        if instead is not None:
+            self.notes.append(instead.reason)
+        return self.fill(substituted(self.guide, instead.words) if instead else substitute(self.guide, step))
+
+    def fill(self, text: str) -> str:
+        values = {
+            "controller": self.controller.address,
+            "compute": self.lab.host("compute").address,
+            "interface": self.interface,
+            "provider_prefix": OUTSIDE_PREFIX,
+            "image": "/root/guest.img",
+            "image_format": "qcow2",
+            **self._values,
+        }
+        for name, value in values.items():
+            text = text.replace("{" + name + "}", value)
+        return text
+
+    def _check(self, step: Check) -> None:
+        words = self._words(step)
+        if not words:
+            return
+        wanted = [self.fill(substituted(self.guide, each)) for each in step.shows]
+        said = ""
+
+        def is_shown() -> bool:
+            nonlocal said
+            said = self._command(step.host, words)
+            return all(each in said for each in wanted)
+
+        try:
+            wait_for(is_shown, "what the guide shows", SHOWN_SECONDS)
+        except TimeoutError:
+            missing = [each for each in wanted if each not in said]
+            raise LineFailed(f"does not show {', '.join(map(repr, missing))}:\n{said}") from None
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    def set(self, host: str, file: str, section: str, key: str, value: str) -> None:
+        parsed = self._files.get((host, file))
+        if parsed is None:
+            parsed = self._files[(host, file)] = RawConfigParser(default_section="\0")
+            parsed.optionxform = str  # type: ignore[assignment,method-assign]
+        if not parsed.has_section(section):
+            parsed.add_section(section)
+        parsed.set(section, key, value)
+        path = self.lab.host(host).path(file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as written:
+            parsed.write(written)
+
+    def _copy(self, source: str, target: str) -> None:
+        """`scp` between the hosts; the copy is set further there."""
+        address, _, place = target.partition(":")
+        host = next(each for each in self.lab.hosts.values() if address in (each.address, each.name))
+        parsed = self._files[("controller", source)]
+        file = place + Path(source).name if place.endswith("/") else place
+        for section in parsed.sections():
+            for key, value in parsed.items(section):
+                self.set(host.name, file, section, key, value)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def _command(self, host: str, words: str, password: str = "") -> str:
+        """Standard output and error of it."""
+        if not words:
+            return ""
+        first, *rest = words.split()
+        match first:
+            case "source" | ".":
+                self.use_openrc(host, self.lab.host(host).read(Path("/root") / rest[0]))
+            case "export":
+                self._environments.setdefault(host, {}).update([_assignment(words)])
+            case "unset":
+                self._environments.setdefault(host, {}).pop(rest[0], None)
+            case "cd":
+                self._places[host] = rest[0]
+            case "systemctl":
+                self._control(host, rest[0], rest[1:])
+            case "service":
+                self._control(host, rest[-1], rest[:-1])
+            case "scp":
+                self._copy(*rest)
+            case _:
+                return self._shell(host, words, password)
+        return ""
+
+    def _shell(self, host: str, words: str, password: str) -> str:
+        if match := _SU.match(words):
+            words = match["words"]
+        if password and "--password-prompt" in words:
+            words = words.replace("--password-prompt", f"--password {shlex.quote(password)}")
+        environment = dict(self._environments.get(host, {}))
+        if password and "--password-prompt" not in words and "OS_PASSWORD" not in environment:
+            environment["OS_PASSWORD"] = password
+        script = f"cd {self._places.get(host, '/root')} && {words}"
+        done = self.lab.host(host).run(["sh", "-c", script], check=False, timeout_seconds=300, environment=environment)
+        if done.returncode != 0:
+            raise LineFailed(f"ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        self._remember(words, done.stdout)
+        return done.stdout + done.stderr
+
+    def _remember(self, words: str, said: str) -> None:
+        if words.startswith("openstack floating ip create") and (
+            found := re.search(r"floating_ip_address\s*\| (\S+)", said)
+        ):
+            self._values["floating_ip"] = found[1]
+        if words.startswith("openstack network create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
+            self._values.update(network=found[1], network_prefix=found[1][:11])
+
+    def use_openrc(self, host: str, text: str) -> None:
+        lines = [line for line in text.splitlines() if line.startswith("export ")]
+        self._environments.setdefault(host, {}).update(map(_assignment, lines))
+
+    def openstack(self, words: Sequence[str]) -> str:
+        """A command of the ground, as the administrator."""
+        self.use_openrc("controller", self.controller.read("/root/admin-openrc"))
+        return self._shell("controller", shlex.join(["openstack", *words]), "")
+
+    # --- daemons ------------------------------------------------------------------------------------------------------
+
+    def _control(self, host: str, verb: str, names: Sequence[str]) -> None:
+        """What systemd would do with the units of `packaging/`."""
+        if verb not in _UNIT_WORDS:
+            raise LineFailed(f"systemctl {verb} is not carried out here")
+        for name in (each.removesuffix(".service") for each in names):
+            found = [each for each in self._units if re.fullmatch(name.replace("*", ".*"), each)]
+            if found:
+                for daemon in dict.fromkeys(self._units[each] for each in found):
+                    if verb != "enable":
+                        self.restart(host, daemon)
+            elif name == "libvirtd":
+                self.lab.start_libvirtd(host)
+            elif name == "rabbitmq-server" and engines.is_listening(self.lab.host(host), 5672):
+                self.notes.append("the lab has started it")
+            elif name in NOT_DAEMONS:
+                self.notes.append(f"{name}: {NOT_DAEMONS[name]}")
+            else:
+                raise LineFailed(f"there is no unit {name}")
+
+    def restart(self, host: str, daemon: str) -> None:
+        self.lab.host(host).kill(daemon, gently=True)
+        self.start(host, daemon)
+
+    def start(self, host: str, daemon: str) -> None:
+        """Returns when it says that it is ready, as systemd does."""
+        there = self.lab.host(host)
+        log = there.path(f"/var/log/lab/{daemon}.log")
+        begun = log.stat().st_size if log.exists() else 0
+        there.start(daemon, [daemon])
+
+        def is_ready() -> bool:
+            if not there.is_running(daemon):
+                raise LineFailed(f"{daemon} has ended:\n{there.log_end(daemon)}")
+            return f" ready program={daemon}" in log.read_text(errors="replace")[begun:]
+
+        wait_for(is_ready, f"{daemon} is ready", READY_SECONDS)
+
+
+def _assignment(line: str) -> tuple[str, str]:
+    name, _, value = line.removeprefix("export ").partition("=")
+    return name.strip(), value.strip()
+
+
+def carry_out(guide: Guide, lab: Lab) -> int:
+    """Returns 1 when a line fails."""
+    run, ground = Run(guide, lab), GROUNDS[guide.name]
+    began = time.monotonic()
+    lay_ground(run, ground)
+    if IMAGE.exists():
+        (lab.controller.path("/root/guest.img")).write_bytes(IMAGE.read_bytes())
+    show("ground", "", "what the guide takes for granted", began, "")
+    for step in guide.steps:
+        began = time.monotonic()
+        text = " ".join((substitute(guide, step)).split())
+        try:
+            if step.line in ground.before:
+                ground.before[step.line](run)
+            note = run.do(step)
+        except (LineFailed, HostError, TimeoutError, subprocess.TimeoutExpired) as error:
+            show(str(step.line), step.host, text, began, "FAILED")
+            print(error)
+            return 1
+        show(str(step.line), step.host, text, began, note)
+    skipped = [*dict.fromkeys(each.part for each in guide.not_yet)]
+    print(
+        f"guide {guide.name}: {len(guide.steps)} lines done" + (f"; not yet: {', '.join(skipped)}" if skipped else "")
+    )
+    return 0
+
+
+def show(line: str, host: str, text: str, began: float, note: str) -> None:
+    print(f"{line:>6} {host:11}{text[:100]:100} {time.monotonic() - began:6.1f} s  {note}", flush=True)
+
+
+def main() -> int:
+    names = [each.name for each in GUIDES]
+    parser = argparse.ArgumentParser(prog="python -m tools.guide", description=__doc__)
+    parser.add_argument("guide", choices=names)
+    parser.add_argument("--directory", type=Path, default=DIRECTORY.with_name("guide"), help="where the lab is kept")
+    parser.add_argument("--keep", action="store_true", help="leave the lab up: python -m tools.lab --directory …")
+    options = parser.parse_args()
+    if not is_root():
+        return fail(StageError("the lab needs root: it is made of namespaces"))
+    guide = next(each for each in GUIDES if each.name == options.guide)
+    try:
+        lab = Lab.up_named(HOSTS, options.directory)
+    except (HostError, TimeoutError) as error:
+        return fail(StageError(str(error)))
+    try:
+        return carry_out(guide, lab)
+    except (LineFailed, HostError, TimeoutError) as error:
+        return fail(StageError(f"the ground of guide {guide.name}: {error}"))
+    finally:
+        if not options.keep:
+            lab.down()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
