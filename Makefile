@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e lab labtest chaos conformance bench check format lock venv clean fresh
+.PHONY: help cloud test e2e lab labtest chaos guide conformance bench check format lock venv clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
