@@ -129,6 +129,7 @@ def _driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDr
 def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDriver:
     # libvirt's binding is only loaded where a hypervisor is driven.
     from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
+    from kilonova.compute.agent.drivers.libvirtd import SYSTEM_URI
     from kilonova.compute.agent.drivers.options import LibvirtOptions
 
     images = ImageClient(neighbours.remote("image", next(iter(config.glance.api_servers), None)))
@@ -138,7 +139,7 @@ def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> C
         hostname=host_name(config),
         host_ip=config.my_ip,
         virt_type=config.libvirt.virt_type,
-        connection_uri=config.libvirt.connection_uri,
+        connection_uri=config.libvirt.connection_uri or SYSTEM_URI,
         vnc_listen=config.vnc.server_listen,
     )
 

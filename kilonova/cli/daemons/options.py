@@ -136,7 +136,7 @@ COMPUTE: Options = {
     ],
     "libvirt": [
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
-        cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: the system's, or a private libvirtd"),
+        cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: qemu:///system"),
     ],
     "glance": [
         cfg.ListOpt(

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,41 @@ def test_a_socket_where_nobody_listens_is_no_daemon(tmp_path: Path) -> None:
 
 async def test_stopping_what_was_never_started_is_fine(tmp_path: Path) -> None:
     await stop_private_libvirtd(tmp_path)
+
+
+def usable_system(answer: bool) -> Any:
+    async def is_usable() -> bool:
+        return answer
+
+    return is_usable
+
+
+async def test_a_host_keeps_to_the_systems_daemon_while_its_servers_run_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = make_options(tmp_path, use_system_libvirtd=True)
+    monkeypatch.setattr(libvirtd, "_is_system_usable", usable_system(True))
+    assert await connect_or_start(options) == libvirtd.SYSTEM_URI
+    monkeypatch.setattr(libvirtd, "_is_system_usable", usable_system(False))
+    server_id = "5f5a7b0e-6a7c-4b0e-9d66-1b1f4b2f3c11"
+    (options.instances_path / server_id).mkdir(parents=True)
+    with pytest.raises(HostError, match="does not answer: start libvirtd"):
+        await connect_or_start(options)
+    assert not sandbox_path(tmp_path).exists()
+
+
+@pytest.mark.libvirt
+async def test_a_host_keeps_to_its_private_daemon_when_the_systems_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = make_options(tmp_path, use_system_libvirtd=True)
+    monkeypatch.setattr(libvirtd, "_is_system_usable", usable_system(False))
+    try:
+        private = await connect_or_start(options)
+        monkeypatch.setattr(libvirtd, "_is_system_usable", usable_system(True))
+        assert await connect_or_start(options) == private
+    finally:
+        await stop_private_libvirtd(tmp_path)
 
 
 @pytest.mark.libvirt

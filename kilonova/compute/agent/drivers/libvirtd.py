@@ -26,6 +26,7 @@ from pathlib import Path
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import commands
 from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
+from kilonova.compute.agent.drivers.records import list_recorded
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -82,13 +83,19 @@ def detect_virt_type() -> VirtType:
 async def connect_or_start(options: LibvirtOptions) -> str:
     """The URI of a libvirtd that answers; starts the private one when no other is usable. Safe to repeat.
 
-    Raises HostError when a daemon does not start, or when the private one is in another network namespace.
+    A host keeps to the one that it has begun with, for its servers run under that: a private one that has a directory
+    is taken, and none is made where servers run under the system's, which is only away for a while.
+
+    Raises HostError when a daemon does not start or answer, or when the private one is in another network namespace.
     """
     if options.connection_uri:
         return options.connection_uri
-    if options.use_system_libvirtd and await _is_system_usable():
-        return SYSTEM_URI
     sandbox = sandbox_path(options.state_dir)
+    if options.use_system_libvirtd and not sandbox.exists():
+        if await _is_system_usable():
+            return SYSTEM_URI
+        if list_recorded(options.instances_path):
+            raise HostError(f"{SYSTEM_URI}, which this host's servers run under, does not answer: start libvirtd.")
     lock = await asyncio.to_thread(_lock, sandbox)
     try:
         await _ensure_running(sandbox)
