@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
 from kilonova.network import records
@@ -43,10 +44,17 @@ class EventSender:
         try:
             while True:
                 self._woken.clear()
-                if not await self.send_batch():
+                if not await self._send_or_say():
                     await self._wait()
         finally:
             stop()
+
+    async def _send_or_say(self) -> bool:
+        try:
+            return await self.send_batch()
+        except ServiceUnavailable as error:
+            log.warning("compute cannot be told yet", reason=error.message)
+            return False
 
     async def _on_wake(self, _payload: Any) -> None:
         self._woken.set()
@@ -73,8 +81,11 @@ class EventSender:
             log.warning("compute cannot be told yet", events=len(waiting), reason=str(error))
             return False
         except RemoteFault as error:
-            # 404: the servers are gone. Anything else will not be taken another time either.
-            if error.status != 404:
+            # 404: the servers are gone. 400 will not be taken another time either.
+            if error.status not in (400, 404):
+                log.error("compute refuses events, they are kept", events=len(waiting), reason=error.message)
+                return False
+            if error.status == 400:
                 log.error("compute refused events", events=len(waiting), reason=error.message)
         async with service.database.transaction() as tx:
             await tx.execute(delete(compute_events).where(compute_events.c.id.in_([each.id for each in waiting])))
