@@ -1,4 +1,4 @@
-"""`python -m tools.lab up --hosts 3 [--bare]`, `down`, `status`, `exec HOST -- COMMAND`."""
+"""`python -m tools.lab up --hosts 3 [--bare]`, `down`, `status`, `exec HOST -- COMMAND`, `chaos --seconds 600`."""
 
 import argparse
 import sys
@@ -67,6 +67,13 @@ def run_there(options: argparse.Namespace) -> int:
     return done.returncode
 
 
+def break_things(options: argparse.Namespace) -> int:
+    from tools.lab import chaos
+
+    directory = options.directory if options.directory != DIRECTORY else DIRECTORY.with_name("chaos")
+    return chaos.run(directory, seconds=options.seconds, seed=options.seed, hosts=options.hosts, keep=options.keep)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.lab", description=__doc__)
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where everything of the lab is kept")
@@ -83,6 +90,12 @@ def main() -> int:
     there.add_argument("host")
     there.add_argument("command", nargs=argparse.REMAINDER)
     there.set_defaults(act=run_there)
+    chaos = commands.add_parser("chaos", help="break everything under load, then look whether all is well")
+    chaos.add_argument("--seconds", type=float, default=600)
+    chaos.add_argument("--seed", type=int, default=None, help="of an earlier run; its logs are in .work/chaos-logs")
+    chaos.add_argument("--hosts", type=int, default=3)
+    chaos.add_argument("--keep", action="store_true", help="leave the lab up at the end: --directory .work/chaos")
+    chaos.set_defaults(act=break_things)
     options = parser.parse_args()
     if not is_root():
         return fail(StageError("the lab needs root: it is made of namespaces"))

@@ -134,7 +134,11 @@ class Host:
 
     @staticmethod
     def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
-        return {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb", **(more or {})}
+        found = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb"}
+        if source := os.environ.get("PYTHONPATH"):
+            # Another checkout than the one that is installed is tried.
+            found["PYTHONPATH"] = source
+        return {**found, **(more or {})}
 
     # --- daemons ------------------------------------------------------------------------------------------------------
 

@@ -138,9 +138,13 @@ def delete_server(cloud: Cloud, server_id: str) -> None:
     wait_for(is_gone, f"server {server_id} is gone", BUILD_SECONDS)
 
 
-def port_of(cloud: Cloud, server_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = cloud.api.call("network", "GET", f"/v2.0/ports?device_id={server_id}")["ports"][0]
+def ports_of(cloud: Cloud, server_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = cloud.api.call("network", "GET", f"/v2.0/ports?device_id={server_id}")["ports"]
     return found
+
+
+def port_of(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    return ports_of(cloud, server_id)[0]
 
 
 def add_floating_ip(cloud: Cloud, ground: Ground, server_id: str) -> str:

@@ -1,0 +1,330 @@
+"""Break everything at random under a steady load of creates and deletes, then look whether all is well.
+
+What is broken, when and for how long follows from the seed alone; what the load meets does not. Daemons that end by
+themselves are started again, as systemd would, and told of. At the end everything is whole again, the load has
+stopped, and the audit has to find nothing.
+"""
+
+import random
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.lab import audit, cloud, engines, tenant
+from tools.lab.api import Refused, Unreachable
+from tools.lab.cloud import Cloud
+from tools.lab.hosts import Host, HostError
+from tools.lab.lab import Lab
+from tools.lab.tenant import Ground
+
+LOAD_THREADS = 3
+MOST_SERVERS = 8
+"""Fewer than the quota allows."""
+LOAD_PAUSE_SECONDS = (0.3, 2.0)
+CALM_SECONDS = (2.0, 6.0)
+"""Between two things that are broken."""
+QUIET_SECONDS = 240.0
+"""How long the cloud has to come to rest: a lease of an operation, and the longest patience of an agent."""
+SHARE_LOST = 0.2
+RESTART_SECONDS = 1.0
+"""After which a daemon that ended by itself is started again."""
+START_SECONDS = 15.0
+"""A daemon that ends within that time could not start, and has said why; one that ends later should have gone on."""
+LIBVIRTD = ("virtlogd", "libvirtd")
+
+
+@dataclass
+class Story:
+    """What happened, in order, printed as it happens."""
+
+    began: float = field(default_factory=time.monotonic)
+    counts: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)
+    """Daemons that ended by themselves after they had started, with their last words."""
+
+    def say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.began:7.1f} s  {text}", flush=True)
+
+
+class Load:
+    """Threads that create and delete servers and give some a floating IP, until stopped."""
+
+    def __init__(self, cloud: Cloud, ground: Ground, story: Story, seed: int) -> None:
+        self._cloud, self._ground, self._story = cloud, ground, story
+        self._stop = threading.Event()
+        self._alive: list[str] = []
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._run, args=(random.Random(f"{seed} load {number}"), number), daemon=True)
+            for number in range(LOAD_THREADS)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, dice: random.Random, number: int) -> None:
+        count = 0
+        while not self._stop.wait(dice.uniform(*LOAD_PAUSE_SECONDS)):
+            count += 1
+            with self._lock:
+                is_full = len(self._alive) >= MOST_SERVERS
+                victim = dice.choice(self._alive) if self._alive and (is_full or dice.random() < 0.45) else None
+            try:
+                if victim is None:
+                    self._create(f"chaos-{number}-{count}", dice.random() < 0.3)
+                else:
+                    self._delete(victim)
+            except Unreachable:
+                self._story.counts["requests that nothing answered"] += 1
+            except Refused as refusal:
+                self._story.counts[f"requests refused with {refusal.status}"] += 1
+
+    def _create(self, name: str, has_address: bool) -> None:
+        server_id = tenant.create_server(self._cloud, self._ground, name)
+        self._story.counts["servers created"] += 1
+        with self._lock:
+            self._alive.append(server_id)
+        if has_address and tenant.ports_of(self._cloud, server_id):
+            tenant.add_floating_ip(self._cloud, self._ground, server_id)
+            self._story.counts["floating IPs created"] += 1
+
+    def _delete(self, server_id: str) -> None:
+        try:
+            self._cloud.api.call("compute", "DELETE", f"/v2.1/servers/{server_id}")
+            self._story.counts["servers deleted"] += 1
+        except Refused as refusal:
+            if refusal.status != 404:
+                raise
+        with self._lock:
+            if server_id in self._alive:
+                self._alive.remove(server_id)
+
+
+class Chaos:
+    """What can be broken. Each breaks one thing, waits and mends it."""
+
+    def __init__(self, cloud: Cloud, story: Story, seed: int) -> None:
+        self._cloud, self._story = cloud, story
+        self._lab = cloud.lab
+        self._dice = random.Random(f"{seed} chaos")
+        self._held: set[tuple[str, str]] = set()
+        """(host, daemon) that is down on purpose."""
+        self._started: dict[tuple[str, str], float] = {}
+        self._stop = threading.Event()
+        self._watching = threading.Thread(target=self._watch, daemon=True)
+
+    def run(self, seconds: float) -> None:
+        """Everything is whole again when it returns."""
+        self._watching.start()
+        deadline = time.monotonic() + seconds
+        rare = self._rare(seconds)
+        while time.monotonic() < deadline:
+            act = (
+                rare.pop() if rare and self._dice.random() < self._share_of_rare(rare, deadline) else self._kill_daemon
+            )
+            act()
+            time.sleep(self._dice.uniform(*CALM_SECONDS))
+        self._stop.set()
+        self._watching.join()
+        self._start_missing()
+
+    def _share_of_rare(self, rare: list[Callable[[], None]], deadline: float) -> float:
+        """So that all of them fit into the time that is left."""
+        left = max(deadline - time.monotonic(), 1.0)
+        return min(1.0, len(rare) * 25.0 / left)
+
+    def _rare(self, seconds: float) -> list[Callable[[], None]]:
+        """Each at least once, more of each in a longer run; in an order of their own."""
+        kinds = [self._restart_broker, self._restart_database, self._lose_messages, self._cut_host]
+        found = kinds * max(1, round(seconds / 200))
+        self._dice.shuffle(found)
+        return found
+
+    # --- daemons ------------------------------------------------------------------------------------------------------
+
+    def _daemons(self) -> list[tuple[str, str]]:
+        """All that are killed: the cloud's, and each hypervisor's own."""
+        hypervisors = [each.name for each in self._cloud.places if each.carries_servers]
+        return [*self._cloud.daemons(), *((host, "libvirtd") for host in hypervisors)]
+
+    def _kill_daemon(self) -> None:
+        host, name = self._dice.choice(self._daemons())
+        pause = self._dice.uniform(0.2, 5.0)
+        self._story.say(f"kill {name} on {host}, start it after {pause:.1f} s")
+        self._story.counts["daemons killed"] += 1
+        self._held.add((host, name))
+        self._lab.host(host).kill(name)
+        time.sleep(pause)
+        self._start(host, name)
+        self._held.discard((host, name))
+
+    def _start(self, host: str, name: str) -> None:
+        if self._lab.host(host).is_running(name):
+            return
+        self._started[(host, name)] = time.monotonic()
+        if name in LIBVIRTD:
+            self._lab.start_libvirtd(host)
+        else:
+            self._cloud.start(host, name)
+
+    def _watch(self) -> None:
+        """Start again what has ended by itself."""
+        while not self._stop.wait(RESTART_SECONDS):
+            for host, name in self._daemons():
+                if (host, name) in self._held or self._lab.host(host).is_running(name):
+                    continue
+                said = self._lab.host(host).log_end(name, 1)[:200]
+                had_started = time.monotonic() - self._started.get((host, name), 0.0) > START_SECONDS
+                if had_started:
+                    self._story.endings[f"{name}: {said}"] += 1
+                what = "has ended by itself" if had_started else "could not start"
+                self._story.say(f"{name} on {host} {what}, started again: {said}")
+                self._start(host, name)
+
+    def _start_missing(self) -> None:
+        for host, name in self._daemons():
+            self._start(host, name)
+
+    # --- the rare ones ------------------------------------------------------------------------------------------------
+
+    def _restart_broker(self) -> None:
+        pause = self._dice.uniform(0.5, 10.0)
+        self._story.say(f"kill the broker, start it after {pause:.1f} s")
+        self._story.counts["broker restarts"] += 1
+        engines.kill_rabbitmq(self._lab.controller)
+        time.sleep(pause)
+        engines.start_rabbitmq(self._lab.controller)
+        self._story.say("the broker is back")
+
+    def _restart_database(self) -> None:
+        pause = self._dice.uniform(0.5, 10.0)
+        self._story.say(f"kill the database, start it after {pause:.1f} s")
+        self._story.counts["database restarts"] += 1
+        self._lab.controller.kill(engines.MARIADB)
+        time.sleep(pause)
+        engines.start_mariadb(self._lab.controller)
+        self._story.say("the database is back")
+
+    def _lose_messages(self) -> None:
+        seconds = self._dice.uniform(15.0, 30.0)
+        self._story.say(
+            f"lose {SHARE_LOST:.0%} of what is sent between hosts for {seconds:.0f} s, and kill daemons meanwhile"
+        )
+        self._story.counts["times messages were lost"] += 1
+        self._lab.wires.drop(SHARE_LOST)
+        self._kill_for(seconds)
+        self._lab.wires.drop(0)
+        self._story.say("nothing is lost any more")
+
+    def _cut_host(self) -> None:
+        host = self._dice.choice(self._lab.others)
+        seconds = self._dice.uniform(15.0, 40.0)
+        self._story.say(f"cut {host.name} off for {seconds:.0f} s")
+        self._story.counts["times a host was cut off"] += 1
+        self._lab.wires.cut(host)
+        self._kill_for(seconds)
+        self._lab.wires.mend(host)
+        self._story.say(f"{host.name} is back")
+
+    def _kill_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 6:
+            self._kill_daemon()
+            time.sleep(min(left, self._dice.uniform(*CALM_SECONDS)))
+        time.sleep(max(0.0, until - time.monotonic()))
+
+
+def run(directory: Path, *, seconds: float, seed: int | None, hosts: int, keep: bool = False) -> int:
+    """The whole test in a lab of its own; 0 when all is well at the end."""
+    chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
+    story = Story()
+    story.say(f"seed {chosen}: {seconds:.0f} s on {hosts} hosts and a controller")
+    lab = Lab.up(hosts, directory)
+    try:
+        engines.start(lab.controller)
+        stands = cloud.install(lab)
+        story.say("the cloud is up")
+        wrong = _break(stands, story, seconds, chosen)
+        _tell(story, wrong)
+        _tell_errors(stands, story)
+        stands.close()
+    finally:
+        _keep_logs(lab, directory.with_name(f"{directory.name}-logs"))
+        if not keep:
+            lab.down()
+    print(f"seed {chosen}: " + (f"{len(wrong)} things are wrong" if wrong else "all is well"), flush=True)
+    return 1 if wrong else 0
+
+
+def _break(stands: Cloud, story: Story, seconds: float, seed: int) -> list[str]:
+    # A disk with nothing on it: hypervisors run real domains at little cost.
+    disk = stands.lab.directory / "empty.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
+    ground = tenant.prepare(stands, disk)
+    load = Load(stands, ground, story, seed)
+    load.start()
+    Chaos(stands, story, seed).run(seconds)
+    load.stop()
+    story.say("everything is whole, the load has ended: quiet")
+    began = time.monotonic()
+    wrong = audit.wait_settled(stands, QUIET_SECONDS)
+    story.say(f"{'still wrong' if wrong else 'all is well'} after {time.monotonic() - began:.1f} s of quiet")
+    wrong += _try_again(stands, ground, story)
+    return wrong + [f"{what} (ended by itself {count} times)" for what, count in sorted(story.endings.items())]
+
+
+def _try_again(stands: Cloud, ground: Ground, story: Story) -> list[str]:
+    """A last server, to see that the cloud works."""
+    began = time.monotonic()
+    try:
+        server_id = tenant.create_server(stands, ground, "afterwards")
+        tenant.wait_active(stands, server_id)
+        story.say(f"a new server is ACTIVE after {time.monotonic() - began:.1f} s")
+        tenant.delete_server(stands, server_id)
+    except (tenant.BuildFailed, TimeoutError, Refused, Unreachable) as error:
+        return [f"a new server afterwards: {error}"]
+    return []
+
+
+def _tell(story: Story, wrong: list[str]) -> None:
+    for what, count in sorted(story.counts.items()):
+        print(f"{count:7}  {what}")
+    for sentence in wrong:
+        print(f"  WRONG  {sentence}")
+
+
+def _tell_errors(stands: Cloud, story: Story) -> None:
+    """What servers in ERROR say of themselves: allowed, but looked at."""
+    reasons = Counter(
+        each.get("fault", {}).get("message", "")[:160]
+        for each in audit.read_servers(stands)
+        if each["status"] == "ERROR"
+    )
+    for reason, count in reasons.items():
+        print(f"{count:7}  in ERROR: {reason}")
+
+
+def _keep_logs(lab: Lab, directory: Path) -> None:
+    """The daemons' logs outlive the lab."""
+    for host in lab.hosts.values():
+        if host.anchor.is_alive:
+            _copy_logs(host, directory / host.name)
+
+
+def _copy_logs(host: Host, directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        for path in host.path("/var/log/lab").iterdir():
+            (directory / path.name).write_bytes(path.read_bytes())
+    except (FileNotFoundError, HostError) as error:
+        print(f"logs of {host.name}: {error}")
