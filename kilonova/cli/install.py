@@ -56,8 +56,10 @@ SERVER_PACKAGES = {
     "postgresql": {"postgresql-15": "a database for many hosts", "postgresql-client-15": "psql, to make databases"},
     "mariadb": {"mariadb-server": "a database for many hosts", "mariadb-client": "mariadb, to make databases"},
     "rabbit": {"rabbitmq-server": "carries messages between hosts"},
+    "nats": {"nats-server": "carries messages between hosts"},
 }
 """What many hosts stand on, and the tests of it need beside the rest."""
+TEST_PACKAGES = {"memcached": "shares checked tokens between processes"}
 REQUIRED_PACKAGES = {**RUNTIME_PACKAGES, **BUILD_PACKAGES, **GUEST_IMAGE_PACKAGES}
 """Debian package to the reason it is needed."""
 
@@ -86,6 +88,8 @@ def packages_for(purpose: str, servers: Sequence[str] = ()) -> dict[str, str]:
     if purpose == "check":
         return BUILD_PACKAGES | python_packages()
     wanted = REQUIRED_PACKAGES | python_packages()
+    if purpose == "test":
+        wanted |= TEST_PACKAGES
     for server in servers:
         wanted |= SERVER_PACKAGES[server]
     return wanted

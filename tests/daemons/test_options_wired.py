@@ -14,7 +14,7 @@ from kilonova.cli.daemons.process import Daemon, _log_stream, name_identity
 from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT
 from kilonova.identity import fernet_keys
 from kilonova.identity.tables import metadata
-from kilonova.kit.bus.transport_url import Broker
+from kilonova.kit.bus.transport_url import Broker, parse_transport_url
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade
@@ -57,13 +57,13 @@ async def test_the_broker_of_the_old_spellings(tmp_path: Path, monkeypatch: pyte
     opened: list[list[Broker]] = []
 
     class Opened:
-        def __init__(self, brokers: list[Broker], *_more: object) -> None:
-            opened.append(brokers)
+        def __init__(self, url: str, *_more: object) -> None:
+            opened.append(parse_transport_url(url))
 
         async def start(self) -> None:
             pass
 
-    monkeypatch.setattr(wiring, "RabbitBus", Opened)
+    monkeypatch.setattr(wiring, "make_bus", Opened)
     text = "[oslo_messaging_rabbit]\nrabbit_host=ops-cont\nrabbit_port=5673\nrabbit_userid=openstack\n"
     await wiring.open_bus(read_text(tmp_path, text + "rabbit_password=a@b/c,d\n", "nova", COMPUTE).config)
     assert opened == [[Broker("ops-cont", 5673, "openstack", "a@b/c,d", "/")]]
@@ -118,3 +118,22 @@ def test_no_option_is_both_served_and_without_effect() -> None:
         idle = {*ANY_PROJECT, *OF_PROJECT.get(project, {})}
         assert served & idle == set()
     assert all(OF_PROJECT[project] for project in OF_PROJECT)
+
+
+def test_checked_tokens_are_shared_where_the_file_names_a_memcached(tmp_path: Path) -> None:
+    section = "[keystone_authtoken]\nusername=nova\npassword=x\n"
+    config = read_text(tmp_path, section + "memcached_servers=controller:11211\n", "nova", COMPUTE).config
+    shared = wiring.Neighbours(config.keystone_authtoken)._shared_tokens()
+    assert shared is not None
+    config = read_text(tmp_path, section, "nova", COMPUTE).config
+    assert wiring.Neighbours(config.keystone_authtoken)._shared_tokens() is None
+    config = read_text(tmp_path, section + "memcached_servers=controller:eleven\n", "nova", COMPUTE).config
+    with pytest.raises(ConfigError, match=r"\[keystone_authtoken\] memcached_servers"):
+        wiring.Neighbours(config.keystone_authtoken)._shared_tokens()
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
+    text = "[keystone_authtoken]\nusername=nova\npassword=x\ncafile=/nowhere.pem\n"
+    config = read_text(tmp_path, text, "nova", COMPUTE).config
+    with pytest.raises(ConfigError, match=r"cafile: /nowhere.pem: .*No such file"):
+        wiring.Neighbours(config.keystone_authtoken)

@@ -113,7 +113,7 @@ def value_of(found: Read, place: tuple[str, str]) -> object:
 def wanted_value(found: Read, setting: Setting) -> object:
     value = setting.value.replace("$my_ip", found.config.my_ip)
     match setting.key:
-        case "enabled_apis" | "api_servers" | "flat_networks":
+        case "enabled_apis" | "api_servers" | "flat_networks" | "memcached_servers":
             return value.split(",")
         case "physical_interface_mappings":
             return dict([value.split(":")])

@@ -1,28 +1,32 @@
 """What every transport does, told once and run on each.
 
-In-process always; RabbitMQ when `KILONOVA_TEST_BUS` is `rabbit`, on a private broker.
+In-process always; RabbitMQ or NATS when `KILONOVA_TEST_BUS` is `rabbit` or `nats`, on a private broker.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kilonova.kit.bus import Bus, CallTimedOut, InProcessBus, RemoteError
-from kilonova.kit.bus.rabbit import RabbitBus
 from kilonova.kit.bus.transport_url import BadTransportUrl, Broker, parse_transport_url
-from kilonova.kit.testing.brokers import RabbitMq
+from kilonova.kit.bus.transports import make_bus
+from kilonova.kit.testing.brokers import NatsServer, RabbitMq
 
 TRANSPORTS = ["in-process", *filter(None, [os.environ.get("KILONOVA_TEST_BUS")])]
 SOON_SECONDS = 15
 
 
+BROKERS: dict[str, Callable[[Path], RabbitMq | NatsServer]] = {"rabbit": RabbitMq, "nats": NatsServer}
+
+
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq]:
-    server = RabbitMq(tmp_path_factory.mktemp("rabbitmq"))
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMq | NatsServer]:
+    server = BROKERS[TRANSPORTS[1]](tmp_path_factory.mktemp("broker"))
     server.start()
     yield server
     server.remove()
@@ -37,8 +41,8 @@ async def buses(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Bus, Bus]
             ending.push_async_callback(bus.close)
             yield bus, bus
         else:
-            brokers = parse_transport_url(request.getfixturevalue("broker").url)
-            ends = RabbitBus(brokers), RabbitBus(brokers)
+            url = request.getfixturevalue("broker").url
+            ends = make_bus(url), make_bus(url)
             for each in ends:
                 await each.start()
                 ending.push_async_callback(each.close)
@@ -175,6 +179,17 @@ async def test_one_that_does_not_answer_is_given_up(buses: tuple[Bus, Bus]) -> N
     await eventually(is_given_up)
 
 
+async def test_a_large_payload_passes(buses: tuple[Bus, Bus]) -> None:
+    here, there = buses
+    document = [{"id": str(number), "addresses": ["10.0.0.1"] * 20} for number in range(10_000)]
+
+    async def echo(payload: Any) -> Any:
+        return payload
+
+    there.serve("echo", {"say": echo})
+    assert await answers(here, "echo", "say", document) == document
+
+
 async def test_a_topic_is_served_once_in_a_process(buses: tuple[Bus, Bus]) -> None:
     here, _there = buses
     here.serve("once", {})
@@ -182,12 +197,11 @@ async def test_a_topic_is_served_once_in_a_process(buses: tuple[Bus, Bus]) -> No
         here.serve("once", {})
 
 
-if "rabbit" in TRANSPORTS:
+if len(TRANSPORTS) > 1:
     # Between two ends of one process nothing is that could go away.
 
-    async def test_a_broker_that_is_killed_and_comes_back_is_found_again(broker: RabbitMq) -> None:
-        brokers = parse_transport_url(broker.url)
-        here, there = RabbitBus(brokers), RabbitBus(brokers)
+    async def test_a_broker_that_is_killed_and_comes_back_is_found_again(broker: RabbitMq | NatsServer) -> None:
+        here, there = make_bus(broker.url), make_bus(broker.url)
         heard = []
 
         async def hear(payload: Any) -> None:
@@ -228,13 +242,14 @@ if "rabbit" in TRANSPORTS:
             "rabbit://u:p@one:1,v:q@[::1]:2/a%2Fb?ssl=1",
             [Broker("one", 1, "u", "p", "a/b"), Broker("::1", 2, "v", "q", "a/b")],
         ),
+        ("nats://controller", [Broker("controller", 4222, "", "", "/")]),
     ],
 )
 def test_transport_urls_are_read(url: str, expected: list[Broker]) -> None:
     assert parse_transport_url(url) == expected
 
 
-@pytest.mark.parametrize("url", ["nats://x", "controller:5672", "rabbit://u:secret@", "rabbit://u:secret@h:99999"])
+@pytest.mark.parametrize("url", ["amqp://x", "controller:5672", "rabbit://u:secret@", "rabbit://u:secret@h:99999"])
 def test_a_transport_url_that_cannot_be_meant_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(BadTransportUrl) as refused:
         parse_transport_url(url)

@@ -85,7 +85,22 @@ COMMON: Options = {
             default="",
             help="What callers without a token are told",
             deprecated_opts=_old("auth_uri"),
-        )
+        ),
+        cfg.StrOpt("cafile", default="", help="Certificates that sign those of identity and the other services"),
+        cfg.BoolOpt("insecure", default=False, help="Take any certificate of theirs"),
+        cfg.ListOpt(
+            "memcached_servers",
+            default=[],
+            help="HOST:PORT of each: checked tokens are shared with the service's other processes",
+            deprecated_opts=_old("memcache_servers"),
+        ),
+        cfg.StrOpt(
+            "memcache_secret_key",
+            default="",
+            secret=True,
+            help="Seals what is shared, the same in every process of the service; empty: its password does",
+        ),
+        cfg.IntOpt("token_cache_time", default=300, min=0, help="Seconds until identity is asked about a token again"),
     ),
     "oslo_messaging_rabbit": [
         cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker", deprecated_opts=_old("rabbit_use_ssl")),

@@ -15,11 +15,12 @@ import kilonova
 from kilonova.cli.daemons.process import Daemon
 from kilonova.cli.daemons.refusals import check_identity, check_schema
 from kilonova.kit.bus import Bus, InProcessBus
-from kilonova.kit.bus.rabbit import RabbitBus
-from kilonova.kit.bus.transport_url import BadTransportUrl, parse_transport_url
+from kilonova.kit.bus.transport_url import BadTransportUrl
+from kilonova.kit.bus.transports import make_bus
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, catalog_client
+from kilonova.kit.http.shared_tokens import SharedTokens
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 
 PACKAGE = Path(kilonova.__file__).parent
@@ -53,7 +54,7 @@ def open_database(config: Any, service: str, metadata: MetaData, sync_command: s
     return database
 
 
-async def open_bus(config: Any) -> RabbitBus | InProcessBus:
+async def open_bus(config: Any) -> Bus:
     """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
     url = config.transport_url
     if not url and config.rabbit_host:
@@ -61,14 +62,13 @@ async def open_bus(config: Any) -> RabbitBus | InProcessBus:
         url = f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
     if not url:
         raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
-    try:
-        brokers = parse_transport_url(url)
-    except BadTransportUrl as error:
-        raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
     tls = None
     if config.oslo_messaging_rabbit.ssl:
         tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
-    bus = RabbitBus(brokers, tls)
+    try:
+        bus = make_bus(url, tls)
+    except BadTransportUrl as error:
+        raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
     await bus.start()
     return bus
 
@@ -78,7 +78,7 @@ class Ground:
     """What a service's processes share; closed with the daemon."""
 
     database: Database
-    bus: RabbitBus | InProcessBus
+    bus: Bus
     neighbours: "Neighbours"
 
 
@@ -110,7 +110,8 @@ class Neighbours:
 
     def __init__(self, group: Any) -> None:
         self._group = group
-        self.identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
+        self._verify = certificates_of(group)
+        self.identity = self._client(identity_url(group.auth_url))
         self.session = ServiceSession(self.identity, credentials_of(group))
         self._clients = [self.identity]
         self._sessions = {group_name(group): self.session}
@@ -120,22 +121,37 @@ class Neighbours:
         await check_identity(self.identity, self._sessions)
 
     def verifier(self, bus: Bus) -> TokenVerifier:
-        verifier = TokenVerifier(self.identity, self.session)
+        verifier = TokenVerifier(
+            self.identity, self.session, shared=self._shared_tokens(), recheck_seconds=self._group.token_cache_time
+        )
         bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
         return verifier
+
+    def _client(self, url: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, verify=self._verify)
+
+    def _shared_tokens(self) -> SharedTokens | None:
+        """Without a key of its own the service's password seals them, which its processes share as well."""
+        group = self._group
+        if not group.memcached_servers:
+            return None
+        try:
+            return SharedTokens(group.memcached_servers, group.memcache_secret_key or group.password)
+        except ValueError as error:
+            raise ConfigError(f"[keystone_authtoken] memcached_servers: {error}") from error
 
     def remote(self, service_type: str, url: str | None = None, group: Any = None) -> RemoteService:
         """Where the catalog says it is, or at `url`. A group of its own in the file (`[placement]`) says as whom."""
         session, region = self.session, self._group.region_name
         if group is not None and group.username:
-            identity = httpx.AsyncClient(base_url=identity_url(group.auth_url), timeout=TIMEOUT_SECONDS)
+            identity = self._client(identity_url(group.auth_url))
             self._clients.append(identity)
             session = self._sessions[group_name(group)] = ServiceSession(identity, credentials_of(group))
             region = group.region_name or region
         if url is not None:
-            client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS)
+            client = self._client(url)
         else:
-            client = catalog_client(self.identity, session, service_type, region or None)
+            client = catalog_client(self.identity, session, service_type, region or None, self._verify)
         return RemoteService(service_type, client, session)
 
     async def close(self) -> None:
@@ -147,6 +163,18 @@ def group_name(group: Any) -> str:
     """As it stands in the file."""
     name: str = group._group.name
     return name
+
+
+def certificates_of(group: Any) -> ssl.SSLContext | bool:
+    """What httpx checks other services' certificates with. Raises ConfigError."""
+    if group.insecure:
+        return False
+    if not group.cafile:
+        return True
+    try:
+        return ssl.create_default_context(cafile=group.cafile)
+    except OSError as error:
+        raise ConfigError(f"[keystone_authtoken] cafile: {group.cafile}: {error}") from error
 
 
 def credentials_of(group: Any) -> Credentials:

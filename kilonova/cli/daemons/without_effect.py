@@ -22,7 +22,6 @@ ANY_PROJECT: Mapping[str, str] = {
     "DEFAULT.notification_driver": "no notifications are sent",
     "DEFAULT.use_stderr": "log_file and log_dir say where the log goes",
     "api.auth_strategy": _ALWAYS_CHECKED,
-    "keystone_authtoken.memcached_servers": "checked tokens are remembered in the process",
     "keystone_authtoken.auth_type": _ONE_WAY,
     "keystone_authtoken.auth_plugin": _ONE_WAY,
     "keystone_authtoken.auth_strategy": _ALWAYS_CHECKED,

@@ -6,6 +6,7 @@ the `httpx.AsyncClient` differs (design §3).
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -107,13 +108,18 @@ class CatalogTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(
-        self, identity: httpx.AsyncClient, session: ServiceSession, service_type: str, region: str | None
+        self,
+        identity: httpx.AsyncClient,
+        session: ServiceSession,
+        service_type: str,
+        region: str | None,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
         self._identity = identity
         self._session = session
         self._service_type = service_type
         self._region = region
-        self._network = httpx.AsyncHTTPTransport()
+        self._network = httpx.AsyncHTTPTransport(verify=verify)
         self._base: httpx.URL | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -153,10 +159,14 @@ class CatalogTransport(httpx.AsyncBaseTransport):
 
 
 def catalog_client(
-    identity: httpx.AsyncClient, session: ServiceSession, service_type: str, region: str | None = None
+    identity: httpx.AsyncClient,
+    session: ServiceSession,
+    service_type: str,
+    region: str | None = None,
+    verify: ssl.SSLContext | bool = True,
 ) -> httpx.AsyncClient:
     """A client whose requests go where the catalog says `service_type` is."""
-    transport = CatalogTransport(identity, session, service_type, region)
+    transport = CatalogTransport(identity, session, service_type, region, verify)
     return httpx.AsyncClient(transport=transport, base_url=f"http://{service_type}", timeout=60)
 
 

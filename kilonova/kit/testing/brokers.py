@@ -1,6 +1,7 @@
-"""A private RabbitMQ for tests and measurements, in a directory of its own, gone after."""
+"""A private RabbitMQ or NATS server for tests and measurements, in a directory of its own, gone after."""
 
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -67,3 +68,37 @@ class RabbitMq:
         self.kill()
         mapper = next(ERLANG.glob("erts-*/bin/epmd"))
         subprocess.run([mapper, "-port", str(self._mapper_port), "-kill"], capture_output=True, check=False, cwd="/")
+
+
+class NatsServer:
+    """Start, stop and start again, on the same port."""
+
+    def __init__(self, directory: Path) -> None:
+        if shutil.which("nats-server") is None:
+            raise ServerMissing("NATS is not installed: the Debian package is nats-server")
+        (self.port,) = free_ports(1)
+        self._log = directory / "nats.log"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns when the port answers."""
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                ["nats-server", "--addr", "127.0.0.1", "--port", str(self.port)], stdout=output, stderr=output
+            )
+        wait_for_port(self.port, READY_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        self.kill()
