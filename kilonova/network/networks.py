@@ -123,7 +123,9 @@ def _segment(network_type: str, physical: str | None, number: int | None, key: s
 
 def largest_mtu(service: NetworkService, network_type: str) -> int:
     """What fits through the segment: a tunnel takes its header off the underlay's MTU."""
-    return service.physical_mtu - (VXLAN_OVERHEAD_BYTES if network_type == "vxlan" else 0)
+    if network_type == "vxlan":
+        return min(service.path_mtu, service.physical_mtu) - VXLAN_OVERHEAD_BYTES
+    return service.physical_mtu
 
 
 def check_mtu(service: NetworkService, mtu: int, network_type: str) -> None:

@@ -22,6 +22,9 @@ class NetworkService:
     flat_networks: tuple[str, ...] = ("*",)
     """Physical networks flat networks may use; `*` is any."""
     physical_mtu: int = 1500
+    """Of the interfaces that flat networks use."""
+    path_mtu: int = 1500
+    """Of the way between the ends of tunnels."""
     dns_domain: str = "openstacklocal"
     clock: Clock = field(default_factory=SystemClock)
     clock_skews: dict[str, float] = field(default_factory=dict)

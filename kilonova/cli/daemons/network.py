@@ -32,6 +32,8 @@ async def build_server(found: Read, daemon: Daemon) -> None:
         compute=ground.neighbours.remote("compute", group=config.nova),
         vni_ranges=tuple(_range(text) for text in config.ml2_type_vxlan.vni_ranges),
         flat_networks=tuple(config.ml2_type_flat.flat_networks),
+        physical_mtu=config.global_physnet_mtu,
+        path_mtu=config.ml2.path_mtu or config.global_physnet_mtu,
     )
 
     known: list[tuple[str, str]] = []

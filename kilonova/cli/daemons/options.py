@@ -175,6 +175,8 @@ COMPUTE: Options = {
     ),
 }
 NETWORK: Options = {
+    "DEFAULT": [cfg.IntOpt("global_physnet_mtu", default=1500, min=576, help="Bytes that fit through the underlay")],
+    "ml2": [cfg.IntOpt("path_mtu", default=0, min=0, help="Bytes that fit between tunnels' ends; 0: as the underlay")],
     "nova": _credentials(),
     "ml2_type_flat": [cfg.ListOpt("flat_networks", default=["*"], help="Physical networks that may be flat")],
     "ml2_type_vxlan": [cfg.ListOpt("vni_ranges", default=["1:1000"], help="Numbers of vxlan networks")],

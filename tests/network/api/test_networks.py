@@ -167,6 +167,12 @@ async def test_an_mtu_the_segment_does_not_carry_is_refused(net: Any, body_of: A
         body_of(await net.demo.put(f"/v2.0/networks/{network['id']}", json={"network": {"mtu": mtu}}), 400)
 
 
+async def test_tunnels_are_as_wide_as_the_underlay_and_their_way_let_them(net: Any) -> None:
+    net.service.physical_mtu, net.service.path_mtu = 9000, 1550
+    assert (await net.create("networks", {}))["mtu"] == 1500
+    assert (await net.outside())[0]["mtu"] == 9000
+
+
 async def test_a_network_keeps_its_segment(net: Any, body_of: Any) -> None:
     outside, _ = await net.outside()
     url = f"/v2.0/networks/{outside['id']}"
