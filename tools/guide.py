@@ -228,7 +228,7 @@ class Run:
         """What systemd would do with the units of `packaging/`."""
         if verb not in _UNIT_WORDS:
             raise LineFailed(f"systemctl {verb} is not carried out here")
-        for name in (each.removesuffix(".service") for each in names):
+        for name in (each.removesuffix(".service").removeprefix("openstack-") for each in names):
             found = [each for each in self._units if re.fullmatch(name.replace("*", ".*"), each)]
             if found:
                 for daemon in dict.fromkeys(self._units[each] for each in found):
@@ -257,7 +257,7 @@ class Run:
         def is_ready() -> bool:
             if not there.is_running(daemon):
                 raise LineFailed(f"{daemon} has ended:\n{there.log_end(daemon)}")
-            return f" ready program={daemon}" in log.read_text(errors="replace")[begun:]
+            return log.exists() and f" ready program={daemon}" in log.read_text(errors="replace")[begun:]
 
         wait_for(is_ready, f"{daemon} is ready", READY_SECONDS)
 
@@ -267,17 +267,18 @@ def _assignment(line: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def carry_out(guide: Guide, lab: Lab) -> int:
-    """Returns 1 when a line fails."""
+def carry_out(guide: Guide, lab: Lab, *, go_on: bool) -> int:
+    """Returns 1 when a line fails: the rest is left out then, unless it is asked for (`go_on`)."""
     run, ground = Run(guide, lab), GROUNDS[guide.name]
     began = time.monotonic()
     lay_ground(run, ground)
     if IMAGE.exists():
         (lab.controller.path("/root/guest.img")).write_bytes(IMAGE.read_bytes())
     show("ground", "", "what the guide takes for granted", began, "")
+    failed: list[str] = []
     for step in guide.steps:
         began = time.monotonic()
-        text = " ".join((substitute(guide, step)).split())
+        text = " ".join(run.fill(substitute(guide, step)).split())
         try:
             if step.line in ground.before:
                 ground.before[step.line](run)
@@ -285,8 +286,14 @@ def carry_out(guide: Guide, lab: Lab) -> int:
         except (LineFailed, HostError, TimeoutError, subprocess.TimeoutExpired) as error:
             show(str(step.line), step.host, text, began, "FAILED")
             print(error)
+            failed.append(str(step.line))
+            if go_on:
+                continue
             return 1
         show(str(step.line), step.host, text, began, note)
+    if failed:
+        print(f"guide {guide.name}: {len(failed)} of {len(guide.steps)} lines failed: {', '.join(failed)}")
+        return 1
     skipped = [*dict.fromkeys(each.part for each in guide.not_yet)]
     print(
         f"guide {guide.name}: {len(guide.steps)} lines done" + (f"; not yet: {', '.join(skipped)}" if skipped else "")
@@ -304,6 +311,7 @@ def main() -> int:
     parser.add_argument("guide", choices=names)
     parser.add_argument("--directory", type=Path, default=DIRECTORY.with_name("guide"), help="where the lab is kept")
     parser.add_argument("--keep", action="store_true", help="leave the lab up: python -m tools.lab --directory …")
+    parser.add_argument("--go-on", action="store_true", help="do the rest too after a line that fails")
     options = parser.parse_args()
     if not is_root():
         return fail(StageError("the lab needs root: it is made of namespaces"))
@@ -313,7 +321,7 @@ def main() -> int:
     except (HostError, TimeoutError) as error:
         return fail(StageError(str(error)))
     try:
-        return carry_out(guide, lab)
+        return carry_out(guide, lab, go_on=options.go_on)
     except (LineFailed, HostError, TimeoutError) as error:
         return fail(StageError(f"the ground of guide {guide.name}: {error}"))
     finally:
