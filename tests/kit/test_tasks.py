@@ -1,14 +1,31 @@
 """Durable operations on a real database: leases, epochs, deadlines, deaths."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, MetaData, String, Table, delete, insert, select
 
+from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
-from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Runner, Sleep, SubjectBusy, Task, TaskTables
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.tasks import (
+    Done,
+    Fail,
+    Next,
+    Outcome,
+    Program,
+    Run,
+    Runner,
+    Sleep,
+    SubjectBusy,
+    Task,
+    TaskTables,
+    runner,
+)
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import CrashPlan, FakeClock, run_through, run_with_crash
 from kilonova.kit.testing.crash import POINTS
@@ -100,7 +117,7 @@ async def the_task(database: Database) -> Task:
         return (await tables.of_subject(tx, "s1"))[0]
 
 
-def runner_for(database: Database, clock: FakeClock, world: World, **options: Any) -> Runner[World]:
+def runner_for(database: Database, clock: Clock, world: World, **options: Any) -> Runner[World]:
     return Runner(database, tables, PROGRAMS, world, clock=clock, **options)
 
 
@@ -188,6 +205,64 @@ async def test_a_lapsed_lease_is_taken_over_under_a_higher_epoch(database: Datab
     taken = await second.claim_one()
     assert taken is not None
     assert taken.epoch > dead.epoch
+
+
+class Away:
+    """The database, which can be taken away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_away and name in ("transaction", "reading"):
+            raise ServiceUnavailable("The database cannot be reached.")
+        return getattr(self._database, name)
+
+
+async def test_a_runner_goes_on_when_its_database_is_back(
+    database: Database, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    away: Any = Away(database)
+    away.is_away = True
+    world = World()
+    working = asyncio.create_task(runner_for(away, clock, world).run())
+    await asyncio.sleep(0.1)
+    task = await begin(database, clock)
+    away.is_away = False
+    async with asyncio.timeout(10):
+        while True:
+            async with database.reading() as tx:
+                (found,) = await tables.of_subject(tx, task.subject_id)
+            if found.finished_at is not None:
+                break
+            await asyncio.sleep(0.02)
+    working.cancel()
+    assert (found.outcome, caplog.text.count("no task is run")) == ("done", 1)
+    assert caplog.text.count("tasks are run again") == 1
+
+
+@pytest.mark.parametrize("lasts", ["less than the lease", "longer"])
+async def test_a_lease_outlives_a_database_that_is_back_in_time(
+    database: Database, clock: FakeClock, lasts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LEASE", timedelta(seconds=0.6))
+    away: Any = Away(database)
+    claimed_by = runner_for(away, SystemClock(), World())
+    await begin(database, clock)
+    task = await claimed_by.claim_one()
+    assert task is not None
+    owner = asyncio.create_task(asyncio.sleep(3))
+    keeper = asyncio.create_task(claimed_by._keep_lease(task, owner))
+    away.is_away = True
+    await asyncio.sleep(0.2 if lasts == "less than the lease" else 0.6)
+    away.is_away = False
+    await asyncio.sleep(0.3)
+    assert owner.cancelled() == (lasts == "longer")
+    for each in (keeper, owner):
+        each.cancel()
+    await asyncio.gather(keeper, owner, return_exceptions=True)
 
 
 @pytest.mark.parametrize("refuse", ["", "there is no room"])

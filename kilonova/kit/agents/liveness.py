@@ -6,12 +6,14 @@ skew, which is shown, not judged by.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 from kilonova.kit.clock import Clock, SystemClock
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -58,9 +60,12 @@ class Liveness:
         return self._skew_seconds.get((binary, host))
 
     async def watch(self, list_agents: Callable[[], Awaitable[Iterable[AgentKey]]]) -> None:
-        """Asks until cancelled."""
+        """Asks until cancelled. While it cannot be read who the agents are, those known last are asked."""
+        agents: list[AgentKey] = []
         while True:
-            await self.ask(await list_agents())
+            with contextlib.suppress(ServiceUnavailable):
+                agents = list(await list_agents())
+            await self.ask(agents)
             await self._clock.sleep(self._interval_seconds)
 
     async def ask(self, agents: Iterable[AgentKey]) -> None:

@@ -13,6 +13,7 @@ from typing import Generic
 
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import bound, logger
 from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, ServiceT, Sleep, step_name
 from kilonova.kit.tasks.table import Task, TaskTables
@@ -67,6 +68,7 @@ class Runner(Generic[ServiceT]):
         self._probe = probe
         self._woken = asyncio.Event()
         self._running: dict[asyncio.Task[None], str] = {}
+        self._has_database = True
 
     def wake(self) -> None:
         """There may be something due: look now instead of at the next poll."""
@@ -80,12 +82,25 @@ class Runner(Generic[ServiceT]):
         try:
             while True:
                 self._woken.clear()
-                await self._start_due()
-                await self._wait()
+                try:
+                    await self._start_due()
+                    self._say_database(None)
+                    await self._wait()
+                except ServiceUnavailable as fault:
+                    self._say_database(fault)
+                    await asyncio.sleep(random.uniform(0.5, 1.5) * POLL_SECONDS)  # noqa: S311 - jitter, not a secret
         finally:
             for running in self._running:
                 running.cancel()
             await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _say_database(self, fault: ServiceUnavailable | None) -> None:
+        """Once when it goes away, once when it is back."""
+        if fault is not None and self._has_database:
+            log.warning("no task is run: the database cannot be reached", reason=fault.message)
+        if fault is None and not self._has_database:
+            log.info("tasks are run again: the database is back")
+        self._has_database = fault is None
 
     def abandon(self, subject_id: str) -> None:
         """Stops what this process runs for a subject whose task was superseded: its commit would be refused anyway."""
@@ -144,11 +159,19 @@ class Runner(Generic[ServiceT]):
 
     async def _keep_lease(self, task: Task, owner: "asyncio.Task[None] | None") -> None:
         """Renews the lease well before it ends; cancels the owner when it cannot, before another runner may start."""
+        pause = LEASE / 6
+        until = self.clock.now() + LEASE
         while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
-            async with self.database.transaction() as tx:
-                kept = await self.tables.compare_and_set(tx, task, lease_until=self.clock.now() + LEASE)
-            if kept is None:
+            await asyncio.sleep(pause.total_seconds())
+            renewed = self.clock.now() + LEASE
+            try:
+                async with self.database.transaction() as tx:
+                    is_kept = await self.tables.compare_and_set(tx, task, lease_until=renewed) is not None
+                until = renewed if is_kept else until
+            except ServiceUnavailable:
+                # It may be back before another runner could start.
+                is_kept = self.clock.now() + 2 * pause < until
+            if not is_kept:
                 if owner is not None:
                     owner.cancel()
                 return
