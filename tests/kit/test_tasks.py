@@ -223,6 +223,7 @@ class Away:
 async def test_a_runner_goes_on_when_its_database_is_back(
     database: Database, clock: FakeClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
     away: Any = Away(database)
     away.is_away = True
