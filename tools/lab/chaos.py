@@ -94,12 +94,28 @@ class Load:
         self._story.counts["servers created"] += 1
         with self._lock:
             self._alive.append(server_id)
-        if has_address and tenant.ports_of(self._cloud, server_id):
-            tenant.add_floating_ip(self._cloud, self._ground, server_id)
-            self._story.counts["floating IPs created"] += 1
+        if has_address:
+            self._give_address(server_id)
+
+    def _give_address(self, server_id: str) -> None:
+        """A floating IP, once the server has its port; a server without one goes on without."""
+        for _ in range(10):
+            if tenant.ports_of(self._cloud, server_id):
+                tenant.add_floating_ip(self._cloud, self._ground, server_id)
+                self._story.counts["floating IPs created"] += 1
+                return
+            time.sleep(0.3)
+
+    def _take_addresses(self, server_id: str) -> None:
+        for port in tenant.ports_of(self._cloud, server_id):
+            found = self._cloud.api.call("network", "GET", f"/v2.0/floatingips?port_id={port['id']}")["floatingips"]
+            for each in found:
+                self._cloud.api.call("network", "DELETE", f"/v2.0/floatingips/{each['id']}")
+                self._story.counts["floating IPs deleted"] += 1
 
     def _delete(self, server_id: str) -> None:
         try:
+            self._take_addresses(server_id)
             self._cloud.api.call("compute", "DELETE", f"/v2.1/servers/{server_id}")
             self._story.counts["servers deleted"] += 1
         except Refused as refusal:
