@@ -8,8 +8,6 @@ from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.wiring import open_ground
 from kilonova.kit.agents import Liveness
 from kilonova.kit.config import ConfigError
-from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.log import logger
 from kilonova.network import agents
 from kilonova.network.app import make_app
 from kilonova.network.events import EventSender
@@ -18,8 +16,6 @@ from kilonova.network.service import NetworkService
 from kilonova.network.tables import metadata
 
 PORT = 9696
-
-log = logger(__name__)
 
 
 async def build_server(found: Read, daemon: Daemon) -> None:
@@ -36,16 +32,9 @@ async def build_server(found: Read, daemon: Daemon) -> None:
         path_mtu=config.ml2.path_mtu or config.global_physnet_mtu,
     )
 
-    known: list[tuple[str, str]] = []
-
     async def known_agents() -> list[tuple[str, str]]:
-        """Those of the last time while the database is away: they live all the same."""
-        try:
-            async with ground.database.reading() as tx:
-                known[:] = await agents.to_ask(tx)
-        except ServiceUnavailable as error:
-            log.warning("the list of agents cannot be read", reason=error.message)
-        return known
+        async with ground.database.reading() as tx:
+            return await agents.to_ask(tx)
 
     daemon.closing.callback(Registry(network).serve())
     daemon.work += [EventSender(network).run, functools.partial(network.liveness.watch, known_agents)]
