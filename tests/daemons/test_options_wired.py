@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 
-from kilonova.cli.daemons import identity, placement, wiring
+from kilonova.cli.daemons import broker, identity, placement, wiring
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
 from kilonova.cli.daemons.process import Daemon, _log_stream, name_identity
@@ -63,9 +63,9 @@ async def test_the_broker_of_the_old_spellings(tmp_path: Path, monkeypatch: pyte
         async def start(self) -> None:
             pass
 
-    monkeypatch.setattr(wiring, "make_bus", Opened)
+    monkeypatch.setattr(broker, "make_bus", Opened)
     text = "[oslo_messaging_rabbit]\nrabbit_host=ops-cont\nrabbit_port=5673\nrabbit_userid=openstack\n"
-    await wiring.open_bus(read_text(tmp_path, text + "rabbit_password=a@b/c,d\n", "nova", COMPUTE).config)
+    await broker.open_bus(read_text(tmp_path, text + "rabbit_password=a@b/c,d\n", "nova", COMPUTE).config)
     assert opened == [[Broker("ops-cont", 5673, "openstack", "a@b/c,d", "/")]]
 
 

@@ -15,10 +15,10 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from kilonova.cli.daemons import manage, wiring
 from kilonova.cli.daemons.files import read
+from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
 from kilonova.cli.daemons.refusals import (
-    NotReady,
     _database_refusal,
     check_clock,
     check_identity,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kilonova.cli.daemons.files import read
+from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import Options
 from kilonova.cli.daemons.process import Build, Daemon, prepare
-from kilonova.cli.daemons.refusals import NotReady
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError
 

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from kilonova.cli.daemons.broker import host_name, open_bus
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.refusals import require_placement
-from kilonova.cli.daemons.wiring import Neighbours, host_name, open_bus, open_ground
+from kilonova.cli.daemons.wiring import Neighbours, open_ground
 from kilonova.compute import deleted_servers, hosts
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent

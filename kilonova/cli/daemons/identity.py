@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from kilonova.cli.daemons.broker import open_bus
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import IDENTITY
 from kilonova.cli.daemons.process import Daemon, main
-from kilonova.cli.daemons.wiring import open_bus, open_database
+from kilonova.cli.daemons.wiring import open_database
 from kilonova.identity import fernet_keys
 from kilonova.identity.app import make_app
 from kilonova.identity.service import Identity

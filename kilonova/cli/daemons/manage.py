@@ -18,9 +18,10 @@ from typing import Any
 from sqlalchemy import MetaData
 
 from kilonova.cli.daemons.files import Read, read
+from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import COMPUTE, IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
-from kilonova.cli.daemons.refusals import NotReady, check_schema, find_revision, upgrade_schema
+from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
 from kilonova.cli.daemons.wiring import make_database, migrations_of
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db.migrate import head_revision

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kilonova.cli.daemons.broker import host_name, open_bus
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import NETWORK_AGENT
 from kilonova.cli.daemons.process import Daemon, main
-from kilonova.cli.daemons.wiring import host_name, open_bus
 from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.driver import NetworkDriver

@@ -20,8 +20,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kilonova.cli.daemons.files import Read, read
+from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import Options
-from kilonova.cli.daemons.refusals import NotReady
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError

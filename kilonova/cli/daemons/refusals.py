@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import head_revision, upgrade
@@ -32,10 +33,6 @@ _DENIED = ("1044", "1045", "28P01", "28000")
 _NO_DATABASE = ("1049", "3D000")
 _NO_RIGHTS = ("1142", "42501")
 """MariaDB's error numbers and PostgreSQL's SQLSTATEs."""
-
-
-class NotReady(Exception):
-    """What is missing may come by itself: another server starts, a clock is set."""
 
 
 # --- databases --------------------------------------------------------------------------------------------------------

@@ -1,22 +1,19 @@
 """What a daemon stands on, made from its configuration: database, broker, identity, the other services."""
 
 import re
-import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 from sqlalchemy import MetaData
 
 import kilonova
+from kilonova.cli.daemons.broker import open_bus
 from kilonova.cli.daemons.process import Daemon
 from kilonova.cli.daemons.refusals import check_identity, check_schema
 from kilonova.kit.bus import Bus, InProcessBus
-from kilonova.kit.bus.transport_url import BadTransportUrl
-from kilonova.kit.bus.transports import make_bus
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, catalog_client
@@ -26,10 +23,6 @@ from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 PACKAGE = Path(kilonova.__file__).parent
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?/?$")
 TIMEOUT_SECONDS = 60.0
-
-
-def host_name(config: Any) -> str:
-    return config.host or socket.gethostname()
 
 
 def migrations_of(service: str) -> Path:
@@ -52,25 +45,6 @@ def open_database(config: Any, service: str, metadata: MetaData, sync_command: s
     database = make_database(config, service, metadata)
     check_schema(database, migrations_of(service), service, sync_command)
     return database
-
-
-async def open_bus(config: Any) -> Bus:
-    """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
-    url = config.transport_url
-    if not url and config.rabbit_host:
-        password = quote(config.rabbit_password, safe="")
-        url = f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
-    if not url:
-        raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
-    tls = None
-    if config.oslo_messaging_rabbit.ssl:
-        tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
-    try:
-        bus = make_bus(url, tls)
-    except BadTransportUrl as error:
-        raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
-    await bus.start()
-    return bus
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,34 @@
+"""What agents stand on too: the broker, and the name of their host. Nothing of databases is loaded for it."""
+
+import socket
+import ssl
+from typing import Any
+from urllib.parse import quote
+
+from kilonova.kit.bus import Bus
+from kilonova.kit.bus.transport_url import BadTransportUrl
+from kilonova.kit.bus.transports import make_bus
+from kilonova.kit.config import ConfigError
+
+
+def host_name(config: Any) -> str:
+    return config.host or socket.gethostname()
+
+
+async def open_bus(config: Any) -> Bus:
+    """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
+    url = config.transport_url
+    if not url and config.rabbit_host:
+        password = quote(config.rabbit_password, safe="")
+        url = f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
+    if not url:
+        raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
+    tls = None
+    if config.oslo_messaging_rabbit.ssl:
+        tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
+    try:
+        bus = make_bus(url, tls)
+    except BadTransportUrl as error:
+        raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
+    await bus.start()
+    return bus
