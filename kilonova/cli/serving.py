@@ -14,13 +14,13 @@ class PortTaken(Exception):
     """A port of an API is in use: the message names it and the service it is for."""
 
 
-def listen(name: str, address: str, port: int) -> socket.socket:
-    """A listening socket for an API. Raises PortTaken."""
+def listen(name: str, address: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket for an API; `shared` with processes of the same user that ask for it too. Raises PortTaken."""
     # The protocol is named because asyncio sends small pieces at once only where it is: else an answer's body
     # waits 40 ms behind its head, for the client to acknowledge that.
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))
         listening.listen(1024)

@@ -27,6 +27,13 @@ def bound(**fields: Any) -> Iterator[None]:
         _bound.reset(token)
 
 
+def carried_request_id() -> str | None:
+    """What calls to other services made here name as the request they are part of (`req-…`); None outside of one."""
+    found = _bound.get()
+    carried: str | None = found.get("global_request_id") or found.get("request_id")
+    return carried
+
+
 class Logger:
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)

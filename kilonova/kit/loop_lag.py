@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from kilonova.kit.log import logger
+from kilonova.kit.metrics import loop_lag_seconds
 
 log = logger(__name__)
 
@@ -25,6 +26,7 @@ class LoopLag:
             before = loop.time()
             await asyncio.sleep(INTERVAL_SECONDS)
             lag = loop.time() - before - INTERVAL_SECONDS
+            loop_lag_seconds.observe(max(lag, 0.0))
             self.worst_seconds = max(self.worst_seconds, lag)
             if lag > MOST_LAG_SECONDS:
                 log.warning("the event loop was held", seconds=round(lag, 3))

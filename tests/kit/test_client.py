@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from kilonova.kit.http.client import Credentials, RemoteService, RemoteUnavailable, ServiceSession, catalog_client
+from kilonova.kit.log import bound
 
 EXPIRES = "2999-01-01T00:00:00Z"
 
@@ -55,6 +56,23 @@ async def test_the_version_of_a_url_in_the_catalog_is_left_out(
     url: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await reached(compute(public=url), monkeypatch) == expected
+
+
+async def test_a_call_names_the_request_it_is_part_of() -> None:
+    named: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        named.append(request.headers.get("x-openstack-request-id"))
+        return httpx.Response(200, json={})
+
+    async with identity([]) as client, httpx.AsyncClient(transport=httpx.MockTransport(answer)) as other:
+        remote = RemoteService("compute", other, ServiceSession(client, Credentials("nova", "x")))
+        await remote.request("GET", "http://compute/")
+        with bound(request_id="req-1"):
+            await remote.request("GET", "http://compute/")
+            with bound(global_request_id="req-0"):
+                await remote.request("GET", "http://compute/")
+    assert named == [None, "req-1", "req-0"]
 
 
 async def test_the_internal_interface_comes_before_the_public_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
 from kilonova.kit.http.versions import Change, Version, VersionEdge, refuse_fields_outside, since, without
+from kilonova.kit.log import carried_request_id
+from kilonova.kit.metrics import REGISTRY
 from kilonova.kit.testing import asgi_client
 
 
@@ -356,3 +358,34 @@ async def test_a_service_may_refuse_by_headers_before_the_body_is_read() -> None
 def test_a_newer_field_is_refused_inside_a_mapping_too() -> None:
     with pytest.raises(BadRequest, match=r"'tag' was unexpected at \$\.first"):
         refuse_fields_outside({"first": Thing("a", tag="t")}, Version(2, 4))
+
+
+async def test_requests_are_counted_by_route_and_never_by_id(client: Any) -> None:
+    def count(method: str, route: str, status: int) -> float:
+        labels = {"service": "thing", "method": method, "route": route, "status": str(status)}
+        return REGISTRY.get_sample_value("kilonova_http_requests_total", labels) or 0.0
+
+    before = count("GET", "/things/{thing_id}", 200), count("", "", 404)
+    for path in ("/things/p", "/things/p", "/nowhere", "/elsewhere"):
+        await client.get(path)
+    assert (count("GET", "/things/{thing_id}", 200), count("", "", 404)) == (before[0] + 2, before[1] + 2)
+
+
+@pytest.mark.parametrize(
+    ("sent", "carried"),
+    [
+        ("req-0b1e2d3c-4f5a-6b7c-8d9e-0f1a2b3c4d5e", "req-0b1e2d3c-4f5a-6b7c-8d9e-0f1a2b3c4d5e"),
+        ("req-<script>", None),
+    ],
+)
+async def test_the_request_that_a_request_is_part_of_is_named_onwards(sent: str, carried: str | None) -> None:
+    named: list[str | None] = []
+
+    async def handler(request: Request[Any]) -> dict[str, Any]:
+        named.append(carried_request_id())
+        return {}
+
+    edge = Edge(replace(make_edge().api, routes=[Route("GET", "/named", handler, PUBLIC)]))
+    async with asgi_client(edge) as client:
+        answer = await client.get("/named", headers={"X-OpenStack-Request-ID": sent})
+    assert named == [carried or answer.headers["x-openstack-request-id"]]

@@ -42,6 +42,10 @@ def _rabbit(name: str) -> list[cfg.DeprecatedOpt]:
     return _old(name, group="oslo_messaging_rabbit")
 
 
+def _workers(name: str) -> cfg.Opt:
+    return cfg.IntOpt(name, default=1, min=1, help="Processes of the daemon; `--workers` goes before it")
+
+
 COMMON: Options = {
     "DEFAULT": [
         cfg.StrOpt("my_ip", default="127.0.0.1", help="Address of this host"),
@@ -77,6 +81,10 @@ COMMON: Options = {
         cfg.StrOpt("log_dir", default="", help="Directory of log_file; alone: the log is DIRECTORY/PROGRAM.log"),
         cfg.StrOpt("bind_host", default="0.0.0.0", help="Address the API listens on"),  # noqa: S104 - as the guides have it
         cfg.PortOpt("bind_port", default=None, help="Port the API listens on; empty: the service's own"),
+    ],
+    "metrics": [
+        cfg.PortOpt("port", default=None, help="Where the process tells its counters, in the OpenMetrics format"),
+        cfg.StrOpt("listen", default="127.0.0.1", help="Address of that port"),
     ],
     "database": [cfg.StrOpt("connection", default="", secret=True, help="URL of the service's database")],
     "keystone_authtoken": _credentials(
@@ -127,6 +135,7 @@ IDENTITY: Options = {
     ],
 }
 IMAGE: Options = {
+    "DEFAULT": [_workers("workers")],
     "glance_store": [
         cfg.StrOpt("filesystem_store_datadir", default="/var/lib/glance/images/", help="Directory of the images"),
         cfg.IntOpt("image_size_cap", default=1 << 40, min=1, help="Largest image in bytes that may be uploaded"),
@@ -144,11 +153,15 @@ COMPUTE: Options = {
         cfg.StrOpt("instances_path", default="$state_path/instances", help="Directory of the servers' disks"),
         cfg.StrOpt("osapi_compute_listen", default="0.0.0.0", help="Address the API listens on"),  # noqa: S104
         cfg.PortOpt("osapi_compute_listen_port", default=8774, help="Port the API listens on"),
+        _workers("osapi_compute_workers"),
         cfg.StrOpt("metadata_listen", default="0.0.0.0", help="Address the metadata API listens on"),  # noqa: S104
         cfg.PortOpt("metadata_listen_port", default=8775, help="Port the metadata API listens on"),
+        _workers("metadata_workers"),
         cfg.ListOpt("enabled_apis", default=["osapi_compute", "metadata"], help="Which APIs nova-api serves"),
         cfg.StrOpt("default_availability_zone", default="nova", help="Zone of hosts that name none"),
     ],
+    "conductor": [_workers("workers")],
+    "scheduler": [_workers("workers")],
     "libvirt": [
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
         cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: qemu:///system"),
@@ -175,7 +188,10 @@ COMPUTE: Options = {
     ),
 }
 NETWORK: Options = {
-    "DEFAULT": [cfg.IntOpt("global_physnet_mtu", default=1500, min=576, help="Bytes that fit through the underlay")],
+    "DEFAULT": [
+        cfg.IntOpt("global_physnet_mtu", default=1500, min=576, help="Bytes that fit through the underlay"),
+        _workers("api_workers"),
+    ],
     "ml2": [cfg.IntOpt("path_mtu", default=0, min=0, help="Bytes that fit between tunnels' ends; 0: as the underlay")],
     "nova": _credentials(),
     "ml2_type_flat": [cfg.ListOpt("flat_networks", default=["*"], help="Physical networks that may be flat")],

@@ -19,9 +19,11 @@ from typing import Any, TextIO
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kilonova.cli.daemons import workers
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import Options
+from kilonova.cli.daemons.workers import Place
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError
@@ -52,10 +54,27 @@ def main(
     program: str, project: str, options: Sequence[Options], build: Build, arguments: Sequence[str] | None = None
 ) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        found = read(program, project, options, words)
+
+    def start() -> int:
+        count, others = workers.split_words(program, words)
+        found = read(program, project, options, others)
         log.configure("DEBUG" if found.config.debug else "INFO", _log_stream(program, found.config))
-        return asyncio.run(_run(program, found, build))
+
+        def work(place: Place) -> int:
+            return _said(program, lambda: asyncio.run(_run(program, found, build, place)))
+
+        count = count or workers.count_of(program, found.config)
+        if count > 1:
+            return workers.supervise(count, work, lambda: _notify("READY=1"))
+        return work(Place(lambda: _notify("READY=1")))
+
+    return _said(program, start)
+
+
+def _said(program: str, work: Callable[[], int]) -> int:
+    """The exit code of `work`, or of what keeps it from working, said in a line."""
+    try:
+        return work()
     except (ConfigError, PortTaken) as error:
         print(f"{program}: {error}", file=sys.stderr)
         return EX_CONFIG
@@ -75,15 +94,19 @@ def _log_stream(program: str, config: Any) -> TextIO | None:
         raise ConfigError(f"[DEFAULT] {'log_file' if config.log_file else 'log_dir'}: {error}") from error
 
 
-async def _run(program: str, found: Read, build: Build) -> int:
+async def _run(program: str, found: Read, build: Build, place: Place) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if place.parent is not None:
+        asyncio.get_running_loop().add_reader(place.parent, stop.set)
     daemon = Daemon()
     async with daemon.closing:
         await prepare(found, build, daemon)
-        sockets = [listen(name, address, port) for name, _app, address, port in daemon.apis]
-        await _serve(program, daemon, sockets, stop)
+        _add_metrics(found.config, daemon, place.worker or 0)
+        shared = place.worker is not None
+        sockets = [listen(name, address, port, shared=shared) for name, _app, address, port in daemon.apis]
+        await _serve(program, daemon, sockets, stop, place.ready)
     return 0
 
 
@@ -114,7 +137,17 @@ def name_identity(app: ASGIApp, url: str) -> ASGIApp:
     return named
 
 
-async def _serve(program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event) -> None:
+def _add_metrics(config: Any, daemon: Daemon, worker: int) -> None:
+    """Each worker has a port of its own: a count is one process's."""
+    if config.metrics.port:
+        from kilonova.kit.metrics import make_metrics_app
+
+        daemon.apis.append(("metrics", make_metrics_app(), config.metrics.listen, config.metrics.port + worker))
+
+
+async def _serve(
+    program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event, ready: Callable[[], None]
+) -> None:
     said = log.logger("kilonova.cli.daemons")
     servers = [ApiServer(app, name) for name, app, _address, _port in daemon.apis]
     serving = [
@@ -124,7 +157,7 @@ async def _serve(program: str, daemon: Daemon, sockets: list[socket.socket], sto
     stopping = asyncio.create_task(stop.wait())
     await wait_until_started(servers)
     said.info("ready", program=program)
-    _notify("READY=1")
+    ready()
     try:
         # Work ends only by failing: the process ends with it, and whoever started it starts it again.
         done, _ = await asyncio.wait([stopping, *working, *serving], return_when=asyncio.FIRST_COMPLETED)

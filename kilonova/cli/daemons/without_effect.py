@@ -50,8 +50,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.security_group_api": "security groups are always the network service's",
         "DEFAULT.firewall_driver": "ports are filtered by the network agent",
         "DEFAULT.linuxnet_interface_driver": "interfaces are the network agent's",
-        "DEFAULT.osapi_compute_workers": "an API is one process; start more of them for more",
-        "DEFAULT.metadata_workers": "an API is one process; start more of them for more",
         "DEFAULT.vnc_enabled": _CONSOLES,
         "DEFAULT.vnc_keymap": _CONSOLES,
         "DEFAULT.vncserver_proxyclient_address": _CONSOLES,

@@ -15,6 +15,7 @@ from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
+from kilonova.kit.metrics import agent_alive, agent_clock_skew_seconds
 
 log = logger(__name__)
 
@@ -41,6 +42,7 @@ class Liveness:
         self._missed: dict[AgentKey, int] = {}
         """Questions in a row that were not answered."""
         self._skew_seconds: dict[AgentKey, float] = {}
+        self._shown: list[AgentKey] = []
 
     def heard(self, binary: str, host: str) -> None:
         """An agent has just said something: that is an answer too."""
@@ -70,7 +72,13 @@ class Liveness:
 
     async def ask(self, agents: Iterable[AgentKey]) -> None:
         """One round, all agents at once."""
-        await asyncio.gather(*(self._ask_one(binary, host) for binary, host in agents))
+        asked = list(agents)
+        await asyncio.gather(*(self._ask_one(binary, host) for binary, host in asked))
+        for key in asked:
+            agent_alive.labels(*key).set(self.is_alive(*key))
+        for key in [key for key in self._shown if key not in asked]:
+            agent_alive.remove(*key)
+        self._shown = asked
 
     async def _ask_one(self, binary: str, host: str) -> None:
         try:
@@ -84,3 +92,4 @@ class Liveness:
         self.heard(binary, host)
         skew = datetime.fromisoformat(answer["now"]) - self._clock.now()
         self._skew_seconds[(binary, host)] = skew.total_seconds()
+        agent_clock_skew_seconds.labels(binary, host).set(skew.total_seconds())

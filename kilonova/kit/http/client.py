@@ -18,6 +18,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from kilonova.kit.errors import Fault
+from kilonova.kit.log import carried_request_id
 
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/.*)?$")
 RENEW_BEFORE = timedelta(minutes=2)
@@ -211,6 +212,9 @@ class RemoteService:
         token: str | None,
     ) -> httpx.Response:
         sent = {**(headers or {}), "X-Auth-Token": token or await self._session.token()}
+        request_id = carried_request_id()
+        if request_id is not None:
+            sent["X-OpenStack-Request-ID"] = request_id
         content = None
         if json is not None:
             content = msgspec.json.encode(json)

@@ -7,6 +7,7 @@ For every request, in this order, because each step trusts the ones before it:
 """
 
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
 from kilonova.kit.http.versions import Version, VersionEdge, refuse_fields_outside
 from kilonova.kit.log import bound, logger
+from kilonova.kit.metrics import request_seconds, requests
 
 log = logger(__name__)
 
@@ -69,6 +71,12 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON spells it: behind an even number of backslashes."""
 
 
+ROUTE_KEY = "kilonova.route"
+"""Under which a request's scope holds the path of the route it took."""
+
+_REQUEST_ID = re.compile(r"req-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 class RouteWithoutRule(Exception):
     """A route names a policy rule that does not exist: the service does not start (deny by default)."""
 
@@ -95,24 +103,42 @@ class Edge(Generic[ServiceT]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{self.api.service_type} serves HTTP, not {scope['type']}")
+        began = time.perf_counter()
         request_id = f"req-{uuid.uuid4()}"
-        with bound(request_id=request_id):
+        with bound(request_id=request_id, **_carried(Headers(scope=scope))):
             try:
-                response = await self._answer(scope, receive, request_id)
-            except Fault as fault:
-                response = self._render(fault, request_id)
-                self._name_version(response, Headers(scope=scope))
+                response = await self._respond(scope, receive, request_id)
             except ClientDisconnect:
                 return
-            except Exception:
-                log.exception("a request failed", method=scope["method"], path=scope["path"])
-                response = self._render(
-                    Fault(f"An unexpected error prevented the server from fulfilling your request ({request_id})."),
-                    request_id,
-                )
             for name in self.api.request_id_headers:
                 response.headers[name] = request_id
             await response(scope, receive, send)
+        self._count(scope, response.status_code, time.perf_counter() - began)
+
+    async def _respond(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        """The answer, or the fault in the service's own error format."""
+        try:
+            return await self._answer(scope, receive, request_id)
+        except Fault as fault:
+            response = self._render(fault, request_id)
+            self._name_version(response, Headers(scope=scope))
+            return response
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("a request failed", method=scope["method"], path=scope["path"])
+            return self._render(
+                Fault(f"An unexpected error prevented the server from fulfilling your request ({request_id})."),
+                request_id,
+            )
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # What no route is for has no label of its own: anybody may ask for anything.
+        service, method, route = self.api.service_type, scope["method"], scope.get(ROUTE_KEY, "")
+        if not route:
+            method = ""
+        requests.labels(service, method, route, status).inc()
+        request_seconds.labels(service, method).observe(seconds)
 
     async def _show_document(self, request: Request[ServiceT]) -> Response:
         """The OpenAPI document as `?version=2.79` sees it, else the version header; else as the newest does."""
@@ -156,6 +182,7 @@ class Edge(Generic[ServiceT]):
         if "\0" in path or "%00" in scope.get("query_string", b"").decode("latin-1"):
             raise BadRequest(NUL_SENTENCE)
         candidates, variables = self._find(path, method)
+        scope[ROUTE_KEY] = candidates[0].path
         request: Request[ServiceT] = Request(
             service=self.api.service,
             method=method,
@@ -285,6 +312,12 @@ class Edge(Generic[ServiceT]):
         if self.api.versions is not None and request.version is not None:
             response.headers.update(self.api.versions.response_headers(request.version))
         return response
+
+
+def _carried(headers: Headers) -> dict[str, str]:
+    """The request that this one is part of, as its caller says: both ids are in the log then."""
+    wanted = headers.get("x-openstack-request-id", "")
+    return {"global_request_id": wanted} if _REQUEST_ID.fullmatch(wanted) else {}
 
 
 def _check_rules(api: Api[Any]) -> None:

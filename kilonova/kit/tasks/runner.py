@@ -6,6 +6,7 @@ behind: when they lapse, another claims the task under a higher epoch and runs t
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import bound, logger
+from kilonova.kit.metrics import deadlines_missed, step_seconds, steps
 from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, ServiceT, Sleep, step_name
 from kilonova.kit.tasks.table import Task, TaskTables
 
@@ -37,6 +39,16 @@ class _Retry:
     """A step that raised: to be run again after a pause."""
 
     reason: str
+
+
+_OUTCOMES: dict[type, str] = {
+    Next: "next",
+    Sleep: "sleep",
+    Done: "done",
+    Fail: "fail",
+    HandedOver: "handed_over",
+    _Retry: "retry",
+}
 
 
 class LostTask(Exception):
@@ -146,7 +158,7 @@ class Runner(Generic[ServiceT]):
 
     async def run_task(self, task: Task) -> None:
         """Runs a claimed task until it sleeps, ends, or is lost."""
-        with bound(task=task.id, subject=task.subject_id, program=task.program):
+        with bound(task=task.id, subject=task.subject_id, program=task.program, request_id=task.request_id):
             keeper = asyncio.create_task(self._keep_lease(task, asyncio.current_task()))
             try:
                 current: Task | None = task
@@ -182,7 +194,9 @@ class Runner(Generic[ServiceT]):
         step = program.find(task.step)
         self._probe("before_effect", task)
         outcome: Outcome | _Retry
+        began = time.perf_counter()
         if self.clock.now() >= task.deadline_at:
+            deadlines_missed.labels(program.name).inc()
             outcome = Fail(_missed_deadline(program, task))
         else:
             try:
@@ -191,6 +205,8 @@ class Runner(Generic[ServiceT]):
                 # Whatever a step meets, the task survives it: it is run again until its deadline names the reason.
                 log.exception("step raised", step=task.step, attempt=task.attempt)
                 outcome = _Retry(f"{type(error).__name__}: {error}")
+        step_seconds.labels(program.name, task.step).observe(time.perf_counter() - began)
+        steps.labels(program.name, task.step, _OUTCOMES[type(outcome)]).inc()
         self._probe("after_effect", task)
         if isinstance(outcome, HandedOver):
             log.info("task was handed over", step=task.step, reason=outcome.note)
