@@ -120,10 +120,16 @@ def _start_error(error: BaseException) -> str | None:
 
 async def _run_cloud(state: StateDir, config: Any) -> None:
     from kilonova.cli import cloud as clouds
+    from kilonova.cli.serving import listen
 
     sockets = clouds.bind(config.my_ip)
     mappings = await _provider_mappings(state, config)
     cloud = await clouds.build(state, config, mappings)
+    if config.metrics.port:
+        from kilonova.kit.metrics import make_metrics_app
+
+        sockets["metrics"] = listen("metrics", config.metrics.listen, config.metrics.port)
+        cloud.apps["metrics"] = make_metrics_app()
     auth_url = clouds.endpoint_url(config.my_ip, "identity") + "/v3"
     passwords = {"admin": config.passwords.admin, "demo": config.passwords.demo}
     state.write_clouds_yaml(auth_url=auth_url, region=config.region_name, passwords=passwords)

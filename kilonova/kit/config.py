@@ -19,6 +19,10 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         cfg.IntOpt("fake_hosts", default=1, min=1, help="Simulated hosts with the fake driver"),
         cfg.StrOpt("log_level", default="INFO", help="Least level that is logged"),
     ],
+    "metrics": [
+        cfg.PortOpt("port", default=None, help="Where the process tells its counters, in the OpenMetrics format"),
+        cfg.StrOpt("listen", default="127.0.0.1", help="Address of that port"),
+    ],
     "passwords": [
         cfg.StrOpt(name, secret=True, help=f"Password of the user {name}")
         for name in ("admin", "demo", "nova", "glance", "placement", "neutron")
