@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.guides.guides import GUIDES
-from tests.guides.steps import Check, Command, Guide, Setting, Sql, Step, substitute, substituted
+from tests.guides.steps import OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
 from tools.guide_ground import GROUNDS, lay_ground
 from tools.lab import engines
 from tools.lab.hosts import Host, HostError, wait_for
@@ -130,7 +130,10 @@ class Run:
 
         def is_shown() -> bool:
             nonlocal said
-            said = self._command(step.host, words)
+            try:
+                said = self._command(step.host, words)
+            except LineFailed as failure:
+                said = str(failure)
             return all(each in said for each in wanted)
 
         try:
@@ -195,6 +198,8 @@ class Run:
             words = match["words"]
         if password and "--password-prompt" in words:
             words = words.replace("--password-prompt", f"--password {shlex.quote(password)}")
+        if host == OUTSIDE:
+            return self._from_outside(words)
         environment = dict(self._environments.get(host, {}))
         if password and "--password-prompt" not in words and "OS_PASSWORD" not in environment:
             environment["OS_PASSWORD"] = password
@@ -205,6 +210,18 @@ class Run:
         self._remember(words, done.stdout)
         return done.stdout + done.stderr
 
+    def _from_outside(self, words: str) -> str:
+        """In front of the cloud, with what the controller's root has at hand."""
+        place = self.controller.path("/root")
+        outside = self.lab.outside()
+        try:
+            done = outside.run(["sh", "-c", f"cd {place} && {words}"])
+        finally:
+            outside.close()
+        if done.returncode != 0:
+            raise LineFailed(f"ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
     def _remember(self, words: str, said: str) -> None:
         if words.startswith("openstack floating ip create") and (
             found := re.search(r"floating_ip_address\s*\| (\S+)", said)
@@ -212,6 +229,10 @@ class Run:
             self._values["floating_ip"] = found[1]
         if words.startswith("openstack network create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
             self._values.update(network=found[1], network_prefix=found[1][:11])
+        if words.startswith("openstack server create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
+            self._values["server"] = found[1]
+        if words.startswith("openstack server list") and (found := re.search(r"flat=([\d.]+)", said)):
+            self._values["server_address"] = found[1]
 
     def use_openrc(self, host: str, text: str) -> None:
         lines = [line for line in text.splitlines() if line.startswith("export ")]

@@ -40,6 +40,7 @@ project_name = service
 user_domain_name = Default
 project_domain_name = Default
 """
+COMPUTE_DAEMONS = ("nova-api", "nova-conductor", "nova-scheduler")
 ENDPOINTS = ("public", "internal", "admin")
 READY_SECONDS = 60.0
 
@@ -146,7 +147,15 @@ def _placement_of_001(run: "Run") -> None:
 def _keystone_of_002(run: "Run") -> None:
     """In httpd's place. Records that the guide makes with admin_token are bootstrap's."""
     bootstrap_identity(run, "admin")
+    for name in ("admin", "demo"):
+        run.controller.write(f"/root/{name}-openrc.sh", OPENRC.format(name=name, password=name))
+    run.controller.write("/root/admin-openrc", OPENRC.format(name="admin", password="admin"))
     run.use_openrc("controller", OPENRC.format(name="admin", password="admin"))
+
+
+def _flavor_of_002(run: "Run") -> None:
+    """Which the release made by itself; and what metadata is signed with reaches the network's host."""
+    run.openstack(["flavor", "create", "--ram", "512", "--disk", "1", "--vcpus", "1", "m1.tiny"])
 
 
 def _placement_of_002(run: "Run") -> None:
@@ -161,6 +170,10 @@ def _placement_of_002(run: "Run") -> None:
             "password": "PLACEMENT_PASS",
         }.items():
             run.set(host, "/etc/nova/nova.conf", "placement", key, value)
+
+
+def _libvirtd(run: "Run") -> None:
+    run.lab.start_libvirtd("compute")
 
 
 def _agents_of_004(run: "Run") -> None:
@@ -189,15 +202,31 @@ def _agents_of_004(run: "Run") -> None:
     run.set("controller", "/etc/neutron/l3_agent.ini", "DEFAULT", "interface_driver", "linuxbridge")
 
 
+def _compute_of_004(run: "Run") -> None:
+    """Its packages start what they install; the guide starts again only what it changes later."""
+    for daemon in COMPUTE_DAEMONS:
+        run.start("controller", daemon)
+    run.lab.start_libvirtd("compute")
+
+
 def _after_agents_of_004(run: "Run") -> None:
     run.start("compute", "neutron-linuxbridge-agent")
-    run.restart("controller", "nova-api")
+    for daemon in COMPUTE_DAEMONS:
+        run.restart("controller", daemon)
+
+
+def _pings_of_004(run: "Run") -> None:
+    """The guide opens port 22 alone, and then sends a ping."""
+    run.openstack(["security", "group", "rule", "create", "--proto", "icmp", "default"])
 
 
 GROUNDS: Mapping[str, Ground] = {
     "000": Ground(before={298: install_placement}),
     "001": Ground(broker_password="passwd", before={195: _placement_of_001}),
-    "002": Ground(is_empty=True, before={443: _keystone_of_002, 1004: _placement_of_002}),
-    "003": Ground(admin_password="Welcome123", has_placement=True),
-    "004": Ground(has_placement=True, before={341: _agents_of_004, 433: _after_agents_of_004}),
+    "002": Ground(is_empty=True, before={443: _keystone_of_002, 1004: _placement_of_002, 1858: _flavor_of_002}),
+    "003": Ground(admin_password="Welcome123", has_placement=True, before={456: _libvirtd}),
+    "004": Ground(
+        has_placement=True,
+        before={202: _compute_of_004, 341: _agents_of_004, 433: _after_agents_of_004, 556: _pings_of_004},
+    ),
 }

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CONTROLLER, COMPUTE = "controller", "compute"
+OUTSIDE, GUEST = "outside", "guest"
+"""In front of the cloud, and inside the server that the guide has made."""
 
 
 @dataclass(frozen=True, slots=True)
