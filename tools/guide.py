@@ -38,7 +38,7 @@ NOT_DAEMONS = {
     "nova-consoleauth": "graphical consoles are not served yet",
     "nova-novncproxy": "graphical consoles are not served yet",
     "httpd": "keystone and placement-api serve their APIs themselves",
-    "memcached": "checked tokens are remembered in the process",
+    "memcached": "the lab has none: each process remembers the tokens it has checked",
     "mariadb": "the lab has started it",
 }
 """Units of the guides that nothing stands for, unless a console script has the name."""
