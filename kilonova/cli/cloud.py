@@ -22,6 +22,7 @@ from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
 from kilonova.compute import deleted_servers
 from kilonova.compute import hosts as compute_hosts
+from kilonova.compute import mappings as compute_mappings
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver
 from kilonova.compute.agent.drivers.fake import FakeDriver as FakeComputeDriver
@@ -182,6 +183,8 @@ async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -
     network.compute = wiring.remote("compute", "neutron")
     runner = Runner(opened["compute"], compute_tasks, PROGRAMS, compute, sole_runner=True)
     compute.runner = runner
+    async with compute.database.transaction() as tx:
+        await compute_mappings.ensure_here(tx, compute.clock.now())
     cloud = Cloud(state, config, bus, apps, list(opened.values()), identity, compute, network, image, runner)
     cloud.work += _control_work(cloud)
     cloud.work += _agents(cloud, wiring, bridge_mappings)
@@ -275,10 +278,6 @@ def _control_work(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
     ComputeRegistry(cloud.compute).serve()
     NetworkRegistry(cloud.network).serve()
 
-    async def compute_agents() -> list[tuple[str, str]]:
-        async with cloud.compute.database.reading() as tx:
-            return [(each.binary, each.host) for each in await compute_hosts.list_all(tx)]
-
     async def known_network_agents() -> list[tuple[str, str]]:
         async with cloud.network.database.reading() as tx:
             return sorted({(NETWORK_BINARY, each.host) for each in await network_agents.list_all(tx)})
@@ -288,7 +287,7 @@ def _control_work(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
         cloud.runner.run,
         EventSender(cloud.network).run,
         functools.partial(deleted_servers.forget_in_time, cloud.compute),
-        functools.partial(cloud.compute.liveness.watch, compute_agents),
+        functools.partial(compute_hosts.watch, cloud.compute),
         functools.partial(cloud.network.liveness.watch, known_network_agents),
     ]
 

@@ -54,6 +54,7 @@ def examine(state: StateDir, config: Any) -> list[Finding]:
         *checks.check_passwords(_secrets(config)),
         *checks.check_address(config.my_ip),
         *checks.check_databases([_look_at_database(state, service) for service in checks.SERVICE_TYPES]),
+        *_cell_findings(state),
     ]
     if state.running_pid() is None:
         stop = f"start it with `{state.typed('up')}`; then ask the doctor again"
@@ -99,6 +100,20 @@ def _unread_options(file: Path) -> list[str]:
         for name in values
         if (section, name.replace("-", "_")) not in known
     ]
+
+
+def _cell_findings(state: StateDir) -> list[Finding]:
+    """Nothing where compute's database is not there, or not this release's: that was said already."""
+    found = _look_at_database(state, "compute")
+    if found.lacks is None or found.lacks:
+        return []
+    with contextlib.closing(sqlite3.connect(f"{Path(found.path).as_uri()}?mode=ro", uri=True)) as connection:
+        cells = connection.execute("SELECT name FROM cell_mappings ORDER BY id").fetchall()
+        hosts = connection.execute("SELECT host FROM hosts WHERE host NOT IN (SELECT host FROM host_mappings)")
+        servers = "SELECT count(*) FROM servers WHERE id NOT IN (SELECT server_id FROM server_mappings)"
+        (unmapped,) = connection.execute(servers).fetchone()
+        names = tuple(row[0] for row in hosts)
+    return checks.check_cells(checks.CellFacts(tuple(row[0] for row in cells), names, unmapped))
 
 
 def _look_at_database(state: StateDir, service: str) -> DatabaseFile:

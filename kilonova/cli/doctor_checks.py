@@ -222,10 +222,7 @@ class DatabaseFile(msgspec.Struct, frozen=True):
 
 
 def check_databases(files: Sequence[DatabaseFile]) -> list[Finding]:
-    """Each service has the database that is its own.
-
-    Compute has one: no cell is mapped to any, and servers that could not be placed stay in it (decision 9).
-    """
+    """Each service has the database that is its own. Compute's is the region's and its cells', too (decision 15)."""
     findings = []
     for file in files:
         if file.lacks is None:
@@ -239,7 +236,28 @@ def check_databases(files: Sequence[DatabaseFile]) -> list[Finding]:
         else:
             continue
         findings.append(Finding("databases", "problem", what, mend))
-    return findings or [Finding("databases", "ok", "each service has its own; compute has one, and no cells")]
+    return findings or [Finding("databases", "ok", "each service has its own")]
+
+
+class CellFacts(msgspec.Struct, frozen=True):
+    """What compute's database says of its cells. `cells`: their names."""
+
+    cells: tuple[str, ...]
+    unmapped_hosts: tuple[str, ...]
+    unmapped_servers: int
+
+
+def check_cells(facts: CellFacts) -> list[Finding]:
+    """Every host and server is in a cell, or is on its way into one: a server without a mapping counts for no quota."""
+    findings = []
+    if facts.unmapped_hosts:
+        what, mend = f"not mapped: {', '.join(facts.unmapped_hosts)}", "restart the host's agent: it is mapped then"
+        findings.append(Finding("cells", "problem", what, mend))
+    if facts.unmapped_servers:
+        mend = "it is an older copy of the database, or was written by hand: put a copy of its own in its place"
+        findings.append(Finding("cells", "problem", f"{facts.unmapped_servers} servers have no mapping", mend))
+    names = " and ".join(facts.cells) or "none before the first start"
+    return findings or [Finding("cells", "ok", f"{names}; every host and server is mapped")]
 
 
 def check_settings(file: Path, unread: Sequence[str]) -> list[Finding]:

@@ -78,6 +78,8 @@ class Cells:
     ) -> None:
         self.here = here
         self.connect = connect
+        self.resolve: Callable[[CellMapping], CellMapping] = lambda mapping: mapping
+        """Fills in what a mapping leaves to the host that reads it."""
         self.here_id = CELL1_ID
         """The cell with hosts that is the API database."""
         self._database = database
@@ -95,7 +97,7 @@ class Cells:
         now = self._clock.monotonic()
         if self._read_at is None or now - self._read_at > READ_AGAIN_SECONDS:
             async with self._database.reading() as tx:
-                found = await mappings.list_cells(tx)
+                found = [self.resolve(each) for each in await mappings.list_cells(tx)]
             self._elsewhere = {each.id: each for each in found if not is_here(each, self._database)}
             ours = [each.id for each in found if is_here(each, self._database) and each.id != mappings.CELL0_ID]
             self.here_id = ours[0] if ours else CELL1_ID

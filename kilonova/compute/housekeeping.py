@@ -16,7 +16,7 @@ from kilonova.compute import hosts, mappings, moving
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Host, server_history
-from kilonova.kit.db import Tx
+from kilonova.kit.db import Database, Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 
@@ -51,17 +51,24 @@ async def discover_hosts(compute: Compute, only: str | None = None) -> AsyncIter
             yield Discovered(cell, found, await _map_missing(compute, cell, found))
 
 
+async def unmapped(database: Database, found: list[Host]) -> list[Host]:
+    """Those without a mapping in the API database."""
+    async with database.reading() as tx:
+        return [each for each in found if await mappings.find_host(tx, each.host) is None]
+
+
+async def map_one(database: Database, cell: CellMapping, host: Host, now: datetime) -> bool:
+    """False when somebody else has mapped it meanwhile."""
+    async with database.transaction() as tx:
+        if await mappings.find_host(tx, host.host) is not None:
+            return False
+        await mappings.map_host(tx, host.host, cell.id, now, number=host.number)
+        return True
+
+
 async def _map_missing(compute: Compute, cell: CellMapping, found: list[Host]) -> list[Host]:
-    now = compute.clock.now()
-    async with compute.database.reading() as tx:
-        missing = [each for each in found if await mappings.find_host(tx, each.host) is None]
-    mapped = []
-    for host in missing:
-        async with compute.database.transaction() as tx:
-            if await mappings.find_host(tx, host.host) is None:
-                await mappings.map_host(tx, host.host, cell.id, now, number=host.number)
-                mapped.append(host)
-    return mapped
+    missing, now = await unmapped(compute.database, found), compute.clock.now()
+    return [each for each in missing if await map_one(compute.database, cell, each, now)]
 
 
 async def end_mappings(compute: Compute, cell: Compute, since: datetime) -> None:

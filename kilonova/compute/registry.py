@@ -1,5 +1,6 @@
 """The server side of compute's agents: they register here, report what they see, and ask what belongs to them."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,8 +11,9 @@ from kilonova.compute.servers import ServerState
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
 from kilonova.compute.topics import REGISTRY_TOPIC
-from kilonova.kit.agents import AgentInfo
-from kilonova.kit.bus import Unsubscribe
+from kilonova.kit.agents import AgentInfo, AgentRefused
+from kilonova.kit.agents.calls import agent_topic
+from kilonova.kit.bus import CallTimedOut, RemoteError, Unsubscribe
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
@@ -21,6 +23,8 @@ log = logger(__name__)
 
 DISK_RESERVED_GIB = 0
 MEMORY_RESERVED_MIB = 512
+NAMESAKE_SECONDS = 2.0
+"""How long an agent of the same name has to answer."""
 CPU_RATIO, MEMORY_RATIO, DISK_RATIO = 4.0, 1.0, 1.0
 """Upstream's initial allocation ratios; disk is not overcommitted."""
 
@@ -44,10 +48,6 @@ class ReportAnswer(msgspec.Struct):
     """Servers on the host that belong elsewhere or nowhere, with the epoch to remove them under."""
 
 
-class HostNameTaken(Exception):
-    """Another host has this name. The sentence says which."""
-
-
 class Registry:
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
@@ -60,12 +60,35 @@ class Registry:
         """Makes the host known here and to placement: service, hypervisor, provider and inventory. Safe to repeat."""
         registration = msgspec.convert(payload, Registration)
         info = registration.info
+        await self._refuse_second(info)
         zone = info.availability_zone or self._compute.default_zone
         inventory = msgspec.to_builtins(registration.details)
         host = await self._make_known(hosts.NewHost(info.binary, info.host, zone, inventory))
         await self._tell_placement(host, registration.details)
         self._compute.liveness.heard(info.binary, info.host)
         log.info("compute host registered", host=info.host, zone=zone)
+
+    async def _refuse_second(self, info: AgentInfo) -> None:
+        """The agent that is alive wins: one that answers under this name, and began at another time, is another.
+
+        Raises AgentRefused.
+        """
+        try:
+            topic = agent_topic(info.binary, info.host)
+            answer = await self._compute.bus.call(topic, "ping", {"known": True}, timeout_seconds=NAMESAKE_SECONDS)
+        except (CallTimedOut, RemoteError):
+            return
+        began = datetime.fromisoformat(answer["started_at"])
+        if began == info.started_at:
+            return
+        async with self._compute.database.reading() as tx:
+            row = await hosts.find(tx, info.binary, info.host)
+        where = row.inventory["host_ip"] if row is not None else "unknown"
+        raise AgentRefused(
+            f"another {info.binary} is alive under the name {info.host} "
+            f"(address {where}, since {began:%Y-%m-%d %H:%M:%S}): "
+            "stop that one, or give this host a name of its own ([DEFAULT] host)"
+        )
 
     async def _make_known(self, new: hosts.NewHost) -> Host:
         """Maps the host and writes its row, at once where the cell's database is the API database.
@@ -87,14 +110,14 @@ class Registry:
             return await hosts.register(tx, new, now, number=number)
 
     async def _map(self, tx: Tx, new: hosts.NewHost, cell_id: str) -> int:
-        """The host's number; a new one joins the aggregate of its zone. Raises HostNameTaken."""
+        """The host's number; a new one joins the aggregate of its zone. Raises AgentRefused."""
         compute, now = self._compute, self._compute.clock.now()
         known = await mappings.find_host(tx, new.host)
         if known is None and new.zone != compute.default_zone:
             await aggregates.place_new_host(tx, new.host, new.zone, now)
         mapping = known or await mappings.map_host(tx, new.host, cell_id, now)
         if mapping.cell_id != cell_id:
-            raise HostNameTaken(
+            raise AgentRefused(
                 f"host {new.host} is mapped to cell {mapping.cell_id} already: give this one another "
                 "name, or run `nova-manage cell_v2 delete_host` there first"
             )

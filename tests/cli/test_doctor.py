@@ -14,7 +14,7 @@ import pytest
 
 from kilonova.cli import doctor
 from kilonova.cli import doctor_checks as checks
-from kilonova.cli.doctor_checks import Clock, DatabaseFile
+from kilonova.cli.doctor_checks import CellFacts, Clock, DatabaseFile
 from kilonova.cli.state import StateDir, read_config
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -90,7 +90,11 @@ FOUND: list[tuple[Sequence[checks.Finding], str, str]] = [
         "problem",
         "node1 has no DISK_GB, MEMORY_MB",
     ),
-    (checks.check_databases([DatabaseFile("compute", "/c.db", 3, ())]), "ok", "no cells"),
+    (checks.check_databases([DatabaseFile("compute", "/c.db", 3, ())]), "ok", "its own"),
+    (checks.check_cells(CellFacts(("cell0", "cell1"), (), 0)), "ok", "cell0 and cell1"),
+    (checks.check_cells(CellFacts((), (), 0)), "ok", "none before the first start"),
+    (checks.check_cells(CellFacts(("cell1",), ("node1",), 0)), "problem", "not mapped: node1"),
+    (checks.check_cells(CellFacts(("cell1",), (), 2)), "problem", "2 servers have no mapping"),
     (checks.check_databases([DatabaseFile("compute", "/c.db", 3, None)]), "problem", "compute has none at /c.db"),
     (checks.check_databases([DatabaseFile("compute", "/c.db", 2, ("a", "b"))]), "problem", "/c.db is not compute's"),
     (checks.check_databases([DatabaseFile("compute", "/c.db", 2, ("a", "b.c"))]), "problem", "/c.db lacks a, b.c"),

@@ -1,12 +1,67 @@
 """The migrations make exactly the tables the code speaks of, and may be run again."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+from sqlalchemy import Connection, text
+
+from kilonova.compute import mappings
 from kilonova.compute.tables import metadata
+from kilonova.kit.db import Database
+from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.testing.schema import differences
+from tests.databases import Databases
 
 MIGRATIONS = Path(__file__).parents[2] / "kilonova/compute/migrations"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_migrations_and_tables_agree(tmp_path: Path) -> None:
     assert differences(metadata, MIGRATIONS, tmp_path) == []
+
+
+def fill(connection: Connection) -> None:
+    """A host, and servers that run on it, could not be placed, and are to be placed."""
+    insert(connection, "hosts", id="h", number=7, service_id="s", binary="nova-compute", host="node1")
+    for number, (host, state) in enumerate([("node1", "active"), (None, "error"), (None, "building")], 1):
+        insert(connection, "servers", id=f"s{number}", number=number, host=host, vm_state=state, group_id="g")
+    insert(connection, "server_history", id="s4", number=4, record="{}")
+
+
+def insert(connection: Connection, table: str, **values: object) -> None:
+    """A row; a column that is not named gets what its type allows."""
+    row: dict[str, object] = {}
+    for column in metadata.tables[table].columns:
+        kind = column.type.python_type if column.type.__class__.__name__ not in ("JSON", "UtcDateTime") else None
+        default: object = {int: 1, str: "x", bool: False, bytes: b"x"}.get(kind, "{}") if kind else "{}"
+        if column.type.__class__.__name__ == "UtcDateTime":
+            default = NOW.replace(tzinfo=None)
+        row[column.name] = values.get(column.name, None if column.nullable else default)
+    names = ", ".join(connection.dialect.identifier_preparer.quote(name) for name in row)
+    statement = f"INSERT INTO {table} ({names}) VALUES ({', '.join(':' + name for name in row)})"
+    connection.execute(text(statement), row)
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_cloud_of_the_last_version_had_is_mapped(
+    databases: Databases, tmp_path: Path, again: bool
+) -> None:
+    database = Database(databases.engine.create("older", tmp_path), metadata)
+    upgrade(database, MIGRATIONS, "0001")
+    database.run_alone(fill)
+    for _ in range(1 + again):
+        upgrade(database, MIGRATIONS)
+    async with database.reading() as tx:
+        (host,) = await mappings.list_hosts(tx)
+        found = {name: await mappings.find_server(tx, name) for name in ("s1", "s2", "s3", "s4")}
+        assert await mappings.next_number(tx) == 5
+    await database.close()
+    assert (host.host, host.number, host.cell_id) == ("node1", 7, mappings.CELL1_ID)
+    places = {name: (each.cell_id, each.host, each.deleted_at is None) for name, each in found.items() if each}
+    assert places == {
+        "s1": (mappings.CELL1_ID, "node1", True),
+        "s2": (mappings.CELL0_ID, None, True),
+        "s3": (None, None, True),
+        "s4": (mappings.CELL1_ID, None, False),
+    }

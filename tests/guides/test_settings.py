@@ -119,7 +119,7 @@ def wanted_value(found: Read, setting: Setting) -> object:
             return dict([value.split(":")])
         case "debug" | "enable_vxlan" | "l2_population":
             return value.lower() == "true"
-        case "rabbit_port":
+        case "rabbit_port" | "discover_hosts_in_cells_interval":
             return int(value)
         case _:
             return value

@@ -15,14 +15,25 @@ def host_name(config: Any) -> str:
     return config.host or socket.gethostname()
 
 
+def transport_url(config: Any) -> str:
+    """Of `transport_url`, or of the old spellings; empty where there is neither."""
+    if config.transport_url or not config.rabbit_host:
+        url: str = config.transport_url
+        return url
+    password = quote(config.rabbit_password, safe="")
+    return f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
+
+
 async def open_bus(config: Any) -> Bus:
-    """The broker of `transport_url`, or of the old spellings. Raises ConfigError."""
-    url = config.transport_url
-    if not url and config.rabbit_host:
-        password = quote(config.rabbit_password, safe="")
-        url = f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
+    """Raises ConfigError."""
+    url = transport_url(config)
     if not url:
         raise ConfigError("[DEFAULT] transport_url is missing: rabbit://USER:PASSWORD@HOST")
+    return await open_bus_at(url, config)
+
+
+async def open_bus_at(url: str, config: Any) -> Bus:
+    """Raises ConfigError."""
     tls = None
     if config.oslo_messaging_rabbit.ssl:
         tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)

@@ -1,46 +1,61 @@
 """`nova-api`, `nova-api-metadata`, `nova-conductor`, `nova-compute`. They read nova.conf.
 
-The conductor runs the operations, the scheduler's part among them; `nova-scheduler` is another conductor.
+The conductor runs the operations, the scheduler's part among them; `nova-scheduler` is another conductor. It serves the
+API database (what is not placed yet), the cell of [database] with that one's hosts, and cell0.
 """
 
+import asyncio
 import functools
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from kilonova.cli.daemons.broker import host_name, open_bus
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.refusals import require_placement
-from kilonova.cli.daemons.wiring import Neighbours, open_ground
-from kilonova.compute import deleted_servers, hosts
+from kilonova.cli.daemons.region import CellOpener, open_cells, open_own_cell, open_region_database
+from kilonova.cli.daemons.wiring import Neighbours
+from kilonova.compute import deleted_servers, hosts, housekeeping
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
 from kilonova.compute.app import make_app
+from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.registry import Registry
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import metadata, tasks
+from kilonova.compute.tables import tasks
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
 from kilonova.image.inspection import inspect_file
-from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.agents import AgentCalls, AgentRefused, Liveness
 from kilonova.kit.config import ConfigError
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.log import logger
 from kilonova.kit.tasks import Runner
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
+log = logger(__name__)
+
+CELL0_REST_SECONDS = 10.0
 CONTROL_BINARIES = ("nova-conductor", "nova-scheduler")
 
 
-async def _open(found: Read, daemon: Daemon) -> tuple[Compute, Neighbours]:
-    """What the server side's processes share."""
+async def _open(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neighbours]:
+    """What the server side's processes share: the service on the API database, and the way to its cells."""
     config = found.config
-    ground = await open_ground(config, daemon, "compute", metadata, "nova-manage db sync")
-    database, bus, neighbours = ground.database, ground.bus, ground.neighbours
+    database = open_region_database(config, daemon)
+    bus = await open_bus(config)
+    daemon.closing.push_async_callback(bus.close)
+    neighbours = Neighbours(config.keystone_authtoken)
+    daemon.closing.push_async_callback(neighbours.close)
+    daemon.checks.append(neighbours.check)
     host = host_name(config)
     compute = Compute(
         database=database,
@@ -56,18 +71,14 @@ async def _open(found: Read, daemon: Daemon) -> tuple[Compute, Neighbours]:
         ),
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
     )
-
-    async def known_agents() -> list[tuple[str, str]]:
-        async with database.reading() as tx:
-            return [(each.binary, each.host) for each in await hosts.list_all(tx)]
-
-    daemon.work.append(functools.partial(compute.liveness.watch, known_agents))
-    return compute, neighbours
+    opener = await open_cells(config, daemon, compute)
+    daemon.work.append(functools.partial(hosts.watch, compute))
+    return compute, opener, neighbours
 
 
 async def build_api(found: Read, daemon: Daemon) -> None:
     config = found.config
-    compute, neighbours = await _open(found, daemon)
+    compute, _opener, neighbours = await _open(found, daemon)
     for name in config.enabled_apis:
         match name:
             case "osapi_compute":
@@ -88,11 +99,32 @@ async def build_metadata_api(found: Read, daemon: Daemon) -> None:
 
 async def build_conductor(found: Read, daemon: Daemon) -> None:
     require_placement(found.config)
-    compute, _neighbours = await _open(found, daemon)
-    compute.runner = Runner(compute.database, tasks, PROGRAMS, compute)
-    daemon.closing.callback(compute.listen())
-    daemon.closing.callback(Registry(compute).serve())
-    daemon.work += [compute.runner.run, functools.partial(deleted_servers.forget_in_time, compute)]
+    compute, opener, _neighbours = await _open(found, daemon)
+    own = await open_own_cell(found.config, daemon, opener, compute)
+    for each in (compute, own) if own is not compute else (compute,):
+        each.runner = Runner(each.database, tasks, PROGRAMS, each)
+        daemon.closing.callback(each.listen())
+        daemon.work += [each.runner.run, functools.partial(deleted_servers.forget_in_time, each)]
+    daemon.closing.callback(Registry(own).serve())
+    interval = found.config.scheduler.discover_hosts_in_cells_interval
+    daemon.work += [functools.partial(_serve_cell0, compute), functools.partial(housekeeping.keep, compute, interval)]
+
+
+async def _serve_cell0(compute: Compute) -> None:
+    """Runs the tasks of cell0: deletes of what could not be placed. It may be mapped, or come back, later."""
+    while True:
+        try:
+            if CELL0_ID in await compute.cells.elsewhere():
+                cell0 = await compute.cells.member(CELL0_ID)
+                cell0.runner = Runner(cell0.database, tasks, PROGRAMS, cell0)
+                stop_listening = cell0.listen()
+                try:
+                    await cell0.runner.run()
+                finally:
+                    stop_listening()
+        except (ServiceUnavailable, SQLAlchemyError) as error:
+            log.debug("cell0 cannot be served now", reason=str(error))
+        await asyncio.sleep(CELL0_REST_SECONDS)
 
 
 async def build_agent(found: Read, daemon: Daemon) -> None:
@@ -111,7 +143,15 @@ async def build_agent(found: Read, daemon: Daemon) -> None:
 
     driver = _driver(config, neighbours, on_event)
     agents.append(ComputeAgent(driver, bus, host=host_name(config), zone=config.default_availability_zone))
-    daemon.work.append(agents[0].run)
+    daemon.work.append(functools.partial(_run_agent, agents[0]))
+
+
+async def _run_agent(agent: ComputeAgent) -> None:
+    """Raises ConfigError when another agent of this name is alive."""
+    try:
+        await agent.run()
+    except AgentRefused as refused:
+        raise ConfigError(str(refused)) from refused
 
 
 def _driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDriver:

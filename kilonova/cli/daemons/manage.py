@@ -1,4 +1,4 @@
-"""`keystone-manage`, `glance-manage`, `placement-manage`, `nova-manage`, `neutron-db-manage`: what the guides run once.
+"""`keystone-manage`, `glance-manage`, `placement-manage`, `neutron-db-manage`: what the guides run once.
 
 Each reads the files its service reads. Every command is safe to repeat, and one that comes too early says what to run
 first.
@@ -19,7 +19,7 @@ from sqlalchemy import MetaData
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import COMPUTE, IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
+from kilonova.cli.daemons.options import IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
 from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
 from kilonova.cli.daemons.wiring import make_database, migrations_of
@@ -33,7 +33,7 @@ Act = Callable[[Read, Sequence[str]], int | None]
 """What the files say and the words behind the command → the exit code; None is 0."""
 
 
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_words(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The words that name configuration files, and the others without what only concerns the log."""
     files: list[str] = []
     rest: list[str] = []
@@ -46,8 +46,8 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return files, rest
 
 
-def _manage(program: str, project: str, options: Sequence[Options], commands: Mapping[str, Act]) -> int:
-    files, words = _split(sys.argv[1:])
+def run_command(program: str, project: str, options: Sequence[Options], commands: Mapping[str, Act]) -> int:
+    files, words = split_words(sys.argv[1:])
     name = next(
         (each for each in sorted(commands, key=len, reverse=True) if words[: len(each.split())] == each.split()), None
     )
@@ -70,7 +70,7 @@ def _manage(program: str, project: str, options: Sequence[Options], commands: Ma
         return 1
 
 
-def _no_more(command: str, words: Sequence[str], *allowed: str) -> None:
+def no_more(command: str, words: Sequence[str], *allowed: str) -> None:
     """Raises ConfigError for words that mean nothing here."""
     for word in words:
         if word not in allowed:
@@ -84,7 +84,7 @@ def _sync(service: str, metadata: MetaData, done: str = "") -> Act:
     """Any of the ways to say it: the schema goes up in one step, so that a part of one is the whole."""
 
     def sync(found: Read, words: Sequence[str]) -> None:
-        _no_more("the command", words, "--expand", "--migrate", "--contract", "head", "heads")
+        no_more("the command", words, "--expand", "--migrate", "--contract", "head", "heads")
         upgrade_schema(make_database(found.config, service, metadata), migrations_of(service), service)
         if done:
             print(done)
@@ -94,7 +94,7 @@ def _sync(service: str, metadata: MetaData, done: str = "") -> Act:
 
 def _version(service: str, metadata: MetaData) -> Act:
     def version(found: Read, words: Sequence[str]) -> None:
-        _no_more("the command", words)
+        no_more("the command", words)
         print(find_revision(make_database(found.config, service, metadata), service) or "none")
 
     return version
@@ -104,7 +104,7 @@ def _check(service: str, metadata: MetaData, sync_command: str) -> Act:
     """0 when there is nothing to do, 2 when the schema waits for an upgrade."""
 
     def check(found: Read, words: Sequence[str]) -> int:
-        _no_more("the command", words)
+        no_more("the command", words)
         database, migrations = make_database(found.config, service, metadata), migrations_of(service)
         revision, newest = find_revision(database, service), head_revision(migrations)
         if revision is None or revision < newest:
@@ -221,7 +221,7 @@ def keystone_manage() -> int:
         "credential_setup": _nothing_to_set_up,
         "bootstrap": _bootstrap,
     }
-    return _manage("keystone-manage", "keystone", [IDENTITY], commands)
+    return run_command("keystone-manage", "keystone", [IDENTITY], commands)
 
 
 # --- the others -------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def glance_manage() -> int:
         **dict.fromkeys(("db_version", "db version"), _version("image", metadata)),
         "db check": _check("image", metadata, "glance-manage db_sync"),
     }
-    return _manage("glance-manage", "glance", [IMAGE], commands)
+    return run_command("glance-manage", "glance", [IMAGE], commands)
 
 
 def placement_manage() -> int:
@@ -247,13 +247,7 @@ def placement_manage() -> int:
         return lambda found, words: act(replace(found, config=name_database(found)), words)
 
     commands = {"db sync": named(_sync("placement", metadata)), "db version": named(_version("placement", metadata))}
-    return _manage("placement-manage", "placement", [PLACEMENT], commands)
-
-
-def nova_manage() -> int:
-    from kilonova.compute.tables import metadata
-
-    return _manage("nova-manage", "nova", [COMPUTE], {"db sync": _sync("compute", metadata)})
+    return run_command("placement-manage", "placement", [PLACEMENT], commands)
 
 
 def neutron_db_manage() -> int:
@@ -263,4 +257,4 @@ def neutron_db_manage() -> int:
         "upgrade": _sync("network", metadata, "OK"),
         "current": _version("network", metadata),
     }
-    return _manage("neutron-db-manage", "neutron", [NETWORK], commands)
+    return run_command("neutron-db-manage", "neutron", [NETWORK], commands)

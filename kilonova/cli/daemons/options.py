@@ -161,7 +161,17 @@ COMPUTE: Options = {
         cfg.StrOpt("default_availability_zone", default="nova", help="Zone of hosts that name none"),
     ],
     "conductor": [_workers("workers")],
-    "scheduler": [_workers("workers")],
+    "api_database": [
+        cfg.StrOpt("connection", default="", secret=True, help="URL of the region's database; empty: [database] is it")
+    ],
+    "scheduler": [
+        _workers("workers"),
+        cfg.IntOpt(
+            "discover_hosts_in_cells_interval",
+            default=-1,
+            help="Seconds between searches for hosts that are not mapped to a cell; -1: never, hosts map themselves",
+        ),
+    ],
     "libvirt": [
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
         cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: qemu:///system"),

@@ -54,7 +54,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.vnc_keymap": _CONSOLES,
         "DEFAULT.vncserver_proxyclient_address": _CONSOLES,
         "DEFAULT.novncproxy_base_url": _CONSOLES,
-        "api_database.connection": "until there are cells, everything of compute is in [database]",
         "placement.auth_type": _ONE_WAY,
         "placement.auth_plugin": _ONE_WAY,
         "placement.auth_uri": "auth_url says where identity is",
@@ -79,7 +78,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
         "libvirt.inject_partition": _NOT_INJECTED,
-        "scheduler.discover_hosts_in_cells_interval": "a host is known as soon as it registers",
     },
     "neutron": {
         "DEFAULT.core_plugin": _ONE_KIND,

@@ -3,8 +3,8 @@
 Agents never touch a database (design §1). What they serve is reached over the bus under `<binary>.<host>`.
 """
 
-from kilonova.kit.agents.agent import Agent, AgentInfo
+from kilonova.kit.agents.agent import Agent, AgentInfo, AgentRefused
 from kilonova.kit.agents.calls import AgentCalls, AgentUnreachable
 from kilonova.kit.agents.liveness import Liveness
 
-__all__ = ["Agent", "AgentCalls", "AgentInfo", "AgentUnreachable", "Liveness"]
+__all__ = ["Agent", "AgentCalls", "AgentInfo", "AgentRefused", "AgentUnreachable", "Liveness"]

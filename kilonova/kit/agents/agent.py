@@ -22,6 +22,10 @@ REGISTER_RETRY_SECONDS = 2.0
 LONGEST_REST_SECONDS = 1.0
 
 
+class AgentRefused(Exception):
+    """The server does not want this agent: another one of its name is alive. The sentence says where."""
+
+
 class AgentInfo(Struct, frozen=True):
     """What an agent says of itself when it registers."""
 
@@ -67,7 +71,9 @@ class Agent:
         self.wake()
 
     async def run(self) -> None:
-        """Works until cancelled. What it has built on the host stays."""
+        """Works until cancelled. What it has built on the host stays. Raises AgentRefused."""
+        # Not before it is known: another one of its name would lose its calls to this one.
+        await self.register()
         stop_serving = self.serve()
         try:
             while True:
@@ -117,7 +123,7 @@ class Agent:
             pass
 
     async def register(self) -> None:
-        """Asks the server until it has answered."""
+        """Asks the server until it has answered. Raises AgentRefused."""
         while not self._registered:
             try:
                 details = await self._describe() if self._describe is not None else None
@@ -126,6 +132,8 @@ class Agent:
                 self._registered = True
                 log.info("agent registered", agent=self.info.binary, host=self.info.host)
             except (CallTimedOut, RemoteError) as error:
+                if isinstance(error, RemoteError) and error.kind == AgentRefused.__name__:
+                    raise AgentRefused(error.message) from error
                 log.warning("agent cannot register yet", agent=self.info.binary, reason=str(error))
                 await asyncio.sleep(REGISTER_RETRY_SECONDS)
             except Exception as error:

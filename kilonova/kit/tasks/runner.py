@@ -22,7 +22,8 @@ from kilonova.kit.tasks.table import Task, TaskTables
 
 log = logger(__name__)
 
-LEASE = timedelta(seconds=60)
+LEASE = timedelta(seconds=15)
+"""How long a runner that died keeps its tasks from others; one that lives renews it six times as often."""
 POLL_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 30.0
 

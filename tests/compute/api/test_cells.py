@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from kilonova.compute import housekeeping, mappings, moving
 from kilonova.compute.cells import CellDown
 from kilonova.compute.mappings import CELL0_ID
-from kilonova.compute.registry import HostNameTaken
+from kilonova.compute.servers import forget
 from kilonova.compute.tables import Server, servers
+from kilonova.kit.agents import AgentRefused
 from kilonova.kit.errors import ServiceUnavailable
 from tests.compute.api.conftest import ComputeInProcess
 from tests.compute.programs.conftest import make_cells
@@ -192,7 +194,7 @@ async def test_hosts_register_in_their_cell_and_are_mapped_at_once(region: Regio
 
 async def test_the_same_name_in_two_cells_is_refused(region: Region) -> None:
     await register(region, CELL1_ID, "node1")
-    with pytest.raises(HostNameTaken, match="node1 is mapped to cell"):
+    with pytest.raises(AgentRefused, match="node1 is mapped to cell"):
         await register(region, CELL2_ID, "node1")
 
 
@@ -239,3 +241,34 @@ async def test_cells_are_found_when_they_are_mapped(region: Region) -> None:
         await mappings.remove_cell(tx, CELL2_ID)
     region.service.cells.look_again()
     assert CELL2_ID not in await region.service.cells.elsewhere()
+
+
+async def test_the_agent_that_is_alive_keeps_its_name(region: Region) -> None:
+    began = "2026-11-20T10:00:00+00:00"
+
+    async def ping(_payload: Any) -> dict[str, str]:
+        return {"now": began, "started_at": began}
+
+    await register(region, CELL1_ID, "node1")
+    stop = region.cells[CELL1_ID].bus.serve("nova-compute.node1", {"ping": ping})
+    with pytest.raises(AgentRefused, match="alive under the name node1"):
+        await register(region, CELL1_ID, "node1")
+    stop()
+    await register(region, CELL1_ID, "node1")
+
+
+async def test_mappings_of_servers_destroyed_unheard_are_ended(region: Region) -> None:
+    server = await region.server_in(CELL2_ID)
+    cell, now = region.cells[CELL2_ID], region.service.clock.now()
+    async with cell.database.transaction() as tx:
+        await forget(tx, server, now)
+    await housekeeping.end_mappings(region.service, cell, now - timedelta(minutes=1))
+    absolute = (await region.call("GET", "/limits"))["limits"]["absolute"]
+    assert absolute["totalInstancesUsed"] == 0
+
+
+async def test_usage_counts_servers_of_every_cell(region: Region) -> None:
+    for place in (CELL1_ID, CELL2_ID):
+        server = await region.server_in(place)
+    path = f"/os-simple-tenant-usage/{server.project_id}?start=2020-01-01"
+    assert len((await region.call("GET", path))["tenant_usage"]["server_usages"]) == 2

@@ -1,0 +1,520 @@
+"""`nova-manage`: schemas, and the cells of the region. Words, output and exit codes are upstream's.
+
+Source: the Compute command reference, "nova-manage".
+"""
+
+import argparse
+import asyncio
+import uuid
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import structs
+from sqlalchemy import make_url, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from kilonova.cli.daemons.broker import transport_url
+from kilonova.cli.daemons.files import Read
+from kilonova.cli.daemons.manage import Act, no_more, run_command
+from kilonova.cli.daemons.not_ready import NotReady
+from kilonova.cli.daemons.options import COMPUTE
+from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
+from kilonova.cli.daemons.region import SYNC, database_of, fill, naming, region_database, section_of_region
+from kilonova.cli.daemons.wiring import migrations_of
+from kilonova.cli.frames import hide_password, render_frame
+from kilonova.compute import cells, hosts, housekeeping, mappings, servers
+from kilonova.compute.cells import same_database
+from kilonova.compute.mappings import CELL0_ID, NO_TRANSPORT
+from kilonova.compute.tables import CellMapping, HostMapping, Server, metadata
+from kilonova.compute.tables import servers as server_table
+from kilonova.kit.bus.transport_url import BadTransportUrl
+from kilonova.kit.bus.transports import make_bus
+from kilonova.kit.clock import SystemClock
+from kilonova.kit.config import ConfigError
+from kilonova.kit.db import Database
+from kilonova.kit.errors import ServiceUnavailable
+
+MIGRATIONS = migrations_of("compute")
+MAPPED_AT_ONCE = 50
+
+
+class Refused(Exception):
+    """What cannot be done as asked: a sentence for standard output, and the exit code."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+@dataclass
+class Region:
+    """The API database, and the cells' databases as they are needed."""
+
+    config: Any
+    database: Database
+    stack: AsyncExitStack
+
+    async def cell(self, cell_id: str, code: int = 1) -> CellMapping:
+        """Raises Refused."""
+        async with self.database.reading() as tx:
+            for each in await mappings.list_cells(tx):
+                if each.id == cell_id:
+                    return each
+        raise Refused(code, f"Cell with uuid {cell_id} was not found.")
+
+    def open(self, cell: CellMapping) -> Database:
+        """A cell's database, its schema checked. Raises ConfigError, NotReady."""
+        if cells.is_here(self.filled(cell), self.database):
+            return self.database
+        database = Database(self.filled(cell).database_connection, metadata)
+        self.stack.push_async_callback(database.close)
+        with naming(f"cell {cell.name}"):
+            check_schema(database, MIGRATIONS, "compute", SYNC["database"])
+        return database
+
+    def filled(self, cell: CellMapping) -> CellMapping:
+        return structs.replace(
+            cell, database_connection=fill(cell.database_connection, self.config.database.connection)
+        )
+
+
+def _parser(command: str, *options: str, required: Sequence[str] = (), flags: Sequence[str] = ()) -> Any:
+    parser = argparse.ArgumentParser(prog=f"nova-manage cell_v2 {command}")
+    for name in options:
+        parser.add_argument(name, required=name in required, default=None, type=str)
+    for name in flags:
+        parser.add_argument(name, action="store_true")
+    return parser
+
+
+Work = Callable[[Region, Any], Coroutine[Any, Any, int | None]]
+
+
+def _cell_command(parser: Any, work: Work) -> Act:
+    """A command on the API database, whose schema has to be there."""
+
+    def act(found: Read, words: Sequence[str]) -> int:
+        asked = parser.parse_args(list(words))
+        section = section_of_region(found.config)
+        database = region_database(found.config)
+        with naming(section):
+            check_schema(database, MIGRATIONS, "compute", SYNC[section])
+
+        async def run() -> int:
+            async with AsyncExitStack() as stack:
+                stack.push_async_callback(database.close)
+                try:
+                    return await work(Region(found.config, database, stack), asked) or 0
+                except Refused as refused:
+                    print(refused)
+                    return refused.code
+
+        return asyncio.run(run())
+
+    return act
+
+
+# --- schemas ----------------------------------------------------------------------------------------------------------
+
+
+def _sync_region(found: Read, words: Sequence[str]) -> None:
+    """api_db sync. Without [api_database] the one database is synced, which is the region's."""
+    no_more("api_db sync", words)
+    section = section_of_region(found.config)
+    with naming(section):
+        upgrade_schema(region_database(found.config), MIGRATIONS, "compute")
+
+
+def _sync(found: Read, words: Sequence[str]) -> int:
+    """db sync: the database of [database], and cell0's where it is mapped."""
+    no_more("db sync", words, "--local_cell")
+    code = 0
+    if "--local_cell" not in words and section_of_region(found.config) == "api_database":
+        code = _sync_cell0(found)
+    upgrade_schema(database_of(found.config, "database"), MIGRATIONS, "compute")
+    return code
+
+
+def _sync_cell0(found: Read) -> int:
+    try:
+        cell0 = asyncio.run(_find_cell0(found.config))
+        if cell0 is None:
+            print("WARNING: cell0 mapping not found - not syncing cell0.")
+            return 0
+        upgrade_schema(
+            Database(fill(cell0.database_connection, found.config.database.connection), metadata), MIGRATIONS, "compute"
+        )
+    except (ConfigError, NotReady, ServiceUnavailable, SQLAlchemyError) as error:
+        print(
+            f"ERROR: Could not access cell0: {str(error).replace('[database] connection: ', '')}\n"
+            "Run in this order: `nova-manage api_db sync`, `nova-manage cell_v2 map_cell0`, `nova-manage db sync`; "
+            "the database nova_cell0 has to be created before."
+        )
+        return 1
+    return 0
+
+
+async def _find_cell0(config: Any) -> CellMapping | None:
+    database = region_database(config)
+    with naming("api_database"):
+        revision = await asyncio.to_thread(find_revision, database, "compute")
+    if revision is None:
+        raise ConfigError("the API database is empty")
+    try:
+        async with database.reading() as tx:
+            found = [each for each in await mappings.list_cells(tx) if each.id == CELL0_ID]
+    finally:
+        await database.close()
+    return found[0] if found and found[0].database_connection else None
+
+
+def _version(section: str) -> Act:
+    def version(found: Read, words: Sequence[str]) -> None:
+        no_more("version", words)
+        used = section if getattr(found.config, section).connection else "database"
+        with naming(used):
+            print(find_revision(database_of(found.config, used), "compute") or "none")
+
+    return version
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _cell0_connection(config: Any) -> str:
+    """That of [database] with `_cell0` behind its name."""
+    if not config.database.connection:
+        raise ConfigError(
+            "[database] connection is missing: cell0's is made from it, or named by --database_connection"
+        )
+    try:
+        url = make_url(config.database.connection)
+    except ArgumentError as error:
+        raise ConfigError(f"[database] connection: {error}") from error
+    name = str(url.database)
+    renamed = f"{name[:-3]}_cell0.db" if name.endswith(".db") else f"{name}_cell0"
+    return url.set(database=renamed).render_as_string(hide_password=False)
+
+
+async def _map_cell0(region: Region, asked: Any) -> None:
+    url = asked.database_connection or _cell0_connection(region.config)
+    _check_database_url(fill(url, region.config.database.connection))
+    made = CellMapping(CELL0_ID, "cell0", NO_TRANSPORT, url, False, SystemClock().now())
+    async with region.database.transaction() as tx:
+        if not await mappings.insert_cell(tx, made):
+            print("Cell0 is already setup")
+
+
+def _check_database_url(url: str) -> None:
+    try:
+        Database(url, metadata)
+    except (ArgumentError, ValueError, OSError) as error:
+        raise Refused(1, f"Invalid database connection: {error}") from error
+
+
+def _transport(region: Region, given: str | None) -> str:
+    """Raises Refused."""
+    url = given or transport_url(region.config)
+    if not url:
+        raise Refused(
+            1, "Must specify --transport-url if [DEFAULT]/transport_url is not set in the configuration file."
+        )
+    if not given:
+        print(
+            "--transport-url not provided in the command line, using the value [DEFAULT]/transport_url from the "
+            "configuration file"
+        )
+    try:
+        make_bus(fill(url, transport_url(region.config)))
+    except (BadTransportUrl, ConfigError) as error:
+        raise Refused(1, f"Invalid transport URL: {error}") from error
+    return url
+
+
+def _connection(region: Region, given: str | None) -> str:
+    """Raises Refused."""
+    url: str = given or region.config.database.connection
+    if not url:
+        raise Refused(
+            1, "Must specify --database_connection if [database]/connection is not set in the configuration file."
+        )
+    if not given:
+        print(
+            "--database_connection not provided in the command line, using the value [database]/connection from the "
+            "configuration file"
+        )
+    _check_database_url(fill(url, region.config.database.connection))
+    return url
+
+
+async def _refuse_shared(region: Region, new: CellMapping, code: int) -> None:
+    """Two cells share neither a database nor a broker's virtual host. Raises Refused."""
+    async with region.database.reading() as tx:
+        known = await mappings.list_cells(tx)
+    url = make_url(region.filled(new).database_connection)
+    for each in known:
+        if each.id == new.id:
+            continue
+        theirs = region.filled(each).database_connection
+        if new.transport_url == each.transport_url or (theirs and same_database(url, make_url(theirs))):
+            raise Refused(
+                code,
+                "The specified transport_url and/or database_connection combination already exists for another cell "
+                f"with uuid {each.id}.",
+            )
+
+
+async def _create_cell(region: Region, asked: Any) -> None:
+    made = CellMapping(
+        str(uuid.uuid4()),
+        asked.name or "",
+        _transport(region, asked.transport_url),
+        _connection(region, asked.database_connection),
+        asked.disabled,
+        SystemClock().now(),
+    )
+    await _refuse_shared(region, made, 2)
+    async with region.database.transaction() as tx:
+        await mappings.insert_cell(tx, made)
+    if asked.verbose:
+        print(made.id)
+
+
+async def _update_cell(region: Region, asked: Any) -> None:
+    cell = await region.cell(asked.cell_uuid)
+    changed = structs.replace(
+        cell,
+        name=asked.name or cell.name,
+        transport_url=_transport(region, asked.transport_url) if cell.id != CELL0_ID else cell.transport_url,
+        database_connection=_connection(region, asked.database_connection)
+        if asked.database_connection or cell.id != CELL0_ID
+        else cell.database_connection,
+    )
+    if changed.database_connection:
+        await _refuse_shared(region, changed, 3)
+    if asked.disable and asked.enable:
+        raise Refused(4, "Cell cannot be disabled and enabled at the same time.")
+    if (asked.disable or asked.enable) and cell.id == CELL0_ID:
+        raise Refused(5, "Cell0 cannot be disabled.")
+    if asked.disable == cell.disabled and (asked.disable or asked.enable):
+        print(f"Cell {cell.id} is already {'disabled' if cell.disabled else 'enabled'}")
+    values = structs.asdict(changed)
+    values["disabled"] = asked.disable or (cell.disabled and not asked.enable)
+    del values["id"]
+    async with region.database.transaction() as tx:
+        await mappings.change_cell(tx, cell.id, **values)
+
+
+async def _list_cells(region: Region, asked: Any) -> None:
+    async with region.database.reading() as tx:
+        found = await mappings.list_cells(tx)
+    shown = (lambda url: url) if asked.verbose else hide_password
+    here = region.database.url.render_as_string(hide_password=False)
+    rows = [
+        (each.name, each.id, shown(each.transport_url), shown(each.database_connection or here), str(each.disabled))
+        for each in sorted(found, key=lambda cell: cell.name)
+    ]
+    print(render_frame(("Name", "UUID", "Transport URL", "Database Connection", "Disabled"), rows))
+
+
+async def _delete_cell(region: Region, asked: Any) -> None:
+    cell = await region.cell(asked.cell_uuid)
+    async with region.database.reading() as tx:
+        mapped, has_servers = await mappings.list_hosts(tx, cell.id), await mappings.has_servers(tx, cell.id)
+    if mapped and not asked.force:
+        raise Refused(2, f"There are existing hosts mapped to cell with uuid {cell.id}.")
+    if has_servers:
+        raise Refused(3, f"There are existing instances mapped to cell with uuid {cell.id}.")
+    async with region.database.transaction() as tx:
+        await mappings.remove_cell(tx, cell.id)
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+async def _discover_hosts(region: Region, asked: Any) -> int:
+    said = print if asked.verbose else (lambda _line: None)
+    async with region.database.reading() as tx:
+        known = await mappings.list_cells(tx)
+    if asked.cell_uuid:
+        known = [await region.cell(asked.cell_uuid)]
+    said(f"Found {len(known)} cell mappings.")
+    mapped = 0
+    for cell in known:
+        if cell.id == CELL0_ID:
+            said("Skipping cell0 since it does not contain hosts.")
+            continue
+        said(
+            f"Getting computes from cell '{cell.name}': {cell.id}"
+            if cell.name
+            else f"Getting computes from cell: {cell.id}"
+        )
+        mapped += await _map_hosts_of(region, cell, said)
+    return int(asked.strict and not mapped)
+
+
+async def _map_hosts_of(region: Region, cell: CellMapping, said: Callable[[str], None]) -> int:
+    """How many had no mapping."""
+    async with region.open(cell).reading() as tx:
+        found = await hosts.list_all(tx)
+    missing = await housekeeping.unmapped(region.database, found)
+    said(f"Found {len(missing)} unmapped computes in cell: {cell.id}")
+    for host in missing:
+        said(f"Checking host mapping for compute host '{host.host}': {host.id}")
+        if await housekeeping.map_one(region.database, cell, host, SystemClock().now()):
+            said(f"Creating host mapping for compute host '{host.host}': {host.id}")
+    return len(missing)
+
+
+async def _list_hosts(region: Region, asked: Any) -> None:
+    if asked.cell_uuid:
+        await region.cell(asked.cell_uuid)
+    async with region.database.reading() as tx:
+        names = {each.id: each.name for each in await mappings.list_cells(tx)}
+        found = await mappings.list_hosts(tx, asked.cell_uuid)
+    rows = [(names.get(each.cell_id, ""), each.cell_id, each.host) for each in sorted(found, key=_by_host)]
+    print(render_frame(("Cell Name", "Cell UUID", "Hostname"), rows))
+
+
+def _by_host(mapping: HostMapping) -> str:
+    return mapping.host
+
+
+async def _delete_host(region: Region, asked: Any) -> None:
+    cell = await region.cell(asked.cell_uuid)
+    async with region.database.reading() as tx:
+        mapping = await mappings.find_host(tx, asked.host)
+    if mapping is None:
+        raise Refused(2, f"The host {asked.host} was not found.")
+    if mapping.cell_id != cell.id:
+        raise Refused(3, f"The host {asked.host} was not found in the cell {cell.id}.")
+    async with region.open(cell).reading() as tx:
+        if await servers.names_on(tx, asked.host):
+            raise Refused(4, f"There are instances on the host {asked.host}.")
+    async with region.database.transaction() as tx:
+        await mappings.unmap_host(tx, asked.host)
+
+
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
+async def _map_instances(region: Region, asked: Any) -> int:
+    """Servers of a cell's database that have no mapping get one; those that have keep it."""
+    cell = await region.cell(asked.cell_uuid)
+    most = None
+    if asked.max_count is not None:
+        most = int(asked.max_count) if asked.max_count.isdecimal() else 0
+        if most < 1:
+            raise Refused(127, "Must supply a positive value for max-count")
+    async with region.open(cell).reading() as tx:
+        found = await tx.all(Server, select(server_table).order_by(server_table.c.created_at))
+    left = await _unmapped_servers(region, found)
+    for server in left[:most]:
+        async with region.database.transaction() as tx:
+            await mappings.insert_server(tx, server, cell.id)
+    return int(most is not None and len(left) > most)
+
+
+async def _unmapped_servers(region: Region, found: list[Server]) -> list[Server]:
+    async with region.database.reading() as tx:
+        return [each for each in found if await mappings.find_server(tx, each.id) is None]
+
+
+async def _verify_instance(region: Region, asked: Any) -> int:
+    code, sentence = await _verdict(region, asked.uuid)
+    if not asked.quiet:
+        print(sentence)
+    return code
+
+
+async def _verdict(region: Region, server_id: str) -> tuple[int, str]:
+    async with region.database.reading() as tx:
+        mapping = await mappings.find_server(tx, server_id)
+    if mapping is None:
+        return 1, f"Instance {server_id} is not mapped to a cell (upgrade is incomplete) or instance does not exist"
+    if mapping.cell_id is None:
+        return 2, f"Instance {server_id} is not mapped to a cell"
+    cell = await region.cell(mapping.cell_id)
+    async with region.open(cell).reading() as tx:
+        is_there = await tx.scalar(select(server_table.c.id).where(server_table.c.id == server_id))
+        deleted = await servers.find_deleted(tx, server_id)
+    if is_there is not None:
+        return 0, f"Instance {server_id} is in cell: {cell.name} ({cell.id})"
+    if deleted is not None:
+        return 3, f"The instance with uuid {server_id} has been deleted."
+    return 4, f"The instance with uuid {server_id} has been archived.\nHowever its instance_mapping remains."
+
+
+async def _simple_cell_setup(region: Region, asked: Any) -> int:
+    """Maps cell0, and the database of [database] as a cell with its hosts and servers, where that is not done."""
+    url = _transport(region, asked.transport_url)
+    await _map_cell0(region, argparse.Namespace(database_connection=None))
+    cell0 = region.filled(await region.cell(CELL0_ID))
+    if cell0.database_connection:
+        await asyncio.to_thread(upgrade_schema, Database(cell0.database_connection, metadata), MIGRATIONS, "compute")
+    connection = _connection(region, None)
+    async with region.database.reading() as tx:
+        known = [each for each in await mappings.list_cells(tx) if each.id != CELL0_ID]
+    own = [each for each in known if same_database(_place_of(region, each), make_url(connection))]
+    async with Database(connection, metadata).reading() as tx:
+        found = await hosts.list_all(tx)
+    if not found:
+        raise Refused(1, "No hosts found to map to cell, exiting.")
+    if not own:
+        own = [CellMapping(str(uuid.uuid4()), "", url, connection, False, SystemClock().now())]
+        async with region.database.transaction() as tx:
+            await mappings.insert_cell(tx, own[0])
+    if not await _map_hosts_of(region, own[0], lambda _line: None):
+        print("All hosts are already mapped to cell(s).")
+    return await _map_instances(region, argparse.Namespace(cell_uuid=own[0].id, max_count=None))
+
+
+def _place_of(region: Region, cell: CellMapping) -> Any:
+    url = region.filled(cell).database_connection
+    return make_url(url) if url else region.database.url
+
+
+ID, URL, CONNECTION = "--cell_uuid", "--transport-url", "--database_connection"
+
+
+def _cell_commands() -> dict[str, Act]:
+    def command(name: str, work: Work, *options: str, flags: Sequence[str] = (), required: Sequence[str] = ()) -> Act:
+        return _cell_command(_parser(name, *options, required=required, flags=flags), work)
+
+    made = {
+        "map_cell0": command("map_cell0", _map_cell0, CONNECTION),
+        "create_cell": command(
+            "create_cell", _create_cell, "--name", URL, CONNECTION, flags=("--verbose", "--disabled")
+        ),
+        "update_cell": command(
+            "update_cell", _update_cell, ID, "--name", URL, CONNECTION, flags=("--disable", "--enable"), required=(ID,)
+        ),
+        "list_cells": command("list_cells", _list_cells, flags=("--verbose",)),
+        "delete_cell": command("delete_cell", _delete_cell, ID, flags=("--force",), required=(ID,)),
+        "discover_hosts": command(
+            "discover_hosts", _discover_hosts, ID, flags=("--verbose", "--strict", "--by-service")
+        ),
+        "list_hosts": command("list_hosts", _list_hosts, ID),
+        "delete_host": command("delete_host", _delete_host, ID, "--host", required=(ID, "--host")),
+        "simple_cell_setup": command("simple_cell_setup", _simple_cell_setup, URL),
+        "map_instances": command(
+            "map_instances", _map_instances, ID, "--max-count", flags=("--reset",), required=(ID,)
+        ),
+        "verify_instance": command(
+            "verify_instance", _verify_instance, "--uuid", flags=("--quiet",), required=("--uuid",)
+        ),
+    }
+    return {f"cell_v2 {name}": act for name, act in made.items()}
+
+
+def run() -> int:
+    commands: dict[str, Act] = {
+        "api_db sync": _sync_region,
+        "api_db version": _version("api_database"),
+        "db sync": _sync,
+        "db version": _version("database"),
+        **_cell_commands(),
+    }
+    return run_command("nova-manage", "nova", [COMPUTE], commands)

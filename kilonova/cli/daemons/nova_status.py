@@ -1,0 +1,138 @@
+"""`nova-status upgrade check`: what has to be mended before the services of this release are started.
+
+Exit codes are upstream's: 0 nothing, 1 a warning, 2 a failure, 255 what kept the check from being made.
+Source: the Compute command reference, "nova-status".
+"""
+
+import asyncio
+import sys
+import textwrap
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import httpx
+from msgspec import Struct
+from sqlalchemy.exc import SQLAlchemyError
+
+from kilonova.cli.daemons.files import read
+from kilonova.cli.daemons.manage import split_words
+from kilonova.cli.daemons.not_ready import NotReady
+from kilonova.cli.daemons.options import COMPUTE
+from kilonova.cli.daemons.refusals import check_schema, require_placement
+from kilonova.cli.daemons.region import SYNC, fill, naming, region_database, section_of_region
+from kilonova.cli.daemons.wiring import Neighbours, migrations_of
+from kilonova.compute import hosts, mappings
+from kilonova.compute.cells import is_here
+from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.tables import CellMapping, metadata
+from kilonova.kit.config import ConfigError
+from kilonova.kit.db import Database
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.http.client import RemoteFault
+
+Verdict = Literal["Success", "Warning", "Failure"]
+CODES: dict[Verdict, int] = {"Success": 0, "Warning": 1, "Failure": 2}
+BROKEN = 255
+WIDTH = 60
+
+
+class Result(Struct, frozen=True):
+    check: str
+    verdict: Verdict
+    details: str = ""
+
+
+async def _check_cells(config: Any) -> Result:
+    """Cell0 and a cell with hosts are mapped, their databases are there, and so are their hosts' mappings."""
+    name, database = "Cells v2", region_database(config)
+    section = section_of_region(config)
+    try:
+        with naming(section):
+            await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC[section])
+        async with database.reading() as tx:
+            known = await mappings.list_cells(tx)
+        if section == "database":
+            return Result(name, "Success")
+        if not any(each.id == CELL0_ID for each in known):
+            return Result(name, "Failure", "Cell0 is not mapped: run `nova-manage cell_v2 map_cell0`.")
+        if all(each.id == CELL0_ID for each in known):
+            return Result(name, "Failure", "No cell is mapped: run `nova-manage cell_v2 create_cell --name cell1`.")
+        return await _check_hosts(name, config, database, known)
+    except (ConfigError, NotReady, ServiceUnavailable, SQLAlchemyError) as error:
+        return Result(name, "Failure", str(error))
+    finally:
+        await database.close()
+
+
+async def _check_hosts(name: str, config: Any, region: Database, known: list[CellMapping]) -> Result:
+    total, unmapped = 0, []
+    for cell in known:
+        url = fill(cell.database_connection, config.database.connection)
+        database = region if is_here(cell, region) else Database(url, metadata)
+        if database is not region:
+            with naming(f"cell {cell.name}"):
+                await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC["database"])
+        async with database.reading() as tx:
+            found = [each.host for each in await hosts.list_all(tx)]
+        if database is not region:
+            await database.close()
+        total += len(found)
+        async with region.reading() as tx:
+            unmapped += [each for each in found if await mappings.find_host(tx, each) is None]
+    if unmapped:
+        listed = ", ".join(unmapped)
+        return Result(name, "Failure", f"Not mapped: {listed}. Run `nova-manage cell_v2 discover_hosts`.")
+    if not total:
+        return Result(name, "Success", "No compute host has registered yet.")
+    return Result(name, "Success")
+
+
+async def _check_placement(config: Any) -> Result:
+    name = "Placement API"
+    try:
+        require_placement(config)
+        neighbours = Neighbours(config.keystone_authtoken)
+    except ConfigError as error:
+        return Result(name, "Failure", str(error))
+    try:
+        await neighbours.remote("placement", group=config.placement).request("GET", "/resource_providers?name=-")
+    except (RemoteFault, httpx.HTTPError) as error:
+        return Result(name, "Failure", f"Placement does not answer: {error}")
+    finally:
+        await neighbours.close()
+    return Result(name, "Success")
+
+
+CHECKS: tuple[Callable[[Any], Awaitable[Result]], ...] = (_check_cells, _check_placement)
+
+
+def render(results: list[Result]) -> str:
+    blocks = [["Upgrade Check Results"]]
+    for each in results:
+        lines = [f"Check: {each.check}", f"Result: {each.verdict}"]
+        lines += textwrap.wrap(f"Details: {each.details or None}", WIDTH, subsequent_indent="  ")
+        blocks.append(lines)
+    width = max(len(line) for block in blocks for line in block)
+    rule = "+" + "-" * (width + 2) + "+"
+    shown = [rule]
+    for block in blocks:
+        shown += [*(f"| {line.ljust(width)} |" for line in block), rule]
+    return "\n".join(shown)
+
+
+async def _run(config: Any) -> list[Result]:
+    return [await check(config) for check in CHECKS]
+
+
+def run() -> int:
+    files, words = split_words(sys.argv[1:])
+    if words != ["upgrade", "check"]:
+        print(f"nova-status: {' '.join(words) or 'no command'}: the command is `upgrade check`", file=sys.stderr)
+        return BROKEN
+    try:
+        results = asyncio.run(_run(read("nova-status", "nova", [COMPUTE], files).config))
+    except ConfigError as error:
+        print(f"nova-status: {error}", file=sys.stderr)
+        return BROKEN
+    print(render(results))
+    return max(CODES[each.verdict] for each in results)
