@@ -94,6 +94,7 @@ RULES = [
     Rule("os_compute_api:os-services:list", ADMIN),
     Rule("os_compute_api:os-services:update", ADMIN),
     Rule("os_compute_api:os-services:delete", ADMIN),
+    Rule("os_compute_api:os-hosts:list", ADMIN),
     Rule("os_compute_api:os-hypervisors:list", ADMIN),
     Rule("os_compute_api:os-hypervisors:list-detail", ADMIN),
     Rule("os_compute_api:os-hypervisors:show", ADMIN),

@@ -214,7 +214,7 @@ def _compute() -> list[Step]:
             },
         ),
         *_endpoints((1136, 1150, 1164), "compute", "http://192.168.56.11:8774/v2/%\\(tenant_id\\)s"),
-        Check(1178, CONTROLLER, "openstack host list", ("conductor", "scheduler")),
+        Check(1178, CONTROLLER, "openstack host list", ("conductor", "scheduler", "internal")),
         Command(1223, CONTROLLER, "scp /etc/nova/nova.conf 192.168.56.12:/etc/nova/"),
         *nova_conf(1228, COMPUTE),
         *commands(
@@ -392,7 +392,7 @@ INSTEAD = [
         538, 'openstack project create --domain default --or-show --description "Service Project" service', _BOOTSTRAP
     ),
     Instead(579, "openstack service show keystone", _BOOTSTRAP),
-    Instead(899, "openstack image list", _GONE),
+    Instead(899, "openstack image list -f csv", _GONE),
     Instead(
         919,
         'openstack image create "cirros" --file cirros-0.3.4-x86_64-disk.img --disk-format qcow2'
@@ -400,8 +400,8 @@ INSTEAD = [
         _GONE,
     ),
     *(Instead(line, "openstack image list", _GONE) for line in (945, 1868)),
-    Instead(1178, "openstack compute service list", "nova-consoleauth and nova-cert are no services any more"),
-    Instead(1266, "openstack compute service list", "the client shows hosts of old APIs alone"),
+    Instead(951, "ls /var/lib/glance/images/", "the next lines are typed where this one was"),
+    Instead(952, "", "looked at in the line before"),
     Instead(1279, "openstack image list --status active --long", _GONE),
     Instead(1285, "openstack catalog list", _GONE),
     *(Instead(line, "openstack network agent list", _GONE) for line in (1709, 1756)),

@@ -86,6 +86,10 @@ def service_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     }
 
 
+def host_service_view(host: str, binary: str, zone: str) -> Body:
+    return {"host_name": host, "service": binary.removeprefix("nova-"), "zone": zone}
+
+
 def hypervisor_link_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     return {
         "id": host.id if by_uuid else host.number,
