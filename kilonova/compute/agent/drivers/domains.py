@@ -162,9 +162,17 @@ def _start(domain: Any, flags: int) -> None:
 def _cut_off(domain: Any) -> None:
     try:
         domain.destroy()
-    except libvirt.libvirtError:
-        if domain.isActive():
-            raise
+    except libvirt.libvirtError as error:
+        if not domain.isActive():
+            return
+        is_starting = domain.state()[:2] == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP]
+        if is_starting and error.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT:
+            # A libvirtd that was killed while it started the guest finds its record again and waits for nobody.
+            raise HostError(
+                f"libvirtd holds {domain.name()} as starting up since it was ended in the middle of that:"
+                f" stop it, remove /run/libvirt/qemu/{domain.name()}.xml and start it again."
+            ) from error
+        raise
 
 
 def press_power_button(connection: Any, server_id: str) -> None:
