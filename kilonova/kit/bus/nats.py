@@ -95,6 +95,8 @@ class NatsBus:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        # Leaving is no loss.
+        self._connected.clear()
         with contextlib.suppress(*BROKEN):
             await self._client.close()
         for delivery in list(self._deliveries):
