@@ -57,7 +57,7 @@ class HeldDomain:
         error.err = (libvirt.VIR_ERR_OPERATION_TIMEOUT, 0, "Timed out", 0, "", None, None, 0, 0)
         raise error
 
-    def isActive(self) -> int:  # noqa: N802 - libvirt's name
+    def isActive(self) -> int:
         return 1
 
     def state(self) -> list[int]:
