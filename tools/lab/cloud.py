@@ -35,8 +35,11 @@ DATABASES = {
 
 SYNC: Sequence[Sequence[str]] = (
     ("keystone-manage", "db_sync"),
-    ("glance-manage", "--config-file", "/etc/glance/glance-api.conf", "db_sync"),
+    ("glance-manage", "db_sync"),
     ("placement-manage", "db", "sync"),
+    ("nova-manage", "api_db", "sync"),
+    ("nova-manage", "cell_v2", "map_cell0"),
+    ("nova-manage", "cell_v2", "create_cell", "--name=cell1", "--verbose"),
     ("nova-manage", "db", "sync"),
     (
         "neutron-db-manage",

@@ -77,7 +77,8 @@ def controller_files(place: Place) -> dict[str, str]:
             glance_store={"stores": "file,http", "filesystem_store_datadir": "/var/lib/glance/images/"},
         ),
         "/etc/placement/placement.conf": _sections(
-            database=_database("placement", "placement"),
+            placement_database=_database("placement", "placement"),
+            api={"auth_strategy": "keystone"},
             keystone_authtoken=_authtoken("placement"),
         ),
         "/etc/nova/nova.conf": _nova_conf(place),
