@@ -121,7 +121,9 @@ def _start_error(error: BaseException) -> str | None:
 async def _run_cloud(state: StateDir, config: Any) -> None:
     from kilonova.cli import cloud as clouds
     from kilonova.cli.serving import listen
+    from kilonova.kit import tracing
 
+    tracing.configure("kilonova")
     sockets = clouds.bind(config.my_ip)
     mappings = await _provider_mappings(state, config)
     cloud = await clouds.build(state, config, mappings)
@@ -144,6 +146,7 @@ async def _run_cloud(state: StateDir, config: Any) -> None:
         pass
     finally:
         await cloud.close()
+        tracing.stop()
 
 
 async def _provider_mappings(state: StateDir, config: Any) -> dict[str, str]:

@@ -25,7 +25,7 @@ from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import Options
 from kilonova.cli.daemons.workers import Place
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
-from kilonova.kit import log
+from kilonova.kit import log, tracing
 from kilonova.kit.config import ConfigError
 from kilonova.kit.loop_lag import LoopLag
 
@@ -100,7 +100,9 @@ async def _run(program: str, found: Read, build: Build, place: Place) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if place.parent is not None:
         asyncio.get_running_loop().add_reader(place.parent, stop.set)
+    tracing.configure(program)
     daemon = Daemon()
+    daemon.closing.callback(tracing.stop)
     async with daemon.closing:
         await prepare(found, build, daemon)
         _add_metrics(found.config, daemon, place.worker or 0)

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 from starlette.types import ASGIApp
 
+from kilonova.kit import tracing
 from kilonova.kit.errors import Fault
 from kilonova.kit.log import carried_request_id
 
@@ -220,7 +221,9 @@ class RemoteService:
             content = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
         try:
-            return await self._client.request(method, path, content=content, params=params, headers=sent)
+            with tracing.span(f"{method} {self.name}", "client", kilonova_peer=self.name):
+                tracing.carry(sent)
+                return await self._client.request(method, path, content=content, params=params, headers=sent)
         except httpx.HTTPError as error:
             raise RemoteUnavailable(self.name, 503, f"cannot be reached: {type(error).__name__}") from error
 

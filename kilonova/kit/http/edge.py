@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
+from kilonova.kit import tracing
 from kilonova.kit.auth import Policy, RequestContext
 from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized
 from kilonova.kit.http.openapi import document
@@ -105,13 +106,18 @@ class Edge(Generic[ServiceT]):
             raise RuntimeError(f"{self.api.service_type} serves HTTP, not {scope['type']}")
         began = time.perf_counter()
         request_id = f"req-{uuid.uuid4()}"
-        with bound(request_id=request_id, **_carried(Headers(scope=scope))):
+        headers = Headers(scope=scope)
+        spanned = tracing.span(scope["method"], "server", headers, kilonova_service=self.api.service_type)
+        with bound(request_id=request_id, **_carried(headers)), spanned as span:
             try:
                 response = await self._respond(scope, receive, request_id)
             except ClientDisconnect:
                 return
             for name in self.api.request_id_headers:
                 response.headers[name] = request_id
+            if span is not None:
+                span.update_name(f"{scope['method']} {scope.get(ROUTE_KEY, '')}".rstrip())
+                span.set_attribute("http.response.status_code", response.status_code)
             await response(scope, receive, send)
         self._count(scope, response.status_code, time.perf_counter() - began)
 

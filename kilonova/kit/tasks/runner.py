@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic
 
+from kilonova.kit import tracing
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
 from kilonova.kit.errors import ServiceUnavailable
@@ -201,7 +202,13 @@ class Runner(Generic[ServiceT]):
             outcome = Fail(_missed_deadline(program, task))
         else:
             try:
-                outcome = await step(Run(task, self.service, self.clock))
+                with tracing.span(
+                    f"{program.name}.{task.step}",
+                    "internal",
+                    kilonova_subject=task.subject_id,
+                    kilonova_request=task.request_id,
+                ):
+                    outcome = await step(Run(task, self.service, self.clock))
             except Exception as error:
                 # Whatever a step meets, the task survives it: it is run again until its deadline names the reason.
                 log.exception("step raised", step=task.step, attempt=task.attempt)
