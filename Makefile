@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e lab labtest chaos guide conformance bench check format lock venv clean fresh
+.PHONY: help cloud test e2e lab labtest chaos guide conformance bench check format lock venv peer clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -63,6 +63,10 @@ conformance:  ## run upstream's own suites, each in an environment of its own (r
 bench:  ## measure a simulated cloud and, as root, one with real guests
 	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit --with nats
 	@.venv/bin/python -m bench.run $(ARGS)
+
+peer:  ## measure upstream and Kilonova under one load; DIRECTORY holds peer-install.sh and load.py (root)
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
+	@.venv/bin/python -m bench.peer $(DIRECTORY) $(ARGS)
 
 format: venv  ## rewrite the code as the formatter wants it
 	@.venv/bin/ruff format .

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ QUOTAS = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
 
 
 def measure(scratch: Path, host_counts: tuple[int, ...]) -> list[Figure]:
-    with _controller(scratch) as controller:
+    with controller_on_mariadb(scratch, CONTROL) as controller:
         figures = [_agent_start(controller)]
         body = _make_recipe(controller)
         for count in host_counts:
@@ -34,20 +34,33 @@ def measure(scratch: Path, host_counts: tuple[int, ...]) -> list[Figure]:
 
 
 @contextmanager
-def _controller(scratch: Path) -> Iterator[Controller]:
+def controller_on_mariadb(scratch: Path, names: Sequence[str], workers: int = 1) -> Iterator[Controller]:
+    """A controller of separate daemons, its APIs with so many processes each, on private servers."""
     broker = RabbitMq(scratch / "rabbitmq")
     broker.start()
     with databases("mariadb", scratch) as engine:
         controller = Controller(scratch, engine, broker)
         try:
             controller.install()
-            controller.start_all(CONTROL)
+            if workers > 1:
+                _give_workers(controller, workers)
+            controller.start_all(names)
             for service in ("image", "placement", "network", "compute"):
                 controller.wait_api(service)
             yield controller
         finally:
             controller.close()
             broker.remove()
+
+
+def _give_workers(controller: Controller, count: int) -> None:
+    for file, option in (
+        ("glance-api.conf", "workers"),
+        ("nova.conf", "osapi_compute_workers"),
+        ("neutron.conf", "api_workers"),
+    ):
+        path = controller.directory / file
+        path.write_text(path.read_text().replace("[DEFAULT]\n", f"[DEFAULT]\n{option} = {count}\n", 1))
 
 
 def _agent_start(controller: Controller) -> Figure:

@@ -111,7 +111,7 @@ class Controller:
         (self.directory / "linuxbridge_agent.ini").write_text("[DEFAULT]\nnetwork_driver = fake\n")
 
     def manage(self, program: str, file: str, *words: str) -> None:
-        command = [BINARIES / program, "--config-file", str(self.directory / file), *words]
+        command: list[str | Path] = [BINARIES / program, "--config-file", str(self.directory / file), *words]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, f"{program} {words}: {done.stderr}"
 
