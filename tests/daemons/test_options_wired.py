@@ -1,10 +1,21 @@
 """What options do in the daemons: where the log goes, who is told what, which database, broker and user are used."""
 
+import ssl
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from starlette.responses import PlainTextResponse
 
 from kilonova.cli.daemons import broker, identity, placement, wiring
@@ -137,3 +148,53 @@ def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
     config = read_text(tmp_path, text, "nova", COMPUTE).config
     with pytest.raises(ConfigError, match=r"cafile: /nowhere.pem: .*No such file"):
         wiring.Neighbours(config.keystone_authtoken)
+
+
+def certificate(directory: Path) -> Path:
+    """One of 127.0.0.1, signed by itself; the key is in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "controller")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = directory / "controller.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return file
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """(URL of a server that speaks TLS, the file with its certificate)"""
+    file = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}", file
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("said", "is_taken"), [("cafile={file}\n", True), ("insecure=true\n", True), ("", False)], ids=str
+)
+async def test_certificates_are_checked(said: str, is_taken: bool, secured: tuple[str, Path], tmp_path: Path) -> None:
+    url, file = secured
+    text = f"[keystone_authtoken]\nauth_url={url}\nusername=nova\npassword=x\n{said.format(file=file)}"
+    neighbours = wiring.Neighbours(read_text(tmp_path, text, "nova", COMPUTE).config.keystone_authtoken)
+    try:
+        if is_taken:
+            # It answers that it knows no such method: the connection stands.
+            assert (await neighbours.identity.get("/")).status_code == 501
+        else:
+            with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+                await neighbours.identity.get("/")
+    finally:
+        await neighbours.close()

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from kilonova.kit.http import client as client_module
 from kilonova.kit.http.client import Credentials, RemoteService, RemoteUnavailable, ServiceSession, catalog_client
 from kilonova.kit.log import bound
 
@@ -56,6 +57,48 @@ async def test_the_version_of_a_url_in_the_catalog_is_left_out(
     url: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await reached(compute(public=url), monkeypatch) == expected
+
+
+class Flaky:
+    """Another service, which is away for the first requests."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.asked: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        if len(self.asked) <= self.failures:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json={})
+
+
+@pytest.mark.parametrize(
+    ("method", "failures", "asked"), [("GET", 2, 3), ("GET", 3, 3), ("POST", 1, 1), ("DELETE", 1, 1)]
+)
+async def test_only_what_reads_is_asked_again(
+    method: str, failures: int, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "PAUSE_SECONDS", (0, 0))
+    flaky = Flaky(failures)
+    async with identity([]) as client, httpx.AsyncClient(transport=httpx.MockTransport(flaky)) as other:
+        remote = RemoteService("image", other, ServiceSession(client, Credentials("nova", "x")))
+        if asked > failures:
+            await remote.request(method, "http://image/")
+        else:
+            with pytest.raises(RemoteUnavailable, match="cannot be reached: ConnectError"):
+                await remote.request(method, "http://image/")
+    assert len(flaky.asked) == asked
+
+
+async def test_who_passes_a_users_token_on_shows_its_own_beside_it() -> None:
+    told = Flaky(0)
+    async with identity([]) as client, httpx.AsyncClient(transport=httpx.MockTransport(told)) as other:
+        remote = RemoteService("image", other, ServiceSession(client, Credentials("nova", "x")))
+        await remote.request("GET", "http://image/", token="the user's")
+        await remote.request("GET", "http://image/")
+    shown = [(each.headers["x-auth-token"], each.headers.get("x-service-token")) for each in told.asked]
+    assert shown == [("the user's", "t"), ("t", None)]
 
 
 async def test_a_call_names_the_request_it_is_part_of() -> None:

@@ -5,6 +5,7 @@ the `httpx.AsyncClient` differs (design §3).
 """
 
 import asyncio
+import random
 import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -23,6 +24,9 @@ from kilonova.kit.log import carried_request_id
 
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/.*)?$")
 RENEW_BEFORE = timedelta(minutes=2)
+READ_ATTEMPTS = 3
+PAUSE_SECONDS = (0.05, 0.3)
+"""Between two attempts, at random: many callers lose the same service in the same moment."""
 
 
 def in_process_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:
@@ -212,7 +216,11 @@ class RemoteService:
         headers: Mapping[str, str] | None,
         token: str | None,
     ) -> httpx.Response:
-        sent = {**(headers or {}), "X-Auth-Token": token or await self._session.token()}
+        own = await self._session.token()
+        sent = {**(headers or {}), "X-Auth-Token": token or own}
+        if token is not None:
+            # Who passes a user's token on says so.
+            sent["X-Service-Token"] = own
         request_id = carried_request_id()
         if request_id is not None:
             sent["X-OpenStack-Request-ID"] = request_id
@@ -220,12 +228,18 @@ class RemoteService:
         if json is not None:
             content = msgspec.json.encode(json)
             sent["Content-Type"] = "application/json"
-        try:
-            with tracing.span(f"{method} {self.name}", "client", kilonova_peer=self.name):
-                tracing.carry(sent)
-                return await self._client.request(method, path, content=content, params=params, headers=sent)
-        except httpx.HTTPError as error:
-            raise RemoteUnavailable(self.name, 503, f"cannot be reached: {type(error).__name__}") from error
+        # What only reads may be repeated; it bridges the moment in which the other side is started again.
+        attempts = READ_ATTEMPTS if method in ("GET", "HEAD") else 1
+        while True:
+            attempts -= 1
+            try:
+                with tracing.span(f"{method} {self.name}", "client", kilonova_peer=self.name):
+                    tracing.carry(sent)
+                    return await self._client.request(method, path, content=content, params=params, headers=sent)
+            except httpx.HTTPError as error:
+                if attempts == 0 or isinstance(error, httpx.TimeoutException):
+                    raise RemoteUnavailable(self.name, 503, f"cannot be reached: {type(error).__name__}") from error
+            await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
 
     @asynccontextmanager
     async def download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
