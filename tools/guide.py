@@ -7,6 +7,7 @@ shown as it is done, and the first that does not do what the guide says ends the
 import argparse
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -337,6 +338,8 @@ def main() -> int:
     if not is_root():
         return fail(StageError("the lab needs root: it is made of namespaces"))
     guide = next(each for each in GUIDES if each.name == options.guide)
+    # An end that is asked for takes the lab down as well.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     try:
         lab = Lab.up_named(HOSTS, options.directory)
     except (HostError, TimeoutError) as error:

@@ -279,7 +279,7 @@ def test_placement_that_is_not_configured_is_named_as_operators_know_it(tmp_path
 def ends(directory: Path, program: str, text: str) -> tuple[int, str]:
     path = directory / f"{program}.conf"
     path.write_text(text)
-    done = subprocess.run([BINARIES / program, "--config-file", str(path)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([BINARIES / program, "--config-file", str(path)], capture_output=True, text=True, timeout=120)
     said = [line for line in done.stderr.splitlines() if line.startswith(f"{program}: ")]
     assert len(said) == 1, done.stderr
     return done.returncode, said[0]
