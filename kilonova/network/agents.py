@@ -1,11 +1,13 @@
 """Agents' rows, and which host carries which network's DHCP and which router."""
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from msgspec import Struct
+from sqlalchemy import Select, func, select, update
 
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
@@ -165,25 +167,72 @@ async def check_zone_hints(tx: Tx, hints: Sequence[str], resource: str) -> None:
             raise AvailabilityZoneNotFound(hint)
 
 
-async def has_unassigned(tx: Tx, host: str, played: Collection[str]) -> bool:
-    """Whether there is a router or network that `host` could take, or one it serves without a DHCP port.
+class Picks(Struct):
+    """What nobody carries, by the host that is to take it."""
 
-    Only what asks can take, so whoever is given something lives: `played` are the asking process's parts.
+    routers: dict[str, list[str]] = {}
+    networks: dict[str, list[str]] = {}
+
+
+async def pick_carriers(tx: Tx, service: NetworkService) -> Picks:
+    """Free routers and networks with DHCP go to the agent that lives, takes new things and carries the least."""
+    picks = Picks()
+    if free_routers := await tx.all(Router, select(routers).where(routers.c.host.is_(None))):
+        loads = await _loads(tx, select(routers.c.host, func.count()).group_by(routers.c.host))
+        picks.routers = pick_least_loaded(free_routers, await _takers(tx, service, L3_AGENT), loads)
+    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(_WITH_DHCP))
+    if free_networks := await tx.all(Network, unserved):
+        loads = await _loads(tx, select(networks.c.dhcp_host, func.count()).group_by(networks.c.dhcp_host))
+        picks.networks = pick_least_loaded(free_networks, await _takers(tx, service, DHCP_AGENT), loads)
+    return picks
+
+
+async def _takers(tx: Tx, service: NetworkService, agent_type: str) -> list[AgentRow]:
+    return [
+        each
+        for each in await of_type(tx, agent_type)
+        if each.admin_state_up and service.liveness.is_alive(each.answers_as, each.host)
+    ]
+
+
+async def _loads(tx: Tx, counting: Select[Any]) -> dict[str, int]:
+    return {host: count for host, count in await tx.tuples(counting) if host}
+
+
+def pick_least_loaded(
+    free: Sequence[Router | Network], takers: Sequence[AgentRow], loads: Mapping[str, int]
+) -> dict[str, list[str]]:
+    """Host → ids of what it is to take, each counted as carried from then on; in zones that no taker serves, nobody."""
+    carried = Counter(loads)
+    found: dict[str, list[str]] = {}
+    for each in free:
+        able = [taker.host for taker in takers if _is_in_zone(taker, each.availability_zone_hints)]
+        if able:
+            host = min(able, key=lambda name: (carried[name], name))
+            carried[host] += 1
+            found.setdefault(host, []).append(each.id)
+    return found
+
+
+async def has_unassigned(tx: Tx, host: str, played: Collection[str], picks: Picks) -> bool:
+    """Whether there is a router or network that `host` is to take, or one it serves without a DHCP port.
+
+    Only what asks takes, so whoever is given something lives: `played` are the asking process's parts.
     """
-    if parts.L3 in played and await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+    if parts.L3 in played and host in picks.routers:
         return True
-    if parts.DHCP not in played:
-        return False
-    return bool(await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)) or await _without_dhcp_port(tx, host))
+    return parts.DHCP in played and (host in picks.networks or bool(await _without_dhcp_port(tx, host)))
 
 
-async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[str]) -> None:
-    """Gives `host` the routers and networks that nobody carries, and whose DHCP is wanted; as `has_unassigned`."""
+async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[str], picks: Picks) -> None:
+    """Gives `host` what was picked for it and is still nobody's, and DHCP ports to what it serves."""
     if parts.L3 in played:
-        for router in await _free_routers(tx, await _carrier(tx, host, L3_AGENT)):
+        still_free = routers.c.host.is_(None) & routers.c.id.in_(picks.routers.get(host, ()))
+        for router in await tx.all(Router, select(routers).where(still_free)):
             await give_router(tx, router, host)
     if parts.DHCP in played:
-        for network in await _free_networks(tx, await _carrier(tx, host, DHCP_AGENT)):
+        unserved = networks.c.dhcp_host.is_(None) & networks.c.id.in_(picks.networks.get(host, ()))
+        for network in await tx.all(Network, select(networks).where(unserved)):
             await _set_dhcp_host(tx, network, host)
         for network in await _without_dhcp_port(tx, host):
             await _ensure_dhcp_port(tx, service, network, host)
@@ -195,27 +244,6 @@ async def _without_dhcp_port(tx: Tx, host: str) -> list[Network]:
         networks.c.dhcp_host == host, networks.c.id.in_(_WITH_DHCP), networks.c.id.not_in(with_port)
     )
     return await tx.all(Network, lacking)
-
-
-async def _carrier(tx: Tx, host: str, agent_type: str) -> AgentRow | None:
-    """The host's agent of that type, if it takes new things."""
-    is_it = (agents.c.host == host) & (agents.c.agent_type == agent_type) & agents.c.admin_state_up.is_(True)
-    return await tx.first(AgentRow, select(agents).where(is_it))
-
-
-async def _free_routers(tx: Tx, carrier: AgentRow | None) -> list[Router]:
-    if carrier is None:
-        return []
-    found = await tx.all(Router, select(routers).where(routers.c.host.is_(None)))
-    return [each for each in found if _is_in_zone(carrier, each.availability_zone_hints)]
-
-
-async def _free_networks(tx: Tx, carrier: AgentRow | None) -> list[Network]:
-    if carrier is None:
-        return []
-    unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(_WITH_DHCP))
-    found = await tx.all(Network, unserved)
-    return [each for each in found if _is_in_zone(carrier, each.availability_zone_hints)]
 
 
 def _is_in_zone(carrier: AgentRow, hints: Sequence[str]) -> bool:

@@ -20,6 +20,7 @@ from kilonova.network.wanted import ConvergeReport
 log = logger(__name__)
 
 REPORTED_AT_ONCE = 100
+PICKS_SECONDS = 5.0
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -44,6 +45,8 @@ class Registry:
     def __init__(self, service: NetworkService) -> None:
         self._service = service
         self._around = compilation.Surroundings(-1, {}, service.dns_domain, {})
+        self._picks = agents.Picks()
+        self._picked_at_revision, self._picked_at = -1, 0.0
 
     def serve(self) -> Unsubscribe:
         """Answers agents from now on; returns what ends that."""
@@ -67,16 +70,25 @@ class Registry:
         answer = WantedAnswer(known=True)
         async with service.database.reading() as tx:
             answer.known = await agents.is_known(tx, host, played)
-            is_free = await agents.has_unassigned(tx, host, played)
+            picks = await self._current_picks(tx)
+            is_free = await agents.has_unassigned(tx, host, played, picks)
             has_news = is_free or since != await records.current_revision(tx)
         if answer.known and has_news:
             if is_free:
                 async with service.database.transaction() as tx:
-                    await agents.assign(tx, service, host, played)
+                    await agents.assign(tx, service, host, played, picks)
             async with service.database.reading() as tx:
                 answer.wanted = await compilation.wanted_state(tx, host, await self._surroundings(tx))
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
+
+    async def _current_picks(self, tx: Tx) -> agents.Picks:
+        """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""
+        revision, now = await records.current_revision(tx), self._service.clock.monotonic()
+        if revision != self._picked_at_revision or now - self._picked_at > PICKS_SECONDS:
+            self._picks = await agents.pick_carriers(tx, self._service)
+            self._picked_at_revision, self._picked_at = revision, now
+        return self._picks
 
     async def _surroundings(self, tx: Tx) -> compilation.Surroundings:
         revision = await records.current_revision(tx)

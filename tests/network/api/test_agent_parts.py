@@ -173,3 +173,34 @@ async def test_an_interface_that_is_mapped_is_no_bridge_for_taps(net: Any) -> No
     await start(net, "node1", parts.BRIDGE, bridge_mappings={}, interface_mappings={"provider": "eth1"})
     port = await guest_port(net, network, "node1")
     assert port["binding:vif_details"]["bridge_name"] == f"brq{network['id'][:11]}"
+
+
+async def dhcp_hosts(net: Any, body_of: Any) -> list[str]:
+    ports = body_of(await net.admin.get("/v2.0/ports?device_owner=network:dhcp"))["ports"]
+    return sorted(each["binding:host_id"] for each in ports)
+
+
+async def test_what_is_new_goes_to_the_host_that_carries_the_least(net: Any, body_of: Any) -> None:
+    first, _ = await start(net, "node1", parts.DHCP)
+    second, _ = await start(net, "node2", parts.DHCP)
+    for number in range(4):
+        await net.lan(f"10.{number}.0.0/24")
+    await first.agent.pass_once()
+    assert await dhcp_hosts(net, body_of) == ["node1", "node1"]
+    await second.agent.pass_once()
+    assert await dhcp_hosts(net, body_of) == ["node1", "node1", "node2", "node2"]
+
+
+async def test_nothing_waits_for_a_host_that_is_dead(net: Any, body_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await start(net, "node1", parts.DHCP)
+    alive, _ = await start(net, "node2", parts.DHCP)
+    await net.lan()
+    await alive.agent.pass_once()
+    assert await dhcp_hosts(net, body_of) == [], "node1 lives as far as is known, and is to take it"
+    stop = alive.agent.serve()
+    for _ in range(4):
+        await net.service.liveness.ask([(parts.DHCP, "node1"), (parts.DHCP, "node2")])
+    monkeypatch.setattr("kilonova.network.registry.PICKS_SECONDS", -1)
+    await alive.agent.pass_once()
+    assert await dhcp_hosts(net, body_of) == ["node2"]
+    stop()
