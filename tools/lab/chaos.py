@@ -88,6 +88,17 @@ class Load:
                 self._story.counts["requests that nothing answered"] += 1
             except Refused as refusal:
                 self._story.counts[f"requests refused with {refusal.status}"] += 1
+                if refusal.status == 403:
+                    self._adopt()
+
+    def _adopt(self) -> None:
+        """The quota is full of servers whose creation was answered by nobody: they are this load's too."""
+        try:
+            found = [each["id"] for each in audit.read_servers(self._cloud)]
+        except (Unreachable, Refused):
+            return
+        with self._lock:
+            self._alive = found
 
     def _create(self, name: str, has_address: bool) -> None:
         server_id = tenant.create_server(self._cloud, self._ground, name)
