@@ -87,6 +87,10 @@ class World:
         self._network_writes = writes
         await self.sender.send_batch()
 
+    def let_agents_look(self) -> None:
+        """Those of the network take a pass at the next tick, as they do every few seconds."""
+        self._network_writes = -1
+
     def make_runner(self, plan: CrashPlan | None = None, member: Compute | None = None) -> Runner[Compute]:
         probe = {"probe": plan} if plan is not None else {}
         member = member or self.compute

@@ -10,6 +10,7 @@ from kilonova.compute import moving
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import CallPlan, Crashed, CrashPlan
 from kilonova.kit.testing.crash import POINTS
+from kilonova.kit.testing.loss import losing
 from tests.compute.programs.conftest import NOTHING_LEFT
 from tests.compute.programs.stories import STORIES, TOO_LARGE, Story, tidy
 
@@ -127,6 +128,18 @@ async def test_a_death_after_any_call_inside_a_step_changes_nothing(stage: Any, 
         await stage.run_with_lost_answer(plan)
         assert plan.happened
         assert await end_of(stage, server_id, boots) == wanted, f"after call {number}"
+        await remove(stage, server_id)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+async def test_a_fifth_of_the_messages_lost_changes_nothing(stage: Any, story: Story) -> None:
+    wanted = await tell(stage, story)
+    for seed in range(2):
+        with losing(stage.compute.bus, share=0.2, seed=seed):
+            server_id, boots = await begin(stage, story)
+            await stage.run()
+        stage.let_agents_look()
+        assert await end_of(stage, server_id, boots) == wanted, f"seed {seed}"
         await remove(stage, server_id)
 
 
