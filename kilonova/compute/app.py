@@ -24,7 +24,7 @@ from kilonova.compute.api import (
     versions,
 )
 from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
-from kilonova.compute.before_microversions import ComputeEdge
+from kilonova.compute.before_microversions import ComputeEdge, admit
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
 from kilonova.compute.versions import EDGE
@@ -267,6 +267,7 @@ def make_app(
         authenticator,
         compute_error,
         versions=EDGE,
+        admit=admit,
         exact_paths=True,
         check=compute.database.check,
         request_id_headers=("x-openstack-request-id", "x-compute-request-id"),

@@ -1,24 +1,56 @@
 """What compute's API carries from before microversions.
 
-`/v2` is version 2.1 whatever the headers ask for. Source: Compute API reference, "API Versions" and "Faults".
+`/v2` is version 2.1 whatever the headers ask for, and a path may begin with the caller's project, as endpoints of old
+name it (`http://controller:8774/v2.1/%(tenant_id)s`). Source: Compute API reference, "API Versions", "Faults" and
+"Service URLs".
 """
 
+import re
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from kilonova.compute.service import Compute
+from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.edge import Edge
+from kilonova.kit.http.routes import Request, Route
 
 VERSION_HEADERS = (b"openstack-api-version", b"x-openstack-nova-api-version")
 DOCUMENTS = ("/v2", "/v2/")
+PROJECT_HEADER = "x-project-of-path"
+"""From here to `admit`: what a caller sends under this name can only narrow what is let in."""
+_WITH_PROJECT = re.compile(
+    r"/v2(?:\.1)?/(?P<project>[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<rest>/.+)"
+)
+"""Nothing that is served directly below the version looks like a project's id."""
 
 
 class ComputeEdge(Edge[Compute]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(as_version_2_1(scope), receive, send)
+        await super().__call__(as_version_2_1(without_project(scope)), receive, send)
+
+
+def without_project(scope: Scope) -> Scope:
+    """A request below a project as the one without it that means the same; any other as it is."""
+    path: Any = scope.get("path", "")
+    match = _WITH_PROJECT.fullmatch(path)
+    if match is None:
+        return scope
+    own = PROJECT_HEADER.encode()
+    headers = [(name, value) for name, value in scope["headers"] if name != own]
+    headers.append((own, match["project"].encode()))
+    return {**scope, "path": path[: match.start("project") - 1] + match["rest"], "headers": headers}
+
+
+def admit(request: Request[Compute], _route: Route) -> None:
+    """A path below a project is for a token of that project. Raises BadRequest."""
+    project = request.headers.get(PROJECT_HEADER)
+    if project is None or request.context is None or request.context.project_id in (None, project):
+        return
+    own = request.context.project_id
+    raise BadRequest(f"Malformed request URL: URL's project_id '{project}' doesn't match Context's project_id '{own}'")
 
 
 def as_version_2_1(scope: Scope) -> Scope:
