@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tools.lab import engines
+from tools.lab.api import Refused, Unreachable
 from tools.lab.cloud import Cloud
 from tools.lab.hosts import Host, HostError, wait_for
 
@@ -215,13 +216,15 @@ def wait_settled(cloud: Cloud, seconds: float) -> list[str]:
 
     def is_well() -> bool:
         nonlocal last
-        last = Audit(cloud).run()
+        try:
+            last = Audit(cloud).run()
+        except (Unreachable, Refused, HostError) as error:
+            # An API that is just starting; one that stays away is still wrong at the end.
+            last = [f"cannot be looked at: {error}"]
         return not last
 
     try:
         wait_for(is_well, "the cloud has settled", seconds)
     except TimeoutError:
         return last
-    except HostError as error:
-        return [str(error)]
     return []
