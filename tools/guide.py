@@ -62,7 +62,8 @@ def units() -> dict[str, str]:
 
 @dataclass
 class Run:
-    """One guide on its lab: what its files hold so far, and each host's shell."""
+    """One guide on its lab: what its files hold so far, and each host's shell. All is done as root: where the guide
+    says `su … nova`, the lab has no such account."""
 
     guide: Guide
     lab: Lab
@@ -241,8 +242,12 @@ class Run:
 
     def openstack(self, words: Sequence[str]) -> str:
         """A command of the ground, as the administrator."""
+        kept = dict(self._environments.get("controller", {}))
         self.use_openrc("controller", self.controller.read("/root/admin-openrc"))
-        return self._shell("controller", shlex.join(["openstack", *words]), "")
+        try:
+            return self._shell("controller", shlex.join(["openstack", *words]), "")
+        finally:
+            self._environments["controller"] = kept
 
     # --- daemons ------------------------------------------------------------------------------------------------------
 

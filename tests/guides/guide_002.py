@@ -225,7 +225,7 @@ def _compute() -> list[Step]:
             },
         ),
         Check(1266, CONTROLLER, "openstack host list", ("conductor", "scheduler", "compute", "nova")),
-        Check(1279, CONTROLLER, "nova image-list", ("cirros", "ACTIVE")),
+        Check(1279, CONTROLLER, "nova image-list", ("cirros", "active")),
         Check(1285, CONTROLLER, "nova endpoints", ("keystone", "nova", "glance")),
     ]
 
@@ -333,7 +333,7 @@ def _server() -> list[Step]:
             },
         ),
         Check(1858, CONTROLLER, "nova flavor-list", ("m1.tiny", "512")),
-        Check(1868, CONTROLLER, "nova image-list", ("cirros", "ACTIVE")),
+        Check(1868, CONTROLLER, "nova image-list", ("cirros", "active")),
         Check(1874, CONTROLLER, "neutron net-list", ("flat",)),
         Check(1880, CONTROLLER, "nova secgroup-list", ("default",)),
         Command(
@@ -418,7 +418,7 @@ INSTEAD = [
         _GONE,
     ),
     Instead(1818, "openstack subnet list -c Name -c Subnet -c Network", _GONE),
-    Instead(1829, 'ssh-keygen -q -N "" -f .ssh/id_rsa', _ONE_LINE),
+    Instead(1829, 'mkdir -p .ssh && ssh-keygen -q -N "" -f .ssh/id_rsa', _ONE_LINE),
     Instead(1831, "openstack keypair create --public-key .ssh/id_rsa.pub mykey", _GONE),
     Instead(1832, "openstack keypair list", _GONE),
     Instead(1843, "openstack security group rule create --proto icmp default", _GONE),
