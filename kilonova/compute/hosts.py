@@ -17,7 +17,7 @@ from sqlalchemy import delete, func, select, update
 from kilonova.compute import cells
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import Host, hosts
+from kilonova.compute.tables import CellMapping, Host, hosts
 from kilonova.kit.agents import AgentUnreachable, Liveness
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
@@ -135,13 +135,18 @@ class PlacedHost:
 
 async def everywhere(compute: Compute) -> list[PlacedHost]:
     """Those of all cells that answer, by number."""
+    return (await look_everywhere(compute))[0]
+
+
+async def look_everywhere(compute: Compute) -> tuple[list[PlacedHost], list[CellMapping]]:
+    """The same, and the cells that do not answer."""
 
     async def ask(_cell: Compute, tx: Tx) -> list[Host]:
         return await list_all(tx)
 
     gathered = await cells.gather(compute, ask)
     found = [PlacedHost(cell, each) for cell, rows in gathered.answers for each in rows]
-    return sorted(found, key=lambda each: each.host.number)
+    return sorted(found, key=lambda each: each.host.number), gathered.down
 
 
 async def locate(compute: Compute, look: Callable[[Tx], Awaitable[Host]]) -> PlacedHost:

@@ -23,7 +23,7 @@ log = logger(__name__)
 
 DISK_RESERVED_GIB = 0
 MEMORY_RESERVED_MIB = 512
-NAMESAKE_SECONDS = 2.0
+NAMESAKE_SECONDS = 1.0
 """How long an agent of the same name has to answer."""
 CPU_RATIO, MEMORY_RATIO, DISK_RATIO = 4.0, 1.0, 1.0
 """Upstream's initial allocation ratios; disk is not overcommitted."""

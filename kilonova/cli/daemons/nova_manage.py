@@ -413,7 +413,10 @@ async def _map_instances(region: Region, asked: Any) -> int:
     left = await _unmapped_servers(region, found)
     for server in left[:most]:
         async with region.database.transaction() as tx:
-            await mappings.insert_server(tx, server, cell.id)
+            if not await mappings.insert_server(tx, server, cell.id):
+                # Another cell has numbered its servers alike: in the mapping the number only has to be its own.
+                server.number = await mappings.next_number(tx)
+                await mappings.insert_server(tx, server, cell.id)
     return int(most is not None and len(left) > most)
 
 

@@ -10,7 +10,7 @@ from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceN
 from kilonova.compute.hosts import HostState, PlacedHost
 from kilonova.compute.servers import HostUse
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import Host
+from kilonova.compute.tables import CellMapping, Host
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.views.records import (
     hypervisor_link_view,
@@ -48,13 +48,22 @@ async def list_services(request: ComputeRequest) -> dict[str, Any]:
     refuse_unknown_queries(request)
     compute = request.service
     by_uuid = _by_uuid(request)
-    found = await hosts.everywhere(compute)
+    found, down = await hosts.look_everywhere(compute)
     shown = [service_view(each.host, is_up=is_up(each.cell, each.host), by_uuid=by_uuid) for each in found]
+    if request.allows("partial_results"):
+        shown += await _unknown_services(compute, down)
     shown += _control_services(compute, by_uuid=by_uuid)
     for name in ("host", "binary"):
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"services": shown}
+
+
+async def _unknown_services(compute: Compute, down: list[CellMapping]) -> list[dict[str, Any]]:
+    """Those of cells that do not answer. Source: Compute API guide, "Handling Down Cells"."""
+    async with compute.database.reading() as tx:
+        mapped = [host for cell in down for host in await mappings.list_hosts(tx, cell.id)]
+    return [{"binary": AGENT_BINARY, "host": each.host, "status": "UNKNOWN"} for each in mapped]
 
 
 def _control_services(compute: Compute, *, by_uuid: bool) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from kilonova.compute import housekeeping, mappings, moving
 from kilonova.compute.cells import CellDown
 from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.programs import placing
 from kilonova.compute.servers import forget
 from kilonova.compute.tables import Server, servers
 from kilonova.kit.agents import AgentRefused
@@ -272,3 +273,30 @@ async def test_usage_counts_servers_of_every_cell(region: Region) -> None:
         server = await region.server_in(place)
     path = f"/os-simple-tenant-usage/{server.project_id}?start=2020-01-01"
     assert len((await region.call("GET", path))["tenant_usage"]["server_usages"]) == 2
+
+
+async def test_services_of_a_cell_that_is_down_are_unknown(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    await register(region, CELL1_ID, "node1")
+    await register(region, CELL2_ID, "node2")
+    region.take_down(CELL2_ID, monkeypatch)
+    path = "/os-services?binary=nova-compute"
+    listed = (await region.call("GET", path, by="admin", version="2.68"))["services"]
+    assert [each["host"] for each in listed] == ["node1"]
+    listed = (await region.call("GET", path, by="admin"))["services"]
+    assert listed[1] == {"binary": "nova-compute", "host": "node2", "status": "UNKNOWN"}
+
+
+async def test_a_scheduler_leaves_out_cells_that_are_disabled_or_down(
+    region: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cell_id, host in ((CELL1_ID, "node1"), (CELL2_ID, "node2")):
+        await register(region, cell_id, host)
+    server = await region.insert_server(building=True)
+    seen = await placing.look(region.service, server.id, ())
+    assert sorted(seen.where) == ["node1", "node2"]
+    async with region.service.database.transaction() as tx:
+        await mappings.change_cell(tx, CELL1_ID, disabled=True)
+    region.service.cells.look_again()
+    assert sorted((await placing.look(region.service, server.id, ())).where) == ["node2"]
+    region.take_down(CELL2_ID, monkeypatch)
+    assert (await placing.look(region.service, server.id, ())).hosts == []
