@@ -111,8 +111,8 @@ class Load:
     def _give_address(self, server_id: str) -> None:
         """A floating IP, once the server has its port; a server without one goes on without."""
         for _ in range(10):
-            if tenant.ports_of(self._cloud, server_id):
-                tenant.add_floating_ip(self._cloud, self._ground, server_id)
+            if ports := tenant.ports_of(self._cloud, server_id):
+                tenant.open_port(self._cloud, self._ground, ports[0]["id"])
                 self._story.counts["floating IPs created"] += 1
                 return
             time.sleep(0.3)

@@ -149,7 +149,11 @@ def port_of(cloud: Cloud, server_id: str) -> dict[str, Any]:
 
 def add_floating_ip(cloud: Cloud, ground: Ground, server_id: str) -> str:
     """The outside address that leads to the server."""
-    wanted = {"floating_network_id": ground.provider, "port_id": port_of(cloud, server_id)["id"]}
+    return open_port(cloud, ground, port_of(cloud, server_id)["id"])
+
+
+def open_port(cloud: Cloud, ground: Ground, port_id: str) -> str:
+    wanted = {"floating_network_id": ground.provider, "port_id": port_id}
     made = cloud.api.call("network", "POST", "/v2.0/floatingips", {"floatingip": wanted})
     address: str = made["floatingip"]["floating_ip_address"]
     return address
