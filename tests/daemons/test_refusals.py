@@ -239,17 +239,21 @@ def identity_that(status: int, off: timedelta = timedelta()) -> httpx.AsyncClien
     return httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://identity")
 
 
-async def look(identity: httpx.AsyncClient, tmp_path: Path) -> None:
+async def look(identity: httpx.AsyncClient, tmp_path: Path, section: str = "keystone_authtoken") -> None:
     path = tmp_path / "nova.conf"
-    path.write_text("[neutron]\nusername=neutron\npassword=x\n")
+    path.write_text(f"[{section}]\nusername=neutron\npassword=x\n")
     config = read("nova-api", "nova", [COMPUTE], ["--config-file", str(path)]).config
     async with identity:
-        await check_identity(identity, {"neutron": ServiceSession(identity, wiring.credentials_of(config.neutron))})
+        await check_identity(identity, {section: ServiceSession(identity, wiring.credentials_of(config[section]))})
 
 
 async def test_a_password_that_identity_refuses_is_named_by_its_section(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\[neutron\] username, password: identity refuses this user"):
+    with pytest.raises(ConfigError, match=r"\[keystone_authtoken\] username, password: identity refuses this user"):
         await look(identity_that(401), tmp_path)
+
+
+async def test_a_neighbours_user_may_come_later(tmp_path: Path) -> None:
+    await look(identity_that(401), tmp_path, "neutron")
 
 
 @pytest.mark.parametrize("status", [201, 503, 0])

@@ -6,6 +6,7 @@ from tests.guides.steps import (
     Check,
     Excluded,
     Guide,
+    Instead,
     Step,
     Substitution,
     commands,
@@ -217,6 +218,13 @@ GUIDE = Guide(
         Substitution("NOVA_DBPASS", "Welcome123", "the password that the database was given in line 129"),
         Substitution("NOVA_PASS", "Welcome123", "the password that the user was given in line 147"),
         Substitution("PASS_", "RABBIT_PASS", "one password of the broker's user in both places"),
+    ],
+    instead=[
+        Instead(
+            156,
+            "openstack role assignment list --user nova --project service --names",
+            "the client lists a user's roles by their assignments",
+        ),
     ],
     excluded=[
         Excluded(122, 122, "opens the database client: the statements follow", "mysql"),

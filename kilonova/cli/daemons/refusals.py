@@ -28,6 +28,7 @@ log = logger(__name__)
 CLOCK_LEEWAY_SECONDS = RENEW_BEFORE.total_seconds()
 """A service's token is renewed this long before it ends: a clock that is off by more uses tokens that have ended."""
 LOOK_SECONDS = 5.0
+OWN_SECTION = "keystone_authtoken"
 
 _DENIED = ("1044", "1045", "28P01", "28000")
 _NO_DATABASE = ("1049", "3D000")
@@ -126,7 +127,8 @@ def _refuse_newer(found: str, newest: str, service: str) -> None:
 async def check_identity(identity: httpx.AsyncClient, sessions: Mapping[str, ServiceSession]) -> None:
     """Asks once for the time and for a token as each section's user. What does not answer yet is waited for later.
 
-    Raises ConfigError for a user that identity refuses, NotReady for a clock that is off by more than the leeway.
+    Raises ConfigError for a service's own user that identity refuses, NotReady for a clock that is off by more than
+    the leeway.
     """
     try:
         answer = await identity.get("/v3", timeout=LOOK_SECONDS)
@@ -141,12 +143,13 @@ async def check_identity(identity: httpx.AsyncClient, sessions: Mapping[str, Ser
         except RemoteUnavailable:
             log.warning("identity does not answer yet", section=group)
         except RemoteFault as error:
-            if error.status == httpx.codes.UNAUTHORIZED:
+            if error.status == httpx.codes.UNAUTHORIZED and group == OWN_SECTION:
                 raise ConfigError(
                     f"[{group}] username, password: identity refuses this user: one of them or project_name is wrong, "
                     f"or the user has no role on that project"
                 ) from error
-            log.warning("identity gives no token", section=group, error=str(error))
+            # A neighbour's user may be made after this service is installed, as some guides do.
+            log.warning("identity gives no token: look at username and password", section=group, error=str(error))
 
 
 def check_clock(theirs: datetime, ours: datetime) -> None:
