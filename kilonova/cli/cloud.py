@@ -20,7 +20,7 @@ import kilonova
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
-from kilonova.compute import deleted_servers
+from kilonova.compute import deleted_servers, leftovers
 from kilonova.compute import hosts as compute_hosts
 from kilonova.compute import mappings as compute_mappings
 from kilonova.compute.agent.agent import ComputeAgent
@@ -287,6 +287,7 @@ def _control_work(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
         cloud.runner.run,
         EventSender(cloud.network).run,
         functools.partial(deleted_servers.forget_in_time, cloud.compute),
+        functools.partial(leftovers.keep, cloud.compute),
         functools.partial(compute_hosts.watch, cloud.compute),
         functools.partial(cloud.network.liveness.watch, known_network_agents),
     ]

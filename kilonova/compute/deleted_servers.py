@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Select, and_, delete, or_, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.compute import mappings
 from kilonova.compute.server_filters import Filters
@@ -21,6 +22,7 @@ from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.paging import Page
 from kilonova.kit.log import logger
 
@@ -154,17 +156,24 @@ async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server 
 async def forget_in_time(compute: Compute) -> None:
     """Forgets what is over in one database, hour by hour, until cancelled."""
     while True:
-        async with compute.database.reading() as tx:
-            left = await over(tx, compute.clock.now())
-        while left:
-            # The mappings first: what they lead to must not go before them, and what they do not lead to may stay.
-            async with compute.region.database.transaction() as tx:
-                await mappings.forget_servers(tx, left)
-            async with compute.database.transaction() as tx:
-                await forget_some(tx, left)
-                left = await over(tx, compute.clock.now())
-            log.info("forgot deleted servers", days=KEPT.days)
+        try:
+            await _forget_all(compute)
+        except (ServiceUnavailable, SQLAlchemyError) as fault:
+            log.warning("deleted servers could not be forgotten yet", reason=str(fault))
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+async def _forget_all(compute: Compute) -> None:
+    async with compute.database.reading() as tx:
+        left = await over(tx, compute.clock.now())
+    while left:
+        # The mappings first: what they lead to must not go before them, and what they do not lead to may stay.
+        async with compute.region.database.transaction() as tx:
+            await mappings.forget_servers(tx, left)
+        async with compute.database.transaction() as tx:
+            await forget_some(tx, left)
+            left = await over(tx, compute.clock.now())
+        log.info("forgot deleted servers", days=KEPT.days)
 
 
 async def forget_some(tx: Tx, server_ids: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kilonova.kit.bus import Bus, CallTimedOut, InProcessBus, RemoteError
+from kilonova.kit.bus.rabbit import losses_named
 from kilonova.kit.bus.transport_url import BadTransportUrl, Broker, parse_transport_url
 from kilonova.kit.bus.transports import make_bus
 from kilonova.kit.testing.brokers import NatsServer, RabbitMq
@@ -230,6 +231,30 @@ if len(TRANSPORTS) > 1:
         await eventually(told)
         for each in (here, there):
             await each.close()
+
+
+async def test_a_connection_that_ends_cancels_nobody() -> None:
+    """The client library ends what is under way on it with CancelledError."""
+
+    async def lose(ending: asyncio.Future[None]) -> str:
+        try:
+            with losses_named():
+                await ending
+        except ConnectionError:
+            return "lost"
+        return "sent"
+
+    ending: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    losing = asyncio.create_task(lose(ending))
+    await asyncio.sleep(0)
+    ending.cancel()
+    assert await losing == "lost"
+
+    cancelled = asyncio.create_task(lose(asyncio.get_running_loop().create_future()))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.refusals import require_placement
 from kilonova.cli.daemons.region import CellOpener, open_cells, open_own_cell, open_region_database
 from kilonova.cli.daemons.wiring import Neighbours
-from kilonova.compute import deleted_servers, hosts, housekeeping
+from kilonova.compute import deleted_servers, hosts, housekeeping, leftovers
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
 from kilonova.compute.app import make_app
@@ -104,7 +104,8 @@ async def build_conductor(found: Read, daemon: Daemon) -> None:
     for each in (compute, own) if own is not compute else (compute,):
         each.runner = Runner(each.database, tasks, PROGRAMS, each)
         daemon.closing.callback(each.listen())
-        daemon.work += [each.runner.run, functools.partial(deleted_servers.forget_in_time, each)]
+        work = (deleted_servers.forget_in_time, leftovers.keep)
+        daemon.work += [each.runner.run, *(functools.partial(one, each) for one in work)]
     daemon.closing.callback(Registry(own).serve())
     interval = found.config.scheduler.discover_hosts_in_cells_interval
     daemon.work += [functools.partial(_serve_cell0, compute), functools.partial(housekeeping.keep, compute, interval)]

@@ -32,6 +32,7 @@ log = logger(__name__)
 
 MOST_HOSTS_TRIED = 3
 UNREACHABLE_TRIES = 3
+ANSWERED: dict[str, Any] = {"unanswered": 0}
 POLL_SECONDS = 0.5
 POLLS_BETWEEN_CALLS = 4
 FIRST_EPOCH = 2
@@ -155,7 +156,8 @@ async def spawn(run: Run[Compute]) -> Outcome:
     answer = await ask_host(run)
     if isinstance(answer, Seen):
         seen = answer.observed
-        return Next(wait_active, args={"runs": seen.power == "running", **timeline.of_host(run.task, seen.milestones)})
+        told = {"runs": seen.power == "running", **ANSWERED, **timeline.of_host(run.task, seen.milestones)}
+        return Next(wait_active, args=told)
     return await _unless_host_failed(run, answer)
 
 
@@ -169,7 +171,7 @@ async def wait_active(run: Run[Compute]) -> Outcome:
         if not isinstance(answer, Seen):
             return await _unless_host_failed(run, answer)
         observed = answer.observed
-        told |= timeline.of_host(run.task, observed.milestones)
+        told |= ANSWERED | timeline.of_host(run.task, observed.milestones)
         if observed.power != "running":
             reason = observed.progress or f"the guest is {observed.power}"
             return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
@@ -214,7 +216,11 @@ async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
             server.host or "", "ensure_server", ServerObservation, spec=spec, epoch=run.task.epoch
         )
     except AgentUnreachable as error:
-        return Sleep(2**run.task.attempt, str(error)) if run.task.attempt < UNREACHABLE_TRIES else Fail(str(error))
+        # In a row: a step that has waited for its guest for long is not to lose its host with one lost message.
+        unanswered = run.args.get("unanswered", 0)
+        if unanswered == UNREACHABLE_TRIES:
+            return Fail(str(error))
+        return Sleep(2**unanswered, str(error), args={"unanswered": unanswered + 1})
     except RemoteError as error:
         # A stale epoch says that another task owns the server by now: this one's commit will be refused.
         return Sleep(1, error.message) if error.kind == "StaleEpoch" else Fail(error.message)
@@ -234,7 +240,7 @@ async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcom
     if len(failures) >= MOST_HOSTS_TRIED:
         told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
         return Fail(told, commit=count)
-    args = {"failures": failures, **timeline.FORGOTTEN}
+    args = {"failures": failures, **ANSWERED, **timeline.FORGOTTEN}
     return Next(leave_host, args=args, note=f"host {host} failed: {answer.error}", commit=count)
 
 

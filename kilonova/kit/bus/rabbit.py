@@ -13,7 +13,7 @@ import random
 import ssl
 import uuid
 from collections import defaultdict
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
 import aio_pika
@@ -37,6 +37,20 @@ IDLE_QUEUE_MS = 300_000
 """A topic's queue that nobody serves any more is gone after this long."""
 BROKEN = (AMQPError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
 """What a connection that is going away raises; RuntimeError is aio-pika's "closed"."""
+
+
+@contextlib.contextmanager
+def losses_named() -> Iterator[None]:
+    """aiormq ends what is under way on a broken connection by cancelling it. Unless somebody has cancelled the task
+    that waits, that is a loss like any other: ConnectionError, which is one of BROKEN.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ConnectionError("the connection to the broker was closed") from error
 
 
 class RabbitBus:
@@ -82,21 +96,24 @@ class RabbitBus:
             await self._stay(connection, broker)
 
     async def _connect(self, broker: Broker) -> AbstractConnection:
-        connection = await aio_pika.connect(
-            host=broker.host,
-            port=broker.port,
-            login=broker.user,
-            password=broker.password,
-            virtualhost=broker.virtual_host,
-            ssl=self._tls is not None,
-            ssl_context=self._tls,
-            timeout=CONNECT_SECONDS,
-            heartbeat=HEARTBEAT_SECONDS,
-        )
+        with losses_named():
+            connection = await aio_pika.connect(
+                host=broker.host,
+                port=broker.port,
+                login=broker.user,
+                password=broker.password,
+                virtualhost=broker.virtual_host,
+                ssl=self._tls is not None,
+                ssl_context=self._tls,
+                timeout=CONNECT_SECONDS,
+                heartbeat=HEARTBEAT_SECONDS,
+            )
         try:
-            await self._declare(connection)
+            with losses_named():
+                await self._declare(connection)
         except BROKEN:
-            await connection.close()
+            with contextlib.suppress(*BROKEN), losses_named():
+                await connection.close()
             raise
         return connection
 
@@ -133,7 +150,7 @@ class RabbitBus:
         finally:
             self._connected.clear()
             self._channel = self._calling = self._exchange = self._inbox = None
-            with contextlib.suppress(*BROKEN):
+            with contextlib.suppress(*BROKEN), losses_named():
                 await connection.close()
         log.warning("the broker went away", broker=str(broker))
 
@@ -154,7 +171,8 @@ class RabbitBus:
             return
         message = aio_pika.Message(msgspec.msgpack.encode(payload), type=topic)
         try:
-            await exchange.publish(message, routing_key=topic, mandatory=False)
+            with losses_named():
+                await exchange.publish(message, routing_key=topic, mandatory=False)
         except BROKEN as error:
             log.debug("a message is lost", topic=topic, reason=str(error))
 
@@ -185,7 +203,8 @@ class RabbitBus:
     async def _tell_broker(self, what: Awaitable[None]) -> None:
         """Says something over the present connection; what is lost with it, the next one is told anew."""
         try:
-            await what
+            with losses_named():
+                await what
         except BROKEN as error:
             log.debug("not said: the broker went away", reason=str(error))
 
@@ -229,7 +248,8 @@ class RabbitBus:
             # A call nobody waits for any more is not made.
             expiration=timeout_seconds,
         )
-        await self._calling.default_exchange.publish(message, routing_key=_queue_of(topic), mandatory=True)
+        with losses_named():
+            await self._calling.default_exchange.publish(message, routing_key=_queue_of(topic), mandatory=True)
 
     async def _on_answer(self, message: AbstractIncomingMessage) -> None:
         answered = self._calls.get(message.correlation_id or "")

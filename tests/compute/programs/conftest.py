@@ -69,6 +69,8 @@ class World:
     """Id → the service on the database of a cell that is not the region's."""
     silent: list[Any] = field(default_factory=list)
     _unserved: dict[str, Any] = field(default_factory=dict)
+    always_looks: bool = False
+    """Network agents take a pass at every tick: one that failed is not the last, as every few seconds there is one."""
     _network_writes: int = -1
     """How many there had been when the network's agents last began a pass."""
 
@@ -82,14 +84,10 @@ class World:
             await moving.settle_arrivals(self.compute, cell)
         writes = self.network.database.writes
         for agent in self.agents:
-            if agent.info.binary == AGENT_BINARY or writes != self._network_writes:
+            if agent.info.binary == AGENT_BINARY or self.always_looks or writes != self._network_writes:
                 await agent.pass_once()
         self._network_writes = writes
         await self.sender.send_batch()
-
-    def let_agents_look(self) -> None:
-        """Those of the network take a pass at the next tick, as they do every few seconds."""
-        self._network_writes = -1
 
     def make_runner(self, plan: CrashPlan | None = None, member: Compute | None = None) -> Runner[Compute]:
         probe = {"probe": plan} if plan is not None else {}

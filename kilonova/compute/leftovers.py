@@ -1,0 +1,66 @@
+"""What came to a server after it was deleted: taken away a while later.
+
+A conductor that dies, or loses its task to a delete, may have a call under way that makes a port or a claim. The delete
+does not see what that call is about to make. So the servers of the last while are looked at once more, when no call
+that was made for them can be under way any longer.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from kilonova.compute.programs import release
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import DeletedServer, Server, server_history
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+LONGEST_CALL = timedelta(seconds=90)
+"""A client gives a call up after 60 s; what it asked for is done or refused soon after."""
+FIRST_LOOK_BACK = timedelta(minutes=30)
+OVERLAP = timedelta(seconds=30)
+"""Two looks share this much: a row may be committed later than its time says."""
+REST_SECONDS = 15.0
+AT_ONCE = 50
+
+
+async def keep(compute: Compute) -> None:
+    """Looks at one database's deleted servers over and over, until cancelled."""
+    since = compute.clock.now() - FIRST_LOOK_BACK
+    while True:
+        until = compute.clock.now() - LONGEST_CALL
+        try:
+            await sweep(compute, since, until)
+            since = until - OVERLAP
+        except (ServiceUnavailable, SQLAlchemyError, RemoteFault) as fault:
+            # What was not looked at is looked at with the next ones.
+            log.debug("leftovers could not be looked for", reason=str(fault))
+        await asyncio.sleep(REST_SECONDS)
+
+
+async def sweep(compute: Compute, since: datetime, until: datetime) -> None:
+    """Frees what servers hold that were deleted in this time. Safe to repeat."""
+    async with compute.database.reading() as tx:
+        deleted_at = server_history.c.deleted_at
+        statement = select(server_history).where(deleted_at >= since, deleted_at < until)
+        gone = await tx.all(DeletedServer, statement)
+    for start in range(0, len(gone), AT_ONCE):
+        await _free(compute, gone[start : start + AT_ONCE])
+
+
+async def _free(compute: Compute, gone: list[DeletedServer]) -> None:
+    by_id = {each.id: each for each in gone}
+    ports = await compute.network.list_ports(device_id=sorted(by_id))
+    for server_id in {each["device_id"] for each in ports}:
+        log.warning("a port came to a server after its deletion, and is taken away", server=server_id)
+        await release.ports(compute.network, msgspec.convert(by_id[server_id].record, Server))
+    for server_id in by_id:
+        if await compute.placement.allocations(server_id):
+            log.warning("a claim came to a server after its deletion, and is given back", server=server_id)
+            await compute.placement.release(server_id)
