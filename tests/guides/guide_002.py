@@ -442,7 +442,7 @@ INSTEAD = [
     Instead(1936, "", _VNC),
     Instead(1981, "ip -o link", "brctl is gone: ip shows what is in a bridge"),
     Instead(2032, "cd /var/lib/nova/instances/{server}", "the files of the server are looked at next"),
-    Instead(2038, "qemu-img info disk", "tells as much as `file`, which the lab's hosts need not have"),
+    *(Instead(line, "qemu-img info -U disk", "the server runs, and holds its disk") for line in (2038, 2040)),
     *(Instead(line, "", "seen by the lab's own stories, from inside a server") for line in (2069, 2088)),
     Instead(
         2112,
