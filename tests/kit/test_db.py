@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, select, update
-from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import DBAPIError, StatementError
 
-from kilonova.kit.db import Database, UtcDateTime
+from kilonova.kit.db import Database, UtcDateTime, server_engine
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import ServiceUnavailable
 from tests.databases import Databases
@@ -165,3 +165,27 @@ async def test_writers_take_turns_and_each_sees_what_the_last_one_wrote(database
     async with database.reading() as tx:
         assert sorted(each.id for each in await tx.all(Thing, select(things))) == list(range(1, 11))
     await second.close()
+
+
+class Refused(Exception):
+    sqlstate: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sqlstate", "gone"),
+    [
+        ((2013, "Lost connection"), None, True),
+        ((1927, "Connection was killed"), "70100", True),
+        ((1053, "Server shutdown in progress"), "08S01", True),
+        ((1062, "Duplicate entry"), "23000", False),
+        (("terminating connection",), "57P01", True),
+        (("duplicate key",), "23505", False),
+        ((), None, False),
+    ],
+)
+def test_what_a_server_says_as_it_goes_is_told_from_a_refusal(
+    arguments: tuple[object, ...], sqlstate: str | None, gone: bool
+) -> None:
+    refused = Refused(*arguments)
+    refused.sqlstate = sqlstate
+    assert server_engine._is_gone(DBAPIError("", {}, refused)) == gone

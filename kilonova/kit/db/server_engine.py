@@ -132,8 +132,8 @@ def _is_gone(error: DBAPIError) -> bool:
     """Whether the server could not be reached, is starting or stopping, or takes no more connections."""
     if error.connection_invalidated or isinstance(error.orig, OSError | TimeoutError):
         return True
-    state = getattr(error.orig, "sqlstate", None)
-    if state is not None:
-        return str(state).startswith(POSTGRESQL_GONE)
     arguments: tuple[object, ...] = getattr(error.orig, "args", ())
-    return arguments[:1] != () and arguments[0] in MARIADB_GONE
+    if arguments and isinstance(arguments[0], int):
+        # MariaDB's number says more than the SQLSTATE that may come with it.
+        return arguments[0] in MARIADB_GONE
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith(POSTGRESQL_GONE)
