@@ -40,6 +40,25 @@ async def test_a_server_is_built(world: Any) -> None:
     await assert_active_and_nothing_else(world, server.id)
 
 
+async def test_a_server_waits_for_the_first_host_of_a_cloud_that_has_just_started(world: Any) -> None:
+    server = await world.insert_server()
+    runner = world.make_runner()
+    await runner.run_task(await runner.claim_one())
+    assert [task.error for task in await world.tasks_of(server.id)] == ["no compute host has registered yet"]
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
+async def test_a_server_does_not_wait_for_a_first_host_for_ever(world: Any) -> None:
+    world.agents = []
+    server = await world.insert_server()
+    before = world.clock.now()
+    await world.run()
+    failed = await world.server(server.id)
+    assert failed.vm_state == "error" and "No compute host has registered yet" in failed.fault["message"]
+    assert 15 < (world.clock.now() - before).total_seconds() < 40
+
+
 @pytest.mark.parametrize("step", BUILD_STEPS)
 @pytest.mark.parametrize("point", POINTS)
 async def test_delete_wins_over_a_build_that_died_anywhere(world: Any, step: str, point: Any) -> None:
