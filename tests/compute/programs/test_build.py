@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from kilonova.compute import timeline
+from kilonova.compute.programs import placing
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.compute.programs.conftest import NOTHING_LEFT
@@ -40,17 +42,33 @@ async def test_a_server_is_built(world: Any) -> None:
     await assert_active_and_nothing_else(world, server.id)
 
 
-async def test_a_server_waits_for_the_first_host_of_a_cloud_that_has_just_started(world: Any) -> None:
+@pytest.fixture
+def unregistered(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """While there is something in it no host has registered yet."""
+    absent = [True]
+    look = placing.look
+
+    async def look_at_nothing(compute: Any, server_id: str, excluded_hosts: tuple[str, ...]) -> Any:
+        view = await look(compute, server_id, excluded_hosts)
+        return structs.replace(view, hosts=[], loads={}, where={}) if absent else view
+
+    monkeypatch.setattr(placing, "look", look_at_nothing)
+    return absent
+
+
+async def test_a_server_waits_for_the_first_host_of_a_cloud_that_has_just_started(
+    world: Any, unregistered: list[bool]
+) -> None:
     server = await world.insert_server()
     runner = world.make_runner()
     await runner.run_task(await runner.claim_one())
     assert [task.error for task in await world.tasks_of(server.id)] == ["no compute host has registered yet"]
+    unregistered.clear()
     await world.run()
     await assert_active_and_nothing_else(world, server.id)
 
 
-async def test_a_server_does_not_wait_for_a_first_host_for_ever(world: Any) -> None:
-    world.agents = []
+async def test_a_server_does_not_wait_for_a_first_host_for_ever(world: Any, unregistered: list[bool]) -> None:
     server = await world.insert_server()
     before = world.clock.now()
     await world.run()
