@@ -174,7 +174,7 @@ ENDS = [
 LEFT_OUT = {
     **LEFT_OUT_ON_SERVERS,
     "compute agent *": "removed from the API",
-    "host set *": "removed from the API",
+    "host set": "removed from the API",
     "console url show --*": LATER,
     "quota set --injected-*": "files are no longer injected",
 }
