@@ -42,9 +42,10 @@ def test_what_is_taken_is_a_quick_expression(pattern: str) -> None:
         check_pattern(pattern, "name")
     except BadRequest:
         return
-    started = time.perf_counter()
+    # CPU time of this thread: one that runs away takes minutes, whatever else the machine does.
+    started = time.thread_time()
     re.search(pattern, "a" * 255 + "b")
-    assert time.perf_counter() - started < 0.05
+    assert time.thread_time() - started < 1
 
 
 def test_statuses_of_the_api_are_known_whether_reached_or_not() -> None:

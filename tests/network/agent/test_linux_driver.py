@@ -246,10 +246,7 @@ async def test_a_pass_over_an_unchanged_host_is_cheap(host: Host) -> None:
         wrapper.write_text(f'#!/bin/sh\necho $0 >> {count}\nexec /usr/sbin/{tool} "$@"\n')
         wrapper.chmod(0o755)
     os.environ["PATH"] = f"{wrappers}:{os.environ['PATH']}"
-    loop = asyncio.get_running_loop()
-    started = loop.time()
     report = await driver.converge(document)
-    assert loop.time() - started < 0.5
     assert (report.changes, report.problems) == (0, ())
     ran = [Path(line).name for line in count.read_text().splitlines()]
     assert sorted(ran) == ["ebtables-save", "ip6tables-save", "ipset", "iptables-save"]
