@@ -70,9 +70,10 @@ class Registry:
         answer = WantedAnswer(known=True)
         async with service.database.reading() as tx:
             answer.known = await agents.is_known(tx, host, played)
-            picks = await self._current_picks(tx)
+            revision = await records.current_revision(tx)
+            picks = await self._current_picks(tx, revision)
             is_free = await agents.has_unassigned(tx, host, played, picks)
-            has_news = is_free or since != await records.current_revision(tx)
+            has_news = is_free or since != revision
         if answer.known and has_news:
             if is_free:
                 async with service.database.transaction() as tx:
@@ -82,9 +83,9 @@ class Registry:
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 
-    async def _current_picks(self, tx: Tx) -> agents.Picks:
+    async def _current_picks(self, tx: Tx, revision: int) -> agents.Picks:
         """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""
-        revision, now = await records.current_revision(tx), self._service.clock.monotonic()
+        now = self._service.clock.monotonic()
         if revision != self._picked_at_revision or now - self._picked_at > PICKS_SECONDS:
             self._picks = await agents.pick_carriers(tx, self._service)
             self._picked_at_revision, self._picked_at = revision, now
