@@ -11,10 +11,8 @@ from typing import Any
 
 import msgspec
 
+from kilonova.kit.bus.handlers import deliver
 from kilonova.kit.bus.interface import CallTimedOut, Handler, RemoteError, Unsubscribe
-from kilonova.kit.log import logger
-
-log = logger(__name__)
 
 
 class InProcessBus:
@@ -26,16 +24,9 @@ class InProcessBus:
     async def publish(self, topic: str, payload: Any = None) -> None:
         packed = msgspec.msgpack.encode(payload)
         for handler in list(self._subscribers[topic]):
-            delivery = asyncio.create_task(self._deliver(topic, handler, msgspec.msgpack.decode(packed)))
+            delivery = asyncio.create_task(deliver(topic, handler, msgspec.msgpack.decode(packed)))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
-
-    async def _deliver(self, topic: str, handler: Handler, payload: Any) -> None:
-        try:
-            await handler(payload)
-        except Exception as error:
-            # One listener's failure must not reach the publisher or the other listeners.
-            log.exception("a message could not be handled", topic=topic, error=error)
 
     def subscribe(self, topic: str, handler: Handler) -> Unsubscribe:
         self._subscribers[topic].append(handler)

@@ -21,6 +21,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
+from kilonova.kit.bus.handlers import carry_out, deliver
 from kilonova.kit.bus.interface import CallTimedOut, Handler, RemoteError, Unsubscribe
 from kilonova.kit.bus.transport_url import Broker
 from kilonova.kit.log import logger
@@ -152,14 +153,7 @@ class NatsBus:
 
     async def _on_message(self, topic: str, message: Msg) -> None:
         for handler in list(self._subscribers.get(topic, ())):
-            self._later(self._deliver(topic, handler, _unpack(message.data)))
-
-    async def _deliver(self, topic: str, handler: Handler, payload: Any) -> None:
-        try:
-            await handler(payload)
-        except Exception as error:
-            # One listener's failure must not reach the others.
-            log.exception("a message could not be handled", topic=topic, error=error)
+            self._later(deliver(topic, handler, _unpack(message.data)))
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -199,23 +193,13 @@ class NatsBus:
         asked = _unpack(message.data)
         answer: dict[str, Any]
         try:
-            answer = {"value": await self._do(topic, asked["method"], asked["payload"])}
+            answer = {"value": await carry_out(topic, self._servers.get(topic, {}), asked["method"], asked["payload"])}
         except RemoteError as error:
             answer = {"error": [error.kind, error.message]}
         try:
             await message.respond(_pack(answer))
         except BROKEN as error:
             log.warning("an answer is lost", topic=topic, method=asked["method"], reason=type(error).__name__)
-
-    async def _do(self, topic: str, method: str, payload: Any) -> Any:
-        handler = self._servers.get(topic, {}).get(method)
-        if handler is None:
-            raise RemoteError("UnknownMethod", f"{topic} has no method {method}")
-        try:
-            return await handler(payload)
-        except Exception as error:
-            # The caller is told; it decides what becomes of it.
-            raise RemoteError(type(error).__name__, str(error)) from error
 
 
 def _tell(topic: str) -> str:

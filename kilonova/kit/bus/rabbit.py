@@ -21,6 +21,7 @@ import msgspec
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 from aiormq.exceptions import AMQPError, PublishError
 
+from kilonova.kit.bus.handlers import carry_out, deliver
 from kilonova.kit.bus.interface import CallTimedOut, Handler, RemoteError, Unsubscribe
 from kilonova.kit.bus.transport_url import Broker
 from kilonova.kit.log import logger
@@ -191,14 +192,7 @@ class RabbitBus:
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         topic = message.type or ""
         for handler in list(self._subscribers.get(topic, ())):
-            self._later(self._deliver(topic, handler, msgspec.msgpack.decode(message.body)))
-
-    async def _deliver(self, topic: str, handler: Handler, payload: Any) -> None:
-        try:
-            await handler(payload)
-        except Exception as error:
-            # One listener's failure must not reach the others.
-            log.exception("a message could not be handled", topic=topic, error=error)
+            self._later(deliver(topic, handler, msgspec.msgpack.decode(message.body)))
 
     async def _tell_broker(self, what: Awaitable[None]) -> None:
         """Says something over the present connection; what is lost with it, the next one is told anew."""
@@ -298,23 +292,15 @@ class RabbitBus:
                 # It came while this process was taking its leave.
                 answer = {"nobody": True}
             else:
-                answer = {"value": await self._do(topic, asked["method"], asked["payload"])}
+                answer = {
+                    "value": await carry_out(topic, self._servers.get(topic, {}), asked["method"], asked["payload"])
+                }
         except RemoteError as error:
             answer = {"error": [error.kind, error.message]}
         channel = self._channel
         if channel is not None and message.reply_to:
             reply = aio_pika.Message(msgspec.msgpack.encode(answer), correlation_id=message.correlation_id)
             await channel.default_exchange.publish(reply, routing_key=message.reply_to, mandatory=False)
-
-    async def _do(self, topic: str, method: str, payload: Any) -> Any:
-        handler = self._servers.get(topic, {}).get(method)
-        if handler is None:
-            raise RemoteError("UnknownMethod", f"{topic} has no method {method}")
-        try:
-            return await handler(payload)
-        except Exception as error:
-            # The caller is told; it decides what becomes of it.
-            raise RemoteError(type(error).__name__, str(error)) from error
 
 
 def _queue_of(topic: str) -> str:
