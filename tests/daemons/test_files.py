@@ -166,9 +166,17 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read("nova-api", "nova", [COMPUTE], ["--config-file", str(tmp_path / "missing.conf")])
 
 
+def test_the_brokers_old_options_belong_in_their_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    section = "[oslo_messaging_rabbit]\nrabbit_host = controller\nrabbit_userid = openstack\nrabbit_password = x\n"
+    assert read_text(tmp_path, section).config.oslo_messaging_rabbit.rabbit_userid == "openstack"
+    assert "deprecated" not in caplog.text
+    assert read_text(tmp_path, "[DEFAULT]\nrabbit_host = x\n").config.oslo_messaging_rabbit.rabbit_host == "x"
+    assert 'Use option "rabbit_host" from group "oslo_messaging_rabbit"' in caplog.text
+
+
 def test_old_and_new_spellings_of_each_service(tmp_path: Path) -> None:
     text = "[DEFAULT]\nrabbit_host = controller\nrabbit_userid = openstack\nrabbit_password = x\nrpc_backend = rabbit\n"
-    assert read_text(tmp_path, text + "verbose = True\n").config.rabbit_host == "controller"
+    assert read_text(tmp_path, text + "verbose = True\n").config.oslo_messaging_rabbit.rabbit_host == "controller"
     linuxbridge = "[linux_bridge]\nphysical_interface_mappings = provider:eth1\n[vxlan]\nenable_vxlan = true\n"
     linuxbridge += "local_ip = 10.0.0.31\nl2_population = true\n[securitygroup]\nenable_security_group = true\n"
     linuxbridge += "firewall_driver = neutron.agent.linux.iptables_firewall.IptablesFirewallDriver\n"

@@ -61,7 +61,7 @@ def installed(manage: Manage) -> Manage:
 
 def test_the_guides_order(manage: Manage) -> None:
     manage("api_db sync")
-    manage("cell_v2 map_cell0")
+    assert manage("cell_v2 map_cell0") == ""
     made = UUID.search(manage("cell_v2 create_cell --name=cell1 --verbose"))
     assert made
     manage("db sync")
@@ -88,6 +88,17 @@ def test_out_of_order_a_command_says_what_comes_first(manage: Manage) -> None:
     assert "WARNING: cell0 mapping not found" in manage("db sync")
     manage("cell_v2 create_cell --name=cell1")
     assert "map_cell0" in manage.run(nova_status.run, "upgrade check", 2)
+    assert "cell0's database is empty: run `nova-manage db sync` once more" in manage("cell_v2 map_cell0")
+    manage("db sync")
+    assert manage("cell_v2 map_cell0") == "Cell0 is already setup\n"
+
+
+def test_cell0_is_mapped_before_its_database_is_there_and_that_is_said(manage: Manage) -> None:
+    manage("api_db sync")
+    said = manage(f"cell_v2 map_cell0 --database_connection sqlite:///{manage.directory}")
+    assert said.startswith("WARNING: cell0's database cannot be used yet: ")
+    assert "unable to open database file. Run `nova-manage db sync` when that is done." in said
+    assert f"sqlite:///{manage.directory}" in manage("cell_v2 list_cells")
 
 
 def test_passwords_are_hidden_unless_asked_for(installed: Manage) -> None:

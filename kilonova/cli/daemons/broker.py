@@ -17,11 +17,11 @@ def host_name(config: Any) -> str:
 
 def transport_url(config: Any) -> str:
     """Of `transport_url`, or of the old spellings; empty where there is neither."""
-    if config.transport_url or not config.rabbit_host:
+    old = config.oslo_messaging_rabbit
+    if config.transport_url or not old.rabbit_host:
         url: str = config.transport_url
         return url
-    password = quote(config.rabbit_password, safe="")
-    return f"rabbit://{config.rabbit_userid}:{password}@{config.rabbit_host}:{config.rabbit_port}"
+    return f"rabbit://{old.rabbit_userid}:{quote(old.rabbit_password, safe='')}@{old.rabbit_host}:{old.rabbit_port}"
 
 
 async def open_bus(config: Any) -> Bus:

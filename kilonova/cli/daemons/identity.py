@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kilonova.cli.daemons.broker import open_bus
+from kilonova.cli.daemons.broker import open_bus, transport_url
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import IDENTITY
 from kilonova.cli.daemons.process import Daemon, main
@@ -22,7 +22,7 @@ async def build(found: Read, daemon: Daemon) -> None:
     database = open_database(config, "identity", metadata, "keystone-manage db_sync")
     daemon.closing.push_async_callback(database.close)
     # Without a broker the other services hear of a revocation when they next ask, not at once.
-    bus = await open_bus(config) if config.transport_url or config.rabbit_host else InProcessBus()
+    bus = await open_bus(config) if transport_url(config) else InProcessBus()
     daemon.closing.push_async_callback(bus.close)
     try:
         keys = fernet_keys.load(Path(config.fernet_tokens.key_repository))

@@ -199,12 +199,32 @@ def _cell0_connection(config: Any) -> str:
 
 
 async def _map_cell0(region: Region, asked: Any) -> None:
-    url = asked.database_connection or _cell0_connection(region.config)
+    await _ensure_cell0(region, asked.database_connection or _cell0_connection(region.config))
+    cell0 = region.filled(await region.cell(CELL0_ID))
+    if cell0.database_connection and (trouble := await _trouble_of_cell0(region, cell0.database_connection)):
+        print(f"WARNING: cell0's database {trouble}.")
+
+
+async def _ensure_cell0(region: Region, url: str) -> None:
     _check_database_url(fill(url, region.config.database.connection))
     made = CellMapping(CELL0_ID, "cell0", NO_TRANSPORT, url, False, SystemClock().now())
     async with region.database.transaction() as tx:
         if not await mappings.insert_cell(tx, made):
             print("Cell0 is already setup")
+
+
+async def _trouble_of_cell0(region: Region, url: str) -> str:
+    """What to run beside the guides' order, in which `db sync` comes after this; empty in that order."""
+    try:
+        revision = await asyncio.to_thread(find_revision, Database(url, metadata), "compute")
+    except (ConfigError, NotReady) as error:
+        reason = str(error).removeprefix("[database] connection: ").rstrip(".")
+        return f"cannot be used yet: {reason}. Run `nova-manage db sync` when that is done"
+    if revision is None and region.config.database.connection:
+        own = database_of(region.config, "database")
+        if await asyncio.to_thread(find_revision, own, "compute") is not None:
+            return "is empty: run `nova-manage db sync` once more"
+    return ""
 
 
 def _check_database_url(url: str) -> None:
@@ -453,7 +473,7 @@ async def _verdict(region: Region, server_id: str) -> tuple[int, str]:
 async def _simple_cell_setup(region: Region, asked: Any) -> int:
     """Maps cell0, and the database of [database] as a cell with its hosts and servers, where that is not done."""
     url = _transport(region, asked.transport_url)
-    await _map_cell0(region, argparse.Namespace(database_connection=None))
+    await _ensure_cell0(region, _cell0_connection(region.config))
     cell0 = region.filled(await region.cell(CELL0_ID))
     if cell0.database_connection:
         await asyncio.to_thread(upgrade_schema, Database(cell0.database_connection, metadata), MIGRATIONS, "compute")

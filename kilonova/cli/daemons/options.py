@@ -38,8 +38,39 @@ def _credentials(*extra: cfg.Opt) -> list[cfg.Opt]:
     ]
 
 
-def _rabbit(name: str) -> list[cfg.DeprecatedOpt]:
-    return _old(name, group="oslo_messaging_rabbit")
+def _old_broker_options() -> list[cfg.Opt]:
+    """The broker's parts, where there is no transport_url."""
+
+    def also_in_default(name: str) -> list[cfg.DeprecatedOpt]:
+        return _old(name, group="DEFAULT")
+
+    return [
+        cfg.StrOpt(
+            "rabbit_host",
+            default="",
+            help="Old spelling of the broker's host, where there is no transport_url",
+            deprecated_opts=also_in_default("rabbit_host"),
+        ),
+        cfg.PortOpt(
+            "rabbit_port",
+            default=5672,
+            help="Old spelling of the broker's port",
+            deprecated_opts=also_in_default("rabbit_port"),
+        ),
+        cfg.StrOpt(
+            "rabbit_userid",
+            default="guest",
+            help="Old spelling of the broker's user",
+            deprecated_opts=also_in_default("rabbit_userid"),
+        ),
+        cfg.StrOpt(
+            "rabbit_password",
+            default="guest",
+            secret=True,
+            help="Old spelling of the broker's password",
+            deprecated_opts=also_in_default("rabbit_password"),
+        ),
+    ]
 
 
 def _workers(name: str) -> cfg.Opt:
@@ -51,31 +82,6 @@ COMMON: Options = {
         cfg.StrOpt("my_ip", default="127.0.0.1", help="Address of this host"),
         cfg.StrOpt("host", default="", help="Name of this host; empty: what the system calls itself"),
         cfg.StrOpt("transport_url", default="", secret=True, help="The broker: rabbit://USER:PASSWORD@HOST"),
-        cfg.StrOpt(
-            "rabbit_host",
-            default="",
-            help="Old spelling of the broker's host, where there is no transport_url",
-            deprecated_opts=_rabbit("rabbit_host"),
-        ),
-        cfg.PortOpt(
-            "rabbit_port",
-            default=5672,
-            help="Old spelling of the broker's port",
-            deprecated_opts=_rabbit("rabbit_port"),
-        ),
-        cfg.StrOpt(
-            "rabbit_userid",
-            default="guest",
-            help="Old spelling of the broker's user",
-            deprecated_opts=_rabbit("rabbit_userid"),
-        ),
-        cfg.StrOpt(
-            "rabbit_password",
-            default="guest",
-            secret=True,
-            help="Old spelling of the broker's password",
-            deprecated_opts=_rabbit("rabbit_password"),
-        ),
         cfg.BoolOpt("debug", default=False, help="Log at level DEBUG"),
         cfg.StrOpt("log_file", default="", help="Where the log goes; empty: standard error"),
         cfg.StrOpt("log_dir", default="", help="Directory of log_file; alone: the log is DIRECTORY/PROGRAM.log"),
@@ -111,6 +117,7 @@ COMMON: Options = {
         cfg.IntOpt("token_cache_time", default=300, min=0, help="Seconds until identity is asked about a token again"),
     ),
     "oslo_messaging_rabbit": [
+        *_old_broker_options(),
         cfg.BoolOpt("ssl", default=False, help="Speak TLS with the broker", deprecated_opts=_old("rabbit_use_ssl")),
         cfg.StrOpt(
             "ssl_ca_file",

@@ -10,7 +10,7 @@ import httpx
 from sqlalchemy import MetaData
 
 import kilonova
-from kilonova.cli.daemons.broker import open_bus
+from kilonova.cli.daemons.broker import open_bus, transport_url
 from kilonova.cli.daemons.process import Daemon
 from kilonova.cli.daemons.refusals import check_identity, check_schema
 from kilonova.kit.bus import Bus, InProcessBus
@@ -65,7 +65,7 @@ async def open_ground(
     """
     database = open_database(config, service, metadata, sync_command)
     daemon.closing.push_async_callback(database.close)
-    has_broker = bool(config.transport_url or config.rabbit_host)
+    has_broker = bool(transport_url(config))
     bus = await open_bus(config) if needs_broker or has_broker else InProcessBus()
     daemon.closing.push_async_callback(bus.close)
     neighbours = Neighbours(config.keystone_authtoken)
