@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.guides.guides import GUIDES
-from tests.guides.steps import OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
+from tests.guides.steps import GUEST, OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
 from tools.guide_ground import GROUNDS, lay_ground
 from tools.lab import engines
 from tools.lab.hosts import Host, HostError, wait_for
@@ -31,6 +31,8 @@ IMAGE = CACHE / "demo-guest.qcow2"
 READY_SECONDS = 90.0
 SHOWN_SECONDS = 90.0
 """How long what the guide shows may take to come true."""
+INTO_GUEST = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5 -i .ssh/id_rsa demo"
+"""The shell that a guide has opened in the server before."""
 _SU = re.compile(r"su -s /bin/sh -c \"(?P<words>.*)\" (?P<user>\w+)$")
 _UNIT_WORDS = ("enable", "start", "restart")
 
@@ -200,7 +202,9 @@ class Run:
             words = match["words"]
         if password and "--password-prompt" in words:
             words = words.replace("--password-prompt", f"--password {shlex.quote(password)}")
-        if host == OUTSIDE:
+        if host == GUEST:
+            words = f"{INTO_GUEST}@{self._values['server_address']} {shlex.quote(words)}"
+        if host in (OUTSIDE, GUEST):
             return self._from_outside(words)
         environment = dict(self._environments.get(host, {}))
         if password and "--password-prompt" not in words and "OS_PASSWORD" not in environment:

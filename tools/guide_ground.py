@@ -172,6 +172,11 @@ def _placement_of_002(run: "Run") -> None:
             run.set(host, "/etc/nova/nova.conf", "placement", key, value)
 
 
+def _admin_shell(run: "Run") -> None:
+    """The guide does not say that its shell has the administrator's environment."""
+    run.use_openrc("controller", run.controller.read("/root/admin-openrc"))
+
+
 def _libvirtd(run: "Run") -> None:
     run.lab.start_libvirtd("compute")
 
@@ -227,6 +232,12 @@ GROUNDS: Mapping[str, Ground] = {
     "003": Ground(admin_password="Welcome123", has_placement=True, before={456: _libvirtd}),
     "004": Ground(
         has_placement=True,
-        before={202: _compute_of_004, 341: _agents_of_004, 433: _after_agents_of_004, 556: _pings_of_004},
+        before={
+            21: _admin_shell,
+            202: _compute_of_004,
+            341: _agents_of_004,
+            433: _after_agents_of_004,
+            556: _pings_of_004,
+        },
     ),
 }

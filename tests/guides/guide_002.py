@@ -351,7 +351,8 @@ def _server() -> list[Step]:
             ("novnc", "http://192.168.56.11:6080/vnc_auto.html?token="),
         ),
         Check(1981, CONTROLLER, "brctl show", ("brq7a3c7391-ce", "tap")),
-        *commands(COMPUTE, {2032: "cd /var/lib/nova/instances/", 2033: "ls"}),
+        Command(2032, COMPUTE, "cd /var/lib/nova/instances/"),
+        Check(2033, COMPUTE, "ls", ("_base", "bb71867c-4078-4984-bf5a-f10bd84ba72b")),
         Check(2038, COMPUTE, "file disk", ("disk", "/var/lib/nova/instances/_base/")),
         Check(2040, COMPUTE, "qemu-img info disk", ("file format: qcow2", "/var/lib/nova/instances/_base/")),
         Check(
@@ -441,9 +442,8 @@ INSTEAD = [
     ),
     Instead(1936, "", _VNC),
     Instead(1981, "ip -o link", "brctl is gone: ip shows what is in a bridge"),
-    Instead(2032, "cd /var/lib/nova/instances/{server}", "the files of the server are looked at next"),
-    *(Instead(line, "qemu-img info -U disk", "the server runs, and holds its disk") for line in (2038, 2040)),
-    *(Instead(line, "", "seen by the lab's own stories, from inside a server") for line in (2069, 2088)),
+    *(Instead(line, "qemu-img info -U {server}/disk", "the server runs, and holds its disk") for line in (2038, 2040)),
+    Instead(2069, "wget -q -O - http://169.254.169.254/2009-04-04/meta-data/", "the tests' image has no curl"),
     Instead(
         2112,
         "ip netns exec qdhcp-7a3c7391-cea7-47eb-a0ef-f7b18010c984 ss -lntu",
@@ -465,6 +465,7 @@ GUIDE = Guide(
     prompted=True,
     steps=[*_identity(), *_image(), *_compute(), *_network(), *_server()],
     substitutions=[
+        Substitution("192.168.56.11:35357/v2.0", "{controller}:5000/v3", "identity's second version is gone"),
         Substitution("192.168.56.11:35357", "{controller}:5000", "identity has one port; 35357 only when asked for"),
         Substitution("192.168.56.11:5000/v2.0", "{controller}:5000/v3", "identity's second version is gone"),
         Substitution("192.168.56.11", "{controller}", "address of the lab's controller"),
@@ -477,6 +478,8 @@ GUIDE = Guide(
         Substitution("brq7a3c7391-ce", "brq{network_prefix}", "the bridge of that network"),
         Substitution("cirros-0.3.4-x86_64-disk.img", "{image}", "image that the tests build; nothing is downloaded"),
         Substitution("cirros@", "demo@", "the user of that image"),
+        Substitution("bb71867c-4078-4984-bf5a-f10bd84ba72b", "{server}", "the id that line 1889 printed"),
+        Substitution("169.254.169.254/16", "169.254.169.254/32", "the prefix length is 32 in later releases"),
     ],
     mended=[
         Mended(700, 700, "mysql://glance:glance@192.168.", "mysql://glance:glance@192.168.56.11/glance", "broken line"),
