@@ -9,7 +9,7 @@ Nothing moves twice: a server that has to leave its host is placed in the same c
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, structs
@@ -27,8 +27,6 @@ log = logger(__name__)
 
 ASLEEP = datetime(9999, 1, 1, tzinfo=UTC)
 """When a task wakes whose server has been copied, and is not said to be here yet."""
-ABANDONED_AFTER = timedelta(seconds=120)
-"""How old a copy is that its mover must have left behind: much older than a lease."""
 
 
 class Overtaken(Exception):
@@ -107,16 +105,18 @@ async def awaken(cell: Compute, task_id: str) -> None:
 
 
 async def settle_arrivals(compute: Compute, cell: Compute) -> None:
-    """Wakes what has arrived in a cell and was not woken; removes copies whose mover is gone."""
+    """Wakes what has arrived in a cell and was not woken; removes copies that will not arrive."""
     asleep = select(tasks.tasks).where(tasks.tasks.c.wake_at == ASLEEP)
     async with cell.database.reading() as tx:
         found = await tx.all(Task, asleep)
     for task in found:
         async with compute.database.reading() as tx:
+            mover = await tx.first(Task, select(tasks.tasks).where(tasks.tasks.c.id == task.id))
             cell_id = await mappings.cell_of_server(tx, task.subject_id)
         if cell_id == cell.cell_id:
             await awaken(cell, task.id)
-        elif task.step_started_at < compute.clock.now() - ABANDONED_AFTER:
+        elif mover is None or mover.finished_at is not None or mover.epoch != task.epoch:
+            # Who made the copy cannot `leave` any more.
             await _remove_copy(cell, task)
 
 

@@ -165,8 +165,6 @@ async def test_a_death_while_a_server_moves_into_its_cell_changes_nothing(
     if is_deleted:
         await two_cells.destroy(server_id)
         await two_cells.run()
-        # A copy that nobody is led to any more is removed once its mover must be gone.
-        two_cells.clock.advance(moving.ABANDONED_AFTER.total_seconds() + 1)
         await two_cells.tick()
         assert await two_cells.leftovers() == NOTHING_LEFT
         return
@@ -192,3 +190,22 @@ async def test_a_server_that_is_changed_while_it_moves_keeps_the_change(
     await two_cells.run()
     found = await two_cells.server(server.id)
     assert (found.name, found.vm_state) == ("renamed", "active")
+
+
+async def test_a_copy_is_not_taken_away_from_a_slow_mover(two_cells: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await two_cells.insert_server()
+    waited: list[bool] = []
+
+    async def move_slowly(compute: Any, task: Any, cell: Any, changed: Any, before: Any) -> None:
+        async with cell.database.transaction() as tx:
+            await moving.unpack(tx, changed, task)
+        two_cells.clock.advance(150)
+        await two_cells.tick()
+        waited.append(True)
+        async with compute.database.transaction() as tx:
+            await moving.leave(tx, before, task, cell.cell_id, None)
+
+    monkeypatch.setattr(moving, "move", move_slowly)
+    await two_cells.run()
+    assert waited
+    assert (await two_cells.server(server.id)).vm_state == "active"
