@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.guides.guides import GUIDES
 from tests.guides.steps import GUEST, OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
-from tools.guide_ground import GROUNDS, lay_ground
+from tools.guide_ground import GROUNDS, lay_ground, start_memcached
 from tools.lab import engines
 from tools.lab.hosts import Host, HostError, wait_for
 from tools.lab.lab import DIRECTORY, Lab
@@ -34,17 +34,18 @@ SHOWN_SECONDS = 90.0
 INTO_GUEST = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5 -i .ssh/id_rsa demo"
 """The shell that a guide has opened in the server before."""
 _SU = re.compile(r"su -s /bin/sh -c \"(?P<words>.*)\" (?P<user>\w+)$")
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UNIT_WORDS = ("enable", "start", "restart")
 
 NOT_DAEMONS = {
     "nova-cert": "there is no certificate service any more",
-    "nova-consoleauth": "graphical consoles are not served yet",
-    "nova-novncproxy": "graphical consoles are not served yet",
     "httpd": "keystone and placement-api serve their APIs themselves",
-    "memcached": "the lab has none: each process remembers the tokens it has checked",
     "mariadb": "the lab has started it",
 }
 """Units of the guides that nothing stands for, unless a console script has the name."""
+_CONSOLES = "not yet: graphical consoles are not served"
+NOT_YET = {"nova-consoleauth": _CONSOLES, "nova-novncproxy": _CONSOLES}
+"""Units of parts that there are not yet."""
 
 
 class LineFailed(Exception):
@@ -71,6 +72,8 @@ class Run:
     lab: Lab
     interface: str = INTERFACE
     notes: list[str] = field(default_factory=list)
+    not_yet: list[str] = field(default_factory=list)
+    """Units that a line asked for."""
     _files: dict[tuple[str, str], RawConfigParser] = field(default_factory=dict)
     _environments: dict[str, dict[str, str]] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
@@ -129,21 +132,21 @@ class Run:
         words = self._words(step)
         if not words:
             return
-        wanted = [self.fill(substituted(self.guide, each)) for each in step.shows]
+        wanted = [_squeezed(self.fill(substituted(self.guide, each))) for each in step.shows]
         said = ""
 
         def is_shown() -> bool:
             nonlocal said
             try:
                 said = self._command(step.host, words)
-            except LineFailed as failure:
+            except (LineFailed, subprocess.TimeoutExpired) as failure:
                 said = str(failure)
-            return all(each in said for each in wanted)
+            return all(each in _squeezed(said) for each in wanted)
 
         try:
             wait_for(is_shown, "what the guide shows", SHOWN_SECONDS)
         except TimeoutError:
-            missing = [each for each in wanted if each not in said]
+            missing = [each for each in wanted if each not in _squeezed(said)]
             raise LineFailed(f"does not show {', '.join(map(repr, missing))}:\n{said}") from None
 
     # --- files --------------------------------------------------------------------------------------------------------
@@ -235,6 +238,10 @@ class Run:
             self._values["floating_ip"] = found[1]
         if words.startswith("openstack network create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
             self._values.update(network=found[1], network_prefix=found[1][:11])
+        if words.startswith("openstack image create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
+            self._values["image_id"] = found[1]
+        if "cell_v2 create_cell --name=cell1 --verbose" in words and (found := UUID.search(said)):
+            self._values["cell1"] = found[0]
         if words.startswith("openstack server create") and (found := re.search(r"\| id\s*\| (\S+)", said)):
             self._values["server"] = found[1]
         if words.startswith("openstack server list") and (found := re.search(r"flat=([\d.]+)", said)):
@@ -269,6 +276,11 @@ class Run:
                 self.lab.start_libvirtd(host)
             elif name == "rabbitmq-server" and engines.is_listening(self.lab.host(host), 5672):
                 self.notes.append("the lab has started it")
+            elif name == "memcached":
+                start_memcached(self.lab.host(host))
+            elif name in NOT_YET:
+                self.notes.append(f"{name}: {NOT_YET[name]}")
+                self.not_yet.append(name)
             elif name in NOT_DAEMONS:
                 self.notes.append(f"{name}: {NOT_DAEMONS[name]}")
             else:
@@ -291,6 +303,11 @@ class Run:
             return log.exists() and f" ready program={daemon}" in log.read_text(errors="replace")[begun:]
 
         wait_for(is_ready, f"{daemon} is ready", READY_SECONDS)
+
+
+def _squeezed(text: str) -> str:
+    """Tables are as wide as their widest cell, which changes from run to run."""
+    return re.sub(" +", " ", text)
 
 
 def _assignment(line: str) -> tuple[str, str]:
@@ -325,7 +342,7 @@ def carry_out(guide: Guide, lab: Lab, *, go_on: bool) -> int:
     if failed:
         print(f"guide {guide.name}: {len(failed)} of {len(guide.steps)} lines failed: {', '.join(failed)}")
         return 1
-    skipped = [*dict.fromkeys(each.part for each in guide.not_yet)]
+    skipped = [*dict.fromkeys([*(each.part for each in guide.not_yet), *run.not_yet])]
     print(
         f"guide {guide.name}: {len(guide.steps)} lines done" + (f"; not yet: {', '.join(skipped)}" if skipped else "")
     )

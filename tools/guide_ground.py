@@ -64,6 +64,7 @@ def lay_ground(run: "Run", ground: Ground) -> None:
     if ground.is_empty:
         return
     engines.add_user(host, "openstack", ground.broker_password)
+    start_memcached(host)
     install_identity(run, ground.admin_password)
     for name in ("admin-openrc", "keystone-admin"):
         host.write(f"/root/{name}", OPENRC.format(name="admin", password=ground.admin_password))
@@ -72,6 +73,13 @@ def lay_ground(run: "Run", ground: Ground) -> None:
         for words in _user_words("placement", "PLACEMENT_PASS", "placement", "http://controller:8778"):
             run.openstack(words)
         install_placement(run)
+
+
+def start_memcached(host: Host) -> None:
+    """As its package starts it. Safe to repeat."""
+    if not host.is_running("memcached"):
+        host.start("memcached", ["memcached", "-u", "nobody", "-l", host.address])
+    wait_listening(host, 11211)
 
 
 def make_database(host: Host, name: str, password: str) -> None:

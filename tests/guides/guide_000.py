@@ -131,7 +131,11 @@ STEPS: list[Step] = [
         315,
         CONTROLLER,
         "nova-manage cell_v2 list_cells",
-        ("Name", "UUID", "cell1", "cell0", "00000000-0000-0000-0000-000000000000"),
+        (
+            "| Name | UUID |",
+            "| cell1 | 109e1d4b-536a-40d0-83c6-5f121b82b650 |",
+            "| cell0 | 00000000-0000-0000-0000-000000000000 |",
+        ),
     ),
     *commands(
         CONTROLLER,
@@ -212,13 +216,18 @@ STEPS: list[Step] = [
         396,
         CONTROLLER,
         "openstack compute service list --service nova-compute",
-        ("ID", "Binary", "Zone", "State", "Status", "Updated At", "nova-compute", "nova", "up", "enabled"),
+        ("ID", "Updated At", "| nova-compute | node1 | nova | enabled | up |"),
     ),
     Check(
         405,
         CONTROLLER,
         'su -s /bin/sh -c "nova-manage cell_v2 discover_hosts --verbose" nova',
-        ("Found 2 cell mappings.", "Skipping cell0 since it does not contain hosts.", "cell1"),
+        (
+            "Found 2 cell mappings.",
+            "Skipping cell0 since it does not contain hosts.",
+            "from cell 'cell1': 109e1d4b-536a-40d0-83c6-5f121b82b650",
+            "computes in cell: 109e1d4b-536a-40d0-83c6-5f121b82b650",
+        ),
     ),
     *settings(CONTROLLER, NOVA_CONF, "scheduler", {418: "discover_hosts_in_cells_interval = 300"}),
 ]
@@ -231,6 +240,8 @@ GUIDE = Guide(
     substitutions=[
         Substitution("10.0.0.11", "{controller}", "address of the lab's controller"),
         Substitution("MANAGEMENT_INTERFACE_IP_ADDRESS", "{compute}", "address of the lab's compute host"),
+        Substitution("node1", "compute", "name of the lab's compute host"),
+        Substitution("109e1d4b-536a-40d0-83c6-5f121b82b650", "{cell1}", "the id that line 306 printed"),
         Substitution("keystone-admin", "admin-openrc", "the file that the lab writes for the administrator"),
     ],
     mended=[

@@ -176,7 +176,16 @@ STEPS: list[Step] = [
         },
     ),
     Command(212, CONTROLLER, "nova-manage cell_v2 discover_hosts"),
-    Check(216, CONTROLLER, "openstack compute service list", ("nova-conductor", "nova-scheduler", "nova-compute")),
+    Check(
+        216,
+        CONTROLLER,
+        "openstack compute service list",
+        (
+            "| nova-compute | compute | nova | enabled | up |",
+            "| nova-conductor | controller | internal | enabled | up |",
+            "| nova-scheduler | controller | internal | enabled | up |",
+        ),
+    ),
 ]
 
 GUIDE = Guide(

@@ -205,7 +205,16 @@ STEPS: list[Step] = [
             475: "source admin-openrc",
         },
     ),
-    Check(479, CONTROLLER, "openstack compute service list", ("nova-conductor", "nova-scheduler", "nova-compute")),
+    Check(
+        479,
+        CONTROLLER,
+        "openstack compute service list",
+        (
+            "| nova-compute | compute | nova | enabled | up |",
+            "| nova-conductor | controller | internal | enabled | up |",
+            "| nova-scheduler | controller | internal | enabled | up |",
+        ),
+    ),
 ]
 
 GUIDE = Guide(

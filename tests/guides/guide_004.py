@@ -126,7 +126,12 @@ STEPS: list[Step] = [
             136: 'su -s /bin/sh -c "nova-manage db sync" nova',
         },
     ),
-    Check(138, CONTROLLER, 'su -s /bin/sh -c "nova-manage cell_v2 list_cells" nova', ("cell0", "cell1")),
+    Check(
+        138,
+        CONTROLLER,
+        'su -s /bin/sh -c "nova-manage cell_v2 list_cells" nova',
+        ("| cell0 | 00000000-0000-0000-0000-000000000000 |", "| cell1 | {cell1} |"),
+    ),
     *settings(
         COMPUTE,
         NOVA_CONF,
@@ -197,12 +202,17 @@ STEPS: list[Step] = [
     Command(192, COMPUTE, "egrep -c '(vmx|svm)' /proc/cpuinfo"),
     *settings(COMPUTE, "/etc/nova/nova-compute.conf", "libvirt", {198: "virt_type = qemu"}),
     Command(202, COMPUTE, "service nova-compute restart"),
-    Check(205, CONTROLLER, "openstack compute service list --service nova-compute", ("nova-compute", "up")),
+    Check(
+        205,
+        CONTROLLER,
+        "openstack compute service list --service nova-compute",
+        ("| nova-compute | compute | nova | enabled | up |",),
+    ),
     Check(
         207,
         CONTROLLER,
         'su -s /bin/sh -c "nova-manage cell_v2 discover_hosts --verbose" nova',
-        ("Found 0 unmapped computes in cell",),
+        ("Found 0 unmapped computes in cell: {cell1}",),
     ),
     *statements(
         CONTROLLER,

@@ -24,7 +24,8 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A command whose output the guide shows; `shows` are pieces of it that do not change from run to run."""
+    """A command whose output the guide shows; `shows` are pieces of it that do not change from run to run, the columns
+    of a table in the order of today's client. How many spaces stand between words does not count."""
 
     line: int
     host: str
