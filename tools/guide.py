@@ -364,6 +364,9 @@ def main() -> int:
     if not is_root():
         return fail(StageError("the lab needs root: it is made of namespaces"))
     guide = next(each for each in GUIDES if each.name == options.guide)
+    if (options.directory / "lab.json").exists():
+        down = f"python -m tools.lab --directory {options.directory} down"
+        return fail(StageError(f"the lab of an earlier guide is up in {options.directory}: {down}"))
     # An end that is asked for takes the lab down as well.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     try:
