@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
-from kilonova.network import parts, records, subnets
+from kilonova.network import concerns, parts, records, subnets
 from kilonova.network import ports as ports_domain
 from kilonova.network.errors import (
     AgentNotFound,
@@ -42,6 +42,7 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
 
     A part that it used to play is nobody's until another process registers it.
     """
+    before = {each.binary: each for each in await tx.all(AgentRow, select(agents).where(agents.c.host == info.host))}
     for binary in played:
         agent_type = parts.AGENT_TYPES[binary]
         news: dict[str, Any] = {
@@ -67,7 +68,9 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
     given_up = (agents.c.host == info.host) & (agents.c.answers_as == info.binary) & agents.c.binary.not_in(played)
     for row in await tx.all(AgentRow, select(agents).where(given_up)):
         await remove(tx, row)
-    await records.raise_revision(tx)
+    is_old = all(each in before and before[each].configurations == info.configurations for each in played)
+    # Other hosts' documents name this one's address: they hear of a new one, not of every start.
+    await records.raise_revision(tx, concerns.host(info.host) if is_old else concerns.EVERYTHING)
 
 
 async def list_all(tx: Tx) -> list[AgentRow]:
@@ -94,12 +97,15 @@ async def remove(tx: Tx, row: AgentRow) -> None:
     for router in await routers_of(tx, row):
         await give_router(tx, router, None)
     await tx.execute(agents.delete().where(agents.c.id == row.id))
+    await records.raise_revision(tx, concerns.EVERYTHING)
 
 
-async def is_known(tx: Tx, host: str, played: Collection[str]) -> bool:
-    """Whether each of these parts has registered for the host."""
-    known = await tx.tuples(select(agents.c.binary).where(agents.c.host == host))
-    return set(played) <= {binary for (binary,) in known}
+async def known(tx: Tx) -> dict[str, set[str]]:
+    """Host → the parts that have registered for it."""
+    found: dict[str, set[str]] = {}
+    for host, binary in await tx.tuples(select(agents.c.host, agents.c.binary)):
+        found.setdefault(host, set()).add(binary)
+    return found
 
 
 async def to_ask(tx: Tx) -> list[tuple[str, str]]:
@@ -168,10 +174,17 @@ async def check_zone_hints(tx: Tx, hints: Sequence[str], resource: str) -> None:
 
 
 class Picks(Struct):
-    """What nobody carries, by the host that is to take it."""
+    """What nobody carries, by the host that is to take it, and the networks that a host serves without a DHCP port."""
 
     routers: dict[str, list[str]] = {}
     networks: dict[str, list[str]] = {}
+    lacking: dict[str, list[Network]] = {}
+
+    def has_any_for(self, host: str, played: Collection[str]) -> bool:
+        """Only what asks takes, so whoever is given something lives: `played` are the asking process's parts."""
+        if parts.L3 in played and host in self.routers:
+            return True
+        return parts.DHCP in played and (host in self.networks or host in self.lacking)
 
 
 async def pick_carriers(tx: Tx, service: NetworkService) -> Picks:
@@ -184,6 +197,8 @@ async def pick_carriers(tx: Tx, service: NetworkService) -> Picks:
     if free_networks := await tx.all(Network, unserved):
         loads = await _loads(tx, select(networks.c.dhcp_host, func.count()).group_by(networks.c.dhcp_host))
         picks.networks = pick_least_loaded(free_networks, await _takers(tx, service, DHCP_AGENT), loads)
+    for network in await _without_dhcp_port(tx):
+        picks.lacking.setdefault(network.dhcp_host or "", []).append(network)
     return picks
 
 
@@ -214,16 +229,6 @@ def pick_least_loaded(
     return found
 
 
-async def has_unassigned(tx: Tx, host: str, played: Collection[str], picks: Picks) -> bool:
-    """Whether there is a router or network that `host` is to take, or one it serves without a DHCP port.
-
-    Only what asks takes, so whoever is given something lives: `played` are the asking process's parts.
-    """
-    if parts.L3 in played and host in picks.routers:
-        return True
-    return parts.DHCP in played and (host in picks.networks or bool(await _without_dhcp_port(tx, host)))
-
-
 async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[str], picks: Picks) -> None:
     """Gives `host` what was picked for it and is still nobody's, and DHCP ports to what it serves."""
     if parts.L3 in played:
@@ -234,16 +239,15 @@ async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[
         unserved = networks.c.dhcp_host.is_(None) & networks.c.id.in_(picks.networks.get(host, ()))
         for network in await tx.all(Network, select(networks).where(unserved)):
             await _set_dhcp_host(tx, network, host)
-        for network in await _without_dhcp_port(tx, host):
+        for network in await _without_dhcp_port(tx, networks.c.dhcp_host == host):
             await _ensure_dhcp_port(tx, service, network, host)
 
 
-async def _without_dhcp_port(tx: Tx, host: str) -> list[Network]:
-    with_port = select(ports.c.network_id).where(ports.c.device_owner == "network:dhcp")
-    lacking = select(networks).where(
-        networks.c.dhcp_host == host, networks.c.id.in_(_WITH_DHCP), networks.c.id.not_in(with_port)
-    )
-    return await tx.all(Network, lacking)
+async def _without_dhcp_port(tx: Tx, *conditions: ColumnElement[bool]) -> list[Network]:
+    with_port = select(ports.c.network_id).where(ports.c.device_owner == ports_domain.DHCP_OWNER)
+    served = networks.c.dhcp_host != BY_HAND
+    lacking = select(networks).where(served, networks.c.id.in_(_WITH_DHCP), networks.c.id.not_in(with_port))
+    return await tx.all(Network, lacking.where(*conditions))
 
 
 def _is_in_zone(carrier: AgentRow, hints: Sequence[str]) -> bool:
@@ -261,14 +265,20 @@ async def give_router(tx: Tx, router: Router, host: str | None) -> None:
     await tx.execute(update(ports).where(owned).values(host=host or ""))
     status = "ACTIVE" if host else "DOWN"
     await tx.execute(update(floating_ips).where(floating_ips.c.router_id == router.id).values(status=status))
-    await records.raise_revision(tx)
+    joined = await tx.tuples(select(ports.c.network_id).where(owned).distinct())
+    concerned = [concerns.router(router.id), *(concerns.ports_of(network_id) for (network_id,) in joined)]
+    await records.raise_revision(tx, *concerned, _concerned_by(host))
+
+
+def _concerned_by(new_carrier: str | None) -> str:
+    return concerns.host(new_carrier) if new_carrier else concerns.CARRIERS
 
 
 async def _set_dhcp_host(tx: Tx, network: Network, host: str | None) -> None:
     await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
-    served = (ports.c.network_id == network.id) & (ports.c.device_owner == "network:dhcp")
+    served = (ports.c.network_id == network.id) & (ports.c.device_owner == ports_domain.DHCP_OWNER)
     await tx.execute(update(ports).where(served).values(host=host or ""))
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.ports_of(network.id), _concerned_by(host))
 
 
 async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:
@@ -312,7 +322,7 @@ async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None
 async def _ensure_dhcp_port(tx: Tx, service: NetworkService, network: Network, host: str) -> None:
     """A network that is served has one DHCP port, with an address in every subnet that wants DHCP."""
     wanted = {each.id for each in await subnets.of_network(tx, network.id) if each.enable_dhcp}
-    existing = await ports_domain.on_network(tx, network, "network:dhcp")
+    existing = await ports_domain.on_network(tx, network, ports_domain.DHCP_OWNER)
     if not existing:
         if wanted:
             await _make_dhcp_port(tx, service, network, host, wanted)
@@ -335,7 +345,7 @@ async def _make_dhcp_port(tx: Tx, service: NetworkService, network: Network, hos
         admin_state_up=True,
         status="DOWN",
         device_id=device_id,
-        device_owner="network:dhcp",
+        device_owner=ports_domain.DHCP_OWNER,
         host=host,
         vnic_type="normal",
         binding_profile={},

@@ -11,8 +11,8 @@ from msgspec import Struct
 from sqlalchemy import String, cast, or_, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import agents, dns_names, records, security_groups
-from kilonova.network.ports import ROUTER_OWNERS
+from kilonova.network import agents, concerns, dns_names, security_groups
+from kilonova.network.ports import DHCP_OWNER, ROUTER_OWNERS
 from kilonova.network.routers import GATEWAY, INTERFACE
 from kilonova.network.tables import (
     FloatingIp,
@@ -46,8 +46,7 @@ from kilonova.network.wanted import (
     WantedSubnet,
 )
 
-DHCP = "network:dhcp"
-WITHOUT_LEASE = (DHCP, GATEWAY, "network:floatingip")
+WITHOUT_LEASE = (DHCP_OWNER, GATEWAY, "network:floatingip")
 """Ports that ask nobody for their address."""
 
 
@@ -67,7 +66,11 @@ _COLUMNS = (
 
 
 class Surroundings(Struct):
-    """What the documents of all hosts share, at one revision: read once, however many hosts ask."""
+    """What the documents of all hosts share, at one revision: read once, however many hosts ask.
+
+    The next revision's are a copy without what has changed, never the same object changed: a transaction that began
+    earlier may still be filling this one.
+    """
 
     revision: int
     tunnel_ips: Mapping[str, str]
@@ -81,6 +84,19 @@ class Surroundings(Struct):
     """Security group id → its rules, for the groups that were asked for so far."""
     members: dict[str, tuple[str, ...]] = {}
     """Security group id → its members' addresses, likewise."""
+
+
+def without_changed(around: Surroundings, revision: int, changed: Collection[str]) -> Surroundings:
+    """Of `around`, what still holds at `revision`, when nothing but `changed` (`concerns.py`) has changed."""
+    return Surroundings(
+        revision=revision,
+        tunnel_ips=around.tunnel_ips,
+        dns_domain=around.dns_domain,
+        bridge_agents=around.bridge_agents,
+        stations={key: value for key, value in around.stations.items() if concerns.ports_of(key) not in changed},
+        rules={key: value for key, value in around.rules.items() if concerns.group(key) not in changed},
+        members={key: value for key, value in around.members.items() if concerns.members_of(key) not in changed},
+    )
 
 
 async def surroundings(tx: Tx, revision: int, dns_domain: str) -> Surroundings:
@@ -143,7 +159,8 @@ async def wanted_state(tx: Tx, host: str, around: Surroundings) -> WantedState:
     guests = [each for each in found.ports if each.host == host and not each.is_internal]
     group_ids = {group_id for each in guests for group_id in each.group_ids}
     return WantedState(
-        revision=await records.current_revision(tx),
+        # What was read before the rest: a change that this transaction sees half is told once more.
+        revision=around.revision,
         networks=tuple(
             [
                 _network(found, each, host, await _remote(tx, each, host, around), around)
@@ -299,7 +316,7 @@ def _routes(routes: Iterable[Mapping[str, str]]) -> tuple[HostRoute, ...]:
 
 def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
     here = [each for each in found.ports if each.network_id == network.id]
-    own = next((each for each in here if each.device_owner == DHCP), None)
+    own = next((each for each in here if each.device_owner == DHCP_OWNER), None)
     if own is None:
         return None
     hosts = [

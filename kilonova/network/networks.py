@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import records
+from kilonova.network import concerns, records
 from kilonova.network.errors import (
     DefaultExternalNetworkExists,
     ExternalNetworkInUse,
@@ -144,7 +144,6 @@ async def insert(tx: Tx, network: Network) -> None:
         if network.network_type == "flat":
             raise FlatNetworkInUse(str(network.physical_network))
         raise TunnelIdInUse(network.segmentation_id or 0)
-    await records.raise_revision(tx)
 
 
 async def change(tx: Tx, service: NetworkService, network: Network, values: Mapping[str, Any]) -> Network:
@@ -155,7 +154,7 @@ async def change(tx: Tx, service: NetworkService, network: Network, values: Mapp
     if "mtu" in values:
         check_mtu(service, values["mtu"], network.network_type)
     await records.change(tx, networks, network, service.clock.now(), values)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.network(network.id), concerns.CARRIERS)
     changed = await find(tx, network.id)
     await _check_default(tx, changed)
     return changed
@@ -202,7 +201,7 @@ async def delete(tx: Tx, network: Network) -> None:
     await tx.execute(ports.delete().where(ports.c.network_id == network.id))
     await tx.execute(subnets.delete().where(subnets.c.network_id == network.id))
     await records.remove(tx, networks, network.id)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.network(network.id))
 
 
 async def subnet_ids(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:

@@ -1,7 +1,7 @@
 """Ports: addresses, groups, binding, and who may let go of them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
-from kilonova.network import events, records
+from kilonova.network import concerns, events, records
 from kilonova.network.addresses import FixedIps
 from kilonova.network.errors import (
     AddressPairAndPortSecurityRequired,
@@ -36,6 +36,7 @@ from kilonova.network.tables import (
     ports,
 )
 
+DHCP_OWNER = "network:dhcp"
 ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")
 MOST_ADDRESS_PAIRS = 10
 MAC_ATTEMPTS = 16
@@ -137,7 +138,7 @@ async def create(tx: Tx, port: Port, fixed_ips: FixedIps | None, group_ids: Sequ
     await _insert(tx, port)
     taken = await addresses_domain.assign(tx, port, fixed_ips, is_new=True)
     await _join_groups(tx, port.id, group_ids)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, *_concerned(port, group_ids))
     return PortWithDetails(port, taken, sorted(set(group_ids)))
 
 
@@ -200,13 +201,36 @@ async def change(
     if values.get("host", port.host) != port.host:
         values["status"] = "DOWN"
     await records.change(tx, ports, port, service.clock.now(), values)
+    group_ids_before = await group_ids_of(tx, port.id)
     if fixed_ips is not None:
         await addresses_domain.assign(tx, msgspec.structs.replace(port, **values), fixed_ips)
         await events.tell_compute(tx, service, port, "network-changed")
     if group_ids is not None:
         await set_groups(tx, port.id, group_ids)
-    await records.raise_revision(tx)
+    changed = msgspec.structs.replace(port, **values)
+    groups = () if _keeps_members(values, fixed_ips, group_ids) else (*group_ids_before, *(group_ids or ()))
+    await records.raise_revision(tx, *_concerned(port, groups), *_concerned(changed, ()))
     return await details_of(tx, port.id)
+
+
+def _keeps_members(values: Mapping[str, Any], fixed_ips: FixedIps | None, group_ids: Sequence[str] | None) -> bool:
+    """Whether the addresses that the port's groups count as theirs stay as they are."""
+    return fixed_ips is None and group_ids is None and "allowed_address_pairs" not in values
+
+
+def _concerned(port: Port, group_ids: Iterable[str]) -> list[str]:
+    """Who has to hear that a port came, went or changed; of its groups, when their members change."""
+    found = [concerns.ports_of(port.network_id), *(concerns.members_of(each) for each in group_ids)]
+    if port.host:
+        found.append(concerns.host(port.host))
+    if port.device_owner == DHCP_OWNER:
+        found.append(concerns.CARRIERS)
+    return found
+
+
+async def group_ids_of(tx: Tx, port_id: str) -> list[str]:
+    statement = select(port_security_groups.c.security_group_id).where(port_security_groups.c.port_id == port_id)
+    return [group_id for (group_id,) in await tx.tuples(statement)]
 
 
 async def _check_new_mac(tx: Tx, port: Port, mac: str) -> None:
@@ -266,8 +290,9 @@ def refuse_owned(port: Port) -> None:
 
 
 async def delete_port(tx: Tx, port: Port) -> None:
+    group_ids = await group_ids_of(tx, port.id)
     await records.remove(tx, ports, port.id)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, *_concerned(port, group_ids))
 
 
 async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], status: str) -> None:

@@ -13,7 +13,7 @@ from kilonova.kit.db.expressions import has_text
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
 from kilonova.network.errors import InvalidInput
-from kilonova.network.tables import Standard, revisions
+from kilonova.network.tables import Standard, changes, revisions
 
 Direction = Literal["asc", "desc"]
 
@@ -141,10 +141,32 @@ async def remove(tx: Tx, table: Table, wanted_id: str) -> None:
 _RAISE = update(revisions).where(revisions.c.id == 1).values(value=revisions.c.value + 1)
 
 
-async def raise_revision(tx: Tx) -> None:
-    """Marks that some host has something to hear of. Called by every transaction that changes wanted state."""
+async def raise_revision(tx: Tx, *concerned: str) -> None:
+    """Marks that the hosts that are `concerned` (`concerns.py`) have something to hear of.
+
+    Called by every transaction that changes wanted state. The row of the revision is held until the commit, so
+    revisions become visible in their order.
+    """
     if not await tx.execute(_RAISE):
         await tx.execute(insert(revisions).values(id=1, value=1))
+    revision = await current_revision(tx)
+    rows = [{"revision": revision, "concerned": each} for each in dict.fromkeys(concerned)]
+    if rows:
+        await tx.execute(insert(changes).values(rows))
+    tx.notes.update(concerned)
+
+
+async def changed_since(tx: Tx, revision: int) -> list[tuple[int, str]]:
+    """(revision, what it concerned) of every later revision that is not forgotten."""
+    columns = (changes.c.revision, changes.c.concerned)
+    found: list[tuple[int, str]] = []
+    for row in await tx.tuples(select(*columns).where(changes.c.revision > revision)):
+        found.append((row[0], row[1]))
+    return found
+
+
+async def forget_changes(tx: Tx, until: int) -> None:
+    await tx.execute(delete(changes).where(changes.c.revision <= until))
 
 
 async def current_revision(tx: Tx) -> int:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, select, update
 
 from kilonova.kit.db import Tx
-from kilonova.network import networks, ports, quotas, records, subnets
+from kilonova.network import concerns, networks, ports, quotas, records, subnets
 from kilonova.network.errors import (
     InvalidInput,
     InvalidRoutes,
@@ -66,7 +66,7 @@ async def interfaces(tx: Tx, router_id: str) -> list[Port]:
 
 async def insert(tx: Tx, router: Router) -> None:
     await tx.insert(routers, router)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.CARRIERS)
 
 
 async def change(tx: Tx, service: NetworkService, router: Router, values: Mapping[str, Any]) -> Router:
@@ -74,7 +74,7 @@ async def change(tx: Tx, service: NetworkService, router: Router, values: Mappin
         values = {**values, "routes": await _checked_routes(tx, router, values["routes"])}
     if values:
         await records.change(tx, routers, router, service.clock.now(), values)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.router(router.id))
     return await find(tx, router.id)
 
 
@@ -250,4 +250,4 @@ async def delete(tx: Tx, service: NetworkService, router: Router) -> None:
         raise RouterInUse(router.id, "still has ports")
     await _drop_gateway(tx, service, router)
     await records.remove(tx, routers, router.id)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.router(router.id))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 
 from kilonova.kit.db import Tx
-from kilonova.network import records
+from kilonova.network import concerns, records
 from kilonova.network.errors import (
     DuplicateSecurityGroupRuleInPost,
     InvalidInput,
@@ -110,7 +110,7 @@ async def change(tx: Tx, service: NetworkService, group: SecurityGroup, values: 
     if values.get("stateful", group.stateful) != group.stateful and await _is_in_use(tx, group):
         raise SecurityGroupInUse(group.id)
     await records.change(tx, security_groups, group, service.clock.now(), values)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.group(group.id))
     return await find(tx, group.id)
 
 
@@ -161,7 +161,6 @@ async def insert(tx: Tx, service: NetworkService, group: SecurityGroup) -> None:
     for ethertype in ("IPv4", "IPv6"):
         rule = new_rule(service, group, {"direction": "egress", "ethertype": ethertype})
         await tx.insert(security_group_rules, rule)
-    await records.raise_revision(tx)
 
 
 async def delete(tx: Tx, group: SecurityGroup, *, is_admin: bool) -> None:
@@ -171,7 +170,8 @@ async def delete(tx: Tx, group: SecurityGroup, *, is_admin: bool) -> None:
     if await _is_in_use(tx, group):
         raise SecurityGroupInUse(group.id)
     await records.remove(tx, security_groups, group.id)
-    await records.raise_revision(tx)
+    # Rules of other groups that named it go with it.
+    await records.raise_revision(tx, concerns.group(group.id))
 
 
 async def rules_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[SecurityGroupRule]]:
@@ -323,4 +323,4 @@ async def delete_rule(tx: Tx, rule: SecurityGroupRule) -> None:
 async def _touch(tx: Tx, group_id: str) -> None:
     raised = security_groups.c.revision_number + 1
     await tx.execute(update(security_groups).where(security_groups.c.id == group_id).values(revision_number=raised))
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.group(group_id))

@@ -6,7 +6,7 @@ from typing import Any
 from kilonova.kit.agents import Liveness
 from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
-from kilonova.kit.db import Database
+from kilonova.kit.db import Database, Tx
 from kilonova.kit.http.client import RemoteService
 from kilonova.network.topics import EVENTS_TOPIC, WAKE_TOPIC
 
@@ -30,9 +30,9 @@ class NetworkService:
     clock_skews: dict[str, float] = field(default_factory=dict)
     """Host → seconds its clock is ahead of this service's, by its agent's last report: each tells anew in seconds."""
 
-    async def wake_agents(self) -> None:
-        """Wanted state has changed: agents look now instead of at their next pass."""
-        await self.bus.publish(WAKE_TOPIC)
+    async def wake_agents(self, tx: Tx) -> None:
+        """After a transaction that changed wanted state: the agents it concerns look now, not at their next pass."""
+        await self.bus.publish(WAKE_TOPIC, {"concerned": sorted(tx.notes)})
 
     async def wake_events(self) -> None:
         await self.bus.publish(EVENTS_TOPIC)

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, false, or_, select, true
 
 from kilonova.kit.db import Tx
-from kilonova.network import records
+from kilonova.network import concerns, records
 from kilonova.network.errors import (
     DNSNameServersExhausted,
     GatewayConflictWithAllocationPools,
@@ -220,7 +220,7 @@ async def insert(tx: Tx, subnet: Subnet) -> None:
     """Raises InvalidInput when it overlaps another subnet of its network."""
     await _refuse_overlap(tx, subnet)
     await tx.insert(subnets, subnet)
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.network(subnet.network_id), concerns.CARRIERS)
 
 
 async def _refuse_overlap(tx: Tx, subnet: Subnet) -> None:
@@ -239,7 +239,7 @@ async def change(tx: Tx, service: NetworkService, subnet: Subnet, values: Mappin
     changed = msgspec.structs.replace(subnet, **values)
     check(changed)
     await records.change(tx, subnets, subnet, service.clock.now(), {name: getattr(changed, name) for name in values})
-    await records.raise_revision(tx)
+    await records.raise_revision(tx, concerns.network(subnet.network_id), concerns.CARRIERS)
     return await find(tx, subnet.id)
 
 
@@ -273,7 +273,9 @@ async def delete(tx: Tx, subnet: Subnet) -> None:
     await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))
     await _remove_empty_dhcp_ports(tx, subnet.network_id)
     await records.remove(tx, subnets, subnet.id)
-    await records.raise_revision(tx)
+    # Of an automatic subnet, groups on every host may have lost addresses.
+    groups = concerns.EVERYTHING if is_automatic else concerns.ports_of(subnet.network_id)
+    await records.raise_revision(tx, concerns.network(subnet.network_id), groups)
 
 
 async def _remove_empty_dhcp_ports(tx: Tx, network_id: str) -> None:

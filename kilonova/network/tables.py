@@ -2,7 +2,7 @@
 
 An address belongs to exactly one port because (subnet, address) is unique: two requests for the last one cannot both
 have it. `revision_number` rises with every change of a row; `revisions` holds one number that rises with every change
-any host has to hear of.
+any host has to hear of, and `changes` says what the latest of them concerned (`concerns.py`).
 """
 
 from datetime import datetime
@@ -216,6 +216,13 @@ revisions = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("value", Integer, nullable=False),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("concerned", String(300), primary_key=True),
 )
 
 compute_events = Table(

@@ -9,7 +9,7 @@ REGISTRY_TOPIC = "network.registry"
 """The server side's: agents register, ask and report there."""
 
 WAKE_TOPIC = "network.agents.wake"
-"""Wanted state has changed: every agent looks."""
+"""Wanted state has changed: `{"concerned": [name, …]}` (`concerns.py`); agents that this concerns look."""
 
 EVENTS_TOPIC = "network.events.wake"
 """There may be something to tell compute."""

@@ -32,6 +32,8 @@ class Tx:
 
     def __init__(self, connection: "Connection | AsyncConnection") -> None:
         self._connection = connection
+        self.notes: set[str] = set()
+        """What code inside the transaction leaves for the code that acts on it after the commit."""
 
     async def _run(self, statement: Executable) -> CursorResult[Any]:
         if isinstance(self._connection, Connection):

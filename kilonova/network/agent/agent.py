@@ -13,7 +13,7 @@ import msgspec
 from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
-from kilonova.network import parts
+from kilonova.network import concerns, parts
 from kilonova.network.agent.driver import NetworkDriver
 from kilonova.network.topics import REGISTRY_TOPIC, WAKE_TOPIC
 from kilonova.network.wanted import ConvergeReport, WantedState
@@ -21,6 +21,9 @@ from kilonova.network.wanted import ConvergeReport, WantedState
 log = logger(__name__)
 
 NOTHING_YET = -1
+
+SOON_SECONDS = 1.0
+"""How long changes that many hosts hear of, and none waits for, are gathered before they are looked at together."""
 
 SHORTEST_WAIT_SECONDS = 0.1
 PATIENCE = 7
@@ -49,6 +52,8 @@ class NetworkAgent:
         self._host = host
         self._watch = watch
         self._wanted: WantedState | None = None
+        self._concerned = concerns.Concerns()
+        self._look_soon: asyncio.TimerHandle | None = None
         self._told: set[tuple[str, str]] = set()
         """What the last pass could not converge: told when it begins, not with every pass that it lasts."""
         self._played = tuple(played)
@@ -79,6 +84,8 @@ class NetworkAgent:
             await self.agent.run()
         finally:
             stop_listening()
+            if self._look_soon is not None:
+                self._look_soon.cancel()
             if stop_watching is not None:
                 stop_watching()
             await asyncio.shield(self._driver.close())
@@ -86,7 +93,17 @@ class NetworkAgent:
     async def _describe(self) -> dict[str, Any]:
         return {"parts": self._played}
 
-    async def _on_wake(self, _payload: Any) -> None:
+    async def _on_wake(self, payload: Any) -> None:
+        """Wanted state has changed: look now if it concerns this host, soon if it does not matter when."""
+        if self._wanted is None or self._concerned.is_urgent(payload["concerned"]):
+            self._look_now()
+        elif self._look_soon is None and not self._concerned.soon.isdisjoint(payload["concerned"]):
+            self._look_soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._look_now)
+
+    def _look_now(self) -> None:
+        if self._look_soon is not None:
+            self._look_soon.cancel()
+            self._look_soon = None
         self.agent.wake()
 
     async def _converge(self) -> None:
@@ -98,6 +115,7 @@ class NetworkAgent:
             return
         if answer["wanted"] is not None:
             self._wanted = msgspec.convert(answer["wanted"], WantedState)
+            self._concerned = concerns.of_host(self._host, self._played, self._wanted)
         if self._wanted is None:
             return
         report = await self._driver.converge(self._wanted)

@@ -143,7 +143,7 @@ async def create_port(request: NetworkRequest, body: NewPortBody) -> Body:
                 on[new.network_id] = await networks.find(tx, new.network_id)
         made = [await _create(tx, request, new, on[new.network_id]) for new in wanted]
         views = await _views(tx, request, made, on)
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return created("port", views, body.ports)
 
 
@@ -248,7 +248,7 @@ async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
         fixed_ips = None if changed.fixed_ips is UNSET else changed.fixed_ips or []
         details = await ports.change(tx, service, port, values, fixed_ips=fixed_ips, group_ids=group_ids)
         (view,) = await _views(tx, request, [details], {network.id: network})
-    await service.wake_agents()
+    await service.wake_agents(tx)
     await service.wake_events()
     return {"port": view}
 
@@ -293,5 +293,5 @@ async def delete_port(request: NetworkRequest) -> None:
         ports.refuse_owned(port)
         await floating_ips.release_port(tx, service, port)
         await ports.delete_port(tx, port)
-    await service.wake_agents()
+    await service.wake_agents(tx)
     await service.wake_events()

@@ -104,7 +104,7 @@ async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:
     wanted = one_or_many(body.router, body.routers, "router")
     async with request.service.database.transaction() as tx:
         views = await _views(tx, [await _create(tx, request, new) for new in wanted])
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return created("router", views, body.routers)
 
 
@@ -180,7 +180,7 @@ async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Bod
             router = await _set_gateway(tx, request, router, changed.external_gateway_info)
         router = await routers.change(tx, request.service, router, values)
         (view,) = await _views(tx, [router])
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -190,7 +190,7 @@ async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
         router = await fetch_router(tx, request)
         wanted = routers.with_routes(router, body.router.routes)
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -200,7 +200,7 @@ async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
         router = await fetch_router(tx, request)
         wanted = routers.without_routes(router, body.router.routes)
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -209,7 +209,7 @@ async def delete_router(request: NetworkRequest) -> None:
         router = await fetch_router(tx, request)
         check_revision(request, router)
         await routers.delete(tx, request.service, router)
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
 
 
 def _exactly_one(body: Interface) -> None:
@@ -241,7 +241,7 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
         else:
             port = await fetch_port(tx, request, str(body.port_id), rule="get_port")
             attached = await routers.add_port(tx, request.service, router, port)
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return _interface_view(router, attached)
 
 
@@ -252,5 +252,5 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
         attached = await routers.remove_interface(tx, router, subnet_id=body.subnet_id, port_id=body.port_id)
-    await request.service.wake_agents()
+    await request.service.wake_agents(tx)
     return _interface_view(router, attached)

@@ -232,13 +232,13 @@ async def test_an_agent_gets_the_document_and_its_report_makes_ports_active(net:
 
 
 async def test_an_unchanged_document_is_not_sent_again(net: Any) -> None:
-    await connected(net)
+    made = await connected(net)
     agent, driver = await net.agent()
     await agent.agent.pass_once()
     before = driver.wanted.revision
     answer = await net.registry.wanted({"host": "node1", "since": before})
     assert answer == {"known": True, "wanted": None}
-    await net.create("networks", {})
+    await net.create("ports", {"network_id": made["network"]["id"]})
     assert (await net.registry.wanted({"host": "node1", "since": before}))["wanted"] is not None
     assert (await net.registry.wanted({"host": "elsewhere", "since": before}))["known"] is False
 
