@@ -71,7 +71,14 @@ def break_things(options: argparse.Namespace) -> int:
     from tools.lab import chaos
 
     directory = options.directory if options.directory != DIRECTORY else DIRECTORY.with_name("chaos")
-    return chaos.run(directory, seconds=options.seconds, seed=options.seed, hosts=options.hosts, keep=options.keep)
+    return chaos.run(
+        directory,
+        seconds=options.seconds,
+        seed=options.seed,
+        hosts=options.hosts,
+        lossy=options.lossy,
+        keep=options.keep,
+    )
 
 
 def main() -> int:
@@ -94,6 +101,7 @@ def main() -> int:
     chaos.add_argument("--seconds", type=float, default=600)
     chaos.add_argument("--seed", type=int, default=None, help="of an earlier run; its logs are in .work/chaos-logs")
     chaos.add_argument("--hosts", type=int, default=3)
+    chaos.add_argument("--lossy", action="store_true", help="lose a fifth of the messages all the time")
     chaos.add_argument("--keep", action="store_true", help="leave the lab up at the end: --directory .work/chaos")
     chaos.set_defaults(act=break_things)
     options = parser.parse_args()

@@ -138,10 +138,10 @@ class Load:
 
 
 class Chaos:
-    """What can be broken. Each breaks one thing, waits and mends it."""
+    """What can be broken. Each breaks one thing, waits and mends it; with `lossy` messages are lost all the time."""
 
-    def __init__(self, cloud: Cloud, story: Story, seed: int) -> None:
-        self._cloud, self._story = cloud, story
+    def __init__(self, cloud: Cloud, story: Story, seed: int, *, lossy: bool = False) -> None:
+        self._cloud, self._story, self._lossy = cloud, story, lossy
         self._lab = cloud.lab
         self._dice = random.Random(f"{seed} chaos")
         self._held: set[tuple[str, str]] = set()
@@ -155,6 +155,9 @@ class Chaos:
         self._watching.start()
         deadline = time.monotonic() + seconds
         rare = self._rare(seconds)
+        if self._lossy:
+            self._story.say(f"lose {SHARE_LOST:.0%} of what is sent between hosts until the end")
+            self._lab.wires.drop(SHARE_LOST)
         while time.monotonic() < deadline:
             act = (
                 rare.pop() if rare and self._dice.random() < self._share_of_rare(rare, deadline) else self._kill_daemon
@@ -163,6 +166,7 @@ class Chaos:
             time.sleep(self._dice.uniform(*CALM_SECONDS))
         self._stop.set()
         self._watching.join()
+        self._lab.wires.drop(0)
         self._start_missing()
 
     def _share_of_rare(self, rare: list[Callable[[], None]], deadline: float) -> float:
@@ -172,7 +176,9 @@ class Chaos:
 
     def _rare(self, seconds: float) -> list[Callable[[], None]]:
         """Each at least once, more of each in a longer run; in an order of their own."""
-        kinds = [self._restart_broker, self._restart_database, self._lose_messages, self._cut_host]
+        kinds = [self._restart_broker, self._restart_database, self._cut_host]
+        if not self._lossy:
+            kinds.append(self._lose_messages)
         found = kinds * max(1, round(seconds / 200))
         self._dice.shuffle(found)
         return found
@@ -274,7 +280,9 @@ class Chaos:
         time.sleep(max(0.0, until - time.monotonic()))
 
 
-def run(directory: Path, *, seconds: float, seed: int | None, hosts: int, keep: bool = False) -> int:
+def run(
+    directory: Path, *, seconds: float, seed: int | None, hosts: int, lossy: bool = False, keep: bool = False
+) -> int:
     """The whole test in a lab of its own; 0 when all is well at the end."""
     chosen = random.SystemRandom().randrange(1 << 32) if seed is None else seed
     story = Story()
@@ -284,7 +292,7 @@ def run(directory: Path, *, seconds: float, seed: int | None, hosts: int, keep: 
         engines.start(lab.controller)
         stands = cloud.install(lab)
         story.say("the cloud is up")
-        wrong = _break(stands, story, seconds, chosen)
+        wrong = _break(stands, story, seconds, Chaos(stands, story, chosen, lossy=lossy), chosen)
         _tell(story, wrong)
         _tell_errors(stands, story)
         stands.close()
@@ -296,14 +304,14 @@ def run(directory: Path, *, seconds: float, seed: int | None, hosts: int, keep: 
     return 1 if wrong else 0
 
 
-def _break(stands: Cloud, story: Story, seconds: float, seed: int) -> list[str]:
+def _break(stands: Cloud, story: Story, seconds: float, chaos: Chaos, seed: int) -> list[str]:
     # A disk with nothing on it: hypervisors run real domains at little cost.
     disk = stands.lab.directory / "empty.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
     ground = tenant.prepare(stands, disk)
     load = Load(stands, ground, story, seed)
     load.start()
-    Chaos(stands, story, seed).run(seconds)
+    chaos.run(seconds)
     load.stop()
     story.say("everything is whole, the load has ended: quiet")
     began = time.monotonic()
