@@ -165,6 +165,17 @@ async def test_a_step_that_raises_is_run_again(database: Database, clock: FakeCl
     assert await result(database) == "ok"
 
 
+async def test_what_a_step_raises_is_traced_once_as_long_as_it_is_the_same(
+    database: Database, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    world.broken_times = 3
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    said = [(each.getMessage(), bool(each.exc_info)) for each in caplog.records if "raised" in each.getMessage()]
+    assert said == [("step raised", True), ("step raised again", False), ("step raised again", False)]
+
+
 async def test_a_missed_deadline_ends_in_the_last_known_reason(database: Database, clock: FakeClock) -> None:
     world = World()
     world.broken_times = 10_000

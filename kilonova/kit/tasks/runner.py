@@ -211,8 +211,11 @@ class Runner(Generic[ServiceT]):
                     outcome = await step(Run(task, self.service, self.clock))
             except Exception as error:
                 # Whatever a step meets, the task survives it: it is run again until its deadline names the reason.
-                log.exception("step raised", step=task.step, attempt=task.attempt)
                 outcome = _Retry(f"{type(error).__name__}: {error}")
+                if outcome.reason == task.error:
+                    log.warning("step raised again", step=task.step, attempt=task.attempt, reason=outcome.reason)
+                else:
+                    log.exception("step raised", step=task.step, attempt=task.attempt)
         step_seconds.labels(program.name, task.step).observe(time.perf_counter() - began)
         steps.labels(program.name, task.step, _OUTCOMES[type(outcome)]).inc()
         self._probe("after_effect", task)
