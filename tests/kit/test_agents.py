@@ -96,6 +96,20 @@ async def test_what_the_asker_itself_slept_through_counts_against_nobody() -> No
     assert liveness.seconds_since_answer("agent", "node1") == 3600
 
 
+async def test_an_agent_that_never_answered_is_awaited_for_a_while_and_one_that_fell_silent_is_not() -> None:
+    bus, key = InProcessBus(), ("agent", "node1")
+    liveness = Liveness(bus, FakeClock(), interval_seconds=5, leeway_seconds=20)
+    for _ in range(12):
+        assert liveness.is_awaited(*key)
+        await liveness.ask([key])
+    assert not liveness.is_awaited(*key)
+    liveness = Liveness(bus, FakeClock(), interval_seconds=5, leeway_seconds=20)
+    liveness.heard(*key)
+    for _ in range(4):
+        await liveness.ask([key])
+    assert not liveness.is_alive(*key) and not liveness.is_awaited(*key)
+
+
 async def test_a_host_that_cannot_be_described_keeps_its_agent_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kilonova.kit.agents.agent.REGISTER_RETRY_SECONDS", 0.01)
     bus, tries = InProcessBus(), 0

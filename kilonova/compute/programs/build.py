@@ -34,8 +34,8 @@ MOST_HOSTS_TRIED = 3
 UNREACHABLE_TRIES = 3
 ANSWERED: dict[str, Any] = {"unanswered": 0}
 POLL_SECONDS = 0.5
-REGISTRATION_TRIES = 40
-"""How often a server looks again for a first host: twenty seconds long."""
+REGISTRATION_TRIES = 120
+"""How often a server looks again while hosts are about to answer for the first time: a minute long."""
 POLLS_BETWEEN_CALLS = 4
 FIRST_EPOCH = 2
 """Of a subject's first task when it has been claimed once."""
@@ -61,9 +61,9 @@ async def schedule(run: Run[Compute]) -> Outcome:
             return await _settle(run, view, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    if not view.hosts and not run.args.get("failures") and run.task.attempt < REGISTRATION_TRIES:
-        # A cloud that has just been started: its hosts are about to register.
-        return Sleep(POLL_SECONDS, "no compute host has registered yet")
+    if not run.args.get("failures") and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
+        # A cloud that has just been started, for the first time or again: its hosts are about to register.
+        return Sleep(POLL_SECONDS, "no compute host has registered yet, or one has not answered yet")
     message, details = await placing.explain(compute, view, rooms, run.args.get("failures", {}))
     return Fail(message, args={"details": details})
 

@@ -139,6 +139,14 @@ def plan(view: View, rooms: Rooms) -> Plan:
     return make_plan(everyone, rooms.keys(), view.wanted)
 
 
+def is_any_awaited(view: View) -> bool:
+    """Whether some host may be about to answer for the first time: its server side, or it, has just started."""
+    return not view.hosts or any(
+        view.where[each.host].liveness.is_awaited(each.binary, each.host) and not each.forced_down
+        for each in view.hosts
+    )
+
+
 def _host_state(view: View, host: Host, room: Room) -> HostState:
     load, liveness = view.loads.get(host.host, IDLE), view.where[host.host].liveness
     return HostState(

@@ -23,6 +23,10 @@ AgentKey = tuple[str, str]
 """(binary, host)"""
 
 
+PATIENCE = 3
+"""How many times as long as an agent that has answered before, one that never did is waited for."""
+
+
 class Liveness:
     """Asks every known agent each `interval_seconds`; one that misses every question of `leeway_seconds` is down."""
 
@@ -52,6 +56,11 @@ class Liveness:
     def is_alive(self, binary: str, host: str) -> bool:
         key = (binary, host)
         return key in self._answered and self._missed[key] < self._most_missed
+
+    def is_awaited(self, binary: str, host: str) -> bool:
+        """Whether it has never answered this process and may yet: after a start, agents find their servers again."""
+        key = (binary, host)
+        return key not in self._answered and self._missed.get(key, 0) < PATIENCE * self._most_missed
 
     def seconds_since_answer(self, binary: str, host: str) -> float | None:
         answered = self._answered.get((binary, host))
