@@ -279,7 +279,8 @@ class CloudUnderTest:
         deadline = time.monotonic() + timeout_seconds
         while (left := difference()) and time.monotonic() < deadline:
             time.sleep(0.3)
-        assert not left, f"{sorted(left)}\n{self.log_end()}"
+        # What is wrong comes last: of a long output the end is what is seen.
+        assert not left, f"{self.log_end()}\n{sorted(left)}"
 
     def provider_address(self, host_part: int) -> str:
         """An address of the provider network's range."""
