@@ -1,9 +1,10 @@
 """Whether a lab's cloud is what its servers say: each thing counted on every side, each difference one sentence.
 
-Nothing is changed. What is looked at: servers, allocations, ports, operations; and on each host domains, taps, files,
-tunnels, leases.
+Nothing is changed. What is looked at: servers, quotas, allocations, ports, floating IPs, operations; and on each host
+domains, taps, rules, files, tunnels, leases, routers.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ INSTANCES = "/var/lib/nova/instances"
 SETTLED = ("ACTIVE", "ERROR")
 NAME_LENGTH = 11
 """Of an id, in the name of a device."""
+WHOLE_IMAGE = re.compile("[0-9a-f]{40}")
+"""A file in `_base` that is not on its way there."""
 
 
 @dataclass
@@ -36,6 +39,7 @@ class Audit:
         servers = read_servers(self.cloud)
         self._servers(servers)
         self._operations()
+        self._quotas(servers)
         self._allocations(servers)
         ports = self.cloud.api.call("network", "GET", "/v2.0/ports")["ports"]
         self._ports(servers, ports)
@@ -45,8 +49,10 @@ class Audit:
             if place.carries_servers:
                 self._hypervisor(host, [each for each in servers if host_of(each) == host.name])
             self._bridges(host, ports)
+            self._rules(host, ports)
             if place.carries_networks:
                 self._leases(host, ports)
+                self._routers(host, ports)
         return self.found
 
     def _servers(self, servers: list[dict[str, Any]]) -> None:
@@ -74,6 +80,16 @@ class Audit:
         count = engines.run_sql(self.cloud.lab.controller, waiting).split()[-1]
         if count != "0":
             self.found.append(f"{count} events of network that compute was never told")
+
+    def _quotas(self, servers: list[dict[str, Any]]) -> None:
+        used = self.cloud.api.call("compute", "GET", "/v2.1/limits")["limits"]["absolute"]
+        for name, wanted in (
+            ("totalInstancesUsed", len(servers)),
+            ("totalCoresUsed", sum(each["flavor"]["vcpus"] for each in servers)),
+            ("totalRAMUsed", sum(each["flavor"]["ram"] for each in servers)),
+        ):
+            if used[name] != wanted:
+                self.found.append(f"quota: {name} is {used[name]}, the servers take {wanted}")
 
     def _allocations(self, servers: list[dict[str, Any]]) -> None:
         api = self.cloud.api
@@ -143,6 +159,10 @@ class Audit:
             f"{host.name}: directories of servers", kept, [each for each in wanted if each in kept or each in active]
         )
         guests = [words for words in host.processes().values() if "qemu-system" in words[0]]
+        images = host.run(["ls", f"{INSTANCES}/_base"], check=False).stdout.split()
+        self._differ(f"{host.name}: files of images", images, [each for each in images if WHOLE_IMAGE.fullmatch(each)])
+        unfinished = host.run(["find", INSTANCES, "-name", "*part"]).stdout.split()
+        self._differ(f"{host.name}: unfinished files", unfinished, [])
         if len(guests) != len(active):
             self.found.append(f"{host.name}: {len(guests)} processes of QEMU for {len(active)} servers")
 
@@ -182,6 +202,67 @@ class Audit:
             for fixed in port["fixed_ips"]
         ]
         self._differ(f"{host.name}: neighbours in tunnels", told, wanted)
+
+    def _rules(self, host: Host, ports: list[dict[str, Any]]) -> None:
+        """Each port's own chain, and who is in a security group as far as rules of this host ask for it."""
+        here = [
+            each
+            for each in ports
+            if each["binding:host_id"] == host.name and each["device_owner"].startswith("compute:")
+        ]
+        saved = host.run(["iptables-save"]).stdout
+        self._differ(
+            f"{host.name}: ports with rules",
+            set(re.findall(r"^:kn-e-(\S+)", saved, re.MULTILINE)),
+            {each["id"][:NAME_LENGTH] for each in here},
+        )
+        groups: dict[str, set[str]] = {}
+        for port in ports:
+            for group_id in port["security_groups"]:
+                addresses = groups.setdefault(group_id[:NAME_LENGTH], set())
+                addresses |= {fixed["ip_address"] for fixed in port["fixed_ips"]}
+        for line in host.run(["ipset", "save"]).stdout.splitlines():
+            if (made := re.match(r"create kn-4-(\S+) ", line)) is not None:
+                name = made[1]
+                lines = host.run(["ipset", "list", f"kn-4-{name}"]).stdout.splitlines()
+                members = lines[lines.index("Members:") + 1 :]
+                self._differ(f"{host.name}: members of group {name}", members, groups.get(name, ()))
+
+    def _routers(self, host: Host, ports: list[dict[str, Any]]) -> None:
+        """Addresses in each router's namespace and the translations of floating IPs there."""
+        floating_ips = self.cloud.api.call("network", "GET", "/v2.0/floatingips")["floatingips"]
+        for each in floating_ips:
+            wanted_status = "ACTIVE" if each["port_id"] else "DOWN"
+            if each["status"] != wanted_status:
+                self.found.append(f"floating IP {each['floating_ip_address']} is {each['status']}, not {wanted_status}")
+        owners = ("network:router_interface", "network:router_gateway")
+        routers = {each["device_id"] for each in ports if each["device_owner"] in owners}
+        names = [line.split()[0] for line in host.run(["ip", "netns"]).stdout.splitlines()]
+        there = [each.removeprefix("qrouter-") for each in names if each.startswith("qrouter-")]
+        self._differ(f"{host.name}: routers", there, routers)
+        for router_id in routers & set(there):
+            inside = ["ip", "netns", "exec", f"qrouter-{router_id}"]
+            lines = host.run([*inside, "ip", "-4", "-br", "address", "show", "scope", "global"]).stdout.splitlines()
+            addresses = {each.partition("/")[0] for line in lines for each in line.split()[2:]}
+            own = {
+                fixed["ip_address"]
+                for port in ports
+                if port["device_id"] == router_id and port["device_owner"] in owners
+                for fixed in port["fixed_ips"]
+            }
+            led = {
+                each["floating_ip_address"]: each["fixed_ip_address"]
+                for each in floating_ips
+                if each["router_id"] == router_id
+            }
+            self._differ(f"{host.name}: addresses of router {router_id}", addresses, own | led.keys())
+            saved = host.run([*inside, "iptables-save", "-t", "nat"]).stdout
+            translated = re.findall(r"-A kn-prerouting -d (\S+)/32 -j DNAT --to-destination (\S+)", saved)
+            self._differ(
+                f"{host.name}: floating IPs of router {router_id}",
+                [f"{outside} to {inner}" for outside, inner in translated],
+                [f"{outside} to {inner}" for outside, inner in led.items()],
+            )
 
     def _leases(self, host: Host, ports: list[dict[str, Any]]) -> None:
         served = {each["network_id"] for each in ports if each["device_owner"] == "network:dhcp"}

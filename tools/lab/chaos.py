@@ -35,6 +35,8 @@ RESTART_SECONDS = 1.0
 START_SECONDS = 15.0
 """A daemon that ends within that time could not start, and has said why; one that ends later should have gone on."""
 LIBVIRTD = ("virtlogd", "libvirtd")
+WORKING = ("nova-scheduler", "nova-conductor")
+"""What carries operations out: two of each share the work."""
 
 
 @dataclass
@@ -291,6 +293,8 @@ def run(
     try:
         engines.start(lab.controller)
         stands = cloud.install(lab)
+        for daemon in WORKING:
+            stands.double(daemon, 2)
         story.say("the cloud is up")
         wrong = _break(stands, story, seconds, Chaos(stands, story, chosen, lossy=lossy), chosen)
         _tell(story, wrong)

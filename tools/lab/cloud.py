@@ -74,6 +74,8 @@ READY_SECONDS = 60.0
 @dataclass
 class Cloud:
     lab: Lab
+    doubles: list[str] = field(default_factory=list)
+    """Daemons of the controller that run once more, such as `nova-conductor.2`."""
     outside: Outside = field(init=False)
     api: Api = field(init=False)
 
@@ -101,7 +103,7 @@ class Cloud:
 
     def daemons(self) -> list[tuple[str, str]]:
         """(host, daemon) of all that belongs to the cloud, in the order of their start."""
-        found = [(CONTROLLER, each) for each in ("keystone", *CONTROL)]
+        found = [(CONTROLLER, each) for each in ("keystone", *CONTROL, *self.doubles)]
         for place in self.places:
             names = NETWORK if place.carries_networks else NETWORK[:1]
             found += [(place.name, each) for each in names]
@@ -110,7 +112,14 @@ class Cloud:
         return found
 
     def start(self, host: str, daemon: str) -> None:
-        self.lab.host(host).start(daemon, [daemon, *FILES.get(daemon, ())])
+        program = daemon.partition(".")[0]
+        self.lab.host(host).start(daemon, [program, *FILES.get(program, ())])
+
+    def double(self, daemon: str, number: int) -> None:
+        """Start one more of a daemon on the controller, beside the one or those that run."""
+        name = f"{daemon}.{number}"
+        self.doubles.append(name)
+        self.start(CONTROLLER, name)
 
     def wait_ready(self, service: str) -> None:
         wait_for(lambda: self.is_running() and self.api.is_ready(service), f"{service} answers", READY_SECONDS)
