@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.guides.guides import GUIDES
 from tests.guides.steps import GUEST, OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
-from tools.guide_ground import GROUNDS, lay_ground, start_memcached
+from tools.guide_ground import GROUNDS, lay_ground, restart_broker, start_memcached
 from tools.lab import engines
 from tools.lab.hosts import Host, HostError, wait_for
 from tools.lab.lab import DIRECTORY, Lab
@@ -274,10 +274,13 @@ class Run:
                         self.restart(host, daemon)
             elif name == "libvirtd":
                 self.lab.start_libvirtd(host)
+            elif name == "rabbitmq-server" and verb == "restart":
+                restart_broker(self.lab.host(host))
             elif name == "rabbitmq-server" and engines.is_listening(self.lab.host(host), 5672):
                 self.notes.append("the lab has started it")
             elif name == "memcached":
-                start_memcached(self.lab.host(host))
+                if verb != "enable":
+                    start_memcached(self.lab.host(host))
             elif name in NOT_YET:
                 self.notes.append(f"{name}: {NOT_YET[name]}")
                 self.not_yet.append(name)

@@ -40,6 +40,13 @@ project_name = service
 user_domain_name = Default
 project_domain_name = Default
 """
+FLAVORS_OF_002 = (
+    ("m1.tiny", 512, 1, 1),
+    ("m1.small", 2048, 20, 1),
+    ("m1.medium", 4096, 40, 2),
+    ("m1.large", 8192, 80, 4),
+    ("m1.xlarge", 16384, 160, 8),
+)
 COMPUTE_DAEMONS = ("nova-api", "nova-conductor", "nova-scheduler")
 ENDPOINTS = ("public", "internal", "admin")
 READY_SECONDS = 60.0
@@ -80,6 +87,12 @@ def start_memcached(host: Host) -> None:
     if not host.is_running("memcached"):
         host.start("memcached", ["memcached", "-u", "nobody", "-l", host.address])
     wait_listening(host, 11211)
+
+
+def restart_broker(host: Host) -> None:
+    host.run(["rabbitmqctl", "stop"])
+    wait_for(lambda: not host.is_running(engines.RABBITMQ), "RabbitMQ ends", READY_SECONDS)
+    engines.start_rabbitmq(host)
 
 
 def make_database(host: Host, name: str, password: str) -> None:
@@ -161,9 +174,11 @@ def _keystone_of_002(run: "Run") -> None:
     run.use_openrc("controller", OPENRC.format(name="admin", password="admin"))
 
 
-def _flavor_of_002(run: "Run") -> None:
-    """Which the release made by itself; and what metadata is signed with reaches the network's host."""
-    run.openstack(["flavor", "create", "--ram", "512", "--disk", "1", "--vcpus", "1", "m1.tiny"])
+def _flavors_of_002(run: "Run") -> None:
+    """Which the release made by itself."""
+    for number, (name, ram_mib, disk_gib, vcpus) in enumerate(FLAVORS_OF_002, 1):
+        size = ["--ram", str(ram_mib), "--disk", str(disk_gib), "--vcpus", str(vcpus)]
+        run.openstack(["flavor", "create", "--id", str(number), *size, name])
 
 
 def _placement_of_002(run: "Run") -> None:
@@ -236,7 +251,7 @@ def _pings_of_004(run: "Run") -> None:
 GROUNDS: Mapping[str, Ground] = {
     "000": Ground(before={298: install_placement}),
     "001": Ground(broker_password="passwd", before={195: _placement_of_001}),
-    "002": Ground(is_empty=True, before={443: _keystone_of_002, 1004: _placement_of_002, 1858: _flavor_of_002}),
+    "002": Ground(is_empty=True, before={443: _keystone_of_002, 1004: _placement_of_002, 1858: _flavors_of_002}),
     "003": Ground(admin_password="Welcome123", has_placement=True, before={456: _libvirtd}),
     "004": Ground(
         has_placement=True,
