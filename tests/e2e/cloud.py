@@ -22,6 +22,8 @@ SSH_OPTIONS = (
 ACTIVE_SECONDS = 60
 BOOT_SECONDS = 90
 """A guest needs 6 s alone on this machine, more beside others."""
+SETTLING_SECONDS = 1.5
+"""Longer than an agent rests between two passes."""
 
 SNAPSHOT = "import json; from tools.host_state import snapshot; print(json.dumps(sorted(snapshot())))"
 
@@ -269,6 +271,16 @@ class CloudUnderTest:
             path = f"/resource_providers/{provider['uuid']}/allocations"
             found |= {f"allocation: {consumer}" for consumer in admin.get("placement", path)["allocations"]}
         return found | self.on_host()
+
+    def settled(self) -> set[str]:
+        """`everything`, once it stays as it is: what was deleted a moment ago is on its way out of the host."""
+        found = self.everything()
+        for _ in range(20):
+            time.sleep(SETTLING_SECONDS)
+            before, found = found, self.everything()
+            if found == before:
+                return found
+        raise AssertionError(f"the cloud does not come to rest: {sorted(found ^ before)}")
 
     def wait_everything(self, wanted: set[str], timeout_seconds: float = 30) -> None:
         """Until nothing more and nothing less is there than `wanted`; agents need a moment to let go."""

@@ -85,7 +85,7 @@ def test_status_says_that_all_answers(demo_cloud: CloudUnderTest) -> None:
 
 
 def test_a_second_demo_changes_nothing(demo_cloud: CloudUnderTest, demo_guest: Guest) -> None:
-    before, boot_id = demo_cloud.everything(), demo_guest.boot_id()
+    before, boot_id = demo_cloud.settled(), demo_guest.boot_id()
     said = demo_cloud.kilonova("demo")
     assert "unchanged" in said
     assert not {"made", "uploaded", "allowed", "built", "started"} & set(said.split())

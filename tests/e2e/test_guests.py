@@ -50,7 +50,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(demo_cloud: CloudUnderTest) -> Iterator[Server]:
-    before = demo_cloud.everything()
+    before = demo_cloud.settled()
     demo = demo_cloud.demo
     group = demo.call("network", "POST", "/v2.0/security-groups", {"security_group": {"name": GROUP}})
     group_id = group["security_group"]["id"]

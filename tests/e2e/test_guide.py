@@ -87,7 +87,7 @@ def remove_all(cloud: CloudUnderTest, guest: Guest) -> None:
 def test_the_guide_s_commands_end_in_a_guest_and_their_opposites_leave_nothing(
     new: CloudUnderTest, guest_image: Path
 ) -> None:
-    empty = new.everything()
+    empty = new.settled()
     make_networks(new)
     make_what_a_server_needs(new, guest_image)
     guest = make_server(new)

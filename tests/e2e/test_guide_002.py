@@ -166,7 +166,7 @@ def remove_all(cloud: CloudUnderTest) -> None:
 def test_the_guide_s_server_runs_on_the_flat_network_and_tells_its_metadata(
     new: CloudUnderTest, guest_image: Path
 ) -> None:
-    empty = new.everything()
+    empty = new.settled()
     make_ordinary_user(new)
     make_flat_network(new)
     make_what_a_server_needs(new, guest_image)

@@ -14,7 +14,7 @@ def addresses(guest: Guest, device: str) -> str:
 
 
 def test_a_running_guest_gets_an_interface_and_lets_it_go(demo_cloud: CloudUnderTest) -> None:
-    before = demo_cloud.everything()
+    before = demo_cloud.settled()
     demo_cloud.openstack("network", "create", "side", user="demo")
     subnet = "subnet create --network side --subnet-range 10.77.0.0/24 --gateway none side"
     demo_cloud.openstack(*subnet.split(), user="demo")

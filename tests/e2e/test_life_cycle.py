@@ -9,7 +9,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_reboot_stop_start_and_delete(demo_cloud: CloudUnderTest) -> None:
-    before = demo_cloud.everything()
+    before = demo_cloud.settled()
     server_id = demo_cloud.create_server("alive-1")
     demo_cloud.wait_status(server_id)
     guest = demo_cloud.add_floating_ip(server_id)
@@ -49,7 +49,7 @@ def wait_for_new_boot(cloud: CloudUnderTest, server_id: str, guest: Guest, forme
 
 
 def test_a_server_that_fits_nowhere_ends_in_error_with_the_account(demo_cloud: CloudUnderTest) -> None:
-    before = demo_cloud.everything()
+    before = demo_cloud.settled()
     flavor = {"name": "m1.absurd", "ram": 64, "disk": 1 << 20, "vcpus": 1}
     flavor_id = demo_cloud.admin.call("compute", "POST", "/flavors", {"flavor": flavor})["flavor"]["id"]
     server_id = demo_cloud.create_server("nowhere-1", flavorRef=flavor_id)
@@ -81,7 +81,7 @@ def test_another_project_s_server_is_not_found(demo_cloud: CloudUnderTest) -> No
 
 def test_down_keeps_guests_running_and_up_adopts_them(demo_cloud: CloudUnderTest, demo_guest: Guest) -> None:
     server_id = demo_cloud.demo.find("compute", "/servers", "servers", name="demo-1")["id"]
-    before, boot_id = demo_cloud.everything(), demo_guest.boot_id()
+    before, boot_id = demo_cloud.settled(), demo_guest.boot_id()
     assert "stopped" in demo_cloud.down()
     assert demo_cloud.attempt_kilonova("status").status == 1
     assert demo_guest.boot_id() == boot_id

@@ -33,7 +33,7 @@ def test_killed_while_building_and_while_deleting_five_it_finishes_both(
     mortal: CloudUnderTest, building: str, deleting_seconds: float
 ) -> None:
     cloud = mortal
-    empty = cloud.everything()
+    empty = cloud.settled()
     ids = {cloud.create_server(f"mortal-{number}") for number in range(1, COUNT + 1)}
     wait_for(lambda: has_come_to(cloud, building), 30, building, pause_seconds=0.01)
     cloud.kill()
@@ -62,7 +62,7 @@ def act(cloud: CloudUnderTest, server_id: str, action: str, argument: Any = None
 
 def test_killed_in_the_middle_of_power_operations_it_finishes_them(mortal: CloudUnderTest) -> None:
     cloud = mortal
-    empty = cloud.everything()
+    empty = cloud.settled()
     ids = [cloud.create_server(f"mortal-{number}") for number in range(1, 4)]
     guests = [cloud.add_floating_ip(cloud.wait_status(each)["id"]) for each in ids]
     for server_id, guest in zip(ids, guests, strict=True):
