@@ -20,6 +20,7 @@ from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
+from kilonova.compute.topics import AGENT_BINARY
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
@@ -223,9 +224,12 @@ async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
     except AgentUnreachable as error:
         # In a row: a step that has waited for its guest for long is not to lose its host with one lost message.
         unanswered = run.args.get("unanswered", 0)
-        if unanswered == UNREACHABLE_TRIES:
-            return Fail(str(error))
-        return Sleep(2**unanswered, str(error), args={"unanswered": unanswered + 1})
+        if unanswered < UNREACHABLE_TRIES:
+            return Sleep(2**unanswered, str(error), args={"unanswered": unanswered + 1})
+        if compute.liveness.is_awaited(AGENT_BINARY, server.host or ""):
+            # This process has just started, and maybe the agent with it: nobody knows yet that it is dead.
+            return Sleep(2, str(error))
+        return Fail(str(error))
     except RemoteError as error:
         # A stale epoch says that another task owns the server by now: this one's commit will be refused.
         return Sleep(1, error.message) if error.kind == "StaleEpoch" else Fail(error.message)

@@ -130,6 +130,22 @@ async def test_a_failing_host_is_left_for_another_one(two_hosts: Any) -> None:
     await assert_active_and_nothing_else(world, server.id)
 
 
+async def test_a_host_is_not_left_while_its_agent_may_be_about_to_answer(world: Any) -> None:
+    server = await world.insert_server()
+    world.silence()
+    runner = world.make_runner()
+    await runner.run_task(await runner.claim_one())
+    world.compute.liveness = Liveness(world.compute.bus, world.clock)
+    for _ in range(8):
+        world.clock.advance(5)
+        await runner.run_task(await runner.claim_one())
+    (task,) = await world.tasks_of(server.id)
+    assert (task.step, task.error) == ("spawn", "nova-compute on host node1 does not answer")
+    world.end_silence()
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
 async def test_when_every_host_fails_the_server_is_in_error_and_holds_nothing(world: Any) -> None:
     world.hosts["node1"].fail_next_spawn("qemu is out of order")
     server = await world.insert_server()
