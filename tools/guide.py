@@ -7,6 +7,7 @@ shown as it is done, and the first that does not do what the guide says ends the
 import argparse
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tools.lab import engines
 from tools.lab.hosts import Host, HostError, wait_for
 from tools.lab.lab import DIRECTORY, Lab
 from tools.lab.wires import OUTSIDE_PREFIX
-from tools.stages import CACHE, ROOT, StageError, fail, is_root
+from tools.stages import CACHE, ROOT, WORK, StageError, fail, is_root
 
 HOSTS = ("controller", "compute")
 INTERFACE = "eth1"
@@ -183,7 +184,10 @@ class Run:
         first, *rest = words.split()
         match first:
             case "source" | ".":
-                self.use_openrc(host, self.lab.host(host).read(Path("/root") / rest[0]))
+                try:
+                    self.use_openrc(host, self.lab.host(host).read(Path("/root") / rest[0]))
+                except FileNotFoundError as error:
+                    raise LineFailed(f"/root/{rest[0]}: there is no such file") from error
             case "export":
                 self._environments.setdefault(host, {}).update([_assignment(words)])
             case "unset":
@@ -352,6 +356,15 @@ def carry_out(guide: Guide, lab: Lab, *, go_on: bool) -> int:
     return 0
 
 
+def keep_logs(lab: Lab, name: str) -> None:
+    """What the daemons of a guide that failed have said outlives its lab."""
+    kept = WORK / "guide-logs" / name
+    shutil.rmtree(kept, ignore_errors=True)
+    for host in lab.hosts.values():
+        shutil.copytree(host.path("/var/log/lab"), kept / host.name)
+    print(f"logs: {kept}")
+
+
 def show(line: str, host: str, text: str, began: float, note: str) -> None:
     print(f"{line:>6} {host:11}{text[:100]:100} {time.monotonic() - began:6.1f} s  {note}", flush=True)
 
@@ -377,8 +390,12 @@ def main() -> int:
     except (HostError, TimeoutError) as error:
         return fail(StageError(str(error)))
     try:
-        return carry_out(guide, lab, go_on=options.go_on)
+        code = carry_out(guide, lab, go_on=options.go_on)
+        if code != 0:
+            keep_logs(lab, guide.name)
+        return code
     except (LineFailed, HostError, TimeoutError) as error:
+        keep_logs(lab, guide.name)
         return fail(StageError(f"the ground of guide {guide.name}: {error}"))
     finally:
         if not options.keep:
