@@ -64,12 +64,18 @@ def mariadb(directory: Path) -> Iterator[str]:
     data, (port,) = directory / "mariadb", free_ports(1)
     directory.mkdir(parents=True, exist_ok=True)
     account = ["--user=root"] if os.geteuid() == 0 else []
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
-    subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
+    # A server that starts removes every temporary table it finds in its directory for them, other servers' too.
+    temporary = directory / "temporary"
+    temporary.mkdir()
+    places = [f"--datadir={data}", f"--tmpdir={temporary}"]
+    install = ["mariadb-install-db", "--no-defaults", *places, "--skip-test-db", *account]
+    made = subprocess.run([*install, "--auth-root-authentication-method=normal"], capture_output=True, text=True)
+    if made.returncode:
+        raise RuntimeError(f"no database could be made in {data}: {made.stdout}{made.stderr}")
     command = [
         "mariadbd",
         "--no-defaults",
-        f"--datadir={data}",
+        *places,
         f"--socket={data}/socket",
         f"--port={port}",
         "--bind-address=127.0.0.1",
