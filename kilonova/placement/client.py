@@ -31,16 +31,34 @@ class PlacementClient:
         self._remote = remote
 
     async def ensure_provider(self, provider_id: str, name: str) -> int:
-        """Creates the provider or finds it; returns its generation."""
+        """Creates the provider or finds it; returns its generation. RemoteFault 409: another one has the name."""
         body = {"uuid": provider_id, "name": name}
         try:
             found = await self._remote.request("POST", "/resource_providers", json=body, headers=VERSION)
         except RemoteFault as fault:
             if fault.status != 409:
                 raise
-            found = await self._remote.request("GET", f"/resource_providers/{provider_id}", headers=VERSION)
+            found = await self._own_provider(provider_id, name)
         generation: int = found["generation"]
         return generation
+
+    async def _own_provider(self, provider_id: str, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = await self._remote.request(
+                "GET", f"/resource_providers/{provider_id}", headers=VERSION
+            )
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+            query = urlencode({"name": name})
+            answer = await self._remote.request("GET", f"/resource_providers?{query}", headers=VERSION)
+            others = [each["uuid"] for each in answer["resource_providers"]]
+            told = (
+                f"the resource provider {name} is {' and '.join(others)}, made for an earlier database of compute: "
+                "`openstack resource provider delete` it, if none of its allocations is in use"
+            )
+            raise RemoteFault(fault.service, 409, told) from fault
+        return found
 
     async def delete_provider(self, provider_id: str) -> None:
         """Safe to repeat."""

@@ -33,6 +33,16 @@ async def test_a_provider_is_made_once_and_found_again(remote: PlacementClient) 
     assert await remote.providers() == []
 
 
+async def test_a_provider_whose_name_another_has_is_refused_with_the_way_out(remote: PlacementClient) -> None:
+    other = str(uuid4())
+    await remote.ensure_provider(other, "host")
+    with pytest.raises(RemoteFault) as refused:
+        await remote.ensure_provider(HOST, "host")
+    assert refused.value.status == 409
+    assert f"the resource provider host is {other}" in str(refused.value)
+    assert "openstack resource provider delete" in str(refused.value)
+
+
 async def test_inventory_and_traits_are_set_under_the_generation(remote: PlacementClient, host: str) -> None:
     assert (await remote.inventory(host))["VCPU"]["total"] == 2
     generation = await remote.ensure_provider(host, "host")
