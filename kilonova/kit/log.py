@@ -88,3 +88,5 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # It makes an error of every attempt to reach a broker; the bus says once that there is none.
     logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
+    # It repeats the server's warnings: of a row that is inserted unless it is there, that it was there.
+    logging.getLogger("asyncmy").setLevel(logging.ERROR)
