@@ -5,6 +5,7 @@ In-process always; RabbitMQ or NATS when `KILONOVA_TEST_BUS` is `rabbit` or `nat
 
 import asyncio
 import os
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,12 +18,13 @@ from kilonova.kit.bus.rabbit import losses_named
 from kilonova.kit.bus.transport_url import BadTransportUrl, Broker, parse_transport_url
 from kilonova.kit.bus.transports import make_bus
 from kilonova.kit.testing.brokers import NatsServer, RabbitMq
+from kilonova.kit.testing.certificates import make_certificates
 
 TRANSPORTS = ["in-process", *filter(None, [os.environ.get("KILONOVA_TEST_BUS")])]
 SOON_SECONDS = 15
 
 
-BROKERS: dict[str, Callable[[Path], RabbitMq | NatsServer]] = {"rabbit": RabbitMq, "nats": NatsServer}
+BROKERS: dict[str, type[RabbitMq | NatsServer]] = {"rabbit": RabbitMq, "nats": NatsServer}
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +233,36 @@ if len(TRANSPORTS) > 1:
         await eventually(told)
         for each in (here, there):
             await each.close()
+
+    async def test_a_broker_that_speaks_tls_is_believed_by_its_authority_only(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        certificates = make_certificates(tmp_path / "certificates")
+        server = BROKERS[TRANSPORTS[1]](tmp_path / "broker", certificates)
+        server.start()
+        trusting = ssl.create_default_context(cafile=str(certificates.authority))
+        here, there, stranger = (
+            make_bus(server.url, tls) for tls in (trusting, trusting, ssl.create_default_context())
+        )
+
+        async def answer(payload: Any) -> Any:
+            return payload
+
+        there.serve("echo", {"say": answer})
+        try:
+            for each in (here, there, stranger):
+                await each.start()
+            assert await answers(here, "echo", "say", 1) == 1
+            with pytest.raises(CallTimedOut):
+                await stranger.call("echo", "say", 2, timeout_seconds=2)
+            (told,) = [
+                vars(each)["fields"]["reason"] for each in caplog.records if each.getMessage() == "no broker answers"
+            ]
+            assert "CERTIFICATE_VERIFY_FAILED" in told
+        finally:
+            for each in (here, there, stranger):
+                await each.close()
+            server.remove()
 
 
 async def test_a_connection_that_ends_cancels_nobody() -> None:

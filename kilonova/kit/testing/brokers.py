@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from kilonova.kit.testing.certificates import Certificates
 from kilonova.kit.testing.database_servers import ServerMissing
 from kilonova.kit.testing.ports import free_ports, wait_for_port
 
@@ -15,18 +16,24 @@ READY_SECONDS = 60.0
 
 
 class RabbitMq:
-    """Start, stop and start again, on the same port."""
+    """Start, stop and start again, on the same port. With certificates it speaks TLS and nothing else."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         if not SCRIPT.exists():
             raise ServerMissing("RabbitMQ is not installed: the Debian package is rabbitmq-server")
         self.port, self._distribution_port, self._mapper_port = free_ports(3)
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "plugins").write_text("[].\n")
-        (directory / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\nvm_memory_high_watermark.absolute = 512MB\n"
-        )
+        settings = ["vm_memory_high_watermark.absolute = 512MB"]
+        if certificates is None:
+            settings.append(f"listeners.tcp.1 = 127.0.0.1:{self.port}")
+        else:
+            settings += ["listeners.tcp = none", f"listeners.ssl.1 = 127.0.0.1:{self.port}"]
+            settings.append(f"ssl_options.cacertfile = {certificates.authority}")
+            settings.append(f"ssl_options.certfile = {certificates.certificate}")
+            settings.append(f"ssl_options.keyfile = {certificates.key}")
+        (directory / "rabbitmq.conf").write_text("\n".join(settings) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -71,13 +78,16 @@ class RabbitMq:
 
 
 class NatsServer:
-    """Start, stop and start again, on the same port."""
+    """Start, stop and start again, on the same port. With certificates it speaks TLS and nothing else."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, certificates: Certificates | None = None) -> None:
         if shutil.which("nats-server") is None:
             raise ServerMissing("NATS is not installed: the Debian package is nats-server")
         (self.port,) = free_ports(1)
         self._log = directory / "nats.log"
+        self._options: list[str] = []
+        if certificates is not None:
+            self._options = ["--tls", f"--tlscert={certificates.certificate}", f"--tlskey={certificates.key}"]
         directory.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -89,7 +99,9 @@ class NatsServer:
         """Returns when the port answers."""
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                ["nats-server", "--addr", "127.0.0.1", "--port", str(self.port)], stdout=output, stderr=output
+                ["nats-server", "--addr", "127.0.0.1", "--port", str(self.port), *self._options],
+                stdout=output,
+                stderr=output,
             )
         wait_for_port(self.port, READY_SECONDS)
 
