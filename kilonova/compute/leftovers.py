@@ -16,7 +16,7 @@ from kilonova.compute.programs import release
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import DeletedServer, Server, server_history
 from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.http.client import RemoteFault, RemoteMissing
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -56,7 +56,11 @@ async def sweep(compute: Compute, since: datetime, until: datetime) -> None:
 
 async def _free(compute: Compute, gone: list[DeletedServer]) -> None:
     by_id = {each.id: each for each in gone}
-    ports = await compute.network.list_ports(device_id=sorted(by_id))
+    try:
+        ports = await compute.network.list_ports(device_id=sorted(by_id))
+    except RemoteMissing:
+        # A cloud without a network service has claims to give back all the same.
+        ports = []
     for server_id in {each["device_id"] for each in ports}:
         log.warning("a port came to a server after its deletion, and is taken away", server=server_id)
         await release.ports(compute.network, msgspec.convert(by_id[server_id].record, Server))

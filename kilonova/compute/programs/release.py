@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
-from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.http.client import RemoteFault, RemoteMissing
 from kilonova.network.client import NetworkClient
 
 Fields = dict[str, Any]
@@ -30,7 +30,7 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
     A port made by an earlier try carries the server's id and its network: it is taken instead of making another.
     `is_first_try`: there cannot be any.
     """
-    made = [] if is_first_try else await network.list_ports(device_id=server.id)
+    made = [] if is_first_try else await _ports_of(network, server)
     brought = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     unused = [port for port in made if port["id"] not in brought]
     binding = binding_of(server)
@@ -49,6 +49,16 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
             bound.ports.append(port)
             bound.made_now.append(port["id"])
     return bound
+
+
+async def _ports_of(network: NetworkClient, server: Server) -> list[Fields]:
+    """In a cloud without a network service, a server that never asked for a network has none."""
+    try:
+        return await network.list_ports(device_id=server.id)
+    except RemoteMissing:
+        if server.requested_networks or server.ports:
+            raise
+        return []
 
 
 def binding_of(server: Server) -> Fields:
@@ -77,7 +87,7 @@ def new_port(server: Server, wanted: Fields) -> Fields:
 
 async def unbind_ports(network: NetworkClient, server: Server) -> None:
     """Takes the ports off the host; they stay the server's, for the next host."""
-    for port in await network.list_ports(device_id=server.id):
+    for port in await _ports_of(network, server):
         await network.update_port(port["id"], {"binding:host_id": ""})
 
 
@@ -85,7 +95,7 @@ async def ports(network: NetworkClient, server: Server) -> None:
     """Deletes the server's ports, and gives back those the user brought."""
     preserved = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     preserved |= {port["id"] for port in server.ports if port.get("preserve")}
-    for port in await network.list_ports(device_id=server.id):
+    for port in await _ports_of(network, server):
         await let_go(network, port["id"], preserve=port["id"] in preserved)
 
 

@@ -48,6 +48,10 @@ class RemoteUnavailable(RemoteFault):
     """Another service could not be reached, or answered 5xx: worth repeating."""
 
 
+class RemoteMissing(RemoteUnavailable):
+    """The catalog names no such service: this cloud has none, or not yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """A service user's password: what `[keystone_authtoken]` holds."""
@@ -158,7 +162,7 @@ class CatalogTransport(httpx.AsyncBaseTransport):
                 if url is not None:
                     return httpx.URL(_VERSION_SUFFIX.sub("", url))
         place = f" in region {self._region}" if self._region else ""
-        raise RemoteUnavailable(self._service_type, 503, f"is not in the catalog{place}")
+        raise RemoteMissing(self._service_type, 503, f"is not in the catalog{place}")
 
     async def aclose(self) -> None:
         await self._network.aclose()

@@ -1,15 +1,19 @@
 """Building and destroying servers on a cloud in process; `test_crash_stories.py` does it with deaths in it."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from msgspec import structs
 
 from kilonova.compute import timeline
+from kilonova.compute.leftovers import sweep
 from kilonova.compute.programs import placing
 from kilonova.kit.agents import Liveness
+from kilonova.kit.http.client import RemoteMissing
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
+from kilonova.network.client import NetworkClient
 from tests.compute.programs.conftest import NOTHING_LEFT
 
 BUILD_STEPS = ["schedule", "ports", "spawn", "wait_active"]
@@ -39,6 +43,39 @@ async def assert_nothing_is_left(world: Any) -> None:
 
 async def test_a_server_is_built(world: Any) -> None:
     server = await world.insert_server()
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
+class _Absent:
+    """A network service that this cloud has not got."""
+
+    async def request(self, *_: Any, **__: Any) -> Any:
+        raise RemoteMissing("network", 503, "is not in the catalog")
+
+
+async def test_a_cloud_without_a_network_service_builds_and_destroys_servers_without_ports(world: Any) -> None:
+    world.compute.network = NetworkClient(_Absent())  # type: ignore[arg-type]
+    server = await world.insert_server(networks=[])
+    runner = world.make_runner(CrashPlan("build", "ports", POINTS[-1]))
+    with pytest.raises(BaseException, match="build"):
+        await runner.run_task(await runner.claim_one())
+    await world.run()
+    assert (await world.server(server.id)).vm_state == "active"
+    await world.destroy(server.id)
+    await world.run()
+    await assert_nothing_is_left(world)
+    await sweep(world.compute, world.clock.now() - timedelta(hours=1), world.clock.now())
+
+
+async def test_a_server_with_a_network_waits_for_the_network_service(world: Any) -> None:
+    world.compute.network, real = NetworkClient(_Absent()), world.compute.network  # type: ignore[arg-type]
+    server = await world.insert_server()
+    runner = world.make_runner()
+    await runner.run_task(await runner.claim_one())
+    (task,) = await world.tasks_of(server.id)
+    assert task.step == "ports" and "is not in the catalog" in task.error
+    world.compute.network = real
     await world.run()
     await assert_active_and_nothing_else(world, server.id)
 
