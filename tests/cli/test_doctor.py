@@ -16,6 +16,7 @@ from kilonova.cli import doctor
 from kilonova.cli import doctor_checks as checks
 from kilonova.cli.doctor_checks import CellFacts, Clock, DatabaseFile
 from kilonova.cli.state import StateDir, read_config
+from tests.databases import Databases, Sqlite
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAIN = "flags\t\t: fpu sse2"
@@ -143,15 +144,23 @@ def found_in(state: StateDir) -> dict[str, tuple[str, str]]:
     return {each.check: (each.verdict, each.what) for each in doctor.examine(state, read_config(state))}
 
 
+@pytest.fixture(scope="module")
+def files(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """A cloud of one command keeps its databases in files, whatever the other tests run on."""
+    if isinstance(databases.engine, Sqlite):
+        return databases
+    return Databases(Sqlite(), tmp_path_factory.mktemp("files"))
+
+
 @pytest.fixture
-def state(tmp_path: Path, migrated: Any) -> StateDir:
+def state(tmp_path: Path, files: Databases) -> StateDir:
     """What a cloud of simulated hosts leaves when it is down."""
     made = StateDir(tmp_path / "state")
     made.ensure(host="host-1", address="127.0.0.1", driver="fake", fake_hosts=1)
     (made.path / "databases").mkdir()
     for service in checks.SERVICE_TYPES:
         metadata = importlib.import_module(f"kilonova.{service}.tables").metadata
-        migrated(service, metadata, made.path / "databases")
+        files.migrated(service, metadata, made.path / "databases")
     return made
 
 

@@ -1,6 +1,6 @@
-"""A process that takes in an image's data and is killed on the way: `dying.py DIRECTORY IMAGE_ID POINT`.
+"""A process that takes in an image's data and is killed on the way: `dying.py DATABASE_URL DIRECTORY IMAGE_ID POINT`.
 
-It works on the database `image.db` and the store `images` of the directory.
+Its store is `images` in the directory.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ async def data() -> AsyncIterator[bytes]:
         yield DATA[start : start + (1 << 16)]
 
 
-async def run(directory: Path, image_id: str) -> None:
-    database = Database(f"sqlite:///{directory}/image.db", tables.metadata)
+async def run(url: str, directory: Path, image_id: str) -> None:
+    database = Database(url, tables.metadata)
     service = Image(database, FileStore(directory / "images"))
     async with database.transaction() as tx:
         record = await images.find(tx, image_id, Viewer(None, True))
@@ -59,5 +59,5 @@ async def run(directory: Path, image_id: str) -> None:
 
 
 if __name__ == "__main__":
-    plan(sys.argv[3])
-    asyncio.run(run(Path(sys.argv[1]), sys.argv[2]))
+    plan(sys.argv[4])
+    asyncio.run(run(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

@@ -24,7 +24,8 @@ async def test_an_upload_that_dies_anywhere_leaves_an_image_that_waits_or_one_th
     body = {"name": "i", "disk_format": "raw", "container_format": "bare"}
     url: str = (await client.post("/v2/images", json=body)).json()["self"]
     image_id = url.rpartition("/")[2]
-    command = [sys.executable, "-m", "tests.image.dying", str(tmp_path), image_id, point]
+    url_of_database = image.database.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-m", "tests.image.dying", url_of_database, str(tmp_path), image_id, point]
     done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == (0 if point == "never" else -signal.SIGKILL), done.stderr
     await recovery.recover(image)
