@@ -5,7 +5,9 @@ Nothing in them outlives the block, so that they do not wait for the disk.
 
 import os
 import shutil
+import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,13 +30,18 @@ def postgresql(directory: Path) -> Iterator[str]:
     if not POSTGRESQL_BINARIES.exists():
         raise ServerMissing("PostgreSQL is not installed: the Debian package is postgresql-15")
     user = UNPRIVILEGED if os.geteuid() == 0 else None
-    data, (port,) = directory / "postgresql", free_ports(1)
-    data.mkdir(parents=True)
-    if user is not None:
-        shutil.chown(data, user)
-        for parent in data.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
+    directory.mkdir(parents=True, exist_ok=True)
+    # Not below `directory`: its parents may be closed to other users at any moment, as pytest does with its own.
+    with tempfile.TemporaryDirectory(prefix="kilonova-postgresql-") as place:
+        if user is not None:
+            shutil.chown(place, user)
+        with _running_postgresql(Path(place) / "data", directory / "postgresql.log", user) as url:
+            yield url
+
+
+@contextmanager
+def _running_postgresql(data: Path, log: Path, user: str | None) -> Iterator[str]:
+    (port,) = free_ports(1)
     initdb: list[str | Path] = [
         POSTGRESQL_BINARIES / "initdb",
         "-D",
@@ -51,7 +58,8 @@ def postgresql(directory: Path) -> Iterator[str]:
     settings = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300")
     options = [word for each in settings for word in ("-c", each)]
     command = [POSTGRESQL_BINARIES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", data, *options]
-    with _running([str(each) for each in command], directory / "postgresql.log", user):
+    # Its processes end with it at this signal, before the directory goes.
+    with _running([str(each) for each in command], log, user, signal.SIGQUIT):
         wait_for_port(port, READY_SECONDS)
         yield f"postgresql://kilonova@127.0.0.1:{port}/postgres"
 
@@ -92,11 +100,13 @@ def mariadb(directory: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _running(command: list[str], log: Path, user: str | None) -> Iterator[None]:
+def _running(
+    command: list[str], log: Path, user: str | None, ending: signal.Signals = signal.SIGKILL
+) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, user=user, cwd="/")
         try:
             yield
         finally:
-            process.kill()
+            process.send_signal(ending)
             process.wait()
