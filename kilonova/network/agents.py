@@ -70,7 +70,15 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
         await remove(tx, row)
     is_old = all(each in before and before[each].configurations == info.configurations for each in played)
     # Other hosts' documents name this one's address: they hear of a new one, not of every start.
-    await records.raise_revision(tx, concerns.host(info.host) if is_old else concerns.EVERYTHING)
+    others = [] if is_old else await _concerned_by_agent(tx, info.host)
+    await records.raise_revision(tx, concerns.host(info.host), *others)
+
+
+async def _concerned_by_agent(tx: Tx, host: str) -> list[str]:
+    """Who else hears that an agent of this host is new, changed or gone: the hosts of the networks that are there."""
+    joined = await tx.tuples(select(ports.c.network_id).where(ports.c.host == host).distinct())
+    joined += await tx.tuples(select(networks.c.id).where(networks.c.dhcp_host == host))
+    return [concerns.AGENTS, *(concerns.ports_of(network_id) for (network_id,) in joined)]
 
 
 async def list_all(tx: Tx) -> list[AgentRow]:
@@ -97,15 +105,13 @@ async def remove(tx: Tx, row: AgentRow) -> None:
     for router in await routers_of(tx, row):
         await give_router(tx, router, None)
     await tx.execute(agents.delete().where(agents.c.id == row.id))
-    await records.raise_revision(tx, concerns.EVERYTHING)
+    await records.raise_revision(tx, concerns.host(row.host), *await _concerned_by_agent(tx, row.host))
 
 
-async def known(tx: Tx) -> dict[str, set[str]]:
-    """Host → the parts that have registered for it."""
-    found: dict[str, set[str]] = {}
-    for host, binary in await tx.tuples(select(agents.c.host, agents.c.binary)):
-        found.setdefault(host, set()).add(binary)
-    return found
+async def is_known(tx: Tx, host: str, played: Collection[str]) -> bool:
+    """Whether each of these parts has registered for the host."""
+    known = await tx.tuples(select(agents.c.binary).where(agents.c.host == host))
+    return set(played) <= {binary for (binary,) in known}
 
 
 async def to_ask(tx: Tx) -> list[tuple[str, str]]:

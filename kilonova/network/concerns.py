@@ -12,7 +12,11 @@ from kilonova.network import parts
 from kilonova.network.wanted import WantedState
 
 EVERYTHING = "everything"
-"""Agents that came, went, or tell of themselves otherwise, and what is too rare to be named."""
+"""What is too rare to be named."""
+
+AGENTS = "agents"
+"""Agents that came, went, or tell of themselves otherwise. No document is made of that alone: other hosts hear of it as
+of the ports on the agent's host."""
 
 CARRIERS = "carriers"
 """A router or a network's DHCP that nobody carries, or that lacks its port."""

@@ -108,8 +108,8 @@ class Registry:
         self._around = compilation.Surroundings(-1, {}, service.dns_domain, {})
         self._picks = agents.Picks()
         self._picked_at_revision, self._picked_at = -1, 0.0
-        self._known: dict[str, set[str]] = {}
-        self._known_at_revision = -1
+        self._known: dict[tuple[str, tuple[str, ...]], int] = {}
+        """(host, parts) that were registered → at which revision."""
         self._told: dict[tuple[str, tuple[str, ...]], _Told] = {}
 
     def serve(self) -> Unsubscribe:
@@ -164,17 +164,19 @@ class Registry:
 
     async def _is_known(self, tx: Tx, host: str, played: tuple[str, ...]) -> bool:
         """Whether each of these parts has registered for the host."""
-        changed = self._news.since(self._known_at_revision)
-        if changed is None or concerns.EVERYTHING in changed:
-            self._known = await agents.known(tx)
-            self._known_at_revision = self._news.revision
-        return set(played) <= self._known.get(host, set())
+        changed = self._news.since(self._known.get((host, played), -1))
+        is_told = changed is not None and concerns.host(host) not in changed
+        if is_told or await agents.is_known(tx, host, played):
+            self._known[host, played] = self._news.revision
+            return True
+        self._known.pop((host, played), None)
+        return False
 
     async def _current_picks(self, tx: Tx) -> agents.Picks:
         """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""
         now = self._service.clock.monotonic()
         changed = self._news.since(self._picked_at_revision)
-        is_stale = changed is None or not changed.isdisjoint((concerns.CARRIERS, concerns.EVERYTHING))
+        is_stale = changed is None or not changed.isdisjoint((concerns.CARRIERS, concerns.AGENTS))
         if is_stale or now - self._picked_at > PICKS_SECONDS:
             self._picks = await agents.pick_carriers(tx, self._service)
             self._picked_at_revision, self._picked_at = self._news.revision, now
@@ -183,7 +185,8 @@ class Registry:
     async def _surroundings(self, tx: Tx) -> compilation.Surroundings:
         revision = await self._news.read(tx)
         changed = self._news.since(self._around.revision)
-        if changed is None or concerns.EVERYTHING in changed or revision < self._around.revision:
+        is_stale = changed is None or not changed.isdisjoint((concerns.AGENTS, concerns.EVERYTHING))
+        if changed is None or is_stale or revision < self._around.revision:
             self._around = await compilation.surroundings(tx, revision, self._service.dns_domain)
         elif revision > self._around.revision:
             self._around = compilation.without_changed(self._around, revision, changed)

@@ -159,6 +159,18 @@ async def move_carried(tenant: Tenant) -> None:
     assert given.status_code == 201, given.text
 
 
+async def register_anew(tenant: Tenant) -> None:
+    """A host's agent tells of another underlay address, or is taken from the list and comes back."""
+    host = tenant.dice.choice(HOSTS)
+    if tenant.dice.random() < 0.3:
+        for each in (await tenant.net.admin.get("/v2.0/agents")).json()["agents"]:
+            if each["host"] == host:
+                await tenant.net.admin.delete(f"/v2.0/agents/{each['id']}")
+        answer = await tenant.net.registry.wanted({"host": host, "since": -1})
+        assert answer == {"known": False, "wanted": None}
+    await register(tenant.net, host, f"10.9.{tenant.dice.randrange(250)}.{HOSTS.index(host) + 1}")
+
+
 async def delete_something(tenant: Tenant) -> None:
     plurals = {"ports": "ports", "groups": "security-groups", "routers": "routers", "floating": "floatingips"}
     kind = tenant.dice.choice(list(plurals))
@@ -181,7 +193,15 @@ DEEDS: list[Callable[[Tenant], Awaitable[None]]] = [
     *(make_network, make_group, make_router),
     *(make_port, make_port, make_port, change_port, change_port),
     *(change_network, change_subnet, make_rule, make_rule),
-    *(change_router, change_router, make_floating_ip, change_floating_ip, delete_something, move_carried),
+    *(
+        change_router,
+        change_router,
+        make_floating_ip,
+        change_floating_ip,
+        delete_something,
+        move_carried,
+        register_anew,
+    ),
 ]
 
 
