@@ -243,7 +243,7 @@ async def _stopped_routers(tx: Tx, host: str) -> set[str]:
 
 def part_of(device_owner: str) -> str:
     """The part that makes a port of this owner."""
-    if device_owner == "network:dhcp":
+    if device_owner == ports.DHCP_OWNER:
         return parts.DHCP
     return parts.L3 if device_owner in ports.ROUTER_OWNERS else parts.BRIDGE
 
