@@ -106,14 +106,12 @@ def server_spec(server: Server, planned: PlannedPorts) -> ServerSpec:
 
 def _spec_port(details: PortDetails) -> SpecPort:
     port = details.port
-    vif = port.get("binding:vif_details") or {}
     return SpecPort(
         id=port["id"],
         network_id=port["network_id"],
         mac_address=port["mac_address"],
         mtu=details.network["mtu"],
         tap=f"tap{port['id'][:11]}",
-        bridge=vif.get("bridge_name") or f"brq{port['network_id'][:11]}",
         vnic_type=port.get("binding:vnic_type", "normal"),
     )
 

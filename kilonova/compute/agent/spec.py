@@ -40,9 +40,8 @@ class SpecPort(Struct, frozen=True):
     mac_address: str
     mtu: int
     tap: str
-    bridge: str
-    """The tap is made by the hypervisor and plugged into this bridge, which the network agent owns. The bridge is made
-    here too when it is not there yet, so that the two agents need no order between them."""
+    """The device that the hypervisor makes. The network agent sees it come and plugs it into its network, so the two
+    agents need no order between them."""
     vnic_type: str = "normal"
 
 

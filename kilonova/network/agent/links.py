@@ -163,8 +163,7 @@ class LinkTable:
         return self._reread(link.name)
 
     def ensure_bridge(self, name: str, mtu: int) -> Link:
-        """A bridge of ours with no delay before it forwards. One that exists is adopted: the hypervisor's agent may
-        have made it first under the same name."""
+        """A bridge of ours with no delay before it forwards. One that exists under its name is adopted."""
         # Its MTU is set afterwards: only one that was changed stays when members come and go.
         link = self.get(name) or self._add(name, "bridge", br_forward_delay=0, br_stp_state=0)
         if link.kind != "bridge":

@@ -21,7 +21,7 @@ from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, Spe
 from tests.compute.agent.rigs import make_document, make_spec
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"
-PORT = SpecPort("p1", "n1", "fa:16:3e:00:00:2a", 1450, "tap6a0f5b7e-11", "brq7b1f5b7e-11")
+PORT = SpecPort("p1", "n1", "fa:16:3e:00:00:2a", 1450, "tap6a0f5b7e-11")
 DIRECTORY = Path("/var/lib/nova/instances") / SERVER_ID
 DISKS = (
     PlannedDisk(DIRECTORY / "disk", "qcow2", "root"),
@@ -115,11 +115,11 @@ def test_on_buses_without_read_only_disks_the_config_drive_is_a_cdrom() -> None:
     assert found(config, "target").attrib == {"dev": "hdb", "bus": "ide"}
 
 
-def test_the_port_is_a_tap_on_its_bridge_with_its_mtu() -> None:
+def test_the_port_is_a_tap_with_its_mtu_that_is_left_to_the_network_agent_to_plug() -> None:
     interface = found(render(), "devices/interface")
-    assert interface.get("type") == "bridge"
+    assert interface.get("type") == "ethernet"
     assert found(interface, "mac").get("address") == PORT.mac_address
-    assert found(interface, "source").get("bridge") == PORT.bridge
+    assert interface.find("source") is None
     assert found(interface, "target").get("dev") == PORT.tap
     assert found(interface, "model").get("type") == "virtio"
     assert found(interface, "mtu").get("size") == "1450"

@@ -279,9 +279,10 @@ def _vif_model(spec: ServerSpec) -> str:
 
 
 def _add_interface(devices: Element, port: SpecPort, model: str) -> None:
-    interface = SubElement(devices, "interface", type="bridge")
+    # The tap alone: the network agent plugs it, once its rules stand. Were libvirt to plug it too, whichever of the two
+    # came second would be refused.
+    interface = SubElement(devices, "interface", type="ethernet")
     SubElement(interface, "mac", address=port.mac_address)
-    SubElement(interface, "source", bridge=port.bridge)
     SubElement(interface, "target", dev=port.tap)
     SubElement(interface, "model", type=model)
     SubElement(interface, "mtu", size=str(port.mtu))

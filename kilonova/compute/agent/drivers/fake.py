@@ -71,8 +71,6 @@ class FakeHost:
     foreign_domains: dict[str, str] = field(default_factory=dict)
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
-    bridges: set[str] = field(default_factory=set)
-    """Bridges that were plugged into."""
 
     def fail_next_spawn(self, reason: str = "The fake host was told to fail.") -> None:
         """The next start of a server raises HostError with this reason; may be called several times."""
@@ -124,8 +122,6 @@ class FakeDriver:
             _check_size(spec, spec.image)
         if server.power == "absent":
             server.power = "stopped"
-        if server.power in ("running", "paused"):
-            self._plug(spec)
         return await self._ensure_power(server)
 
     def _check_free(self, spec: ServerSpec) -> None:
@@ -180,7 +176,6 @@ class FakeDriver:
         if action in ("start", "start_paused", "reboot_hard", "reboot_soft"):
             if self._host.failures:
                 raise HostError(self._host.failures.pop(0))
-            self._plug(spec)
             self._timeline.end(spec.id, "start_domain")
             server.boots += 1
             server.console = f"Booting {spec.display_name}\n{spec.display_name} login: \n"
@@ -189,9 +184,6 @@ class FakeDriver:
         if action != "none":
             server.power = STATES_AFTER[action]
             self._tell(spec.id)
-
-    def _plug(self, spec: ServerSpec) -> None:
-        self._host.bridges.update(port.bridge for port in spec.ports)
 
     async def observe_server(self, server_id: str) -> ServerObservation:
         """See `ComputeDriver`."""

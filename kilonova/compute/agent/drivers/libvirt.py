@@ -16,7 +16,7 @@ import libvirt
 import msgspec
 
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
-from kilonova.compute.agent.drivers import bridges, config_drive, console, disks, domains, image_cache, inventory, use
+from kilonova.compute.agent.drivers import config_drive, console, disks, domains, image_cache, inventory, use
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
@@ -176,7 +176,6 @@ class LibvirtDriver:
         wanted = {port.tap: port for port in spec.ports}
         for tap in wanted.keys() - there.keys():
             log.info("plugging in", server=spec.id, tap=tap)
-            await asyncio.to_thread(bridges.ensure_bridge, wanted[tap].bridge)
             interface = render_interface(spec, wanted[tap])
             await self._connection.call(domains.plug, spec.id, tap, interface)
         surplus = sorted(there.keys() - wanted.keys())
@@ -214,8 +213,6 @@ class LibvirtDriver:
 
     async def _start(self, spec: ServerSpec, action: PowerAction) -> None:
         with self._timeline.measured(spec.id, "start_domain"):
-            for port in spec.ports:
-                await asyncio.to_thread(bridges.ensure_bridge, port.bridge)
             log.info("starting the domain", server=spec.id, name=spec.instance_name)
             await self._connection.call(domains.act, spec.id, action)
 
