@@ -58,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _fail(f"{fault}.{running}")
         except (DemoError, RemoteFault, GuestImageError) as error:
             return _fail(str(error))
-        print(_summary(state, admin, result.address, has_changed=progress.changes > 0))
+        print(_summary(state, admin, has_changed=progress.changes > 0))
+        print(_login(state, config, result.address))
     return 0
 
 
@@ -183,7 +184,7 @@ def _silence_text(demo: Session, result: Result) -> str:
 # --- what to type next -----------------------------------------------------------------------------------------------
 
 
-def _summary(state: StateDir, session: Session, address: str, *, has_changed: bool) -> str:
+def _summary(state: StateDir, session: Session, *, has_changed: bool) -> str:
     env = state.typed("env")
     endpoints = "\n".join(f"  {kind:12} {url}" for kind, url in session.endpoints.items())
     ending = "" if has_changed else "Everything was in place: unchanged.\n\n"
@@ -198,5 +199,10 @@ Credentials, as administrator or as the demo user:
 
 Next:
   openstack server list
-  openstack console log show {SERVER}
-  ssh {" ".join(SSH_OPTIONS)} -i {state.demo_key} demo@{address}"""
+  openstack console log show {SERVER}"""
+
+
+def _login(state: StateDir, config: Any, address: str) -> str:
+    if config.compute_driver == "fake":
+        return "\nIts hosts are simulated: servers are ACTIVE, and nothing runs in them that one could log in to."
+    return f"  ssh {' '.join(SSH_OPTIONS)} -i {state.demo_key} demo@{address}"

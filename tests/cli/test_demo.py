@@ -47,6 +47,8 @@ def resources(cloud: CloudUnderTest) -> set[str]:
 def test_a_second_run_finds_all_and_a_removed_part_alone_is_made_again(fake_cloud: CloudUnderTest) -> None:
     said = fake_cloud.kilonova("demo")
     assert "demo-1 is ACTIVE, made" in said
+    assert "Its hosts are simulated" in said
+    assert "ssh -o" not in said
     assert_can_be_typed(fake_cloud, said)
     made = resources(fake_cloud)
     assert "Everything was in place: unchanged." in fake_cloud.kilonova("demo")
