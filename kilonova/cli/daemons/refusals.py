@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
-from kilonova.kit.db.migrate import head_revision, upgrade
+from kilonova.kit.db.migrate import head_revision, read_revision, upgrade
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RENEW_BEFORE, RemoteFault, RemoteUnavailable, ServiceSession
 from kilonova.kit.log import logger
@@ -78,8 +77,7 @@ def _database_refusal(database: Database, error: DBAPIError) -> Exception:
 
 
 def _look(connection: Connection) -> tuple[str | None, set[str]]:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    return revision, set(inspect(connection).get_table_names())
+    return read_revision(connection), set(inspect(connection).get_table_names())
 
 
 def find_revision(database: Database, service: str) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData
 
 from kilonova.kit.db import Database
@@ -17,6 +18,9 @@ def differences(metadata: MetaData, migrations: Path, scratch: Path) -> list[Any
     upgrade(database, migrations)
     upgrade(database, migrations)
     found: list[Any] = []
+    heads = ScriptDirectory(str(migrations)).get_heads()
+    if heads != [head_revision(migrations)]:
+        found.append(f"the newest step is {heads}, by its name it is {head_revision(migrations)}")
     if current_revision(database) != head_revision(migrations):
         found.append(f"at revision {current_revision(database)}, not at {head_revision(migrations)}")
     found += database.run_alone(lambda connection: _compare(connection, metadata))
