@@ -44,7 +44,7 @@ chaos:  ## break a cloud on several hosts for SECONDS under load, then look whet
 	@.venv/bin/python -m tools.lab chaos --seconds $(or $(SECONDS),600) --hosts $(or $(HOSTS),3) $(if $(SEED),--seed $(SEED))
 
 labtest:  ## run the stories of several hosts in labs of their own (root)
-	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit --with lab
 	@KILONOVA_TEST_LAB=1 .venv/bin/python -m pytest tests/lab -p no:randomly --durations=5 $(ARGS)
 
 check:  ## format, lint, types, import contracts, limits

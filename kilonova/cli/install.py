@@ -57,6 +57,7 @@ SERVER_PACKAGES = {
     "mariadb": {"mariadb-server": "a database for many hosts", "mariadb-client": "mariadb, to make databases"},
     "rabbit": {"rabbitmq-server": "carries messages between hosts"},
     "nats": {"nats-server": "carries messages between hosts"},
+    "lab": {"tcpdump": "shows what crosses the network between a lab's hosts"},
 }
 """What many hosts stand on, and the tests of it need beside the rest."""
 TEST_PACKAGES = {"memcached": "shares checked tokens between processes"}
