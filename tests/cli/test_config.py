@@ -7,7 +7,7 @@ import pytest
 from kilonova.cli.config import SERVICES
 from kilonova.cli.main import main
 
-GOOD = "[DEFAULT]\nmy_ip = 10.0.0.11\nauth_strategy = keystone\n[vnc]\nenabled = true\n"
+GOOD = "[DEFAULT]\nmy_ip = 10.0.0.11\nauth_strategy = keystone\n[libvirt]\ninject_key = true\n"
 
 
 def test_what_has_no_effect_is_listed_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,7 +16,7 @@ def test_what_has_no_effect_is_listed_with_the_reason(tmp_path: Path, capsys: py
     assert main(["config", "check", "nova", "--config-file", str(path)]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == f"no effect  {path}:3: [DEFAULT] auth_strategy: callers are always checked at identity"
-    assert out[1].startswith(f"no effect  {path}:5: [vnc] enabled")
+    assert out[1].startswith(f"no effect  {path}:5: [libvirt] inject_key")
     assert out[2] == f"{path}: 2 options have no effect, nothing is wrong"
 
 
@@ -56,7 +56,7 @@ def test_all_files_of_a_host_are_checked(
         (tmp_path / name).write_text(text)
     assert main(["config", "check"]) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in ("nova.conf:5: [vnc] enabled", "ml2_conf.ini", "dhcp_agent.ini:2:"))
+    assert all(name in out for name in ("nova.conf:5: [libvirt] inject_key", "ml2_conf.ini", "dhcp_agent.ini:2:"))
     (tmp_path / "nova/nova.conf").write_text("[libvirt]\nvirt_type = xen\n")
     (tmp_path / "neutron/dhcp_agent.ini").write_text("[DEFAULT]\ninterface_driven = linuxbridge\n")
     assert main(["config", "check"]) == 1

@@ -93,7 +93,8 @@ def test_the_guides_nova_conf_is_read(tmp_path: Path) -> None:
     assert config.neutron.metadata_proxy_shared_secret == "METADATA_SECRET"
     reasons = {entry.key: reason for entry, reason in found.idle}
     assert config.api_database.connection.endswith("/nova_api")
-    assert {"vnc.enabled", "service_user.auth_url", "DEFAULT.use_neutron"} <= set(reasons)
+    assert {"neutron.url", "service_user.auth_url", "DEFAULT.use_neutron"} <= set(reasons)
+    assert (config.vnc.server_listen, config.vnc.server_proxyclient_address) == ("10.0.0.11", "10.0.0.11")
     who = credentials_of(config.keystone_authtoken)
     assert (who.username, who.project_name, who.user_domain_id) == ("nova", "service", "default")
 

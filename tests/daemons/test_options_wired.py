@@ -19,10 +19,12 @@ from cryptography.x509.oid import NameOID
 from starlette.responses import PlainTextResponse
 
 from kilonova.cli.daemons import broker, identity, placement, wiring
+from kilonova.cli.daemons.console_options import console_options, port_range
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
 from kilonova.cli.daemons.process import Daemon, _log_stream, name_identity
 from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT
+from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
 from kilonova.identity import fernet_keys
 from kilonova.identity.tables import metadata
 from kilonova.kit.bus.transport_url import Broker, parse_transport_url
@@ -121,6 +123,30 @@ async def test_identity_serves_a_second_port_when_asked(tmp_path: Path) -> None:
         async with daemon.closing:
             await identity.build(read_text(tmp_path, text + more, "keystone", IDENTITY), daemon)
             assert [port for _name, _app, _address, port in daemon.apis] == ports
+
+
+def test_consoles_are_what_the_file_says_in_either_spelling(tmp_path: Path) -> None:
+    def consoles(text: str) -> ConsoleOptions:
+        return console_options(read_text(tmp_path, text, "nova", COMPUTE).config)
+
+    assert consoles("[DEFAULT]\ndebug = false\n") == ConsoleOptions()
+    old = "[DEFAULT]\nvnc_enabled = true\nvnc_keymap = en-us\nvncserver_listen = 0.0.0.0\n"
+    old += "vncserver_proxyclient_address = 10.0.0.31\nnovncproxy_base_url = http://c:6080/vnc_auto.html\n"
+    assert consoles(old).vnc == ScreenOptions("0.0.0.0", "10.0.0.31", "http://c:6080/vnc_auto.html", "en-us")
+    new = "[vnc]\nenabled = false\n[spice]\nenabled = true\nserver_listen = 0.0.0.0\nagent_enabled = false\n"
+    new += "[serial_console]\nenabled = true\nport_range = 10000:10009\nproxyclient_address = 10.0.0.31\n"
+    assert consoles(new) == ConsoleOptions(
+        vnc=None,
+        spice=ScreenOptions("0.0.0.0", "127.0.0.1", "http://127.0.0.1:6082/spice_auto.html"),
+        has_spice_agent=False,
+        serial=SerialOptions("10.0.0.31", "ws://127.0.0.1:6083/", range(10000, 10010)),
+    )
+
+
+@pytest.mark.parametrize("text", ["10000", "20000:10000", "0:10", "1:70000", "a:b"])
+def test_a_range_of_ports_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[serial_console\] port_range: .* is not FIRST:LAST"):
+        port_range(text)
 
 
 def test_no_option_is_both_served_and_without_effect() -> None:

@@ -117,7 +117,7 @@ def wanted_value(found: Read, setting: Setting) -> object:
             return value.split(",")
         case "physical_interface_mappings":
             return dict([value.split(":")])
-        case "debug" | "enable_vxlan" | "l2_population":
+        case "debug" | "enable_vxlan" | "l2_population" | "enabled" | "vnc_enabled":
             return value.lower() == "true"
         case "rabbit_port" | "discover_hosts_in_cells_interval":
             return int(value)

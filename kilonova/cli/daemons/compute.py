@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.cli.daemons.broker import host_name, open_bus
+from kilonova.cli.daemons.console_options import console_options, console_urls
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import Daemon, main
@@ -160,7 +161,8 @@ def _driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDr
         case "fake":
             from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 
-            return FakeDriver(FakeHost(host_name(config)), on_event)
+            host = FakeHost(host_name(config), console_urls=console_urls(console_options(config)))
+            return FakeDriver(host, on_event)
         case "libvirt":
             return _libvirt_driver(config, neighbours, on_event)
     raise ConfigError(
@@ -182,7 +184,7 @@ def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> C
         host_ip=config.my_ip,
         virt_type=config.libvirt.virt_type,
         connection_uri=config.libvirt.connection_uri or SYSTEM_URI,
-        vnc_listen=config.vnc.server_listen,
+        consoles=console_options(config),
     )
 
     def fetch(image_id: str) -> AsyncIterator[bytes]:

@@ -73,6 +73,11 @@ def _old_broker_options() -> list[cfg.Opt]:
     ]
 
 
+def _once(name: str) -> list[cfg.DeprecatedOpt]:
+    """An option of consoles that stood in [DEFAULT] once, and was called otherwise in its own group then."""
+    return [*_old(name), *_old(name, group="DEFAULT")]
+
+
 def _workers(name: str) -> cfg.Opt:
     return cfg.IntOpt(name, default=1, min=1, help="Processes of the daemon; `--workers` goes before it")
 
@@ -153,6 +158,89 @@ PLACEMENT: Options = {
         cfg.StrOpt("connection", default="", secret=True, help="URL of placement's database; goes before [database]")
     ],
 }
+CONSOLES: Options = {
+    "vnc": [
+        cfg.BoolOpt("enabled", default=True, help="Servers have screens for VNC", deprecated_opts=_once("vnc_enabled")),
+        cfg.StrOpt(
+            "server_listen",
+            default="127.0.0.1",
+            help="Address the servers' screens are served on, on their host",
+            deprecated_opts=_once("vncserver_listen"),
+        ),
+        cfg.StrOpt(
+            "server_proxyclient_address",
+            default="127.0.0.1",
+            help="Where the proxy reaches this host's screens",
+            deprecated_opts=_once("vncserver_proxyclient_address"),
+        ),
+        cfg.StrOpt(
+            "keymap",
+            default="",
+            help="Keyboard of the servers, as QEMU names it; empty: as the user's is",
+            deprecated_opts=_once("vnc_keymap"),
+        ),
+        cfg.StrOpt(
+            "novncproxy_base_url",
+            default="http://127.0.0.1:6080/vnc_auto.html",
+            help="The proxy's page, as users reach it",
+            deprecated_opts=_old("novncproxy_base_url", group="DEFAULT"),
+        ),
+        cfg.StrOpt(
+            "novncproxy_host",
+            default="0.0.0.0",  # noqa: S104 - as the guides have it
+            help="Address the proxy listens on",
+            deprecated_opts=_old("novncproxy_host", group="DEFAULT"),
+        ),
+        cfg.PortOpt(
+            "novncproxy_port",
+            default=6080,
+            help="Its port",
+            deprecated_opts=_old("novncproxy_port", group="DEFAULT"),
+        ),
+    ],
+    "spice": [
+        cfg.BoolOpt("enabled", default=False, help="Servers have screens for SPICE"),
+        cfg.BoolOpt("agent_enabled", default=True, help="Servers have a channel for SPICE's agent in the guest"),
+        cfg.StrOpt("keymap", default="", help="Keyboard of the servers, as QEMU names it; empty: as the user's is"),
+        cfg.StrOpt("server_listen", default="127.0.0.1", help="Address the screens are served on, on their host"),
+        cfg.StrOpt(
+            "server_proxyclient_address", default="127.0.0.1", help="Where the proxy reaches this host's screens"
+        ),
+        cfg.StrOpt(
+            "html5proxy_base_url",
+            default="http://127.0.0.1:6082/spice_auto.html",
+            help="The proxy's page, as users reach it",
+        ),
+        cfg.StrOpt("html5proxy_host", default="0.0.0.0", help="Address the proxy listens on"),  # noqa: S104
+        cfg.PortOpt("html5proxy_port", default=6082, help="Its port"),
+    ],
+    "serial_console": [
+        cfg.BoolOpt("enabled", default=False, help="Servers' serial lines can be typed on"),
+        cfg.StrOpt("port_range", default="10000:20000", help="Ports for them on each host, FIRST:LAST"),
+        cfg.StrOpt("proxyclient_address", default="127.0.0.1", help="Address those ports are on"),
+        cfg.StrOpt("base_url", default="ws://127.0.0.1:6083/", help="The proxy, as users reach it"),
+        cfg.StrOpt("serialproxy_host", default="0.0.0.0", help="Address the proxy listens on"),  # noqa: S104
+        cfg.PortOpt("serialproxy_port", default=6083, help="Its port"),
+    ],
+    "consoleauth": [
+        cfg.IntOpt(
+            "token_ttl",
+            default=600,
+            min=1,
+            help="Seconds in which a console can be opened after it was asked for",
+            deprecated_opts=_old("console_token_ttl", group="DEFAULT"),
+        )
+    ],
+    "console": [
+        cfg.ListOpt(
+            "allowed_origins",
+            default=[],
+            help="Names of hosts, besides the proxies' own, whose pages may open consoles",
+            deprecated_opts=_old("console_allowed_origins", group="DEFAULT"),
+        )
+    ],
+}
+"""What compute hosts and the proxies in front of their consoles read."""
 COMPUTE: Options = {
     "DEFAULT": [
         cfg.StrOpt("compute_driver", default="libvirt.LibvirtDriver", help="libvirt.LibvirtDriver, fake.FakeDriver"),
@@ -166,6 +254,7 @@ COMPUTE: Options = {
         _workers("metadata_workers"),
         cfg.ListOpt("enabled_apis", default=["osapi_compute", "metadata"], help="Which APIs nova-api serves"),
         cfg.StrOpt("default_availability_zone", default="nova", help="Zone of hosts that name none"),
+        cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
     ],
     "conductor": [_workers("workers")],
     "api_database": [
@@ -191,14 +280,7 @@ COMPUTE: Options = {
             deprecated_opts=_old("glance_api_servers", group="DEFAULT"),
         )
     ],
-    "vnc": [
-        cfg.StrOpt(
-            "server_listen",
-            default="127.0.0.1",
-            help="Address the servers' screens are served on, on their host",
-            deprecated_opts=[*_old("vncserver_listen"), *_old("vncserver_listen", group="DEFAULT")],
-        )
-    ],
+    **CONSOLES,
     "placement": _credentials(),
     "neutron": _credentials(
         cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What metadata agents sign with"),

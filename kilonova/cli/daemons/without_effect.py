@@ -10,7 +10,6 @@ _ONE_WAY = "a password is the one way to log in"
 _IN_CATALOG = "the catalog says where it is"
 _ALWAYS_CHECKED = "callers are always checked at identity"
 _NETWORKS = "networks are always the network service's"
-_CONSOLES = "graphical consoles are not served yet"
 _NOT_INJECTED = "nothing is written into a guest's disk: it asks for its metadata"
 _SIGNED = "requests for metadata are signed: they need no user"
 
@@ -50,10 +49,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.security_group_api": "security groups are always the network service's",
         "DEFAULT.firewall_driver": "ports are filtered by the network agent",
         "DEFAULT.linuxnet_interface_driver": "interfaces are the network agent's",
-        "DEFAULT.vnc_enabled": _CONSOLES,
-        "DEFAULT.vnc_keymap": _CONSOLES,
-        "DEFAULT.vncserver_proxyclient_address": _CONSOLES,
-        "DEFAULT.novncproxy_base_url": _CONSOLES,
         "placement.auth_type": _ONE_WAY,
         "placement.auth_plugin": _ONE_WAY,
         "placement.auth_uri": "auth_url says where identity is",
@@ -65,16 +60,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "glance.host": _IN_CATALOG,
         "glance.port": _IN_CATALOG,
         "cinder.os_region_name": "there are no volumes yet",
-        "vnc.enabled": _CONSOLES,
-        "vnc.keymap": _CONSOLES,
-        "vnc.vncserver_proxyclient_address": _CONSOLES,
-        "vnc.server_proxyclient_address": _CONSOLES,
-        "vnc.novncproxy_base_url": _CONSOLES,
-        "spice.enabled": _CONSOLES,
-        "spice.agent_enabled": _CONSOLES,
-        "spice.html5proxy_base_url": _CONSOLES,
-        "spice.server_listen": _CONSOLES,
-        "spice.server_proxyclient_address": _CONSOLES,
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
         "libvirt.inject_partition": _NOT_INJECTED,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
-from kilonova.compute.agent.spec import ServerSpec
+from kilonova.compute.agent.spec import ConsoleKind, ServerSpec
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo
@@ -24,6 +24,11 @@ log = logger(__name__)
 class EnsureArguments(msgspec.Struct):
     spec: ServerSpec
     epoch: int
+
+
+class ConsoleArguments(msgspec.Struct):
+    server_id: str
+    kind: ConsoleKind
 
 
 class ComputeAgent:
@@ -59,6 +64,7 @@ class ComputeAgent:
             "observe_server": self._observe_server,
             "release_server": self._release_server,
             "console_log": self._console_log,
+            "console_address": self._console_address,
             "diagnostics": self._diagnostics,
             "uptime": self._uptime,
         }
@@ -75,6 +81,10 @@ class ComputeAgent:
 
     async def _console_log(self, payload: Any) -> str:
         return await self._driver.console_log(payload["server_id"], payload["length_lines"])
+
+    async def _console_address(self, payload: Any) -> Any:
+        arguments = msgspec.convert(payload, ConsoleArguments)
+        return msgspec.to_builtins(await self._driver.console_address(arguments.server_id, arguments.kind))
 
     async def _diagnostics(self, payload: Any) -> Any:
         return msgspec.to_builtins(await self._driver.diagnostics(payload["server_id"]))

@@ -8,7 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from kilonova.compute.agent.spec import HostInventory, ServerDiagnostics, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import (
+    ConsoleAddress,
+    ConsoleKind,
+    HostInventory,
+    ServerDiagnostics,
+    ServerObservation,
+    ServerSpec,
+)
 
 FetchImage = Callable[[str], AsyncIterator[bytes]]
 """Given an image id, its data in chunks of any size."""
@@ -29,6 +36,10 @@ class HostError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ConsoleNotOffered(HostError):
+    """The host gives its guests no console of that kind, whatever state they are in."""
 
 
 class StaleEpoch(Exception):
@@ -76,6 +87,10 @@ class ComputeDriver(Protocol):
 
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """What the guest uses just now. Raises HostError when the server has none."""
+        ...
+
+    async def console_address(self, server_id: str, kind: ConsoleKind) -> ConsoleAddress:
+        """Where the guest's console is just now. Raises ConsoleNotOffered, HostError when the server has no guest."""
         ...
 
     async def inventory(self) -> HostInventory:

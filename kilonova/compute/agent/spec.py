@@ -10,6 +10,8 @@ from msgspec import Struct
 
 PowerState = Literal["running", "stopped", "paused", "suspended", "crashed", "absent"]
 WantedPower = Literal["running", "stopped", "paused", "suspended"]
+ConsoleKind = Literal["vnc", "spice", "serial"]
+"""What is spoken with a guest's screen, or that it is its serial line."""
 
 
 class SpecFlavor(Struct, frozen=True):
@@ -171,6 +173,18 @@ class ServerDiagnostics(Struct):
     memory_maximum_kib: int
     disks: tuple[DiskUse, ...]
     interfaces: tuple[InterfaceUse, ...]
+
+
+class ConsoleAddress(Struct, frozen=True):
+    """Where a console of a running guest is, as long as that guest runs."""
+
+    host: str
+    """As proxies reach it."""
+    port: int
+    base_url: str
+    """Of the proxy that leads there, as users reach that; empty where none does."""
+    boot: str
+    """Another one after each start of the guest: a port that was read before may lead to another guest since."""
 
 
 class HostInventory(Struct):

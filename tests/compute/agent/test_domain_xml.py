@@ -17,6 +17,7 @@ from kilonova.compute.agent.drivers.domain_xml import (
     parse_xml,
     render_domain,
 )
+from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
 from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, SpecPort
 from tests.compute.agent.rigs import make_document, make_spec
 
@@ -135,6 +136,30 @@ def test_console_screen_and_random_numbers() -> None:
     assert found(domain, "features/acpi") is not None
 
 
+def test_the_host_says_which_consoles_there_are() -> None:
+    both = ConsoleOptions(vnc=ScreenOptions(keymap="en-us"), spice=ScreenOptions(listen="10.0.0.31"))
+    domain = render(consoles=both)
+    vnc, spice = domain.findall("devices/graphics")
+    assert (vnc.get("type"), vnc.get("keymap"), found(vnc, "listen").get("address")) == ("vnc", "en-us", "127.0.0.1")
+    assert (spice.get("type"), spice.get("keymap"), found(spice, "listen").get("address")) == (
+        *("spice", None),
+        "10.0.0.31",
+    )
+    assert found(domain, "devices/channel/target").attrib == {"type": "virtio", "name": "com.redhat.spice.0"}
+    assert found(domain, "devices/video/model").get("type") == "qxl"
+    plain = render(consoles=ConsoleOptions(vnc=None, spice=ScreenOptions(), has_spice_agent=False))
+    assert [each.get("type") for each in plain.findall("devices/graphics")] == ["spice"]
+    assert plain.find("devices/channel") is None
+    assert render(consoles=ConsoleOptions(vnc=None)).find("devices/graphics") is None
+
+
+def test_a_serial_line_that_can_be_typed_on_keeps_its_log() -> None:
+    serial = found(render(consoles=ConsoleOptions(serial=SerialOptions()), serial_port=10007), "devices/serial")
+    assert serial.get("type") == "tcp"
+    assert found(serial, "source").attrib == {"mode": "bind", "host": "127.0.0.1", "service": "10007"}
+    assert found(serial, "log").get("file") == str(DIRECTORY / "console.log")
+
+
 @pytest.mark.parametrize(("virt_type", "mode"), [("kvm", "host-model"), ("qemu", "maximum")])
 def test_the_cpu_is_the_hosts_under_kvm_and_all_that_qemu_has_otherwise(virt_type: str, mode: str) -> None:
     domain = render(virt_type=virt_type)
@@ -182,7 +207,8 @@ def test_the_same_plan_gives_the_same_bytes_and_another_one_another_digest() -> 
     digest = definition_digest(xml)
     assert digest is not None and len(digest) == 64
     assert definition_digest(render_domain(make_plan(spec={"display_name": "other"}))) != digest
-    assert definition_digest(render_domain(make_plan(vnc_listen="0.0.0.0"))) != digest
+    elsewhere = ConsoleOptions(vnc=ScreenOptions(listen="0.0.0.0"))
+    assert definition_digest(render_domain(make_plan(consoles=elsewhere))) != digest
 
 
 def test_a_definition_without_our_mark_has_no_digest() -> None:

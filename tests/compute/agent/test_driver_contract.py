@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.driver import ConsoleNotOffered, HostError, StaleEpoch
 from kilonova.compute.agent.spec import SpecFlavor
 from tests.compute.agent.rigs import MIB, Rig, make_spec, settle, wait_for_event, wait_for_power
 
@@ -269,6 +269,36 @@ async def test_diagnostics_tell_what_a_guest_uses(rig: Rig) -> None:
         for number in msgspec.structs.astuple(each)
         if isinstance(number, int)
     )
+
+
+async def test_a_running_guest_says_where_its_screen_is(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    with pytest.raises(HostError, match="has no guest"):
+        await rig.driver.console_address(spec.id, "vnc")
+    await settle(rig, spec)
+    found = await rig.driver.console_address(spec.id, "vnc")
+    assert (found.host, found.base_url) == ("127.0.0.1", "http://127.0.0.1:6080/vnc_auto.html")
+    assert await rig.driver.console_address(spec.id, "vnc") == found
+    reader, writer = await asyncio.open_connection(found.host, found.port)
+    assert (await reader.readexactly(12)).startswith(b"RFB 003.")
+    await settle(rig, replace(spec, power="paused"))
+    assert await rig.driver.console_address(spec.id, "vnc") == found
+    await settle(rig, replace(spec, reboot_count=1, reboot_type="HARD"))
+    assert (await rig.driver.console_address(spec.id, "vnc")).boot != found.boot
+    # The one that was open has ended with the guest it belonged to.
+    async with asyncio.timeout(10):
+        await reader.read()
+    writer.close()
+    await settle(rig, replace(spec, power="stopped", reboot_count=1))
+    with pytest.raises(HostError, match="has no guest"):
+        await rig.driver.console_address(spec.id, "vnc")
+
+
+async def test_a_console_that_the_host_does_not_offer_is_refused(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    with pytest.raises(ConsoleNotOffered, match="offers no spice consoles"):
+        await rig.driver.console_address(spec.id, "spice")
 
 
 async def test_the_inventory_names_the_host_and_what_it_offers(rig: Rig) -> None:

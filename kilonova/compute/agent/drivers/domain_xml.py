@@ -9,14 +9,14 @@ import functools
 import hashlib
 import importlib.metadata
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.options import VirtType
+from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, VirtType
 from kilonova.compute.agent.spec import ServerSpec, SpecPort
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
@@ -37,6 +37,7 @@ NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 """Characters that XML 1.0 cannot carry; a display name may hold them."""
 
 POINTER_MODELS = ("usbtablet", "ps2mouse")
+SPICE_AGENT_CHANNEL = "com.redhat.spice.0"
 
 ElementTree.register_namespace("nova", NOVA_NAMESPACE)
 ElementTree.register_namespace("kilonova", KILONOVA_NAMESPACE)
@@ -61,7 +62,9 @@ class DomainPlan:
     disks: tuple[PlannedDisk, ...]
     console_path: Path
     machine_type: str = ""
-    vnc_listen: str = "127.0.0.1"
+    consoles: ConsoleOptions = field(default_factory=ConsoleOptions)
+    serial_port: int | None = None
+    """Of the serial line where that can be typed on (`consoles.serial`)."""
     disk_cache: Literal["none", "writeback"] = "none"
     """`none` needs a file system with direct I/O (`disks.pick_cache_mode`)."""
 
@@ -225,22 +228,51 @@ def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
     vif_model = _vif_model(plan.spec)
     for port in plan.spec.ports:
         _add_interface(devices, port, vif_model)
-    serial = SubElement(devices, "serial", type="pty")
-    # Kept over restarts by virtlogd, which also bounds it; without append each boot would begin with an empty log.
-    SubElement(serial, "log", file=str(plan.console_path), append="off")
-    SubElement(serial, "target", port="0")
+    _add_serial(devices, plan)
     if _chosen(plan.spec, "hw_pointer_model", POINTER_MODELS, "usbtablet") == "usbtablet":
         # Its absolute positions keep the pointer of a console in a browser under the one the user sees.
         SubElement(devices, "input", type="tablet", bus="usb")
-    graphics = SubElement(devices, "graphics", type="vnc", port="-1", autoport="yes")
-    SubElement(graphics, "listen", type="address", address=plan.vnc_listen)
-    video = SubElement(devices, "video")
-    SubElement(video, "model", type=_chosen(plan.spec, "hw_video_model", VIDEO_MODELS, "vga"))
+    _add_screens(devices, plan)
     if _property(plan.spec, "hw_rng_model", "virtio") == "virtio":
         rng = SubElement(devices, "rng", model="virtio")
         _text(rng, "backend", RNG_DEVICE, model="random")
     balloon = SubElement(devices, "memballoon", model="virtio")
     SubElement(balloon, "stats", period=str(BALLOON_PERIOD_SECONDS))
+
+
+def _add_serial(devices: Element, plan: DomainPlan) -> None:
+    offered = plan.consoles.serial
+    if offered is None or plan.serial_port is None:
+        serial = SubElement(devices, "serial", type="pty")
+    else:
+        serial = SubElement(devices, "serial", type="tcp")
+        SubElement(serial, "source", mode="bind", host=offered.address, service=str(plan.serial_port))
+        SubElement(serial, "protocol", type="raw")
+    # Kept over restarts by virtlogd, which also bounds it; without append each boot would begin with an empty log.
+    SubElement(serial, "log", file=str(plan.console_path), append="off")
+    SubElement(serial, "target", port="0")
+
+
+def _add_screens(devices: Element, plan: DomainPlan) -> None:
+    offered = plan.consoles
+    if offered.vnc is not None:
+        _add_screen(devices, "vnc", offered.vnc)
+    if offered.spice is not None:
+        _add_screen(devices, "spice", offered.spice)
+        if offered.has_spice_agent:
+            channel = SubElement(devices, "channel", type="spicevmc")
+            SubElement(channel, "target", type="virtio", name=SPICE_AGENT_CHANNEL)
+    video = SubElement(devices, "video")
+    # SPICE's own card tells its clients what has changed; without it they get pictures of the whole screen.
+    usual = "vga" if offered.spice is None else "qxl"
+    SubElement(video, "model", type=_chosen(plan.spec, "hw_video_model", VIDEO_MODELS, usual))
+
+
+def _add_screen(devices: Element, kind: str, offered: ScreenOptions) -> None:
+    graphics = SubElement(devices, "graphics", type=kind, port="-1", autoport="yes")
+    if offered.keymap:
+        graphics.set("keymap", offered.keymap)
+    SubElement(graphics, "listen", type="address", address=offered.listen)
 
 
 def _add_disk(devices: Element, disk: PlannedDisk, *, bus: str, target: str, cache: str) -> None:

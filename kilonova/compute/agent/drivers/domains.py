@@ -69,6 +69,11 @@ def observe(connection: Any, server_id: str) -> DomainFacts:
         raise
 
 
+def is_ours(domain: Any) -> bool:
+    """Whether its definition carries our mark."""
+    return definition_digest(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) is not None
+
+
 def _facts(domain: Any) -> DomainFacts:
     digest = definition_digest(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     return ABSENT if digest is None else DomainFacts(_power_state(domain), digest)

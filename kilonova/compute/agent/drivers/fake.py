@@ -9,14 +9,17 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kilonova.compute.agent.driver import FetchImage, HostError, OnEvent
+from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, HostError, OnEvent
 from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
 from kilonova.compute.agent.drivers.inventory import DRIVER_TRAITS
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
 from kilonova.compute.agent.drivers.records import instance_directory
 from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.spec import (
+    ConsoleAddress,
+    ConsoleKind,
     DiskUse,
     HostInventory,
     InterfaceUse,
@@ -71,6 +74,13 @@ class FakeHost:
     foreign_domains: dict[str, str] = field(default_factory=dict)
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
+    console_urls: dict[ConsoleKind, str] = field(
+        default_factory=lambda: {
+            "vnc": "http://127.0.0.1:6080/vnc_auto.html",
+            "serial": "ws://127.0.0.1:6083/",
+        }
+    )
+    """Kind of console that it offers → the proxy in front of it. SPICE is not simulated."""
 
     def fail_next_spawn(self, reason: str = "The fake host was told to fail.") -> None:
         """The next start of a server raises HostError with this reason; may be called several times."""
@@ -86,6 +96,7 @@ class FakeDriver:
         self._fetch_image = fetch_image
         self._jobs = Jobs(on_event)
         self._tombstones = Tombstones()
+        self._consoles = FakeConsoles()
         self._timeline = Timeline()
         self._messages: dict[str, str] = {}
 
@@ -183,6 +194,8 @@ class FakeDriver:
             server.reboots_done = spec.reboot_count
         if action != "none":
             server.power = STATES_AFTER[action]
+            if server.power in ("stopped", "suspended") or action in ("start", "reboot_hard", "reboot_soft"):
+                self._consoles.end(spec.id)
             self._tell(spec.id)
 
     async def observe_server(self, server_id: str) -> ServerObservation:
@@ -209,6 +222,7 @@ class FakeDriver:
         await self._jobs.cancel(f"power {server_id}")
         self._jobs.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
+        self._consoles.end(server_id)
         self._messages.pop(server_id, None)
         self._timeline.forget(server_id)
         self._tombstones.bury(server_id, epoch)
@@ -240,6 +254,16 @@ class FakeDriver:
             ),
         )
 
+    async def console_address(self, server_id: str, kind: ConsoleKind) -> ConsoleAddress:
+        """See `ComputeDriver`."""
+        if kind == "spice" or kind not in self._host.console_urls:
+            raise ConsoleNotOffered(f"its host offers no {kind} consoles (it is a simulated one)")
+        server = self._host.servers.get(server_id)
+        if server is None or server.power not in ("running", "paused"):
+            raise HostError(f"Server {server_id} has no guest on this host.")
+        port = await self._consoles.port(server_id, kind, server.spec.display_name)
+        return ConsoleAddress(ADDRESS, port, self._host.console_urls[kind], str(server.boots))
+
     async def inventory(self) -> HostInventory:
         """See `ComputeDriver`."""
         host = self._host
@@ -265,10 +289,12 @@ class FakeDriver:
     async def close(self) -> None:
         """See `ComputeDriver`."""
         await self._jobs.close()
+        self._consoles.close()
 
     def change_power(self, server_id: str, power: PowerState) -> None:
         """Something happened inside the guest: it powered off (`stopped`) or died (`crashed`)."""
         self._host.servers[server_id].power = power
+        self._consoles.end(server_id)
         self._tell(server_id)
 
     def _tell(self, server_id: str) -> None:

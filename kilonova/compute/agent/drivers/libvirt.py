@@ -8,6 +8,7 @@ import asyncio
 import functools
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +17,17 @@ import libvirt
 import msgspec
 
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
-from kilonova.compute.agent.drivers import config_drive, console, disks, domains, image_cache, inventory, use
+from kilonova.compute.agent.drivers import (
+    config_drive,
+    console,
+    console_addresses,
+    disks,
+    domains,
+    image_cache,
+    inventory,
+    serial_ports,
+    use,
+)
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
@@ -39,7 +50,14 @@ from kilonova.compute.agent.drivers.records import (
 )
 from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.metadata_tree import config_drive_files
-from kilonova.compute.agent.spec import HostInventory, ServerDiagnostics, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import (
+    ConsoleAddress,
+    ConsoleKind,
+    HostInventory,
+    ServerDiagnostics,
+    ServerObservation,
+    ServerSpec,
+)
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -66,6 +84,7 @@ class LibvirtDriver:
         self._jobs = Jobs(on_event)
         self._tombstones = Tombstones()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._picking_port = asyncio.Lock()
         self._timeline = Timeline()
         self._messages: dict[str, str] = {}
         self._connection = Connection(functools.partial(connect_or_start, options), on_event)
@@ -151,17 +170,25 @@ class LibvirtDriver:
         await asyncio.to_thread(
             disks.ensure_info, directory / "disk.info", {each.path: each.format for each in planned}
         )
-        xml = render_domain(
-            DomainPlan(
-                spec,
-                self._virt_type,
-                tuple(planned),
-                directory / "console.log",
-                self._options.machine_type,
-                self._options.vnc_listen,
-                await asyncio.to_thread(disks.pick_cache_mode, directory),
-            )
+        plan = DomainPlan(
+            spec,
+            self._virt_type,
+            tuple(planned),
+            directory / "console.log",
+            self._options.machine_type,
+            self._options.consoles,
+            disk_cache=await asyncio.to_thread(disks.pick_cache_mode, directory),
         )
+        if plan.consoles.serial is None:
+            await self._define(plan)
+            return
+        # What is picked is free until it stands in a definition.
+        async with self._picking_port:
+            port = await self._connection.call(serial_ports.pick, spec.id, plan.consoles.serial)
+            await self._define(replace(plan, serial_port=port))
+
+    async def _define(self, plan: DomainPlan) -> None:
+        spec, xml = plan.spec, render_domain(plan)
         facts = await self._connection.call(domains.observe, spec.id)
         if facts.definition != definition_digest(xml):
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
@@ -298,6 +325,10 @@ class LibvirtDriver:
     async def console_log(self, server_id: str, length_lines: int | None) -> str:
         """See `ComputeDriver`."""
         return await asyncio.to_thread(console.read_tail, self._directory(server_id) / "console.log", length_lines)
+
+    async def console_address(self, server_id: str, kind: ConsoleKind) -> ConsoleAddress:
+        """See `ComputeDriver`."""
+        return await self._connection.call(console_addresses.find, server_id, kind, self._options.consoles)
 
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """See `ComputeDriver`."""

@@ -8,6 +8,41 @@ VirtType = Literal["kvm", "qemu"]
 
 
 @dataclass(frozen=True)
+class ScreenOptions:
+    """One way to a guest's screen."""
+
+    listen: str = "127.0.0.1"
+    """Address of this host that the guests' screens are served on."""
+    address: str = "127.0.0.1"
+    """Where proxies reach them: the same, or an address that leads there."""
+    base_url: str = ""
+    """Of the proxy, as users reach it."""
+    keymap: str = ""
+    """Empty: the guest gets the keys as the user's keyboard has them."""
+
+
+@dataclass(frozen=True)
+class SerialOptions:
+    """Serial lines that can be typed on, each behind a TCP port of its guest."""
+
+    address: str = "127.0.0.1"
+    """Where they listen, and where proxies reach them."""
+    base_url: str = ""
+    ports: range = range(10000, 20001)
+
+
+@dataclass(frozen=True)
+class ConsoleOptions:
+    """The kinds of consoles that this host gives its guests; None: not that kind."""
+
+    vnc: ScreenOptions | None = ScreenOptions(base_url="http://127.0.0.1:6080/vnc_auto.html")
+    spice: ScreenOptions | None = None
+    has_spice_agent: bool = True
+    """A channel for the agent in the guest that shares the clipboard and follows the window's size."""
+    serial: SerialOptions | None = None
+
+
+@dataclass(frozen=True)
 class LibvirtOptions:
     """`state_dir` holds what belongs to this host's private libvirtd; `instances_path` the servers' directories."""
 
@@ -22,7 +57,7 @@ class LibvirtOptions:
     use_system_libvirtd: bool = True
     machine_type: str = ""
     """Empty means the default of `domain_xml`; the image property `hw_machine_type` wins over both."""
-    vnc_listen: str = "127.0.0.1"
+    consoles: ConsoleOptions = ConsoleOptions()
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0
