@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Select, and_, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import mappings
+from kilonova.compute import console_tokens, mappings
 from kilonova.compute.server_filters import Filters
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.service import Compute
@@ -154,7 +154,7 @@ async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server 
 
 
 async def forget_in_time(compute: Compute) -> None:
-    """Forgets what is over in one database, hour by hour, until cancelled."""
+    """Forgets what is over in one database, hour by hour, until cancelled; in the API database console tokens, too."""
     while True:
         try:
             await _forget_all(compute)
@@ -164,6 +164,9 @@ async def forget_in_time(compute: Compute) -> None:
 
 
 async def _forget_all(compute: Compute) -> None:
+    if compute.is_region:
+        async with compute.database.transaction() as tx:
+            await console_tokens.forget_expired(tx, compute.clock.now())
     async with compute.database.reading() as tx:
         left = await over(tx, compute.clock.now())
     while left:

@@ -78,6 +78,25 @@ class ConsoleUnavailable(Conflict):
         super().__init__(f"The console of instance {server_id} cannot be read: {reason}")
 
 
+class ConsoleNotReady(Conflict):
+    """The server has no such console just now."""
+
+    def __init__(self, server_id: str, kind: str, reason: str) -> None:
+        super().__init__(f"The {kind} console of instance {server_id} cannot be opened: {reason}")
+
+
+class ConsoleTypeUnavailable(BadRequest):
+    """The server has no such console, whatever state it is in."""
+
+    def __init__(self, server_id: str, console_type: str, reason: str) -> None:
+        super().__init__(f"Unavailable console type {console_type} for instance {server_id}: {reason}")
+
+
+class ConsoleTokenNotFound(NotFound):
+    def __init__(self) -> None:
+        super().__init__("Token not found: it never was one, or its time is over")
+
+
 class DiagnosticsUnavailable(Conflict):
     def __init__(self, server_id: str, reason: str) -> None:
         super().__init__(f"The diagnostics of instance {server_id} cannot be read: {reason}")

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, func, select, update
 
-from kilonova.compute import cells
+from kilonova.compute import cells, control_daemons
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Host, hosts
@@ -166,13 +166,16 @@ async def locate(compute: Compute, look: Callable[[Tx], Awaitable[Host]]) -> Pla
 
 
 async def watch(compute: Compute) -> None:
-    """Asks the agents of all cells over and over whether they live, until cancelled."""
+    """Asks the agents of all cells, and the daemons beside them, over and over whether they live, until cancelled."""
     while True:
         keys: dict[int, tuple[Liveness, list[tuple[str, str]]]] = {}
         try:
             for each in await everywhere(compute):
                 liveness = each.cell.liveness
                 keys.setdefault(id(liveness), (liveness, []))[1].append((each.host.binary, each.host.host))
+            async with compute.database.reading() as tx:
+                daemons = [(each.binary, each.host) for each in await control_daemons.list_all(tx)]
+            keys.setdefault(id(compute.liveness), (compute.liveness, []))[1].extend(daemons)
         except ServiceUnavailable as fault:
             # Nobody is held to be down for not having been asked.
             log.warning("agents were not asked whether they live", reason=fault.message)

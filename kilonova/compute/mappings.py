@@ -16,6 +16,7 @@ from kilonova.compute.tables import (
     Server,
     ServerMapping,
     cell_mappings,
+    console_tokens,
     host_mappings,
     server_history,
     server_mappings,
@@ -133,8 +134,9 @@ async def change_server(tx: Tx, server_id: str, **values: Any) -> None:
 
 
 async def end_server(tx: Tx, server_id: str, now: datetime) -> None:
-    """From now on it counts for nothing. Safe to repeat."""
+    """From now on it counts for nothing, and nobody's token opens a console of it. Safe to repeat."""
     await change_server(tx, server_id, deleted_at=now, group_id=None, host=None)
+    await tx.execute(delete(console_tokens).where(console_tokens.c.server_id == server_id))
 
 
 async def servers_in(tx: Tx, cell_ids: Collection[str], project_id: str | None, limit: int) -> list[ServerMapping]:

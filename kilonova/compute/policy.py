@@ -53,6 +53,8 @@ RULES = [
     Rule("os_compute_api:os-admin-actions:reset_state", ADMIN),
     Rule("os_compute_api:os-deferred-delete:force", MEMBER),
     Rule("os_compute_api:os-console-output", MEMBER),
+    Rule("os_compute_api:os-remote-consoles", MEMBER),
+    Rule("os_compute_api:os-console-auth-tokens", ADMIN, "Shows where consoles are"),
     Rule("os_compute_api:os-server-diagnostics", ADMIN),
     Rule("os_compute_api:ips:index", READER),
     Rule("os_compute_api:ips:show", READER),

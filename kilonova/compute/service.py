@@ -30,6 +30,8 @@ class Compute:
     default_zone: str = "nova"
     control_services: tuple[tuple[str, str, str], ...] = ()
     """(binary, host, id) of the parts that run beside the API: conductor and scheduler."""
+    console_token_seconds: int = 600
+    """In which a console can be opened after it was asked for."""
     metadata_secret: str = ""
     """Shared with the network agents (`metadata_proxy_shared_secret`)."""
     clock: Clock = field(default_factory=SystemClock)

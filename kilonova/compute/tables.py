@@ -1,8 +1,9 @@
 """Compute's tables and row types.
 
 Every database of compute has all tables; which of them hold rows is a matter of what it is (`cells.py`). At home in the
-region's API database are flavors, keypairs, aggregates, server_groups, quotas, quota_classes and the three mappings; in
-a cell's database hosts, servers, server_history and the tasks. A server that is not placed yet is in the API database.
+region's API database are flavors, keypairs, aggregates, server_groups, quotas, quota_classes, the three mappings,
+console_tokens and control_daemons; in a cell's database hosts, servers, server_history and the tasks. A server that is
+not placed yet is in the API database.
 
 What an operation is doing to a server is not a column here: `task_state` is a view of the server's active task
 (design §4). A deleted server's row moves to `server_history`.
@@ -233,6 +234,27 @@ server_mappings = Table(
     Index("server_mappings_cell", "cell_id", "deleted_at"),
 )
 
+console_tokens = Table(
+    "console_tokens",
+    metadata,
+    Column("token_digest", String(64), primary_key=True),
+    Column("server_id", String(36), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Index("console_tokens_server", "server_id"),
+    Index("console_tokens_expires_at", "expires_at"),
+)
+
+control_daemons = Table(
+    "control_daemons",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("binary", String(64), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("binary", "host"),
+)
+
 
 class Flavor(Struct):
     id: str
@@ -432,3 +454,22 @@ class ServerMapping(Struct, kw_only=True):
     memory_mib: int
     created_at: datetime
     deleted_at: datetime | None
+
+
+class ConsoleToken(Struct):
+    """Opens one kind of console of one server (`console_tokens.py`)."""
+
+    token_digest: str
+    server_id: str
+    kind: str
+    """`vnc`, `spice` or `serial`."""
+    expires_at: datetime
+
+
+class ControlDaemon(Struct):
+    """A part of the control plane that is listed because it has said that it is there."""
+
+    id: str
+    binary: str
+    host: str
+    created_at: datetime

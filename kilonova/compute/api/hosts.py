@@ -4,15 +4,16 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import aggregates, cells, hosts, mappings, servers
+from kilonova.compute import aggregates, cells, control_daemons, hosts, mappings, servers
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
 from kilonova.compute.hosts import HostState, PlacedHost
 from kilonova.compute.servers import HostUse
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import CellMapping, Host
+from kilonova.compute.tables import CellMapping, ControlDaemon, Host
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.views.records import (
+    control_daemon_view,
     hypervisor_link_view,
     hypervisor_use_view,
     hypervisor_view,
@@ -31,6 +32,8 @@ HYPERVISOR_QUERY: dict[str, str | None] = {"with_servers": None}
 HYPERVISORS_QUERY = {**HYPERVISOR_QUERY, "limit": None, "marker": None, "hypervisor_hostname_pattern": None}
 FIRST_CONTROL_NUMBER = 1_000_000
 """Numbers of the control services, far above the hosts' own."""
+FIRST_DAEMON_NUMBER = 1_001_000
+"""Of those that have registered themselves."""
 
 
 class ServiceChange(Struct, forbid_unknown_fields=True):
@@ -53,6 +56,7 @@ async def list_services(request: ComputeRequest) -> dict[str, Any]:
     if request.allows("partial_results"):
         shown += await _unknown_services(compute, down)
     shown += _control_services(compute, by_uuid=by_uuid)
+    shown += [_daemon_view(compute, *each, by_uuid=by_uuid) for each in await _numbered_daemons(compute)]
     for name in ("host", "binary"):
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
@@ -74,6 +78,16 @@ def _control_services(compute: Compute, *, by_uuid: bool) -> list[dict[str, Any]
         {**entry, "id": service_id if by_uuid else number, "binary": binary, "host": host, "updated_at": now}
         for number, (binary, host, service_id) in enumerate(compute.control_services, FIRST_CONTROL_NUMBER)
     ]
+
+
+async def _numbered_daemons(compute: Compute) -> list[tuple[int, ControlDaemon]]:
+    async with compute.database.reading() as tx:
+        return list(enumerate(await control_daemons.list_all(tx), FIRST_DAEMON_NUMBER))
+
+
+def _daemon_view(compute: Compute, number: int, daemon: ControlDaemon, *, by_uuid: bool) -> dict[str, Any]:
+    is_alive = compute.liveness.is_alive(daemon.binary, daemon.host)
+    return control_daemon_view(number, daemon, is_up=is_alive, by_uuid=by_uuid)
 
 
 async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[str, Any]:
@@ -104,6 +118,11 @@ async def delete_service(request: ComputeRequest) -> None:
     compute, service_id = request.service, request.path["service_id"]
     if _by_uuid(request) and not UUID.fullmatch(service_id):
         raise InvalidService(f"Invalid uuid {service_id}")
+    for number, daemon in await _numbered_daemons(compute):
+        if service_id == (daemon.id if _by_uuid(request) else str(number)):
+            async with compute.database.transaction() as tx:
+                await control_daemons.remove(tx, daemon.id)
+            return
     found = await hosts.locate(compute, lambda tx: _service(tx, request, service_id))
     row = found.host
     async with found.cell.database.reading() as tx:

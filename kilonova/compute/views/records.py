@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from kilonova.compute.servers import HostUse
-from kilonova.compute.tables import Aggregate, Flavor, Host, Keypair, ServerGroup
+from kilonova.compute.tables import Aggregate, ControlDaemon, Flavor, Host, Keypair, ServerGroup
 from kilonova.compute.timeline import Moment
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
@@ -83,6 +83,21 @@ def service_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
         "state": "up" if is_up else "down",
         "forced_down": host.forced_down,
         "updated_at": iso8601_micro(host.updated_at),
+    }
+
+
+def control_daemon_view(number: int, daemon: ControlDaemon, *, is_up: bool, by_uuid: bool) -> Body:
+    """A service without a host of its own: it is neither disabled nor forced down."""
+    return {
+        "id": daemon.id if by_uuid else number,
+        "binary": daemon.binary,
+        "host": daemon.host,
+        "zone": "internal",
+        "status": "enabled",
+        "disabled_reason": None,
+        "state": "up" if is_up else "down",
+        "forced_down": False,
+        "updated_at": iso8601_micro(daemon.created_at),
     }
 
 

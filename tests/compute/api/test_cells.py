@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import housekeeping, mappings, moving
+from kilonova.compute import housekeeping, mappings, moving, remote_consoles
 from kilonova.compute.cells import CellDown
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import placing
@@ -17,6 +17,7 @@ from kilonova.compute.tables import Server, servers
 from kilonova.kit.agents import AgentRefused
 from kilonova.kit.errors import ServiceUnavailable
 from tests.compute.api.conftest import ComputeInProcess
+from tests.compute.consoles import console_host
 from tests.compute.programs.conftest import make_cells
 
 CELL1_ID, CELL2_ID = (f"00000000-0000-0000-0000-00000000000{number}" for number in (1, 2))
@@ -300,3 +301,29 @@ async def test_a_scheduler_leaves_out_cells_that_are_disabled_or_down(
     assert sorted((await placing.look(region.service, server.id, ())).where) == ["node2"]
     region.take_down(CELL2_ID, monkeypatch)
     assert (await placing.look(region.service, server.id, ())).hosts == []
+
+
+async def test_a_token_lies_in_the_api_database_and_leads_into_its_servers_cell(region: Region) -> None:
+    server = await region.server_in(CELL2_ID)
+    cell = region.cells[CELL2_ID]
+    async with console_host(cell.bus) as host:
+        await host.run(server.id)
+        opened = await remote_consoles.open_console(cell, server, "vnc")
+        place = await remote_consoles.follow(region.service, opened.token, "vnc")
+        assert (place.cell, place.server.id) == (cell, server.id)
+        assert place.address == await host.driver.console_address(server.id, "vnc")
+        assert await remote_consoles.leads_there_still(place)
+        await host.change(server.id, reboot_count=1, reboot_type="HARD")
+        assert not await remote_consoles.leads_there_still(place)
+
+
+async def test_a_console_in_a_cell_that_is_down_says_so(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = await region.server_in(CELL2_ID)
+    async with console_host(region.cells[CELL2_ID].bus) as host:
+        await host.run(server.id)
+        opened = await remote_consoles.open_console(region.cells[CELL2_ID], server, "vnc")
+        region.take_down(CELL2_ID, monkeypatch)
+        body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+        assert "cell2" in await region.refused("POST", f"/servers/{server.id}/remote-consoles", 503, json=body)
+        with pytest.raises(CellDown):
+            await remote_consoles.follow(region.service, opened.token, "vnc")

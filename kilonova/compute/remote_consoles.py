@@ -1,0 +1,82 @@
+"""Ways to servers' consoles: a token for users, and where it leads, for the proxies.
+
+The rule: where a console is, is asked of the server's host whenever it is needed and written down nowhere: after a
+reboot the same port may be another guest's.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from kilonova.compute import cells, console_tokens, servers
+from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind
+from kilonova.compute.errors import ConsoleNotReady, ConsoleTokenNotFound, ConsoleTypeUnavailable
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import Server
+from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.bus import RemoteError
+
+NOT_OFFERED = "ConsoleNotOffered"
+"""What an agent's refusal is called when its host has no such consoles at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A console that a user may enter."""
+
+    base_url: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token leads just now."""
+
+    cell: Compute
+    server: Server
+    kind: ConsoleKind
+    address: ConsoleAddress
+
+
+async def locate(cell: Compute, server: Server, kind: ConsoleKind) -> ConsoleAddress:
+    """Raises ConsoleTypeUnavailable, ConsoleNotReady. `cell`: the service on the server's database."""
+    if server.host is None:
+        raise ConsoleNotReady(server.id, kind, "it is on no host yet")
+    try:
+        return await cell.agents.call(server.host, "console_address", ConsoleAddress, server_id=server.id, kind=kind)
+    except AgentUnreachable as error:
+        raise ConsoleNotReady(server.id, kind, str(error)) from error
+    except RemoteError as error:
+        if error.kind == NOT_OFFERED:
+            raise ConsoleTypeUnavailable(server.id, kind, error.message) from error
+        raise ConsoleNotReady(server.id, kind, error.message) from error
+
+
+async def open_console(cell: Compute, server: Server, kind: ConsoleKind) -> Opened:
+    """Raises ConsoleTypeUnavailable, ConsoleNotReady, ServerNotFound."""
+    address = await locate(cell, server, kind)
+    region = cell.region
+    async with region.database.transaction() as tx:
+        token = await console_tokens.create(tx, server.id, kind, region.clock.now(), region.console_token_seconds)
+    return Opened(address.base_url, token)
+
+
+async def follow(region: Compute, token: str, kind: ConsoleKind | None = None) -> Place:
+    """Where a token leads just now; with `kind`, a token of another kind is none.
+
+    Raises ConsoleTokenNotFound, ServerNotFound, CellDown and what `locate` raises.
+    """
+    async with region.database.reading() as tx:
+        found = await console_tokens.find(tx, token, region.clock.now())
+    if found is None or kind not in (None, found.kind):
+        raise ConsoleTokenNotFound
+    async with cells.reading(region, found.server_id) as (cell, tx):
+        server = await servers.find(tx, found.server_id)
+    its_kind = cast(ConsoleKind, found.kind)
+    return Place(cell, server, its_kind, await locate(cell, server, its_kind))
+
+
+async def leads_there_still(place: Place) -> bool:
+    """Whether the same guest runs on at the same address, so that whoever has connected to it has reached that one."""
+    async with cells.reading(place.cell.region, place.server.id) as (cell, tx):
+        server = await servers.find(tx, place.server.id)
+    return server.host == place.server.host and await locate(cell, server, place.kind) == place.address
