@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+MOST_MESSAGE_BYTES = 1 << 20
+"""Of a WebSocket: a client sends keys, a pointer's moves, and what was pasted."""
+
 
 class PortTaken(Exception):
     """A port of an API is in use: the message names it and the service it is for."""
@@ -37,7 +40,7 @@ def listen(name: str, address: str, port: int, *, shared: bool = False) -> socke
 class ApiServer(uvicorn.Server):
     """Signals belong to the process, not to any one of its servers."""
 
-    def __init__(self, app: ASGIApp, name: str) -> None:
+    def __init__(self, app: ASGIApp, name: str, *, takes_websockets: bool = False) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -45,7 +48,12 @@ class ApiServer(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 http="httptools",
-                ws="none",
+                ws="websockets-sansio" if takes_websockets else "none",
+                ws_max_size=MOST_MESSAGE_BYTES,
+                # A screen's bytes are compressed by its own protocol.
+                ws_per_message_deflate=False,
+                # It writes the URL of each WebSocket, with the token in it, at INFO.
+                log_level="warning",
                 timeout_graceful_shutdown=3,
                 h11_max_incomplete_event_size=65536,
             )
