@@ -27,7 +27,9 @@ from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver
 from kilonova.compute.agent.drivers.fake import FakeDriver as FakeComputeDriver
 from kilonova.compute.agent.drivers.fake import FakeHost
-from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.compute.agent.drivers.options import ConsoleOptions, LibvirtOptions, ScreenOptions
+from kilonova.compute.console_proxy.app import NOVNC
+from kilonova.compute.console_proxy.app import make_app as make_console_app
 from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.registry import Registry as ComputeRegistry
@@ -75,7 +77,16 @@ from kilonova.placement.tables import metadata as placement_metadata
 log = logger(__name__)
 
 PACKAGE = Path(kilonova.__file__).parent
-PORTS = {"identity": 5000, "image": 9292, "placement": 8778, "compute": 8774, "metadata": 8775, "network": 9696}
+PORTS = {
+    "identity": 5000,
+    "image": 9292,
+    "placement": 8778,
+    "compute": 8774,
+    "metadata": 8775,
+    "network": 9696,
+    "console": 6080,
+}
+TAKE_WEBSOCKETS = ("console",)
 CATALOG = (
     ("identity", "keystone", "Identity", "/v3"),
     ("image", "glance", "Image", ""),
@@ -106,7 +117,7 @@ class Cloud:
     async def run(self, sockets: dict[str, socket.socket], ready: Callable[[], None]) -> None:
         """Serves until cancelled. `ready` is called when every API answers."""
         await image_recovery.recover(self.image)
-        servers = [ApiServer(app, name) for name, app in self.apps.items()]
+        servers = [ApiServer(app, name, takes_websockets=name in TAKE_WEBSOCKETS) for name, app in self.apps.items()]
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(each.serve(sockets=[sockets[each.name]])) for each in servers]
             working = [group.create_task(_named(each)) for each in self.work]
@@ -149,6 +160,11 @@ def endpoint_url(address: str, service: str) -> str:
     return f"http://{shown}:{PORTS[service]}"
 
 
+def console_url(address: str) -> str:
+    """Of the page that opens a server's screen."""
+    return f"{endpoint_url(address, 'console')}/vnc_auto.html"
+
+
 async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -> Cloud:
     """Opens the databases, brings their schemas up, bootstraps identity and wires everything together."""
     bus = InProcessBus()
@@ -180,6 +196,7 @@ async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -
     )
     apps["compute"] = compute_app.make_app(compute, wiring.verifier("nova"))
     apps["metadata"] = make_metadata_app(compute)
+    apps["console"] = make_console_app(compute, NOVNC)
     network.compute = wiring.remote("compute", "neutron")
     runner = Runner(opened["compute"], compute_tasks, PROGRAMS, compute, sole_runner=True)
     compute.runner = runner
@@ -307,7 +324,8 @@ def _fake_agents(cloud: Cloud) -> list[Callable[[], Awaitable[None]]]:
     count = cloud.config.fake_hosts
     for number in range(1, count + 1):
         name = cloud.config.host if count == 1 else f"{cloud.config.host}-{number}"
-        work.append(_compute_agent(cloud, name, functools.partial(FakeComputeDriver, FakeHost(name))))
+        host = FakeHost(name, console_urls={"vnc": console_url(cloud.config.my_ip)})
+        work.append(_compute_agent(cloud, name, functools.partial(FakeComputeDriver, host)))
         agent = NetworkAgent(FakeNetworkDriver(), cloud.bus, host=name, configurations={})
         work.append(agent.run)
     return work
@@ -335,6 +353,7 @@ async def _run_compute_agent(cloud: Cloud, wiring: _Wiring) -> None:
         host_ip=cloud.config.my_ip,
         virt_type=cloud.config.libvirt.virt_type,
         connection_uri=cloud.config.libvirt.connection_uri,
+        consoles=ConsoleOptions(vnc=ScreenOptions(base_url=console_url(cloud.config.my_ip))),
     )
 
     def fetch(image_id: str) -> AsyncIterator[bytes]:

@@ -15,7 +15,15 @@ from kilonova.compute.agent.drivers.libvirtd import pick_virt_type
 
 SERVICE_TYPES = ("identity", "image", "placement", "compute", "network")
 INTERFACES = ("public", "internal", "admin")
-PORTS = {5000: "identity", 9292: "image", 8778: "placement", 8774: "compute", 8775: "metadata", 9696: "network"}
+PORTS = {
+    5000: "identity",
+    9292: "image",
+    8778: "placement",
+    8774: "compute",
+    8775: "metadata",
+    9696: "network",
+    6080: "console",
+}
 GUESSED_PASSWORDS = frozenset(
     "admin password secret openstack devstack changeme demo nova glance neutron placement cinder welcome123 "
     "metadata_secret".split()

@@ -30,6 +30,7 @@ RUNTIME_PACKAGES = {
     "libvirt-clients": "virsh, to see what runs",
     "libvirt-daemon": "runs virtual machines",
     "libvirt-daemon-system": "the user and the directories that libvirt's QEMU runs with",
+    "novnc": "shows servers' screens in a browser",
     "openssh-client": "makes the demo key and logs in to guests",
     "procps": "sysctl: forwarding and bridge filter settings",
     "qemu-system-x86": "is the virtual machine",

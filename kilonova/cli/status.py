@@ -21,8 +21,8 @@ from kilonova.cli.state import StateDir, default_path, process_start, read_confi
 from kilonova.kit.http.client import RemoteFault
 
 PROBE_SECONDS = 3.0
-METADATA_PORT = 8775
-"""The metadata API is not in the catalog: only network agents call it."""
+NOT_IN_CATALOG = {"metadata": 8775, "console": 6080}
+"""Only network agents call the metadata API, and compute names the console proxy to whoever asks for a console."""
 
 
 class Endpoint(msgspec.Struct):
@@ -86,7 +86,7 @@ def read_status(state: StateDir, config: Any) -> Status:
     with Session(login_from(config, "admin")) as session:
         try:
             session.log_in()
-            status.endpoints = [*_probe(session.endpoints), *_probe({"metadata": _metadata_url(config)})]
+            status.endpoints = _probe({**session.endpoints, **_other_urls(config)})
             status.agents = _agents(session)
             status.servers = _count_servers(session)
         except RemoteFault as fault:
@@ -94,8 +94,9 @@ def read_status(state: StateDir, config: Any) -> Status:
     return status
 
 
-def _metadata_url(config: Any) -> str:
-    return auth_url_of(config).removesuffix(":5000/v3") + f":{METADATA_PORT}"
+def _other_urls(config: Any) -> dict[str, str]:
+    host = auth_url_of(config).removesuffix(":5000/v3")
+    return {name: f"{host}:{port}" for name, port in NOT_IN_CATALOG.items()}
 
 
 def _probe(urls: dict[str, str]) -> list[Endpoint]:

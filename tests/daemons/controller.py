@@ -35,6 +35,8 @@ DAEMONS = {
     "nova-api": ["nova.conf"],
     "nova-conductor": ["nova.conf"],
     "nova-compute": ["nova.conf"],
+    "nova-novncproxy": ["nova.conf"],
+    "nova-consoleauth": ["nova.conf"],
     "neutron-linuxbridge-agent": ["neutron.conf", "linuxbridge_agent.ini"],
 }
 """Name → the files it reads."""
@@ -74,7 +76,7 @@ class Controller:
     # --- installing ---------------------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        names = (*SERVICES, "metadata")
+        names = (*SERVICES, "metadata", "console")
         self.ports = dict(zip(names, free_ports(len(names)), strict=True))
         self.write_files()
         for program, file, *words in MANAGE:
@@ -103,6 +105,8 @@ class Controller:
                 text += authtoken.replace("keystone_authtoken", "placement").format(
                     identity=self.url("identity"), user="placement"
                 )
+                text += f"[vnc]\nnovncproxy_host = $my_ip\nnovncproxy_port = {self.ports['console']}\n"
+                text += f"novncproxy_base_url = {self.url('console')}/vnc_auto.html\n"
             if service == "image":
                 text += f"[glance_store]\nfilesystem_store_datadir = {self.directory}/images\n"
             name = "glance-api" if service == "image" else user

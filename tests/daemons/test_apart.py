@@ -5,12 +5,26 @@ Runs where a broker was asked for: `make test PART=e2e DATABASE=postgresql BUS=r
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from kilonova.kit.testing.brokers import RabbitMq
 from tests.daemons.controller import Controller, environment_has_servers, wait_for
 from tests.databases import Databases
+
+
+def greeting(controller: Controller, server_id: str) -> str | bytes:
+    """The first that a server's screen says to a browser."""
+    body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+    made = controller.call("compute", "POST", f"/v2.1/servers/{server_id}/remote-consoles", body)
+    (path,) = parse_qs(urlsplit(made["remote_console"]["url"]).query)["path"]
+    socket = controller.url("console").replace("http", "ws")
+    with connect(f"{socket}/{path}", origin=Origin(controller.url("console")), proxy=None) as browser:
+        return browser.recv(timeout=10)
+
 
 if environment_has_servers():
 
@@ -47,6 +61,10 @@ if environment_has_servers():
         late = controller.create_server("late", ground)
         controller.broker.start()
         wait_for(lambda: controller.status(late) == "ACTIVE", "a server asked for without a broker is ACTIVE", 60)
+
+        assert greeting(controller, first) == b"RFB 003.008\n"
+        found = controller.call("compute", "GET", "/v2.1/os-services?binary=nova-consoleauth")["services"]
+        assert [(each["host"], each["state"]) for each in found] == [("controller", "up")]
 
         for each in (first, *made, late):
             controller.call("compute", "DELETE", f"/v2.1/servers/{each}")

@@ -1,8 +1,12 @@
 """What an operator types first, with the stock client and with our own commands, on a cloud that has the demo."""
 
 import json
+from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
@@ -70,6 +74,19 @@ def test_the_console_shows_how_the_guest_came_up(demo_cloud: CloudUnderTest, dem
     assert demo_cloud.openstack("console", "log", "show", "--lines", "3", "demo-1", user="demo").count("\n") <= 4
 
 
+def test_a_servers_screen_opens_in_a_browser(demo_cloud: CloudUnderTest, demo_guest: Guest) -> None:
+    url = demo_cloud.shown("console", "url", "show", "demo-1", user="demo")["url"]
+    page = demo_cloud.host.call(lambda: httpx.get(url, trust_env=False))
+    assert page.status_code == 200 and "noVNC" in page.text
+    (path,) = parse_qs(urlsplit(url).query)["path"]
+
+    def greeting() -> str | bytes:
+        with connect(f"ws://127.0.0.1:6080/{path}", origin=Origin("http://127.0.0.1:6080"), proxy=None) as socket:
+            return socket.recv(timeout=10)
+
+    assert demo_cloud.host.call(greeting) == b"RFB 003.008\n"
+
+
 def test_status_says_that_all_answers(demo_cloud: CloudUnderTest) -> None:
     status = json.loads(demo_cloud.kilonova("status", "--json"))
     assert status["problem"] is None
@@ -122,7 +139,7 @@ def test_what_is_printed_last_works_when_typed(demo_cloud: CloudUnderTest) -> No
 
 def test_the_apis_listen_on_loopback_alone(demo_cloud: CloudUnderTest) -> None:
     listening = {line.split()[3] for line in demo_cloud.host.run("ss", "-Hltn").splitlines()}
-    for port in (5000, 9292, 8778, 8774, 8775, 9696):
+    for port in (5000, 9292, 8778, 8774, 8775, 9696, 6080):
         assert {each for each in listening if each.endswith(f":{port}")} == {f"127.0.0.1:{port}"}
 
 

@@ -48,7 +48,7 @@ CELL0_REST_SECONDS = 10.0
 CONTROL_BINARIES = ("nova-conductor", "nova-scheduler")
 
 
-async def _open(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neighbours]:
+async def open_compute(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neighbours]:
     """What the server side's processes share: the service on the API database, and the way to its cells."""
     config = found.config
     database = open_region_database(config, daemon)
@@ -70,11 +70,18 @@ async def _open(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neigh
         control_services=tuple(
             (each, host, str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{each}.{host}"))) for each in CONTROL_BINARIES
         ),
+        console_token_seconds=config.consoleauth.token_ttl,
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
     )
     opener = await open_cells(config, daemon, compute)
-    daemon.work.append(functools.partial(hosts.watch, compute))
     return compute, opener, neighbours
+
+
+async def _open(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neighbours]:
+    """The same for those that have to know which agents live."""
+    opened = await open_compute(found, daemon)
+    daemon.work.append(functools.partial(hosts.watch, opened[0]))
+    return opened
 
 
 async def build_api(found: Read, daemon: Daemon) -> None:

@@ -41,6 +41,8 @@ class Daemon:
 
     apis: list[tuple[str, ASGIApp, str, int]] = field(default_factory=list)
     """(name, app, address, port)"""
+    websockets: set[str] = field(default_factory=set)
+    """The names of those that take WebSockets too."""
     work: list[Work] = field(default_factory=lambda: [LoopLag().watch])
     checks: list[Work] = field(default_factory=list)
     """Looked into once, before anything is served; they raise ConfigError or NotReady."""
@@ -151,7 +153,9 @@ async def _serve(
     program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event, ready: Callable[[], None]
 ) -> None:
     said = log.logger("kilonova.cli.daemons")
-    servers = [ApiServer(app, name) for name, app, _address, _port in daemon.apis]
+    servers = [
+        ApiServer(app, name, takes_websockets=name in daemon.websockets) for name, app, _address, _port in daemon.apis
+    ]
     serving = [
         asyncio.create_task(each.serve(sockets=[listening])) for each, listening in zip(servers, sockets, strict=True)
     ]
