@@ -44,9 +44,6 @@ NOT_DAEMONS = {
     "mariadb": "the lab has started it",
 }
 """Units of the guides that nothing stands for, unless a console script has the name."""
-_CONSOLES = "not yet: graphical consoles are not served"
-NOT_YET = {"nova-consoleauth": _CONSOLES, "nova-novncproxy": _CONSOLES}
-"""Units of parts that there are not yet."""
 
 
 class LineFailed(Exception):
@@ -73,8 +70,6 @@ class Run:
     lab: Lab
     interface: str = INTERFACE
     notes: list[str] = field(default_factory=list)
-    not_yet: list[str] = field(default_factory=list)
-    """Units that a line asked for."""
     _files: dict[tuple[str, str], RawConfigParser] = field(default_factory=dict)
     _environments: dict[str, dict[str, str]] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
@@ -285,9 +280,6 @@ class Run:
             elif name == "memcached":
                 if verb != "enable":
                     start_memcached(self.lab.host(host))
-            elif name in NOT_YET:
-                self.notes.append(f"{name}: {NOT_YET[name]}")
-                self.not_yet.append(name)
             elif name in NOT_DAEMONS:
                 self.notes.append(f"{name}: {NOT_DAEMONS[name]}")
             else:
@@ -349,7 +341,7 @@ def carry_out(guide: Guide, lab: Lab, *, go_on: bool) -> int:
     if failed:
         print(f"guide {guide.name}: {len(failed)} of {len(guide.steps)} lines failed: {', '.join(failed)}")
         return 1
-    skipped = [*dict.fromkeys([*(each.part for each in guide.not_yet), *run.not_yet])]
+    skipped = [*dict.fromkeys(each.part for each in guide.not_yet)]
     print(
         f"guide {guide.name}: {len(guide.steps)} lines done" + (f"; not yet: {', '.join(skipped)}" if skipped else "")
     )

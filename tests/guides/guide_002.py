@@ -48,7 +48,7 @@ FLAVORS = (
     "| m1.large | 8192 | 80 |",
     "| m1.xlarge | 16384 | 160 |",
 )
-CONTROLLER_ROWS = ("| controller | conductor | internal |", "| controller | scheduler | internal |")
+CONTROLLER_ROWS = tuple(f"| controller | {name} | internal |" for name in ("conductor", "consoleauth", "scheduler"))
 AGENTS = (
     *(f"| {kind} agent | controller |" for kind in ("Linux bridge", "DHCP", "Metadata")),
     *(f"| :-) | UP | neutron-{name}-agent |" for name in ("linuxbridge", "dhcp", "metadata")),
@@ -374,6 +374,12 @@ def _server() -> list[Step]:
         ),
         Check(1923, CONTROLLER, "nova list", ("hello-instance", "ACTIVE", "flat=192.168.56.1")),
         Check(1932, OUTSIDE, "ssh cirros@192.168.56.101", ("hello-instance",)),
+        Check(
+            1936,
+            CONTROLLER,
+            "nova get-vnc-console hello-instance novnc",
+            ("| novnc |", "http://192.168.56.11:6080/vnc_auto.html?", "token"),
+        ),
         Check(1981, CONTROLLER, "brctl show", ("brq7a3c7391-ce", "tap")),
         Command(2032, COMPUTE, "cd /var/lib/nova/instances/"),
         Check(2033, COMPUTE, "ls", ("_base", "bb71867c-4078-4984-bf5a-f10bd84ba72b")),
@@ -467,6 +473,7 @@ INSTEAD = [
         " demo@{server_address} hostname",
         _ONE_LINE,
     ),
+    Instead(1936, "openstack console url show --novnc hello-instance", _GONE),
     Instead(1981, "ip -o link", "brctl is gone: ip shows what is in a bridge"),
     *(Instead(line, "qemu-img info -U {server}/disk", "the server runs, and holds its disk") for line in (2038, 2040)),
     Instead(2069, "wget -q -O - http://169.254.169.254/2009-04-04/meta-data/", "the tests' image has no curl"),
@@ -560,7 +567,6 @@ GUIDE = Guide(
     instead=INSTEAD,
     not_yet=[
         NotYet(80, 120, "Swift"),
-        NotYet(1936, 1936, "nova-novncproxy"),
         NotYet(2127, 2174, "Horizon"),
         NotYet(2176, 2571, "Cinder"),
         NotYet(2609, 2692, "LBaaS"),

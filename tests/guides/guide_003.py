@@ -212,6 +212,7 @@ STEPS: list[Step] = [
         (
             "| nova-compute | compute | nova | enabled | up |",
             "| nova-conductor | controller | internal | enabled | up |",
+            "| nova-consoleauth | controller | internal | enabled | up |",
             "| nova-scheduler | controller | internal | enabled | up |",
         ),
     ),

@@ -397,6 +397,10 @@ async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
     for binary, host, _service_id in compute.control_services:
         alive = {"active": True, "available": True, "updated_at": iso8601_micro(compute.clock.now())}
         internal.setdefault(host, {})[binary] = alive
+    for _number, daemon in await _numbered_daemons(compute):
+        is_alive = compute.liveness.is_alive(daemon.binary, daemon.host)
+        seen = {"active": True, "available": is_alive, "updated_at": iso8601_micro(daemon.created_at)}
+        internal.setdefault(daemon.host, {})[daemon.binary] = seen
     if internal:
         shown.insert(0, zone_view("internal", True, internal))
     return {"availabilityZoneInfo": shown}

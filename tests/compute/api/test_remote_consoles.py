@@ -210,6 +210,10 @@ async def test_a_daemon_that_has_registered_is_listed_and_can_be_forgotten(nova:
         *("controller", "internal"),
         *("up", "enabled"),
     )
+    listed = (await nova.call("GET", "/os-hosts", by="admin", version="2.42"))["hosts"]
+    assert {"host_name": "controller", "service": "consoleauth", "zone": "internal"} in listed
+    zones = (await nova.call("GET", "/os-availability-zone/detail", by="admin"))["availabilityZoneInfo"]
+    assert zones[0]["hosts"]["controller"]["nova-consoleauth"]["available"] is True
     stop()
     service.liveness._missed[("nova-consoleauth", "controller")] = 100
     (gone,) = (await nova.call("GET", path, by="admin"))["services"]
