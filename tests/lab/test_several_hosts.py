@@ -1,7 +1,9 @@
 """Servers on two hosts: they reach each other, their metadata and the outside, and nothing of them stays."""
 
+import sys
 import time
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -15,6 +17,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.libvirt]
 HOSTS = ("compute1", "compute2")
 ARP_IN_VXLAN = "udp dst port 4789 and udp[28:2] = 0x0806"
 """The type of the frame inside: after UDP's header (8), vxlan's (8) and two MAC addresses (12)."""
+
+FIRST_WORDS = """
+import sys
+from websockets.sync.client import connect
+
+with connect(sys.argv[1], origin=sys.argv[2], proxy=None) as socket:
+    sys.stdout.write(socket.recv(timeout=10).decode())
+"""
+"""What a screen says first to a browser whose page came from the proxy."""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +116,17 @@ def test_traffic_goes_on_while_every_agent_is_killed_and_started(
         cloud.start(host, name)
     wait_for(lambda: len(cloud.network_agents_up()) == len(daemons), "all agents are up", 60)
     assert "3 packets received" in run(cloud, ground, outside_addresses["compute1"], f"sudo ping -c3 -W2 {target}")
+
+
+def test_a_screen_of_each_host_opens_through_the_controllers_proxy(cloud: Cloud, servers: dict[str, str]) -> None:
+    for server_id in servers.values():
+        body = {"remote_console": {"protocol": "vnc", "type": "novnc"}}
+        made = cloud.api.call("compute", "POST", f"/v2.1/servers/{server_id}/remote-consoles", body)["remote_console"]
+        assert made["url"].startswith("http://controller:6080/vnc_auto.html?path=")
+        (path,) = parse_qs(urlsplit(made["url"]).query)["path"]
+        place = f"{cloud.lab.controller.address}:6080"
+        seen = cloud.outside.run([sys.executable, "-c", FIRST_WORDS, f"ws://{place}/{path}", f"http://{place}"])
+        assert seen.stdout == "RFB 003.008\n", seen.stderr
 
 
 def test_nothing_stays_on_a_host_whose_servers_are_gone(cloud: Cloud, ground: Ground, servers: dict[str, str]) -> None:

@@ -66,7 +66,10 @@ FILES: dict[str, tuple[str, ...]] = {
 }
 """What the packages' units name on the command line; the others read /etc/<project>/<project>.conf."""
 
-CONTROL = ("glance-api", "placement-api", "nova-api", "nova-scheduler", "nova-conductor", "neutron-server")
+CONTROL = (
+    *("glance-api", "placement-api", "nova-api", "nova-scheduler", "nova-conductor", "nova-novncproxy"),
+    "neutron-server",
+)
 NETWORK = ("neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent", "neutron-metadata-agent")
 READY_SECONDS = 60.0
 

@@ -113,7 +113,12 @@ def _nova_conf(place: Place) -> str:
             "service_metadata_proxy": "true",
             "metadata_proxy_shared_secret": METADATA_SECRET,
         },
-        "vnc": {"enabled": "true", "server_listen": "0.0.0.0", "server_proxyclient_address": "$my_ip"},
+        "vnc": {
+            "enabled": "true",
+            "server_listen": "0.0.0.0",
+            "server_proxyclient_address": "$my_ip",
+            "novncproxy_base_url": "http://controller:6080/vnc_auto.html",
+        },
     }
     if place.carries_servers:
         sections["libvirt"] = {"virt_type": "qemu"}
