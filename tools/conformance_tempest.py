@@ -81,7 +81,7 @@ SMOKE = r"\[.*\bsmoke\b.*\]$"
 LOGS_IN = (
     r"(\.test_(attach_interfaces|device_tagging)\.|\.ServerDiagnosticsV248Test\.|\.test_(host_name_is_same_as_server_name|"
     r"verify_created_server_vcpus|create_server_with_fqdn_name|verify_hostname_allows_fqdn|"
-    r"get_console_output_with_unlimited_size)\[)"
+    r"get_console_output_with_unlimited_size|novnc|novnc_bad_token)\[)"
 )
 """What needs a guest, and is not tagged smoke."""
 TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
@@ -218,6 +218,7 @@ def plan_compute_features() -> dict[str, Any]:
     """What compute does, and what it does not do yet."""
     present = (
         "console_output",
+        "vnc_console",
         "pause",
         "suspend",
         "metadata_service",
@@ -227,7 +228,7 @@ def plan_compute_features() -> dict[str, Any]:
     )
     absent = (
         *("resize", "shelve", "snapshot", "rescue", "stable_rescue", "cold_migration", "live_migration"),
-        *("change_password", "personality", "vnc_console", "spice_console", "serial_console", "swap_volume"),
+        *("change_password", "personality", "spice_console", "serial_console", "swap_volume"),
         *("attach_encrypted_volume", "volume_multiattach", "unified_limits"),
     )
     return {**dict.fromkeys(present, True), **dict.fromkeys(absent, False), "scheduler_enabled_filters": "all"}

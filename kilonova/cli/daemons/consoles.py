@@ -41,8 +41,8 @@ async def build_serial_proxy(found: Read, daemon: Daemon) -> None:
 async def _build_proxy(found: Read, daemon: Daemon, kind: Kind, address: str, port: int) -> None:
     config = found.config
     compute, _opener, _neighbours = await open_compute(found, daemon)
-    web = Path(config.web) if config.web else kind.directory
-    if kind.directory is not None and web is not None and not web.is_dir():
+    web = None if kind.directory is None else Path(config.web) if config.web else kind.directory
+    if web is not None and not web.is_dir():
         log.warning(
             "WebSockets are served without the pages that open them: their directory is not there",
             directory=str(web),

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import cells, mappings, moving, requests, servers
+from kilonova.compute import cells, console_tokens, mappings, moving, requests, servers
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.app import make_app as make_compute_app
+from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
@@ -21,6 +22,7 @@ from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.registry import Registry as ComputeRegistry
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
+from kilonova.compute.tables import console_tokens as console_token_rows
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
@@ -213,6 +215,10 @@ class World:
             return await servers.insert(tx, server, BUILD.new_task(server.id), self.clock.now())
 
     async def destroy(self, server_id: str) -> None:
+        """While somebody may open its console."""
+        async with self.compute.database.transaction() as tx:
+            with contextlib.suppress(ServerNotFound):
+                await console_tokens.create(tx, server_id, "vnc", self.clock.now(), 600)
         async with cells.writing(self.compute, server_id) as (_cell, tx):
             await tasks.supersede(tx, DESTROY.new_task(server_id), self.clock.now())
 
@@ -233,7 +239,10 @@ class World:
         for member in self.members():
             async with member.database.reading() as tx:
                 ids += [row[0] for row in await tx.tuples(select(servers.servers.c.id))]
+        async with self.compute.database.reading() as tx:
+            openable = await tx.tuples(select(console_token_rows.c.server_id))
         return {
+            "console_tokens": sorted(row[0] for row in openable),
             "ports": sorted(guests),
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
             "allocations": await self.allocations(),
@@ -251,7 +260,14 @@ class World:
             return sorted((name, consumer) for name, consumer in await tx.tuples(held))
 
 
-NOTHING_LEFT: dict[str, list[Any]] = {"ports": [], "domains": [], "allocations": [], "servers": [], "taps": []}
+NOTHING_LEFT: dict[str, list[Any]] = {
+    "console_tokens": [],
+    "ports": [],
+    "domains": [],
+    "allocations": [],
+    "servers": [],
+    "taps": [],
+}
 """Of `leftovers`."""
 
 READS = frozenset(

@@ -26,6 +26,7 @@ async def assert_active_and_nothing_else(world: Any, server_id: str) -> None:
     assert server.launched_at is not None
     await world.tick()
     assert await world.leftovers() == {
+        "console_tokens": [],
         "ports": [(server_id, server.host)],
         "domains": [(server.host, server_id)],
         "allocations": [(server.host, server_id)],
