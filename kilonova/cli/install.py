@@ -61,7 +61,10 @@ SERVER_PACKAGES = {
     "lab": {"tcpdump": "shows what crosses the network between a lab's hosts"},
 }
 """What many hosts stand on, and the tests of it need beside the rest."""
-TEST_PACKAGES = {"memcached": "shares checked tokens between processes"}
+TEST_PACKAGES = {
+    "memcached": "shares checked tokens between processes",
+    "spice-html5": "shows servers' screens over SPICE in a browser",
+}
 REQUIRED_PACKAGES = {**RUNTIME_PACKAGES, **BUILD_PACKAGES, **GUEST_IMAGE_PACKAGES}
 """Debian package to the reason it is needed."""
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kilonova.compute import mappings, servers
-from kilonova.compute.console_proxy.app import NOVNC, SERIAL
+from kilonova.compute.console_proxy.app import NOVNC, SERIAL, SPICE, Kind
 from tests.compute.console_proxy.conftest import Guests, Proxy, read_all, serve
 
 
@@ -265,6 +265,23 @@ async def test_the_serial_proxy_has_no_pages(serial: Proxy) -> None:
     server = await serial.server(echo)
     async with serial.connect(await serial.token(server, "serial")) as socket:
         assert await socket.recv() == b"RFB 003.008\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "page", "words", "script"),
+    [
+        (NOVNC, "/vnc_auto.html", "connectedToServer", "/core/rfb.js"),
+        (NOVNC, "/vnc.html", "noVNC_connect_button", "/app/ui.js"),
+        (SPICE, "/spice_auto.html", "spice_set_cookie", "/main.js"),
+    ],
+)
+async def test_the_pages_that_debian_has_are_served(nova: Any, kind: Kind, page: str, words: str, script: str) -> None:
+    if kind.directory is None or not kind.directory.is_dir():
+        pytest.skip(f"the Debian package {kind.package} is not installed")
+    async for made in serve(nova, Guests(), kind):
+        async with httpx.AsyncClient(base_url=made.url) as browser:
+            assert words in (await browser.get(page)).text
+            assert (await browser.get(script)).status_code == 200
 
 
 async def test_pages_that_are_not_installed_are_said_to_be_missing(nova: Any, tmp_path: Any) -> None:
