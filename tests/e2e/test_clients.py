@@ -91,7 +91,7 @@ def test_status_says_that_all_answers(demo_cloud: CloudUnderTest) -> None:
     status = json.loads(demo_cloud.kilonova("status", "--json"))
     assert status["problem"] is None
     assert {each["service"]: each["answers"] for each in status["endpoints"]} == dict.fromkeys(
-        ("identity", "image", "placement", "compute", "network", "metadata"), True
+        ("identity", "image", "placement", "compute", "network", "metadata", "console"), True
     )
     assert {agent["binary"] for agent in status["agents"] if agent["state"] == "up"} >= {"nova-compute"}
     assert status["servers"]["ACTIVE"] >= 1
