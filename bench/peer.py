@@ -29,7 +29,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--only", default="keystone,nova-boot,nova-read,placement", help="sections of load.py")
-    parser.add_argument("--load", default="", help="further options of load.py, in one word")
+    parser.add_argument(
+        "--load",
+        default="--list-sizes 100 --providers 1000",
+        help="further options of load.py, in one word; a thousand servers take upstream half an hour",
+    )
     options = parser.parse_args()
     words = ["--only", options.only, *options.load.split()]
     load = [str(_python_with_aiohttp()), str(options.directory / "load.py"), *words]

@@ -18,15 +18,13 @@ from kilonova.compute import cells, control_daemons
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Host, hosts
-from kilonova.kit.agents import AgentUnreachable, Liveness
+from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import NotFound, ServiceUnavailable
 from kilonova.kit.log import logger
 
 log = logger(__name__)
-
-WATCH_SECONDS = 5.0
 
 
 class NewHost(Struct, frozen=True):
@@ -92,6 +90,10 @@ async def states_of(tx: Tx, names: Collection[str]) -> list[HostState]:
     table = hosts.c
     statement = select(table.binary, table.host, table.disabled, table.forced_down)
     return await tx.all(HostState, statement.where(table.host.in_(names)))
+
+
+async def list_agents(tx: Tx) -> list[AgentKey]:
+    return [(binary, host) for binary, host in await tx.tuples(select(hosts.c.binary, hosts.c.host))]
 
 
 async def list_all(tx: Tx) -> list[Host]:
@@ -167,20 +169,24 @@ async def locate(compute: Compute, look: Callable[[Tx], Awaitable[Host]]) -> Pla
 
 async def watch(compute: Compute) -> None:
     """Asks the agents of all cells, and the daemons beside them, over and over whether they live, until cancelled."""
+
+    async def ask(_cell: Compute, tx: Tx) -> list[AgentKey]:
+        return await list_agents(tx)
+
+    keys: dict[int, tuple[Liveness, list[AgentKey]]] = {}
     while True:
-        keys: dict[int, tuple[Liveness, list[tuple[str, str]]]] = {}
         try:
-            for each in await everywhere(compute):
-                liveness = each.cell.liveness
-                keys.setdefault(id(liveness), (liveness, []))[1].append((each.host.binary, each.host.host))
+            gathered = await cells.gather(compute, ask)
             async with compute.database.reading() as tx:
                 daemons = [(each.binary, each.host) for each in await control_daemons.list_all(tx)]
-            keys.setdefault(id(compute.liveness), (compute.liveness, []))[1].extend(daemons)
+            keys = {id(compute.liveness): (compute.liveness, daemons)}
+            for cell, agents in gathered.answers:
+                keys.setdefault(id(cell.liveness), (cell.liveness, []))[1].extend(agents)
         except ServiceUnavailable as fault:
             # Nobody is held to be down for not having been asked.
             log.warning("agents were not asked whether they live", reason=fault.message)
-        await asyncio.gather(*(liveness.ask(agents) for liveness, agents in keys.values()))
-        await compute.clock.sleep(WATCH_SECONDS)
+        await asyncio.gather(*(liveness.look(agents) for liveness, agents in keys.values()))
+        await compute.liveness.rest()
 
 
 async def uptime(compute: Compute, row: Host) -> str | None:

@@ -65,7 +65,7 @@ class Registry:
         inventory = msgspec.to_builtins(registration.details)
         host = await self._make_known(hosts.NewHost(info.binary, info.host, zone, inventory))
         await self._tell_placement(host, registration.details)
-        self._compute.liveness.heard(info.binary, info.host)
+        await self._compute.liveness.announce(info.binary, info.host)
         log.info("compute host registered", host=info.host, zone=zone)
 
     async def _refuse_second(self, info: AgentInfo) -> None:

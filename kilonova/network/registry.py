@@ -123,7 +123,7 @@ class Registry:
         service = self._service
         async with service.database.transaction() as tx:
             await agents.register(tx, info, played.parts, service.clock.now())
-        service.liveness.heard(info.binary, info.host)
+        await service.liveness.announce(info.binary, info.host)
         log.info("network agent registered", agent=info.binary, host=info.host)
 
     async def wanted(self, payload: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kilonova.kit.agents import Agent, AgentCalls, AgentInfo, AgentUnreachable, Liveness
+from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import InProcessBus, RemoteError
 from kilonova.kit.testing import FakeClock
 
@@ -67,6 +68,30 @@ async def test_an_agent_registers_until_it_is_answered_and_survives_a_failing_pa
         await running
 
 
+async def test_an_agent_whose_passes_go_well_looks_less_and_less_often_until_it_is_woken() -> None:
+    async def fail() -> None:
+        raise ValueError("the disk is full")
+
+    agent = Agent(
+        AgentInfo("agent", "node1"),
+        InProcessBus(),
+        "registry",
+        methods={},
+        converge=fail,
+        interval_seconds=0.01,
+        longest_interval_seconds=0.04,
+    )
+    for seconds in (0.01, 0.02, 0.04, 0.04):
+        assert agent._pause_seconds == seconds
+        await agent._wait()
+    await agent.pass_once()
+    assert agent._pause_seconds == 0.01, "a pass that failed is tried again soon"
+    await agent._wait()
+    agent.wake()
+    await agent._wait()
+    assert agent._pause_seconds == 0.01, "and one that was woken has news"
+
+
 async def test_an_agent_is_down_when_it_leaves_questions_unanswered_and_up_at_its_next_answer() -> None:
     bus, clock = InProcessBus(), FakeClock()
     liveness = Liveness(bus, clock, interval_seconds=5, leeway_seconds=20)
@@ -85,6 +110,42 @@ async def test_an_agent_is_down_when_it_leaves_questions_unanswered_and_up_at_it
     await liveness.ask([key])
     assert liveness.is_alive(*key)
     assert liveness.skew_seconds(*key) is not None
+
+
+async def test_what_one_process_has_heard_the_others_need_not_ask() -> None:
+    bus, clock, key = InProcessBus(), FakeClock(), ("agent", "node1")
+    one, other = (Liveness(bus, clock, interval_seconds=5, leeway_seconds=20) for _ in range(2))
+    asked = 0
+
+    async def ping(_payload: Any) -> dict[str, str]:
+        nonlocal asked
+        asked += 1
+        return {"now": clock.now().isoformat()}
+
+    stop = bus.serve(agent_topic(*key), {"ping": ping})
+    for seconds, count in ((0, 1), (2, 1), (3, 2), (2, 2)):
+        clock.advance(seconds)
+        for liveness in (one, other):
+            await liveness.look([key])
+            await asyncio.sleep(0)
+        assert asked == count
+    assert other.is_alive(*key)
+    assert other.skew_seconds(*key) == 0
+    stop()
+    for _ in range(4):
+        assert one.is_alive(*key) and other.is_alive(*key)
+        clock.advance(5)
+        for liveness in (one, other):
+            await liveness.look([key])
+    assert not one.is_alive(*key) and not other.is_alive(*key)
+
+
+async def test_a_process_that_an_agent_registers_with_tells_the_others() -> None:
+    bus = InProcessBus()
+    one, other = Liveness(bus), Liveness(bus)
+    await one.announce("agent", "node1")
+    await asyncio.sleep(0)
+    assert other.is_alive("agent", "node1")
 
 
 async def test_what_the_asker_itself_slept_through_counts_against_nobody() -> None:

@@ -31,6 +31,10 @@ class ConsoleArguments(msgspec.Struct):
     kind: ConsoleKind
 
 
+LONGEST_INTERVAL_SECONDS = 60.0
+"""The hypervisor tells of guests that stop and start; the server has to answer every report of every host."""
+
+
 class ComputeAgent:
     def __init__(self, driver: ComputeDriver, bus: Bus, *, host: str, zone: str = "") -> None:
         self._driver = driver
@@ -44,6 +48,7 @@ class ComputeAgent:
             methods=self._methods(),
             converge=self._report,
             describe=driver.inventory,
+            longest_interval_seconds=LONGEST_INTERVAL_SECONDS,
         )
 
     def on_event(self, server_id: str) -> None:

@@ -5,6 +5,6 @@ Agents never touch a database (design §1). What they serve is reached over the 
 
 from kilonova.kit.agents.agent import Agent, AgentInfo, AgentRefused
 from kilonova.kit.agents.calls import AgentCalls, AgentUnreachable
-from kilonova.kit.agents.liveness import Liveness
+from kilonova.kit.agents.liveness import AgentKey, Liveness
 
-__all__ = ["Agent", "AgentCalls", "AgentInfo", "AgentRefused", "AgentUnreachable", "Liveness"]
+__all__ = ["Agent", "AgentCalls", "AgentInfo", "AgentKey", "AgentRefused", "AgentUnreachable", "Liveness"]

@@ -5,6 +5,7 @@ A pass that fails is logged with its reason and tried again; the agent itself on
 """
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +40,11 @@ class AgentInfo(Struct, frozen=True):
 
 
 class Agent:
-    """`registry_topic` is the server's topic that answers `register`; `converge` is one pass over the host."""
+    """`registry_topic` is the server's topic that answers `register`; `converge` is one pass over the host.
+
+    It comes every `interval_seconds`; while it goes well and nothing wakes the agent, less and less often, up to every
+    `longest_interval_seconds`: an agent that hears of whatever happens on its host looks for what it may have missed.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Agent:
         converge: Callable[[], Awaitable[None]],
         describe: Callable[[], Awaitable[Any]] | None = None,
         interval_seconds: float = 5.0,
+        longest_interval_seconds: float | None = None,
     ) -> None:
         self.info = info
         self._bus = bus
@@ -58,7 +64,8 @@ class Agent:
         self._methods = methods
         self._converge = converge
         self._describe = describe
-        self._interval_seconds = interval_seconds
+        self._interval_seconds = self._pause_seconds = interval_seconds
+        self._longest_interval_seconds = longest_interval_seconds or interval_seconds
         self._woken = asyncio.Event()
         self._registered = False
 
@@ -110,17 +117,22 @@ class Agent:
         try:
             await self._converge()
         except (CallTimedOut, RemoteError) as error:
+            self._pause_seconds = self._interval_seconds
             log.warning("no pass over the host: the server did not answer", agent=self.info.binary, reason=str(error))
         except Exception as error:
+            self._pause_seconds = self._interval_seconds
             # The next pass meets the same host afresh; an agent that ended here would leave it to nobody.
             log.exception("a pass over the host failed", agent=self.info.binary, reason=str(error))
 
     async def _wait(self) -> None:
+        # Hosts that were started together do not look together for ever.
+        jitter = random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
         try:
-            async with asyncio.timeout(self._interval_seconds):
+            async with asyncio.timeout(self._pause_seconds * jitter):
                 await self._woken.wait()
+            self._pause_seconds = self._interval_seconds
         except TimeoutError:
-            pass
+            self._pause_seconds = min(2 * self._pause_seconds, self._longest_interval_seconds)
 
     async def register(self) -> None:
         """Asks the server until it has answered. Raises AgentRefused."""

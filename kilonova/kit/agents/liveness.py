@@ -3,12 +3,18 @@
 Two hosts' clocks are never compared (design §3): an agent is up unless it left the last few questions unanswered. Time
 that this process itself has slept through counts against nobody. The wall clock an agent sends along only yields its
 skew, which is shown, not judged by.
+
+Who has heard an agent tells the other processes on the bus, and those need not ask it in that round: many processes ask
+hardly more than one does. What is told is only ever good news; an agent that answers nobody is asked by everybody.
 """
 
 import asyncio
 import contextlib
+import random
+import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
+from typing import Any
 
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
@@ -23,12 +29,17 @@ AgentKey = tuple[str, str]
 """(binary, host)"""
 
 
+HEARD_TOPIC = "agents.heard"
+SOON_SECONDS = 1.0
+FRESH = 0.8
+"""The part of an interval after which an agent is asked again."""
 PATIENCE = 3
 """How many times as long as an agent that has answered before, one that never did is waited for."""
 
 
 class Liveness:
-    """Asks every known agent each `interval_seconds`; one that misses every question of `leeway_seconds` is down."""
+    """Asks each known agent that nobody has heard for about `interval_seconds`; one that misses every question of
+    `leeway_seconds` is down."""
 
     def __init__(
         self,
@@ -46,7 +57,14 @@ class Liveness:
         self._missed: dict[AgentKey, int] = {}
         """Questions in a row that were not answered."""
         self._skew_seconds: dict[AgentKey, float] = {}
-        self._shown: list[AgentKey] = []
+        self._shown: set[AgentKey] = set()
+        self._name = uuid.uuid4().hex
+        bus.subscribe(HEARD_TOPIC, self._on_heard)
+
+    async def announce(self, binary: str, host: str) -> None:
+        """An agent has just said something, which the other processes are told."""
+        self.heard(binary, host)
+        await self._tell([(binary, host)])
 
     def heard(self, binary: str, host: str) -> None:
         """An agent has just said something: that is an answer too."""
@@ -76,20 +94,59 @@ class Liveness:
         while True:
             with contextlib.suppress(ServiceUnavailable):
                 agents = list(await list_agents())
-            await self.ask(agents)
-            await self._clock.sleep(self._interval_seconds)
+            await self.look(agents)
+            await self.rest()
+
+    async def rest(self) -> None:
+        """The time between two rounds. Processes that began together would else ask together for ever."""
+        await self._clock.sleep(self._interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, not a secret
+
+    async def look(self, agents: Iterable[AgentKey]) -> None:
+        """One round: asks those of all agents that nobody has heard lately."""
+        known = list(agents)
+        await self.ask(key for key in known if not self._is_fresh(key))
+        for key in known:
+            agent_alive.labels(*key).set(self.is_alive(*key))
+        for key in self._shown.difference(known):
+            agent_alive.remove(*key)
+        self._shown = set(known)
 
     async def ask(self, agents: Iterable[AgentKey]) -> None:
-        """One round, all agents at once."""
-        asked = list(agents)
-        await asyncio.gather(*(self._ask_one(binary, host) for binary, host in asked))
-        for key in asked:
-            agent_alive.labels(*key).set(self.is_alive(*key))
-        for key in [key for key in self._shown if key not in asked]:
-            agent_alive.remove(*key)
-        self._shown = asked
+        """Asks these, all at once."""
+        waiting = {asyncio.create_task(self._ask_one(*key)) for key in agents}
+        try:
+            # What has been heard is told without waiting for those that say nothing.
+            for seconds in (SOON_SECONDS, None):
+                if waiting:
+                    answered, waiting = await asyncio.wait(waiting, timeout=seconds)
+                    await self._tell([key for key in (each.result() for each in answered) if key is not None])
+        finally:
+            for each in waiting:
+                each.cancel()
 
-    async def _ask_one(self, binary: str, host: str) -> None:
+    def _is_fresh(self, key: AgentKey) -> bool:
+        seconds = self.seconds_since_answer(*key)
+        return seconds is not None and seconds < FRESH * self._interval_seconds
+
+    async def _tell(self, keys: list[AgentKey]) -> None:
+        if keys:
+            heard = [(*key, self._skew_seconds.get(key)) for key in keys]
+            await self._bus.publish(HEARD_TOPIC, {"by": self._name, "heard": heard})
+
+    async def _on_heard(self, payload: Any) -> None:
+        if payload["by"] == self._name:
+            return
+        for binary, host, skew_seconds in payload["heard"]:
+            self.heard(binary, host)
+            if skew_seconds is not None:
+                self._note_skew((binary, host), skew_seconds)
+
+    def _note_skew(self, key: AgentKey, seconds: float) -> None:
+        self._skew_seconds[key] = seconds
+        agent_clock_skew_seconds.labels(*key).set(seconds)
+
+    async def _ask_one(self, binary: str, host: str) -> AgentKey | None:
+        """The agent, if it answered."""
         try:
             answer = await self._bus.call(
                 agent_topic(binary, host), "ping", {"known": True}, timeout_seconds=self._interval_seconds
@@ -97,8 +154,8 @@ class Liveness:
         except (CallTimedOut, RemoteError) as error:
             log.debug("agent did not answer", agent=binary, host=host, reason=str(error))
             self._missed[(binary, host)] = self._missed.get((binary, host), 0) + 1
-            return
+            return None
         self.heard(binary, host)
         skew = datetime.fromisoformat(answer["now"]) - self._clock.now()
-        self._skew_seconds[(binary, host)] = skew.total_seconds()
-        agent_clock_skew_seconds.labels(binary, host).set(skew.total_seconds())
+        self._note_skew((binary, host), skew.total_seconds())
+        return binary, host
