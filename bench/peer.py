@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.many_hosts import CONTROL, controller_on_mariadb
+from bench.many_hosts import CONTROL, controller_on_mariadb, lift_quotas
 from tests.daemons.controller import Controller, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +72,7 @@ def _measure_kilonova(load: Sequence[str]) -> list[dict[str, Any]]:
             for name in ("nova-conductor", "nova-compute", "neutron-linuxbridge-agent"):
                 made.start(name)
             wait_for(made.hosts, "the compute host is up")
+            lift_quotas(made)
             return _figures(load, _credentials(made))
 
 

@@ -168,7 +168,14 @@ def _driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> ComputeDr
         case "fake":
             from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 
-            host = FakeHost(host_name(config), console_urls=console_urls(console_options(config)))
+            # As large as upstream's is, so that the same loads fit.
+            host = FakeHost(
+                host_name(config),
+                vcpus=1000,
+                memory_mib=800_000,
+                disk_gib=600_000,
+                console_urls=console_urls(console_options(config)),
+            )
             return FakeDriver(host, on_event)
         case "libvirt":
             return _libvirt_driver(config, neighbours, on_event)
