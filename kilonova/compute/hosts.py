@@ -173,8 +173,8 @@ async def watch(compute: Compute) -> None:
     async def ask(_cell: Compute, tx: Tx) -> list[AgentKey]:
         return await list_agents(tx)
 
-    keys: dict[int, tuple[Liveness, list[AgentKey]]] = {}
     while True:
+        keys: dict[int, tuple[Liveness, list[AgentKey]]] = {}
         try:
             gathered = await cells.gather(compute, ask)
             async with compute.database.reading() as tx:
