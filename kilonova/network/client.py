@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kilonova.kit.http.client import RemoteFault, RemoteService
+from kilonova.kit.http.client import RemoteFault, RemotePath, RemoteService, at
 
 Fields = dict[str, Any]
 
@@ -29,19 +29,19 @@ class NetworkClient:
         return await self._show("port", port_id, token)
 
     async def create_port(self, fields: Fields, token: str | None = None) -> Fields:
-        answer = await self._remote.request("POST", "/v2.0/ports", json={"port": fields}, token=token)
+        answer = await self._remote.request("POST", at("/v2.0/ports"), json={"port": fields}, token=token)
         port: Fields = answer["port"]
         return port
 
     async def update_port(self, port_id: str, fields: Fields) -> Fields:
-        answer = await self._remote.request("PUT", f"/v2.0/ports/{port_id}", json={"port": fields})
+        answer = await self._remote.request("PUT", at("/v2.0/ports/{id}", id=port_id), json={"port": fields})
         port: Fields = answer["port"]
         return port
 
     async def delete_port(self, port_id: str) -> None:
         """Safe to repeat."""
         try:
-            await self._remote.request("DELETE", f"/v2.0/ports/{port_id}")
+            await self._remote.request("DELETE", at("/v2.0/ports/{id}", id=port_id))
         except RemoteFault as fault:
             if fault.status != 404:
                 raise
@@ -50,40 +50,46 @@ class NetworkClient:
         return await self._list("security-groups", token, filters)
 
     async def show_security_group(self, group_id: str, token: str) -> Fields:
-        answer = await self._remote.request("GET", f"/v2.0/security-groups/{group_id}", token=token)
+        answer = await self._remote.request("GET", at("/v2.0/security-groups/{id}", id=group_id), token=token)
         return dict(answer["security_group"])
 
     async def create_security_group(self, fields: Fields, token: str) -> Fields:
-        return await self._write("POST", "security-groups", {"security_group": fields}, token)
+        return await self._write("POST", at("/v2.0/security-groups"), {"security_group": fields}, token)
 
     async def update_security_group(self, group_id: str, fields: Fields, token: str) -> Fields:
-        return await self._write("PUT", f"security-groups/{group_id}", {"security_group": fields}, token)
+        return await self._write(
+            "PUT", at("/v2.0/security-groups/{id}", id=group_id), {"security_group": fields}, token
+        )
 
     async def delete_security_group(self, group_id: str, token: str) -> None:
-        await self._remote.request("DELETE", f"/v2.0/security-groups/{group_id}", token=token)
+        await self._remote.request("DELETE", at("/v2.0/security-groups/{id}", id=group_id), token=token)
 
     async def create_security_group_rule(self, fields: Fields, token: str) -> Fields:
-        return await self._write("POST", "security-group-rules", {"security_group_rule": fields}, token)
+        return await self._write("POST", at("/v2.0/security-group-rules"), {"security_group_rule": fields}, token)
 
     async def delete_security_group_rule(self, rule_id: str, token: str) -> None:
-        await self._remote.request("DELETE", f"/v2.0/security-group-rules/{rule_id}", token=token)
+        await self._remote.request("DELETE", at("/v2.0/security-group-rules/{id}", id=rule_id), token=token)
 
     async def list_floating_ips(self, token: str | None = None, **filters: Any) -> list[Fields]:
         return await self._list("floatingips", token, filters)
 
     async def _list(self, plural: str, token: str | None, filters: dict[str, Any]) -> list[Fields]:
-        answer = await self._remote.request("GET", f"/v2.0/{plural}", params=filters or None, token=token)
+        answer = await self._remote.request(
+            "GET", at("/v2.0/{plural}", plural=plural), params=filters or None, token=token
+        )
         found: list[Fields] = answer[plural.replace("-", "_")]
         return found
 
-    async def _write(self, method: str, path: str, body: dict[str, Fields], token: str) -> Fields:
+    async def _write(self, method: str, path: RemotePath, body: dict[str, Fields], token: str) -> Fields:
         """What was made or changed, under the same key as in the request."""
         (key,) = body
-        answer = await self._remote.request(method, f"/v2.0/{path}", json=body, token=token)
+        answer = await self._remote.request(method, path, json=body, token=token)
         written: Fields = answer[key]
         return written
 
     async def _show(self, singular: str, wanted_id: str, token: str | None) -> Fields:
-        answer = await self._remote.request("GET", f"/v2.0/{singular}s/{wanted_id}", token=token)
+        answer = await self._remote.request(
+            "GET", at("/v2.0/{plural}/{id}", plural=f"{singular}s", id=wanted_id), token=token
+        )
         found: Fields = answer[singular]
         return found

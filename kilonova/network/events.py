@@ -11,7 +11,7 @@ from sqlalchemy import delete, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable, at
 from kilonova.kit.log import logger
 from kilonova.network import records
 from kilonova.network.service import NetworkService
@@ -76,7 +76,7 @@ class EventSender:
             return False
         entries = [_entry(each) for each in waiting]
         try:
-            await service.compute.request("POST", "/v2.1/os-server-external-events", json={"events": entries})
+            await service.compute.request("POST", at("/v2.1/os-server-external-events"), json={"events": entries})
         except RemoteUnavailable as error:
             log.warning("compute cannot be told yet", events=len(waiting), reason=str(error))
             return False

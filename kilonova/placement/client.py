@@ -1,11 +1,10 @@
 """Placement as other services call it."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from kilonova.kit.http.client import RemoteFault, RemoteService
+from kilonova.kit.http.client import RemoteFault, RemoteService, at
 
 VERSION = {"OpenStack-API-Version": "placement 1.39"}
 
@@ -34,7 +33,7 @@ class PlacementClient:
         """Creates the provider or finds it; returns its generation. RemoteFault 409: another one has the name."""
         body = {"uuid": provider_id, "name": name}
         try:
-            found = await self._remote.request("POST", "/resource_providers", json=body, headers=VERSION)
+            found = await self._remote.request("POST", at("/resource_providers"), json=body, headers=VERSION)
         except RemoteFault as fault:
             if fault.status != 409:
                 raise
@@ -45,13 +44,14 @@ class PlacementClient:
     async def _own_provider(self, provider_id: str, name: str) -> dict[str, Any]:
         try:
             found: dict[str, Any] = await self._remote.request(
-                "GET", f"/resource_providers/{provider_id}", headers=VERSION
+                "GET", at("/resource_providers/{id}", id=provider_id), headers=VERSION
             )
         except RemoteFault as fault:
             if fault.status != 404:
                 raise
-            query = urlencode({"name": name})
-            answer = await self._remote.request("GET", f"/resource_providers?{query}", headers=VERSION)
+            answer = await self._remote.request(
+                "GET", at("/resource_providers"), params={"name": name}, headers=VERSION
+            )
             others = [each["uuid"] for each in answer["resource_providers"]]
             told = (
                 f"the resource provider {name} is {' and '.join(others)}, made for an earlier database of compute: "
@@ -63,7 +63,7 @@ class PlacementClient:
     async def delete_provider(self, provider_id: str) -> None:
         """Safe to repeat."""
         try:
-            await self._remote.request("DELETE", f"/resource_providers/{provider_id}", headers=VERSION)
+            await self._remote.request("DELETE", at("/resource_providers/{id}", id=provider_id), headers=VERSION)
         except RemoteFault as fault:
             if fault.status != 404:
                 raise
@@ -71,24 +71,28 @@ class PlacementClient:
     async def set_inventory(self, provider_id: str, generation: int, inventories: dict[str, dict[str, Any]]) -> int:
         """Replaces the provider's inventory; returns the new generation. RemoteFault 409: the generation moved on."""
         body = {"resource_provider_generation": generation, "inventories": inventories}
-        url = f"/resource_providers/{provider_id}/inventories"
+        url = at("/resource_providers/{id}/inventories", id=provider_id)
         answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
         after: int = answer["resource_provider_generation"]
         return after
 
     async def inventory(self, provider_id: str) -> dict[str, dict[str, Any]]:
-        answer = await self._remote.request("GET", f"/resource_providers/{provider_id}/inventories", headers=VERSION)
+        answer = await self._remote.request(
+            "GET", at("/resource_providers/{id}/inventories", id=provider_id), headers=VERSION
+        )
         inventories: dict[str, dict[str, Any]] = answer["inventories"]
         return inventories
 
     async def usages(self, provider_id: str) -> Resources:
-        answer = await self._remote.request("GET", f"/resource_providers/{provider_id}/usages", headers=VERSION)
+        answer = await self._remote.request(
+            "GET", at("/resource_providers/{id}/usages", id=provider_id), headers=VERSION
+        )
         usages: Resources = answer["usages"]
         return usages
 
     async def set_traits(self, provider_id: str, generation: int, traits: list[str]) -> int:
         body = {"resource_provider_generation": generation, "traits": sorted(traits)}
-        url = f"/resource_providers/{provider_id}/traits"
+        url = at("/resource_providers/{id}/traits", id=provider_id)
         answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
         after: int = answer["resource_provider_generation"]
         return after
@@ -101,8 +105,7 @@ class PlacementClient:
         query: dict[str, Any] = {"resources": wanted, "limit": limit}
         if required:
             query["required"] = ",".join(required)
-        url = f"/allocation_candidates?{urlencode(query)}"
-        answer = await self._remote.request("GET", url, headers=VERSION)
+        answer = await self._remote.request("GET", at("/allocation_candidates"), params=query, headers=VERSION)
         summaries = answer["provider_summaries"]
         found: dict[str, Room] = {}
         for each in answer["allocation_requests"]:
@@ -122,7 +125,7 @@ class PlacementClient:
 
     async def allocations(self, consumer_id: str) -> dict[str, Resources]:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""
-        answer = await self._remote.request("GET", f"/allocations/{consumer_id}", headers=VERSION)
+        answer = await self._remote.request("GET", at("/allocations/{id}", id=consumer_id), headers=VERSION)
         return {provider: each["resources"] for provider, each in answer["allocations"].items()}
 
     async def claim(
@@ -137,7 +140,7 @@ class PlacementClient:
             "user_id": user_id,
         }
         try:
-            await self._remote.request("PUT", f"/allocations/{consumer_id}", json=body, headers=VERSION)
+            await self._remote.request("PUT", at("/allocations/{id}", id=consumer_id), json=body, headers=VERSION)
         except RemoteFault as fault:
             if fault.status == 409:
                 raise ClaimConflict(fault.message) from fault
@@ -146,12 +149,12 @@ class PlacementClient:
     async def release(self, consumer_id: str) -> None:
         """Gives back everything the consumer holds. Safe to repeat."""
         try:
-            await self._remote.request("DELETE", f"/allocations/{consumer_id}", headers=VERSION)
+            await self._remote.request("DELETE", at("/allocations/{id}", id=consumer_id), headers=VERSION)
         except RemoteFault as fault:
             if fault.status != 404:
                 raise
 
     async def providers(self) -> list[dict[str, Any]]:
-        answer = await self._remote.request("GET", "/resource_providers", headers=VERSION)
+        answer = await self._remote.request("GET", at("/resource_providers"), headers=VERSION)
         found: list[dict[str, Any]] = answer["resource_providers"]
         return found

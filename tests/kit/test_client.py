@@ -1,12 +1,26 @@
 """Reaching another service where the catalog says it is."""
 
+import ast
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
+import msgspec
 import pytest
 
 from kilonova.kit.http import client as client_module
-from kilonova.kit.http.client import Credentials, RemoteService, RemoteUnavailable, ServiceSession, catalog_client
+from kilonova.kit.http.client import (
+    Credentials,
+    RemoteFault,
+    RemotePath,
+    RemoteService,
+    RemoteUnavailable,
+    ServiceSession,
+    at,
+    catalog_client,
+)
 from kilonova.kit.log import bound
 
 EXPIRES = "2999-01-01T00:00:00Z"
@@ -40,7 +54,7 @@ async def reached(catalog: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
     async with identity(catalog) as client:
         session = ServiceSession(client, Credentials("nova", "x"))
         remote = RemoteService("compute", catalog_client(client, session, "compute", region), session)
-        await remote.request("GET", "/v2.1/servers", params={"limit": 1})
+        await remote.request("GET", at("/v2.1/servers"), params={"limit": 1})
     return str(asked[0])
 
 
@@ -95,8 +109,8 @@ async def test_who_passes_a_users_token_on_shows_its_own_beside_it() -> None:
     told = Flaky(0)
     async with identity([]) as client, httpx.AsyncClient(transport=httpx.MockTransport(told)) as other:
         remote = RemoteService("image", other, ServiceSession(client, Credentials("nova", "x")))
-        await remote.request("GET", "http://image/", token="the user's")
-        await remote.request("GET", "http://image/")
+        await remote.request("GET", RemotePath("http://image/"), token="the user's")
+        await remote.request("GET", RemotePath("http://image/"))
     shown = [(each.headers["x-auth-token"], each.headers.get("x-service-token")) for each in told.asked]
     assert shown == [("the user's", "t"), ("t", None)]
 
@@ -110,11 +124,11 @@ async def test_a_call_names_the_request_it_is_part_of() -> None:
 
     async with identity([]) as client, httpx.AsyncClient(transport=httpx.MockTransport(answer)) as other:
         remote = RemoteService("compute", other, ServiceSession(client, Credentials("nova", "x")))
-        await remote.request("GET", "http://compute/")
+        await remote.request("GET", RemotePath("http://compute/"))
         with bound(request_id="req-1"):
-            await remote.request("GET", "http://compute/")
+            await remote.request("GET", RemotePath("http://compute/"))
             with bound(global_request_id="req-0"):
-                await remote.request("GET", "http://compute/")
+                await remote.request("GET", RemotePath("http://compute/"))
     assert named == [None, "req-1", "req-0"]
 
 
@@ -135,4 +149,95 @@ async def test_a_service_that_is_not_there_is_unavailable() -> None:
         session = ServiceSession(client, Credentials("nova", "x"))
         remote = RemoteService("compute", catalog_client(client, session, "compute"), session)
         with pytest.raises(RemoteUnavailable, match="cannot be reached"):
-            await remote.request("GET", "/v2.1/servers")
+            await remote.request("GET", at("/v2.1/servers"))
+
+
+@pytest.mark.parametrize(
+    "sent", ["own%2Ffile", "../networks/own", "own/file", "own?x=1", "own#x", "own;x", "%2e%2e", "é", "a b", "a\\b"]
+)
+async def test_what_a_user_sends_stays_one_segment_of_the_path(sent: str) -> None:
+    asked: list[httpx.URL] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json={})
+
+    async with (
+        identity([]) as identity_client,
+        httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://image") as client,
+    ):
+        remote = RemoteService("image", client, ServiceSession(identity_client, Credentials("nova", "x")))
+        await remote.request("GET", at("/v2/images/{image_id}", image_id=sent))
+    path, _, query = asked[0].raw_path.decode().partition("?")
+    assert (path.split("/")[:3], query) == (["", "v2", "images"], "")
+    assert unquote(path.split("/", 3)[3]) == sent
+    assert "/" not in path.split("/", 3)[3]
+
+
+@pytest.mark.parametrize("sent", ["", ".", "..", "x" * 256, "a\0b"])
+def test_text_that_no_quoting_keeps_in_its_place_names_nothing(sent: str) -> None:
+    with pytest.raises(RemoteFault) as caught:
+        at("/v2/images/{image_id}", image_id=sent)
+    assert caught.value.status == 404
+
+
+async def test_a_quoted_segment_stays_one_on_the_way_through_the_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[httpx.URL] = []
+
+    async def network(_self: Any, request: httpx.Request) -> httpx.Response:
+        asked.append(request.url)
+        return httpx.Response(200, json={})
+
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "handle_async_request", network)
+    async with identity(compute(public="http://controller:8774/v2.1")) as client:
+        session = ServiceSession(client, Credentials("nova", "x"))
+        remote = RemoteService("compute", catalog_client(client, session, "compute"), session)
+        await remote.request("GET", at("/v2.1/servers/{id}", id="a/../b%2F"))
+    assert asked[0].raw_path == b"/v2.1/servers/a%2F..%2Fb%252F"
+
+
+def clients() -> list[Path]:
+    root = Path(client_module.__file__).parents[2]
+    return sorted(
+        path for path in root.rglob("*.py") if "RemoteService" in path.read_text() and path.parent.name != "http"
+    )
+
+
+@pytest.mark.parametrize("path", clients(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_client_writes_a_variable_into_a_path_by_itself(path: Path) -> None:
+    """`at` quotes; an f-string, a sum or a `RemotePath(...)` of one's own does not."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "RemotePath":
+            pytest.fail(f"line {node.lineno} makes a RemotePath without at()")
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "at":
+            assert isinstance(node.args[0], ast.Constant), f"line {node.lineno}: the template of at() is not a literal"
+
+
+class Wanted(msgspec.Struct):
+    id: str
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"id": 5}', b"\xff", b'{"id": "\xff"}', b"[" * 100_000])
+async def test_an_answer_of_another_shape_is_no_answer(content: bytes) -> None:
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=content))
+    async with identity([]) as who, httpx.AsyncClient(transport=transport, base_url="http://image") as client:
+        remote = RemoteService("image", client, ServiceSession(who, Credentials("nova", "x")))
+        if not content:
+            assert await remote.request("GET", at("/v2/images/x"), answer=Wanted) is None
+            return
+        with pytest.raises(RemoteUnavailable):
+            await remote.request("GET", at("/v2/images/x"), answer=Wanted)
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 1000)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 100
+
+    transport = httpx.MockTransport(lambda _request: httpx.Response(200, content=chunks()))
+    async with identity([]) as who, httpx.AsyncClient(transport=transport, base_url="http://image") as client:
+        remote = RemoteService("image", client, ServiceSession(who, Credentials("nova", "x")))
+        with pytest.raises(RemoteUnavailable, match="more than 1000 bytes"):
+            await remote.request("GET", at("/v2/images/x"))

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from kilonova.kit import tracing
 from kilonova.kit.auth import Policy
-from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
+from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, at
 from kilonova.kit.http.edge import Api, Edge
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Request, Route
@@ -50,7 +50,7 @@ def app(told: list[str | None]) -> Edge[None]:
     remote = RemoteService("image", other, ServiceSession(other, Credentials("nova", "x")))
 
     async def handler(request: Request[None]) -> dict[str, Any]:
-        await remote.request("GET", "/v2/images")
+        await remote.request("GET", at("/v2/images"))
         return {}
 
     return Edge(Api("compute", None, [Route("GET", "/a/{id}", handler, PUBLIC)], Policy({}), Nobody(), compute_error))

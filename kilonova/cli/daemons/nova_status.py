@@ -28,7 +28,7 @@ from kilonova.compute.tables import CellMapping, metadata
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.http.client import RemoteFault, at
 
 Verdict = Literal["Success", "Warning", "Failure"]
 CODES: dict[Verdict, int] = {"Success": 0, "Warning": 1, "Failure": 2}
@@ -95,7 +95,9 @@ async def _check_placement(config: Any) -> Result:
     except ConfigError as error:
         return Result(name, "Failure", str(error))
     try:
-        await neighbours.remote("placement", group=config.placement).request("GET", "/resource_providers?name=-")
+        await neighbours.remote("placement", group=config.placement).request(
+            "GET", at("/resource_providers"), params={"name": "-"}
+        )
     except (RemoteFault, httpx.HTTPError) as error:
         return Result(name, "Failure", f"Placement does not answer: {error}")
     finally:

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NewType
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -27,6 +28,28 @@ RENEW_BEFORE = timedelta(minutes=2)
 READ_ATTEMPTS = 3
 PAUSE_SECONDS = (0.05, 0.3)
 """Between two attempts, at random: many callers lose the same service in the same moment."""
+
+
+MOST_ANSWER_BYTES = 64 << 20
+"""Of an answer that is held in memory as a whole; data comes through `download`."""
+
+RemotePath = NewType("RemotePath", str)
+"""A path of another service's API. Only `at` makes one."""
+
+
+def at(template: str, **variables: str) -> RemotePath:
+    """The path with its variables in place, each quoted to one segment: `at("/v2/images/{image_id}", image_id=id)`.
+
+    What users send ends up in these variables, and must never name anything but the thing of that kind. Raises
+    RemoteFault 404 for text that no quoting keeps in its place: nothing has such an id.
+    """
+    for name, value in variables.items():
+        if value in ("", ".", "..") or len(value) > MOST_SEGMENT_CHARACTERS or "\0" in value:
+            raise RemoteFault(template.split("/")[1], 404, f"{name} {value[:80]!r} is no id.")
+    return RemotePath(template.format_map({name: quote(value, safe="") for name, value in variables.items()}))
+
+
+MOST_SEGMENT_CHARACTERS = 255
 
 
 def in_process_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:
@@ -136,8 +159,12 @@ class CatalogTransport(httpx.AsyncBaseTransport):
         if self._base is None:
             self._base = await self._look_up()
         base = self._base
+        # The raw path: decoding it would make two segments of a quoted slash.
         request.url = request.url.copy_with(
-            scheme=base.scheme, host=base.host, port=base.port, path=base.path.rstrip("/") + request.url.path
+            scheme=base.scheme,
+            host=base.host,
+            port=base.port,
+            raw_path=base.path.rstrip("/").encode() + request.url.raw_path,
         )
         request.headers["host"] = base.netloc.decode()
         try:
@@ -181,7 +208,7 @@ def catalog_client(
 
 
 class RemoteService:
-    """One other service. `path`s start with a slash and include the version prefix."""
+    """One other service. A `path` is made by `at`, starts with a slash and includes the version prefix."""
 
     def __init__(self, name: str, client: httpx.AsyncClient, session: ServiceSession) -> None:
         self.name = name
@@ -191,16 +218,19 @@ class RemoteService:
     async def request(
         self,
         method: str,
-        path: str,
+        path: RemotePath,
         *,
         json: Any = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         token: str | None = None,
+        answer: Any = Any,
     ) -> Any:
-        """The decoded answer (None when empty). With `token` the call is made for that user, else for this service.
+        """The answer decoded as the type `answer` (None when empty). With `token` the call is made for that user, else
+        for this service.
 
-        Raises RemoteFault for 4xx, RemoteUnavailable for 5xx and when the service cannot be reached.
+        Raises RemoteFault for 4xx, RemoteUnavailable for 5xx, for an answer that is not of that type, and when the
+        service cannot be reached.
         """
         response = await self._send(method, path, json, params, headers, token)
         if response.status_code == 401 and token is None:
@@ -209,12 +239,17 @@ class RemoteService:
             response = await self._send(method, path, json, params, headers, None)
         if response.status_code >= 400:
             raise fault_of(self.name, response)
-        return msgspec.json.decode(response.content) if response.content else None
+        if not response.content:
+            return None
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RemoteUnavailable(self.name, 502, f"answered something else than asked for: {error}") from error
 
     async def _send(
         self,
         method: str,
-        path: str,
+        path: RemotePath,
         json: Any,
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
@@ -239,14 +274,30 @@ class RemoteService:
             try:
                 with tracing.span(f"{method} {self.name}", "client", kilonova_peer=self.name):
                     tracing.carry(sent)
-                    return await self._client.request(method, path, content=content, params=params, headers=sent)
+                    return await self._exchange(
+                        self._client.build_request(method, path, content=content, params=params, headers=sent)
+                    )
             except httpx.HTTPError as error:
                 if attempts == 0 or isinstance(error, httpx.TimeoutException):
                     raise RemoteUnavailable(self.name, 503, f"cannot be reached: {type(error).__name__}") from error
             await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
 
+    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+        response = await self._client.send(request, stream=True)
+        try:
+            # Read piece by piece: whoever answers does not decide how much memory this process takes.
+            size, chunks = 0, []
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > MOST_ANSWER_BYTES:
+                    raise RemoteUnavailable(self.name, 502, f"answered with more than {MOST_ANSWER_BYTES} bytes")
+                chunks.append(chunk)
+        finally:
+            await response.aclose()
+        return httpx.Response(response.status_code, headers=_decoded(response.headers), content=b"".join(chunks))
+
     @asynccontextmanager
-    async def download(self, path: str) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def download(self, path: RemotePath) -> AsyncIterator[AsyncIterator[bytes]]:
         """Streams an answer's body; memory stays constant over a socket."""
         headers = {"X-Auth-Token": await self._session.token()}
         try:
@@ -257,6 +308,13 @@ class RemoteService:
                 yield response.aiter_bytes(1 << 20)
         except httpx.HTTPError as error:
             raise RemoteUnavailable(self.name, 503, f"broke off: {type(error).__name__}") from error
+
+
+def _decoded(headers: httpx.Headers) -> httpx.Headers:
+    """The headers without those of an encoding that is undone."""
+    return httpx.Headers(
+        [each for each in headers.multi_items() if each[0] not in ("content-encoding", "content-length")]
+    )
 
 
 def fault_of(service: str, response: httpx.Response) -> RemoteFault:
