@@ -69,6 +69,11 @@ class TooLarge(Fault):
     title = "Request Entity Too Large"
 
 
+class UriTooLong(Fault):
+    status = 414
+    title = "URI Too Long"
+
+
 class UnsupportedMediaType(Fault):
     status = 415
     title = "Unsupported Media Type"

@@ -151,5 +151,14 @@ def make_app(
     """The ASGI app of the network service (neutron-server)."""
     policy = Policy(RULES, policy_overrides)
     return Edge(
-        Api("network", service, ROUTES + TAG_ROUTES, policy, authenticator, error_view, check=service.database.check)
+        Api(
+            "network",
+            service,
+            ROUTES + TAG_ROUTES,
+            policy,
+            authenticator,
+            error_view,
+            check=service.database.check,
+            format_suffix=".json",
+        )
     )

@@ -9,7 +9,7 @@ import pytest
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
-from kilonova.kit.errors import BadRequest, Conflict, ServiceUnavailable, Unauthorized, UnsupportedMediaType
+from kilonova.kit.errors import BadRequest, Conflict, NotFound, ServiceUnavailable, Unauthorized, UnsupportedMediaType
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
@@ -59,6 +59,12 @@ async def stop_thing(request: Request[None], body: Any) -> None:
     request.authorize()
 
 
+async def find_kept(request: Request[None]) -> None:
+    request.authorize()
+    if request.path["thing_id"] != "there":
+        raise NotFound("there is no such thing")
+
+
 async def size_of_body(request: Request[None]) -> Any:
     request.authorize()
     return {"size": sum([len(chunk) async for chunk in request.stream()])}
@@ -79,6 +85,14 @@ ROUTES = [
     Route("GET", "/fail", fail, "things:list"),
     Route("PUT", "/upload", size_of_body, "things:create", streams_body=True),
     Route("POST", "/things/{thing_id}/action", (Action("stop", stop_thing, "things:stop"),)),
+    Route(
+        "POST",
+        "/kept/{thing_id}/action",
+        (Action("stop", stop_thing, "things:stop"),),
+        look_up=find_kept,
+        lacking={"fly": "Things do not fly yet."},
+    ),
+    Route("POST", "/free", stop_thing, "things:create", body=dict[str, Any]),
 ]
 POLICY = [
     Rule("things:list", "@"),
@@ -104,11 +118,23 @@ class Tokens:
         )
 
 
-def make_edge(routes: list[Route] = ROUTES, *, exact_paths: bool = False) -> Edge[None]:
+def make_edge(
+    routes: list[Route] = ROUTES, *, exact_paths: bool = False, format_suffix: str | None = None
+) -> Edge[None]:
     changes = [Change("2.3", "first", "a start"), Change("2.5", "tags", "things have tags", {"thing": without("tag")})]
     edge_versions = VersionEdge("thing", "2.1", "2.9", changes, "X-Thing-Version")
     return Edge(
-        Api("thing", None, routes, Policy(POLICY), Tokens(), compute_error, edge_versions, exact_paths=exact_paths)
+        Api(
+            "thing",
+            None,
+            routes,
+            Policy(POLICY),
+            Tokens(),
+            compute_error,
+            edge_versions,
+            exact_paths=exact_paths,
+            format_suffix=format_suffix,
+        )
     )
 
 
@@ -389,3 +415,90 @@ async def test_the_request_that_a_request_is_part_of_is_named_onwards(sent: str,
     async with asgi_client(edge) as client:
         answer = await client.get("/named", headers={"X-OpenStack-Request-ID": sent})
     assert named == [carried or answer.headers["x-openstack-request-id"]]
+
+
+@pytest.mark.parametrize("key", ["fly", "swim"])
+async def test_an_action_on_what_is_not_there_is_a_404_whatever_it_is_called(client: Any, key: str) -> None:
+    assert (await client.post("/kept/gone/action", json={key: None})).status_code == 404
+
+
+async def test_an_action_that_is_not_built_yet_says_so(client: Any) -> None:
+    lacking = await client.post("/kept/there/action", json={"fly": None})
+    assert (lacking.status_code, lacking.json()["badRequest"]["message"]) == (400, "Things do not fly yet.")
+    unknown = await client.post("/kept/there/action", json={"swim": None})
+    assert unknown.json()["badRequest"]["message"] == "There is no such action: swim."
+
+
+@pytest.mark.parametrize("path", ["//things", "/things//", "//things///"])
+async def test_doubled_slashes_are_one(client: Any, path: str) -> None:
+    assert (await client.get(f"http://x{path}")).status_code == 200
+
+
+async def test_an_encoded_slash_makes_no_second_segment(client: Any) -> None:
+    assert (await client.get("/things%2Fdetail")).status_code == 404
+    assert (await client.get("/things/p%2fdetail")).status_code == 404
+
+
+async def test_a_format_behind_the_path_is_read_as_if_it_were_not_there() -> None:
+    async with asgi_client(make_edge(format_suffix=".json")) as client:
+        client.headers["x-auth-token"] = "member"
+        assert (await client.get("/things.json")).status_code == 200
+        assert (await client.get("/things/p.json")).json() == {"thing": {"name": "p"}}
+        assert (await client.get("/openapi.json")).json()["openapi"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (b'{"a": "\xff"}', "not UTF-8"),
+        (b"\xff\xfe", "Malformed"),
+        (b'{"a": ' + b"[" * 5000 + b"]" * 5000 + b"}", "nested deeper"),
+        (b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", "nested deeper"),
+        (b'{"a": ' + b"9" * 30 + b"}", "beyond 64 bits"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "out of range"),
+        (b'{"a": 1e999}', "out of range"),
+        (b'{"a": [' + b"1," * 5000 + b"1]}", "more than 4096 values"),
+        (b'{"a": "\\ud800"}', "Malformed"),
+        (b"", "required"),
+    ],
+)
+async def test_json_without_measure_is_refused(client: Any, raw: bytes, sentence: str) -> None:
+    answer = await client.post("/free", content=raw)
+    assert answer.status_code == 400
+    assert sentence in answer.json()["badRequest"]["message"]
+
+
+async def test_bytes_that_are_not_utf8_are_refused_in_an_action_too(client: Any) -> None:
+    answer = await client.post("/kept/there/action", content=b'{"stop": "\xff"}')
+    assert (answer.status_code, "not UTF-8" in answer.text) == (400, True)
+    answer = await client.post("/kept/there/action", content=b'{"\xff": 1}')
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("header", ["x-auth-token", "x-service-token"])
+async def test_a_token_that_is_not_ascii_is_no_token(client: Any, header: str) -> None:
+    answer = await client.get("/things", headers={"x-auth-token": b"member", header: "é".encode()})
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/things?x=" + "y" * 40_000, "/things/" + "y" * 5000])
+async def test_what_is_too_long_to_ask_for_is_refused(client: Any, path: str) -> None:
+    assert (await client.get(path)).status_code == 414
+
+
+@pytest.mark.parametrize("host", ["a b", "x/y", 'x"y', "x<y", "a:b:c", "javascript:alert(1)//", "x@y", "x?y"])
+async def test_a_host_header_that_is_no_host_gets_into_no_link(client: Any, host: str) -> None:
+    answer = await client.post("/things", json={"thing": {"name": "a"}}, headers={"host": host})
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["cloud.example.org", "10.0.0.1:8774", "[fd00::1]:8774", "controller"])
+async def test_links_are_built_on_the_host_that_was_asked(client: Any, host: str) -> None:
+    answer = await client.post("/things", json={"thing": {"name": "a"}}, headers={"host": host})
+    assert answer.headers["location"] == f"http://{host}/things/1"
+
+
+async def test_what_a_stranger_says_of_the_scheme_does_not_count(client: Any) -> None:
+    headers = {"x-forwarded-proto": "javascript"}
+    answer = await client.post("/things", json={"thing": {"name": "a"}}, headers=headers)
+    assert answer.headers["location"].startswith("http://")

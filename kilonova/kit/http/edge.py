@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Generic, Protocol
 
 import msgspec
@@ -23,7 +24,8 @@ from starlette.types import Receive, Scope, Send
 
 from kilonova.kit import tracing
 from kilonova.kit.auth import Policy, RequestContext
-from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized
+from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized, UriTooLong
+from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, refuse_excess
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
 from kilonova.kit.http.versions import Version, VersionEdge, refuse_fields_outside
@@ -60,6 +62,8 @@ class Api(Generic[ServiceT]):
     request_id_headers: tuple[str, ...] = ("x-openstack-request-id",)
     check: Callable[[], Awaitable[None]] | None = None
     """Raises a Fault when the service cannot work just now: what `/healthcheck` answers with."""
+    format_suffix: str | None = None
+    """What old clients write behind each path to say the format (`.json`); read as if it were not there."""
     exact_paths: bool = False
     """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
     unauthorized_headers: Mapping[str, str] | None = None
@@ -71,6 +75,13 @@ NUL_SENTENCE = "The character NUL (U+0000) is not allowed anywhere in a request.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """As JSON spells it: behind an even number of backslashes."""
 
+
+MAX_PATH_BYTES, MAX_QUERY_BYTES = 4096, 32_768
+"""Of a request's line. Clients split their lists of ids at 8 KiB; services ask each other for some hundred at once."""
+MAX_ECHOED = 64
+"""Characters of a name that a refusal repeats, and of how many names."""
+_SLASHES = re.compile(r"/{2,}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.%]{2,60}\])(?::[0-9]{0,5})?")
 
 ROUTE_KEY = "kilonova.route"
 """Under which a request's scope holds the path of the route it took."""
@@ -184,9 +195,7 @@ class Edge(Generic[ServiceT]):
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         incoming = StarletteRequest(scope, receive)
         method = scope["method"]
-        path = scope["path"] if self.api.exact_paths else scope["path"].rstrip("/") or "/"
-        if "\0" in path or "%00" in scope.get("query_string", b"").decode("latin-1"):
-            raise BadRequest(NUL_SENTENCE)
+        path = _path(scope, exact=self.api.exact_paths)
         candidates, variables = self._find(path, method)
         scope[ROUTE_KEY] = candidates[0].path
         request: Request[ServiceT] = Request(
@@ -197,6 +206,7 @@ class Edge(Generic[ServiceT]):
             query=incoming.query_params,
             headers=incoming.headers,
             base_url=_base_url(incoming),
+            client_address=(scope.get("client") or ("",))[0],
             request_id=request_id,
             stream=incoming.stream,
             policy=self.api.policy,
@@ -220,6 +230,9 @@ class Edge(Generic[ServiceT]):
     def _find(self, path: str, method: str) -> tuple[list[Route], Mapping[str, str]]:
         variables: Mapping[str, str] = {}
         methods = self._literal.get(path)
+        if methods is None and self.api.format_suffix is not None:
+            path = path.removesuffix(self.api.format_suffix)
+            methods = self._literal.get(path)
         if methods is None:
             for pattern, candidates in self._paths:
                 match = pattern.match(path)
@@ -236,9 +249,12 @@ class Edge(Generic[ServiceT]):
 
     async def _authenticate(self, headers: Headers) -> RequestContext:
         token = headers.get("x-auth-token")
-        if not token:
+        if not token or not token.isascii():
             raise Unauthorized("The request you have made requires authentication.")
-        return await self.api.authenticator.authenticate(token, headers.get("x-service-token"))
+        service_token = headers.get("x-service-token")
+        if service_token is not None and not service_token.isascii():
+            raise Unauthorized("The service token is not one.")
+        return await self.api.authenticator.authenticate(token, service_token)
 
     def _negotiate(self, request: Request[ServiceT], candidates: list[Route]) -> Route:
         """Picks the version, then the one candidate that exists in it."""
@@ -262,37 +278,38 @@ class Edge(Generic[ServiceT]):
         if _NUL.search(raw):
             raise BadRequest(NUL_SENTENCE)
         body_type: Any = dict[str, msgspec.Raw] if is_action else route.body
-        try:
-            body = msgspec.json.decode(raw, type=body_type, strict=not route.lax)
-        except msgspec.DecodeError as error:
-            raise BadRequest(_schema_sentence(error, raw)) from error
+        body = _decode(raw, body_type, strict=not route.lax)
         if isinstance(route.handler, tuple):
-            action, body = self._pick_action(request, route.handler, body)
+            action, body = await self._pick_action(request, route, body)
             chosen = replace(route, handler=action.handler, rule=action.rule, status=action.status, shape=action.shape)
             return (body,), chosen
         if request.version is not None:
             refuse_fields_outside(body, request.version)
         return (body,), route
 
-    def _pick_action(
-        self, request: Request[ServiceT], actions: tuple[Action, ...], body: dict[str, msgspec.Raw]
+    async def _pick_action(
+        self, request: Request[ServiceT], route: Route, body: dict[str, msgspec.Raw]
     ) -> tuple[Action, Any]:
         if len(body) != 1:
-            raise BadRequest(f"Malformed request body: exactly one action is expected, got {sorted(body)}.")
+            names = ", ".join(sorted(name[:MAX_ECHOED] for name in body)[:MAX_ECHOED])
+            raise BadRequest(f"Malformed request body: exactly one action is expected, got {names or 'none'}.")
         ((key, raw),) = body.items()
-        for action in actions:
-            if action.key != key:
-                continue
-            if not self._is_in_version(request, action):
-                continue
-            try:
-                value = msgspec.json.decode(raw, type=action.body if action.body is not None else Any)
-            except msgspec.DecodeError as error:
-                raise BadRequest(f"Invalid input for action {key}: {_schema_sentence(error, bytes(raw))}") from error
-            if request.version is not None:
-                refuse_fields_outside(value, request.version, f"$.{key}")
-            return action, value
-        raise BadRequest(f"There is no such action: {key}.")
+        assert isinstance(route.handler, tuple)  # noqa: S101 - only action routes come here
+        for action in route.handler:
+            if action.key == key and self._is_in_version(request, action):
+                value = _decode(
+                    bytes(raw), Any if action.body is None else action.body, f"Invalid input for action {key}"
+                )
+                if request.version is not None:
+                    refuse_fields_outside(value, request.version, f"$.{key}")
+                return action, value
+        if route.look_up is not None:
+            # Missing comes before unknown, as upstream answers: 404 tells a client that the thing is gone.
+            request.rule = route.handler[0].rule
+            await route.look_up(request)
+        if key in route.lacking:
+            raise BadRequest(route.lacking[key])
+        raise BadRequest(f"There is no such action: {key[:MAX_ECHOED]}.")
 
     def _is_in_version(self, request: Request[ServiceT], action: Action) -> bool:
         versions = self.api.versions
@@ -352,6 +369,46 @@ async def _read_limited(headers: Headers, stream: Callable[[], AsyncIterator[byt
     return b"".join(chunks)
 
 
+def _decode(raw: bytes, body_type: Any, what: str | None = None, *, strict: bool = True) -> Any:
+    """The body as its type. Raises BadRequest; `what` begins the sentence."""
+    try:
+        value = msgspec.json.decode(raw, type=body_type, strict=strict)
+        if _is_free(body_type):
+            refuse_excess(value)
+    except msgspec.DecodeError as error:
+        sentence = _schema_sentence(error, raw)
+        raise BadRequest(f"{what}: {sentence}" if what else sentence) from error
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"Malformed request body: it is not UTF-8 ({error.reason}).") from error
+    except RecursionError as error:
+        raise BadRequest(f"Malformed request body: it is nested deeper than {MAX_DEPTH} levels.") from error
+    return value
+
+
+@cache
+def _is_free(body_type: Any) -> bool:
+    return has_free_parts(body_type)
+
+
+def _path(scope: Scope, *, exact: bool) -> str:
+    """The request's path: decoded, without doubled slashes, and without one at its end unless that is told apart.
+
+    Raises NotFound for a slash that came encoded: it would split what was one segment. Raises UriTooLong, BadRequest.
+    """
+    raw: bytes = scope.get("raw_path") or b""
+    query: bytes = scope.get("query_string", b"")
+    if len(raw) > MAX_PATH_BYTES or len(query) > MAX_QUERY_BYTES:
+        raise UriTooLong(f"At most {MAX_PATH_BYTES} bytes of path and {MAX_QUERY_BYTES} bytes of query are read.")
+    path: str = scope["path"]
+    if b"%" in raw and b"%2F" in raw.upper():
+        raise NotFound("The resource could not be found.")
+    if "\0" in path or b"%00" in query:
+        raise BadRequest(NUL_SENTENCE)
+    if "//" in path:
+        path = _SLASHES.sub("/", path)
+    return path if exact else path.rstrip("/") or "/"
+
+
 def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
     if not raw:
         return "A JSON body is required."
@@ -361,5 +418,10 @@ def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
 
 
 def _base_url(request: StarletteRequest) -> str:
-    forwarded = request.headers.get("x-forwarded-proto")
-    return f"{forwarded or request.url.scheme}://{request.url.netloc}"
+    """What links are built on. Raises BadRequest for a Host header that names no host: it would be in every link."""
+    host = request.headers.get("host")
+    if host is None:
+        return f"{request.url.scheme}://{request.url.netloc}"
+    if not _HOST.fullmatch(host):
+        raise BadRequest("The Host header is not a host name or an address, with or without a port.")
+    return f"{request.scope['scheme']}://{host}"

@@ -63,6 +63,11 @@ class Route:
     """Numbers and booleans may come as text, as old clients send them."""
     streams_body: bool = False
     """The handler reads the body itself, as it arrives: uploads."""
+    look_up: Handler | None = None
+    """Of an action route: `look_up(request)` raises NotFound or Forbidden for a thing the caller cannot act on. It is
+    called before an action that does not exist is refused."""
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    """Of an action route: action that upstream has and this cloud has not yet → the sentence that refuses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class Request(Generic[ServiceT]):
     headers: Headers
     base_url: str
     """Scheme, host and port the caller used, with no slash at the end: links are built on it."""
+    client_address: str
+    """Where the request came from; "" inside one process."""
     request_id: str
     stream: Callable[[], AsyncIterator[bytes]]
     policy: Policy

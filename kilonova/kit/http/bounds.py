@@ -1,0 +1,156 @@
+"""Bounds of what a request may hold: the vocabulary of body types, and the check that no part of a body lacks one.
+
+A body's size alone bounds nothing that grows faster than its bytes: a number of 400 digits makes rows, a list of
+30,000 ids makes queries. So each integer has a range, each string and list a length, in its type: the edge checks it
+before a handler runs, and the OpenAPI document tells it. A bound belongs on the member of a union that it is for:
+`Name | None | UnsetType`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, inspect
+
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.routes import Route
+
+MAX_INT32 = 2_147_483_647
+MAX_INT64 = 9_223_372_036_854_775_807
+
+Id = Annotated[str, Meta(max_length=255)]
+"""Names a thing by its id (or, where an API allows it, by its name)."""
+Uuid = Annotated[
+    str,
+    Meta(max_length=36, pattern=r"^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$"),
+]
+"""An id that is a UUID, with or without its hyphens."""
+Word = Annotated[str, Meta(max_length=64)]
+"""One of a few words, a protocol, an address, a MAC: what has a short spelling of its own and is looked at further."""
+Name = Annotated[str, Meta(max_length=255)]
+Text = Annotated[str, Meta(max_length=4096)]
+"""A sentence or two: descriptions, URLs."""
+LongText = Annotated[str, Meta(max_length=65_535)]
+"""What fills a body by itself: user data, keys, certificates, policies."""
+Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
+Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
+"""How many, or how much in the unit its name says: a column of 32 bits holds it."""
+BigCount = Annotated[int, Meta(ge=0, le=MAX_INT64)]
+"""Bytes, and what else outgrows 32 bits."""
+FREE = Meta(extra_json_schema={"x-free": True})
+"""Marks a part of a body that is any JSON: the edge holds it to MAX_DEPTH, MAX_ITEMS and 64-bit integers."""
+Free = Annotated[Any, FREE]
+
+MAX_DEPTH = 32
+"""Of arrays and objects inside each other, in a body or in a part marked FREE."""
+MAX_ITEMS = 4096
+"""Values in a part marked FREE, at all depths together."""
+
+
+def unbounded_parts(routes: Sequence[Route]) -> list[str]:
+    """`POST /v3/users: user.name: str without max_length`, for each part of a body that has no bound in its type."""
+    lines = []
+    for route in routes:
+        for name, body_type in body_types(route):
+            place = f"{route.method} {route.path}"
+            lines += [f"{place}: {path or 'the body'}: {lack}" for path, lack in _lacks(body_type, name)]
+    return lines
+
+
+def body_types(route: Route) -> Iterator[tuple[str, Any]]:
+    """(key of the body or "", the type of what is under it) of all that a route decodes or says that it reads."""
+    if isinstance(route.handler, tuple):
+        for action in route.handler:
+            yield action.key, Any if action.body is None else action.body
+    elif isinstance(route.described, dict):
+        yield from route.described.items()
+    elif route.described is not None or route.body is not None:
+        yield "", route.body if route.described is None else route.described
+
+
+def _lacks(body_type: Any, name: str) -> Iterator[tuple[str, str]]:
+    yield from _walk(inspect.type_info(body_type), name, frozenset())
+
+
+def _walk(info: inspect.Type, path: str, seen: frozenset[type]) -> Iterator[tuple[str, str]]:
+    """(path, what is missing), depth first."""
+    match info:
+        case inspect.Metadata(type=inner, extra_json_schema=extra):
+            if not (extra or {}).get("x-free"):
+                yield from _walk(inner, path, seen)
+        case inspect.AnyType() | inspect.RawType():
+            yield path, "any JSON, not marked FREE"
+        case inspect.IntType(ge=ge, gt=gt, le=le, lt=lt):
+            if (ge is None and gt is None) or (le is None and lt is None):
+                yield path, "int without a range"
+        case inspect.StrType(max_length=None) | inspect.BytesType(max_length=None):
+            yield path, "str without max_length"
+        case (
+            inspect.ListType(item_type=item, max_length=longest)
+            | inspect.VarTupleType(item_type=item, max_length=longest)
+            | inspect.SetType(item_type=item, max_length=longest)
+        ):
+            if longest is None:
+                yield path, "list without max_length"
+            yield from _walk(item, f"{path}[]", seen)
+        case inspect.DictType(key_type=key, value_type=value, max_length=longest):
+            if longest is None:
+                yield path, "dict without max_length"
+            yield from _walk(key, f"{path}.key", seen)
+            yield from _walk(value, f"{path}.*", seen)
+        case inspect.UnionType(types=types):
+            for each in types:
+                yield from _walk(each, path, seen)
+        case inspect.StructType(cls=cls, fields=fields):
+            if cls not in seen:
+                for field in fields:
+                    yield from _walk(field.type, f"{path}.{field.encode_name}".lstrip("."), seen | {cls})
+        case _:
+            pass
+
+
+def has_free_parts(body_type: Any) -> bool:
+    """Whether a body of this type may hold JSON of any shape, which only `refuse_excess` bounds."""
+    return _has_free(inspect.type_info(body_type), frozenset())
+
+
+def _has_free(info: Any, seen: frozenset[type]) -> bool:
+    if isinstance(info, inspect.AnyType | inspect.RawType | inspect.DictType):
+        return True
+    if isinstance(info, inspect.StructType):
+        if info.cls in seen:
+            return False
+        return any(_has_free(field.type, seen | {info.cls}) for field in info.fields)
+    inner = getattr(info, "types", None) or [
+        each for each in (getattr(info, "type", None), getattr(info, "item_type", None)) if each is not None
+    ]
+    return any(_has_free(each, seen) for each in inner)
+
+
+def refuse_excess(value: Any) -> None:
+    """Raises BadRequest for JSON that is nested too deep, has too many values, or a number beyond 64 bits.
+
+    Reads plain JSON and Structs alike and never recurses, so that no depth can hurt it.
+    """
+    left, items = [(value, 0)], 0
+    while left:
+        part, depth = left.pop()
+        items += 1
+        if items > MAX_ITEMS:
+            raise BadRequest(f"The body holds more than {MAX_ITEMS} values.")
+        if isinstance(part, int) and not -MAX_INT64 - 1 <= part <= MAX_INT64:
+            raise BadRequest("The body holds an integer beyond 64 bits.")
+        inner = _inner(part)
+        if inner and depth >= MAX_DEPTH:
+            raise BadRequest(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        left.extend((each, depth + 1) for each in inner)
+
+
+def _inner(part: Any) -> list[Any]:
+    if isinstance(part, dict):
+        return list(part.values())
+    if isinstance(part, list | tuple):
+        return list(part)
+    if isinstance(part, msgspec.Struct):
+        return [getattr(part, name) for name in part.__struct_fields__]
+    return []

@@ -1,0 +1,117 @@
+"""Each part of each body has a bound in its type: of the vocabulary, and of every route of every service."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from kilonova.compute import app as compute_app
+from kilonova.identity import app as identity_app
+from kilonova.image import app as image_app
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import (
+    MAX_DEPTH,
+    MAX_ITEMS,
+    Count,
+    Free,
+    Name,
+    has_free_parts,
+    refuse_excess,
+    unbounded_parts,
+)
+from kilonova.kit.http.routes import Action, Route
+from kilonova.network import app as network_app
+from kilonova.placement import app as placement_app
+
+
+async def handle(*_: Any) -> None:
+    """No handler is called here."""
+
+
+class Bounded(Struct):
+    name: Name | None | UnsetType = UNSET
+    kind: Literal["a", "b"] = "a"
+    key: UUID | None = None
+    sizes: Annotated[list[Count], Meta(max_length=3)] = []
+    free: Free = None
+    on: bool = True
+
+
+class Unbounded(Struct):
+    name: str
+    size: int
+    half: Annotated[int, Meta(ge=0)]
+    sizes: list[Count]
+    inside: Annotated[list[str | None], Meta(max_length=2)]
+    table: dict[str, int]
+    free: Any
+    again: "Unbounded | None" = None
+
+
+def lacks(body: Any) -> list[str]:
+    return [line.removeprefix("POST /x: ") for line in unbounded_parts([Route("POST", "/x", handle, "r", body=body)])]
+
+
+def test_a_bounded_body_lacks_nothing() -> None:
+    assert lacks(Bounded) == []
+
+
+def test_each_part_without_a_bound_is_named() -> None:
+    assert lacks(Unbounded) == [
+        "name: str without max_length",
+        "size: int without a range",
+        "half: int without a range",
+        "sizes: list without max_length",
+        "inside[]: str without max_length",
+        "table: dict without max_length",
+        "table.key: str without max_length",
+        "table.*: int without a range",
+        "free: any JSON, not marked FREE",
+    ]
+
+
+def test_actions_and_described_bodies_are_looked_at_too() -> None:
+    actions = (Action("stop", handle, "r"), Action("start", handle, "r", body=Bounded))
+    assert unbounded_parts([Route("POST", "/a", actions)]) == ["POST /a: stop: any JSON, not marked FREE"]
+    described = Route("POST", "/b", handle, "r", body=dict, described={"thing": Unbounded})
+    assert "POST /b: thing.name: str without max_length" in unbounded_parts([described])
+
+
+def test_only_types_with_free_parts_are_walked() -> None:
+    assert not has_free_parts(Annotated[list[Name], Meta(max_length=3)])
+    assert has_free_parts(Bounded)
+    assert has_free_parts(Unbounded)
+    assert has_free_parts(dict[str, Any])
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("value", [deep(MAX_DEPTH + 1), [1] * MAX_ITEMS, {"a": 1 << 63}, Bounded(free=deep(100_000))])
+def test_too_much_is_refused(value: Any) -> None:
+    with pytest.raises(BadRequest):
+        refuse_excess(value)
+
+
+def test_as_much_as_is_allowed_passes() -> None:
+    refuse_excess([deep(MAX_DEPTH - 1), [1] * (MAX_ITEMS - 100), (1 << 63) - 1, -(1 << 63), True, None, "x"])
+
+
+TABLES = {
+    "identity": identity_app.ROUTES,
+    "image": image_app.ROUTES,
+    "placement": placement_app.ROUTES,
+    "network": network_app.ROUTES + network_app.TAG_ROUTES,
+    "compute": compute_app.ROUTES,
+}
+
+
+@pytest.mark.xfail(reason="the services' bodies get their bounds one after the other", strict=False)
+@pytest.mark.parametrize("service", TABLES)
+def test_every_part_of_every_body_has_a_bound(service: str) -> None:
+    assert unbounded_parts(TABLES[service]) == []
