@@ -54,6 +54,7 @@ from kilonova.kit.bus import InProcessBus
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, in_process_client
+from kilonova.kit.http.server import Connections, complain_once
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.log import logger
 from kilonova.kit.loop_lag import LoopLag
@@ -117,7 +118,11 @@ class Cloud:
     async def run(self, sockets: dict[str, socket.socket], ready: Callable[[], None]) -> None:
         """Serves until cancelled. `ready` is called when every API answers."""
         await image_recovery.recover(self.image)
-        servers = [ApiServer(app, name, takes_websockets=name in TAKE_WEBSOCKETS) for name, app in self.apps.items()]
+        ledger = Connections()
+        complain_once(asyncio.get_running_loop())
+        servers = [
+            ApiServer(app, name, ledger, takes_websockets=name in TAKE_WEBSOCKETS) for name, app in self.apps.items()
+        ]
         async with asyncio.TaskGroup() as group:
             serving = [group.create_task(each.serve(sockets=[sockets[each.name]])) for each in servers]
             working = [group.create_task(_named(each)) for each in self.work]

@@ -9,8 +9,13 @@ from collections.abc import Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from kilonova.kit.http.server import Connections, protocols
+
 MOST_MESSAGE_BYTES = 1 << 20
 """Of a WebSocket: a client sends keys, a pointer's moves, and what was pasted."""
+
+BACKLOG = 1024
+"""Connections that wait to be accepted."""
 
 
 class PortTaken(Exception):
@@ -26,7 +31,7 @@ def listen(name: str, address: str, port: int, *, shared: bool = False) -> socke
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
     try:
         listening.bind((address, port))
-        listening.listen(1024)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise PortTaken(
@@ -38,24 +43,40 @@ def listen(name: str, address: str, port: int, *, shared: bool = False) -> socke
 
 
 class ApiServer(uvicorn.Server):
-    """Signals belong to the process, not to any one of its servers."""
+    """Signals belong to the process, not to any one of its servers; so do the connections in the ledger.
 
-    def __init__(self, app: ASGIApp, name: str, *, takes_websockets: bool = False) -> None:
+    `trusted_proxies`: addresses whose X-Forwarded-Proto and X-Forwarded-For are believed.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        name: str,
+        ledger: Connections,
+        *,
+        takes_websockets: bool = False,
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
+        http, websocket = protocols(ledger)
         super().__init__(
             uvicorn.Config(
                 app,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                http="httptools",
-                ws="websockets-sansio" if takes_websockets else "none",
+                http=http,
+                ws=websocket if takes_websockets else "none",
+                backlog=BACKLOG,
+                timeout_keep_alive=round(ledger.limits.keep_alive_seconds),
+                proxy_headers=bool(trusted_proxies),
+                forwarded_allow_ips=list(trusted_proxies),
                 ws_max_size=MOST_MESSAGE_BYTES,
                 # A screen's bytes are compressed by its own protocol.
                 ws_per_message_deflate=False,
                 # It writes the URL of each WebSocket, with the token in it, at INFO.
-                log_level="warning",
+                # And a line for each request that is not HTTP, as a warning: strangers could fill a disk with them.
+                log_level="error",
                 timeout_graceful_shutdown=3,
-                h11_max_incomplete_event_size=65536,
             )
         )
         self.name = name

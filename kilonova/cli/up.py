@@ -97,8 +97,10 @@ def _is_fake(state: StateDir) -> bool:
 
 def _serve(state: StateDir, config: Any) -> int:
     from kilonova.kit import log
+    from kilonova.kit.http.server import raise_descriptor_limit
 
     log.configure(config.log_level)
+    raise_descriptor_limit()
     with state.held():
         try:
             asyncio.run(_run_cloud(state, config))

@@ -54,6 +54,11 @@ class NotAcceptable(Fault):
     title = "Not Acceptable"
 
 
+class RequestTimeout(Fault):
+    status = 408
+    title = "Request Timeout"
+
+
 class Conflict(Fault):
     status = 409
     title = "Conflict"

@@ -7,6 +7,7 @@ import pytest
 from starlette.responses import Response
 
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
+from kilonova.kit.http.server import Connections
 
 NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
@@ -27,7 +28,7 @@ async def test_small_answers_are_sent_at_once() -> None:
             accepted.append(bool(connection.transport.get_extra_info("socket").getsockopt(*NODELAY)))  # type: ignore[union-attr]
         await Response("x")(scope, receive, send)  # type: ignore[arg-type]
 
-    server = ApiServer(app, "compute")
+    server = ApiServer(app, "compute", Connections())
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     await wait_until_started([server])
     reader, writer = await asyncio.open_connection(*listening.getsockname())

@@ -97,6 +97,18 @@ COMMON: Options = {
         cfg.PortOpt("port", default=None, help="Where the process tells its counters, in the OpenMetrics format"),
         cfg.StrOpt("listen", default="127.0.0.1", help="Address of that port"),
     ],
+    "wsgi": [
+        cfg.IntOpt("max_connections", default=0, min=0, help="In all; 0: as the limit of open descriptors allows"),
+        cfg.IntOpt("max_connections_per_address", default=512, min=0, help="0: no limit, for a cloud behind a proxy"),
+        cfg.IntOpt("max_header_bytes", default=65_536, min=1024, help="A request's first line and headers"),
+        cfg.IntOpt("header_timeout", default=30, min=1, help="Seconds a request's headers may take"),
+        cfg.IntOpt("client_socket_timeout", default=60, min=1, help="Seconds a body may come to a halt"),
+        cfg.IntOpt("keep_alive_timeout", default=75, min=1, help="Seconds an idle connection is kept"),
+    ],
+    "oslo_middleware": [
+        cfg.BoolOpt("enable_proxy_headers_parsing", default=False, help="Believe X-Forwarded-Proto and -For"),
+        cfg.ListOpt("trusted_proxies", default=["127.0.0.1", "::1"], help="Of which addresses they are believed"),
+    ],
     "database": [cfg.StrOpt("connection", default="", secret=True, help="URL of the service's database")],
     "keystone_authtoken": _credentials(
         cfg.StrOpt(

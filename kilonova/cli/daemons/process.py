@@ -27,12 +27,14 @@ from kilonova.cli.daemons.workers import Place
 from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
 from kilonova.kit import log, tracing
 from kilonova.kit.config import ConfigError
+from kilonova.kit.http.server import Connections, Limits, complain_once, raise_descriptor_limit
 from kilonova.kit.loop_lag import LoopLag
 
 EX_CONFIG = 78
 EX_TEMPFAIL = 75
 
 Work = Callable[[], Awaitable[None]]
+Ready = Callable[[], None]
 
 
 @dataclass
@@ -60,6 +62,7 @@ def main(
     def start() -> int:
         count, others = workers.split_words(program, words)
         found = read(program, project, options, others)
+        raise_descriptor_limit()
         log.configure("DEBUG" if found.config.debug else "INFO", _log_stream(program, found.config))
 
         def work(place: Place) -> int:
@@ -110,7 +113,7 @@ async def _run(program: str, found: Read, build: Build, place: Place) -> int:
         _add_metrics(found.config, daemon, place.worker or 0)
         shared = place.worker is not None
         sockets = [listen(name, address, port, shared=shared) for name, _app, address, port in daemon.apis]
-        await _serve(program, daemon, sockets, stop, place.ready)
+        await _serve(program, found.config, daemon, sockets, stop, place.ready)
     return 0
 
 
@@ -149,12 +152,27 @@ def _add_metrics(config: Any, daemon: Daemon, worker: int) -> None:
         daemon.apis.append(("metrics", make_metrics_app(), config.metrics.listen, config.metrics.port + worker))
 
 
+def _limits(config: Any) -> Limits:
+    return Limits(
+        connections=config.wsgi.max_connections,
+        connections_per_address=config.wsgi.max_connections_per_address,
+        header_bytes=config.wsgi.max_header_bytes,
+        header_seconds=config.wsgi.header_timeout,
+        body_seconds=config.wsgi.client_socket_timeout,
+        keep_alive_seconds=config.wsgi.keep_alive_timeout,
+    )
+
+
 async def _serve(
-    program: str, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event, ready: Callable[[], None]
+    program: str, config: Any, daemon: Daemon, sockets: list[socket.socket], stop: asyncio.Event, ready: Ready
 ) -> None:
     said = log.logger("kilonova.cli.daemons")
+    ledger = Connections(_limits(config))
+    complain_once(asyncio.get_running_loop())
+    proxies = config.oslo_middleware.trusted_proxies if config.oslo_middleware.enable_proxy_headers_parsing else ()
     servers = [
-        ApiServer(app, name, takes_websockets=name in daemon.websockets) for name, app, _address, _port in daemon.apis
+        ApiServer(app, name, ledger, takes_websockets=name in daemon.websockets, trusted_proxies=proxies)
+        for name, app, _address, _port in daemon.apis
     ]
     serving = [
         asyncio.create_task(each.serve(sockets=[listening])) for each, listening in zip(servers, sockets, strict=True)

@@ -6,6 +6,7 @@ For every request, in this order, because each step trusts the ones before it:
 7. the answer made older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
 """
 
+import asyncio
 import re
 import time
 import uuid
@@ -24,7 +25,16 @@ from starlette.types import Receive, Scope, Send
 
 from kilonova.kit import tracing
 from kilonova.kit.auth import Policy, RequestContext
-from kilonova.kit.errors import BadRequest, Fault, MethodNotAllowed, NotFound, TooLarge, Unauthorized, UriTooLong
+from kilonova.kit.errors import (
+    BadRequest,
+    Fault,
+    MethodNotAllowed,
+    NotFound,
+    RequestTimeout,
+    TooLarge,
+    Unauthorized,
+    UriTooLong,
+)
 from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, refuse_excess
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
@@ -78,6 +88,8 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 MAX_PATH_BYTES, MAX_QUERY_BYTES = 4096, 32_768
 """Of a request's line. Clients split their lists of ids at 8 KiB; services ask each other for some hundred at once."""
+BODY_SECONDS = 60.0
+"""In which a body that is read as a whole has to be there; what is streamed only must not come to a halt."""
 MAX_ECHOED = 64
 """Characters of a name that a refusal repeats, and of how many names."""
 _SLASHES = re.compile(r"/{2,}")
@@ -355,17 +367,21 @@ async def _read_limited(headers: Headers, stream: Callable[[], AsyncIterator[byt
     """The body, refused by its declared length before a byte is read, and by its real length while it arrives."""
     too_large = TooLarge(f"The body is larger than the {limit_bytes} bytes allowed here.")
     declared = headers.get("content-length", "0")
-    if not declared.isdecimal():
-        raise BadRequest(f"Content-Length {declared!r} is not a number.")
+    if not declared.isdecimal() or len(declared) > 18:
+        raise BadRequest(f"Content-Length {declared[:MAX_ECHOED]!r} is not a number of bytes.")
     if int(declared) > limit_bytes:
         raise too_large
     chunks: list[bytes] = []
     size = 0
-    async for chunk in stream():
-        size += len(chunk)
-        if size > limit_bytes:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in stream():
+                size += len(chunk)
+                if size > limit_bytes:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from error
     return b"".join(chunks)
 
 
@@ -424,4 +440,5 @@ def _base_url(request: StarletteRequest) -> str:
         return f"{request.url.scheme}://{request.url.netloc}"
     if not _HOST.fullmatch(host):
         raise BadRequest("The Host header is not a host name or an address, with or without a port.")
-    return f"{request.scope['scheme']}://{host}"
+    scheme = "https" if request.scope["scheme"] == "https" else "http"
+    return f"{scheme}://{host}"

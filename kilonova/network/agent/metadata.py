@@ -19,9 +19,9 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from kilonova.kit.http.server import GUEST_SHARE, Connections, Limits, protocols
 from kilonova.network.agent import namespaces
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.agent.options import LinuxOptions
@@ -91,6 +91,19 @@ def render_headers(asked: Iterable[tuple[str, str]], address: str, guest: Guest,
     ]
 
 
+LIMITS = Limits(
+    connections=2048,
+    connections_per_address=16,
+    headers=64,
+    header_bytes=16_384,
+    header_seconds=10.0,
+    body_seconds=10.0,
+    keep_alive_seconds=15.0,
+    answer_seconds=30.0,
+)
+"""For guests, which nobody has let in: a few at once for each, and little patience."""
+
+
 class MetadataResponder:
     """Holds the listening sockets, the index of guests and the client to compute."""
 
@@ -100,6 +113,7 @@ class MetadataResponder:
         self._transport = options.metadata_transport
         self._client: httpx.AsyncClient | None = None
         self._guests: Mapping[tuple[str, str], Guest] = {}
+        self._ledger = Connections(LIMITS, GUEST_SHARE)
         self._servers: dict[Place, tuple[asyncio.Server, ServerState]] = {}
 
     async def converge(self, places: Iterable[Place], wanted: WantedState) -> list[tuple[Place, str]]:
@@ -126,6 +140,7 @@ class MetadataResponder:
 
     async def _start(self, place: Place) -> None:
         listening = await asyncio.to_thread(_listen, place)
+        http, _ = protocols(self._ledger)
         config = uvicorn.Config(
             functools.partial(self._answer, place),
             interface="asgi3",
@@ -134,12 +149,14 @@ class MetadataResponder:
             access_log=False,
             lifespan="off",
             ws="none",
+            log_level="error",
+            timeout_keep_alive=round(LIMITS.keep_alive_seconds),
         )
         config.load()
         state = ServerState()
         state.default_headers = list(config.encoded_headers)
         server = await asyncio.get_running_loop().create_server(
-            lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}), sock=listening
+            lambda: http(config=config, server_state=state, app_state={}), sock=listening
         )
         self._servers[place] = (server, state)
 

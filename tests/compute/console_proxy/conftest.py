@@ -14,6 +14,7 @@ from kilonova.cli.serving import ApiServer, wait_until_started
 from kilonova.compute import remote_consoles
 from kilonova.compute.agent.spec import ConsoleAddress
 from kilonova.compute.console_proxy.app import NOVNC, Kind, make_app
+from kilonova.kit.http.server import Connections
 from tests.compute.api.conftest import ComputeInProcess
 from tests.compute.api.conftest import nova as nova  # the fixture
 
@@ -74,7 +75,7 @@ class Proxy:
 
 async def serve(nova: ComputeInProcess, guests: Guests, kind: Kind, **options: Any) -> AsyncIterator[Proxy]:
     app = make_app(nova.service, kind, allowed_origins=["cloud.example.org"], **options)
-    server = ApiServer(app, "console", takes_websockets=True)
+    server = ApiServer(app, "console", Connections(), takes_websockets=True)
     server.config.port = 0
     stop = nova.service.bus.serve("nova-compute.node1", {"console_address": guests.console_address})
     serving = asyncio.create_task(server.serve())
