@@ -6,6 +6,9 @@ from kilonova.kit.http.client import RemoteFault, RemotePath, RemoteService, at
 
 Fields = dict[str, Any]
 
+TAKE_ATTEMPTS = 5
+"""How often a port is looked at again that was changed, but not taken, at the moment it was to be taken."""
+
 
 class NetworkClient:
     """Source: Networking API v2.0 reference. Fields are the API's own names."""
@@ -33,10 +36,34 @@ class NetworkClient:
         port: Fields = answer["port"]
         return port
 
-    async def update_port(self, port_id: str, fields: Fields) -> Fields:
-        answer = await self._remote.request("PUT", at("/v2.0/ports/{id}", id=port_id), json={"port": fields})
+    async def update_port(self, port_id: str, fields: Fields, *, revision_number: int | None = None) -> Fields:
+        """`revision_number`: refused with 412 unless the port still has it, so that nobody's change is overwritten."""
+        headers = None if revision_number is None else {"If-Match": f"revision_number={revision_number}"}
+        answer = await self._remote.request(
+            "PUT", at("/v2.0/ports/{id}", id=port_id), json={"port": fields}, headers=headers
+        )
         port: Fields = answer["port"]
         return port
+
+    async def take_port(self, port_id: str, fields: Fields, *, project_id: str | None = None) -> Fields:
+        """Makes a free port the device's that `fields` name by `device_id`; returns the port. Safe to repeat.
+
+        Of several devices that take one port at once, one has it. Raises RemoteFault: 409 when another device has the
+        port, 404 when there is none, or, with `project_id`, when it is another project's.
+        """
+        device_id = fields["device_id"]
+        for _ in range(TAKE_ATTEMPTS):
+            port = await self.show_port(port_id)
+            if project_id is not None and port["project_id"] != project_id:
+                raise RemoteFault("network", 404, f"Port {port_id} could not be found.")
+            if port["device_id"] not in ("", device_id):
+                raise RemoteFault("network", 409, f"Port {port_id} is still in use by {port['device_id']}.")
+            try:
+                return await self.update_port(port_id, fields, revision_number=port["revision_number"])
+            except RemoteFault as fault:
+                if fault.status != 412:
+                    raise
+        raise RemoteFault("network", 409, f"Port {port_id} is being changed by others, over and over.")
 
     async def delete_port(self, port_id: str) -> None:
         """Safe to repeat."""

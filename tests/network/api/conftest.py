@@ -12,6 +12,7 @@ from kilonova.kit.testing import asgi_client
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver
 from kilonova.network.app import make_app
+from kilonova.network.client import NetworkClient
 from kilonova.network.registry import Registry
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import metadata
@@ -20,6 +21,7 @@ from kilonova.network.tables import metadata
 @dataclass
 class Networking:
     identity: Any
+    app: Any
     service: NetworkService
     registry: Registry
     admin: Any
@@ -36,6 +38,10 @@ class Networking:
         response = await getattr(self, by).post(f"/v2.0/{plural}", json={singular: fields})
         body = self.body_of(response, status)
         return body[singular] if status == 201 else body["NeutronError"]
+
+    def client(self, service_user: str = "nova") -> NetworkClient:
+        """The service as another service calls it."""
+        return NetworkClient(self.identity.remote("network", self.app, service_user))
 
     async def lan(self, cidr: str = "10.0.0.0/24", **fields: Any) -> tuple[Any, Any]:
         """A network of demo with one subnet."""
@@ -95,5 +101,5 @@ async def net(
             tokens[user] = await identity.token(user)
         clients[user] = asgi_client(app)
         clients[user].headers["x-auth-token"] = tokens[user]
-    yield Networking(identity, service, registry, body_of=body_of, **clients)
+    yield Networking(identity, app, service, registry, body_of=body_of, **clients)
     await service.database.close()
