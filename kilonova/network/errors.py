@@ -132,6 +132,14 @@ class PortSecurityAndIPRequiredForSecurityGroups(BadRequest):
         )
 
 
+class SubnetNotOwned(BadRequest):
+    def __init__(self, subnet_id: str) -> None:
+        super().__init__(
+            f"Cannot add interface to router because subnet {subnet_id} is not owned by project making the request. "
+            "A port of one's own there can be added by its port_id."
+        )
+
+
 class InvalidRoutes(BadRequest):
     def __init__(self, routes: object, reason: str) -> None:
         super().__init__(f"Invalid format for routes: {routes}, {reason}")

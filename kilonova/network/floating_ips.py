@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, dns_names, events, networks, ports, records, routers
+from kilonova.network import concerns, dns_names, events, ports, records, routers
 from kilonova.network.errors import (
     ExternalGatewayForFloatingIPNotFound,
     FloatingIPNotFound,
@@ -17,7 +17,7 @@ from kilonova.network.ports import PortWithDetails
 from kilonova.network.records import Selection
 from kilonova.network.selections import NAMELESS, Listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import FloatingIp, Port, Router, floating_ips
+from kilonova.network.tables import FloatingIp, Network, Port, Router, floating_ips
 from kilonova.network.tables import routers as routers_table
 
 OWNER = "network:floatingip"
@@ -66,10 +66,10 @@ async def change(tx: Tx, service: NetworkService, floating: FloatingIp, values: 
 
 
 async def create(
-    tx: Tx, service: NetworkService, project_id: str, network_id: str, wanted: Mapping[str, Any]
+    tx: Tx, service: NetworkService, project_id: str, network: Network, wanted: Mapping[str, Any]
 ) -> FloatingIp:
     """Takes an address of the external network; `wanted` may name it, its subnet, and a port to serve."""
-    network = await networks.find(tx, network_id)
+    network_id = network.id
     if not network.external:
         raise InvalidInput(f"Network {network_id} is not a valid external network.")
     if wanted.get("fixed_ip_address") and not wanted.get("port_id"):

@@ -18,6 +18,7 @@ from kilonova.network.errors import (
     InvalidInput,
     MacAddressInUse,
     PortBound,
+    PortInUse,
     PortNotFound,
     ServicePortInUse,
 )
@@ -38,6 +39,9 @@ from kilonova.network.tables import (
 
 DHCP_OWNER = "network:dhcp"
 ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")
+HELD_OWNERS = (*ROUTER_OWNERS, "network:floatingip", DHCP_OWNER)
+"""Owners of the ports that the network service makes for itself. Such a port never changes hands: what it is made of
+and what it may do follows from its owner."""
 MOST_ADDRESS_PAIRS = 10
 MAC_ATTEMPTS = 16
 MOST_OPTION_CHARACTERS = 64
@@ -281,6 +285,34 @@ def merge_dhcp_options(has: DhcpOptions, wanted: DhcpOptions) -> DhcpOptions:
         else:
             merged[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}
     return list(merged.values())
+
+
+def refuse_held_owner(device_owner: str) -> None:
+    """Raises InvalidInput for a device owner whose ports the network service makes for itself."""
+    if device_owner in HELD_OWNERS:
+        raise InvalidInput(
+            f"device_owner {device_owner} is for ports that the network service makes for itself: a router gets its "
+            "ports by add_router_interface and external_gateway_info, a network and a floating IP have theirs."
+        )
+
+
+def hand_over(port: Port, values: dict[str, Any]) -> None:
+    """Called for every change: `values` that give the port to another device leave it as if made for that device.
+
+    A port that leaves a device leaves the device's host too. Raises PortInUse for a port that the network service
+    holds, InvalidInput for one that it would have to hold.
+    """
+    device_id, owner = (values.get(name, getattr(port, name)) for name in ("device_id", "device_owner"))
+    if (device_id, owner) == (port.device_id, port.device_owner):
+        return
+    if port.device_owner in HELD_OWNERS:
+        raise PortInUse(
+            f"Port {port.id} belongs to the network service as {port.device_owner}: its device_id and device_owner "
+            "cannot be changed."
+        )
+    refuse_held_owner(owner)
+    if port.device_id and device_id != port.device_id:
+        values.setdefault("host", "")
 
 
 def refuse_owned(port: Port) -> None:

@@ -82,7 +82,9 @@ async def list_where(
     if visible is not None:
         statement = statement.where(visible)
     if selection.marker is not None:
-        marker = await tx.tuples(select(*(column for column, _ in order)).where(table.c.id == selection.marker))
+        named = select(*(column for column, _ in order)).where(table.c.id == selection.marker)
+        # Of what somebody may not see he learns nothing, not even that it is there.
+        marker = await tx.tuples(named if visible is None else named.where(visible))
         if not marker:
             raise InvalidInput(f"the marker {selection.marker!r} is not in the list.")
         statement = statement.where(after_marker(order, marker[0]))

@@ -1,6 +1,6 @@
 """Routers: their gateway and interfaces. Source: Networking API, "Routers"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -120,11 +120,9 @@ async def _connected(tx: Tx, router: Router) -> list[tuple[Address, Subnet]]:
     return [(each, by_id[each.subnet_id]) for each in held]
 
 
-async def set_gateway(
-    tx: Tx, service: NetworkService, router: Router, wanted: Mapping[str, Any] | None, *, may_name_addresses: bool
-) -> Router:
-    """Connects the router to an external network, changes that connection, or cuts it (`wanted` None or empty)."""
-    network_id = (wanted or {}).get("network_id")
+async def set_gateway(tx: Tx, service: NetworkService, router: Router, wanted: Mapping[str, Any]) -> Router:
+    """Connects the router to an external network, changes that connection, or cuts it (`wanted` empty)."""
+    network_id, fixed_ips = wanted.get("network_id"), wanted.get("external_fixed_ips")
     if network_id is None:
         await _drop_gateway(tx, service, router)
         return await find(tx, router.id)
@@ -133,17 +131,16 @@ async def set_gateway(
         network = await networks.find(tx, network_id)
         if not network.external:
             raise InvalidInput(f"Network {network_id} is not an external network.")
-        fixed_ips = (wanted or {}).get("external_fixed_ips") if may_name_addresses else None
         port = new_port(service, router, network_id, GATEWAY, project_id="")
         made = await ports.create(tx, port, fixed_ips or None, ())
         if not made.addresses:
             raise InvalidInput(f"Cannot update gateway for Gateway port of {network_id}: the network has no subnet.")
         gateway = {"gateway_port_id": port.id, "gateway_network_id": network_id}
         await tx.execute(update(routers).where(routers.c.id == router.id).values(**gateway))
-    elif may_name_addresses and (wanted or {}).get("external_fixed_ips"):
+    elif fixed_ips:
         port = await ports.find(tx, str(router.gateway_port_id))
-        await ports.change(tx, service, port, {}, fixed_ips=(wanted or {})["external_fixed_ips"])
-    snat = (wanted or {}).get("enable_snat")
+        await ports.change(tx, service, port, {}, fixed_ips=fixed_ips)
+    snat = wanted.get("enable_snat")
     router = await find(tx, router.id)
     return await change(tx, service, router, {} if snat is None else {"enable_snat": snat})
 
@@ -193,25 +190,63 @@ async def add_subnet(tx: Tx, service: NetworkService, router: Router, subnet: Su
     return Attached(port, subnet)
 
 
-async def add_port(tx: Tx, service: NetworkService, router: Router, port: Port) -> Attached:
+async def add_port(
+    tx: Tx, service: NetworkService, router: Router, port: Port, owns: Callable[[Subnet], bool]
+) -> Attached:
+    """Makes a free port the router's. In subnets that are not his own (`owns`), the caller may bring addresses of the
+    pools only: the others are for their owner to give away."""
     if port.device_id:
         raise PortInUse(
             f"Unable to complete operation on port {port.id} for network {port.network_id}. Port already has "
             f"an attached device {port.device_id}."
         )
     (details,) = await ports.with_details(tx, [port])
-    if not details.addresses:
-        raise InvalidInput(f"Port {port.id} has no fixed IP, so it cannot be a router's interface.")
-    subnet = await subnets.find(tx, details.addresses[0].subnet_id)
-    await _refuse_overlap(tx, router, subnet)
+    subnet, *_ = await _check_interface(tx, router, details, owns)
     owned = {"device_id": router.id, "device_owner": INTERFACE, "host": router.host or ""}
     unfiltered = {"port_security_enabled": False, "allowed_address_pairs": []}
     changed = await ports.change(tx, service, port, {**owned, **unfiltered}, group_ids=())
     return Attached(changed.port, subnet)
 
 
-async def _refuse_overlap(tx: Tx, router: Router, subnet: Subnet) -> None:
-    for other in await subnets_of(tx, router):
+async def check_changed_interface(
+    tx: Tx, before: PortWithDetails, after: PortWithDetails, owns: Callable[[Subnet], bool]
+) -> None:
+    """Called when the addresses of a router's interface were changed: raises unless it could have been added so, and
+    the router needs none of the subnets that it has left."""
+    router = await find(tx, after.port.device_id)
+    kept = [each.id for each in await _check_interface(tx, router, after, owns)]
+    for address in before.addresses:
+        if address.subnet_id not in kept:
+            await _refuse_needed_interface(tx, router, await subnets.find(tx, address.subnet_id))
+
+
+async def _check_interface(
+    tx: Tx, router: Router, details: PortWithDetails, owns: Callable[[Subnet], bool]
+) -> list[Subnet]:
+    """The port's subnets, in the order of its addresses. Raises InvalidInput when it cannot be the router's."""
+    port = details.port
+    if not details.addresses:
+        raise InvalidInput(f"Port {port.id} has no fixed IP, so it cannot be a router's interface.")
+    found: dict[str, Subnet] = {}
+    for address in details.addresses:
+        subnet = found[address.subnet_id] = await subnets.find(tx, address.subnet_id)
+        if not owns(subnet) and not pick.in_pools(address.ip_address, subnet.allocation_pools):
+            raise InvalidInput(
+                f"Cannot add interface to router because port {port.id} has an address outside the allocation pools "
+                f"of subnet {subnet.id}, which is not owned by project making the request."
+            )
+    if sum(each.ip_version == 4 for each in found.values()) > 1:
+        raise InvalidInput("Cannot have multiple IPv4 subnets on router port.")
+    for subnet in found.values():
+        await _refuse_overlap(tx, router, subnet, but=port)
+    return list(found.values())
+
+
+async def _refuse_overlap(tx: Tx, router: Router, subnet: Subnet, but: Port | None = None) -> None:
+    """Raises InvalidInput when the router has addresses there already; those of the port `but` do not count."""
+    for address, other in await _connected(tx, router):
+        if but is not None and address.port_id == but.id:
+            continue
         if other.id == subnet.id:
             raise InvalidInput(f"Router already has a port on subnet {subnet.id}.")
         if pick.overlapping(subnet.cidr, [other.cidr]) is not None:

@@ -21,6 +21,18 @@ Tags = Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=50)
 ProjectId = Annotated[str, Meta(max_length=64)] | UnsetType
 
 
+class FixedIp(Struct, forbid_unknown_fields=True):
+    """One address of a port: the address itself, or the subnet to take one from, or both."""
+
+    subnet_id: str | UnsetType = UNSET
+    ip_address: str | UnsetType = UNSET
+
+
+def fixed_ips(wanted: Sequence[FixedIp] | None | UnsetType) -> list[dict[str, str]] | None:
+    """As the domain takes them; None when none were named, which is different from naming none."""
+    return None if wanted is UNSET else [given(each) for each in wanted or ()]
+
+
 def one_or_many(one: NewT | UnsetType, many: list[NewT] | UnsetType, name: str) -> list[NewT]:
     """What to create: the body held either one resource or, for creating all of them or none, a list.
 
@@ -71,6 +83,11 @@ def owner(request: NetworkRequest, fields: Any) -> str:
         return own
     request.authorize({"project_id": own}, rule="create_network:project_id")
     return str(wanted)
+
+
+def owns(request: NetworkRequest, row: Standard) -> bool:
+    """Whether the caller may do to the resource what is for its owner alone."""
+    return request.ctx.is_admin or row.project_id == request.ctx.project_id
 
 
 def require(request: NetworkRequest, rule: str, target: Mapping[str, Any], attribute: str) -> None:

@@ -4,7 +4,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.network import floating_ips, quotas, tags
+from kilonova.network import floating_ips, networks, quotas, tags
 from kilonova.network.api.bodies import (
     Body,
     Description,
@@ -23,7 +23,7 @@ from kilonova.network.api.bodies import (
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
-from kilonova.network.errors import FloatingIPNotFound
+from kilonova.network.errors import FloatingIPNotFound, InvalidInput, NetworkNotFound
 from kilonova.network.tables import FloatingIp
 from kilonova.network.views.resources import floating_ip_view
 
@@ -79,9 +79,12 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> Floati
         require(request, "create_floatingip:floating_ip_address", {"project_id": project_id}, "floating_ip_address")
     if new.port_id is not None:
         await _check_port(tx, request, new.port_id, project_id)
+    network = await networks.find(tx, new.floating_network_id)
+    if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
+        raise NetworkNotFound(network.id)
     tags.check(new.tags)
     await quotas.claim(tx, project_id, "floatingip")
-    return await floating_ips.create(tx, request.service, project_id, new.floating_network_id, given(new))
+    return await floating_ips.create(tx, request.service, project_id, network, given(new))
 
 
 async def _check_port(tx: Tx, request: NetworkRequest, port_id: str, project_id: str) -> None:
@@ -123,6 +126,8 @@ async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBod
         if changed.port_id is not UNSET or changed.fixed_ip_address is not UNSET:
             port_id = floating.fixed_port_id if changed.port_id is UNSET else changed.port_id
             fixed_ip = None if changed.fixed_ip_address is UNSET else changed.fixed_ip_address
+            if port_id is None and fixed_ip is not None:
+                raise InvalidInput("fixed_ip_address cannot be specified without a port_id.")
             if port_id is not None:
                 await _check_port(tx, request, port_id, floating.project_id)
             floating = await floating_ips.associate(tx, service, floating, port_id, fixed_ip)

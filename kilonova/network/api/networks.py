@@ -120,14 +120,12 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
     return network
 
 
-def _check_privileges(request: NetworkRequest, values: Body, project_id: str) -> None:
+def _check_privileges(request: NetworkRequest, values: Body, project_id: str, network: Network | None = None) -> None:
+    """Raises Forbidden for what only administrators may set, or change of `network`, in either direction."""
     target = {"project_id": project_id}
-    if values.get("shared"):
-        require(request, "create_network:shared", target, "shared")
-    if values.get("external"):
-        require(request, "create_network:router:external", target, "router:external")
-    if values.get("is_default"):
-        require(request, "create_network:is_default", target, "is_default")
+    for name, shown in (("shared", "shared"), ("external", "router:external"), ("is_default", "is_default")):
+        if name in values and values[name] != (False if network is None else getattr(network, name)):
+            require(request, f"create_network:{shown}", target, shown)
     for name in networks.PROVIDER:
         if values.get(name) is not None:
             require(request, f"create_network:provider:{name}", target, f"provider:{name}")
@@ -161,7 +159,7 @@ async def update_network(request: NetworkRequest, body: ChangedNetworkBody) -> B
     async with service.database.transaction() as tx:
         network = await fetch_network(tx, request, request.path["network_id"])
         check_revision(request, network)
-        _check_privileges(request, values, network.project_id)
+        _check_privileges(request, values, network.project_id, network)
         _check_segment(network, values)
         if "dns_domain" in values:
             values["dns_domain"] = dns_names.check_domain(values["dns_domain"])

@@ -1,15 +1,28 @@
 """/v2.0/ports."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
 from kilonova.kit.db import Tx
-from kilonova.network import agents, dns_names, floating_ips, networks, ports, quotas, records, security_groups, tags
+from kilonova.network import (
+    agents,
+    dns_names,
+    floating_ips,
+    networks,
+    ports,
+    quotas,
+    records,
+    routers,
+    security_groups,
+    tags,
+)
 from kilonova.network.api.bodies import (
     Body,
     Description,
+    FixedIp,
     Name,
     NetworkRequest,
     ProjectId,
@@ -17,16 +30,19 @@ from kilonova.network.api.bodies import (
     authorize_found,
     check_revision,
     created,
+    fixed_ips,
     given,
     one_or_many,
     only_fields,
     owner,
+    owns,
     require,
     seen,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import (
     NetworkNotFound,
+    PortInUse,
     PortNotFound,
     PortSecurityAndIPRequiredForSecurityGroups,
     PortSecurityPortHasSecurityGroup,
@@ -36,7 +52,7 @@ from kilonova.network.ports import PortWithDetails
 from kilonova.network.tables import Network, Port
 from kilonova.network.views.resources import binding_view, port_view
 
-FixedIps = list[dict[str, str]]
+FixedIps = list[FixedIp]
 AddressPairs = list[dict[str, str]]
 DhcpOptions = list[dict[str, Any]]
 VnicType = Literal[
@@ -118,19 +134,23 @@ def _bridge(known: agents.Bindings, port: Port, on: Mapping[str, Network]) -> st
     return agents.bridge_name(known, port.host, on[port.network_id]) if port.host else None
 
 
-def _check_privileges(request: NetworkRequest, values: Body, network: Network, project_id: str) -> None:
-    """Raises Forbidden for what only administrators, or the network's owner, may set."""
+def _check_privileges(
+    request: NetworkRequest, values: Body, network: Network, project_id: str, port: Port | None = None
+) -> None:
+    """Raises Forbidden for what only administrators, or the network's owner, may set, or change of `port`."""
     own_network = network.project_id == request.ctx.project_id
     target = {"project_id": project_id, "own_network": own_network, "shared": network.shared}
-    for name, shown in (("host", "binding:host_id"), ("binding_profile", "binding:profile")):
-        if values.get(name):
+    for name, shown, empty in (("host", "binding:host_id", ""), ("binding_profile", "binding:profile", {})):
+        before = empty if port is None else getattr(port, name)
+        if name in values and (values[name] or empty) != before:
             require(request, "create_port:binding", target, shown)
     for name in ("mac_address", "allowed_address_pairs", "port_security_enabled"):
         if values.get(name) not in (None, [], True):
             require(request, "create_port:network_owner", target, name)
-    if any("ip_address" in each for each in values.get("fixed_ips") or ()):
+    if any(each.ip_address is not UNSET for each in values.get("fixed_ips") or ()):
         require(request, "create_port:network_owner", target, "fixed_ips:ip_address")
-    if str(values.get("device_owner") or "").startswith(SERVICE_OWNERS):
+    owner_before, owner_after = "" if port is None else port.device_owner, str(values.get("device_owner") or "")
+    if owner_after.startswith(SERVICE_OWNERS) and owner_after != owner_before:
         require(request, "create_port:device_owner_network", target, "device_owner")
 
 
@@ -157,13 +177,13 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewPort, network: Networ
     secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
     port = _new_row(request, new, project_id, secured)
     group_ids = await _groups(tx, request, new, project_id, secured)
-    fixed_ips = None if new.fixed_ips is UNSET else new.fixed_ips or []
-    return await ports.create(tx, port, fixed_ips, group_ids)
+    return await ports.create(tx, port, fixed_ips(new.fixed_ips), group_ids)
 
 
 def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> Port:
     service = request.service
     tags.check(new.tags)
+    ports.refuse_held_owner(new.device_owner)
     pairs = new.allowed_address_pairs or []
     ports.check_pairs(pairs, secured=secured)
     return Port(
@@ -242,15 +262,26 @@ async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
     async with service.database.transaction() as tx:
         port, network = await _fetch(tx, request, request.path["port_id"])
         check_revision(request, port)
-        _check_privileges(request, given(changed), network, port.project_id)
+        _check_privileges(request, given(changed), network, port.project_id, port)
         values = _changed_values(request, changed, port)
         group_ids = await _changed_groups(tx, request, changed, port, values)
-        fixed_ips = None if changed.fixed_ips is UNSET else changed.fixed_ips or []
-        details = await ports.change(tx, service, port, values, fixed_ips=fixed_ips, group_ids=group_ids)
+        wanted_ips = fixed_ips(changed.fixed_ips)
+        before = None if wanted_ips is None else await ports.details_of(tx, port.id)
+        details = await ports.change(tx, service, port, values, fixed_ips=wanted_ips, group_ids=group_ids)
+        if before is not None:
+            await _check_addresses(tx, request, before, details)
         (view,) = await _views(tx, request, [details], {network.id: network})
     await service.wake_agents(tx)
     await service.wake_events()
     return {"port": view}
+
+
+async def _check_addresses(tx: Tx, request: NetworkRequest, before: PortWithDetails, after: PortWithDetails) -> None:
+    """Raises a fault when something else depends on addresses that the port has given up."""
+    if after.port.device_owner == floating_ips.OWNER and before.addresses != after.addresses:
+        raise PortInUse(f"Port {after.port.id} holds the address of a floating IP, which cannot be changed.")
+    if after.port.device_owner == routers.INTERFACE:
+        await routers.check_changed_interface(tx, before, after, partial(owns, request))
 
 
 def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -> Body:
@@ -259,6 +290,7 @@ def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -
     for name, empty in (("device_id", ""), ("device_owner", ""), ("host", ""), ("binding_profile", {})):
         if name in values:
             values[name] = values[name] or empty
+    ports.hand_over(port, values)
     if "allowed_address_pairs" in values:
         values["allowed_address_pairs"] = values["allowed_address_pairs"] or []
     secured = values.get("port_security_enabled", port.port_security_enabled)

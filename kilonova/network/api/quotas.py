@@ -76,6 +76,9 @@ async def show_details(request: NetworkRequest) -> Body:
 
 async def update_quota(request: NetworkRequest, body: ChangedQuotaBody) -> Body:
     project_id, changed = _project(request), body.quota
+    for name in ("project_id", "tenant_id"):
+        if getattr(changed, name) not in (None, project_id):
+            raise BadRequest(f"{name} is not the project that the path names, {project_id}.")
     wanted = {name: limit for name, limit in structs.asdict(changed).items() if name in quotas.DEFAULTS}
     async with request.service.database.transaction() as tx:
         given = {name: limit for name, limit in wanted.items() if limit is not None}

@@ -1,5 +1,6 @@
 """/v2.0/routers."""
 
+from functools import partial
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
@@ -10,6 +11,7 @@ from kilonova.network import agents, networks, quotas, records, routers, tags
 from kilonova.network.api.bodies import (
     Body,
     Description,
+    FixedIp,
     Name,
     NetworkRequest,
     ProjectId,
@@ -17,17 +19,19 @@ from kilonova.network.api.bodies import (
     authorize_found,
     check_revision,
     created,
+    fixed_ips,
     given,
     one_or_many,
     only_fields,
     owner,
+    owns,
     require,
     seen,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
 from kilonova.network.api.subnets import fetch_subnet
-from kilonova.network.errors import NetworkNotFound, RouterNotFound
+from kilonova.network.errors import NetworkNotFound, RouterNotFound, SubnetNotOwned
 from kilonova.network.routers import Attached
 from kilonova.network.tables import Router
 from kilonova.network.views.resources import router_view
@@ -40,7 +44,7 @@ QUERY = routers.LISTING.query
 class Gateway(Struct, forbid_unknown_fields=True):
     network_id: str | None = None
     enable_snat: bool | UnsetType = UNSET
-    external_fixed_ips: list[dict[str, str]] | UnsetType = UNSET
+    external_fixed_ips: list[FixedIp] | UnsetType = UNSET
 
 
 class NewRouter(Struct, forbid_unknown_fields=True):
@@ -142,7 +146,9 @@ async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: 
         network = await networks.find(tx, values["network_id"])
         if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
             raise NetworkNotFound(network.id)
-    return await routers.set_gateway(tx, request.service, router, values, may_name_addresses=True)
+    if wanted is not None and wanted.external_fixed_ips is not UNSET:
+        values["external_fixed_ips"] = fixed_ips(wanted.external_fixed_ips)
+    return await routers.set_gateway(tx, request.service, router, values)
 
 
 async def list_routers(request: NetworkRequest) -> Body:
@@ -237,10 +243,13 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
         router = await fetch_router(tx, request)
         if body.subnet_id is not None:
             subnet = await fetch_subnet(tx, request, body.subnet_id, rule="get_subnet")
+            if not owns(request, subnet):
+                raise SubnetNotOwned(subnet.id)
             attached = await routers.add_subnet(tx, request.service, router, subnet)
         else:
-            port = await fetch_port(tx, request, str(body.port_id), rule="get_port")
-            attached = await routers.add_port(tx, request.service, router, port)
+            # The port becomes the router's, so seeing it on a network of one's own is not enough.
+            port = await fetch_port(tx, request, str(body.port_id), rule="update_port")
+            attached = await routers.add_port(tx, request.service, router, port, owns=partial(owns, request))
     await request.service.wake_agents(tx)
     return _interface_view(router, attached)
 

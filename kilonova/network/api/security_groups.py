@@ -22,6 +22,7 @@ from kilonova.network.api.bodies import (
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import (
+    InvalidInput,
     SecurityGroupCannotUpdateDefault,
     SecurityGroupDefaultAlreadyExists,
     SecurityGroupNotFound,
@@ -173,9 +174,20 @@ async def _new_rule(tx: Tx, request: NetworkRequest, new: NewRule) -> SecurityGr
     visible = group.project_id == request.ctx.project_id
     authorize_found(request, {"project_id": group.project_id}, visible, SecurityGroupNotFound(group.id))
     rule = security_groups.new_rule(request.service, group, given(new))
+    _check_project(request, new, group)
     if new.remote_group_id is not None:
-        await security_groups.find(tx, new.remote_group_id)
+        remote = await security_groups.find(tx, new.remote_group_id)
+        if not (remote.shared or remote.project_id == request.ctx.project_id or request.ctx.is_admin):
+            raise SecurityGroupNotFound(remote.id)
     return rule
+
+
+def _check_project(request: NetworkRequest, new: NewRule, group: SecurityGroup) -> None:
+    """Raises Forbidden or InvalidInput when a rule is to be another project's than its group."""
+    if new.project_id is UNSET and new.tenant_id is UNSET:
+        return
+    if owner(request, new) != group.project_id:
+        raise InvalidInput(f"A rule belongs to the project of its security group, {group.project_id}.")
 
 
 async def _rule_views(tx: Tx, found: list[SecurityGroupRule]) -> list[Body]:

@@ -116,6 +116,13 @@ def in_network(address: str, cidr: str) -> bool:
         return False
 
 
+def in_pools(address: str, pools: Iterable[Pool]) -> bool:
+    number = int(ipaddress.ip_address(address))
+    return any(
+        int(ipaddress.ip_address(pool["start"])) <= number <= int(ipaddress.ip_address(pool["end"])) for pool in pools
+    )
+
+
 def overlapping(cidr: str, others: Iterable[str]) -> str | None:
     """The first of `others` that shares addresses with `cidr`."""
     network: Any = ipaddress.ip_network(cidr)

@@ -105,7 +105,7 @@ async def test_addresses_that_are_named_again_are_kept(net: Any, body_of: Any) -
     ("fields", "kind"),
     [
         ({"fixed_ips": [{}]}, "InvalidInput"),
-        ({"fixed_ips": [{"ip_address": "10.0.0.5", "colour": "red"}]}, "InvalidInput"),
+        ({"fixed_ips": [{"ip_address": "10.0.0.5", "colour": "red"}]}, "HTTPBadRequest"),
         ({"fixed_ips": [{"ip_address": "fe80::1%eth0"}]}, "InvalidIpForNetwork"),
         ({"mac_address": "fa:16:3e:00:00:01", "fixed_ips": [{"ip_address": "10.0.0.0"}]}, "InvalidIpForSubnet"),
     ],

@@ -125,11 +125,34 @@ async def test_routes_are_added_and_removed_beside_others(net: Any, body_of: Any
     assert (await net.other.put(f"{url}/add_extraroutes", json={"router": {"routes": []}})).status_code == 404
 
 
-async def test_a_shared_network_s_subnet_is_routed_by_anybody(net: Any, body_of: Any) -> None:
-    _, shared = await net.outside()
+async def test_a_shared_network_s_gateway_address_is_not_for_anybody_s_router(net: Any, body_of: Any) -> None:
+    outside, shared = await net.outside()
     router = await net.create("routers", {})
-    url = f"/v2.0/routers/{router['id']}"
-    body_of(await net.demo.put(f"{url}/add_router_interface", json={"subnet_id": shared["id"]}))
+    url = f"/v2.0/routers/{router['id']}/add_router_interface"
+    refused = body_of(await net.demo.put(url, json={"subnet_id": shared["id"]}), 400)["NeutronError"]
+    assert "is not owned by project making the request" in refused["message"]
+    given = {"network_id": outside["id"], "project_id": router["project_id"]}
+    reserved = await net.create("ports", {**given, "fixed_ips": [{"ip_address": "172.24.4.2"}]}, by="admin")
+    refused = body_of(await net.demo.put(url, json={"port_id": reserved["id"]}), 400)["NeutronError"]
+    assert "outside the allocation pools" in refused["message"]
+    assert body_of(await net.demo.get(f"/v2.0/ports/{reserved['id']}"))["port"]["device_id"] == ""
+    own = await net.create("ports", {"network_id": outside["id"]})
+    assert body_of(await net.demo.put(url, json={"port_id": own["id"]}))["subnet_id"] == shared["id"]
+    by_admin = await net.create("routers", {}, by="admin")
+    url = f"/v2.0/routers/{by_admin['id']}/add_router_interface"
+    body_of(await net.admin.put(url, json={"subnet_id": shared["id"]}))
+
+
+async def test_a_port_of_somebody_else_does_not_become_the_network_owner_s_router_s(net: Any, body_of: Any) -> None:
+    network, _ = await net.lan()
+    theirs = await net.identity.project_id("other")
+    guest = await net.create("ports", {"network_id": network["id"], "project_id": theirs}, by="admin")
+    router = await net.create("routers", {})
+    url = f"/v2.0/routers/{router['id']}/add_router_interface"
+    body_of(await net.demo.put(url, json={"port_id": guest["id"]}), 403)
+    shown = body_of(await net.other.get(f"/v2.0/ports/{guest['id']}"))["port"]
+    assert (shown["device_id"], shown["port_security_enabled"]) == ("", True)
+    assert shown["security_groups"] == guest["security_groups"] != []
 
 
 async def test_a_floating_ip_is_moved_named_and_listed(net: Any, body_of: Any) -> None:
