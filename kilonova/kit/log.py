@@ -6,12 +6,22 @@ Values are written as they are: never pass a secret.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+MAX_FIELD_CHARACTERS = 2048
+MAX_TRACEBACK_CHARACTERS = 32_768
+"""What strangers send gets into sentences and statements: it does not decide how long a line of the log is."""
+
+_VALUES_OF_ROWS = re.compile(
+    r"^DETAIL: .*|(?<=invalid input for query argument ).*|(?<=Incorrect string value: ).*", re.M
+)
+"""Where database servers and their drivers quote rows in an error's text: a row may hold a secret."""
 
 _NOTHING: dict[str, Any] = {}
 _bound: ContextVar[dict[str, Any]] = ContextVar("log_fields", default=_NOTHING)
@@ -68,13 +78,23 @@ class _LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
         fields: dict[str, Any] = getattr(record, "fields", {})
-        line = f"{moment} {record.levelname} {record.name} {record.getMessage()}"
+        line = f"{moment} {record.levelname} {record.name} {_shortened(record.getMessage(), MAX_FIELD_CHARACTERS)}"
         for name, value in fields.items():
-            text = str(value)
-            line += f" {name}={text!r}" if " " in text or not text else f" {name}={text}"
+            text = _shortened(str(value), MAX_FIELD_CHARACTERS)
+            # Quoted, too, when it holds a line's end: nobody writes lines of the log by what they send.
+            is_plain = text.isprintable() and " " not in text and text
+            line += f" {name}={text}" if is_plain else f" {name}={text!r}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            told = _VALUES_OF_ROWS.sub("…", self.formatException(record.exc_info))
+            line += "\n" + _shortened(told, MAX_TRACEBACK_CHARACTERS)
         return line
+
+
+def _shortened(text: str, limit: int) -> str:
+    """The beginning and the end of what is too long: a traceback's last line says most."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]} … {len(text) - limit} characters left out … {text[-limit // 2 :]}"
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -58,7 +58,8 @@ class ServerEngine:
 
     def _make(self, isolation_level: str, **pool: Any) -> AsyncEngine:
         limits = pool or {"pool_size": self._pool_size, "max_overflow": 0, "pool_pre_ping": True, "pool_timeout": 10}
-        return create_async_engine(self._url, isolation_level=isolation_level, **limits)
+        # An error's text ends up in the log, and parameters are password hashes and keys.
+        return create_async_engine(self._url, isolation_level=isolation_level, hide_parameters=True, **limits)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -32,7 +32,8 @@ class SqliteEngine:
         self._writing = asyncio.Lock()
 
     def _make(self, **pool: Any) -> Engine:
-        engine = create_engine(self._url, **pool)
+        # An error's text ends up in the log, and parameters are password hashes and keys.
+        engine = create_engine(self._url, hide_parameters=True, **pool)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
