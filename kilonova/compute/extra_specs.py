@@ -26,8 +26,10 @@ def text(value: str) -> str | None:
 def whole(least: int | None = None) -> Check:
     def check(value: str) -> str | None:
         try:
-            number = int(value)
+            number = int(value) if len(value) <= 10 else None
         except ValueError:
+            number = None
+        if number is None:
             return "a whole number"
         return None if least is None or number >= least else f"a whole number from {least} on"
 

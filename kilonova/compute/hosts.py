@@ -120,7 +120,11 @@ async def find_service(tx: Tx, service_id: str) -> Host:
 
 async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
     """By its id, or by the number older versions show. Raises HypervisorNotFound."""
-    wanted = hosts.c.number == int(hypervisor_id) if hypervisor_id.isdecimal() else hosts.c.id == hypervisor_id
+    wanted = (
+        hosts.c.number == int(hypervisor_id)
+        if hypervisor_id.isdecimal() and len(hypervisor_id) < 10
+        else hosts.c.id == hypervisor_id
+    )
     row = await tx.first(Host, select(hosts).where(wanted))
     if row is None:
         raise HypervisorNotFound(hypervisor_id)

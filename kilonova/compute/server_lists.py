@@ -7,7 +7,7 @@ could take long is refused (`check_pattern`), not tried.
 import json
 import re
 import warnings
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +22,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Page
+from kilonova.kit.http.queries import moment
 from kilonova.kit.tasks import Task
 
 STATUSES: dict[str, tuple[str, str | None]] = {
@@ -54,11 +55,7 @@ def is_status(text: str) -> bool:
 
 def read_moment(text: str, name: str) -> datetime:
     """Raises BadRequest."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00Z, got {text!r}.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment(name, text)
 
 
 def check_pattern(text: str, name: str) -> None:
@@ -71,7 +68,7 @@ def check_pattern(text: str, name: str) -> None:
             # What will mean something else in a later Python means nothing here.
             warnings.simplefilter("error", FutureWarning)
             re.compile(text)
-    except (re.error, FutureWarning) as error:
+    except (re.error, FutureWarning, RecursionError, OverflowError) as error:
         raise BadRequest(f"{name}: {text!r} is not a regular expression: {error}.") from error
     bare = _ESCAPE_OR_CLASS.sub("x", text)
     if "(" in bare or len(re.findall(r"[*+{]", bare)) > MOST_REPETITIONS or len(text) > LONGEST_PATTERN:

@@ -5,13 +5,14 @@ A page costs what is on it. Source: Networking API v2.0, "Filtering", "Paginatio
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, ColumnElement, Integer, Table, and_, false, or_
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.queries import moment, tags_of
 from kilonova.network import records
 from kilonova.network.records import Direction, Selection
 
@@ -78,7 +79,7 @@ class Listing:
         if name in self.constants:
             return false() if self.constants[name] not in values else and_(True)
         if self.is_tagged and name in _TAG_FILTERS:
-            return _TAG_FILTERS[name](self.table, [tag for text in values for tag in text.split(",")])
+            return _TAG_FILTERS[name](self.table, tags_of(name, values))
         if name == "changed_since":
             return self.table.c.updated_at >= _time(values[-1])
         if name not in self.columns or name in TIMES:
@@ -121,11 +122,7 @@ def _value(column: Column[Any], name: str, text: str) -> Any:
 
 
 def _time(text: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadRequest(f"The input changed_since must be in the format YYYY-MM-DDTHH:MM:SS, got {text!r}.") from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return moment("changed_since", text)
 
 
 class Page(Struct, frozen=True):

@@ -13,6 +13,7 @@ from kilonova.compute.views.records import flavor_link_view, flavor_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.queries import whole_number
 from kilonova.kit.http.versions import since, until
 
 LARGEST = 0x7FFFFFFF
@@ -139,10 +140,7 @@ async def _page(request: ComputeRequest) -> tuple[list[Flavor], str | None]:
 
 
 def _whole(request: ComputeRequest, name: str) -> int:
-    text = request.query.get(name, "0")
-    if not text.isdecimal():
-        raise BadRequest(f"{name} must be a whole number, got {text!r}.")
-    return int(text)
+    return whole_number(name, request.query.get(name, "0"))
 
 
 def _is_public(request: ComputeRequest) -> bool | None:

@@ -279,7 +279,7 @@ async def _find(request: ComputeRequest) -> PlacedHost:
     hypervisor_id = request.path["hypervisor_id"]
     if _by_uuid(request) and not UUID.fullmatch(hypervisor_id):
         raise BadRequest(f"Invalid uuid {hypervisor_id}")
-    if not _by_uuid(request) and not hypervisor_id.isdecimal():
+    if not _by_uuid(request) and not (hypervisor_id.isdecimal() and len(hypervisor_id) < 10):
         raise HypervisorNotFound(hypervisor_id)
     return await hosts.locate(request.service, lambda tx: hosts.find_hypervisor(tx, hypervisor_id))
 

@@ -13,6 +13,7 @@ from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+from kilonova.kit.http.queries import whole_number
 
 QUERY: dict[str, str | None] = dict.fromkeys(("limit", "offset", "all_tenants"))
 
@@ -66,9 +67,7 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
 
 def _number(request: ComputeRequest, name: str) -> int | None:
     text = request.query.get(name)
-    if text is not None and not text.isdecimal():
-        raise BadRequest(f"{name} must be a whole number that is not negative, got {text!r}.")
-    return None if text is None else int(text)
+    return None if text is None else whole_number(name, text)
 
 
 async def _view(request: ComputeRequest, group: dict[str, Any]) -> dict[str, Any]:

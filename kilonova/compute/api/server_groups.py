@@ -10,6 +10,7 @@ from kilonova.compute.tables import ServerGroup
 from kilonova.compute.views.records import server_group_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.queries import whole_number
 
 MOST_LISTED = 1000
 QUERY: dict[str, str | None] = {"all_projects": None, "limit": None, "offset": None}
@@ -93,10 +94,7 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
 
 
 def _whole(request: ComputeRequest, name: str) -> int:
-    text = request.query.get(name, "0")
-    if not text.isdecimal():
-        raise BadRequest(f"{name} must be a whole number that is not negative, got {text!r}.")
-    return int(text)
+    return whole_number(name, request.query.get(name, "0"))
 
 
 async def _fetch(tx: Tx, request: ComputeRequest) -> ServerGroup:

@@ -21,6 +21,7 @@ from kilonova.compute.views.servers import Body, link_view, unknown_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.paging import Page, Paging, next_link
+from kilonova.kit.http.queries import tags_of, whole_number
 
 SORT_KEYS = {
     "access_ip_v4": "access_ip_v4",
@@ -245,7 +246,7 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         equal["id"] = NO_SERVER
     patterns = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
     addresses = {version: usable[name] for version, name in ((4, "ip"), (6, "ip6")) if name in usable}
-    tags = {field: tuple(usable[name].split(",")) for name, field in TAGS.items() if name in usable}
+    tags = {field: tuple(tags_of(name, [usable[name]])) for name, field in TAGS.items() if name in usable}
     return Filters(
         project_id=None if all_projects else request.ctx.project_id,
         equal=equal,
@@ -295,9 +296,7 @@ def _pattern(text: str, name: str) -> str:
 
 
 def _number(text: str, name: str) -> int:
-    if not text.isdecimal():
-        raise BadRequest(f"{name} must be a whole number, got {text!r}.")
-    return int(text)
+    return whole_number(name, text)
 
 
 def _last_part(reference: str | None) -> str | None:

@@ -33,7 +33,7 @@ def requirements_of(flavor: Mapping[str, Any], image_properties: Mapping[str, st
             raise UnusableSpec(f"{key}: numbered groups of resources and traits are not served here.")
         kind, _, name = key.partition(":")
         if kind == "resources":
-            if not value.isdecimal():
+            if not value.isdecimal() or len(value) > 10:
                 raise UnusableSpec(f"{key}: the amount of a resource is a whole number, got {value!r}.")
             amounts[name] = int(value)
         elif kind == "trait":

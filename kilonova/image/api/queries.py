@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from starlette.datastructures import QueryParams
@@ -10,6 +9,8 @@ from starlette.datastructures import QueryParams
 from kilonova.image.images import Condition, ImageFilters, Listing
 from kilonova.image.tables import Visibility
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT64
+from kilonova.kit.http.queries import moment, whole_number
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
 LARGEST = 0x7FFFFFFFFFFFFFFF
@@ -55,8 +56,6 @@ Direction = Literal["asc", "desc"]
 def read_listing(query: QueryParams) -> Listing:
     """Raises BadRequest."""
     limit = query.get("limit")
-    if limit is not None and not limit.isdecimal():
-        raise BadRequest(f"limit must be a whole number that is not negative, got {limit!r}.")
     sorts = _read_sorts(query)
     if "id" not in [name for name, _ in sorts]:
         # Ties are broken as upstream does: by time of creation, then by id.
@@ -64,7 +63,7 @@ def read_listing(query: QueryParams) -> Listing:
         if "created_at" not in [name for name, _ in sorts]:
             sorts.append(("created_at", direction))
         sorts.append(("id", direction))
-    count = DEFAULT_LIMIT if limit is None else min(int(limit), MAX_LIMIT)
+    count = DEFAULT_LIMIT if limit is None else min(whole_number("limit", limit, most=MAX_INT64), MAX_LIMIT)
     return Listing(count, query.get("marker"), tuple(sorts))
 
 
@@ -126,10 +125,9 @@ def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
     elif name in PLAIN:
         filters.conditions.append(Condition(PLAIN[name], "eq", text))
     elif base in NUMBERS:
-        if not text.isdecimal() or int(text) > LARGEST:
-            raise BadRequest(f"{name} must be a whole number up to {LARGEST}, got {text!r}.")
+        number = whole_number(name, text, most=LARGEST)
         comparison: dict[str, Literal["eq", "gte", "lte"]] = {base: "eq", f"{base}_min": "gte", f"{base}_max": "lte"}
-        filters.conditions.append(Condition(NUMBERS[base], comparison[name], int(text)))
+        filters.conditions.append(Condition(NUMBERS[base], comparison[name], number))
     else:
         filters.properties[name] = text
 
@@ -152,12 +150,7 @@ def _one_of(name: str, text: str) -> Condition:
 def _time(name: str, text: str) -> Condition:
     operator, colon, value = text.partition(":")
     comparison: Any = operator if colon and operator in ("eq", "neq", "gt", "gte", "lt", "lte") else "eq"
-    moment = value if comparison == operator else text
-    try:
-        parsed = datetime.fromisoformat(moment)
-    except ValueError as error:
-        raise BadRequest(f"{name} needs a time such as gte:2026-01-31T12:00:00Z, got {text!r}.") from error
-    return Condition(name, comparison, parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+    return Condition(name, comparison, moment(name, value if comparison == operator else text))
 
 
 def _flag(name: str, text: str) -> bool:

@@ -11,6 +11,8 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT64
+from kilonova.kit.http.queries import whole_number
 
 Direction = Literal["asc", "desc"]
 
@@ -44,9 +46,7 @@ class Paging:
     def _limit(self, text: str | None) -> int:
         if text is None or text == "":
             return self.maximum
-        if not text.isdecimal():
-            raise BadRequest(f"limit must be a whole number that is not negative, got {text!r}.")
-        return min(int(text), self.maximum) if int(text) else self.maximum
+        return min(whole_number("limit", text, most=MAX_INT64) or self.maximum, self.maximum)
 
     def _sorts(self, query: QueryParams) -> list[tuple[str, Direction]]:
         keys = query.getlist("sort_key")
@@ -65,7 +65,9 @@ class Paging:
                 raise BadRequest(f"Cannot sort by {key!r}; possible keys are {', '.join(sorted(self.keys))}.")
             if direction not in ("asc", "desc"):
                 raise BadRequest(f"The sort direction must be asc or desc, got {direction!r}.")
-            sorts.append((self.keys[key], "desc" if direction == "desc" else "asc"))
+            # A key that comes again sorts nothing, and each one costs the database a comparison more for each row.
+            if self.keys[key] not in [column for column, _ in sorts]:
+                sorts.append((self.keys[key], "desc" if direction == "desc" else "asc"))
         return sorts
 
 

@@ -5,6 +5,7 @@ what an older request must not send, hands behaviour on as named flags (`request
 out of the answer again. Source: the API guidelines on microversions (`OpenStack-API-Version: compute 2.79`).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, total_ordering
@@ -17,6 +18,7 @@ from starlette.datastructures import Headers
 from kilonova.kit.errors import BadRequest, NotAcceptable
 
 Body = dict[str, Any]
+_VERSION = re.compile(r"([0-9]{1,4})\.(0|[1-9][0-9]{0,3})")
 Downgrade = Callable[[Body], None]
 
 
@@ -29,10 +31,12 @@ class Version:
     @classmethod
     def parse(cls, text: str) -> "Version":
         """`2.79`. Raises BadRequest."""
-        major, dot, minor = text.strip().partition(".")
-        if not (dot and major.isdecimal() and minor.isdecimal() and minor == str(int(minor))):
-            raise BadRequest(f"API Version String {text!r} is of invalid format. Must be of format MajorNum.MinorNum.")
-        return cls(int(major), int(minor))
+        match = _VERSION.fullmatch(text.strip())
+        if match is None:
+            raise BadRequest(
+                f"API Version String {text[:64]!r} is of invalid format. Must be of format MajorNum.MinorNum."
+            )
+        return cls(int(match[1]), int(match[2]))
 
     def __lt__(self, other: "Version") -> bool:
         return (self.major, self.minor) < (other.major, other.minor)

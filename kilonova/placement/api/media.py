@@ -5,6 +5,8 @@ from email.utils import format_datetime
 from typing import Any
 
 from kilonova.kit.errors import BadRequest, NotAcceptable, UnsupportedMediaType
+from kilonova.kit.http.bounds import MAX_INT64
+from kilonova.kit.http.queries import whole_number
 from kilonova.kit.http.routes import Reply, Request, Route
 from kilonova.placement.api.bodies import PlacementRequest
 
@@ -17,9 +19,7 @@ def admit(request: Request[Any], route: Route) -> None:
     """Raises BadRequest, UnsupportedMediaType, NotAcceptable."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     length = request.headers.get("content-length", "0")
-    if not length.isdecimal():
-        raise BadRequest("Content-Length must be a whole number.")
-    if int(length) and not content_type:
+    if whole_number("Content-Length", length, most=MAX_INT64) and not content_type:
         raise BadRequest("A body needs a Content-Type.")
     if route.body is not None and content_type != JSON:
         raise UnsupportedMediaType(f"A body must be {JSON}; this one is {content_type or 'of no type'}.")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT32
 from kilonova.placement.api.bodies import PlacementRequest
 from kilonova.placement.candidate_groups import Group, Wanted
 from kilonova.placement.errors import BadQueryValue, DuplicateQueryKey, MissingQueryValue
@@ -198,8 +199,10 @@ def read_resources(text: str) -> dict[str, int]:
             raise BadRequest(
                 f"{_BAD}resources must be of the form VCPU:2,MEMORY_MB:1024, got {part.strip() or 'an empty string'}."
             )
-        if not re.fullmatch(r"\s*\d+\s*", amount) or int(amount) < 1:
-            raise BadRequest(f"{_BAD}the amount of {name} must be a whole number of at least 1, got {amount!r}.")
+        if not re.fullmatch(r"\s*[0-9]{1,10}\s*", amount) or not 1 <= int(amount) <= MAX_INT32:
+            raise BadRequest(
+                f"{_BAD}the amount of {name} must be a whole number from 1 to {MAX_INT32}, got {amount[:64]!r}."
+            )
         found[name] = int(amount)
     return found
 
@@ -207,8 +210,8 @@ def read_resources(text: str) -> dict[str, int]:
 def _read_limit(request: PlacementRequest) -> int | None:
     texts = request.query.getlist("limit")
     for text in texts:
-        if not re.fullmatch("[1-9][0-9]*", text):
-            raise BadRequest(f"{_BAD}limit must be a whole number of at least 1; {text!r} does not match.")
+        if not re.fullmatch("[1-9][0-9]{0,18}", text):
+            raise BadRequest(f"{_BAD}limit must be a whole number of at least 1; {text[:64]!r} does not match.")
     return int(texts[0]) if texts else None
 
 

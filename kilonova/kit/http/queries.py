@@ -1,0 +1,42 @@
+"""Values of query parameters and headers, read within bounds: what is beyond them is refused, never passed on."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT32
+
+MAX_SHOWN = 64
+"""Characters of a wrong value that a refusal repeats."""
+MAX_TAGS = 50
+"""Of one filter: more than one resource may have here in most services."""
+
+
+def whole_number(name: str, text: str, *, least: int = 0, most: int = MAX_INT32) -> int:
+    """The number. Raises BadRequest for what is none, and for one that is not within the bounds."""
+    digits = text.removeprefix("-")
+    # Its length first: reading digits takes the square of their number.
+    if not (digits.isascii() and digits.isdecimal()) or len(digits.lstrip("0")) > 19:
+        raise BadRequest(f"{name} must be a whole number from {least} to {most}, got {text[:MAX_SHOWN]!r}.")
+    number = int(text)
+    if not least <= number <= most:
+        raise BadRequest(f"{name} must be a whole number from {least} to {most}, got {text[:MAX_SHOWN]!r}.")
+    return number
+
+
+def moment(name: str, text: str) -> datetime:
+    """A time by RFC 3339, in UTC where it names no zone. Raises BadRequest; no engine holds one outside years 1 to 9999
+    of UTC."""
+    try:
+        read = datetime.fromisoformat(text)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00Z, got {text[:MAX_SHOWN]!r}.") from error
+
+
+def tags_of(name: str, texts: Sequence[str]) -> list[str]:
+    """The different tags of a filter, which are separated by commas. Raises BadRequest for more than MAX_TAGS."""
+    tags = list(dict.fromkeys(tag for text in texts for tag in text.split(",")))
+    if len(tags) > MAX_TAGS:
+        raise BadRequest(f"{name} takes {MAX_TAGS} tags at most, got {len(tags)}.")
+    return tags
