@@ -44,26 +44,33 @@ HELD_OWNERS = (*ROUTER_OWNERS, "network:floatingip", DHCP_OWNER)
 and what it may do follows from its owner."""
 MOST_ADDRESS_PAIRS = 10
 MAC_ATTEMPTS = 16
-MOST_OPTION_CHARACTERS = 64
+MOST_PROFILE_CHARACTERS = 4095
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+SUBSTRING = "ip_address_substr"
+MOST_SUBSTRINGS = 50
+"""Parts of addresses that one request looks for: each is compared with every address."""
 
 DhcpOptions = list[dict[str, Any]]
 
 
 def _with_fixed_ips(values: Sequence[str]) -> ColumnElement[bool]:
     """`fixed_ips=ip_address=…`, `subnet_id=…`, `ip_address_substr=…`: each kind given must fit some address."""
-    wanted: dict[str, list[ColumnElement[bool]]] = {}
+    wanted: dict[str, list[str]] = {"ip_address": [], "subnet_id": [], SUBSTRING: []}
     for value in values:
         key, _, text = value.partition("=")
-        if key not in ("ip_address", "subnet_id", "ip_address_substr"):
+        if key not in wanted:
             raise BadRequest(
                 f"fixed_ips={value!r} is no filter: ip_address=…, subnet_id=… and ip_address_substr=… are."
             )
-        column = addresses.c.subnet_id if key == "subnet_id" else addresses.c.ip_address
-        fits = column.contains(text, autoescape=True) if key == "ip_address_substr" else column == text
-        wanted.setdefault(key, []).append(fits)
-    holders = select(addresses.c.port_id).where(and_(*(or_(*fits) for fits in wanted.values())))
-    return ports.c.id.in_(holders)
+        wanted[key].append(text)
+    parts = wanted.pop(SUBSTRING)
+    if len(parts) > MOST_SUBSTRINGS:
+        raise BadRequest(f"fixed_ips names {len(parts)} parts of addresses; {MOST_SUBSTRINGS} are possible.")
+    conditions: list[ColumnElement[bool]] = [addresses.c[key].in_(texts) for key, texts in wanted.items() if texts]
+    if parts:
+        conditions.append(or_(*(addresses.c.ip_address.contains(each, autoescape=True) for each in parts)))
+    return ports.c.id.in_(select(addresses.c.port_id).where(and_(*conditions)))
 
 
 def _in_groups(values: Sequence[str]) -> ColumnElement[bool]:
@@ -248,14 +255,12 @@ async def _check_new_mac(tx: Tx, port: Port, mac: str) -> None:
 
 
 def check_pairs(pairs: Sequence[dict[str, str]], *, secured: bool) -> None:
-    """Raises faults for pairs without a valid address, given twice, or on a port that is not filtered anyway."""
+    """Raises faults for pairs with what is no address, given twice, or on a port that is not filtered anyway."""
     if pairs and not secured:
         raise AddressPairAndPortSecurityRequired
     if len(pairs) > MOST_ADDRESS_PAIRS:
         raise AllowedAddressPairExhausted(MOST_ADDRESS_PAIRS)
     for pair in pairs:
-        if not {"ip_address"} <= set(pair) <= {"ip_address", "mac_address"}:
-            raise InvalidInput(f"AllowedAddressPair {pair} must contain ip_address, and may contain mac_address.")
         try:
             pick.parse_prefix(pair["ip_address"])
         except ValueError as error:
@@ -266,25 +271,16 @@ def check_pairs(pairs: Sequence[dict[str, str]], *, secured: bool) -> None:
         raise InvalidInput("Request contains duplicate address pair.")
 
 
+def check_profile(profile: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for a binding's profile that is too long."""
+    if len(msgspec.json.encode(profile)) > MOST_PROFILE_CHARACTERS:
+        raise InvalidInput(f"binding:profile exceeds maximum length {MOST_PROFILE_CHARACTERS}.")
+
+
 def merge_dhcp_options(has: DhcpOptions, wanted: DhcpOptions) -> DhcpOptions:
-    """Options by name and IP version; one without a value takes the earlier one away. Raises InvalidInput."""
-    merged = {(each["opt_name"], each["ip_version"]): each for each in has}
-    for each in wanted:
-        if not {"opt_name"} <= set(each) <= {"opt_name", "opt_value", "ip_version"}:
-            raise InvalidInput(f"extra DHCP option {each} needs opt_name, and may have opt_value and ip_version.")
-        name, value, version = each["opt_name"], each.get("opt_value"), each.get("ip_version", 4)
-        if not isinstance(name, str) or not 1 <= len(name) <= MOST_OPTION_CHARACTERS:
-            raise InvalidInput(f"extra DHCP option name {name!r} must be a text of up to 64 characters.")
-        if value is not None and (not isinstance(value, str) or not value or len(value) > 255):
-            raise InvalidInput(f"extra DHCP option {name} needs a text of 1 to 255 characters as its opt_value.")
-        if str(version) not in ("4", "6"):
-            raise InvalidInput(f"extra DHCP option {name} has ip_version {version!r}; 4 and 6 are possible.")
-        key = (name, int(version))
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = {"opt_name": name, "opt_value": value, "ip_version": int(version)}
-    return list(merged.values())
+    """Options by name and IP version; one without a value takes the earlier one away."""
+    merged = {(each["opt_name"], each["ip_version"]): each for each in (*has, *wanted)}
+    return [each for each in merged.values() if each["opt_value"] is not None]
 
 
 def refuse_held_owner(device_owner: str) -> None:

@@ -20,6 +20,8 @@ Direction = Literal["asc", "desc"]
 RowT = TypeVar("RowT", bound=Standard)
 ItemT = TypeVar("ItemT")
 
+MOST_TAGS = 50
+"""Of one resource."""
 CHUNK = 10_000
 """Most values one statement names; SQLite allows 32,766."""
 

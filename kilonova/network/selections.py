@@ -35,6 +35,8 @@ STANDARD = {
 NAMELESS = {attribute: column for attribute, column in STANDARD.items() if attribute != "name"}
 TIMES = ("created_at", "updated_at")
 MOST_DIGITS = 18
+MOST_VALUES = 1000
+"""Of one query parameter, repeated. Each is a part of the statement, for every row to be compared with."""
 LARGEST = 0x7FFFFFFF
 """Numbers beyond that are in no column."""
 
@@ -64,6 +66,7 @@ class Listing:
 
     def selection(self, query: Query) -> Selection:
         """What the query asks for. Raises BadRequest naming the parameter and what is possible."""
+        refuse_excess(query)
         page = parse_page(query)
         return Selection(
             conditions=tuple(self._condition(name, query[name]) for name in query if name not in RESERVED),
@@ -92,13 +95,13 @@ class Listing:
         return or_(matches, column.is_(None)) if "" in values and column.nullable else matches
 
     def _sorts(self, query: Query) -> tuple[tuple[str, Direction], ...]:
-        sorts: list[tuple[str, Direction]] = []
+        sorts: dict[str, Direction] = {}
         for name, direction in parse_sorts(query):
             if name not in self.columns and name not in self.constants:
                 raise BadRequest(f"[{name!r}] is invalid attribute for sort_keys.")
             if name in self.columns:
-                sorts.append((self.columns[name], direction))
-        return tuple(sorts)
+                sorts.setdefault(self.columns[name], direction)
+        return tuple(sorts.items())
 
 
 _TAG_FILTERS: Mapping[str, Callable[[Table, Sequence[str]], ColumnElement[bool]]] = {
@@ -107,6 +110,13 @@ _TAG_FILTERS: Mapping[str, Callable[[Table, Sequence[str]], ColumnElement[bool]]
     "not-tags": lambda table, tags: records.untagged(records.tagged(table, every=tags)),
     "not-tags-any": lambda table, tags: records.untagged(records.tagged(table, any_of=tags)),
 }
+
+
+def refuse_excess(query: Query) -> None:
+    """Raises BadRequest for a parameter that is repeated too often."""
+    for name, values in query.items():
+        if len(values) > MOST_VALUES:
+            raise BadRequest(f"{name} is given {len(values)} times; {MOST_VALUES} times are possible.")
 
 
 def _value(column: Column[Any], name: str, text: str) -> Any:
@@ -145,12 +155,13 @@ def _last(query: Query, name: str) -> str:
 
 
 def parse_sorts(query: Query) -> list[tuple[str, Direction]]:
-    """Attribute and direction, as often as there are sort keys. Raises BadRequest for another direction."""
+    """Attribute and direction, in the order of the sort keys: what is sorted by an attribute already does not change
+    by that attribute again. Raises BadRequest for another direction."""
     directions = query.get("sort_dir", ())
-    found: list[tuple[str, Direction]] = []
+    found: dict[str, Direction] = {}
     for place, key in enumerate(query.get("sort_key", ())):
         direction = directions[place] if place < len(directions) else "asc"
         if direction not in ("asc", "desc"):
             raise BadRequest(f"[{direction!r}] is invalid value for sort_dirs, valid value is 'asc' and 'desc'.")
-        found.append((key, "desc" if direction == "desc" else "asc"))
-    return found
+        found.setdefault(key, "desc" if direction == "desc" else "asc")
+    return list(found.items())

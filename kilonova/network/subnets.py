@@ -171,8 +171,6 @@ def _check_pools(subnet: Subnet, network: pick.IpNetwork) -> None:
 
 
 def _pool(pool: Mapping[str, str]) -> tuple[pick.IpAddress, pick.IpAddress]:
-    if set(pool) != {"start", "end"}:
-        raise InvalidInput(f"allocation pool {dict(pool)} needs the addresses start and end, and nothing else.")
     return _address(pool["start"], "allocation_pools"), _address(pool["end"], "allocation_pools")
 
 
@@ -193,10 +191,8 @@ def _address(text: str, field: str, ip_version: int | None = None) -> pick.IpAdd
 
 def check_routes(routes: Sequence[Mapping[str, str]], ip_version: int | None = None) -> list[dict[str, str]]:
     """Routes in their usual form. Raises InvalidInput for one that is no route, or given twice."""
-    checked: list[dict[str, str]] = []
+    checked: dict[tuple[str, str], dict[str, str]] = {}
     for route in routes:
-        if set(route) != {"destination", "nexthop"}:
-            raise InvalidInput(f"route {dict(route)} needs exactly destination and nexthop.")
         try:
             destination = pick.parse_network(route["destination"])
         except ValueError as error:
@@ -205,10 +201,10 @@ def check_routes(routes: Sequence[Mapping[str, str]], ip_version: int | None = N
         if destination.version != nexthop.version:
             raise InvalidInput(f"route destination {destination} is not of ip_version {nexthop.version}.")
         normal = {"destination": str(destination), "nexthop": str(nexthop)}
-        if normal in checked:
+        if (normal["destination"], normal["nexthop"]) in checked:
             raise InvalidInput(f"Duplicate hostroute {normal}.")
-        checked.append(normal)
-    return checked
+        checked[normal["destination"], normal["nexthop"]] = normal
+    return list(checked.values())
 
 
 def gives_addresses_automatically(subnet: Subnet) -> bool:

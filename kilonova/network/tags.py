@@ -12,6 +12,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.network import records
 from kilonova.network.errors import InvalidInput, TagNotFound, TagResourceNotFound
+from kilonova.network.records import MOST_TAGS
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Standard, floating_ips, networks, ports, routers, security_groups, subnets
 
@@ -32,7 +33,6 @@ _TABLES: Mapping[str, Table] = {
     "floatingip": floating_ips,
     "security_group": security_groups,
 }
-MOST_TAGS = 50
 MOST_CHARACTERS = 255
 
 

@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
+from kilonova.kit.http.bounds import Id
 from kilonova.network import agents, networks, routers
-from kilonova.network.api.bodies import Body, Description, NetworkRequest, given
+from kilonova.network.api.bodies import Body, NetworkRequest
+from kilonova.network.api.fields import Description, Fields, Flag, given
 from kilonova.network.api.listing import list_views, query_of_list
 from kilonova.network.tables import AgentRow, Router
 from kilonova.network.views.resources import agent_view, network_view, router_view
@@ -17,12 +19,12 @@ FILTERS = (
 QUERY = query_of_list(FILTERS)
 
 
-class ChangedAgent(Struct, forbid_unknown_fields=True):
-    admin_state_up: bool | UnsetType = UNSET
+class ChangedAgent(Fields):
+    admin_state_up: Flag | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
 
 
-class ChangedAgentBody(Struct, forbid_unknown_fields=True):
+class ChangedAgentBody(Fields):
     agent: ChangedAgent
 
 
@@ -66,12 +68,12 @@ async def delete_agent(request: NetworkRequest) -> None:
         await agents.remove(tx, await agents.find(tx, request.path["agent_id"]))
 
 
-class WhichNetwork(Struct, forbid_unknown_fields=True):
-    network_id: str
+class WhichNetwork(Fields):
+    network_id: Id
 
 
-class WhichRouter(Struct, forbid_unknown_fields=True):
-    router_id: str
+class WhichRouter(Fields):
+    router_id: Id
 
 
 async def add_network(request: NetworkRequest, body: WhichNetwork) -> Body:

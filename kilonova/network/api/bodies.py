@@ -1,9 +1,9 @@
 """What network's handlers share: the request type, owners, revisions asked for, and single or bulk creation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
 from kilonova.kit.errors import BadRequest, Fault, Forbidden
 from kilonova.kit.http.routes import Request
@@ -14,23 +14,6 @@ from kilonova.network.tables import Standard
 NetworkRequest = Request[NetworkService]
 Body = dict[str, Any]
 NewT = TypeVar("NewT")
-
-Name = Annotated[str, Meta(max_length=255)]
-Description = Annotated[str, Meta(max_length=255)]
-Tags = Annotated[list[Annotated[str, Meta(max_length=255)]], Meta(max_length=50)]
-ProjectId = Annotated[str, Meta(max_length=64)] | UnsetType
-
-
-class FixedIp(Struct, forbid_unknown_fields=True):
-    """One address of a port: the address itself, or the subnet to take one from, or both."""
-
-    subnet_id: str | UnsetType = UNSET
-    ip_address: str | UnsetType = UNSET
-
-
-def fixed_ips(wanted: Sequence[FixedIp] | None | UnsetType) -> list[dict[str, str]] | None:
-    """As the domain takes them; None when none were named, which is different from naming none."""
-    return None if wanted is UNSET else [given(each) for each in wanted or ()]
 
 
 def one_or_many(one: NewT | UnsetType, many: list[NewT] | UnsetType, name: str) -> list[NewT]:
@@ -62,14 +45,8 @@ def check_revision(request: NetworkRequest, row: Standard) -> None:
         raise RevisionNumberConstraintFailed(number, row.revision_number)
 
 
-def only_fields(view: Body, fields: Sequence[str]) -> Body:
+def only_fields(view: Body, fields: Collection[str]) -> Body:
     return {name: value for name, value in view.items() if name in fields} if fields else view
-
-
-def given(fields: Struct, *, without: tuple[str, ...] = ()) -> Body:
-    """The fields that were in the body, by our names."""
-    values = {name: getattr(fields, name) for name in fields.__struct_fields__ if name not in without}
-    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 def owner(request: NetworkRequest, fields: Any) -> str:

@@ -1,26 +1,26 @@
 """/v2.0/floatingips."""
 
-from msgspec import UNSET, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id, Word
 from kilonova.network import floating_ips, networks, quotas, tags
 from kilonova.network.api.bodies import (
     Body,
-    Description,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    given,
     one_or_many,
     only_fields,
     owner,
     require,
     seen,
 )
+from kilonova.network.api.fields import MOST_AT_ONCE, Description, DnsName, Fields, ProjectId, Tags, given
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
 from kilonova.network.errors import FloatingIPNotFound, InvalidInput, NetworkNotFound
@@ -30,32 +30,32 @@ from kilonova.network.views.resources import floating_ip_view
 QUERY = floating_ips.LISTING.query
 
 
-class NewFloatingIp(Struct, forbid_unknown_fields=True):
-    floating_network_id: str
-    floating_ip_address: str | None = None
-    fixed_ip_address: str | None = None
-    port_id: str | None = None
-    subnet_id: str | None = None
+class NewFloatingIp(Fields):
+    floating_network_id: Id
+    floating_ip_address: Word | None = None
+    fixed_ip_address: Word | None = None
+    port_id: Id | None = None
+    subnet_id: Id | None = None
     description: Description = ""
-    dns_name: str = ""
-    dns_domain: str = ""
+    dns_name: DnsName = ""
+    dns_domain: DnsName = ""
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewFloatingIpBody(Struct, forbid_unknown_fields=True):
+class NewFloatingIpBody(Fields):
     floatingip: NewFloatingIp | UnsetType = UNSET
-    floatingips: list[NewFloatingIp] | UnsetType = UNSET
+    floatingips: Annotated[list[NewFloatingIp], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedFloatingIp(Struct, forbid_unknown_fields=True):
-    port_id: str | None | UnsetType = UNSET
-    fixed_ip_address: str | None | UnsetType = UNSET
+class ChangedFloatingIp(Fields):
+    port_id: Id | None | UnsetType = UNSET
+    fixed_ip_address: Word | None | UnsetType = UNSET
     description: Description | UnsetType = UNSET
 
 
-class ChangedFloatingIpBody(Struct, forbid_unknown_fields=True):
+class ChangedFloatingIpBody(Fields):
     floatingip: ChangedFloatingIp
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from kilonova.kit.errors import BadRequest
 from kilonova.network.api.bodies import Body, NetworkRequest, only_fields
-from kilonova.network.selections import RESERVED, Query, parse_page, parse_sorts
+from kilonova.network.selections import RESERVED, Query, parse_page, parse_sorts, refuse_excess
 
 FIELDS: dict[str, str | None] = {"fields": None}
 """The query parameters of a single resource."""
@@ -35,6 +35,7 @@ def list_views(
 ) -> Body:
     """A list from views. `apart`: filters that the caller has applied himself."""
     query, page = query_of(request), parse_page(query_of(request))
+    refuse_excess(query)
     for name in query:
         if name in (*RESERVED, *apart):
             continue
@@ -59,7 +60,7 @@ def list_views(
 
 def answer(request: NetworkRequest, plural: str, views: list[Body], key: str = "id") -> Body:
     """A page that holds these views. As upstream, a full page links on: whether more follows was not looked at."""
-    fields, page = request.query.getlist("fields"), parse_page(query_of(request))
+    fields, page = set(request.query.getlist("fields")), parse_page(query_of(request))
     name = plural.replace("-", "_")
     body: Body = {name: [only_fields(view, fields) for view in views]}
     if page.limit:

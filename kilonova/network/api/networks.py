@@ -2,26 +2,33 @@
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from kilonova.kit.db import Tx
 from kilonova.network import agents, dns_names, networks, quotas, records, tags
 from kilonova.network.api.bodies import (
     Body,
-    Description,
-    Name,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    given,
     one_or_many,
     only_fields,
     owner,
     require,
     seen,
+)
+from kilonova.network.api.fields import (
+    MOST_AT_ONCE,
+    Description,
+    DnsName,
+    Fields,
+    Flag,
+    Name,
+    Names,
+    ProjectId,
+    Tags,
+    given,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import InvalidInput, NetworkNotFound
@@ -36,47 +43,47 @@ Physical = Annotated[str, Meta(max_length=64)]
 QUERY = networks.LISTING.query
 
 
-class NewNetwork(Struct, forbid_unknown_fields=True):
+class NewNetwork(Fields):
     name: Name = ""
     description: Description = ""
-    admin_state_up: bool = True
-    shared: bool = False
-    external: bool = field(default=False, name="router:external")
-    is_default: bool = False
-    port_security_enabled: bool = True
+    admin_state_up: Flag = True
+    shared: Flag = False
+    external: Flag = field(default=False, name="router:external")
+    is_default: Flag = False
+    port_security_enabled: Flag = True
     mtu: Mtu | None = None
     """0 and None: the most the segment carries."""
-    dns_domain: str = ""
+    dns_domain: DnsName = ""
     network_type: Type | None = field(default=None, name="provider:network_type")
     physical_network: Physical | None = field(default=None, name="provider:physical_network")
     segmentation_id: Segment | None = field(default=None, name="provider:segmentation_id")
-    availability_zone_hints: list[str] = []
+    availability_zone_hints: Names = []
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewNetworkBody(Struct, forbid_unknown_fields=True):
+class NewNetworkBody(Fields):
     network: NewNetwork | UnsetType = UNSET
-    networks: list[NewNetwork] | UnsetType = UNSET
+    networks: Annotated[list[NewNetwork], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedNetwork(Struct, forbid_unknown_fields=True):
+class ChangedNetwork(Fields):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    admin_state_up: bool | UnsetType = UNSET
-    shared: bool | UnsetType = UNSET
-    external: bool | UnsetType = field(default=UNSET, name="router:external")
-    is_default: bool | UnsetType = UNSET
-    port_security_enabled: bool | UnsetType = UNSET
+    admin_state_up: Flag | UnsetType = UNSET
+    shared: Flag | UnsetType = UNSET
+    external: Flag | UnsetType = field(default=UNSET, name="router:external")
+    is_default: Flag | UnsetType = UNSET
+    port_security_enabled: Flag | UnsetType = UNSET
     mtu: Mtu | UnsetType = UNSET
-    dns_domain: str | UnsetType = UNSET
+    dns_domain: DnsName | UnsetType = UNSET
     network_type: Type | UnsetType = field(default=UNSET, name="provider:network_type")
     physical_network: Physical | None | UnsetType = field(default=UNSET, name="provider:physical_network")
     segmentation_id: Segment | None | UnsetType = field(default=UNSET, name="provider:segmentation_id")
 
 
-class ChangedNetworkBody(Struct, forbid_unknown_fields=True):
+class ChangedNetworkBody(Fields):
     network: ChangedNetwork
 
 

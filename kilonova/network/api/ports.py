@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import Id, Word
 from kilonova.network import (
     agents,
     dns_names,
@@ -21,23 +22,34 @@ from kilonova.network import (
 )
 from kilonova.network.api.bodies import (
     Body,
-    Description,
-    FixedIp,
-    Name,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    fixed_ips,
-    given,
     one_or_many,
     only_fields,
     owner,
     owns,
     require,
     seen,
+)
+from kilonova.network.api.fields import (
+    MOST_AT_ONCE,
+    AddressPairs,
+    Description,
+    DhcpOptions,
+    DnsName,
+    Fields,
+    FixedIps,
+    Flag,
+    Ids,
+    Name,
+    Profile,
+    ProjectId,
+    Tags,
+    entries,
+    fixed_ips,
+    given,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import (
@@ -52,9 +64,6 @@ from kilonova.network.ports import PortWithDetails
 from kilonova.network.tables import Network, Port
 from kilonova.network.views.resources import binding_view, port_view
 
-FixedIps = list[FixedIp]
-AddressPairs = list[dict[str, str]]
-DhcpOptions = list[dict[str, Any]]
 VnicType = Literal[
     "normal", "direct", "macvtap", "baremetal", "direct-physical", "virtio-forwarder", "smart-nic", "vdpa",
     "accelerator-direct", "accelerator-direct-physical", "remote-managed",
@@ -63,54 +72,54 @@ SERVICE_OWNERS = "network:"
 QUERY = ports.LISTING.query
 
 
-class NewPort(Struct, forbid_unknown_fields=True):
-    network_id: str
+class NewPort(Fields):
+    network_id: Id
     name: Name = ""
     description: Description = ""
-    admin_state_up: bool = True
-    mac_address: str | None | UnsetType = UNSET
+    admin_state_up: Flag = True
+    mac_address: Word | None | UnsetType = UNSET
     fixed_ips: FixedIps | None | UnsetType = UNSET
     device_id: Name = ""
     device_owner: Name = ""
-    security_groups: list[str] | None | UnsetType = UNSET
-    port_security_enabled: bool | UnsetType = UNSET
+    security_groups: Ids | None | UnsetType = UNSET
+    port_security_enabled: Flag | UnsetType = UNSET
     allowed_address_pairs: AddressPairs | None = None
     extra_dhcp_opts: DhcpOptions | None = None
     host: Name | None | UnsetType = field(default=UNSET, name="binding:host_id")
-    binding_profile: dict[str, Any] | None | UnsetType = field(default=UNSET, name="binding:profile")
+    binding_profile: Profile | None | UnsetType = field(default=UNSET, name="binding:profile")
     vnic_type: VnicType = field(default="normal", name="binding:vnic_type")
-    dns_name: str = ""
-    dns_domain: str = ""
+    dns_name: DnsName = ""
+    dns_domain: DnsName = ""
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewPortBody(Struct, forbid_unknown_fields=True):
+class NewPortBody(Fields):
     port: NewPort | UnsetType = UNSET
-    ports: list[NewPort] | UnsetType = UNSET
+    ports: Annotated[list[NewPort], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedPort(Struct, forbid_unknown_fields=True):
+class ChangedPort(Fields):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    admin_state_up: bool | UnsetType = UNSET
-    mac_address: str | UnsetType = UNSET
+    admin_state_up: Flag | UnsetType = UNSET
+    mac_address: Word | UnsetType = UNSET
     fixed_ips: FixedIps | None | UnsetType = UNSET
     device_id: Name | None | UnsetType = UNSET
     device_owner: Name | None | UnsetType = UNSET
-    security_groups: list[str] | None | UnsetType = UNSET
-    port_security_enabled: bool | UnsetType = UNSET
+    security_groups: Ids | None | UnsetType = UNSET
+    port_security_enabled: Flag | UnsetType = UNSET
     allowed_address_pairs: AddressPairs | None | UnsetType = UNSET
     extra_dhcp_opts: DhcpOptions | None | UnsetType = UNSET
     host: Name | None | UnsetType = field(default=UNSET, name="binding:host_id")
-    binding_profile: dict[str, Any] | None | UnsetType = field(default=UNSET, name="binding:profile")
+    binding_profile: Profile | None | UnsetType = field(default=UNSET, name="binding:profile")
     vnic_type: VnicType | UnsetType = field(default=UNSET, name="binding:vnic_type")
-    dns_name: str | UnsetType = UNSET
-    dns_domain: str | UnsetType = UNSET
+    dns_name: DnsName | UnsetType = UNSET
+    dns_domain: DnsName | UnsetType = UNSET
 
 
-class ChangedPortBody(Struct, forbid_unknown_fields=True):
+class ChangedPortBody(Fields):
     port: ChangedPort
 
 
@@ -184,7 +193,8 @@ def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bo
     service = request.service
     tags.check(new.tags)
     ports.refuse_held_owner(new.device_owner)
-    pairs = new.allowed_address_pairs or []
+    ports.check_profile(new.binding_profile or {})
+    pairs = entries(new.allowed_address_pairs)
     ports.check_pairs(pairs, secured=secured)
     return Port(
         **{**records.standard(project_id, new.name, new.description, service.clock.now()), "tags": new.tags},
@@ -199,7 +209,7 @@ def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bo
         binding_profile=new.binding_profile or {},
         port_security_enabled=secured,
         allowed_address_pairs=pairs,
-        extra_dhcp_opts=ports.merge_dhcp_options([], new.extra_dhcp_opts or []),
+        extra_dhcp_opts=ports.merge_dhcp_options([], entries(new.extra_dhcp_opts)),
         dns_name=dns_names.check_host_name(new.dns_name, service.dns_domain),
         dns_domain=dns_names.check_domain(new.dns_domain),
     )
@@ -290,13 +300,14 @@ def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -
     for name, empty in (("device_id", ""), ("device_owner", ""), ("host", ""), ("binding_profile", {})):
         if name in values:
             values[name] = values[name] or empty
+    ports.check_profile(values.get("binding_profile", {}))
     ports.hand_over(port, values)
     if "allowed_address_pairs" in values:
-        values["allowed_address_pairs"] = values["allowed_address_pairs"] or []
+        values["allowed_address_pairs"] = entries(values["allowed_address_pairs"])
     secured = values.get("port_security_enabled", port.port_security_enabled)
     ports.check_pairs(values.get("allowed_address_pairs", port.allowed_address_pairs), secured=secured)
     if changed.extra_dhcp_opts is not UNSET:
-        values["extra_dhcp_opts"] = ports.merge_dhcp_options(port.extra_dhcp_opts, changed.extra_dhcp_opts or [])
+        values["extra_dhcp_opts"] = ports.merge_dhcp_options(port.extra_dhcp_opts, entries(changed.extra_dhcp_opts))
     if "dns_name" in values:
         values["dns_name"] = dns_names.check_host_name(values["dns_name"], request.service.dns_domain)
     if "dns_domain" in values:

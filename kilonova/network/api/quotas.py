@@ -2,16 +2,18 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, structs
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id
 from kilonova.network import quotas
 from kilonova.network.api.bodies import Body, NetworkRequest
+from kilonova.network.api.fields import Fields, Flag
 
 Limit = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 
 
-class ChangedQuota(Struct, forbid_unknown_fields=True):
+class ChangedQuota(Fields):
     network: Limit | None = None
     subnet: Limit | None = None
     port: Limit | None = None
@@ -20,15 +22,15 @@ class ChangedQuota(Struct, forbid_unknown_fields=True):
     floatingip: Limit | None = None
     security_group: Limit | None = None
     security_group_rule: Limit | None = None
-    force: bool = False
+    force: Flag = False
     """Also below what is already used."""
-    check_limit: bool = False
+    check_limit: Flag = False
     """The opposite of `force`, which is how it is anyway."""
-    tenant_id: str | None = None
-    project_id: str | None = None
+    tenant_id: Id | None = None
+    project_id: Id | None = None
 
 
-class ChangedQuotaBody(Struct, forbid_unknown_fields=True):
+class ChangedQuotaBody(Fields):
     quota: ChangedQuota
 
 

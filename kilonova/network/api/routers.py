@@ -1,32 +1,41 @@
 """/v2.0/routers."""
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id
 from kilonova.network import agents, networks, quotas, records, routers, tags
 from kilonova.network.api.bodies import (
     Body,
-    Description,
-    FixedIp,
-    Name,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    fixed_ips,
-    given,
     one_or_many,
     only_fields,
     owner,
     owns,
     require,
     seen,
+)
+from kilonova.network.api.fields import (
+    MOST_AT_ONCE,
+    Description,
+    Fields,
+    FixedIps,
+    Flag,
+    Name,
+    Names,
+    ProjectId,
+    Routes,
+    Tags,
+    entries,
+    fixed_ips,
+    given,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
@@ -36,61 +45,59 @@ from kilonova.network.routers import Attached
 from kilonova.network.tables import Router
 from kilonova.network.views.resources import router_view
 
-Routes = list[dict[str, str]]
-
 QUERY = routers.LISTING.query
 
 
-class Gateway(Struct, forbid_unknown_fields=True):
-    network_id: str | None = None
-    enable_snat: bool | UnsetType = UNSET
-    external_fixed_ips: list[FixedIp] | UnsetType = UNSET
+class Gateway(Fields):
+    network_id: Id | None = None
+    enable_snat: Flag | UnsetType = UNSET
+    external_fixed_ips: FixedIps | UnsetType = UNSET
 
 
-class NewRouter(Struct, forbid_unknown_fields=True):
+class NewRouter(Fields):
     name: Name = ""
     description: Description = ""
-    admin_state_up: bool = True
+    admin_state_up: Flag = True
     external_gateway_info: Gateway | None = None
-    distributed: bool | None = None
-    ha: bool | None = None
-    flavor_id: str | None = None
-    availability_zone_hints: list[str] = []
+    distributed: Flag | None = None
+    ha: Flag | None = None
+    flavor_id: Id | None = None
+    availability_zone_hints: Names = []
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewRouterBody(Struct, forbid_unknown_fields=True):
+class NewRouterBody(Fields):
     router: NewRouter | UnsetType = UNSET
-    routers: list[NewRouter] | UnsetType = UNSET
+    routers: Annotated[list[NewRouter], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedRouter(Struct, forbid_unknown_fields=True):
+class ChangedRouter(Fields):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    admin_state_up: bool | UnsetType = UNSET
+    admin_state_up: Flag | UnsetType = UNSET
     external_gateway_info: Gateway | None | UnsetType = UNSET
     routes: Routes | None | UnsetType = UNSET
-    distributed: bool | UnsetType = UNSET
-    ha: bool | UnsetType = UNSET
+    distributed: Flag | UnsetType = UNSET
+    ha: Flag | UnsetType = UNSET
 
 
-class ChangedRouterBody(Struct, forbid_unknown_fields=True):
+class ChangedRouterBody(Fields):
     router: ChangedRouter
 
 
-class Routed(Struct, forbid_unknown_fields=True):
+class Routed(Fields):
     routes: Routes
 
 
-class RoutedBody(Struct, forbid_unknown_fields=True):
+class RoutedBody(Fields):
     router: Routed
 
 
-class Interface(Struct, forbid_unknown_fields=True):
-    subnet_id: str | None = None
-    port_id: str | None = None
+class Interface(Fields):
+    subnet_id: Id | None = None
+    port_id: Id | None = None
 
 
 async def _views(tx: Tx, found: list[Router]) -> list[Body]:
@@ -178,7 +185,7 @@ async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Bod
     _refuse_unserved(changed)
     values = given(changed, without=("external_gateway_info", "distributed", "ha"))
     if "routes" in values:
-        values["routes"] = values["routes"] or []
+        values["routes"] = entries(values["routes"])
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
         check_revision(request, router)
@@ -194,7 +201,7 @@ async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/add_extraroutes: beside the routes that somebody else adds at the same time."""
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
-        wanted = routers.with_routes(router, body.router.routes)
+        wanted = routers.with_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
     await request.service.wake_agents(tx)
     return {"router": view}
@@ -204,7 +211,7 @@ async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/remove_extraroutes."""
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
-        wanted = routers.without_routes(router, body.router.routes)
+        wanted = routers.without_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
     await request.service.wake_agents(tx)
     return {"router": view}

@@ -1,25 +1,24 @@
 """/v2.0/security-groups and /v2.0/security-group-rules."""
 
-from msgspec import UNSET, Struct, UnsetType
+from typing import Annotated
+
+from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import Id, Int32, Word
 from kilonova.network import quotas, security_groups, tags
 from kilonova.network.api.bodies import (
     Body,
-    Description,
-    Name,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    given,
     one_or_many,
     only_fields,
     owner,
     seen,
 )
+from kilonova.network.api.fields import MOST_AT_ONCE, Description, Fields, Flag, Name, ProjectId, Tags, given
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import (
     InvalidInput,
@@ -35,48 +34,48 @@ QUERY = security_groups.LISTING.query
 RULES_QUERY = security_groups.RULES_LISTING.query
 
 
-class NewGroup(Struct, forbid_unknown_fields=True):
+class NewGroup(Fields):
     name: Name = ""
     description: Description = ""
-    stateful: bool = True
+    stateful: Flag = True
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewGroupBody(Struct, forbid_unknown_fields=True):
+class NewGroupBody(Fields):
     security_group: NewGroup | UnsetType = UNSET
-    security_groups: list[NewGroup] | UnsetType = UNSET
+    security_groups: Annotated[list[NewGroup], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedGroup(Struct, forbid_unknown_fields=True):
+class ChangedGroup(Fields):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    stateful: bool | UnsetType = UNSET
+    stateful: Flag | UnsetType = UNSET
 
 
-class ChangedGroupBody(Struct, forbid_unknown_fields=True):
+class ChangedGroupBody(Fields):
     security_group: ChangedGroup
 
 
-class NewRule(Struct, forbid_unknown_fields=True):
-    security_group_id: str
-    direction: str
-    ethertype: str | None = "IPv4"
-    protocol: str | int | None = None
-    port_range_min: int | None = None
-    port_range_max: int | None = None
-    remote_ip_prefix: str | None = None
-    remote_group_id: str | None = None
+class NewRule(Fields):
+    security_group_id: Id
+    direction: Word
+    ethertype: Word | None = "IPv4"
+    protocol: Word | Int32 | None = None
+    port_range_min: Int32 | None = None
+    port_range_max: Int32 | None = None
+    remote_ip_prefix: Word | None = None
+    remote_group_id: Id | None = None
     remote_address_group_id: None = None
     description: Description | None = ""
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewRuleBody(Struct, forbid_unknown_fields=True):
+class NewRuleBody(Fields):
     security_group_rule: NewRule | UnsetType = UNSET
-    security_group_rules: list[NewRule] | UnsetType = UNSET
+    security_group_rules: Annotated[list[NewRule], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
 async def _view(tx: Tx, group: SecurityGroup) -> Body:

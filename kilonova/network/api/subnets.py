@@ -2,25 +2,36 @@
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import Id, Int32, Word
 from kilonova.network import agents, networks, quotas, records, subnets, tags
 from kilonova.network.api.bodies import (
     Body,
-    Description,
-    Name,
     NetworkRequest,
-    ProjectId,
-    Tags,
     authorize_found,
     check_revision,
     created,
-    given,
     one_or_many,
     only_fields,
     owner,
     seen,
+)
+from kilonova.network.api.fields import (
+    MOST_AT_ONCE,
+    Addresses,
+    Description,
+    Fields,
+    Flag,
+    HostRoutes,
+    Name,
+    Names,
+    Pools,
+    ProjectId,
+    Tags,
+    entries,
+    given,
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.errors import InvalidInput, NetworkNotFound, SubnetNotFound
@@ -29,55 +40,52 @@ from kilonova.network.tables import Subnet
 from kilonova.network.views.resources import subnet_view
 
 Mode = Literal["slaac", "dhcpv6-stateful", "dhcpv6-stateless"]
-Pools = list[dict[str, str]]
-Routes = list[dict[str, str]]
-ServiceTypes = list[Annotated[str, Meta(max_length=255)]]
 
 QUERY = subnets.LISTING.query
 
 
-class NewSubnet(Struct, forbid_unknown_fields=True):
-    network_id: str
+class NewSubnet(Fields):
+    network_id: Id
     ip_version: Literal[4, 6]
-    cidr: str | None = None
+    cidr: Word | None = None
     name: Name = ""
     description: Description = ""
-    gateway_ip: str | None | UnsetType = UNSET
-    enable_dhcp: bool = True
+    gateway_ip: Word | None | UnsetType = UNSET
+    enable_dhcp: Flag = True
     allocation_pools: Pools | UnsetType = UNSET
-    dns_nameservers: list[str] | None = []
-    host_routes: Routes | None = []
+    dns_nameservers: Addresses | None = []
+    host_routes: HostRoutes | None = []
     ipv6_ra_mode: Mode | None = None
     ipv6_address_mode: Mode | None = None
-    service_types: ServiceTypes = []
-    dns_publish_fixed_ip: bool = False
-    subnetpool_id: str | None = None
-    use_default_subnetpool: bool = False
-    prefixlen: int | None = None
-    segment_id: str | None = None
+    service_types: Names = []
+    dns_publish_fixed_ip: Flag = False
+    subnetpool_id: Id | None = None
+    use_default_subnetpool: Flag = False
+    prefixlen: Int32 | None = None
+    segment_id: Id | None = None
     tags: Tags = []
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 
 
-class NewSubnetBody(Struct, forbid_unknown_fields=True):
+class NewSubnetBody(Fields):
     subnet: NewSubnet | UnsetType = UNSET
-    subnets: list[NewSubnet] | UnsetType = UNSET
+    subnets: Annotated[list[NewSubnet], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-class ChangedSubnet(Struct, forbid_unknown_fields=True):
+class ChangedSubnet(Fields):
     name: Name | UnsetType = UNSET
     description: Description | UnsetType = UNSET
-    gateway_ip: str | None | UnsetType = UNSET
-    enable_dhcp: bool | UnsetType = UNSET
+    gateway_ip: Word | None | UnsetType = UNSET
+    enable_dhcp: Flag | UnsetType = UNSET
     allocation_pools: Pools | UnsetType = UNSET
-    dns_nameservers: list[str] | None | UnsetType = UNSET
-    host_routes: Routes | None | UnsetType = UNSET
-    service_types: ServiceTypes | UnsetType = UNSET
-    dns_publish_fixed_ip: bool | UnsetType = UNSET
+    dns_nameservers: Addresses | None | UnsetType = UNSET
+    host_routes: HostRoutes | None | UnsetType = UNSET
+    service_types: Names | UnsetType = UNSET
+    dns_publish_fixed_ip: Flag | UnsetType = UNSET
 
 
-class ChangedSubnetBody(Struct, forbid_unknown_fields=True):
+class ChangedSubnetBody(Fields):
     subnet: ChangedSubnet
 
 
@@ -104,7 +112,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     await quotas.claim(tx, project_id, "subnet")
     cidr = subnets.parse_cidr(new.cidr, new.ip_version)
     gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else subnets.parse_gateway(new.gateway_ip)
-    pools = pick.default_pools(cidr, gateway_ip) if new.allocation_pools is UNSET else new.allocation_pools
+    pools = pick.default_pools(cidr, gateway_ip) if new.allocation_pools is UNSET else entries(new.allocation_pools)
     standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
     subnet = Subnet(
         **{**standard, "tags": new.tags},
@@ -117,7 +125,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
         ipv6_address_mode=new.ipv6_address_mode,
         allocation_pools=pools,
         dns_nameservers=new.dns_nameservers or [],
-        host_routes=new.host_routes or [],
+        host_routes=entries(new.host_routes),
         service_types=new.service_types,
         dns_publish_fixed_ip=new.dns_publish_fixed_ip,
     )
@@ -158,9 +166,11 @@ async def show_subnet(request: NetworkRequest) -> Body:
 
 async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Body:
     service, values = request.service, given(body.subnet)
-    for name in ("dns_nameservers", "host_routes"):
+    if "dns_nameservers" in values:
+        values["dns_nameservers"] = values["dns_nameservers"] or []
+    for name in ("host_routes", "allocation_pools"):
         if name in values:
-            values[name] = values[name] or []
+            values[name] = entries(values[name])
     if "gateway_ip" in values:
         values["gateway_ip"] = subnets.parse_gateway(values["gateway_ip"])
     async with service.database.transaction() as tx:

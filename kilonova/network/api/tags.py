@@ -1,16 +1,15 @@
 """/v2.0/{networks, subnets, ports, routers, floatingips, security-groups}/{id}/tags."""
 
-from msgspec import Struct
-
 from kilonova.kit.db import Tx
 from kilonova.network import networks, tags
 from kilonova.network.api.bodies import Body, NetworkRequest, authorize_found
+from kilonova.network.api.fields import Fields, Tags
 from kilonova.network.errors import TagNotFound, TagResourceNotFound
 from kilonova.network.tags import Tagged
 
 
-class TagsBody(Struct, forbid_unknown_fields=True):
-    tags: list[str]
+class TagsBody(Fields):
+    tags: Tags
 
 
 async def _fetch(tx: Tx, request: NetworkRequest) -> Tagged:
