@@ -61,7 +61,7 @@ async def _free(compute: Compute, gone: list[DeletedServer]) -> None:
     except RemoteMissing:
         # A cloud without a network service has claims to give back all the same.
         ports = []
-    for server_id in {each["device_id"] for each in ports}:
+    for server_id in {each.device_id for each in ports}:
         log.warning("a port came to a server after its deletion, and is taken away", server=server_id)
         await release.ports(compute.network, msgspec.convert(by_id[server_id].record, Server))
     for server_id in by_id:

@@ -18,6 +18,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
+from kilonova.placement.client import Inventory
 
 log = logger(__name__)
 
@@ -206,7 +207,7 @@ def followed(vm_state: str, power: PowerState) -> str:
     return vm_state
 
 
-def inventory_of(host: HostInventory) -> dict[str, dict[str, Any]]:
+def inventory_of(host: HostInventory) -> dict[str, Inventory]:
     """Placement's inventory of a host."""
     return {
         "VCPU": _entry(host.vcpus, 0, CPU_RATIO),
@@ -215,12 +216,5 @@ def inventory_of(host: HostInventory) -> dict[str, dict[str, Any]]:
     }
 
 
-def _entry(total: int, reserved: int, ratio: float) -> dict[str, Any]:
-    return {
-        "total": total,
-        "reserved": reserved,
-        "min_unit": 1,
-        "max_unit": total,
-        "step_size": 1,
-        "allocation_ratio": ratio,
-    }
+def _entry(total: int, reserved: int, ratio: float) -> Inventory:
+    return Inventory(total, reserved, max_unit=total, allocation_ratio=ratio)

@@ -18,9 +18,11 @@ from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Keypair, Server
+from kilonova.image.client import ImageRecord
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.errors import Conflict, Forbidden
 from kilonova.kit.http.client import RemoteFault
+from kilonova.network.client import Port
 
 Fields = dict[str, Any]
 
@@ -61,23 +63,23 @@ async def resolve_image(compute: Compute, ctx: RequestContext, image_id: str, fl
         if fault.status == 404:
             raise InvalidServer(f"Image {image_id} could not be found.") from fault
         raise
-    if image["status"] != "active":
-        raise InvalidServer(f"Image {image_id} is unacceptable: its status is {image['status']}, not active.")
-    if image.get("min_ram", 0) > flavor.memory_mib:
+    if image.status != "active":
+        raise InvalidServer(f"Image {image_id} is unacceptable: its status is {image.status}, not active.")
+    if image.size is None or image.os_hash_algo != "sha512" or image.os_hash_value is None:
+        raise InvalidServer(f"Image {image_id} is unacceptable: the image service gives no size or SHA-512 for it.")
+    if image.min_ram > flavor.memory_mib:
         raise InvalidServer(
             f"Flavor's memory is too small for requested image: it has {flavor.memory_mib} MiB, "
-            f"the image needs {image['min_ram']}."
+            f"the image needs {image.min_ram}."
         )
-    _check_disk(image, flavor)
-    known = {"id", "name", "status", "owner", "tags", "links"}
-    properties = {key: value for key, value in image.items() if isinstance(value, str) and key not in known}
+    _check_disk(image, image.size, flavor)
     return {
-        "id": image["id"],
-        "disk_format": image["disk_format"],
-        "size_bytes": image["size"],
-        "sha512": image["os_hash_value"],
-        "min_disk_gib": image.get("min_disk", 0),
-        "properties": {key: value for key, value in properties.items() if key not in _RECORD_FIELDS},
+        "id": image.id,
+        "disk_format": image.disk_format,
+        "size_bytes": image.size,
+        "sha512": image.os_hash_value,
+        "min_disk_gib": image.min_disk,
+        "properties": image.properties,
     }
 
 
@@ -89,27 +91,11 @@ def check_requirements(flavor: Flavor, image: Fields) -> None:
         raise InvalidServer(str(error)) from error
 
 
-_RECORD_FIELDS = {
-    "checksum",
-    "container_format",
-    "created_at",
-    "disk_format",
-    "file",
-    "os_hash_algo",
-    "os_hash_value",
-    "schema",
-    "self",
-    "stores",
-    "updated_at",
-    "visibility",
-}
-
-
-def _check_disk(image: Fields, flavor: Flavor) -> None:
+def _check_disk(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:
     if flavor.root_gib == 0:
         return
-    virtual_gib = -(-(image.get("virtual_size") or image["size"]) // GIB)
-    needed = max(image.get("min_disk", 0), virtual_gib)
+    virtual_gib = -(-(image.virtual_size or size_bytes) // GIB)
+    needed = max(image.min_disk, virtual_gib)
     if needed > flavor.root_gib:
         raise InvalidServer(
             f"Flavor's disk is too small for requested image. Flavor disk is {flavor.root_gib} GiB, "
@@ -126,7 +112,7 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
     resolved = []
     for each in wanted:
         if each.get("port") is not None:
-            resolved.append({"port_id": (await _usable_port(compute, ctx, each["port"]))["id"]})
+            resolved.append({"port_id": (await _usable_port(compute, ctx, each["port"])).id})
             continue
         network_id = each.get("uuid")
         if network_id is None:
@@ -137,9 +123,9 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
             if fault.status == 404:
                 raise InvalidServer(f"Network {network_id} could not be found.") from fault
             raise
-        if network.get("router:external") and not network.get("shared") and not ctx.is_admin:
+        if network.is_external and not network.shared and not ctx.is_admin:
             raise Forbidden(f"It is not allowed to create an interface on external network {network_id}")
-        resolved.append({"network_id": network_id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
+        resolved.append({"network_id": network.id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
     return resolved
 
 
@@ -148,23 +134,23 @@ async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bo
     networks = await compute.network.list_networks(token=ctx.token, project_id=ctx.project_id)
     if not networks:
         networks = await compute.network.list_networks(token=ctx.token, shared=True)
-        networks = [each for each in networks if not each.get("router:external")]
-    networks = [each for each in networks if each.get("subnets")]
+        networks = [each for each in networks if not each.is_external]
+    networks = [each for each in networks if each.subnets]
     if len(networks) > 1:
         raise Conflict("Multiple possible networks found, use a Network ID to be more specific.")
     if not networks and must_exist:
         raise InvalidServer("The project has no network to choose automatically; create one or name one.")
-    return [{"network_id": each["id"]} for each in networks]
+    return [{"network_id": each.id} for each in networks]
 
 
-async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> Fields:
+async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> Port:
     try:
         port = await compute.network.show_port(port_id, token=ctx.token)
     except RemoteFault as fault:
         if fault.status == 404:
             raise InvalidServer(f"Port id {port_id} could not be found.") from fault
         raise
-    if port.get("device_id"):
+    if port.device_id:
         raise Conflict(f"Port {port_id} is still in use.")
     return port
 
@@ -179,12 +165,12 @@ async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: 
     known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
     found: dict[str, str] = {}
     for name in names:
-        matches = [each for each in known if name in (each["id"], each["name"])]
+        matches = [each for each in known if name in (each.id, each.name)]
         if not matches:
             raise InvalidServer(f"Security group {name} could not be found.")
         if len(matches) > 1:
             raise Conflict(f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
-        found[matches[0]["name"]] = matches[0]["id"]
+        found[matches[0].name] = matches[0].id
     return found
 
 

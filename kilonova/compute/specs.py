@@ -17,7 +17,7 @@ from kilonova.compute.agent.spec import (
     WantedPower,
 )
 from kilonova.compute.tables import Server
-from kilonova.network.client import NetworkClient
+from kilonova.network.client import FixedIp, Network, NetworkClient, Port, Subnet
 
 Fields = dict[str, Any]
 
@@ -25,9 +25,9 @@ Fields = dict[str, Any]
 class PortDetails(msgspec.Struct, frozen=True):
     """A port with its network, subnets and floating addresses, as the network service gives them."""
 
-    port: Fields
-    network: Fields
-    subnets: dict[str, Fields]
+    port: Port
+    network: Network
+    subnets: dict[str, Subnet]
     floating_ips: tuple[str, ...]
 
 
@@ -43,29 +43,29 @@ async def port_details(network: NetworkClient, server: Server) -> list[PortDetai
     order = [port["id"] for port in server.ports]
     if not order:
         return []
-    ports = {port["id"]: port for port in await network.list_ports(device_id=server.id)}
+    ports = {port.id: port for port in await network.list_ports(device_id=server.id)}
     return await details_of(network, [ports[port_id] for port_id in order if port_id in ports])
 
 
 async def details_of(
-    network: NetworkClient, ports: list[Fields], *, new_ports: Collection[str] = ()
+    network: NetworkClient, ports: list[Port], *, new_ports: Collection[str] = ()
 ) -> list[PortDetails]:
     """Details of these ports. `new_ports`: ids of those just made, which nobody can have given a floating address."""
     if not ports:
         return []
-    network_ids = sorted({port["network_id"] for port in ports})
-    networks = {each["id"]: each for each in await network.list_networks(id=network_ids)}
-    subnets = {each["id"]: each for each in await network.list_subnets(network_id=network_ids)}
-    older = [port["id"] for port in ports if port["id"] not in new_ports]
-    floating: dict[str, list[str]] = {}
+    network_ids = sorted({port.network_id for port in ports})
+    networks = {each.id: each for each in await network.list_networks(id=network_ids)}
+    subnets = {each.id: each for each in await network.list_subnets(network_id=network_ids)}
+    older = [port.id for port in ports if port.id not in new_ports]
+    floating: dict[str | None, list[str]] = {}
     for each in await network.list_floating_ips(port_id=older) if older else []:
-        floating.setdefault(each["port_id"], []).append(each["floating_ip_address"])
+        floating.setdefault(each.port_id, []).append(each.floating_ip_address)
     return [
         PortDetails(
             port,
-            networks[port["network_id"]],
-            {fixed["subnet_id"]: subnets[fixed["subnet_id"]] for fixed in port["fixed_ips"]},
-            tuple(floating.get(port["id"], ())),
+            networks[port.network_id],
+            {fixed.subnet_id: subnets[fixed.subnet_id] for fixed in port.fixed_ips},
+            tuple(floating.get(port.id, ())),
         )
         for port in ports
     ]
@@ -107,12 +107,12 @@ def server_spec(server: Server, planned: PlannedPorts) -> ServerSpec:
 def _spec_port(details: PortDetails) -> SpecPort:
     port = details.port
     return SpecPort(
-        id=port["id"],
-        network_id=port["network_id"],
-        mac_address=port["mac_address"],
-        mtu=details.network["mtu"],
-        tap=f"tap{port['id'][:11]}",
-        vnic_type=port.get("binding:vnic_type", "normal"),
+        id=port.id,
+        network_id=port.network_id,
+        mac_address=port.mac_address,
+        mtu=details.network.mtu,
+        tap=f"tap{port.id[:11]}",
+        vnic_type=port.vnic_type,
     )
 
 
@@ -145,24 +145,24 @@ def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument
 def _metadata_port(details: PortDetails) -> MetadataPort:
     port = details.port
     return MetadataPort(
-        port_id=port["id"],
-        mac_address=port["mac_address"],
-        network_id=port["network_id"],
-        mtu=details.network["mtu"],
-        tap=f"tap{port['id'][:11]}",
-        fixed_ips=tuple(_fixed_ip(each, details.subnets[each["subnet_id"]]) for each in port["fixed_ips"]),
+        port_id=port.id,
+        mac_address=port.mac_address,
+        network_id=port.network_id,
+        mtu=details.network.mtu,
+        tap=f"tap{port.id[:11]}",
+        fixed_ips=tuple(_fixed_ip(each, details.subnets[each.subnet_id]) for each in port.fixed_ips),
         floating_ips=details.floating_ips,
     )
 
 
-def _fixed_ip(fixed: Fields, subnet: Fields) -> Fields:
+def _fixed_ip(fixed: FixedIp, subnet: Subnet) -> Fields:
     return {
-        "ip_address": fixed["ip_address"],
-        "prefix_length": int(subnet["cidr"].rpartition("/")[2]),
-        "gateway_ip": subnet["gateway_ip"],
-        "dns_nameservers": subnet["dns_nameservers"],
-        "host_routes": subnet["host_routes"],
-        "dhcp": subnet["enable_dhcp"],
+        "ip_address": fixed.ip_address,
+        "prefix_length": int(subnet.cidr.rpartition("/")[2]),
+        "gateway_ip": subnet.gateway_ip,
+        "dns_nameservers": subnet.dns_nameservers,
+        "host_routes": subnet.host_routes,
+        "dhcp": subnet.enable_dhcp,
     }
 
 
@@ -182,13 +182,13 @@ def port_entries(details: Iterable[PortDetails], preserved: Collection[str]) -> 
     """
     return [
         {
-            "id": each.port["id"],
-            "network_id": each.port["network_id"],
-            "network_name": each.network["name"],
-            "mac_address": each.port["mac_address"],
-            "fixed_ips": [fixed["ip_address"] for fixed in each.port["fixed_ips"]],
+            "id": each.port.id,
+            "network_id": each.port.network_id,
+            "network_name": each.network.name,
+            "mac_address": each.port.mac_address,
+            "fixed_ips": [fixed.ip_address for fixed in each.port.fixed_ips],
             "floating_ips": list(each.floating_ips),
-            "preserve": each.port["id"] in preserved,
+            "preserve": each.port.id in preserved,
         }
         for each in details
     ]

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.kit.http.answers import check_id
 from kilonova.kit.http.client import RemoteFault, RemoteService, at
 
 VERSION = {"OpenStack-API-Version": "placement 1.39"}
@@ -17,6 +18,63 @@ class Room(Struct, frozen=True):
 
     capacity: Resources
     used: Resources
+
+
+class Provider(Struct, frozen=True):
+    uuid: str
+    name: str
+    generation: int
+
+
+class Inventory(Struct, frozen=True):
+    """How much of a resource class a provider has, and how that may be given away."""
+
+    total: int
+    reserved: int = 0
+    min_unit: int = 1
+    max_unit: int = 0x7FFFFFFF
+    step_size: int = 1
+    allocation_ratio: float = 1.0
+
+
+class _Changed(Struct, frozen=True):
+    """The provider after a change to what it has."""
+
+    resource_provider_generation: int
+
+
+class _Providers(Struct, frozen=True):
+    resource_providers: list[Provider]
+
+
+class _Inventories(Struct, frozen=True):
+    inventories: dict[str, Inventory]
+
+
+class _Usages(Struct, frozen=True):
+    usages: Resources
+
+
+class _Held(Struct, frozen=True):
+    resources: Resources
+
+
+class _Allocations(Struct, frozen=True):
+    allocations: dict[str, _Held]
+
+
+class _Amounts(Struct, frozen=True):
+    capacity: int
+    used: int
+
+
+class _Summary(Struct, frozen=True):
+    resources: dict[str, _Amounts]
+
+
+class _Candidates(Struct, frozen=True):
+    allocation_requests: list[_Allocations]
+    provider_summaries: dict[str, _Summary]
 
 
 class ClaimConflict(Exception):
@@ -33,32 +91,31 @@ class PlacementClient:
         """Creates the provider or finds it; returns its generation. RemoteFault 409: another one has the name."""
         body = {"uuid": provider_id, "name": name}
         try:
-            found = await self._remote.request("POST", at("/resource_providers"), json=body, headers=VERSION)
+            path = at("/resource_providers")
+            found = await self._remote.request("POST", path, json=body, headers=VERSION, answer=Provider)
+            check_id(self._remote.name, provider_id, found.uuid)
         except RemoteFault as fault:
             if fault.status != 409:
                 raise
             found = await self._own_provider(provider_id, name)
-        generation: int = found["generation"]
+        generation: int = found.generation
         return generation
 
-    async def _own_provider(self, provider_id: str, name: str) -> dict[str, Any]:
+    async def _own_provider(self, provider_id: str, name: str) -> Provider:
         try:
-            found: dict[str, Any] = await self._remote.request(
-                "GET", at("/resource_providers/{id}", id=provider_id), headers=VERSION
-            )
+            path = at("/resource_providers/{id}", id=provider_id)
+            found: Provider = await self._remote.request("GET", path, headers=VERSION, answer=Provider)
+            check_id(self._remote.name, provider_id, found.uuid)
+            return found
         except RemoteFault as fault:
             if fault.status != 404:
                 raise
-            answer = await self._remote.request(
-                "GET", at("/resource_providers"), params={"name": name}, headers=VERSION
-            )
-            others = [each["uuid"] for each in answer["resource_providers"]]
+            others = [each.uuid for each in await self.providers(name=name)]
             told = (
                 f"the resource provider {name} is {' and '.join(others)}, made for an earlier database of compute: "
                 "`openstack resource provider delete` it, if none of its allocations is in use"
             )
             raise RemoteFault(fault.service, 409, told) from fault
-        return found
 
     async def delete_provider(self, provider_id: str) -> None:
         """Safe to repeat."""
@@ -68,34 +125,29 @@ class PlacementClient:
             if fault.status != 404:
                 raise
 
-    async def set_inventory(self, provider_id: str, generation: int, inventories: dict[str, dict[str, Any]]) -> int:
+    async def set_inventory(self, provider_id: str, generation: int, inventories: dict[str, Inventory]) -> int:
         """Replaces the provider's inventory; returns the new generation. RemoteFault 409: the generation moved on."""
         body = {"resource_provider_generation": generation, "inventories": inventories}
-        url = at("/resource_providers/{id}/inventories", id=provider_id)
-        answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
-        after: int = answer["resource_provider_generation"]
-        return after
+        path = at("/resource_providers/{id}/inventories", id=provider_id)
+        changed: _Changed = await self._remote.request("PUT", path, json=body, headers=VERSION, answer=_Changed)
+        return changed.resource_provider_generation
 
-    async def inventory(self, provider_id: str) -> dict[str, dict[str, Any]]:
-        answer = await self._remote.request(
-            "GET", at("/resource_providers/{id}/inventories", id=provider_id), headers=VERSION
-        )
-        inventories: dict[str, dict[str, Any]] = answer["inventories"]
-        return inventories
+    async def inventory(self, provider_id: str) -> dict[str, Inventory]:
+        """Resource class → what the provider has of it."""
+        path = at("/resource_providers/{id}/inventories", id=provider_id)
+        found: _Inventories = await self._remote.request("GET", path, headers=VERSION, answer=_Inventories)
+        return found.inventories
 
     async def usages(self, provider_id: str) -> Resources:
-        answer = await self._remote.request(
-            "GET", at("/resource_providers/{id}/usages", id=provider_id), headers=VERSION
-        )
-        usages: Resources = answer["usages"]
-        return usages
+        path = at("/resource_providers/{id}/usages", id=provider_id)
+        found: _Usages = await self._remote.request("GET", path, headers=VERSION, answer=_Usages)
+        return found.usages
 
     async def set_traits(self, provider_id: str, generation: int, traits: list[str]) -> int:
         body = {"resource_provider_generation": generation, "traits": sorted(traits)}
-        url = at("/resource_providers/{id}/traits", id=provider_id)
-        answer = await self._remote.request("PUT", url, json=body, headers=VERSION)
-        after: int = answer["resource_provider_generation"]
-        return after
+        path = at("/resource_providers/{id}/traits", id=provider_id)
+        changed: _Changed = await self._remote.request("PUT", path, json=body, headers=VERSION, answer=_Changed)
+        return changed.resource_provider_generation
 
     async def allocation_candidates(
         self, resources: Resources, *, required: list[str] | None = None, limit: int = 1000
@@ -105,28 +157,30 @@ class PlacementClient:
         query: dict[str, Any] = {"resources": wanted, "limit": limit}
         if required:
             query["required"] = ",".join(required)
-        answer = await self._remote.request("GET", at("/allocation_candidates"), params=query, headers=VERSION)
-        summaries = answer["provider_summaries"]
+        candidates: _Candidates = await self._remote.request(
+            "GET", at("/allocation_candidates"), params=query, headers=VERSION, answer=_Candidates
+        )
         found: dict[str, Room] = {}
-        for each in answer["allocation_requests"]:
-            for provider in each["allocations"]:
-                held = summaries[provider]["resources"]
-                capacity = {name: amounts["capacity"] for name, amounts in held.items()}
-                found[provider] = Room(capacity, {name: amounts["used"] for name, amounts in held.items()})
+        for each in candidates.allocation_requests:
+            for provider in each.allocations:
+                held = candidates.provider_summaries[provider].resources
+                capacity = {name: amounts.capacity for name, amounts in held.items()}
+                found[provider] = Room(capacity, {name: amounts.used for name, amounts in held.items()})
         return found
 
     async def room(self, provider_id: str) -> Room:
         """What a provider can give in all (overcommit in, reserve out), and what of it is taken."""
         capacity = {
-            name: int((each["total"] - each["reserved"]) * each["allocation_ratio"])
+            name: int((each.total - each.reserved) * each.allocation_ratio)
             for name, each in (await self.inventory(provider_id)).items()
         }
         return Room(capacity, await self.usages(provider_id))
 
     async def allocations(self, consumer_id: str) -> dict[str, Resources]:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""
-        answer = await self._remote.request("GET", at("/allocations/{id}", id=consumer_id), headers=VERSION)
-        return {provider: each["resources"] for provider, each in answer["allocations"].items()}
+        path = at("/allocations/{id}", id=consumer_id)
+        held: _Allocations = await self._remote.request("GET", path, headers=VERSION, answer=_Allocations)
+        return {provider: each.resources for provider, each in held.allocations.items()}
 
     async def claim(
         self, consumer_id: str, provider_id: str, resources: Resources, *, project_id: str, user_id: str
@@ -154,7 +208,8 @@ class PlacementClient:
             if fault.status != 404:
                 raise
 
-    async def providers(self) -> list[dict[str, Any]]:
-        answer = await self._remote.request("GET", at("/resource_providers"), headers=VERSION)
-        found: list[dict[str, Any]] = answer["resource_providers"]
-        return found
+    async def providers(self, **filters: str) -> list[Provider]:
+        found: _Providers = await self._remote.request(
+            "GET", at("/resource_providers"), params=filters or None, headers=VERSION, answer=_Providers
+        )
+        return found.resource_providers

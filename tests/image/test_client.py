@@ -16,8 +16,8 @@ async def test_another_service_sees_and_downloads_an_image(client: httpx.AsyncCl
     octets = {"content-type": "application/octet-stream"}
     await client.put(f"/v2/images/{image_id}/file", content=b"data", headers=octets)
     remote = ImageClient(identity.remote("image", app, "nova"))
-    assert (await remote.show(image_id))["status"] == "active"
-    assert (await remote.show(image_id, await identity.token("demo")))["name"] == "i"
+    assert (await remote.show(image_id)).status == "active"
+    assert (await remote.show(image_id, await identity.token("demo"))).name == "i"
     assert b"".join([chunk async for chunk in remote.download(image_id)]) == b"data"
     for wanted, token in ((str(uuid4()), None), (image_id, await identity.token("other"))):
         with pytest.raises(RemoteFault) as missing:

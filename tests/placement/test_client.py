@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from kilonova.kit.http.client import RemoteFault
-from kilonova.placement.client import ClaimConflict, PlacementClient
+from kilonova.placement.client import ClaimConflict, Inventory, PlacementClient
 
 HOST = "00000000-0000-0000-0000-00000000000a"
 OWNER = {"project_id": "p", "user_id": "u"}
@@ -20,14 +20,14 @@ def remote(app: Any, identity: Any) -> PlacementClient:
 @pytest.fixture
 async def host(remote: PlacementClient) -> str:
     generation = await remote.ensure_provider(HOST, "host")
-    await remote.set_inventory(HOST, generation, {"VCPU": {"total": 2}, "MEMORY_MB": {"total": 1024}})
+    await remote.set_inventory(HOST, generation, {"VCPU": Inventory(2), "MEMORY_MB": Inventory(1024)})
     return HOST
 
 
 async def test_a_provider_is_made_once_and_found_again(remote: PlacementClient) -> None:
     assert await remote.ensure_provider(HOST, "host") == 0
     assert await remote.ensure_provider(HOST, "host") == 0
-    assert [each["name"] for each in await remote.providers()] == ["host"]
+    assert [each.name for each in await remote.providers()] == ["host"]
     await remote.delete_provider(HOST)
     await remote.delete_provider(HOST)
     assert await remote.providers() == []
@@ -44,7 +44,7 @@ async def test_a_provider_whose_name_another_has_is_refused_with_the_way_out(rem
 
 
 async def test_inventory_and_traits_are_set_under_the_generation(remote: PlacementClient, host: str) -> None:
-    assert (await remote.inventory(host))["VCPU"]["total"] == 2
+    assert (await remote.inventory(host))["VCPU"].total == 2
     generation = await remote.ensure_provider(host, "host")
     after = await remote.set_traits(host, generation, ["COMPUTE_NODE", "HW_CPU_X86_AVX"])
     assert after == generation + 1

@@ -11,6 +11,8 @@ from kilonova.kit.http.routes import Request
 
 ComputeRequest = Request[Compute]
 
+UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?<!\s)$")]
 """Printable characters, no white space at either end."""
 
@@ -45,7 +47,12 @@ def refuse_unknown_queries(request: ComputeRequest, change: str = "strict_querie
         raise BadRequest(f"Additional properties are not allowed ({', '.join(unknown)}); allowed here: {allowed}.")
 
 
-UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+def path_uuid(request: ComputeRequest, name: str) -> str:
+    """A variable of the path that is the id of another service's thing. Raises BadRequest for what is no UUID."""
+    value = request.path[name]
+    if not UUID.fullmatch(value):
+        raise BadRequest(f"{name} is a UUID, got {value!r}.")
+    return value.lower()
 
 
 def page_links(plural: str, url: str | None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from kilonova.compute import cells, servers, specs
-from kilonova.compute.api.bodies import UUID, ComputeRequest
+from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
+from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.log import logger
@@ -34,7 +35,7 @@ NEED_TAG = ("volume-extended", "power-update", "accelerator-request-bound")
 
 class Event(Struct, forbid_unknown_fields=True):
     name: EventName
-    server_uuid: Annotated[str, Meta(pattern=f"^{UUID.pattern}$")]
+    server_uuid: Uuid
     status: Literal["completed", "failed", "in-progress"] = "completed"
     tag: Annotated[str, Meta(max_length=255)] | None = None
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean
+from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.queries import whole_number
+from kilonova.network.client import SecurityGroup
 
 QUERY: dict[str, str | None] = dict.fromkeys(("limit", "offset", "all_tenants"))
 
@@ -70,9 +71,12 @@ def _number(request: ComputeRequest, name: str) -> int | None:
     return None if text is None else whole_number(name, text)
 
 
-async def _view(request: ComputeRequest, group: dict[str, Any]) -> dict[str, Any]:
+async def _view(request: ComputeRequest, group: SecurityGroup) -> dict[str, Any]:
     """The names of the groups its rules let in are looked up where there are any."""
-    network, ids = request.service.network, {each["remote_group_id"] for each in group["security_group_rules"]} - {None}
+    network, ids = (
+        request.service.network,
+        {each.remote_group_id for each in group.security_group_rules if each.remote_group_id},
+    )
     known = await network.list_security_groups(token=request.ctx.token, id=sorted(ids)) if ids else []
     return {"security_group": security_group_view(group, known)}
 
@@ -87,14 +91,14 @@ async def create_group(request: ComputeRequest, body: GroupBody) -> dict[str, An
 async def show_group(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     with network_says():
-        group = await request.service.network.show_security_group(request.path["group_id"], request.ctx.token)
+        group = await request.service.network.show_security_group(path_uuid(request, "group_id"), request.ctx.token)
         return await _view(request, group)
 
 
 async def update_group(request: ComputeRequest, body: GroupBody) -> dict[str, Any]:
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
-    group_id, network = request.path["group_id"], request.service.network
+    group_id, network = path_uuid(request, "group_id"), request.service.network
     with network_says():
         return await _view(request, await network.update_security_group(group_id, wanted, request.ctx.token))
 
@@ -102,7 +106,7 @@ async def update_group(request: ComputeRequest, body: GroupBody) -> dict[str, An
 async def delete_group(request: ComputeRequest) -> None:
     request.authorize()
     with network_says():
-        await request.service.network.delete_security_group(request.path["group_id"], request.ctx.token)
+        await request.service.network.delete_security_group(path_uuid(request, "group_id"), request.ctx.token)
 
 
 async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, Any]:
@@ -128,10 +132,10 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
     with network_says():
         rule = await network.create_security_group_rule(wanted, token)
         peer = None if new.group_id is None else await network.show_security_group(new.group_id, token)
-    return {"security_group_rule": rule_view(rule, {} if peer is None else {peer["id"]: peer["name"]})}
+    return {"security_group_rule": rule_view(rule, {} if peer is None else {peer.id: peer.name})}
 
 
 async def delete_rule(request: ComputeRequest) -> None:
     request.authorize()
     with network_says():
-        await request.service.network.delete_security_group_rule(request.path["rule_id"], request.ctx.token)
+        await request.service.network.delete_security_group_rule(path_uuid(request, "rule_id"), request.ctx.token)

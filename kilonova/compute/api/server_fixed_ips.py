@@ -5,6 +5,7 @@ Source: Compute API reference, "Add (Associate) Fixed Ip (addFixedIp Action)" (d
 
 from ipaddress import ip_address
 
+import msgspec
 from msgspec import Struct, field
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
@@ -38,8 +39,8 @@ async def add_fixed_ip(request: ComputeRequest, body: WhichNetwork) -> None:
         subnets = await compute.network.list_subnets(network_id=body.network_id) if ports else []
         if not subnets:
             raise BadRequest(f"Instance {server.id} has no port with addresses on network {body.network_id}.")
-        wanted = [*ports[0]["fixed_ips"], {"subnet_id": subnets[0]["id"]}]
-        await compute.network.update_port(ports[0]["id"], {"fixed_ips": wanted})
+        wanted = [*msgspec.to_builtins(ports[0].fixed_ips), {"subnet_id": subnets[0].id}]
+        await compute.network.update_port(ports[0].id, {"fixed_ips": wanted})
     await refresh_ports(compute, server)
 
 
@@ -51,9 +52,9 @@ async def remove_fixed_ip(request: ComputeRequest, body: WhichAddress) -> None:
     compute, server = request.service, await _fetch(request)
     with network_says():
         for port in await compute.network.list_ports(device_id=server.id):
-            left = [each for each in port["fixed_ips"] if each["ip_address"] != address]
-            if len(left) < len(port["fixed_ips"]):
-                await compute.network.update_port(port["id"], {"fixed_ips": left})
+            left = [msgspec.to_builtins(each) for each in port.fixed_ips if each.ip_address != address]
+            if len(left) < len(port.fixed_ips):
+                await compute.network.update_port(port.id, {"fixed_ips": left})
                 break
         else:
             raise BadRequest(f"Instance {server.id} has no fixed IP {address}.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute import requests, servers, specs
-from kilonova.compute.api.bodies import UUID, ComputeRequest
+from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import Found, reading_server, task_for, writing_server
 from kilonova.compute.errors import InvalidServer, WrongState
 from kilonova.compute.programs import release
@@ -17,11 +17,12 @@ from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
 from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.versions import since
 from kilonova.kit.tasks import Program
+from kilonova.network.client import Port
 
-Id = Annotated[str, Meta(pattern=f"^{UUID.pattern}$")]
 STATES = ("active", "paused", "stopped")
 PATIENCE_SECONDS = 5.0
 """How long one interface waits for another of the same server."""
@@ -33,8 +34,8 @@ class FixedIp(Struct, forbid_unknown_fields=True):
 
 
 class NewInterface(Struct, forbid_unknown_fields=True):
-    net_id: Id | None = None
-    port_id: Id | None = None
+    net_id: Uuid | None = None
+    port_id: Uuid | None = None
     fixed_ips: Annotated[list[FixedIp], Meta(min_length=1, max_length=1)] | None = None
     tag: Annotated[str | UnsetType, since("2.49")] = UNSET
 
@@ -58,13 +59,13 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
     except RemoteFault as fault:
         raise _as_fault(fault) from fault
     is_new = new.port_id is None
-    details = await specs.details_of(compute.network, [port], new_ports=[port["id"]] if is_new else [])
-    (entry,) = specs.port_entries(details, [] if is_new else [port["id"]])
+    details = await specs.details_of(compute.network, [port], new_ports=[port.id] if is_new else [])
+    (entry,) = specs.port_entries(details, [] if is_new else [port.id])
     try:
         await _begin(request, ATTACH_INTERFACE, entry)
     except Fault:
         if is_new:
-            await compute.network.delete_port(port["id"])
+            await compute.network.delete_port(port.id)
         raise
     return {"interfaceAttachment": interface_view(port)}
 
@@ -93,12 +94,12 @@ def _check(new: NewInterface) -> None:
         raise InvalidServer("Interfaces cannot be tagged here.")
 
 
-async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) -> dict[str, Any]:
+async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) -> Port:
     """The port to attach, looked up with the caller's token; a new one is the server's from its first moment."""
     compute, ctx = request.service, request.ctx
     if new.port_id is not None:
         port = await compute.network.show_port(new.port_id, token=ctx.token)
-        if port["device_id"]:
+        if port.device_id:
             raise Conflict(f"Port {new.port_id} is still in use.")
         return port
     wanted: dict[str, Any]

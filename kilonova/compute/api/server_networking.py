@@ -30,7 +30,7 @@ async def list_interfaces(request: ComputeRequest) -> dict[str, Any]:
 async def show_interface(request: ComputeRequest) -> dict[str, Any]:
     server, wanted = await _fetch(request), request.path["port_id"]
     for port in await request.service.network.list_ports(device_id=server.id):
-        if port["id"] == wanted:
+        if port.id == wanted:
             return {"interfaceAttachment": interface_view(port)}
     raise NotFound(f"Instance {server.id} does not have a port with id {wanted}")
 

@@ -38,6 +38,7 @@ from kilonova.compute.views.servers import (
 )
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since, until
@@ -58,8 +59,8 @@ Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
 
 
 class NetworkRequest(Struct, forbid_unknown_fields=True):
-    uuid: str | None = None
-    port: str | None = None
+    uuid: Uuid | None = None
+    port: Uuid | None = None
     fixed_ip: str | None = None
     tag: Annotated[str | UnsetType, since("2.42")] = UNSET
 
@@ -71,7 +72,7 @@ class GroupName(Struct, forbid_unknown_fields=True):
 class BlockDevice(Struct):
     source_type: str
     destination_type: str | None = None
-    uuid: str | None = None
+    uuid: Uuid | None = None
     boot_index: int | None = None
     delete_on_termination: bool = True
 
@@ -278,11 +279,17 @@ def _refuse_unserved(new: NewServer) -> None:
 
 
 def _image_id(new: NewServer) -> str:
-    mapped = [device.uuid for device in new.block_device_mapping_v2 if device.uuid]
-    image_id = new.image_ref or (mapped[0] if mapped else None)
-    if not image_id:
+    """The image's id, out of an id or a link that ends in it, as old clients send it."""
+    named = [new.image_ref, *(device.uuid for device in new.block_device_mapping_v2)]
+    references = {reference.rstrip("/").rpartition("/")[2].lower() for reference in named if reference}
+    if not references:
         raise InvalidServer("imageRef is required: a server boots from an image.")
-    return image_id.rpartition("/")[2]
+    for each in references:
+        if not UUID.fullmatch(each):
+            raise InvalidServer(f"Invalid imageRef provided: it is the UUID of an image, got {each!r}.")
+    if len(references) > 1:
+        raise InvalidServer("imageRef and block_device_mapping_v2 name different images: a server boots from one.")
+    return references.pop()
 
 
 def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
@@ -300,8 +307,8 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
             raise BadRequest("Interfaces cannot be tagged here.")
         if each.port is not None and each.fixed_ip is not None:
             raise BadRequest(f"Specified Fixed IP '{each.fixed_ip}' cannot be used with port '{each.port}'.")
-        if each.port is None and (each.uuid is None or not UUID.fullmatch(each.uuid)):
-            raise BadRequest(f"Bad networks format: network uuid is not in proper format ({each.uuid})")
+        if each.port is None and each.uuid is None:
+            raise BadRequest("Bad networks format: each of networks names a uuid or a port.")
     if len(set(ports)) < len(ports):
         raise BadRequest("A port was specified twice: it cannot be attached several times.")
     if count > 1 and (ports or any(each.fixed_ip for each in new.networks)):

@@ -137,7 +137,7 @@ async def ports(run: Run[Compute]) -> Outcome:
     details = await specs.details_of(compute.network, bound.ports, new_ports=bound.made_now)
     entries = specs.port_entries(details, bound.brought)
     values: dict[str, Any] = {"ports": entries}
-    if bound.brought or not any(port["security_groups"] for port in bound.ports):
+    if bound.brought or not any(port.security_groups for port in bound.ports):
         values["security_groups"] = await security_groups.names_of(compute.network, bound.ports)
 
     async def write(tx: Tx) -> None:
@@ -183,8 +183,8 @@ async def wait_active(run: Run[Compute]) -> Outcome:
             return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
     if run.args["ports"]["spec"]:
         for port in await run.service.network.list_ports(device_id=run.subject_id):
-            if port["status"] != "ACTIVE":
-                waiting = f"port {port['id']} is {port['status']}: not plugged on the host yet"
+            if port.status != "ACTIVE":
+                waiting = f"port {port.id} is {port.status}: not plugged on the host yet"
                 return Sleep(POLL_SECONDS, waiting, args=told)
     return _done(run, told)
 

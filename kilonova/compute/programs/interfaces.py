@@ -27,8 +27,8 @@ async def bind(run: Run[Compute]) -> Outcome:
         server = await servers.find(tx, run.subject_id)
     try:
         port = await network.show_port(port_id)
-        if port["device_id"] not in ("", server.id):
-            return Fail(f"Port {port_id} is in use by {port['device_id']}.")
+        if port.device_id not in ("", server.id):
+            return Fail(f"Port {port_id} is in use by {port.device_id}.")
         await network.update_port(port_id, release.binding_of(server))
     except RemoteUnavailable:
         raise
@@ -69,8 +69,8 @@ async def take_off(run: Run[Compute]) -> Outcome:
     await ask_host(run)
     for port in await network.list_ports(device_id=run.subject_id):
         # It may be another device's by now: that was one reason to fail.
-        if port["id"] == entry["id"]:
-            await release.let_go(network, port["id"], preserve=entry["preserve"])
+        if port.id == entry["id"]:
+            await release.let_go(network, port.id, preserve=entry["preserve"])
     return Done()
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault, RemoteMissing
-from kilonova.network.client import NetworkClient
+from kilonova.network.client import NetworkClient, Port
 
 Fields = dict[str, Any]
 
@@ -18,7 +18,7 @@ Fields = dict[str, Any]
 class BoundPorts(Struct):
     """A server's ports as the network service gave them, in the order they were asked for."""
 
-    ports: list[Fields] = []
+    ports: list[Port] = []
     brought: list[str] = []
     """Ids of those that are the user's own."""
     made_now: list[str] = []
@@ -32,7 +32,7 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
     """
     made = [] if is_first_try else await _ports_of(network, server)
     brought = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
-    unused = [port for port in made if port["id"] not in brought]
+    unused = [port for port in made if port.id not in brought]
     binding = binding_of(server)
     bound = BoundPorts()
     for wanted in server.requested_networks:
@@ -40,18 +40,18 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
             bound.ports.append(await network.update_port(wanted["port_id"], binding))
             bound.brought.append(wanted["port_id"])
             continue
-        earlier = next((port for port in unused if port["network_id"] == wanted["network_id"]), None)
+        earlier = next((port for port in unused if port.network_id == wanted["network_id"]), None)
         if earlier is not None:
             unused.remove(earlier)
-            bound.ports.append(await network.update_port(earlier["id"], binding))
+            bound.ports.append(await network.update_port(earlier.id, binding))
         else:
             port = await network.create_port({**binding, **new_port(server, wanted)})
             bound.ports.append(port)
-            bound.made_now.append(port["id"])
+            bound.made_now.append(port.id)
     return bound
 
 
-async def _ports_of(network: NetworkClient, server: Server) -> list[Fields]:
+async def _ports_of(network: NetworkClient, server: Server) -> list[Port]:
     """In a cloud without a network service, a server that never asked for a network has none."""
     try:
         return await network.list_ports(device_id=server.id)
@@ -88,7 +88,7 @@ def new_port(server: Server, wanted: Fields) -> Fields:
 async def unbind_ports(network: NetworkClient, server: Server) -> None:
     """Takes the ports off the host; they stay the server's, for the next host."""
     for port in await _ports_of(network, server):
-        await network.update_port(port["id"], {"binding:host_id": ""})
+        await network.update_port(port.id, {"binding:host_id": ""})
 
 
 async def ports(network: NetworkClient, server: Server) -> None:
@@ -96,7 +96,7 @@ async def ports(network: NetworkClient, server: Server) -> None:
     preserved = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
     preserved |= {port["id"] for port in server.ports if port.get("preserve")}
     for port in await _ports_of(network, server):
-        await let_go(network, port["id"], preserve=port["id"] in preserved)
+        await let_go(network, port.id, preserve=port.id in preserved)
 
 
 async def let_go(network: NetworkClient, port_id: str, *, preserve: bool) -> None:

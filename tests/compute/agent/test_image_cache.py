@@ -1,6 +1,7 @@
 """The image cache: only whole, verified, inspected images get a name; failures leave no file."""
 
 import asyncio
+import hashlib
 import os
 import subprocess
 import time
@@ -36,7 +37,7 @@ async def fetch(cache: ImageCache, image: SpecImage) -> Path:
             events.clear()
     finally:
         await jobs.close()
-    return cache.path_of(image.id)
+    return cache.path_of(image)
 
 
 @pytest.fixture
@@ -170,14 +171,44 @@ def test_partial_files_of_a_dead_process_are_discarded_and_images_kept(tmp_path:
 
 
 def test_the_sweep_takes_old_unused_images_only(tmp_path: Path) -> None:
-    cache = ImageCache(tmp_path, Images().fetch, inspect)
+    images = Images()
+    cache = ImageCache(tmp_path, images.fetch, inspect)
+    used, unused, young = (images.add(name.encode(), image_id=name) for name in ("used", "unused", "young"))
     old = time.time() - 1000
-    for image_id in ("used", "unused", "young"):
-        cache.path_of(image_id).touch()
-    for path in (cache.path_of("used"), cache.path_of("unused")):
-        os.utime(path, (old, old))
+    former = former_path(cache, used)
+    for path in (former, *map(cache.path_of, (used, unused, young))):
+        path.touch()
     (tmp_path / "not-ours").touch()
-    os.utime(tmp_path / "not-ours", (old, old))
-    assert sweep(tmp_path, {"used"}, min_age_seconds=500) == [cache.path_of("unused")]
-    assert sorted(tmp_path.iterdir()) == sorted([cache.path_of("used"), cache.path_of("young"), tmp_path / "not-ours"])
-    assert sweep(tmp_path / "missing", set()) == []
+    for path in (former, cache.path_of(used), cache.path_of(unused), tmp_path / "not-ours"):
+        os.utime(path, (old, old))
+    assert sweep(tmp_path, [used], min_age_seconds=500) == [cache.path_of(unused)]
+    kept = [former, cache.path_of(used), cache.path_of(young), tmp_path / "not-ours"]
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert sweep(tmp_path / "missing", []) == []
+
+
+def former_path(cache: ImageCache, image: SpecImage) -> Path:
+    """Where an image lay before its hash was part of the name."""
+    return cache.base_path / hashlib.sha1(image.id.encode()).hexdigest()
+
+
+async def test_an_id_alone_does_not_find_what_is_cached(cache: ImageCache, images: Images) -> None:
+    """A record may name an id whose data is not its own: by the id of another one's image, or of one made again."""
+    there = await fetch(cache, images.add(b"secret"))
+    claimed = msgspec.structs.replace(images.add(b"public"), sha512=hashlib.sha512(b"other").hexdigest())
+    with pytest.raises(HostError, match="SHA-512"):
+        await fetch(cache, claimed)
+    again = await fetch(cache, images.add(b"second"))
+    assert (there.read_bytes(), again.read_bytes()) == (b"secret", b"second")
+    assert len(images.fetched) == 3
+
+
+async def test_a_disk_made_over_a_file_of_the_former_name_needs_no_other(cache: ImageCache, images: Images) -> None:
+    image = images.add(b"content")
+    cache.base_path.mkdir()
+    former_path(cache, image).write_bytes(b"content")
+    jobs = Jobs(lambda _server_id: None)
+    assert cache.ensure(image, jobs, server_id=SERVER_ID, has_disk=True) is None
+    assert images.fetched == []
+    assert (await fetch(cache, image)).read_bytes() == b"content"
+    assert images.fetched == [image.id]

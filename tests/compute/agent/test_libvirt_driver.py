@@ -49,7 +49,7 @@ async def test_the_files_lie_where_operators_look_for_them(libvirt_rig: LibvirtR
     spec = make_spec(image, server_id, flavor=flavor, config_drive=True, metadata_document=document)
     await settle(libvirt_rig, spec)
     instances = libvirt_rig.options.instances_path
-    base = instances / "_base" / hashlib.sha1(IMAGE_ID.encode()).hexdigest()
+    base = instances / "_base" / hashlib.sha1(f"{IMAGE_ID} {image.sha512}".encode()).hexdigest()
     directory = instances / server_id
     assert image_info(base)["format"] == "raw"
     assert base.stat().st_size == 3 * MIB
@@ -187,9 +187,10 @@ async def test_a_server_whose_directory_was_lost_is_still_seen_and_released(libv
 
 
 async def test_what_a_dead_agent_left_unfinished_is_discarded(libvirt_rig: LibvirtRig) -> None:
-    spec = make_spec(libvirt_rig.images.add(bytes(MIB)), config_drive=True)
+    image = libvirt_rig.images.add(bytes(MIB))
+    spec = make_spec(image, config_drive=True)
     instances = libvirt_rig.options.instances_path
-    base = instances / "_base" / hashlib.sha1(IMAGE_ID.encode()).hexdigest()
+    base = instances / "_base" / hashlib.sha1(f"{IMAGE_ID} {image.sha512}".encode()).hexdigest()
     directory = instances / spec.id
     base.parent.mkdir(parents=True)
     directory.mkdir()
@@ -214,9 +215,9 @@ async def test_unused_images_are_swept_and_used_ones_kept(libvirt_rig: LibvirtRi
     gone = make_spec(other)
     await settle(libvirt_rig, gone)
     await libvirt_rig.driver.release_server(gone.id, 1)
-    assert await libvirt_rig.driver.sweep_images(set()) == []
-    removed = await libvirt_rig.driver.sweep_images(set(), min_age_seconds=0.0)
-    assert [path.name for path in removed] == [hashlib.sha1(b"other").hexdigest()]
+    assert await libvirt_rig.driver.sweep_images() == []
+    removed = await libvirt_rig.driver.sweep_images(min_age_seconds=0.0)
+    assert [path.name for path in removed] == [hashlib.sha1(f"other {other.sha512}".encode()).hexdigest()]
 
 
 async def longest_pause_seconds(work: Awaitable[object]) -> float:

@@ -37,9 +37,9 @@ async def test_a_registered_host_is_service_hypervisor_zone_and_provider(nova: A
         "service": {"id": service["id"], "host": "node1", "disabled_reason": None},
     }
     (provider,) = await nova.service.placement.providers()
-    assert (provider["uuid"], provider["name"]) == (hypervisor["id"], "node1.example.org")
+    assert (provider.uuid, provider.name) == (hypervisor["id"], "node1.example.org")
     inventory = await nova.service.placement.inventory(hypervisor["id"])
-    assert {name: entry["total"] for name, entry in inventory.items()} == {
+    assert {name: entry.total for name, entry in inventory.items()} == {
         "VCPU": 4,
         "MEMORY_MB": 8192,
         "DISK_GB": 40,
@@ -53,7 +53,7 @@ async def test_registering_again_changes_the_same_host(nova: Any) -> None:
     after = await service_of(nova)
     assert after["id"] == before["id"]
     (hypervisor,) = (await nova.call("GET", "/os-hypervisors", **MANAGE))["hypervisors"]
-    assert (await nova.service.placement.inventory(hypervisor["id"]))["VCPU"]["total"] == 8
+    assert (await nova.service.placement.inventory(hypervisor["id"]))["VCPU"].total == 8
 
 
 async def test_control_services_are_listed_beside_the_hosts(nova: Any) -> None:
@@ -271,7 +271,7 @@ async def test_a_service_is_deleted_with_its_provider_once_it_holds_no_servers(n
     await nova.refused("DELETE", url, 403)
     await nova.call("DELETE", url, 204, **MANAGE)
     assert (await nova.call("GET", "/os-services?host=node1", **MANAGE))["services"] == []
-    assert [each["name"] for each in await nova.service.placement.providers()] == ["node2.example.org"]
+    assert [each.name for each in await nova.service.placement.providers()] == ["node2.example.org"]
     assert (await nova.call("GET", "/os-aggregates", **MANAGE))["aggregates"][0]["hosts"] == []
     await nova.refused("DELETE", url, 404, **MANAGE)
     await nova.refused("DELETE", "/os-services/nonsense", 400, **MANAGE)

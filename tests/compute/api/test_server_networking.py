@@ -53,7 +53,7 @@ async def test_a_group_is_put_on_every_port_and_taken_off(nova: Any) -> None:
     group_id = await make_group(nova, "ssh")
     await nova.call("POST", f"{url}/action", 202, json={"addSecurityGroup": {"name": "ssh"}})
     await nova.call("POST", f"{url}/action", 202, json={"addSecurityGroup": {"name": group_id}})
-    on_port = (await nova.service.network.show_port(port["id"]))["security_groups"]
+    on_port = (await nova.service.network.show_port(port["id"])).security_groups
     assert sorted(on_port) == sorted([*port["security_groups"], group_id])
     names = [{"name": "default"}, {"name": "ssh"}]
     assert (await nova.call("GET", url))["server"]["security_groups"] == names
@@ -65,7 +65,7 @@ async def test_a_group_is_put_on_every_port_and_taken_off(nova: Any) -> None:
     assert {each["group"]["name"] for each in listed[0]["rules"]} == {"default"}
     for name in ("ssh", "default"):
         await nova.call("POST", f"{url}/action", 202, json={"removeSecurityGroup": {"name": name}})
-    assert (await nova.service.network.show_port(port["id"]))["security_groups"] == []
+    assert (await nova.service.network.show_port(port["id"])).security_groups == ()
     assert "security_groups" not in (await nova.call("GET", url))["server"]
     told = await nova.refused("POST", f"{url}/action", 404, json={"removeSecurityGroup": {"name": "ssh"}})
     assert "not associated" in told
@@ -88,7 +88,7 @@ async def test_groups_that_cannot_be_put_on_are_refused(nova: Any) -> None:
     assert "is locked" in await nova.refused("POST", f"/servers/{locked.id}/action", 409, json=add)
     second = await make_group(nova, "ssh")
     assert "Multiple" in await nova.refused("POST", url, 409, json=add)
-    assert not {group_id, second} & set((await nova.service.network.show_port(port["id"]))["security_groups"])
+    assert not {group_id, second} & set((await nova.service.network.show_port(port["id"])).security_groups)
 
 
 async def attach(nova: Any, server_id: str, **wanted: Any) -> dict[str, Any]:
@@ -110,8 +110,8 @@ async def test_an_attached_interface_is_the_server_s_at_once(nova: Any) -> None:
     assert attached["net_id"] == network["id"]
     assert [each["ip_address"] for each in attached["fixed_ips"]] == ["10.0.0.9"]
     port = await nova.service.network.show_port(attached["port_id"])
-    assert (port["device_id"], port["device_owner"]) == (server.id, "compute:nova")
-    assert port["project_id"] == server.project_id
+    assert (port.device_id, port.device_owner) == (server.id, "compute:nova")
+    assert port.project_id == server.project_id
     shown = (await nova.call("GET", f"/servers/{server.id}"))["server"]
     assert [each["addr"] for each in shown["addresses"]["lan"]] == ["10.0.0.9"]
     assert shown["OS-EXT-STS:task_state"] is None
@@ -127,7 +127,7 @@ async def test_an_interface_waits_for_another_one_s_end(nova: Any, monkeypatch: 
     assert "another interface" in await nova.refused("DELETE", f"{url}/{first['port_id']}", 409)
     told = await nova.refused("POST", url, 409, json={"interfaceAttachment": {"net_id": network["id"]}})
     assert "another interface" in told
-    assert [each["id"] for each in await nova.service.network.list_ports(device_id=server.id)] == [first["port_id"]]
+    assert [each.id for each in await nova.service.network.list_ports(device_id=server.id)] == [first["port_id"]]
     await end_task(nova, server.id)
     await nova.call("DELETE", f"{url}/{first['port_id']}", 202)
     assert (await nova.call("GET", f"/servers/{server.id}"))["server"]["addresses"] == {}
@@ -169,7 +169,7 @@ async def test_interfaces_that_cannot_be_attached_are_refused(nova: Any) -> None
         body = {"interfaceAttachment": {"net_id": network["id"]}}
         await nova.refused("POST", f"/servers/{other.id}/os-interface", 409, json=body)
     ports = await nova.service.network.list_ports()
-    assert [port["id"] for port in ports if port["device_owner"].startswith("compute:")] == []
+    assert [port.id for port in ports if port.device_owner.startswith("compute:")] == []
 
 
 async def test_an_address_is_added_to_a_port_and_taken_away(nova: Any) -> None:
@@ -190,8 +190,8 @@ async def test_an_address_is_added_to_a_port_and_taken_away(nova: Any) -> None:
     add = {"addFixedIp": {"networkId": port["network_id"]}}
     await nova.call("POST", url, 202, json=add, **old)
     _, second = await addresses()
-    on_port = (await nova.service.network.show_port(port["id"]))["fixed_ips"]
-    assert {each["ip_address"] for each in on_port} == {first, second}
+    on_port = (await nova.service.network.show_port(port["id"])).fixed_ips
+    assert {each.ip_address for each in on_port} == {first, second}
     await nova.call("POST", url, 202, json={"removeFixedIp": {"address": second}}, **old)
     assert await addresses() == [first]
     for wrong, sentence in (

@@ -46,7 +46,7 @@ async def attach(world: World, server_id: str) -> None:
 
 async def detach(world: World, server_id: str) -> None:
     (port,) = await world.compute.network.list_ports(device_id=server_id)
-    response = await world.client.delete(f"/v2.1/servers/{server_id}/os-interface/{port['id']}")
+    response = await world.client.delete(f"/v2.1/servers/{server_id}/os-interface/{port.id}")
     assert response.status_code == 202, response.text
 
 

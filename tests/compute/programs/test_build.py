@@ -259,11 +259,11 @@ async def test_a_users_own_port_is_given_back_not_deleted(world: Any) -> None:
     port_id = response.json()["port"]["id"]
     server = await world.insert_server(networks=[{"port_id": port_id}])
     await world.run()
-    assert (await world.compute.network.show_port(port_id))["device_id"] == server.id
+    assert (await world.compute.network.show_port(port_id)).device_id == server.id
     await world.destroy(server.id)
     await world.run()
     port = await world.compute.network.show_port(port_id)
-    assert (port["device_id"], port["binding:host_id"]) == ("", "")
+    assert (port.device_id, port.host) == ("", "")
 
 
 async def test_destroying_while_the_host_is_silent_ends_and_the_host_cleans_up_when_it_returns(world: Any) -> None:

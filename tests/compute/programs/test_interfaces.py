@@ -60,11 +60,11 @@ async def test_a_brought_port_is_given_back_when_it_leaves_and_when_the_server_g
     for leave in (lambda: detach(world, server_id, port_id), lambda: world.destroy(server_id)):
         await attach(world, server_id, port_id=port_id)
         await world.run()
-        assert (await world.compute.network.show_port(port_id))["binding:host_id"] == "node1"
+        assert (await world.compute.network.show_port(port_id)).host == "node1"
         await leave()
         await world.run()
         port = await world.compute.network.show_port(port_id)
-        assert (port["device_id"], port["device_owner"], port["binding:host_id"]) == ("", "", "")
+        assert (port.device_id, port.device_owner, port.host) == ("", "", "")
 
 
 async def test_a_port_that_another_device_took_meanwhile_is_let_alone(world: Any) -> None:
@@ -74,7 +74,7 @@ async def test_a_port_that_another_device_took_meanwhile_is_let_alone(world: Any
     await world.run()
     (task, *_) = await world.tasks_of(server_id)
     assert task.error == f"Port {port_id} is in use by router."
-    assert (await world.compute.network.show_port(port_id))["device_id"] == "router"
+    assert (await world.compute.network.show_port(port_id)).device_id == "router"
     assert (await world.server(server_id)).ports == []
 
 

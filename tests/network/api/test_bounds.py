@@ -94,7 +94,7 @@ async def test_a_parameter_repeated_a_thousand_times_costs_little_and_more_is_re
         assert f"{name} is given {MOST_VALUES + 1} times" in refused["message"]
     for name in ("tags", "not-tags-any"):
         body_of(await net.demo.get(url, params={name: ",".join(["x"] * 50)}))
-        body_of(await net.demo.get(url, params={name: ",".join(["x"] * 51)}), 400)
+        body_of(await net.demo.get(url, params={name: ",".join(map(str, range(51)))}), 400)
     assert time.perf_counter() - began < SECONDS
 
 

@@ -24,9 +24,9 @@ async def test_of_eight_servers_that_take_one_port_one_has_it(net: Any) -> None:
         *(client.take_port(port["id"], {"device_id": each}) for each in takers), return_exceptions=True
     )
     (winner,) = (each for each in outcomes if not isinstance(each, BaseException))
-    refused = f"Port {port['id']} is still in use by {winner['device_id']}."
+    refused = f"Port {port['id']} is still in use by {winner.device_id}."
     assert refusals(outcomes) == [(409, refused)] * (AT_ONCE - 1)
-    assert (await client.show_port(port["id"]))["device_id"] == winner["device_id"]
+    assert (await client.show_port(port["id"])).device_id == winner.device_id
 
 
 async def test_a_port_is_taken_again_by_who_has_it_and_while_others_change_it(net: Any, body_of: Any) -> None:
@@ -37,9 +37,9 @@ async def test_a_port_is_taken_again_by_who_has_it_and_while_others_change_it(ne
         net.demo.put(url, json={"port": {"name": "renamed"}}), client.take_port(port["id"], {"device_id": "server"})
     )
     assert body_of(renamed)["port"]["name"] == "renamed"
-    assert taken["device_id"] == "server"
+    assert taken.device_id == "server"
     again = await client.take_port(port["id"], {"device_id": "server", "binding:host_id": "node1"})
-    assert (again["name"], again["binding:host_id"]) == ("renamed", "node1")
+    assert (again.device_id, again.host) == ("server", "node1")
 
 
 async def test_a_port_of_another_project_is_not_found_by_who_takes_it(net: Any) -> None:
@@ -49,4 +49,4 @@ async def test_a_port_of_another_project_is_not_found_by_who_takes_it(net: Any) 
     with pytest.raises(RemoteFault, match="could not be found") as caught:
         await net.client().take_port(port["id"], {"device_id": "server"}, project_id=theirs)
     assert caught.value.status == 404
-    assert (await net.client().show_port(port["id"]))["device_id"] == ""
+    assert (await net.client().show_port(port["id"])).device_id == ""

@@ -69,8 +69,8 @@ class FakeHost:
     delay_seconds: float = 0.0
     """How long fetching an image, a shutdown, a suspend or a soft reboot takes."""
     servers: dict[str, FakeServer] = field(default_factory=dict)
-    image_ids: set[str] = field(default_factory=set)
-    """Images in its cache."""
+    image_hashes: set[tuple[str, str]] = field(default_factory=set)
+    """Images in its cache: id, and SHA-512 of the data."""
     foreign_domains: dict[str, str] = field(default_factory=dict)
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
@@ -146,19 +146,19 @@ class FakeDriver:
                 raise HostError(f"The domain name {name} is taken on this host by a domain {domain_id}.")
 
     def _ensure_image(self, image: SpecImage, server_id: str) -> Job | None:
-        name = f"image {image.id}"
+        name, key = f"image {image.id} {image.sha512}", (image.id, image.sha512)
         self._jobs.raise_failure(name, server_id)
-        if image.id in self._host.image_ids:
+        if key in self._host.image_hashes:
             return None
         if not self._host.delay_seconds and self._fetch_image is None:
-            self._host.image_ids.add(image.id)
+            self._host.image_hashes.add(key)
             return None
 
         async def work(job: Job) -> None:
             await asyncio.sleep(self._host.delay_seconds)
             if self._fetch_image:
                 await _verify(image, self._fetch_image)
-            self._host.image_ids.add(image.id)
+            self._host.image_hashes.add(key)
 
         return self._jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
 

@@ -1,7 +1,9 @@
-"""The images of a host: fetched once, verified, inspected, kept as raw files in `_base` under the SHA-1 of their id.
+"""The images of a host: fetched once, verified, inspected, kept as raw files in `_base`.
 
 The rule: a file without a suffix is whole, verified and raw. Everything on the way there is called `*.part` or
-`*.raw-part` and is discarded by whoever finds it without work on it under way. The layout is the one operators know.
+`*.raw-part` and is discarded by whoever finds it without work on it under way. The layout is the one operators know,
+but for one thing: a name is the SHA-1 of the image's id and of its data's hash. So whoever asks for an image by an id
+that is not his to use, or that has stood for other data before, does not find it here by that id alone.
 """
 
 import asyncio
@@ -41,21 +43,22 @@ class ImageCache:
     inspect: InspectImage
     reserved_disk_bytes: int = 0
 
-    def path_of(self, image_id: str) -> Path:
+    def path_of(self, image: SpecImage) -> Path:
         """Where the raw image lies once it is there."""
-        return self.base_path / hashlib.sha1(image_id.encode(), usedforsecurity=False).hexdigest()
+        return self.base_path / _file_name(image)
 
-    def ensure(self, image: SpecImage, jobs: Jobs, *, server_id: str) -> Job | None:
+    def ensure(self, image: SpecImage, jobs: Jobs, *, server_id: str, has_disk: bool = False) -> Job | None:
         """None when the image is there; else the job that fetches it, which reports to `server_id` when it ends.
 
+        `has_disk`: the server's disk was made before, maybe over a file that has its name from the id alone.
         Raises HostError when the last attempt has failed since somebody asked.
         """
-        name = f"image {image.id}"
+        name = f"image {image.id} {image.sha512}"
         jobs.raise_failure(name, server_id)
-        path = self.path_of(image.id)
-        if path.exists():
-            os.utime(path)  # keeps `sweep` away until the overlay is there
-            return None
+        for path in (self.path_of(image), *([self.base_path / _former_name(image)] if has_disk else ())):
+            if path.exists():
+                os.utime(path)  # keeps `sweep` away until the overlay is there
+                return None
 
         async def work(job: Job) -> None:
             await self._fetch(image, job)
@@ -67,7 +70,7 @@ class ImageCache:
             raise HostError(
                 f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
             )
-        path = self.path_of(image.id)
+        path = self.path_of(image)
         partial, raw = path.with_suffix(".part"), path.with_suffix(".raw-part")
         await asyncio.to_thread(self.base_path.mkdir, parents=True, exist_ok=True, mode=0o755)
         try:
@@ -139,16 +142,16 @@ class ImageCache:
 
 def sweep(
     base_path: Path,
-    used_image_ids: Collection[str],
+    used: Collection[SpecImage],
     *,
     min_age_seconds: float = DAY_SECONDS,
 ) -> list[Path]:
     """Removes cached images nobody uses, and partial ones, that nobody touched for `min_age_seconds`; returns them.
 
-    Conservative: `used_image_ids` must name the images of all servers of this host; a wrong answer is caught by the age
-    only. Files whose name is not one of ours are left alone.
+    Conservative: `used` must be the images of all servers of this host; a wrong answer is caught by the age only. Files
+    whose name is not one of ours are left alone.
     """
-    kept = {hashlib.sha1(image_id.encode(), usedforsecurity=False).hexdigest() for image_id in used_image_ids}
+    kept = {name for image in used for name in (_file_name(image), _former_name(image))}
     oldest = time.time() - min_age_seconds
     removed = []
     for path in sorted(base_path.iterdir()) if base_path.is_dir() else []:
@@ -158,6 +161,19 @@ def sweep(
             path.unlink()
             removed.append(path)
     return removed
+
+
+def _file_name(image: SpecImage) -> str:
+    return _sha1(f"{image.id} {image.sha512}")
+
+
+def _former_name(image: SpecImage) -> str:
+    """The file's name before the hash was part of it: disks made then lie over a file of that name."""
+    return _sha1(image.id)
+
+
+def _sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def discard_partial(base_path: Path) -> None:

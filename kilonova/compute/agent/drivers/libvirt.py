@@ -138,7 +138,8 @@ class LibvirtDriver:
         if spec.image is None:
             return None
         self._timeline.begin(spec.id, "fetch_image")
-        fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id)
+        has_disk = (self._directory(spec.id) / "disk").exists()
+        fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id, has_disk=has_disk)
         if fetching is None:
             self._timeline.end(spec.id, "fetch_image")
         return fetching
@@ -146,7 +147,7 @@ class LibvirtDriver:
     async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> None:
         root = directory / "disk"
         if spec.image:
-            await disks.ensure_overlay(root, self._images.path_of(spec.image.id), spec.flavor.root_gib)
+            await disks.ensure_overlay(root, self._images.path_of(spec.image), spec.flavor.root_gib)
         elif spec.flavor.root_gib:
             await disks.ensure_blank(root, spec.flavor.root_gib)
         if spec.flavor.ephemeral_gib:
@@ -367,16 +368,14 @@ class LibvirtDriver:
         total = await asyncio.to_thread(lambda: shutil.disk_usage(options.instances_path).total)
         return await self._connection.call(_read_inventory, options, self._virt_type, total)
 
-    async def sweep_images(
-        self, used_image_ids: set[str], min_age_seconds: float = image_cache.DAY_SECONDS
-    ) -> list[Path]:
-        """Removes cached images which neither the caller nor any server of this host uses (`image_cache.sweep`)."""
-        return await asyncio.to_thread(self._sweep, used_image_ids, min_age_seconds)
+    async def sweep_images(self, min_age_seconds: float = image_cache.DAY_SECONDS) -> list[Path]:
+        """Removes cached images which no server of this host uses (`image_cache.sweep`)."""
+        return await asyncio.to_thread(self._sweep, min_age_seconds)
 
-    def _sweep(self, used_image_ids: set[str], min_age_seconds: float) -> list[Path]:
+    def _sweep(self, min_age_seconds: float) -> list[Path]:
         path = self._options.instances_path
         records = [read_record(path / server_id) for server_id in list_recorded(path)]
-        used = used_image_ids | {record.spec.image.id for record in records if record and record.spec.image}
+        used = [record.spec.image for record in records if record and record.spec.image]
         return image_cache.sweep(self._images.base_path, used, min_age_seconds=min_age_seconds)
 
     async def close(self) -> None:
