@@ -22,7 +22,7 @@ FetchImage = Callable[[str], AsyncIterator[bytes]]
 
 InspectImage = Callable[[Path, str], int | None]
 """Given a downloaded file and its declared disk format, the virtual size in bytes (None when the format tells none).
-Raises ValueError with the reason when the file must not be used (`image/inspection.py`; injected, because services
+Raises ValueError with the reason when the file must not be used (`image/inspection`; injected, because services
 do not import each other)."""
 
 OnEvent = Callable[[str], None]
