@@ -1,6 +1,6 @@
 """The image service's faults."""
 
-from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, Gone, NotFound, TooLarge
+from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, Gone, NotFound, ServiceUnavailable, TooLarge
 
 
 class ImageNotFound(NotFound):
@@ -62,6 +62,10 @@ class RefusedData(BadRequest):
 
 class ImageGone(Gone):
     """The image was deleted while its data arrived."""
+
+
+class UploadLost(ServiceUnavailable):
+    """Somebody removed the file of an upload before it was whole."""
 
 
 class RangeNotSatisfiable(Fault):

@@ -4,17 +4,28 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, Select, delete, or_, select, update
 
-from kilonova.image.errors import ImageExists, ImageNotFound, ImageProtected, TagNotFound, TooMany, WrongStatus
+from kilonova.image.errors import (
+    ImageExists,
+    ImageGone,
+    ImageNotFound,
+    ImageProtected,
+    TagNotFound,
+    TooMany,
+    WrongStatus,
+)
 from kilonova.image.tables import (
+    DeletedImage,
     ImageMember,
     ImageProperty,
     ImageRow,
     ImageTag,
     Status,
+    deleted_images,
     image_members,
     image_properties,
     image_tags,
@@ -167,7 +178,10 @@ _COMPARISONS = {
 
 
 async def create(tx: Tx, record: ImageRecord) -> None:
-    """Raises ImageExists, TooMany."""
+    """Raises TooMany, and ImageExists also for the id of an image that was deleted."""
+    was = select(deleted_images).where(deleted_images.c.id == record.row.id)
+    if await tx.first(DeletedImage, was) is not None:
+        raise ImageExists(f"An image with the identifier {record.row.id} was deleted; its identifier stays taken.")
     if not await tx.insert_new(images, record.row):
         raise ImageExists(f"An image with the identifier {record.row.id} already exists.")
     await _write_properties(tx, record.row.id, record.properties)
@@ -219,13 +233,15 @@ async def _touch(tx: Tx, image_id: str, now: datetime) -> None:
     await tx.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
 
 
-async def remove(tx: Tx, row: ImageRow) -> None:
-    """Deletes the record; the data is the caller's to remove afterwards. Raises ImageProtected."""
+async def remove(tx: Tx, row: ImageRow, now: datetime) -> None:
+    """Deletes the record, of which the id stays; the data is the caller's to remove afterwards. Raises
+    ImageProtected."""
     if row.protected:
         raise ImageProtected(f"Image {row.id} is protected and cannot be deleted.")
     for table in (image_properties, image_tags, image_members):
         await tx.execute(delete(table).where(table.c.image_id == row.id))
     await tx.execute(delete(images).where(images.c.id == row.id))
+    await tx.insert_new(deleted_images, DeletedImage(row.id, now))
 
 
 async def set_active(tx: Tx, row: ImageRow, *, active: bool, now: datetime) -> None:
@@ -240,14 +256,16 @@ async def set_active(tx: Tx, row: ImageRow, *, active: bool, now: datetime) -> N
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-async def begin_saving(tx: Tx, row: ImageRow, now: datetime) -> None:
-    """queued → saving. Raises BadRequest without formats, WrongStatus unless it is queued."""
+async def begin_saving(tx: Tx, row: ImageRow, now: datetime) -> ImageRow:
+    """queued → saving, claimed by a new upload. Raises BadRequest without formats, WrongStatus unless it is queued."""
     missing = [name for name in ("disk_format", "container_format") if getattr(row, name) is None]
     if missing:
         raise BadRequest(f"An image needs {' and '.join(missing)} before its data.")
+    claimed = structs.replace(row, status="saving", upload_id=str(uuid4()))
     saving = update(images).where(images.c.id == row.id, images.c.status == "queued")
-    if await tx.execute(saving.values(status="saving", updated_at=now)) != 1:
+    if await tx.execute(saving.values(status="saving", upload_id=claimed.upload_id, updated_at=now)) != 1:
         raise WrongStatus(f"Image {row.id} is {row.status}; data is accepted while it is queued.")
+    return claimed
 
 
 class SavedData(Struct, frozen=True):
@@ -258,18 +276,26 @@ class SavedData(Struct, frozen=True):
     hash_value: str
 
 
-async def finish_saving(tx: Tx, image_id: str, data: SavedData, now: datetime) -> bool:
-    """saving → active; False when the image is gone."""
-    saved = update(images).where(images.c.id == image_id, images.c.status == "saving")
-    return await tx.execute(saved.values(status="active", updated_at=now, **structs.asdict(data))) == 1
+def _claimed(row: ImageRow) -> ColumnElement[bool]:
+    """The image while the upload that `row` names holds it: after that another one may."""
+    return (images.c.id == row.id) & (images.c.status == "saving") & (images.c.upload_id == row.upload_id)
 
 
-async def give_up_saving(tx: Tx, image_id: str, now: datetime) -> None:
-    """saving → queued, as if nothing had arrived. Safe to repeat."""
-    given_up = update(images).where(images.c.id == image_id, images.c.status == "saving")
-    await tx.execute(given_up.values(status="queued", size_bytes=None, virtual_size_bytes=None, updated_at=now))
+async def finish_saving(tx: Tx, row: ImageRow, data: SavedData, now: datetime) -> None:
+    """saving → active. Raises ImageGone, and WrongStatus when the upload has lost the image to another one."""
+    saved = update(images).where(_claimed(row))
+    if await tx.execute(saved.values(status="active", updated_at=now, **structs.asdict(data))) == 1:
+        return
+    if await tx.scalar(select(images.c.id).where(images.c.id == row.id)) is None:
+        raise ImageGone(f"Image {row.id} was deleted while its data arrived.")
+    raise WrongStatus(f"Image {row.id} waits for this data no longer: it was given up, and may have other data by now.")
 
 
-async def ids_with_status(tx: Tx, *statuses: Status) -> set[str]:
-    found = await tx.tuples(select(images.c.id).where(images.c.status.in_(statuses)))
-    return {image_id for (image_id,) in found}
+async def give_up_saving(tx: Tx, row: ImageRow, now: datetime) -> None:
+    """saving → queued, as if nothing had arrived, unless another upload has the image. Safe to repeat."""
+    nothing = {"upload_id": None, "size_bytes": None, "virtual_size_bytes": None}
+    await tx.execute(update(images).where(_claimed(row)).values(status="queued", updated_at=now, **nothing))
+
+
+async def with_status(tx: Tx, *statuses: Status) -> list[ImageRow]:
+    return await tx.all(ImageRow, select(images).where(images.c.status.in_(statuses)).order_by(images.c.id))

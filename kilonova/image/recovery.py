@@ -1,4 +1,7 @@
-"""Puts right what a crash left: run before the service answers its first request. Safe to repeat."""
+"""Puts right what a crash left: run before the service answers its first request. Safe to repeat, and beside others.
+
+Several processes may share a store: an upload that is alive in any of them holds the lock of its file.
+"""
 
 import asyncio
 
@@ -20,15 +23,18 @@ class Recovered(Struct):
 
 async def recover(service: Image) -> Recovered:
     """Images that were `saving` are queued again; parts of uploads and data without an image are removed."""
-    # The files first: one that comes later belongs to an upload that is alive, and is not looked at.
-    names = await asyncio.to_thread(service.store.listing)
+    # The files before the records, and their locks with them: one that is written now is left alone, and one that was
+    # whole by then is the data of a record that is read after it.
+    found = await asyncio.to_thread(service.store.listing)
+    written = {each.name for each in found if each.is_being_written}
     async with service.database.transaction() as tx:
-        dead = sorted(await images.ids_with_status(tx, "saving") - service.live_uploads)
-        for image_id in dead:
-            await images.give_up_saving(tx, image_id, service.clock.now())
-        kept = await images.ids_with_status(tx, "active", "deactivated")
-    live = {name for name in names if name.partition(".")[0] in service.live_uploads}
-    removed = await asyncio.to_thread(service.store.sweep, names, kept | live)
+        dead = [row for row in await images.with_status(tx, "saving") if row.file_name not in written]
+        for row in dead:
+            await images.give_up_saving(tx, row, service.clock.now())
+        kept = {row.file_name for row in await images.with_status(tx, "active", "deactivated")}
+    removed = [each.name for each in found if each.name not in kept | written]
+    for name in removed:
+        await service.store.remove(name)
     if dead or removed:
-        log.info("recovered from a crash", requeued=dead, removed=removed)
-    return Recovered(dead, removed)
+        log.info("recovered from a crash", requeued=[row.id for row in dead], removed=removed)
+    return Recovered([row.id for row in dead], removed)

@@ -18,5 +18,3 @@ class Image:
     store: FileStore
     clock: Clock = field(default_factory=SystemClock)
     max_image_bytes: int = MAX_IMAGE_BYTES
-    live_uploads: set[str] = field(default_factory=set)
-    """Ids of the images whose data is arriving in this process now."""

@@ -1,7 +1,8 @@
 """The image service's tables and row types.
 
 An image's record outlives no data and its data no record: data is written before the record says `active`, and removed
-after the record is gone; what a crash leaves in between, recovery removes (`recovery.py`).
+after the record is gone; what a crash leaves in between, recovery removes (`recovery.py`). Each upload has a file of
+its own, which no other ever writes to. An id is given once: what booted from it must not become another image.
 """
 
 from datetime import datetime
@@ -37,10 +38,18 @@ images = Table(
     Column("checksum", String(32)),
     Column("hash_algorithm", String(64)),
     Column("hash_value", String(128)),
+    Column("upload_id", String(36)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("images_owner", "owner"),
     Index("images_created_at", "created_at"),
+)
+
+deleted_images = Table(
+    "deleted_images",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("deleted_at", UtcDateTime, nullable=False),
 )
 
 image_properties = Table(
@@ -90,8 +99,21 @@ class ImageRow(Struct, frozen=True):
     """MD5 of the data, in hexadecimal; it tells copies apart, and protects nothing."""
     hash_algorithm: str | None
     hash_value: str | None
+    upload_id: str | None
+    """The upload that may write the data, while the image is `saving`, and then the one that has; None: there is no
+    data, or it is older than uploads with names."""
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def file_name(self) -> str:
+        """Of the data, in the store."""
+        return self.id if self.upload_id is None else f"{self.id}.{self.upload_id}"
+
+
+class DeletedImage(Struct, frozen=True):
+    id: str
+    deleted_at: datetime
 
 
 class ImageProperty(Struct, frozen=True):

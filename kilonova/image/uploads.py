@@ -1,7 +1,8 @@
 """Takes in an image's data: inspected, hashed and written while it arrives, in constant memory.
 
-queued → saving → active; whatever goes wrong, the image is queued again and nothing of the data is kept. A batch is
-worked on in a thread while the next one arrives.
+queued → saving → active; whatever goes wrong, the image is queued again and nothing of the data is kept. An upload
+writes a file of its own, and activates the image only while that waits for this upload. A batch is worked on in a
+thread while the next one arrives.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable
 
 from kilonova.image import images
-from kilonova.image.errors import ImageGone, ImageTooLarge, RefusedData, StorageFull
+from kilonova.image.errors import ImageTooLarge, RefusedData, StorageFull, UploadLost
 from kilonova.image.images import SavedData
 from kilonova.image.inspection import ImageRefused, Inspector
 from kilonova.image.service import Image
@@ -26,24 +27,27 @@ log = logger(__name__)
 
 
 async def take_in(service: Image, row: ImageRow, data: AsyncIterator[bytes], declared_bytes: int | None = None) -> None:
-    """Stores `data` as the image's, which is `saving`.
+    """Stores `data` as the image's, which `row` has claimed (`images.begin_saving`).
 
-    Raises RefusedData, ImageTooLarge, StorageFull, ImageGone, and what `data` raises when its sender goes away.
+    Raises RefusedData, ImageTooLarge, StorageFull, ImageGone, WrongStatus, UploadLost, and what `data` raises when its
+    sender goes away.
     """
-    service.live_uploads.add(row.id)
     part = None
     is_kept = False
     try:
-        part = await asyncio.to_thread(service.store.begin, row.id)
+        part = await asyncio.to_thread(service.store.begin, row.file_name)
         intake = _Intake(part, Inspector(str(row.disk_format)), service.max_image_bytes)
         saved = await _receive(intake, data)
         if declared_bytes not in (None, saved.size_bytes):
             raise RefusedData(f"The image has {saved.size_bytes} bytes, but {declared_bytes} were announced.")
-        await asyncio.to_thread(part.keep)
+        is_there = await asyncio.to_thread(part.keep)
         async with service.database.transaction() as tx:
-            is_kept = await images.finish_saving(tx, row.id, saved, service.clock.now())
-        if not is_kept:
-            raise ImageGone(f"Image {row.id} was deleted while its data arrived.")
+            await images.finish_saving(tx, row, saved, service.clock.now())
+            if not is_there:
+                raise UploadLost(
+                    f"The data of image {row.id} was taken out of the store while it arrived; send it again."
+                )
+        is_kept = True
     except ImageRefused as error:
         raise RefusedData(f"Image {row.id} is refused: {error.reason}") from error
     except OSError as error:
@@ -52,23 +56,18 @@ async def take_in(service: Image, row: ImageRow, data: AsyncIterator[bytes], dec
         raise StorageFull("The image storage is full: there is no room left for this image.") from error
     finally:
         # Also when the sender went away or this request was cancelled.
-        if is_kept:
-            service.live_uploads.discard(row.id)
+        if is_kept and part is not None:
+            part.close()
         else:
-            await asyncio.shield(_give_up(service, row.id, part))
+            await asyncio.shield(_give_up(service, row, part))
 
 
-async def _give_up(service: Image, image_id: str, part: Part | None) -> None:
-    try:
-        if part is not None:
-            await asyncio.to_thread(part.discard)
-            # Between `keep` and the record's last change the data has its final name.
-            await service.store.remove(image_id)
-        async with service.database.transaction() as tx:
-            await images.give_up_saving(tx, image_id, service.clock.now())
-    finally:
-        service.live_uploads.discard(image_id)
-    log.info("an upload was given up", image_id=image_id)
+async def _give_up(service: Image, row: ImageRow, part: Part | None) -> None:
+    if part is not None:
+        await asyncio.to_thread(part.discard)
+    async with service.database.transaction() as tx:
+        await images.give_up_saving(tx, row, service.clock.now())
+    log.info("an upload was given up", image_id=row.id)
 
 
 async def _receive(intake: "_Intake", data: AsyncIterator[bytes]) -> SavedData:

@@ -54,8 +54,8 @@ async def run(url: str, directory: Path, image_id: str) -> None:
     service = Image(database, FileStore(directory / "images"))
     async with database.transaction() as tx:
         record = await images.find(tx, image_id, Viewer(None, True))
-        await images.begin_saving(tx, record.row, service.clock.now())
-    await uploads.take_in(service, record.row, data())
+        row = await images.begin_saving(tx, record.row, service.clock.now())
+    await uploads.take_in(service, row, data())
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ async def upload(request: ImageRequest) -> Reply:
     if max(announced or 0, length or 0) > request.service.max_image_bytes:
         raise ImageTooLarge(f"An image has at most {request.service.max_image_bytes} bytes.")
     async with request.service.database.transaction() as tx:
-        await images.begin_saving(tx, record.row, request.service.clock.now())
-    await uploads.take_in(request.service, record.row, request.stream(), announced)
+        row = await images.begin_saving(tx, record.row, request.service.clock.now())
+    await uploads.take_in(request.service, row, request.stream(), announced)
     return Reply(None, status=204)
 
 
@@ -68,7 +68,7 @@ async def _streamed(
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
     try:
-        chunks = await request.service.store.read(row.id, start, end - start)
+        chunks = await request.service.store.read(row.file_name, start, end - start)
     except FileNotFoundError as error:
         # Deleted since it was looked up, or lost by the store.
         raise ImageDataMissing(f"The data of image {row.id} is not in the store.") from error

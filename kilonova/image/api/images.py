@@ -71,6 +71,7 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
         checksum=None,
         hash_algorithm=None,
         hash_value=None,
+        upload_id=None,
         created_at=now,
         updated_at=now,
     )
@@ -136,9 +137,9 @@ def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: An
 async def delete_image(request: ImageRequest) -> None:
     async with request.service.database.transaction() as tx:
         record = await fetch(tx, request)
-        await images.remove(tx, record.row)
+        await images.remove(tx, record.row, request.service.clock.now())
     # After the record: a crash in between leaves data that no one can reach, and recovery removes it.
-    await request.service.store.remove(record.row.id)
+    await request.service.store.remove(record.row.file_name)
 
 
 async def add_tag(request: ImageRequest) -> None:

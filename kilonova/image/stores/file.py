@@ -1,43 +1,61 @@
-"""Image data as files: one for each image, named by its id, complete or not there.
+"""Image data as files, one for each upload.
 
-Data is written to `<id>.part` and renamed when all of it is on the disk. Everything that touches the disk runs in a
-thread. Errors are the file system's own (OSError).
+A file is whole when an image's record names it, and is written to by nobody but its upload, which holds its lock until
+then. Everything that touches the disk runs in a thread. Errors are the file system's own (OSError).
 """
 
 import asyncio
+import contextlib
+import fcntl
 import os
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import Struct
+
 CHUNK_BYTES = 1 << 20
-PART_SUFFIX = ".part"
 
 
 class Part:
-    """Data on its way in. `write` and `keep` block: call them in a thread."""
+    """Data on its way in. All but `close` block: call them in a thread."""
 
-    def __init__(self, path: Path, final: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._final = final
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb")
+        # It goes with the process: a file without a lock that no record names belongs to an upload that died.
+        fcntl.flock(self._file, fcntl.LOCK_EX)
 
     def write(self, data: bytes) -> None:
         self._file.write(data)
 
-    def keep(self) -> None:
-        """Makes the data the image's, on the disk before its name says so."""
+    def keep(self) -> bool:
+        """Puts all of it on the disk, before a record says that it is there; False when somebody took the file away."""
         self._file.flush()
         os.fsync(self._file.fileno())
+        _sync_directory(self._path.parent)
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """After the record names the file."""
         self._file.close()
-        self._path.replace(self._final)
-        _sync_directory(self._final.parent)
 
     def discard(self) -> None:
-        """Safe to repeat, and after `keep`, which it does not undo."""
-        self._file.close()
+        """Safe to repeat."""
         self._path.unlink(missing_ok=True)
+        # What was not written yet may find no room: it is not wanted any more.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+class Found(Struct, frozen=True):
+    name: str
+    is_being_written: bool
+    """By an upload of this process or another one."""
 
 
 class FileStore:
@@ -47,48 +65,50 @@ class FileStore:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def path_of(self, image_id: str) -> Path:
-        return self.directory / image_id
+    def begin(self, name: str) -> Part:
+        """Blocks. Raises FileExistsError: a name is written to once."""
+        return Part(self.directory / name)
 
-    def begin(self, image_id: str) -> Part:
-        """Blocks."""
-        final = self.path_of(image_id)
-        return Part(final.with_name(image_id + PART_SUFFIX), final)
-
-    async def read(self, image_id: str, start: int, length: int) -> AsyncIterator[bytes]:
+    async def read(self, name: str, start: int, length: int) -> AsyncIterator[bytes]:
         """`length` bytes from `start` on, in chunks. Raises FileNotFoundError.
 
         Whoever has begun to read keeps the file, even if it is removed meanwhile.
         """
-        file = await asyncio.to_thread(self.path_of(image_id).open, "rb", 0)
-        return self._chunks(file, image_id, start, length)
+        file = await asyncio.to_thread((self.directory / name).open, "rb", 0)
+        return self._chunks(file, name, start, length)
 
-    async def _chunks(self, file: BinaryIO, image_id: str, start: int, length: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, file: BinaryIO, name: str, start: int, length: int) -> AsyncIterator[bytes]:
         try:
             await asyncio.to_thread(file.seek, start)
             while length > 0:
                 chunk = await asyncio.to_thread(file.read, min(length, CHUNK_BYTES))
                 if not chunk:
-                    raise OSError(f"image {image_id} ends {length} bytes early")
+                    raise OSError(f"image data {name} ends {length} bytes early")
                 length -= len(chunk)
                 yield chunk
         finally:
             file.close()
 
-    async def remove(self, image_id: str) -> None:
+    async def remove(self, name: str) -> None:
         """Safe to repeat."""
-        await asyncio.to_thread(self.path_of(image_id).unlink, missing_ok=True)
+        await asyncio.to_thread((self.directory / name).unlink, missing_ok=True)
 
-    def listing(self) -> list[str]:
-        """The names of all files: ids, and ids with `.part`. Blocks."""
-        return sorted(path.name for path in self.directory.iterdir() if path.is_file())
+    def listing(self) -> list[Found]:
+        """All files. Blocks."""
+        paths = sorted(path for path in self.directory.iterdir() if path.is_file())
+        return [Found(path.name, _is_locked(path)) for path in paths]
 
-    def sweep(self, names: Collection[str], kept: Collection[str]) -> list[str]:
-        """Removes those of `names` that belong to no image in `kept`, and every part; what was removed. Blocks."""
-        removed = [name for name in names if name not in kept]
-        for name in removed:
-            (self.directory / name).unlink(missing_ok=True)
-        return removed
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        # Gone since it was listed.
+        return False
+    return False
 
 
 def _sync_directory(path: Path) -> None:

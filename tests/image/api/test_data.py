@@ -15,10 +15,11 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from kilonova.image import images, recovery
+from kilonova.image import images, recovery, tables
 from kilonova.image.images import Viewer
 from kilonova.image.service import Image
 from kilonova.image.stores.file import FileStore, Part
+from kilonova.image.tables import ImageRow
 
 OCTETS = {"content-type": "application/octet-stream"}
 DATA = os.urandom(3 << 20) + b"end"
@@ -39,9 +40,14 @@ async def assert_queued_again(client: httpx.AsyncClient, image: Image, url: str)
     shown = (await client.get(url)).json()
     assert (shown["status"], shown["size"], shown["checksum"]) == ("queued", None, None)
     assert image.store.listing() == []
-    assert image.live_uploads == set()
     # Nothing stands in the way of the next try.
     assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204
+
+
+def file_of(image: Image) -> str:
+    """The name of the only file in the store."""
+    (found,) = image.store.listing()
+    return found.name
 
 
 async def test_data_goes_in_and_comes_out(client: httpx.AsyncClient, image: Image) -> None:
@@ -302,7 +308,7 @@ async def test_a_deactivated_image_is_not_downloaded(client: httpx.AsyncClient, 
 async def test_data_that_the_store_has_lost_is_404(client: httpx.AsyncClient, image: Image) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
-    await image.store.remove(url.rpartition("/")[2])
+    await image.store.remove(file_of(image))
     response = await client.get(f"{url}/file")
     assert response.status_code == 404
     assert "is not in the store" in response.text
@@ -311,7 +317,7 @@ async def test_data_that_the_store_has_lost_is_404(client: httpx.AsyncClient, im
 async def test_a_download_goes_on_after_the_image_is_deleted(client: httpx.AsyncClient, image: Image) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
-    chunks = await image.store.read(url.rpartition("/")[2], 0, len(DATA))
+    chunks = await image.store.read(file_of(image), 0, len(DATA))
     first = await anext(chunks)
     await client.delete(url)
     assert first + b"".join([chunk async for chunk in chunks]) == DATA
@@ -341,23 +347,109 @@ async def test_the_loop_is_never_held_by_an_upload(client: httpx.AsyncClient) ->
     assert longest < 0.05
 
 
+async def claim(image: Image, url: str) -> ImageRow:
+    """What a request does before it takes in the first byte."""
+    async with image.database.transaction() as tx:
+        record = await images.find(tx, url.rpartition("/")[2], Viewer(None, True))
+        return await images.begin_saving(tx, record.row, image.clock.now())
+
+
 async def test_recovery_queues_dead_uploads_and_removes_what_belongs_to_no_image(
-    client: httpx.AsyncClient, image: Image, tmp_path: Path
+    client: httpx.AsyncClient, image: Image
 ) -> None:
     kept, dying = await make(client), await make(client)
     await client.put(f"{kept}/file", content=DATA, headers=OCTETS)
-    dying_id = dying.rpartition("/")[2]
+    whole = file_of(image)
     # What a process killed in the middle of an upload leaves.
-    async with image.database.transaction() as tx:
-        record = await images.find(tx, dying_id, Viewer(None, True))
-        await images.begin_saving(tx, record.row, image.clock.now())
-    (image.store.directory / f"{dying_id}.part").write_bytes(b"half")
+    row = await claim(image, dying)
+    (image.store.directory / row.file_name).write_bytes(b"half")
     (image.store.directory / "00000000-0000-0000-0000-000000000000").write_bytes(b"whose?")
     found = await recovery.recover(image)
-    assert found.requeued == [dying_id]
+    assert found.requeued == [row.id]
     assert len(found.removed) == 2
-    assert image.store.listing() == [kept.rpartition("/")[2]]
+    assert file_of(image) == whole
     assert (await client.get(f"{kept}/file")).content == DATA
     assert (await client.put(f"{dying}/file", content=DATA, headers=OCTETS)).status_code == 204
     again = await recovery.recover(image)
     assert (again.requeued, again.removed) == ([], [])
+
+
+async def test_recovery_leaves_an_upload_alone_that_is_alive(client: httpx.AsyncClient, image: Image) -> None:
+    url = await make(client)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield DATA
+        # As another process of the service does when it starts.
+        found = await recovery.recover(Image(image.database, FileStore(image.store.directory)))
+        assert (found.requeued, found.removed) == ([], [])
+        yield DATA
+
+    assert (await client.put(f"{url}/file", content=stream(), headers=OCTETS)).status_code == 204
+    assert (await client.get(f"{url}/file")).content == DATA + DATA
+
+
+async def test_an_upload_that_has_lost_the_image_is_409_and_the_other_ones_data_stays(
+    client: httpx.AsyncClient, image: Image
+) -> None:
+    url, other = await make(client), os.urandom(1000)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield DATA
+        async with image.database.transaction() as tx:
+            (row,) = await images.with_status(tx, "saving")
+            await images.give_up_saving(tx, row, image.clock.now())
+        assert (await client.put(f"{url}/file", content=other, headers=OCTETS)).status_code == 204
+        yield DATA
+
+    late = await client.put(f"{url}/file", content=stream(), headers=OCTETS)
+    assert late.status_code == 409
+    assert "waits for this data no longer" in late.text
+    shown = (await client.get(url)).json()
+    assert (shown["status"], shown["os_hash_value"]) == ("active", hashlib.sha512(other).hexdigest())
+    assert (await client.get(f"{url}/file")).content == other
+    file_of(image)
+
+
+async def test_of_eight_uploads_at_once_one_is_taken(client: httpx.AsyncClient, image: Image) -> None:
+    url = await make(client)
+    contents = [os.urandom(1 << 20) for _ in range(8)]
+    answers = await asyncio.gather(*(client.put(f"{url}/file", content=each, headers=OCTETS) for each in contents))
+    assert sorted(each.status_code for each in answers) == [204] + 7 * [409]
+    (won,) = [content for content, answer in zip(contents, answers, strict=True) if answer.status_code == 204]
+    assert (await client.get(url)).json()["os_hash_value"] == hashlib.sha512(won).hexdigest()
+    assert (await client.get(f"{url}/file")).content == won
+    file_of(image)
+
+
+async def test_a_file_that_was_replaced_while_it_was_written_is_no_image(
+    client: httpx.AsyncClient, image: Image
+) -> None:
+    url = await make(client)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield DATA
+        (path,) = image.store.directory.iterdir()
+        path.unlink()
+        path.write_bytes(b"another's")
+        yield DATA
+
+    response = await client.put(f"{url}/file", content=stream(), headers=OCTETS)
+    assert response.status_code == 503
+    assert "was taken out of the store" in response.text
+    await assert_queued_again(client, image, url)
+
+
+async def test_data_from_before_uploads_had_names_is_found_by_the_images_id(
+    client: httpx.AsyncClient, image: Image
+) -> None:
+    url = await make(client)
+    await client.put(f"{url}/file", content=DATA, headers=OCTETS)
+    image_id = url.rpartition("/")[2]
+    (path,) = image.store.directory.iterdir()
+    path.rename(image.store.directory / image_id)
+    async with image.database.transaction() as tx:
+        await tx.execute(tables.images.update().values(upload_id=None))
+    assert (await recovery.recover(image)).removed == []
+    assert (await client.get(f"{url}/file")).content == DATA
+    assert (await client.delete(url)).status_code == 204
+    assert image.store.listing() == []

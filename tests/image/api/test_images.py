@@ -120,6 +120,18 @@ async def test_an_id_is_given_once(client: httpx.AsyncClient) -> None:
     assert (await client.post("/v2/images", json={"id": image_id})).status_code == 409
 
 
+async def test_the_id_of_a_deleted_image_stays_taken(
+    client: httpx.AsyncClient, other: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    image = await make(client, **FORMATS, visibility="community")
+    assert (await client.delete(image["self"])).status_code == 204
+    for each in (client, other, admin):
+        again = await each.post("/v2/images", json={"id": image["id"], **FORMATS, "visibility": "community"})
+        assert again.status_code == 409
+        assert "was deleted; its identifier stays taken" in again.text
+    assert (await client.get(image["self"])).status_code == 404
+
+
 async def test_readers_make_nothing(app: Any, identity: Any) -> None:
     async with await identity.client_for(app, "reader") as reader:
         assert (await reader.post("/v2/images", json={"name": "i"})).status_code == 403
