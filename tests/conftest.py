@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +33,22 @@ PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
 PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
 """User → (project, role)."""
+
+
+@pytest.fixture(scope="session")
+def public_directory() -> Iterator[Callable[[str], Path]]:
+    """Makes directories that QEMU's account can get into too: those of `tmp_path` are their user's alone."""
+    made: list[Path] = []
+
+    def make(name: str) -> Path:
+        directory = Path(tempfile.mkdtemp(prefix=f"kilonova-{name}-"))
+        directory.chmod(0o711)
+        made.append(directory)
+        return directory
+
+    yield make
+    for each in made:
+        shutil.rmtree(each, ignore_errors=True)
 
 
 @dataclass

@@ -21,7 +21,7 @@ def guest_image() -> Path:
 
 
 @pytest.fixture(scope="session")
-def new_cloud(tmp_path_factory: pytest.TempPathFactory, guest_image: Path) -> CloudMaker:
+def new_cloud(public_directory: Callable[[str], Path], guest_image: Path) -> CloudMaker:
     """Start a cloud under a name; at the end `down --all` has to leave its host as it was."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
@@ -29,7 +29,7 @@ def new_cloud(tmp_path_factory: pytest.TempPathFactory, guest_image: Path) -> Cl
 
     @contextmanager
     def started(name: str) -> Iterator[CloudUnderTest]:
-        host = OwnHost(name, tmp_path_factory.mktemp(name), {"KILONOVA_CACHE_DIR": str(guest_image.parent)})
+        host = OwnHost(name, public_directory(name), {"KILONOVA_CACHE_DIR": str(guest_image.parent)})
         ours_before = _on_this_machine()
         host.start()
         cloud = CloudUnderTest(host, stock_clients.OPENSTACK)

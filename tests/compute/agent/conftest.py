@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,18 @@ from tests.compute.agent.rigs import FakeRig, LibvirtRig, Rig
 
 
 @pytest.fixture(scope="session")
-def libvirt_state_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def libvirt_state_dir(public_directory: Callable[[str], Path]) -> Iterator[Path]:
     """One private libvirtd for all tests: the first question to a new one takes seconds."""
-    directory = tmp_path_factory.mktemp("lv")
+    directory = public_directory("lv")
     yield directory
     asyncio.run(stop_private_libvirtd(directory))
     assert not sandbox_path(directory).exists()
+
+
+@pytest.fixture
+def tmp_path(public_directory: Callable[[str], Path]) -> Path:
+    """In place of pytest's, because QEMU and qemu-img have to get into it as their own account."""
+    return public_directory("agent")
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ async def test_one_daemon_per_state_directory_found_again_and_removed_without_a_
         assert not Path(f"/proc/{process_id}/root/").exists()
     assert not sandbox.exists()
     assert Path("/proc/self/mountinfo").read_text() == mounts
-    assert list(tmp_path.iterdir()) == []
+    assert [each.name for each in tmp_path.iterdir()] == ["instances"]
 
 
 def start_guest(uri: str) -> None:

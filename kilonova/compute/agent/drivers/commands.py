@@ -3,8 +3,10 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.confinement import Account, limited
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -13,20 +15,33 @@ ENVIRONMENT = {
 }
 
 
-async def run(arguments: Sequence[str | os.PathLike[str]], *, timeout_seconds: float, new_session: bool = False) -> str:
+async def run(
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    timeout_seconds: float,
+    new_session: bool = False,
+    account: Account | None = None,
+    most_file_bytes: int | None = None,
+) -> str:
     """What the command wrote to stdout. Raises HostError when it is missing, fails or takes too long (it is killed).
 
-    With `new_session` the command and what it starts leave our session, so that they outlive this process.
+    With `new_session` the command and what it starts leave our session, so that they outlive this process. With an
+    `account` it runs as that one, in none of our groups; with `most_file_bytes` under the limits of `confinement`, its
+    files as large as that.
     """
     name = os.fspath(arguments[0])
+    identity: dict[str, Any] = {}
+    if account is not None:
+        identity = {"user": account.user_id, "group": account.group_id, "extra_groups": []}
     try:
         process = await asyncio.create_subprocess_exec(
-            *arguments,
+            *(arguments if most_file_bytes is None else limited(arguments, file_bytes=most_file_bytes)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=ENVIRONMENT,
             start_new_session=new_session,
+            **identity,
         )
     except FileNotFoundError as error:
         raise HostError(f"The command {name} is not installed on this host.") from error

@@ -13,6 +13,7 @@ from typing import Literal
 
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import commands
+from kilonova.compute.agent.drivers.confinement import Account, give, qemu_account
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -35,8 +36,11 @@ async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
 
     async def make(partial: Path) -> None:
         await commands.run(
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", backing, partial, str(size_bytes)],
+            # -u: the size is given, so the image under it need not be opened.
+            ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing, partial, str(size_bytes)],
             timeout_seconds=TIMEOUT_SECONDS,
+            account=_given(partial),
+            most_file_bytes=0,
         )
 
     await _make(path, make)
@@ -47,7 +51,10 @@ async def ensure_blank(path: Path, root_gib: int) -> None:
 
     async def make(partial: Path) -> None:
         await commands.run(
-            ["qemu-img", "create", "-q", "-f", "qcow2", partial, str(root_gib * GIB)], timeout_seconds=TIMEOUT_SECONDS
+            ["qemu-img", "create", "-q", "-f", "qcow2", partial, str(root_gib * GIB)],
+            timeout_seconds=TIMEOUT_SECONDS,
+            account=_given(partial),
+            most_file_bytes=0,
         )
 
     await _make(path, make)
@@ -94,11 +101,20 @@ async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:
     partial.unlink(missing_ok=True)
     try:
         await make(partial)
+        partial.chmod(0o600)
         partial.replace(path)
     except OSError as error:
         raise HostError(f"Cannot make {path}: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _given(partial: Path) -> Account | None:
+    """QEMU's account, which has been given the empty file: it may not make one in the servers' directories."""
+    account = qemu_account()
+    _make_sparse(partial, 0)
+    give(partial, account)
+    return account
 
 
 def _make_sparse(path: Path, size_bytes: int) -> None:

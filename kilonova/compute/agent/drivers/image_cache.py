@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage
 from kilonova.compute.agent.drivers import commands
+from kilonova.compute.agent.drivers.confinement import give, qemu_account
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.records import sync_directory
 from kilonova.compute.agent.spec import SpecImage
@@ -31,6 +32,8 @@ RAW_FORMATS = ("raw", "iso", "ami")
 CONVERTED_FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}
 """Disk format of the image service → name of the format in qemu-img."""
 
+MOST_DISK_BYTES = 1 << 42
+"""Of an image whose header does not say how large its disk is."""
 DAY_SECONDS = 86400.0
 
 
@@ -72,7 +75,7 @@ class ImageCache:
             )
         path = self.path_of(image)
         partial, raw = path.with_suffix(".part"), path.with_suffix(".raw-part")
-        await asyncio.to_thread(self.base_path.mkdir, parents=True, exist_ok=True, mode=0o755)
+        await asyncio.to_thread(self.base_path.mkdir, parents=True, exist_ok=True, mode=0o711)
         try:
             partial.unlink(missing_ok=True)
             raw.unlink(missing_ok=True)
@@ -127,13 +130,17 @@ class ImageCache:
             raise HostError(f"Image {image.id} is refused: {error}") from error
 
     async def _convert(self, image: SpecImage, partial: Path, raw: Path, virtual_size_bytes: int | None) -> None:
+        # Both files are the account's: it owns nothing else that a crafted image could make it read or write.
+        account = qemu_account()
+        await asyncio.to_thread(lambda: _create(raw).close())
+        for each in (partial, raw):
+            give(each, account)
         # The format is named, never guessed: what a guest wrote into a raw disk must not make it another format.
         await commands.run(
-            [
-                *("qemu-img", "convert", "-f", CONVERTED_FORMATS[image.disk_format], "-O", "raw"),
-                *(partial, raw),
-            ],
+            ["qemu-img", "convert", "-f", CONVERTED_FORMATS[image.disk_format], "-O", "raw", partial, raw],
             timeout_seconds=CONVERT_TIMEOUT_SECONDS,
+            account=account,
+            most_file_bytes=MOST_DISK_BYTES if virtual_size_bytes is None else virtual_size_bytes,
         )
         found = raw.stat().st_size
         if virtual_size_bytes is not None and found < virtual_size_bytes:
@@ -184,7 +191,7 @@ def discard_partial(base_path: Path) -> None:
 
 
 def _create(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     return os.fdopen(descriptor, "wb", buffering=0)
 
 

@@ -364,7 +364,7 @@ class LibvirtDriver:
     async def inventory(self) -> HostInventory:
         """See `ComputeDriver`."""
         options = self._options
-        await asyncio.to_thread(options.instances_path.mkdir, parents=True, exist_ok=True, mode=0o755)
+        await asyncio.to_thread(options.instances_path.mkdir, parents=True, exist_ok=True, mode=0o711)
         total = await asyncio.to_thread(lambda: shutil.disk_usage(options.instances_path).total)
         return await self._connection.call(_read_inventory, options, self._virt_type, total)
 

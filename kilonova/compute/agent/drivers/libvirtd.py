@@ -25,6 +25,7 @@ from pathlib import Path
 
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import commands
+from kilonova.compute.agent.drivers.confinement import check_reachable, qemu_account
 from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
 from kilonova.compute.agent.drivers.records import list_recorded
 from kilonova.kit.log import logger
@@ -45,8 +46,10 @@ UNIX_PATH_LIMIT = 107
 FORBIDDEN_PARENTS = (Path("/run"), Path("/var/run"), Path("/dev"), Path("/var/lib/libvirt"), Path("/etc/libvirt"))
 
 QEMU_CONF = """\
-user = "root"
-group = "root"
+user = "{user}"
+group = "{group}"
+dynamic_ownership = 1
+seccomp_sandbox = 1
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
@@ -86,7 +89,8 @@ async def connect_or_start(options: LibvirtOptions) -> str:
     A host keeps to the one that it has begun with, for its servers run under that: a private one that has a directory
     is taken, and none is made where servers run under the system's, which is only away for a while.
 
-    Raises HostError when a daemon does not start or answer, or when the private one is in another network namespace.
+    Raises HostError when a daemon does not start or answer, when the private one is in another network namespace, or
+    when QEMU's account cannot reach the servers' disks.
     """
     if options.connection_uri:
         return options.connection_uri
@@ -98,6 +102,8 @@ async def connect_or_start(options: LibvirtOptions) -> str:
             raise HostError(f"{SYSTEM_URI}, which this host's servers run under, does not answer: start libvirtd.")
     lock = await asyncio.to_thread(_lock, sandbox)
     try:
+        options.instances_path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        check_reachable(options.instances_path.resolve(), qemu_account())
         await _ensure_running(sandbox)
     finally:
         os.close(lock)
@@ -211,8 +217,11 @@ def _write_configuration(sandbox: Path) -> None:
         (sandbox / name).mkdir(parents=True, exist_ok=True)
     machine_id = Path("/etc/machine-id").read_text().strip() if Path("/etc/machine-id").exists() else ""
     host_uuid = uuid.uuid5(uuid.NAMESPACE_OID, f"{machine_id} {sandbox}")
+    account = qemu_account()
+    if account is None:
+        raise HostError("A private libvirtd is root's to start.")
     files = {
-        "qemu.conf": QEMU_CONF,
+        "qemu.conf": QEMU_CONF.format(user=account.name, group=account.group_name),
         "libvirtd.conf": LIBVIRTD_CONF.format(host_uuid=host_uuid),
         "virtlogd.conf": VIRTLOGD_CONF,
     }

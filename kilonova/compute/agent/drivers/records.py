@@ -48,7 +48,7 @@ def write_record(directory: Path, record: ServerRecord) -> None:
     """Replaces the record in one step, after making the directory; it is on the disk when this returns."""
     partial = directory / (FILE_NAME + ".part")
     try:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

@@ -1,0 +1,87 @@
+"""What touches bytes of users, and as whom: QEMU and qemu-img run as an account that owns nothing else.
+
+libvirt gives a guest's disks to that account while the guest runs. qemu-img reads what a user has uploaded, so it gets
+limits of memory, processor time and file size too: a crafted image may make a parser loop, or swell.
+"""
+
+import grp
+import os
+import pwd
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from kilonova.compute.agent.driver import HostError
+
+ACCOUNTS = ("libvirt-qemu", "qemu")
+"""QEMU's account, as distributions name it."""
+MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 1800
+FILES = 64
+SLACK_BYTES = 64 << 20
+"""What a format adds to the bytes a disk has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    name: str
+    user_id: int
+    group_id: int
+    group_name: str
+
+
+@cache
+def qemu_account() -> Account | None:
+    """QEMU's account on this host; None where this process is not root, and everything is its own account's.
+
+    Raises HostError when there is none to run QEMU as.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ACCOUNTS:
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(name, found.pw_uid, found.pw_gid, grp.getgrgid(found.pw_gid).gr_name)
+    raise HostError(f"There is no account to run QEMU as ({' or '.join(ACCOUNTS)}): install libvirt-daemon-system.")
+
+
+def give(path: Path, account: Account | None) -> None:
+    """Lets the account alone read and write a file."""
+    path.chmod(0o600)
+    if account is not None:
+        os.chown(path, account.user_id, account.group_id)
+
+
+def limited(command: Sequence[str | os.PathLike[str]], *, file_bytes: int) -> list[str | os.PathLike[str]]:
+    """The command under limits of memory, processor time, descriptors and the size of the files it writes."""
+    return [
+        "prlimit",
+        f"--as={MEMORY_BYTES}",
+        f"--cpu={CPU_SECONDS}",
+        f"--nofile={FILES}",
+        f"--fsize={file_bytes + SLACK_BYTES}",
+        "--core=0",
+        "--",
+        *command,
+    ]
+
+
+def check_reachable(directory: Path, account: Account | None) -> None:
+    """Raises HostError when the account cannot get into the directory, naming the one that keeps it out."""
+    if account is None:
+        return
+    for each in (*reversed(directory.parents), directory):
+        status = each.stat()
+        bit = 0o1
+        if status.st_uid == account.user_id:
+            bit = 0o100
+        elif status.st_gid == account.group_id:
+            bit = 0o10
+        if not status.st_mode & bit:
+            raise HostError(
+                f"QEMU, which runs as {account.name}, cannot reach the servers' disks in {directory}: {each} has the "
+                f"mode {status.st_mode & 0o7777:04o}. `chmod o+x {each}`, or choose another directory."
+            )
