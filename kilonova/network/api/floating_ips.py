@@ -23,6 +23,7 @@ from kilonova.network.api.bodies import (
 from kilonova.network.api.fields import MOST_AT_ONCE, Description, DnsName, Fields, ProjectId, Tags, given
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
+from kilonova.network.api.subnets import fetch_subnet
 from kilonova.network.errors import FloatingIPNotFound, InvalidInput, NetworkNotFound
 from kilonova.network.tables import FloatingIp
 from kilonova.network.views.resources import floating_ip_view
@@ -82,6 +83,8 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> Floati
     network = await networks.find(tx, new.floating_network_id)
     if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
         raise NetworkNotFound(network.id)
+    if new.subnet_id is not None:
+        await fetch_subnet(tx, request, new.subnet_id, rule="get_subnet")
     tags.check(new.tags)
     await quotas.claim(tx, project_id, "floatingip")
     return await floating_ips.create(tx, request.service, project_id, network, given(new))

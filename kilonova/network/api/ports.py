@@ -52,6 +52,7 @@ from kilonova.network.api.fields import (
     given,
 )
 from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.subnets import check_named
 from kilonova.network.errors import (
     NetworkNotFound,
     PortInUse,
@@ -182,6 +183,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewPort, network: Networ
     if not request.may({"project_id": project_id, **usable}, rule="create_port:shared_network"):
         raise NetworkNotFound(new.network_id)
     _check_privileges(request, given(new), network, project_id)
+    await check_named(tx, request, new.fixed_ips or ())
     await quotas.claim(tx, project_id, "port")
     secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
     port = _new_row(request, new, project_id, secured)
@@ -273,6 +275,7 @@ async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
         port, network = await _fetch(tx, request, request.path["port_id"])
         check_revision(request, port)
         _check_privileges(request, given(changed), network, port.project_id, port)
+        await check_named(tx, request, changed.fixed_ips or ())
         values = _changed_values(request, changed, port)
         group_ids = await _changed_groups(tx, request, changed, port, values)
         wanted_ips = fixed_ips(changed.fixed_ips)

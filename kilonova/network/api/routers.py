@@ -39,7 +39,7 @@ from kilonova.network.api.fields import (
 )
 from kilonova.network.api.listing import answer, query_of
 from kilonova.network.api.ports import fetch_port
-from kilonova.network.api.subnets import fetch_subnet
+from kilonova.network.api.subnets import check_named, fetch_subnet
 from kilonova.network.errors import NetworkNotFound, RouterNotFound, SubnetNotOwned
 from kilonova.network.routers import Attached
 from kilonova.network.tables import Router
@@ -154,6 +154,7 @@ async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: 
         if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
             raise NetworkNotFound(network.id)
     if wanted is not None and wanted.external_fixed_ips is not UNSET:
+        await check_named(tx, request, wanted.external_fixed_ips)
         values["external_fixed_ips"] = fixed_ips(wanted.external_fixed_ips)
     return await routers.set_gateway(tx, request.service, router, values)
 

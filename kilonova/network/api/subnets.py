@@ -1,5 +1,6 @@
 """/v2.0/subnets."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
@@ -23,6 +24,7 @@ from kilonova.network.api.fields import (
     Addresses,
     Description,
     Fields,
+    FixedIp,
     Flag,
     HostRoutes,
     Name,
@@ -156,6 +158,13 @@ async def fetch_subnet(tx: Tx, request: NetworkRequest, subnet_id: str, *, rule:
     }
     authorize_found(request, target, visible, SubnetNotFound(subnet_id), rule)
     return subnet
+
+
+async def check_named(tx: Tx, request: NetworkRequest, wanted: Iterable[FixedIp]) -> None:
+    """Raises SubnetNotFound when one of these addresses is to be of a subnet that the caller cannot see."""
+    for each in wanted:
+        if each.subnet_id is not UNSET:
+            await fetch_subnet(tx, request, each.subnet_id, rule="get_subnet")
 
 
 async def show_subnet(request: NetworkRequest) -> Body:

@@ -30,7 +30,7 @@ NO_PORTS = [
     ({"fixed_ips": [{"ip_address": "10.0.0.9"}]}, 409, "IpAddressAlreadyAllocated"),
     ({"fixed_ips": [{"ip_address": "10.0.1.9"}]}, 400, "InvalidIpForNetwork"),
     ({"fixed_ips": [{"ip_address": "10.0.0.255"}]}, 400, "InvalidIpForSubnet"),
-    ({"fixed_ips": [{"subnet_id": "nothing"}]}, 400, "InvalidInput"),
+    ({"fixed_ips": [{"subnet_id": "nothing"}]}, 404, "SubnetNotFound"),
     ({"fixed_ips": [{}] * 6}, 400, "InvalidInput"),
     ({"mac_address": "fa:16:3e:00:00:01"}, 409, "MacAddressInUse"),
     ({"mac_address": "01:00:5e:00:00:01"}, 400, "InvalidInput"),
