@@ -12,7 +12,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import has_text
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
-from kilonova.network.errors import InvalidInput
+from kilonova.network.errors import InvalidInput, RevisionNumberConstraintFailed
 from kilonova.network.tables import Standard, changes, revisions
 
 Direction = Literal["asc", "desc"]
@@ -132,10 +132,14 @@ def own_or(table: Table, project_id: str | None, *others: ColumnElement[bool]) -
 
 
 async def change(tx: Tx, table: Table, row: Standard, now: datetime, values: Mapping[str, Any]) -> None:
-    """Writes `values` and raises the row's revision."""
-    revision = row.revision_number + 1
-    statement = update(table).where(table.c.id == row.id)
-    await tx.execute(statement.values(**values, revision_number=revision, updated_at=now))
+    """Writes `values` and raises the row's revision. Raises RevisionNumberConstraintFailed unless the row is still as
+    it was read: whatever was concluded from `row` holds for what is written."""
+    revision = row.revision_number
+    unchanged = (table.c.id == row.id) & (table.c.revision_number == revision)
+    news = {**values, "revision_number": revision + 1, "updated_at": now}
+    if not await tx.execute(update(table).where(unchanged).values(**news)):
+        current = await tx.scalar(select(table.c.revision_number).where(table.c.id == row.id))
+        raise RevisionNumberConstraintFailed(str(revision), current or 0)
 
 
 async def remove(tx: Tx, table: Table, wanted_id: str) -> None:

@@ -36,7 +36,7 @@ def created(name: str, views: list[Body], many: object) -> Body:
 def check_revision(request: NetworkRequest, row: Standard) -> None:
     """`If-Match: revision_number=N` lets a change through only while nobody else has changed the resource."""
     wanted = request.headers.get("if-match")
-    if wanted is None:
+    if wanted is None or request.method in ("GET", "HEAD"):
         return
     name, _, number = wanted.strip().strip('"').partition("=")
     if name != "revision_number" or not number.isdecimal():

@@ -202,6 +202,7 @@ async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/add_extraroutes: beside the routes that somebody else adds at the same time."""
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
+        check_revision(request, router)
         wanted = routers.with_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
     await request.service.wake_agents(tx)
@@ -212,6 +213,7 @@ async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/remove_extraroutes."""
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
+        check_revision(request, router)
         wanted = routers.without_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
     await request.service.wake_agents(tx)
@@ -249,6 +251,7 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
     _exactly_one(body)
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
+        check_revision(request, router)
         if body.subnet_id is not None:
             subnet = await fetch_subnet(tx, request, body.subnet_id, rule="get_subnet")
             if not owns(request, subnet):
@@ -268,6 +271,7 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
         raise BadRequest("Either subnet_id or port_id must be specified.")
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
+        check_revision(request, router)
         attached = await routers.remove_interface(tx, router, subnet_id=body.subnet_id, port_id=body.port_id)
     await request.service.wake_agents(tx)
     return _interface_view(router, attached)

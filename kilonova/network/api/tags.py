@@ -2,7 +2,7 @@
 
 from kilonova.kit.db import Tx
 from kilonova.network import networks, tags
-from kilonova.network.api.bodies import Body, NetworkRequest, authorize_found
+from kilonova.network.api.bodies import Body, NetworkRequest, authorize_found, check_revision
 from kilonova.network.api.fields import Fields, Tags
 from kilonova.network.errors import TagNotFound, TagResourceNotFound
 from kilonova.network.tags import Tagged
@@ -20,6 +20,7 @@ async def _fetch(tx: Tx, request: NetworkRequest) -> Tagged:
     shared = kind == "network" and networks.is_visible(await networks.find(tx, wanted_id), None)
     target = {"project_id": tagged.row.project_id, "shared": shared}
     authorize_found(request, target, own or shared, TagResourceNotFound(kind, wanted_id))
+    check_revision(request, tagged.row)
     return tagged
 
 
