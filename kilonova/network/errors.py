@@ -359,6 +359,14 @@ class ExternalGatewayForFloatingIPNotFound(NotFound):
         )
 
 
+class FixedIpInUse(BadRequest):
+    def __init__(self, port_id: str, address: str, floating: str) -> None:
+        super().__init__(
+            f"Cannot update the fixed_ips of the port {port_id}, because its address {address} has been associated "
+            f"to the floating IP {floating}. Disassociate that first."
+        )
+
+
 class FloatingIPPortAlreadyAssociated(Conflict):
     def __init__(self, floating: str, port_id: str, fixed: str) -> None:
         super().__init__(

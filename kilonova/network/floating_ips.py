@@ -9,6 +9,7 @@ from kilonova.kit.db import Tx
 from kilonova.network import concerns, dns_names, events, ports, records, routers
 from kilonova.network.errors import (
     ExternalGatewayForFloatingIPNotFound,
+    FixedIpInUse,
     FloatingIPNotFound,
     FloatingIPPortAlreadyAssociated,
     InvalidInput,
@@ -187,9 +188,22 @@ async def _router_between(tx: Tx, external_network_id: str, subnet_id: str) -> R
     return None
 
 
+async def refuse_given_up(tx: Tx, details: PortWithDetails) -> None:
+    """Called when a port's addresses were changed: raises FixedIpInUse when one that it gave up has a floating IP,
+    whose traffic would go to whoever takes the address next."""
+    has = {each.ip_address for each in details.addresses}
+    for floating in await tx.all(FloatingIp, select(floating_ips).where(_serves(details.port))):
+        if floating.fixed_ip_address not in has:
+            raise FixedIpInUse(details.port.id, str(floating.fixed_ip_address), floating.floating_ip_address)
+
+
+def _serves(port: Port) -> ColumnElement[bool]:
+    return floating_ips.c.fixed_port_id == port.id
+
+
 async def release_port(tx: Tx, service: NetworkService, port: Port) -> None:
     """Called before a port goes away: its floating IPs stay, pointing at nothing."""
-    for floating in await tx.all(FloatingIp, select(floating_ips).where(floating_ips.c.fixed_port_id == port.id)):
+    for floating in await tx.all(FloatingIp, select(floating_ips).where(_serves(port))):
         await associate(tx, service, floating, None, None)
 
 

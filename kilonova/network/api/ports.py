@@ -293,6 +293,7 @@ async def _check_addresses(tx: Tx, request: NetworkRequest, before: PortWithDeta
     """Raises a fault when something else depends on addresses that the port has given up."""
     if after.port.device_owner == floating_ips.OWNER and before.addresses != after.addresses:
         raise PortInUse(f"Port {after.port.id} holds the address of a floating IP, which cannot be changed.")
+    await floating_ips.refuse_given_up(tx, after)
     if after.port.device_owner == routers.INTERFACE:
         await routers.check_changed_interface(tx, before, after, partial(owns, request))
 

@@ -221,6 +221,30 @@ async def test_a_floating_ip_serves_a_port_and_lets_go_of_it(net: Any, body_of: 
     assert (await net.demo.delete(url)).status_code == 204
 
 
+async def test_a_port_keeps_the_address_that_has_a_floating_ip(net: Any, body_of: Any) -> None:
+    made = await connected(net)
+    fields = {"floating_network_id": made["outside"]["id"], "port_id": made["port"]["id"]}
+    floating = await net.create("floatingips", fields)
+    url, here = f"/v2.0/ports/{made['port']['id']}", {"subnet_id": made["subnet"]["id"]}
+    for wanted in ([], [{"ip_address": "10.0.0.77"}], [{**here, "ip_address": "10.0.0.77"}]):
+        refused = body_of(await net.demo.put(url, json={"port": {"fixed_ips": wanted}}), 400)["NeutronError"]
+        assert floating["floating_ip_address"] in refused["message"]
+        assert body_of(await net.demo.get(url))["port"]["fixed_ips"] == made["port"]["fixed_ips"]
+    for wanted in ([here], [{"ip_address": "10.0.0.2"}, {"ip_address": "10.0.0.77"}]):
+        body_of(await net.demo.put(url, json={"port": {"fixed_ips": wanted}}))
+    released = {"floatingip": {"port_id": None}}
+    body_of(await net.demo.put(f"/v2.0/floatingips/{floating['id']}", json=released))
+    body_of(await net.demo.put(url, json={"port": {"fixed_ips": [{"ip_address": "10.0.0.77"}]}}))
+
+
+async def test_a_fixed_address_is_not_chosen_for_no_port(net: Any, body_of: Any) -> None:
+    outside, _ = await net.outside()
+    floating = await net.create("floatingips", {"floating_network_id": outside["id"]})
+    url, alone = f"/v2.0/floatingips/{floating['id']}", {"floatingip": {"fixed_ip_address": "10.0.0.2"}}
+    refused = body_of(await net.demo.put(url, json=alone), 400)["NeutronError"]
+    assert "without a port_id" in refused["message"]
+
+
 async def test_a_floating_ip_needs_an_external_network_and_a_way_there(net: Any) -> None:
     network, _ = await net.lan()
     inside = {"floating_network_id": network["id"]}
