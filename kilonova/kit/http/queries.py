@@ -16,7 +16,7 @@ def whole_number(name: str, text: str, *, least: int = 0, most: int = MAX_INT32)
     """The number. Raises BadRequest for what is none, and for one that is not within the bounds."""
     digits = text.removeprefix("-")
     # Its length first: reading digits takes the square of their number.
-    if not (digits.isascii() and digits.isdecimal()) or len(digits.lstrip("0")) > 19:
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > MAX_SHOWN:
         raise BadRequest(f"{name} must be a whole number from {least} to {most}, got {text[:MAX_SHOWN]!r}.")
     number = int(text)
     if not least <= number <= most:
