@@ -12,6 +12,7 @@ from kilonova.compute.api import (
     remote_consoles,
     security_groups,
     server_actions,
+    server_bodies,
     server_diagnostics,
     server_fixed_ips,
     server_groups,
@@ -30,6 +31,7 @@ from kilonova.compute.policy import RULES
 from kilonova.compute.service import Compute
 from kilonova.compute.versions import EDGE
 from kilonova.kit.auth import Policy
+from kilonova.kit.http.bounds import Free
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Route
@@ -39,15 +41,15 @@ P = "os_compute_api:"
 
 SERVER_ACTIONS = (
     Action("reboot", server_actions.reboot_server, P + "servers:reboot", body=Reboot),
-    Action("os-start", server_actions.start_server, P + "servers:start"),
-    Action("os-stop", server_actions.stop_server, P + "servers:stop"),
-    Action("pause", server_actions.pause_server, P + "os-pause-server:pause"),
-    Action("unpause", server_actions.unpause_server, P + "os-pause-server:unpause"),
-    Action("suspend", server_actions.suspend_server, P + "os-suspend-server:suspend"),
-    Action("resume", server_actions.resume_server, P + "os-suspend-server:resume"),
-    Action("lock", server_actions.lock_server, P + "os-lock-server:lock", until="2.72"),
+    Action("os-start", server_actions.start_server, P + "servers:start", body=Free),
+    Action("os-stop", server_actions.stop_server, P + "servers:stop", body=Free),
+    Action("pause", server_actions.pause_server, P + "os-pause-server:pause", body=Free),
+    Action("unpause", server_actions.unpause_server, P + "os-pause-server:unpause", body=Free),
+    Action("suspend", server_actions.suspend_server, P + "os-suspend-server:suspend", body=Free),
+    Action("resume", server_actions.resume_server, P + "os-suspend-server:resume", body=Free),
+    Action("lock", server_actions.lock_server, P + "os-lock-server:lock", body=Free, until="2.72"),
     Action("lock", server_actions.lock_server, P + "os-lock-server:lock", body=Lock | None, since="2.73"),
-    Action("unlock", server_actions.unlock_server, P + "os-lock-server:unlock"),
+    Action("unlock", server_actions.unlock_server, P + "os-lock-server:unlock", body=Free),
     Action("addSecurityGroup", server_networking.add_security_group, P + "os-security-groups:add",
            body=server_networking.NamedGroup),
     Action("removeSecurityGroup", server_networking.remove_security_group, P + "os-security-groups:remove",
@@ -57,7 +59,7 @@ SERVER_ACTIONS = (
     Action("removeFixedIp", server_fixed_ips.remove_fixed_ip, P + "os-multinic:remove",
            body=server_fixed_ips.WhichAddress, until="2.43"),
     Action("os-resetState", server_actions.reset_server_state, P + "os-admin-actions:reset_state", body=State),
-    Action("forceDelete", server_actions.force_delete_server, P + "os-deferred-delete:force"),
+    Action("forceDelete", server_actions.force_delete_server, P + "os-deferred-delete:force", body=Free),
     Action("os-getConsoleOutput", server_actions.show_console_output, P + "os-console-output",
            body=ConsoleOutput, status=200),
     Action("os-getVNCConsole", remote_consoles.show_vnc_console, P + "os-remote-consoles",
@@ -111,7 +113,7 @@ ROUTES = [
     Route("GET", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.show_extra_spec,
           P + "os-flavor-extra-specs:show"),
     Route("PUT", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.update_extra_spec,
-          P + "os-flavor-extra-specs:update", body=dict[flavors.SpecKey, flavors.SpecValue], lax=True),
+          P + "os-flavor-extra-specs:update", body=flavors.OneSpec, lax=True),
     Route("DELETE", "/v2.1/flavors/{flavor_id}/os-extra_specs/{key}", flavors.delete_extra_spec,
           P + "os-flavor-extra-specs:delete"),
 
@@ -126,12 +128,12 @@ ROUTES = [
 
     Route("GET", "/v2.1/servers", server_lists.list_servers, P + "servers:index", query=server_lists.QUERY),
     Route("POST", "/v2.1/servers", servers.create_server, P + "servers:create",
-          body=servers.NewServerBody, lax=True, status=202, max_body_bytes=200_000),
+          body=server_bodies.NewServerBody, lax=True, status=202, max_body_bytes=200_000),
     Route("GET", "/v2.1/servers/detail", server_lists.list_servers_detail, P + "servers:detail", shape="server",
           query=server_lists.QUERY),
     Route("GET", "/v2.1/servers/{server_id}", servers.show_server, P + "servers:show", shape="server"),
     Route("PUT", "/v2.1/servers/{server_id}", servers.update_server, P + "servers:update",
-          body=servers.ChangedServerBody, shape="server"),
+          body=server_bodies.ChangedServerBody, shape="server"),
     Route("DELETE", "/v2.1/servers/{server_id}", servers.delete_server, P + "servers:delete", status=204),
     Route("POST", "/v2.1/servers/{server_id}/action", SERVER_ACTIONS),
     Route("GET", "/v2.1/servers/{server_id}/ips", servers.list_addresses, P + "ips:index"),

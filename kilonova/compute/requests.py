@@ -196,10 +196,10 @@ def hostname_of(name: str, server_id: str) -> str:
     return cleaned[:63].rstrip("-") or f"server-{server_id}"
 
 
-def make_servers(wanted: WantedServers, ctx: RequestContext, now: datetime) -> list[Server]:
-    """The rows of every server the request asks for; several are numbered from 1."""
-    reservation_id = servers.new_reservation_id()
-    return [_make_server(wanted, ctx, now, reservation_id, index) for index in range(wanted.count)]
+def make_servers(wanted: WantedServers, ctx: RequestContext, now: datetime, count: int | None = None) -> list[Server]:
+    """The rows of the servers that the request asks for, or of `count` of them; several are numbered from 1."""
+    reservation_id, count = servers.new_reservation_id(), wanted.count if count is None else count
+    return [_make_server(wanted, ctx, now, reservation_id, index) for index in range(count)]
 
 
 def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, reservation_id: str, index: int) -> Server:

@@ -1,7 +1,6 @@
 """The whole placement API on one screen. Source: Placement API reference."""
 
 from typing import Annotated
-from uuid import UUID
 
 from msgspec import Meta
 
@@ -12,6 +11,8 @@ from kilonova.kit.http.routes import PUBLIC, Route
 from kilonova.placement.api import allocations, candidates, inventories, queries, resource_classes, root, traits, usages
 from kilonova.placement.api import resource_providers as providers
 from kilonova.placement.api.bodies import (
+    MOST_AT_ONCE,
+    Aggregates,
     AggregatesOfProvider,
     ChangedInventory,
     ChangedProvider,
@@ -75,7 +76,7 @@ ROUTES = [
     Route("GET", f"{PROVIDER}/aggregates", providers.list_aggregates, f"{RULE}:aggregates:list",
           since="1.1", shape="membership"),
     Route("PUT", f"{PROVIDER}/aggregates", providers.set_listed_aggregates, f"{RULE}:aggregates:update",
-          body=list[UUID], since="1.1", until="1.18", shape="membership"),
+          body=Aggregates, since="1.1", until="1.18", shape="membership"),
     Route("PUT", f"{PROVIDER}/aggregates", providers.set_aggregates, f"{RULE}:aggregates:update",
           body=AggregatesOfProvider, since="1.19", shape="membership"),
     Route("GET", f"{PROVIDER}/traits", providers.list_traits, f"{RULE}:traits:list", since="1.6"),
@@ -118,7 +119,7 @@ ROUTES = [
     ),
     *(
         Route("POST", "/allocations", allocations.set_many_allocations, "placement:allocations:manage",
-              body=Annotated[dict[UuidKey, body], Meta(min_length=1)],  # type: ignore[valid-type]
+              body=Annotated[dict[UuidKey, body], Meta(min_length=1, max_length=MOST_AT_ONCE)],  # type: ignore[valid-type]
               since=since, until=until, status=204, max_body_bytes=BATCH_BYTES)
         for body, since, until in (
             (DeletableAllocations, "1.13", "1.27"),

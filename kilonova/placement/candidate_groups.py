@@ -9,9 +9,14 @@ Source: Placement API reference, `GET /allocation_candidates`; its behaviour gui
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import count, product
 
 from msgspec import Struct
+
+from kilonova.placement.errors import TooManyWays
+
+MOST_TRIED = 500_000
+"""Ways of putting several groups together that one request looks at: seconds of a thread."""
 
 Key = tuple[str, str]
 """(provider id, resource class)"""
@@ -96,16 +101,20 @@ def parts_of_tree(
 
 
 def combine(wanted: Wanted, parts: Mapping[str, Sequence[Part]], supply: Supply) -> Iterator[Candidate]:
-    """Candidates from `parts`: suffix → ways to serve that group. Anchor by anchor, each candidate once."""
+    """Candidates from `parts`: suffix → ways to serve that group. Anchor by anchor, each candidate once.
+
+    Raises TooManyWays.
+    """
     by_anchor: dict[str, dict[str, list[Part]]] = {}
     for suffix, found in parts.items():
         for part in found:
             by_anchor.setdefault(part.anchor, {}).setdefault(suffix, []).append(part)
     seen: set[object] = set()
+    tries = count(1)
     for of_anchor in by_anchor.values():
         if len(of_anchor) < len(wanted.groups):
             continue
-        for chosen in _products([of_anchor[group.suffix] for group in wanted.groups], supply):
+        for chosen in _products([of_anchor[group.suffix] for group in wanted.groups], supply, tries):
             if not _is_allowed(wanted, chosen, supply):
                 continue
             candidate, key = _merge(chosen)
@@ -114,8 +123,8 @@ def combine(wanted: Wanted, parts: Mapping[str, Sequence[Part]], supply: Supply)
                 yield candidate
 
 
-def _products(choices: Sequence[Sequence[Part]], supply: Supply) -> Iterator[tuple[Part, ...]]:
-    """One of each, left out as soon as the first few already take more than a provider has."""
+def _products(choices: Sequence[Sequence[Part]], supply: Supply, tries: Iterator[int]) -> Iterator[tuple[Part, ...]]:
+    """One of each, left out as soon as the first few already take more than a provider has. `tries` counts."""
 
     if len(choices) == 1:
         # What serves one group alone was found because it is there.
@@ -127,6 +136,8 @@ def _products(choices: Sequence[Sequence[Part]], supply: Supply) -> Iterator[tup
             yield chosen
             return
         for part in choices[len(chosen)]:
+            if next(tries) > MOST_TRIED:
+                raise TooManyWays(MOST_TRIED)
             together = taken + Counter({(giver, name): amount for giver, name, amount in part.amounts})
             if not chosen or _is_there(together, supply):
                 yield from extend((*chosen, part), together)

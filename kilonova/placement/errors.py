@@ -92,6 +92,14 @@ class DuplicateQueryKey(BadRequest):
     pass
 
 
+class TooManyWays(BadRequest):
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"More than {most} ways of putting the groups together would have to be looked at: ask for fewer groups, "
+            "narrow them by in_tree or member_of, or set a limit."
+        )
+
+
 CODES: dict[type[Fault], str] = {
     ConcurrentUpdate: "placement.concurrent_update",
     InventoryInUse: "placement.inventory.inuse",

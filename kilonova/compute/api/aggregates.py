@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.compute import aggregates, cells
 from kilonova.compute.api.bodies import ComputeRequest, Name, refuse_unknown_queries
+from kilonova.compute.api.server_bodies import MOST_METADATA
 from kilonova.compute.tables import Aggregate
 from kilonova.compute.views.records import aggregate_view
 from kilonova.kit.db import Tx
@@ -41,7 +42,7 @@ class NamedHost(Struct, forbid_unknown_fields=True):
 
 
 class ChangedMetadata(Struct, forbid_unknown_fields=True):
-    metadata: dict[Key, Annotated[str, Meta(max_length=255)] | None]
+    metadata: Annotated[dict[Key, Annotated[str, Meta(max_length=255)] | None], Meta(max_length=MOST_METADATA)]
 
 
 async def list_aggregates(request: ComputeRequest) -> dict[str, Any]:

@@ -33,6 +33,10 @@ EventName = Literal[
 NEED_TAG = ("volume-extended", "power-update", "accelerator-request-bound")
 
 
+MOST_AT_ONCE = 512
+"""The network service sends a hundred."""
+
+
 class Event(Struct, forbid_unknown_fields=True):
     name: EventName
     server_uuid: Uuid
@@ -41,7 +45,7 @@ class Event(Struct, forbid_unknown_fields=True):
 
 
 class EventsBody(Struct, forbid_unknown_fields=True):
-    events: Annotated[list[Event], Meta(min_length=1)]
+    events: Annotated[list[Event], Meta(min_length=1, max_length=MOST_AT_ONCE)]
 
 
 async def create_events(request: ComputeRequest, body: EventsBody) -> Reply:

@@ -11,7 +11,8 @@ from kilonova.compute.servers import new_server_id
 from kilonova.compute.tables import Flavor
 from kilonova.compute.views.records import flavor_link_view, flavor_view
 from kilonova.kit.db import Tx
-from kilonova.kit.errors import BadRequest, Conflict, NotFound
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
+from kilonova.kit.http.bounds import MAX_INT64, Word
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.queries import whole_number
 from kilonova.kit.http.versions import since, until
@@ -22,7 +23,10 @@ PositiveAmount = Annotated[int, Meta(ge=1, le=LARGEST)]
 RxtxFactor = Annotated[float, Meta(gt=0, le=3.40282e38)]
 Description = Annotated[str, Meta(max_length=65535)]
 SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
-SpecValue = Annotated[str, Meta(max_length=255)] | int | float
+SpecValue = Annotated[str, Meta(max_length=255)] | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | float
+MOST_SPECS = 256
+"""Extra specs of one flavor: whoever schedules a server looks at all."""
+OneSpec = Annotated[dict[SpecKey, SpecValue], Meta(max_length=1)]
 FlavorId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]+(?<! )$")]
 
 
@@ -31,10 +35,10 @@ class NewFlavor(Struct, forbid_unknown_fields=True):
     ram: PositiveAmount
     vcpus: PositiveAmount
     disk: Amount
-    id: FlavorId | int | float | None = None
+    id: FlavorId | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | float | None = None
     swap: Amount = 0
     ephemeral: Amount = field(default=0, name="OS-FLV-EXT-DATA:ephemeral")
-    is_public: bool | str = field(default=True, name="os-flavor-access:is_public")
+    is_public: bool | Word = field(default=True, name="os-flavor-access:is_public")
     rxtx_factor: Annotated[RxtxFactor | UnsetType, until("2.101")] = UNSET
     description: Annotated[Description | None | UnsetType, since("2.55")] = UNSET
 
@@ -52,7 +56,7 @@ class ChangedFlavorBody(Struct, forbid_unknown_fields=True):
 
 
 class ExtraSpecsBody(Struct, forbid_unknown_fields=True):
-    extra_specs: dict[SpecKey, SpecValue]
+    extra_specs: Annotated[dict[SpecKey, SpecValue], Meta(max_length=MOST_SPECS)]
 
 
 class Access(Struct, forbid_unknown_fields=True):
@@ -197,8 +201,16 @@ async def create_extra_specs(request: ComputeRequest, body: ExtraSpecsBody) -> d
     _check_specs(request, body.extra_specs)
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
-        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body.extra_specs)})
+        await _add_specs(tx, flavor, body.extra_specs)
     return {"extra_specs": body.extra_specs}
+
+
+async def _add_specs(tx: Tx, flavor: Flavor, specs: dict[SpecKey, SpecValue]) -> None:
+    """Raises Forbidden when they would be too many."""
+    wanted = {**flavor.extra_specs, **_as_texts(specs)}
+    if len(wanted) > MOST_SPECS:
+        raise Forbidden(f"A flavor has {MOST_SPECS} extra specs at most.")
+    await flavors.change(tx, flavor, extra_specs=wanted)
 
 
 def _check_specs(request: ComputeRequest, specs: dict[SpecKey, SpecValue]) -> None:
@@ -212,14 +224,14 @@ def _as_texts(specs: dict[SpecKey, SpecValue]) -> dict[str, str]:
     return {key: str(value) for key, value in specs.items()}
 
 
-async def update_extra_spec(request: ComputeRequest, body: dict[SpecKey, SpecValue]) -> dict[str, Any]:
+async def update_extra_spec(request: ComputeRequest, body: OneSpec) -> dict[str, Any]:
     key = request.path["key"]
     if list(body) != [key]:
         raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")
     _check_specs(request, body)
     async with request.service.database.transaction() as tx:
         flavor = await _authorized(tx, request)
-        await flavors.change(tx, flavor, extra_specs={**flavor.extra_specs, **_as_texts(body)})
+        await _add_specs(tx, flavor, body)
     return dict(body)
 
 

@@ -24,6 +24,7 @@ from kilonova.compute.views.records import (
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
+from kilonova.kit.http.bounds import Word
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.versions import since
 
@@ -39,7 +40,7 @@ FIRST_DAEMON_NUMBER = 1_001_000
 class ServiceChange(Struct, forbid_unknown_fields=True):
     status: Literal["enabled", "disabled"] | None = None
     disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    forced_down: bool | str | None = None
+    forced_down: bool | Word | None = None
 
 
 def is_up(compute: Compute, host: Host | HostState) -> bool:
@@ -156,7 +157,7 @@ class OldServiceChange(Struct, forbid_unknown_fields=True):
     host: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
     binary: Annotated[str, Meta(min_length=1, max_length=255)]
     disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    forced_down: Annotated[bool | str | UnsetType, since("2.11")] = UNSET
+    forced_down: Annotated[bool | Word | UnsetType, since("2.11")] = UNSET
 
 
 async def update_service_by_action(request: ComputeRequest, body: OldServiceChange) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unkno
 from kilonova.compute.tables import Keypair
 from kilonova.compute.views.records import keypair_detail_view, keypair_view
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id, LongText
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since
@@ -17,9 +18,9 @@ from kilonova.kit.http.versions import since
 
 class NewKeypair(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[A-Za-z0-9 _\-@.]+(?<! )$")]
-    public_key: str | UnsetType = UNSET
+    public_key: LongText | UnsetType = UNSET
     type: Annotated[Literal["ssh", "x509"] | UnsetType, since("2.2")] = UNSET
-    user_id: Annotated[str | UnsetType, since("2.10")] = UNSET
+    user_id: Annotated[Id | UnsetType, since("2.10")] = UNSET
 
 
 QUERY: dict[str, str | None] = {"user_id": None}

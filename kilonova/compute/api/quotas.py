@@ -1,13 +1,14 @@
 """/limits, /os-quota-sets and /os-quota-class-sets."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from kilonova.compute import quotas
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, refuse_unknown_queries
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT64, Word
 
 FILES = ("injected_file_content_bytes", "injected_file_path_bytes", "injected_files")
 NETWORKS = ("fixed_ips", "floating_ips", "security_group_rules", "security_groups")
@@ -17,12 +18,15 @@ QUERY: dict[str, str | None] = {"user_id": None}
 LIMITS_QUERY: dict[str, str | None] = {"tenant_id": None, "reserved": None}
 
 
+Limit = Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | Word
+
+
 class QuotaSetBody(Struct, forbid_unknown_fields=True):
-    quota_set: dict[str, int | str | bool | None]
+    quota_set: Annotated[dict[Word, Limit | bool | None], Meta(max_length=64)]
 
 
 class QuotaClassBody(Struct, forbid_unknown_fields=True):
-    quota_class_set: dict[str, int | str]
+    quota_class_set: Annotated[dict[Word, Limit], Meta(max_length=64)]
 
 
 def _resources(request: ComputeRequest) -> list[str]:

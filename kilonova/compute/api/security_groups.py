@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.http.bounds import Int32, Word
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.queries import whole_number
 from kilonova.network.client import SecurityGroup
@@ -31,12 +32,12 @@ class GroupBody(Struct, forbid_unknown_fields=True):
 
 
 class NewRule(Struct, forbid_unknown_fields=True):
-    parent_group_id: str
-    ip_protocol: str | None = None
-    from_port: int | None = None
-    to_port: int | None = None
-    cidr: str | None = None
-    group_id: str | None = None
+    parent_group_id: Word
+    ip_protocol: Word | None = None
+    from_port: Int32 | None = None
+    to_port: Int32 | None = None
+    cidr: Word | None = None
+    group_id: Word | None = None
 
 
 class NewRuleBody(Struct, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from kilonova.compute.api.servers import reading_server, supersede_with_delete, 
 from kilonova.compute.errors import WrongState
 from kilonova.compute.programs import power
 from kilonova.compute.servers import Wish
+from kilonova.kit.http.bounds import MAX_INT32
 from kilonova.kit.tasks import Program
 
 REPLACED_BY_HARD_REBOOT = ("reboot", "pause", "unpause", "suspend", "resume")
@@ -20,7 +21,9 @@ class Reboot(Struct, forbid_unknown_fields=True):
 
 
 class ConsoleOutput(Struct, forbid_unknown_fields=True):
-    length: Annotated[int, Meta(ge=-1)] | Annotated[str, Meta(pattern="^-?[0-9]{1,9}$")] | None = None
+    length: (
+        Annotated[int, Meta(ge=-1, le=MAX_INT32)] | Annotated[str, Meta(pattern="^-?[0-9]{1,9}$", max_length=10)] | None
+    ) = None
 
 
 class Lock(Struct, forbid_unknown_fields=True):

@@ -14,14 +14,15 @@ from kilonova.compute.api.security_groups import network_says
 from kilonova.compute.api.servers import reading_server
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Word
 
 
 class WhichNetwork(Struct, forbid_unknown_fields=True):
-    network_id: str = field(name="networkId")
+    network_id: Word = field(name="networkId")
 
 
 class WhichAddress(Struct, forbid_unknown_fields=True):
-    address: str
+    address: Word
 
 
 async def _fetch(request: ComputeRequest) -> Server:

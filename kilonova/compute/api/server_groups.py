@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from kilonova.compute import cells, server_groups, servers
 from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, refuse_unknown_queries
+from kilonova.compute.api.server_bodies import HowMany
 from kilonova.compute.tables import ServerGroup
 from kilonova.compute.views.records import server_group_view
 from kilonova.kit.db import Tx
@@ -19,7 +20,7 @@ Policy = Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affini
 
 
 class Rules(Struct, forbid_unknown_fields=True):
-    max_server_per_host: Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}$")] | None = None
+    max_server_per_host: HowMany | Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}$", max_length=9)] | None = None
 
 
 class NewGroup(Struct, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
 from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
-from kilonova.kit.http.bounds import Uuid
+from kilonova.kit.http.bounds import Name, Uuid, Word
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.versions import since
 from kilonova.kit.tasks import Program
@@ -30,14 +30,14 @@ PAUSE_SECONDS = 0.1
 
 
 class FixedIp(Struct, forbid_unknown_fields=True):
-    ip_address: str
+    ip_address: Word
 
 
 class NewInterface(Struct, forbid_unknown_fields=True):
     net_id: Uuid | None = None
     port_id: Uuid | None = None
     fixed_ips: Annotated[list[FixedIp], Meta(min_length=1, max_length=1)] | None = None
-    tag: Annotated[str | UnsetType, since("2.49")] = UNSET
+    tag: Annotated[Name | UnsetType, since("2.49")] = UNSET
 
 
 class NewInterfaceBody(Struct, forbid_unknown_fields=True):

@@ -90,6 +90,7 @@ UNSERVED = set(
     "root_device_name soft_deleted terminated_at".split()
 )
 """Filters of the API that are not served: refused rather than ignored, for what came back would look filtered."""
+MOST_STATUSES = 32
 PROGRESS, NO_SERVER = 0, ""
 """What every server shows as its progress, and the id of none."""
 JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
@@ -279,9 +280,11 @@ def _changes(usable: dict[str, str]) -> dict[str, Any]:
 
 def _statuses(request: ComputeRequest) -> tuple[str, ...] | None:
     """Any of those asked for. One that does not exist matches nothing, and is refused from version 2.38 on."""
-    wanted = tuple(request.query.getlist("status"))
+    wanted = tuple(dict.fromkeys(request.query.getlist("status")))
     if not wanted:
         return None
+    if len(wanted) > MOST_STATUSES:
+        raise BadRequest(f"Servers are filtered by {MOST_STATUSES} statuses at most, got {len(wanted)}.")
     if not any(map(server_lists.is_status, wanted)) and request.allows("strict_status_filter"):
         known = ", ".join(sorted({"DELETED", *server_lists.STATUSES, *server_lists.UNREACHED_STATUSES}))
         raise BadRequest(f"Invalid status value {', '.join(wanted)}; known are {known}.")

@@ -11,16 +11,8 @@ from msgspec import Meta, Struct
 
 from kilonova.compute import mappings, quotas, servers
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import (
-    MOST_TAGS,
-    Found,
-    MetadataKey,
-    MetadataValue,
-    Tag,
-    Tags,
-    reading_server,
-    writing_server,
-)
+from kilonova.compute.api.server_bodies import MOST_TAGS, Metadata, MetadataKey, MetadataValue, Tag, Tags
+from kilonova.compute.api.servers import Found, reading_server, writing_server
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.routes import Reply
@@ -28,15 +20,13 @@ from kilonova.kit.http.routes import Reply
 SETTLED = ("active", "paused", "suspended", "stopped")
 """The vm_states in which a server may be annotated."""
 
-Items = dict[MetadataKey, MetadataValue]
-
 
 class MetadataBody(Struct, forbid_unknown_fields=True):
-    metadata: Items
+    metadata: Metadata
 
 
 class ItemBody(Struct, forbid_unknown_fields=True):
-    meta: Annotated[Items, Meta(min_length=1, max_length=1)]
+    meta: Annotated[dict[MetadataKey, MetadataValue], Meta(min_length=1, max_length=1)]
 
 
 class TagsBody(Struct, forbid_unknown_fields=True):

@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, UnsetType
 
 from kilonova.compute import cells, hosts, keypairs, mappings, quotas, requests, server_groups, servers, timeline
-from kilonova.compute.api.bodies import UUID, ComputeRequest, Name, as_boolean, seen_project
+from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
+from kilonova.compute.api.server_bodies import BlockDevice, ChangedServer, ChangedServerBody, NewServer, NewServerBody
 from kilonova.compute.cells import CellDown
 from kilonova.compute.errors import (
     FlavorNotFound,
@@ -38,90 +39,15 @@ from kilonova.compute.views.servers import (
 )
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
-from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
-from kilonova.kit.http.versions import since, until
 from kilonova.kit.tasks import Program, Task
 
-MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
-MetadataValue = Annotated[str, Meta(max_length=255)]
-Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
-Hostname = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
-"""From version 2.94 on, a domain may follow; before it is `_LABEL`."""
-HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
-Description = Annotated[str, Meta(max_length=255)]
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
-MOST_TAGS = 50
-
-
-Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
-
-
-class NetworkRequest(Struct, forbid_unknown_fields=True):
-    uuid: Uuid | None = None
-    port: Uuid | None = None
-    fixed_ip: str | None = None
-    tag: Annotated[str | UnsetType, since("2.42")] = UNSET
-
-
-class GroupName(Struct, forbid_unknown_fields=True):
-    name: Name
-
-
-class BlockDevice(Struct):
-    source_type: str
-    destination_type: str | None = None
-    uuid: Uuid | None = None
-    boot_index: int | None = None
-    delete_on_termination: bool = True
-
-
-class NewServer(Struct, forbid_unknown_fields=True):
-    name: Name
-    flavor_ref: str | int = field(name="flavorRef")
-    image_ref: str | None = field(default=None, name="imageRef")
-    networks: list[NetworkRequest] | Literal["auto", "none"] | None = None
-    key_name: str | None = None
-    min_count: Annotated[int, Meta(ge=1)] = 1
-    max_count: Annotated[int, Meta(ge=1)] | None = None
-    metadata: dict[MetadataKey, MetadataValue] = {}
-    user_data: str | None = None
-    config_drive: bool | str | None = None
-    availability_zone: Name | None = None
-    security_groups: list[GroupName] = []
-    admin_pass: str | None = field(default=None, name="adminPass")
-    access_ip_v4: str | UnsetType = field(default=UNSET, name="accessIPv4")
-    access_ip_v6: str | UnsetType = field(default=UNSET, name="accessIPv6")
-    disk_config: Literal["AUTO", "MANUAL"] = field(default="MANUAL", name="OS-DCF:diskConfig")
-    block_device_mapping_v2: list[BlockDevice] = []
-    return_reservation_id: bool | str = False
-    description: Annotated[Description | None | UnsetType, since("2.19")] = UNSET
-    tags: Annotated[Tags | UnsetType, since("2.52")] = UNSET
-    host: Annotated[HostName | UnsetType, since("2.74")] = UNSET
-    hypervisor_hostname: Annotated[HostName | UnsetType, since("2.74")] = UNSET
-    hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
-    personality: Annotated[list[dict[str, str]] | UnsetType, until("2.56")] = UNSET
-
-
-class NewServerBody(Struct, forbid_unknown_fields=True):
-    server: NewServer
-    scheduler_hints: dict[str, Any] = field(default_factory=dict, name="os:scheduler_hints")
-    older_scheduler_hints: dict[str, Any] = field(default_factory=dict, name="OS-SCH-HNT:scheduler_hints")
-
-
-class ChangedServer(Struct, forbid_unknown_fields=True):
-    name: Name | UnsetType = UNSET
-    access_ip_v4: str | UnsetType = field(default=UNSET, name="accessIPv4")
-    access_ip_v6: str | UnsetType = field(default=UNSET, name="accessIPv6")
-    disk_config: Literal["AUTO", "MANUAL"] | UnsetType = field(default=UNSET, name="OS-DCF:diskConfig")
-    description: Annotated[Description | None | UnsetType, since("2.19")] = UNSET
-    hostname: Annotated[Hostname | UnsetType, since("2.90")] = UNSET
-    pinned_availability_zone: Annotated[Name | None | UnsetType, since("2.104")] = UNSET
-
-
-class ChangedServerBody(Struct, forbid_unknown_fields=True):
-    server: ChangedServer
+MOST_AT_ONCE = 500
+"""Servers that one request makes, whatever the quota allows: they are written in one transaction."""
+MOST_HINTED = 64
+"""Servers that one scheduler hint names."""
 
 
 async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
@@ -133,16 +59,16 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     except RemoteUnavailable as fault:
         sentence = f"The {fault.service} service could not be asked: {fault.message}"
         raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
-    now = compute.clock.now()
-    made = requests.make_servers(wanted, request.ctx, now)
-    first = made[0]
+    now, project_id = compute.clock.now(), request.ctx.project_id or ""
     async with compute.database.transaction() as tx:
         if wanted.metadata:
-            quotas.check_metadata(await quotas.limits_of(tx, first.project_id), len(wanted.metadata))
-        made = made[: await _affordable(tx, wanted, body.server.min_count, first.project_id)]
+            quotas.check_metadata(await quotas.limits_of(tx, project_id), len(wanted.metadata))
+        count = await _affordable(tx, wanted, body.server.min_count, project_id)
+        made = requests.make_servers(wanted, request.ctx, now, count)
         for server in made:
             await servers.insert(tx, server, task_for(request, BUILD, server), now)
     compute.wake()
+    first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
     shown = {
@@ -157,8 +83,14 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
 
 
 async def _affordable(tx: Tx, wanted: requests.WantedServers, least: int, project_id: str) -> int:
-    """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded."""
+    """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded, BadRequest.
+
+    Before any is made: how many are asked for is limited by nothing else.
+    """
     count = await quotas.affordable(tx, project_id, wanted.flavor, least, wanted.count)
+    if least > MOST_AT_ONCE:
+        raise BadRequest(f"One request creates {MOST_AT_ONCE} servers at most: ask for the others with another one.")
+    count = min(count, MOST_AT_ONCE)
     if wanted.group_id is not None:
         await server_groups.check_room(tx, await server_groups.find(tx, wanted.group_id), count)
     return count
@@ -232,7 +164,10 @@ def _hints(body: NewServerBody) -> dict[str, Any]:
         raise BadRequest(f"The scheduler hint group is the UUID of a server group, got {group_id!r}.")
     for name in ("same_host", "different_host"):
         named = hints.get(name, [])
-        for each in named if isinstance(named, list) else [named]:
+        named = named if isinstance(named, list) else [named]
+        if len(named) > MOST_HINTED:
+            raise BadRequest(f"The scheduler hint {name} names {MOST_HINTED} servers at most, got {len(named)}.")
+        for each in named:
             if not UUID.fullmatch(str(each)):
                 raise BadRequest(f"The scheduler hint {name} names servers by UUID, got {each!r}.")
     return hints
@@ -270,11 +205,26 @@ def _refuse_unserved(new: NewServer) -> None:
     if new.personality is not UNSET and new.personality:
         raise InvalidServer("Files cannot be injected; give them in user_data or on a config drive.")
     for device in new.block_device_mapping_v2:
-        is_local_image = device.source_type == "image" and device.destination_type in (None, "local")
-        if not is_local_image or device.boot_index not in (0, None):
+        _check_device(device)
+
+
+def _check_device(device: BlockDevice) -> None:
+    """Raises InvalidServer for a block device that is anything but the root disk a server has anyway."""
+    is_local_image = device.source_type == "image" and device.destination_type in (None, "local")
+    if not is_local_image or device.boot_index not in (0, None) or as_boolean(device.no_device, "no_device"):
+        raise InvalidServer(
+            "Only a local root disk made from an image is served as block device "
+            "(source_type image, destination_type local, boot_index 0)."
+        )
+    if not as_boolean(device.delete_on_termination, "delete_on_termination"):
+        raise InvalidServer("A local disk is deleted with its server: delete_on_termination cannot be false.")
+    fixed = {"device_name": ("/dev/vda", "vda"), "device_type": ("disk",)}
+    for name in ("device_name", "device_type", "disk_bus", "guest_format", "volume_size", "volume_type", "tag"):
+        value = getattr(device, name)
+        if value not in (None, UNSET, *fixed.get(name, ())):
             raise InvalidServer(
-                "Only a local root disk made from an image is served as block device "
-                "(source_type image, destination_type local, boot_index 0)."
+                f"{name} {value!r} cannot be chosen for a local root disk: that is /dev/vda, as large as the flavor "
+                "says, on the bus that the image property hw_disk_bus names."
             )
 
 

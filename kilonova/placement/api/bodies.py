@@ -10,6 +10,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import MAX_INT32, Int32
 from kilonova.kit.http.routes import Reply, Request
 from kilonova.kit.http.versions import since
 from kilonova.placement.allocations import Claim
@@ -24,8 +25,20 @@ TraitName = Annotated[str, Meta(min_length=1, max_length=255)]
 ProviderName = Annotated[str, Meta(min_length=1, max_length=200)]
 ConsumerType = Annotated[str, Meta(pattern="^[A-Z0-9_]+$", min_length=1, max_length=255)]
 Owner = Annotated[str, Meta(min_length=1, max_length=255)]
-UuidKey = Annotated[str, Meta(pattern="^[0-9a-fA-F-]{36}$")]
-Amounts = Annotated[dict[ResourceClassName, Annotated[int, Meta(ge=1)]], Meta(min_length=1)]
+UuidKey = Annotated[str, Meta(pattern="^[0-9a-fA-F-]{36}$", max_length=36)]
+MOST_NAMED = 1024
+"""Resource classes, traits and aggregates of one provider, and resource classes and providers of one claim."""
+MOST_AT_ONCE = 4096
+"""Consumers and providers of one batch: it is one transaction."""
+Amounts = Annotated[
+    dict[ResourceClassName, Annotated[int, Meta(ge=1, le=MAX_INT32)]], Meta(min_length=1, max_length=MOST_NAMED)
+]
+Aggregates = Annotated[list[UUID], Meta(max_length=MOST_NAMED)]
+Generation = Int32
+Mappings = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[list[UUID], Meta(min_length=1, max_length=MOST_NAMED)]],
+    Meta(min_length=1, max_length=MOST_NAMED),
+]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Size = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
 
@@ -58,7 +71,7 @@ class StockBody(Struct, forbid_unknown_fields=True, kw_only=True):
 class ListedStock(StockBody, kw_only=True):
     """One of several; it may repeat the provider's generation, which is not looked at."""
 
-    resource_provider_generation: int | UnsetType = UNSET
+    resource_provider_generation: Generation | UnsetType = UNSET
 
 
 class NewInventory(ListedStock, kw_only=True):
@@ -66,22 +79,22 @@ class NewInventory(ListedStock, kw_only=True):
 
 
 class ChangedInventory(StockBody, kw_only=True):
-    resource_provider_generation: int
+    resource_provider_generation: Generation
 
 
 class Inventories(Struct, forbid_unknown_fields=True):
-    resource_provider_generation: int
-    inventories: dict[ResourceClassName, ListedStock]
+    resource_provider_generation: Generation
+    inventories: Annotated[dict[ResourceClassName, ListedStock], Meta(max_length=MOST_NAMED)]
 
 
 class TraitsOfProvider(Struct, forbid_unknown_fields=True):
-    resource_provider_generation: int
-    traits: list[TraitName]
+    resource_provider_generation: Generation
+    traits: Annotated[list[TraitName], Meta(max_length=MOST_NAMED)]
 
 
 class AggregatesOfProvider(Struct, forbid_unknown_fields=True):
-    aggregates: list[UUID]
-    resource_provider_generation: int
+    aggregates: Aggregates
+    resource_provider_generation: Generation
 
 
 class NamedResourceClass(Struct, forbid_unknown_fields=True):
@@ -103,7 +116,7 @@ class ListedAllocation(Struct, forbid_unknown_fields=True):
 class ListedAllocations(Struct, forbid_unknown_fields=True, kw_only=True):
     """1.0 to 1.7."""
 
-    allocations: Annotated[list[ListedAllocation], Meta(min_length=1)]
+    allocations: Annotated[list[ListedAllocation], Meta(min_length=1, max_length=MOST_NAMED)]
 
     def claim(self, consumer_id: str) -> Claim:
         return Claim(consumer_id, {str(each.resource_provider.uuid): each.resources for each in self.allocations})
@@ -123,14 +136,14 @@ class OwnedListedAllocations(ListedAllocations, kw_only=True):
 
 class Held(Struct, forbid_unknown_fields=True):
     resources: Amounts
-    generation: int | UnsetType = UNSET
+    generation: Generation | UnsetType = UNSET
     """The provider's, as shown; not looked at."""
 
 
 class DeletableAllocations(Struct, forbid_unknown_fields=True, kw_only=True):
     """1.13 to 1.27, for several consumers."""
 
-    allocations: dict[UuidKey, Held]
+    allocations: Annotated[dict[UuidKey, Held], Meta(max_length=MOST_NAMED)]
     project_id: Owner
     user_id: Owner
 
@@ -142,16 +155,14 @@ class DeletableAllocations(Struct, forbid_unknown_fields=True, kw_only=True):
 class OwnedAllocations(DeletableAllocations, kw_only=True):
     """1.12 to 1.27, for one consumer, who may not be left with nothing."""
 
-    allocations: Annotated[dict[UuidKey, Held], Meta(min_length=1)]
+    allocations: Annotated[dict[UuidKey, Held], Meta(min_length=1, max_length=MOST_NAMED)]
 
 
 class SeenAllocations(DeletableAllocations, kw_only=True):
     """1.28 to 1.37: says what the caller has seen."""
 
-    consumer_generation: int | None
-    mappings: Annotated[
-        Annotated[dict[str, Annotated[list[UUID], Meta(min_length=1)]], Meta(min_length=1)] | UnsetType, since("1.34")
-    ] = UNSET
+    consumer_generation: Generation | None
+    mappings: Annotated[Mappings | UnsetType, since("1.34")] = UNSET
     """As a candidate has them; not looked at."""
 
     def claim(self, consumer_id: str) -> Claim:
@@ -177,13 +188,13 @@ AnyAllocations = ListedAllocations | DeletableAllocations
 class ReshapedSeen(Struct, forbid_unknown_fields=True):
     """1.30 to 1.37."""
 
-    inventories: Annotated[dict[UuidKey, Inventories], Meta(min_length=1)]
-    allocations: dict[UuidKey, SeenAllocations]
+    inventories: Annotated[dict[UuidKey, Inventories], Meta(min_length=1, max_length=MOST_AT_ONCE)]
+    allocations: Annotated[dict[UuidKey, SeenAllocations], Meta(max_length=MOST_AT_ONCE)]
 
 
 class ReshapedTyped(Struct, forbid_unknown_fields=True):
-    inventories: Annotated[dict[UuidKey, Inventories], Meta(min_length=1)]
-    allocations: dict[UuidKey, TypedAllocations]
+    inventories: Annotated[dict[UuidKey, Inventories], Meta(min_length=1, max_length=MOST_AT_ONCE)]
+    allocations: Annotated[dict[UuidKey, TypedAllocations], Meta(max_length=MOST_AT_ONCE)]
 
 
 def uuid_of_path(request: PlacementRequest, name: str) -> str:

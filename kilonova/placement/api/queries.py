@@ -38,6 +38,7 @@ GROUP_PARAMETERS = {
 }
 CANDIDATES_QUERY = {**CANDIDATE_PARAMETERS, **GROUP_PARAMETERS}
 """Groups may have a suffix, so that these are not all."""
+MOST_GROUPS = 32
 _NUMBERED = re.compile(r"^(resources|required|member_of|in_tree)([1-9][0-9]*)?$")
 _NAMED = re.compile(r"^(resources|required|member_of|in_tree)([a-zA-Z0-9_-]{1,64})?$")
 _BAD = "Invalid query string: "
@@ -114,6 +115,8 @@ def _read_groups(request: PlacementRequest) -> dict[str, Group]:
             continue
         plain[name] = GROUP_PARAMETERS[parameter]
         suffixes[suffix] = None
+    if len(suffixes) > MOST_GROUPS:
+        raise BadRequest(f"{_BAD}{MOST_GROUPS} groups are looked for at once at most, got {len(suffixes)}.")
     check_parameters(request, plain)
     if not request.allows("granular_groups") and "resources" not in request.query:
         raise BadRequest(f"{_BAD}the parameter resources is required.")
