@@ -26,7 +26,6 @@ from kilonova.network.client import Port
 
 Fields = dict[str, Any]
 
-MOST_USER_DATA_BYTES = 65_535
 GIB = 1 << 30
 
 
@@ -175,16 +174,13 @@ async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: 
 
 
 def decode_user_data(text: str | None) -> bytes | None:
-    """Raises InvalidServer for what is not base64 or too long."""
+    """Raises InvalidServer for what is not base64, in one line or in several."""
     if text is None:
         return None
     try:
-        decoded = base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidServer("user_data must be base64 encoded.") from error
-    if len(text) > MOST_USER_DATA_BYTES:
-        raise InvalidServer(f"user_data is too long: {len(text)} characters, {MOST_USER_DATA_BYTES} are allowed.")
-    return decoded
 
 
 def hostname_of(name: str, server_id: str) -> str:

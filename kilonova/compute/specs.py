@@ -117,7 +117,7 @@ def _spec_port(details: PortDetails) -> SpecPort:
 
 
 def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument:
-    public_keys = {server.key_name: server.public_key} if server.key_name and server.public_key else {}
+    public_keys = {server.key_name: server.public_key.strip()} if server.key_name and server.public_key else {}
     return MetadataDocument(
         server_id=server.id,
         name=server.name,

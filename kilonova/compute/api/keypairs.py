@@ -55,7 +55,7 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
             raise BadRequest("public_key is required: from version 2.92 on key pairs are not generated.")
         private_key, public_key = await asyncio.to_thread(_generate, kind, owner)
     fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
-    wanted = keypairs.NewKeypair(owner, new.name, kind, public_key.strip(), fingerprint_of(public_key))
+    wanted = keypairs.NewKeypair(owner, new.name, kind, public_key, fingerprint_of(public_key))
     async with request.service.database.transaction() as tx:
         keypair = await keypairs.insert(tx, wanted, request.service.clock.now())
     shown = {**keypair_view(keypair), "user_id": keypair.user_id}

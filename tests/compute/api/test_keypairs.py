@@ -45,7 +45,7 @@ async def test_an_imported_key_has_the_fingerprint_ssh_keygen_prints(
         "name": "mine",
         "type": "ssh",
         "fingerprint": fingerprint_by_ssh_keygen(tmp_path, public_key),
-        "public_key": public_key.strip(),
+        "public_key": public_key,
         "user_id": (await nova.who("demo")).user_id,
     }
     shown = (await nova.call("GET", "/os-keypairs/mine"))["keypair"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import servers
+from kilonova.compute import servers, specs
 from kilonova.compute.tables import tasks
 from kilonova.image.client import ImageClient
 from kilonova.kit.tasks import Task
@@ -302,6 +302,31 @@ async def test_a_forced_host_is_for_administrators(ready: Any) -> None:
 async def _forget(ready: Any, server_id: str) -> None:
     async with ready.service.database.transaction() as tx:
         await servers.forget(tx, await servers.find(tx, server_id), ready.service.clock.now())
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", " ", "\t"])
+async def test_user_data_may_come_in_lines(ready: Any, ending: str) -> None:
+    """As `base64` and many libraries write it: 76 characters and a line break."""
+    script = b"#!/bin/sh\n" + b"echo hello\n" * 40
+    lines = base64.encodebytes(script).decode().split("\n")
+    made = await create(ready, user_data=ending.join(lines))
+    assert (await ready.server(made["server"]["id"])).user_data == script
+    assert "65535" in await refused_beside(ready, 400, user_data=("QUFB" + ending) * 16_384)
+
+
+async def refused_beside(ready: Any, status: int, **changes: Any) -> str:
+    """The sentence of a refusal where there are servers already."""
+    ((_kind, fault),) = (await create(ready, status, **changes)).items()
+    return str(fault["message"])
+
+
+async def test_a_key_in_the_form_it_was_given_reaches_the_guest_as_one_line(ready: Any) -> None:
+    key = f"{ED25519} me@example.org\n"
+    made = await ready.call("POST", "/os-keypairs", 201, json={"keypair": {"name": "mine", "public_key": key}})
+    assert made["keypair"]["public_key"] == key
+    assert (await ready.call("GET", "/os-keypairs/mine"))["keypair"]["public_key"] == key
+    row = await ready.server((await create(ready, key_name="mine"))["server"]["id"])
+    assert specs.metadata_document(row, specs.PlannedPorts()).public_keys == {"mine": key.strip()}
 
 
 async def test_a_flavor_without_a_disk_is_for_administrators(ready: Any) -> None:
