@@ -1,8 +1,10 @@
 #!/bin/bash
 # The first process of one lab host; killing it is a power cut. Arguments: name, directory of the host, directory with
-# the programs that the host has in /usr/local/bin. Everything a host writes lands below its directory or in memory.
+# the programs that the host has in /usr/local/bin, then directories that it needs where they are, the checkout among
+# them. Everything a host writes lands below its directory or in memory.
 set -e
 name=$1 dir=$2 programs=$3
+shift 3
 
 hostname "$name"
 mount -t proc proc /proc
@@ -23,7 +25,24 @@ done
 rm -rf /etc/libvirt/qemu/networks /etc/libvirt/qemu/autostart
 mount --bind "$programs" /usr/local/bin
 mount -t tmpfs -o mode=755 run /run
+# What is needed and lies below /tmp stays there, although the rest of it is the host's own.
+kept=0
+for path in "$@"; do
+    case $path in /tmp/*)
+        kept=$((kept + 1))
+        mkdir -p "/run/kept/$kept"
+        mount --bind "$path" "/run/kept/$kept" ;;
+    esac
+done
 mount -t tmpfs -o mode=1777 tmp /tmp
+kept=0
+for path in "$@"; do
+    case $path in /tmp/*)
+        kept=$((kept + 1))
+        mkdir -p "$path"
+        mount --move "/run/kept/$kept" "$path" ;;
+    esac
+done
 mkdir -p /run/lab /run/lock /run/mysqld /run/rabbitmq /var/log/lab
 ! id -u mysql >/dev/null 2>&1 || chown mysql /run/mysqld
 ! id -u rabbitmq >/dev/null 2>&1 || chown rabbitmq /run/rabbitmq

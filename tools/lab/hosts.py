@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.stages import ROOT
+
 NAMESPACES = ("mnt", "net", "uts", "ipc", "pid")
 START_SECONDS = 10.0
 RUN_SECONDS = 120.0
@@ -244,7 +246,7 @@ def boot(name: str, index: int, address: str, directory: Path, programs: Path) -
     log = directory / "boot.log"
     command: Words = [
         *("unshare", "-m", "-n", "-u", "-i", "-p", "--fork", "--kill-child", "--propagation", "private", "--"),
-        *("bash", INIT_SCRIPT, name, directory, programs),
+        *("bash", INIT_SCRIPT, name, directory, programs, ROOT, directory),
     ]
     holder = anchor(detach(command, log))
 
