@@ -32,7 +32,8 @@ async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None, *, is_new: bool
     available = await subnets.of_network(tx, port.network_id)
     if fixed_ips is None:
         return await _assign_default(tx, port, available)
-    if len(fixed_ips) > MOST_FIXED_IPS:
+    # A router and a network's DHCP have an address in each of their subnets.
+    if len(fixed_ips) > MOST_FIXED_IPS and not port.device_owner.startswith("network:"):
         raise InvalidInput(f"Exceeded maximum amount of fixed ips per port: {MOST_FIXED_IPS} are allowed.")
     has = [] if is_new else await _give_up(tx, port)
     named = {entry.get("ip_address") for entry in fixed_ips}

@@ -140,6 +140,11 @@ class SubnetNotOwned(BadRequest):
         )
 
 
+class SubnetMismatchForPort(BadRequest):
+    def __init__(self, port_id: str, subnet_id: str) -> None:
+        super().__init__(f"Subnet on port {port_id} does not match the requested subnet {subnet_id}")
+
+
 class InvalidRoutes(BadRequest):
     def __init__(self, routes: object, reason: str) -> None:
         super().__init__(f"Invalid format for routes: {routes}, {reason}")

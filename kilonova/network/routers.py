@@ -19,6 +19,7 @@ from kilonova.network.errors import (
     RouterInterfaceNotFoundForSubnet,
     RouterInUse,
     RouterNotFound,
+    SubnetMismatchForPort,
 )
 from kilonova.network.ipam import pick
 from kilonova.network.ports import PortWithDetails
@@ -176,18 +177,49 @@ def new_port(service: NetworkService, router: Router, network_id: str, owner: st
 
 
 class Attached(msgspec.Struct):
+    """An interface, and those of its subnets that a request added or removed."""
+
     port: Port
-    subnet: Subnet
+    subnets: list[Subnet]
 
 
 async def add_subnet(tx: Tx, service: NetworkService, router: Router, subnet: Subnet) -> Attached:
-    """Gives the router the subnet's gateway address. Raises InvalidInput, RouterInUse."""
+    """Gives the router the subnet's gateway address. Raises InvalidInput.
+
+    The IPv6 subnets of one network share a port: its link-local address is the gateway of all of them.
+    """
     if subnet.gateway_ip is None:
         raise InvalidInput(f"Subnet {subnet.id} must have a gateway IP to be added to a router.")
+    _refuse_foreign_advertisements(subnet)
     await _refuse_overlap(tx, router, subnet)
+    address = {"subnet_id": subnet.id, "ip_address": subnet.gateway_ip}
+    if subnet.ip_version == 6 and (shared := await _ipv6_interface(tx, router, subnet.network_id)) is not None:
+        has = [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in shared.addresses]
+        changed = await ports.change(tx, service, shared.port, {}, fixed_ips=[*has, address])
+        return Attached(changed.port, [subnet])
     port = new_port(service, router, subnet.network_id, INTERFACE, project_id=router.project_id)
-    await ports.create(tx, port, [{"subnet_id": subnet.id, "ip_address": subnet.gateway_ip}], ())
-    return Attached(port, subnet)
+    await ports.create(tx, port, [address], ())
+    return Attached(port, [subnet])
+
+
+async def _ipv6_interface(tx: Tx, router: Router, network_id: str) -> PortWithDetails | None:
+    """The router's interface with IPv6 addresses on the network."""
+    for each in await ports.with_details(tx, await interfaces(tx, router.id)):
+        if each.port.network_id == network_id and _has_ipv6(each):
+            return each
+    return None
+
+
+def _has_ipv6(details: PortWithDetails) -> bool:
+    return any(":" in each.ip_address for each in details.addresses)
+
+
+def _refuse_foreign_advertisements(subnet: Subnet) -> None:
+    """Raises InvalidInput for a subnet whose router is one outside the cloud."""
+    if subnet.ipv6_address_mode is not None and subnet.ipv6_ra_mode is None:
+        raise InvalidInput(
+            f"IPv6 subnet {subnet.id} configured to receive RAs from an external router cannot be added to a router."
+        )
 
 
 async def add_port(
@@ -201,11 +233,11 @@ async def add_port(
             f"an attached device {port.device_id}."
         )
     (details,) = await ports.with_details(tx, [port])
-    subnet, *_ = await _check_interface(tx, router, details, owns)
+    its_subnets = await _check_interface(tx, router, details, owns)
     owned = {"device_id": router.id, "device_owner": INTERFACE, "host": router.host or ""}
     unfiltered = {"port_security_enabled": False, "allowed_address_pairs": []}
     changed = await ports.change(tx, service, port, {**owned, **unfiltered}, group_ids=())
-    return Attached(changed.port, subnet)
+    return Attached(changed.port, its_subnets)
 
 
 async def check_changed_interface(
@@ -237,7 +269,14 @@ async def _check_interface(
             )
     if sum(each.ip_version == 4 for each in found.values()) > 1:
         raise InvalidInput("Cannot have multiple IPv4 subnets on router port.")
+    other = await _ipv6_interface(tx, router, port.network_id) if _has_ipv6(details) else None
+    if other is not None and other.port.id != port.id:
+        raise InvalidInput(
+            f"Router already contains IPv6 port {other.port.id} belonging to network {port.network_id}. Only one IPv6 "
+            "port from the same network can be connected to a router."
+        )
     for subnet in found.values():
+        _refuse_foreign_advertisements(subnet)
         await _refuse_overlap(tx, router, subnet, but=port)
     return list(found.values())
 
@@ -255,20 +294,34 @@ async def _refuse_overlap(tx: Tx, router: Router, subnet: Subnet, but: Port | No
             )
 
 
-async def remove_interface(tx: Tx, router: Router, *, subnet_id: str | None, port_id: str | None) -> Attached:
-    """Takes away the interface on a subnet or port. Raises when there is none, or it is needed."""
-    for details in await ports.with_details(tx, await interfaces(tx, router.id)):
-        port = details.port
-        its_subnets = [address.subnet_id for address in details.addresses]
-        if port_id not in (None, port.id) or (subnet_id is not None and subnet_id not in its_subnets):
-            continue
-        subnet = await subnets.find(tx, subnet_id or its_subnets[0])
+async def remove_interface(
+    tx: Tx, service: NetworkService, router: Router, *, subnet_id: str | None, port_id: str | None
+) -> Attached:
+    """Takes away a port, or the addresses in one subnet, with the port if it has no others. Raises when there is none,
+    or it is needed."""
+    found = await ports.with_details(tx, await interfaces(tx, router.id))
+    if port_id is not None:
+        interface = next((each for each in found if each.port.id == port_id), None)
+        if interface is None:
+            raise RouterInterfaceNotFound(router.id, port_id)
+        unwanted = list(dict.fromkeys(each.subnet_id for each in interface.addresses))
+        if subnet_id is not None and subnet_id not in unwanted:
+            raise SubnetMismatchForPort(port_id, subnet_id)
+    else:
+        interface = next((each for each in found if any(a.subnet_id == subnet_id for a in each.addresses)), None)
+        if interface is None:
+            raise RouterInterfaceNotFoundForSubnet(router.id, str(subnet_id))
+        unwanted = [str(subnet_id)]
+    removed = [await subnets.find(tx, each) for each in unwanted]
+    for subnet in removed:
         await _refuse_needed_interface(tx, router, subnet)
-        await ports.delete_port(tx, port)
-        return Attached(port, subnet)
-    if port_id is None:
-        raise RouterInterfaceNotFoundForSubnet(router.id, str(subnet_id))
-    raise RouterInterfaceNotFound(router.id, port_id)
+    kept = [each for each in interface.addresses if each.subnet_id not in unwanted]
+    if kept:
+        addresses_kept = [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in kept]
+        await ports.change(tx, service, interface.port, {}, fixed_ips=addresses_kept)
+    else:
+        await ports.delete_port(tx, interface.port)
+    return Attached(interface.port, removed)
 
 
 async def _refuse_needed_interface(tx: Tx, router: Router, subnet: Subnet) -> None:

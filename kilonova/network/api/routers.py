@@ -234,14 +234,15 @@ def _exactly_one(body: Interface) -> None:
 
 
 def _interface_view(router: Router, attached: Attached) -> Body:
+    subnet_ids = [each.id for each in attached.subnets]
     return {
         "id": router.id,
         "tenant_id": router.project_id,
         "project_id": router.project_id,
         "port_id": attached.port.id,
         "network_id": attached.port.network_id,
-        "subnet_id": attached.subnet.id,
-        "subnet_ids": [attached.subnet.id],
+        "subnet_id": subnet_ids[0],
+        "subnet_ids": subnet_ids,
         "tags": router.tags,
     }
 
@@ -272,6 +273,7 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
     async with request.service.database.transaction() as tx:
         router = await fetch_router(tx, request)
         check_revision(request, router)
-        attached = await routers.remove_interface(tx, router, subnet_id=body.subnet_id, port_id=body.port_id)
+        named = {"subnet_id": body.subnet_id, "port_id": body.port_id}
+        attached = await routers.remove_interface(tx, request.service, router, **named)
     await request.service.wake_agents(tx)
     return _interface_view(router, attached)
