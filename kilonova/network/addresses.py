@@ -1,11 +1,12 @@
 """Which addresses a port has: asked for, kept, made from its MAC address, or the first free ones of its subnets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import delete, select
+from msgspec import structs
+from sqlalchemy import delete, func, insert, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import subnets
+from kilonova.network import concerns, events, records, subnets
 from kilonova.network.errors import (
     InvalidInput,
     InvalidIpForNetwork,
@@ -15,16 +16,19 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.networks import ROUTER_INTERFACE
-from kilonova.network.tables import Address, Port, Subnet, addresses
+from kilonova.network.service import NetworkService
+from kilonova.network.tables import Address, Port, Subnet, addresses, ports
 
 MOST_FIXED_IPS = 5
+ROWS_AT_ONCE = 1000
 
 FixedIps = Sequence[Mapping[str, str]]
 """`{"subnet_id", "ip_address"}` each, with at least one of the two."""
 
 
 async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None, *, is_new: bool = False) -> list[Address]:
-    """Gives the port exactly these addresses; None: one of each IP version, and every automatic one.
+    """Gives the port exactly these addresses, None: one of each IP version; and every automatic one in any case, which
+    its guest gives itself as soon as it hears the subnet's prefix.
 
     An entry that names only its subnet keeps the address the port has there. Raises InvalidInput,
     IpAddressAlreadyAllocated, IpAddressGenerationFailure.
@@ -35,11 +39,12 @@ async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None, *, is_new: bool
     # A router and a network's DHCP have an address in each of their subnets.
     if len(fixed_ips) > MOST_FIXED_IPS and not port.device_owner.startswith("network:"):
         raise InvalidInput(f"Exceeded maximum amount of fixed ips per port: {MOST_FIXED_IPS} are allowed.")
+    wanted = _normal(fixed_ips)
     has = [] if is_new else await _give_up(tx, port)
-    named = {entry.get("ip_address") for entry in fixed_ips}
+    named = {entry.get("ip_address") for entry in wanted}
     kept = [each for each in has if each.ip_address not in named]
     found: list[Address] = []
-    for entry in fixed_ips:
+    for entry in wanted:
         subnet = _subnet_of(port, entry, available)
         earlier = next((each for each in kept if each.subnet_id == subnet.id), None)
         if "ip_address" in entry:
@@ -51,7 +56,66 @@ async def assign(tx: Tx, port: Port, fixed_ips: FixedIps | None, *, is_new: bool
             found.append(await _take_free(tx, port, [subnet], len(found)))
             continue
         found.append(await _take(tx, port, subnet, address, len(found)))
+    return found + await _take_automatic(tx, port, _eligible(port, available), found)
+
+
+def _normal(fixed_ips: FixedIps) -> list[dict[str, str]]:
+    """The entries, addresses in their usual form. Raises InvalidInput for what is none, or is named twice."""
+    found = [dict(entry) for entry in fixed_ips]
+    for place, entry in enumerate(found):
+        if "ip_address" not in entry:
+            continue
+        try:
+            entry["ip_address"] = str(pick.parse_address(entry["ip_address"]))
+        except ValueError as error:
+            raise InvalidInput(f"fixed_ips: {entry['ip_address']!r} is not a valid IP address.") from error
+        if any(entry["ip_address"] == other.get("ip_address") for other in found[:place]):
+            raise InvalidInput(f"fixed_ips: duplicate IP address {entry['ip_address']}.")
     return found
+
+
+async def _take_automatic(tx: Tx, port: Port, eligible: Iterable[Subnet], has: Sequence[Address]) -> list[Address]:
+    """Addresses in the subnets that give some by themselves, but where the port has one."""
+    elsewhere = {each.subnet_id for each in has}
+    wanted = [each for each in eligible if _is_automatic(port, each) and each.id not in elsewhere]
+    return [
+        await _take(tx, port, subnet, pick.eui64(subnet.cidr, port.mac_address), len(has) + place)
+        for place, subnet in enumerate(wanted)
+    ]
+
+
+async def chosen(tx: Tx, port: Port) -> list[dict[str, str]]:
+    """The port's addresses but the automatic ones, as `assign` takes them."""
+    available = {each.id: each for each in await subnets.of_network(tx, port.network_id)}
+    has = await tx.all(Address, select(addresses).where(addresses.c.port_id == port.id).order_by(addresses.c.position))
+    return [
+        {"subnet_id": each.subnet_id, "ip_address": each.ip_address}
+        for each in has
+        if not _is_automatic(port, available[each.subnet_id])
+    ]
+
+
+async def give_automatic(tx: Tx, service: NetworkService, subnet: Subnet) -> None:
+    """Called for a new subnet: its network's ports have automatic addresses in it from now on, if it gives such."""
+    if not subnets.gives_addresses_automatically(subnet):
+        return
+    there = await tx.all(Port, select(ports).where(ports.c.network_id == subnet.network_id).order_by(ports.c.id))
+    served = [each for each in there if _is_automatic(each, subnet) and _is_for(each, subnet)]
+    positions: dict[str, int] = {}
+    last = select(addresses.c.port_id, func.max(addresses.c.position)).group_by(addresses.c.port_id)
+    for port_id, position in await tx.tuples(last.where(addresses.c.network_id == subnet.network_id)):
+        positions[port_id] = position + 1
+    rows = []
+    for port in served:
+        address = pick.eui64(subnet.cidr, port.mac_address)
+        number = pick.number_of(address, subnet.cidr)
+        rows.append(Address(subnet.id, address, port.id, port.network_id, positions.get(port.id, 0), number))
+    for piece in records.chunks(rows, ROWS_AT_ONCE):
+        await tx.execute(insert(addresses).values([structs.asdict(each) for each in piece]))
+    for port in served:
+        await events.tell_compute(tx, service, port, "network-changed")
+    # The ports' groups have more addresses, on every host.
+    await records.raise_revision(tx, concerns.network(subnet.network_id), concerns.EVERYTHING)
 
 
 async def _give_up(tx: Tx, port: Port) -> list[Address]:
@@ -62,9 +126,7 @@ async def _give_up(tx: Tx, port: Port) -> list[Address]:
 
 
 async def _assign_default(tx: Tx, port: Port, available: list[Subnet]) -> list[Address]:
-    eligible = [each for each in available if not each.service_types or port.device_owner in each.service_types]
-    # Subnets that are for this kind of port come before those that are for every kind.
-    eligible.sort(key=lambda each: not each.service_types)
+    eligible = _eligible(port, available)
     if available and not eligible:
         raise IpAddressGenerationFailure(port.network_id)
     found: list[Address] = []
@@ -72,10 +134,16 @@ async def _assign_default(tx: Tx, port: Port, available: list[Subnet]) -> list[A
         pooled = [each for each in eligible if each.ip_version == version and not _is_automatic(port, each)]
         if pooled:
             found.append(await _take_free(tx, port, pooled, len(found)))
-    for subnet in eligible:
-        if _is_automatic(port, subnet):
-            found.append(await _take_free(tx, port, [subnet], len(found)))
-    return found
+    return found + await _take_automatic(tx, port, eligible, found)
+
+
+def _eligible(port: Port, available: Iterable[Subnet]) -> list[Subnet]:
+    """Subnets that are for this kind of port come before those that are for every kind."""
+    return sorted((each for each in available if _is_for(port, each)), key=lambda each: not each.service_types)
+
+
+def _is_for(port: Port, subnet: Subnet) -> bool:
+    return not subnet.service_types or port.device_owner in subnet.service_types
 
 
 def _is_automatic(port: Port, subnet: Subnet) -> bool:

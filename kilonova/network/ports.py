@@ -208,6 +208,9 @@ async def change(
     if "mac_address" in values:
         values["mac_address"] = check_mac(values["mac_address"])
         await _check_new_mac(tx, port, values["mac_address"])
+        if values["mac_address"] != port.mac_address and fixed_ips is None:
+            # Automatic addresses are made of the MAC address, so they are made anew.
+            fixed_ips = await addresses_domain.chosen(tx, port)
     fill_pairs(values.get("allowed_address_pairs", []), values.get("mac_address", port.mac_address))
     if values.get("host", port.host) != port.host:
         values["status"] = "DOWN"

@@ -120,10 +120,10 @@ def _has_tag(table: Table, tag: str) -> ColumnElement[bool]:
     return has_text(table.c.tags, tag)
 
 
-def chunks(values: Sequence[ItemT]) -> Iterator[Sequence[ItemT]]:
+def chunks(values: Sequence[ItemT], longest: int = CHUNK) -> Iterator[Sequence[ItemT]]:
     """Pieces short enough to be named in one statement."""
-    for start in range(0, len(values), CHUNK):
-        yield values[start : start + CHUNK]
+    for start in range(0, len(values), longest):
+        yield values[start : start + longest]
 
 
 def own_or(table: Table, project_id: str | None, *others: ColumnElement[bool]) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, false, or_, select, true
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, records
+from kilonova.network import concerns, events, records
 from kilonova.network.errors import (
     DNSNameServersExhausted,
     GatewayConflictWithAllocationPools,
@@ -254,7 +254,7 @@ async def _refuse_gateway_in_use(tx: Tx, subnet: Subnet) -> None:
         raise GatewayIpInUse(address.ip_address, address.port_id)
 
 
-async def delete(tx: Tx, subnet: Subnet) -> None:
+async def delete(tx: Tx, service: NetworkService, subnet: Subnet) -> None:
     """Raises SubnetInUse while a port other than DHCP's has an address of it.
 
     Of a subnet whose hosts make their own addresses only a router has: other ports lose theirs with the subnet.
@@ -266,6 +266,8 @@ async def delete(tx: Tx, subnet: Subnet) -> None:
     port = await tx.first(Port, held.where(is_user))
     if port is not None:
         raise SubnetInUse(subnet.id, f"One or more ports have an IP allocation from this subnet (port {port.id})")
+    for port in await tx.all(Port, held) if is_automatic else ():
+        await events.tell_compute(tx, service, port, "network-changed")
     await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))
     await _remove_empty_dhcp_ports(tx, subnet.network_id)
     await records.remove(tx, subnets, subnet.id)

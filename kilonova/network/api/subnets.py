@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.bounds import Id, Int32, Word
-from kilonova.network import agents, networks, quotas, records, subnets, tags
+from kilonova.network import addresses, agents, networks, quotas, records, subnets, tags
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -98,6 +98,7 @@ async def create_subnet(request: NetworkRequest, body: NewSubnetBody) -> Body:
         for network_id in {each.network_id for each in made}:
             await agents.refresh_dhcp(tx, service, network_id)
     await service.wake_agents(tx)
+    await service.wake_events()
     return created("subnet", [subnet_view(each) for each in made], body.subnets)
 
 
@@ -133,6 +134,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     )
     subnets.check(subnet)
     await subnets.insert(tx, subnet)
+    await addresses.give_automatic(tx, request.service, subnet)
     return subnet
 
 
@@ -195,5 +197,6 @@ async def delete_subnet(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
         subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
         check_revision(request, subnet)
-        await subnets.delete(tx, subnet)
+        await subnets.delete(tx, request.service, subnet)
     await request.service.wake_agents(tx)
+    await request.service.wake_events()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kilonova.network.ipam import pick
+from kilonova.network.tables import ComputeEvent, compute_events
 
 
 async def subnet(net: Any, network: Any, cidr: str, **fields: Any) -> Any:
@@ -106,7 +107,9 @@ async def test_addresses_that_are_named_again_are_kept(net: Any, body_of: Any) -
     [
         ({"fixed_ips": [{}]}, "InvalidInput"),
         ({"fixed_ips": [{"ip_address": "10.0.0.5", "colour": "red"}]}, "HTTPBadRequest"),
-        ({"fixed_ips": [{"ip_address": "fe80::1%eth0"}]}, "InvalidIpForNetwork"),
+        ({"fixed_ips": [{"ip_address": "fe80::1%eth0"}]}, "InvalidInput"),
+        ({"fixed_ips": [{"ip_address": "10.0.0.9"}, {"ip_address": "10.0.0.9"}]}, "InvalidInput"),
+        ({"fixed_ips": [{"ip_address": ""}]}, "InvalidInput"),
         ({"mac_address": "fa:16:3e:00:00:01", "fixed_ips": [{"ip_address": "10.0.0.0"}]}, "InvalidIpForSubnet"),
     ],
 )
@@ -178,3 +181,71 @@ async def test_extra_dhcp_options_are_merged_by_name_and_version(net: Any, body_
 
 def test_a_mac_address_makes_the_address_of_rfc_4291() -> None:
     assert pick.eui64("2001:db8::/64", "34:56:78:9a:bc:de") == "2001:db8::3656:78ff:fe9a:bcde"
+
+
+AUTOMATIC = "fd00:2::f816:3eff:fe00:1"
+
+
+@pytest.mark.parametrize("mode", ["slaac", "dhcpv6-stateless"])
+async def test_automatic_addresses_come_beside_those_that_are_named(net: Any, body_of: Any, mode: str) -> None:
+    network, first = await net.lan()
+    automatic = await subnet(net, network, "fd00:2::/64", ipv6_ra_mode=mode, ipv6_address_mode=mode)
+    mine = {"network_id": network["id"], "mac_address": "fa:16:3e:00:00:01"}
+    port = await net.create("ports", {**mine, "fixed_ips": [{"ip_address": "10.0.0.77"}]})
+    assert ips(port) == ["10.0.0.77", AUTOMATIC]
+    url = f"/v2.0/ports/{port['id']}"
+    for wanted, found in (
+        ([{"subnet_id": first["id"], "ip_address": "10.0.0.78"}], ["10.0.0.78", AUTOMATIC]),
+        ([{"subnet_id": automatic["id"]}, {"ip_address": "10.0.0.79"}], [AUTOMATIC, "10.0.0.79"]),
+        ([{"ip_address": AUTOMATIC.upper()}], [AUTOMATIC]),
+        ([], [AUTOMATIC]),
+    ):
+        shown = body_of(await net.demo.put(url, json={"port": {"fixed_ips": wanted}}))["port"]
+        assert ips(shown) == found, wanted
+
+
+async def test_an_automatic_address_follows_the_mac_address(net: Any, body_of: Any) -> None:
+    network, _ = await net.lan()
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    await subnet(net, network, "fd00:2::/64", **slaac)
+    port = await net.create("ports", {"network_id": network["id"]})
+    changed = {"port": {"mac_address": "fa:16:3e:00:00:01"}}
+    shown = body_of(await net.demo.put(f"/v2.0/ports/{port['id']}", json=changed))["port"]
+    assert ips(shown) == ["10.0.0.2", AUTOMATIC]
+
+
+async def test_ports_have_addresses_in_a_subnet_that_comes_later_if_it_gives_them_by_itself(
+    net: Any, body_of: Any
+) -> None:
+    network, first = await net.lan()
+    mine = {"network_id": network["id"], "mac_address": "fa:16:3e:00:00:01"}
+    server = {**mine, "device_id": "server", "device_owner": "compute:nova"}
+    port = await net.create("ports", server)
+    bare = await net.create("ports", {"network_id": network["id"], "fixed_ips": []})
+    router = await net.create("routers", {})
+    routed = f"/v2.0/routers/{router['id']}/add_router_interface"
+    interface = body_of(await net.demo.put(routed, json={"subnet_id": first["id"]}))["port_id"]
+    await subnet(net, network, "fd00:1::/64")
+    for_others = {"service_types": ["compute:elsewhere"]}
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    await subnet(net, network, "fd00:3::/64", **slaac, **for_others)
+    later = await subnet(net, network, "fd00:2::/64", **slaac)
+
+    async def of(port_id: str) -> list[str]:
+        return ips(body_of(await net.demo.get(f"/v2.0/ports/{port_id}"))["port"])
+
+    assert await of(port["id"]) == ["10.0.0.2", AUTOMATIC]
+    (own,) = await of(bare["id"])
+    assert own.startswith("fd00:2::f816:3eff:fe")
+    assert await of(interface) == ["10.0.0.1"]
+    assert await told(net) == [("network-changed", port["id"])]
+    assert (await net.demo.delete(f"/v2.0/subnets/{later['id']}")).status_code == 204
+    assert (await of(port["id"]), await of(bare["id"])) == (["10.0.0.2"], [])
+    assert await told(net) == [("network-changed", port["id"])] * 2
+
+
+async def told(net: Any) -> list[tuple[str, str]]:
+    """What compute is to be told: (event, port)."""
+    async with net.service.database.reading() as tx:
+        found = await tx.all(ComputeEvent, compute_events.select().order_by(compute_events.c.created_at))
+    return [(each.name, str(each.tag)) for each in found]
