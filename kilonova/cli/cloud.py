@@ -46,6 +46,7 @@ from kilonova.image import app as image_app
 from kilonova.image import recovery as image_recovery
 from kilonova.image.client import ImageClient
 from kilonova.image.inspection import inspect_file
+from kilonova.image.quotas import Limits
 from kilonova.image.service import Image
 from kilonova.image.stores.file import FileStore
 from kilonova.image.tables import metadata as image_metadata
@@ -181,8 +182,9 @@ async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -
     apps["placement"] = placement_app.make_app(placement, wiring.verifier("placement"))
     image = Image(
         database=opened["image"],
-        store=FileStore(state.path / "images"),
+        store=FileStore(state.path / "images", config.glance_store.filesystem_store_reserve),
         max_image_bytes=config.glance_store.image_size_cap,
+        limits=Limits(config.quota.image_count_total, config.quota.image_size_total),
     )
     apps["image"] = image_app.make_app(image, wiring.verifier("glance"))
     network = NetworkService(database=opened["network"], bus=bus, liveness=Liveness(bus))
@@ -223,7 +225,7 @@ def _open_databases(state: StateDir) -> dict[str, Database]:
     }
     opened = {}
     for service, metadata in metadatas.items():
-        opened[service] = Database(state.database_url(service), metadata)
+        opened[service] = Database(state.database_url(service), metadata, has_ballast=True)
         upgrade(opened[service], PACKAGE / service / "migrations")
     return opened
 

@@ -27,6 +27,7 @@ from kilonova.cli.doctor_checks import Clock, DatabaseFile, Finding
 from kilonova.cli.rest import Session, login_from
 from kilonova.cli.state import PASSWORD_USERS, StateDir, default_path, read_config
 from kilonova.cli.status import render_table
+from kilonova.image.stores.file import FileStore
 from kilonova.kit.config import OPTIONS
 from kilonova.kit.http.client import RemoteFault
 
@@ -50,6 +51,7 @@ def examine(state: StateDir, config: Any) -> list[Finding]:
     """Gathers the facts of this host and of the running cloud, and asks every check."""
     findings = [
         *_host_findings(state, config),
+        *_image_storage_findings(state, config),
         *checks.check_settings(state.config_file, _unread_options(state.config_file)),
         *checks.check_passwords(_secrets(config)),
         *checks.check_address(config.my_ip),
@@ -81,6 +83,14 @@ def _host_findings(state: StateDir, config: Any) -> list[Finding]:
         *checks.check_disk(state.path, free),
         *checks.check_bridge_filter(Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists()),
     ]
+
+
+def _image_storage_findings(state: StateDir, config: Any) -> list[Finding]:
+    directory = state.path / "images"
+    if not directory.is_dir():
+        return []
+    space = FileStore(directory, config.glance_store.filesystem_store_reserve).space()
+    return checks.check_image_storage(directory, space.free, space.reserve)
 
 
 def _secrets(config: Any) -> dict[str, str]:

@@ -86,6 +86,15 @@ def check_disk(path: Path, free_bytes: int) -> list[Finding]:
     return [Finding("disk", "ok", what)]
 
 
+def check_image_storage(path: Path, free_bytes: int, reserve_bytes: int) -> list[Finding]:
+    """Uploads stop before the disk is full; what is deleted makes room."""
+    what = f"{free_bytes / (1 << 20):.0f} MiB free, of which uploads leave {reserve_bytes / (1 << 20):.0f}"
+    if free_bytes > reserve_bytes:
+        return [Finding("image storage", "ok", what)]
+    mend = "delete images, or give the disk more room: `openstack image delete` works on a full disk too"
+    return [Finding("image storage", "problem", f"uploads are refused: {what} ({path})", mend)]
+
+
 def check_bridge_filter(has_sysctl: bool) -> list[Finding]:
     if has_sysctl:
         return [Finding("bridge filter", "ok", "the kernel filters bridged traffic")]

@@ -80,6 +80,6 @@ def make_app(image: Image, authenticator: Authenticator, policy_overrides: dict[
             image_error,
             admit=admit,
             exact_paths=True,
-            check=image.database.check,
+            check=image.check,
         )
     )

@@ -49,7 +49,11 @@ class TooMany(TooLarge):
 
 
 class StorageFull(TooLarge):
-    """The file system that holds the images has no room left."""
+    """The file system that holds the images has no room left for uploads."""
+
+
+class OverLimit(TooLarge):
+    """A project has as many images, or as large ones, as it may have."""
 
 
 class ImageTooLarge(TooLarge):

@@ -10,12 +10,13 @@ import errno
 import hashlib
 from collections.abc import AsyncIterator, Awaitable
 
-from kilonova.image import images
+from kilonova.image import images, quotas
 from kilonova.image.errors import ImageTooLarge, RefusedData, StorageFull, UploadLost
 from kilonova.image.images import SavedData
 from kilonova.image.inspection import ImageRefused, Inspector
+from kilonova.image.quotas import Allowance
 from kilonova.image.service import Image
-from kilonova.image.stores.file import Part
+from kilonova.image.stores.file import FileStore, Part
 from kilonova.image.tables import ImageRow
 from kilonova.kit.log import logger
 
@@ -29,19 +30,23 @@ log = logger(__name__)
 async def take_in(service: Image, row: ImageRow, data: AsyncIterator[bytes], declared_bytes: int | None = None) -> None:
     """Stores `data` as the image's, which `row` has claimed (`images.begin_saving`).
 
-    Raises RefusedData, ImageTooLarge, StorageFull, ImageGone, WrongStatus, UploadLost, and what `data` raises when its
-    sender goes away.
+    Raises RefusedData, ImageTooLarge, StorageFull, OverLimit, ImageGone, WrongStatus, UploadLost, and what `data`
+    raises when its sender goes away.
     """
     part = None
     is_kept = False
     try:
         part = await asyncio.to_thread(service.store.begin, row.file_name)
-        intake = _Intake(part, Inspector(str(row.disk_format)), service.max_image_bytes)
+        async with service.database.reading() as tx:
+            allowance = await quotas.allowance_of(tx, row.owner, service.limits)
+        intake = _Intake(part, Inspector(str(row.disk_format)), service, allowance)
         saved = await _receive(intake, data)
         if declared_bytes not in (None, saved.size_bytes):
             raise RefusedData(f"The image has {saved.size_bytes} bytes, but {declared_bytes} were announced.")
         is_there = await asyncio.to_thread(part.keep)
         async with service.database.transaction() as tx:
+            # Others may have come in meanwhile.
+            (await quotas.allowance_of(tx, row.owner, service.limits)).require(saved.size_bytes)
             await images.finish_saving(tx, row, saved, service.clock.now())
             if not is_there:
                 raise UploadLost(
@@ -53,7 +58,7 @@ async def take_in(service: Image, row: ImageRow, data: AsyncIterator[bytes], dec
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise StorageFull("The image storage is full: there is no room left for this image.") from error
+        raise StorageFull("Image storage media is full: there is no room left for this image.") from error
     finally:
         # Also when the sender went away or this request was cancelled.
         if is_kept and part is not None:
@@ -90,23 +95,34 @@ async def _receive(intake: "_Intake", data: AsyncIterator[bytes]) -> SavedData:
     return await asyncio.to_thread(intake.finish, b"".join(batch))
 
 
+def require_room(store: FileStore, wanted_bytes: int) -> None:
+    """Raises StorageFull when the data would take what uploads leave free. Blocks."""
+    space = store.space()
+    if wanted_bytes > space.room:
+        raise StorageFull(space.refusal or f"Image storage media is full: there is room for {space.room} bytes.")
+
+
 class _Intake:
     """What every byte goes through. Its methods block."""
 
-    def __init__(self, part: Part, inspector: Inspector, max_bytes: int) -> None:
+    def __init__(self, part: Part, inspector: Inspector, service: Image, allowance: Allowance) -> None:
         self._part = part
         self._inspector = inspector
-        self._max_bytes = max_bytes
+        self._max_bytes = service.max_image_bytes
+        self._store = service.store
+        self._allowance = allowance
         self._size_bytes = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._hash = hashlib.new(HASH_ALGORITHM)
 
     def eat(self, data: bytes) -> None:
-        """Raises ImageRefused, ImageTooLarge, OSError."""
+        """Raises ImageRefused, ImageTooLarge, StorageFull, OverLimit, OSError."""
         self._size_bytes += len(data)
         if self._size_bytes > self._max_bytes:
             raise ImageTooLarge(f"An image has at most {self._max_bytes} bytes.")
         self._inspector.eat(data)
+        self._allowance.require(self._size_bytes)
+        require_room(self._store, len(data))
         self._part.write(data)
         self._md5.update(data)
         self._hash.update(data)

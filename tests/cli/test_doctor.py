@@ -59,6 +59,8 @@ FOUND: list[tuple[Sequence[checks.Finding], str, str]] = [
     (checks.check_tools(["ipset", "dnsmasq"]), "problem", "ipset"),
     (checks.check_disk(Path("/var"), 5 << 30), "ok", "5.0 GiB"),
     (checks.check_disk(Path("/var"), 5 << 20), "problem", "0.0 GiB"),
+    (checks.check_image_storage(Path("/var"), 5 << 30, 1 << 30), "ok", "5120 MiB free, of which uploads leave 1024"),
+    (checks.check_image_storage(Path("/var"), 1 << 29, 1 << 30), "problem", "uploads are refused: 512 MiB free"),
     (checks.check_bridge_filter(True), "ok", "filters"),
     (checks.check_bridge_filter(False), "problem", "does not filter"),
     (checks.check_passwords({"admin": "x" * 20}), "ok", "none"),

@@ -1,10 +1,11 @@
 """/v2/images/{image_id}/file: data in and out, as it flows."""
 
+import asyncio
 import re
 
 from starlette.responses import Response, StreamingResponse
 
-from kilonova.image import images, uploads
+from kilonova.image import images, quotas, uploads
 from kilonova.image.api.access import ImageRequest, fetch, viewer_of
 from kilonova.image.errors import ImageDataMissing, ImageTooLarge, RangeNotSatisfiable
 from kilonova.image.tables import ImageRow
@@ -30,7 +31,10 @@ async def upload(request: ImageRequest) -> Reply:
     length = _size(request, "content-length")
     if max(announced or 0, length or 0) > request.service.max_image_bytes:
         raise ImageTooLarge(f"An image has at most {request.service.max_image_bytes} bytes.")
+    await asyncio.to_thread(uploads.require_room, request.service.store, max(announced or 0, length or 0))
     async with request.service.database.transaction() as tx:
+        allowance = await quotas.allowance_of(tx, record.row.owner, request.service.limits)
+        allowance.require(max(announced or 0, length or 0))
         row = await images.begin_saving(tx, record.row, request.service.clock.now())
     await uploads.take_in(request.service, row, request.stream(), announced)
     return Reply(None, status=204)

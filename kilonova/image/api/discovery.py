@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kilonova.image import quotas
 from kilonova.image.api.access import ImageRequest, fetch
 from kilonova.image.views.images import STORE_ID
 from kilonova.image.views.schemas import SCHEMAS
@@ -41,9 +42,14 @@ async def list_stores_in_detail(request: ImageRequest) -> dict[str, Any]:
 
 
 async def show_usage(request: ImageRequest) -> dict[str, Any]:
-    """Nothing is limited by project here."""
+    """What the caller's project has of what is limited; the size in MiB."""
     request.authorize()
-    return {"usage": {}}
+    limits = request.service.limits
+    async with request.service.database.reading() as tx:
+        usage = await quotas.usage_of(tx, request.ctx.project_id)
+    count = {"usage": usage.count, "limit": limits.image_count_total}
+    size = {"usage": usage.size_bytes // quotas.MIB, "limit": limits.image_size_total}
+    return {"usage": {"image_count_total": count, "image_size_total": size}}
 
 
 async def list_tasks(request: ImageRequest) -> dict[str, Any]:

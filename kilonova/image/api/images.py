@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from kilonova.image import images
+from kilonova.image import images, quotas
 from kilonova.image.api.access import ImageRequest, authorize_visibility, fetch, target_of, viewer_of
 from kilonova.image.api.bodies import (
     COLUMNS,
@@ -24,7 +24,7 @@ from kilonova.image.errors import NoSuchProperty, ReadOnlyField
 from kilonova.image.images import ImageRecord
 from kilonova.image.tables import ImageRow
 from kilonova.image.views.images import STORE_ID, image_view
-from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.errors import BadRequest, DiskFull, Forbidden
 from kilonova.kit.http.routes import Reply
 
 
@@ -77,6 +77,7 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
     )
     record = ImageRecord(row, properties, sorted(set(fields.tags)))
     async with request.service.database.transaction() as tx:
+        await quotas.require_place(tx, owner, request.service.limits)
         await images.create(tx, record)
     location = f"{request.base_url}/v2/images/{row.id}"
     return Reply(image_view(record), headers={"Location": location, "OpenStack-image-store-ids": STORE_ID})
@@ -135,11 +136,24 @@ def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: An
 
 
 async def delete_image(request: ImageRequest) -> None:
+    store = request.service.store
+    async with request.service.database.reading() as tx:
+        record = await fetch(tx, request)
+    try:
+        row = await _remove_record(request)
+    except DiskFull:
+        # What is deleted makes the room that its record needs to go.
+        await store.remove(record.row.file_name)
+        row = await _remove_record(request)
+    # After the record: a crash in between leaves data that no one can reach, and recovery removes it.
+    await store.remove(row.file_name)
+
+
+async def _remove_record(request: ImageRequest) -> ImageRow:
     async with request.service.database.transaction() as tx:
         record = await fetch(tx, request)
         await images.remove(tx, record.row, request.service.clock.now())
-    # After the record: a crash in between leaves data that no one can reach, and recovery removes it.
-    await request.service.store.remove(record.row.file_name)
+    return record.row
 
 
 async def add_tag(request: ImageRequest) -> None:

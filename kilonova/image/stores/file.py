@@ -15,6 +15,9 @@ from typing import BinaryIO
 from msgspec import Struct
 
 CHUNK_BYTES = 1 << 20
+RESERVED_PART = 20
+MOST_RESERVED_BYTES = 1 << 30
+"""A twentieth of the file system stays free, or this where that would be more."""
 
 
 class Part:
@@ -58,12 +61,44 @@ class Found(Struct, frozen=True):
     """By an upload of this process or another one."""
 
 
-class FileStore:
-    """`directory` is made when it is missing, readable by this service's user alone."""
+class Space(Struct, frozen=True):
+    """Of the file system the images are on, in bytes."""
 
-    def __init__(self, directory: Path) -> None:
+    free: int
+    reserve: int
+    """What uploads leave free, for everything else that lives there."""
+
+    @property
+    def room(self) -> int:
+        """What uploads may take."""
+        return max(0, self.free - self.reserve)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why uploads are refused, if they are."""
+        if self.room:
+            return None
+        return f"Image storage media is full: {self.free} bytes are free, and uploads leave {self.reserve} to others."
+
+
+class FileStore:
+    """`directory` is made when it is missing, readable by this service's user alone.
+
+    `reserve_bytes` of its file system are left free; with -1 it is 5 % of it, at most 1 GiB.
+    """
+
+    def __init__(self, directory: Path, reserve_bytes: int = -1) -> None:
         self.directory = directory
+        self._reserve_bytes = reserve_bytes
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def space(self) -> Space:
+        """Blocks."""
+        disk = os.statvfs(self.directory)
+        reserve = self._reserve_bytes
+        if reserve < 0:
+            reserve = min(disk.f_blocks * disk.f_frsize // RESERVED_PART, MOST_RESERVED_BYTES)
+        return Space(disk.f_bavail * disk.f_frsize, reserve)
 
     def begin(self, name: str) -> Part:
         """Blocks. Raises FileExistsError: a name is written to once."""

@@ -192,7 +192,7 @@ async def test_a_full_disk_is_413_and_leaves_nothing(
         patched.setattr(Part, failing, full)
         response = await client.put(f"{url}/file", content=DATA, headers=OCTETS)
     assert response.status_code == 413
-    assert "storage is full" in response.text
+    assert "Image storage media is full" in response.text
     await assert_queued_again(client, image, url)
 
 

@@ -360,5 +360,7 @@ async def test_the_service_describes_itself(client: httpx.AsyncClient, admin: ht
     assert (await client.get("/v2/info/stores")).json()["stores"][0]["id"] == "file"
     assert (await client.get("/v2/info/stores/detail")).status_code == 403
     assert (await admin.get("/v2/info/stores/detail")).json()["stores"][0]["type"] == "file"
-    assert (await client.get("/v2/info/usage")).json() == {"usage": {}}
+    nothing = {"usage": 0, "limit": -1}
+    usage = (await client.get("/v2/info/usage")).json()["usage"]
+    assert usage == {"image_count_total": nothing, "image_size_total": nothing}
     assert (await client.get("/v2/tasks")).json()["tasks"] == []
