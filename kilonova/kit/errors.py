@@ -96,3 +96,10 @@ class ServiceUnavailable(Fault):
 
     status = 503
     title = "Service Unavailable"
+
+
+class DiskFull(ServiceUnavailable):
+    """A database could not write: nothing of the transaction is there."""
+
+    def __init__(self) -> None:
+        super().__init__("The disk that holds this service's database is full: delete something, such as an image.")

@@ -35,7 +35,7 @@ def make_database(config: Any, service: str, metadata: MetaData) -> Database:
     if not url:
         raise ConfigError("[database] connection is missing: mysql+pymysql://USER:PASSWORD@HOST/NAME")
     try:
-        return Database(url, metadata)
+        return Database(url, metadata, has_ballast=True)
     except Exception as error:
         raise ConfigError(f"[database] connection: {error}") from error
 

@@ -82,10 +82,11 @@ class Database:
     `postgresql://…`. Raises ValueError for an engine that is not served.
     """
 
-    def __init__(self, url: str, metadata: MetaData) -> None:
+    def __init__(self, url: str, metadata: MetaData, *, has_ballast: bool = False) -> None:
+        """`has_ballast`: room is set aside beside a database of this host, for when its disk is full."""
         self.url = make_url(url)
         self.metadata = metadata
-        self._engine = _make_engine(self.url)
+        self._engine = _make_engine(self.url, has_ballast)
         self.writes = 0
         """Write transactions this process has begun: what was read before one may have changed after it."""
 
@@ -117,10 +118,10 @@ class Database:
         await self._engine.close()
 
 
-def _make_engine(url: URL) -> "SqliteEngine | ServerEngine":
+def _make_engine(url: URL, has_ballast: bool) -> "SqliteEngine | ServerEngine":
     name = url.get_backend_name()
     if name == "sqlite":
-        return SqliteEngine(url)
+        return SqliteEngine(url, has_ballast=has_ballast)
     if name not in SERVERS:
         raise ValueError(f"{name} is not served: use sqlite:///FILE, {', '.join(f'{each}://' for each in SERVERS)}")
     # Seven MiB, most of them SQLAlchemy's ORM, that a cloud on SQLite has no use for.

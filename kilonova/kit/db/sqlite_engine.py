@@ -5,24 +5,36 @@ and no time-out cures that.
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from kilonova.kit.db.ballast import Ballast
+from kilonova.kit.errors import DiskFull
+
 ResultT = TypeVar("ResultT")
+
+FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 class SqliteEngine:
     """Files are created readable by their owner only: they hold password hashes and keys."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, has_ballast: bool = False) -> None:
+        self._ballast: Ballast | None = None
         if url.database:
             path = Path(url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
+            if has_ballast:
+                # First of all: on a full disk a database cannot even be opened.
+                self._ballast = Ballast(path)
+                self._ballast.trim()
             path.touch(mode=0o600, exist_ok=True)
         self._url = url
         # A pool with a limit would make one reader too many wait inside the loop, for readers that it then cannot end.
@@ -41,8 +53,15 @@ class SqliteEngine:
     @asynccontextmanager
     async def write(self) -> AsyncIterator[Connection]:
         async with self._writing:
-            with _writer(self._engine) as connection, connection.begin():
-                yield connection
+            if self._ballast is not None:
+                self._ballast.trim()
+            try:
+                with _writer(self._engine) as connection, connection.begin():
+                    yield connection
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) in FULL:
+                    raise DiskFull from error
+                raise
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:

@@ -70,8 +70,9 @@ class Api(Generic[ServiceT]):
     versions: VersionEdge | None = None
     admit: Admission | None = None
     request_id_headers: tuple[str, ...] = ("x-openstack-request-id",)
-    check: Callable[[], Awaitable[None]] | None = None
-    """Raises a Fault when the service cannot work just now: what `/healthcheck` answers with."""
+    check: Callable[[], Awaitable[str | None]] | None = None
+    """Raises a Fault when the service cannot work just now: what `/healthcheck` answers with. It works with a part
+    missing: a sentence that says so."""
     format_suffix: str | None = None
     """What old clients write behind each path to say the format (`.json`); read as if it were not there."""
     exact_paths: bool = False
@@ -182,10 +183,10 @@ class Edge(Generic[ServiceT]):
         return Response(content, media_type="application/json")
 
     async def _check_health(self, _request: Request[ServiceT]) -> Response:
-        """`OK`, or the refusal that says what is missing: for load balancers, which look at the status."""
-        if self.api.check is not None:
-            await self.api.check()
-        return Response("OK", media_type="text/plain")
+        """`OK`, or the refusal that says what is missing: for load balancers, which look at the status. What people
+        should know stands below the `OK`."""
+        sentence = await self.api.check() if self.api.check is not None else None
+        return Response("OK" if sentence is None else f"OK\n{sentence}\n", media_type="text/plain")
 
     def _render(self, fault: Fault, request_id: str) -> Response:
         response = self.api.render_error(fault, request_id)
