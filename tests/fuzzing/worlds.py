@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -64,12 +64,13 @@ PROVIDER, CONSUMER = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11", "5a6b9b56-8f52-4f9c
 
 @dataclass(frozen=True)
 class Everybody:
-    """Lets everybody in as this administrator: who may do what is not the question here."""
+    """Lets everybody in as this administrator, unless the token names one of `callers`."""
 
     context: RequestContext
+    callers: dict[str, RequestContext] = field(default_factory=dict)
 
     async def authenticate(self, token: str, service_token: str | None) -> RequestContext:
-        return self.context
+        return self.callers.get(token, self.context)
 
 
 @dataclass(repr=False)
@@ -82,13 +83,18 @@ class World:
     templates: dict[str, sqlite3.Connection]
     """Empty on a database server."""
     ids: dict[str, dict[str, str]]
+    everybody: Everybody
 
     def send(self, service: str, method: str, path: str, content: bytes, headers: dict[str, str]) -> httpx.Response:
+        self.restore(service)
+        return self.loop.run(self.clients[service].request(method, path, content=content, headers=headers))
+
+    def restore(self, service: str) -> None:
+        """Puts the databases a request to this service may have changed back."""
         for name in (service, *NEIGHBOURS.get(service, ())) if self.templates else ():
             with sqlite3.connect(self.directory / f"{name}.db") as target:
                 self.templates[name].backup(target)
             target.close()
-        return self.loop.run(self.clients[service].request(method, path, content=content, headers=headers))
 
 
 @contextmanager
@@ -112,7 +118,7 @@ def one_of_everything(identity_template: Any, databases: Databases, directory: P
             with sqlite3.connect(directory / f"{name}.db") as filled:
                 filled.backup(template)
             filled.close()
-        yield World(loop, maker.clients, directory, templates, maker.ids)
+        yield World(loop, maker.clients, directory, templates, maker.ids, maker.everybody)
         for client in maker.clients.values():
             loop.run(client.aclose())
 
@@ -138,7 +144,7 @@ class Maker:
         self.project_id, user_id = who["project"]["id"], who["user"]["id"]
         now = datetime.now(UTC)
         roles = frozenset({"admin", "manager", "member", "reader"})
-        everybody = Everybody(
+        everybody = self.everybody = Everybody(
             RequestContext(
                 user_id=user_id,
                 user_name="admin",
