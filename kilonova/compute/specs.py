@@ -163,6 +163,7 @@ def _fixed_ip(fixed: FixedIp, subnet: Subnet) -> Fields:
         "dns_nameservers": subnet.dns_nameservers,
         "host_routes": subnet.host_routes,
         "dhcp": subnet.enable_dhcp,
+        "ipv6_address_mode": subnet.ipv6_address_mode,
     }
 
 

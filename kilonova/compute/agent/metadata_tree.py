@@ -260,7 +260,10 @@ def _link(port: MetadataPort) -> dict[str, Any]:
 def _network(port: MetadataPort, fixed: Mapping[str, Any]) -> dict[str, Any]:
     address = ipaddress.ip_address(str(fixed["ip_address"]))
     kind = f"ipv{address.version}"
-    if fixed.get("dhcp"):
+    if fixed.get("ipv6_address_mode"):
+        # The guest is told how it comes by the address, and which one to expect.
+        kind = f"{kind}_{fixed['ipv6_address_mode']}"
+    elif fixed.get("dhcp"):
         return {"type": f"{kind}_dhcp", "link": port.tap, "network_id": port.network_id}
     routes = []
     if fixed.get("gateway_ip"):

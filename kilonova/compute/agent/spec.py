@@ -73,7 +73,8 @@ class MetadataPort(Struct, frozen=True):
     mtu: int
     tap: str
     fixed_ips: tuple[dict[str, Any], ...]
-    """`{"ip_address", "prefix_length", "gateway_ip", "dns_nameservers", "host_routes", "dhcp"}` each."""
+    """`{"ip_address", "prefix_length", "gateway_ip", "dns_nameservers", "host_routes", "dhcp", "ipv6_address_mode"}`
+    each."""
     floating_ips: tuple[str, ...] = ()
     link_type: str = "bridge"
     """How the port is plugged on the host, as `network_data.json` names it: bridge, ovs or phy."""

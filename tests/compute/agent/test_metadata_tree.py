@@ -303,6 +303,36 @@ def test_network_data_json_of_subnets_without_dhcp_has_addresses_and_routes() ->
     assert found["services"] == [dns, dns6]
 
 
+@pytest.mark.parametrize("mode", ["slaac", "dhcpv6-stateful", "dhcpv6-stateless"])
+def test_network_data_json_says_how_an_ipv6_address_comes_about(mode: str) -> None:
+    six = {
+        "ip_address": "2001:db8::f816:3eff:fe00:2a",
+        "prefix_length": 64,
+        "gateway_ip": "2001:db8::1",
+        "dns_nameservers": [],
+        "host_routes": [{"destination": "2001:db8:9::/64", "nexthop": "2001:db8::9"}],
+        "dhcp": True,
+        "ipv6_address_mode": mode,
+    }
+    port = msgspec.structs.replace(PORT, fixed_ips=(six,))
+    found = json.loads(get("/openstack/latest/network_data.json", with_changes(ports=(port,))))
+    assert found["networks"] == [
+        {
+            "id": "network0",
+            "type": f"ipv6_{mode}",
+            "link": "tap6a0f5b7e-11",
+            "ip_address": "2001:db8::f816:3eff:fe00:2a",
+            "netmask": "ffff:ffff:ffff:ffff::",
+            "routes": [
+                {"network": "::", "netmask": "::", "gateway": "2001:db8::1"},
+                {"network": "2001:db8:9::", "netmask": "ffff:ffff:ffff:ffff::", "gateway": "2001:db8::9"},
+            ],
+            "network_id": PORT.network_id,
+            "services": [],
+        }
+    ]
+
+
 def test_the_config_drive_has_both_trees_in_every_version() -> None:
     files = config_drive_files(DOCUMENT)
     for version in (*OPENSTACK_VERSIONS, "latest"):
