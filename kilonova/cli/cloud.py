@@ -17,7 +17,7 @@ import httpx
 from starlette.types import ASGIApp
 
 import kilonova
-from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
+from kilonova.cli.serving import ApiServer, PortTaken, listen, name_identity, wait_until_started
 from kilonova.cli.state import StateDir
 from kilonova.compute import app as compute_app
 from kilonova.compute import deleted_servers, leftovers
@@ -202,6 +202,8 @@ async def build(state: StateDir, config: Any, bridge_mappings: dict[str, str]) -
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
     )
     apps["compute"] = compute_app.make_app(compute, wiring.verifier("nova"))
+    for name in ("placement", "image", "network", "compute"):
+        apps[name] = name_identity(apps[name], endpoint_url(config.my_ip, "identity"))
     apps["metadata"] = make_metadata_app(compute)
     apps["console"] = make_console_app(compute, NOVNC)
     network.compute = wiring.remote("compute", "neutron")

@@ -5,9 +5,11 @@ import contextlib
 import gc
 import socket
 from collections.abc import Iterator, Sequence
+from http import HTTPStatus
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kilonova.kit.http.server import Connections, protocols
 
@@ -93,3 +95,17 @@ async def wait_until_started(servers: Sequence[ApiServer]) -> None:
     # What is there now stays. A collection that looks at all of it again holds the loop for tens of milliseconds.
     gc.collect()
     gc.freeze()
+
+
+def name_identity(app: ASGIApp, url: str) -> ASGIApp:
+    """Tells callers that are refused for want of a token where to get one (RFC 9110, WWW-Authenticate)."""
+
+    async def named(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_named(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.UNAUTHORIZED:
+                MutableHeaders(scope=message)["www-authenticate"] = f'Keystone uri="{url}"'
+            await send(message)
+
+        await app(scope, receive, send_named)
+
+    return named

@@ -22,8 +22,9 @@ from kilonova.cli.daemons import broker, identity, placement, wiring
 from kilonova.cli.daemons.console_options import console_options, port_range
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
-from kilonova.cli.daemons.process import Daemon, _log_stream, name_identity
+from kilonova.cli.daemons.process import Daemon, _log_stream
 from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT
+from kilonova.cli.serving import name_identity
 from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
 from kilonova.identity import fernet_keys
 from kilonova.identity.tables import metadata

@@ -12,19 +12,17 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TextIO
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from kilonova.cli.daemons import workers
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.options import Options
 from kilonova.cli.daemons.workers import Place
-from kilonova.cli.serving import ApiServer, PortTaken, listen, wait_until_started
+from kilonova.cli.serving import ApiServer, PortTaken, listen, name_identity, wait_until_started
 from kilonova.kit import log, tracing
 from kilonova.kit.config import ConfigError
 from kilonova.kit.http.server import Connections, Limits, complain_once, raise_descriptor_limit
@@ -125,23 +123,12 @@ async def prepare(found: Read, build: Build, daemon: Daemon) -> None:
     await build(found, daemon)
     for check in daemon.checks:
         await check()
-    told = found.config.keystone_authtoken.www_authenticate_uri
-    if told:
-        daemon.apis = [(name, name_identity(app, told), address, port) for name, app, address, port in daemon.apis]
-
-
-def name_identity(app: ASGIApp, url: str) -> ASGIApp:
-    """Tells callers that are refused for want of a token where to get one (RFC 9110, WWW-Authenticate)."""
-
-    async def named(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.UNAUTHORIZED:
-                MutableHeaders(scope=message)["www-authenticate"] = f'Keystone uri="{url}"'
-            await send(message)
-
-        await app(scope, receive, send_named)
-
-    return named
+    tokens = found.config.keystone_authtoken
+    for place, (name, app, address, port) in enumerate(daemon.apis):
+        # Identity itself has no need to be told where identity is.
+        told = tokens.www_authenticate_uri or ("" if name == "identity" else tokens.auth_url)
+        if told:
+            daemon.apis[place] = (name, name_identity(app, told), address, port)
 
 
 def _add_metrics(config: Any, daemon: Daemon, worker: int) -> None:
