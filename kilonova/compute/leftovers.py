@@ -57,11 +57,11 @@ async def sweep(compute: Compute, since: datetime, until: datetime) -> None:
 async def _free(compute: Compute, gone: list[DeletedServer]) -> None:
     by_id = {each.id: each for each in gone}
     try:
-        ports = await compute.network.list_ports(device_id=sorted(by_id))
+        found = await compute.network.list_ports(device_id=sorted(by_id))
     except RemoteMissing:
         # A cloud without a network service has claims to give back all the same.
-        ports = []
-    for server_id in {each.device_id for each in ports}:
+        found = []
+    for server_id in {each.device_id for each in found if each.project_id == by_id[each.device_id].project_id}:
         log.warning("a port came to a server after its deletion, and is taken away", server=server_id)
         await release.ports(compute.network, msgspec.convert(by_id[server_id].record, Server))
     for server_id in by_id:

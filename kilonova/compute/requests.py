@@ -111,7 +111,13 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
     resolved = []
     for each in wanted:
         if each.get("port") is not None:
-            resolved.append({"port_id": (await _usable_port(compute, ctx, each["port"])).id})
+            try:
+                port = await usable_port(compute, ctx, each["port"], ctx.project_id or "")
+            except RemoteFault as fault:
+                if fault.status == 404:
+                    raise InvalidServer(f"Port id {each['port']} could not be found.") from fault
+                raise
+            resolved.append({"port_id": port.id})
             continue
         network_id = each.get("uuid")
         if network_id is None:
@@ -142,13 +148,14 @@ async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bo
     return [{"network_id": each.id} for each in networks]
 
 
-async def _usable_port(compute: Compute, ctx: RequestContext, port_id: str) -> Port:
-    try:
-        port = await compute.network.show_port(port_id, token=ctx.token)
-    except RemoteFault as fault:
-        if fault.status == 404:
-            raise InvalidServer(f"Port id {port_id} could not be found.") from fault
-        raise
+async def usable_port(compute: Compute, ctx: RequestContext, port_id: str, project_id: str) -> Port:
+    """A port for a server of the project. Raises RemoteFault (404), InvalidServer, and Conflict for one that is taken.
+
+    Whoever owns a network sees the ports that others have on it, and an administrator all; they stay their projects'.
+    """
+    port = await compute.network.show_port(port_id, token=ctx.token)
+    if port.project_id != project_id:
+        raise InvalidServer(f"Port {port_id} is not usable for the server: it belongs to another project.")
     if port.device_id:
         raise Conflict(f"Port {port_id} is still in use.")
     return port

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute import servers
+from kilonova.compute import ports, servers
 from kilonova.compute.agent.spec import (
     MetadataDocument,
     MetadataPort,
@@ -41,22 +41,20 @@ class PlannedPorts(msgspec.Struct, frozen=True):
 async def port_details(network: NetworkClient, server: Server) -> list[PortDetails]:
     """Details of the server's ports, in the order they were asked for."""
     order = [port["id"] for port in server.ports]
-    if not order:
-        return []
-    ports = {port.id: port for port in await network.list_ports(device_id=server.id)}
-    return await details_of(network, [ports[port_id] for port_id in order if port_id in ports])
+    found = {port.id: port for port in await ports.by_ids(network, server, order)}
+    return await details_of(network, [found[port_id] for port_id in order if port_id in found])
 
 
 async def details_of(
-    network: NetworkClient, ports: list[Port], *, new_ports: Collection[str] = ()
+    network: NetworkClient, wanted: list[Port], *, new_ports: Collection[str] = ()
 ) -> list[PortDetails]:
     """Details of these ports. `new_ports`: ids of those just made, which nobody can have given a floating address."""
-    if not ports:
+    if not wanted:
         return []
-    network_ids = sorted({port.network_id for port in ports})
+    network_ids = sorted({port.network_id for port in wanted})
     networks = {each.id: each for each in await network.list_networks(id=network_ids)}
     subnets = {each.id: each for each in await network.list_subnets(network_id=network_ids)}
-    older = [port.id for port in ports if port.id not in new_ports]
+    older = [port.id for port in wanted if port.id not in new_ports]
     floating: dict[str | None, list[str]] = {}
     for each in await network.list_floating_ips(port_id=older) if older else []:
         floating.setdefault(each.port_id, []).append(each.floating_ip_address)
@@ -67,7 +65,7 @@ async def details_of(
             {fixed.subnet_id: subnets[fixed.subnet_id] for fixed in port.fixed_ips},
             tuple(floating.get(port.id, ())),
         )
-        for port in ports
+        for port in wanted
     ]
 
 

@@ -4,10 +4,12 @@ Source: Compute API reference, "Add (Associate) Fixed Ip (addFixedIp Action)" (d
 """
 
 from ipaddress import ip_address
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
+from kilonova.compute import ports
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.security_groups import network_says
@@ -15,6 +17,7 @@ from kilonova.compute.api.servers import reading_server
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Word
+from kilonova.network.client import Port
 
 
 class WhichNetwork(Struct, forbid_unknown_fields=True):
@@ -36,12 +39,15 @@ async def add_fixed_ip(request: ComputeRequest, body: WhichNetwork) -> None:
         raise BadRequest(f"networkId is the UUID of a network, got {body.network_id!r}.")
     compute, server = request.service, await _fetch(request)
     with network_says():
-        ports = await compute.network.list_ports(device_id=server.id, network_id=body.network_id)
-        subnets = await compute.network.list_subnets(network_id=body.network_id) if ports else []
+        own = await ports.of_server(compute.network, server)
+        there = [port for port in own if port.network_id == body.network_id]
+        subnets = await compute.network.list_subnets(network_id=body.network_id) if there else []
         if not subnets:
             raise BadRequest(f"Instance {server.id} has no port with addresses on network {body.network_id}.")
-        wanted = [*msgspec.to_builtins(ports[0].fixed_ips), {"subnet_id": subnets[0].id}]
-        await compute.network.update_port(ports[0].id, {"fixed_ips": wanted})
+        new = {"subnet_id": subnets[0].id}
+        await ports.change(
+            compute.network, there[0], lambda port: {"fixed_ips": [*msgspec.to_builtins(port.fixed_ips), new]}
+        )
     await refresh_ports(compute, server)
 
 
@@ -51,12 +57,14 @@ async def remove_fixed_ip(request: ComputeRequest, body: WhichAddress) -> None:
     except ValueError as error:
         raise BadRequest(f"Invalid input for address: {error}.") from error
     compute, server = request.service, await _fetch(request)
+
+    def without(port: Port) -> dict[str, Any]:
+        return {"fixed_ips": [msgspec.to_builtins(each) for each in port.fixed_ips if each.ip_address != address]}
+
     with network_says():
-        for port in await compute.network.list_ports(device_id=server.id):
-            left = [msgspec.to_builtins(each) for each in port.fixed_ips if each.ip_address != address]
-            if len(left) < len(port.fixed_ips):
-                await compute.network.update_port(port.id, {"fixed_ips": left})
-                break
-        else:
+        own = await ports.of_server(compute.network, server)
+        having = [port for port in own if address in {each.ip_address for each in port.fixed_ips}]
+        if not having:
             raise BadRequest(f"Instance {server.id} has no fixed IP {address}.")
+        await ports.change(compute.network, having[0], without)
     await refresh_ports(compute, server)

@@ -98,10 +98,7 @@ async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) 
     """The port to attach, looked up with the caller's token; a new one is the server's from its first moment."""
     compute, ctx = request.service, request.ctx
     if new.port_id is not None:
-        port = await compute.network.show_port(new.port_id, token=ctx.token)
-        if port.device_id:
-            raise Conflict(f"Port {new.port_id} is still in use.")
-        return port
+        return await requests.usable_port(compute, ctx, new.port_id, server.project_id)
     wanted: dict[str, Any]
     if new.net_id is None:
         (wanted,) = await requests.resolve_networks(compute, ctx, "auto")

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute import security_groups
+from kilonova.compute import ports, security_groups
 from kilonova.compute.api.bodies import ComputeRequest, Name
 from kilonova.compute.api.servers import reading_server
 from kilonova.compute.tables import Server
@@ -23,13 +23,13 @@ async def _fetch(request: ComputeRequest, *, unlocked: bool = False) -> Server:
 
 async def list_interfaces(request: ComputeRequest) -> dict[str, Any]:
     server = await _fetch(request)
-    ports = await request.service.network.list_ports(device_id=server.id)
-    return {"interfaceAttachments": [interface_view(port) for port in ports]}
+    found = await ports.of_server(request.service.network, server)
+    return {"interfaceAttachments": [interface_view(port) for port in found]}
 
 
 async def show_interface(request: ComputeRequest) -> dict[str, Any]:
     server, wanted = await _fetch(request), request.path["port_id"]
-    for port in await request.service.network.list_ports(device_id=server.id):
+    for port in await ports.of_server(request.service.network, server):
         if port.id == wanted:
             return {"interfaceAttachment": interface_view(port)}
     raise NotFound(f"Instance {server.id} does not have a port with id {wanted}")

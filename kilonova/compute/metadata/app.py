@@ -120,7 +120,7 @@ def is_signed(secret: str, server_id: str, signature: str) -> bool:
     if not secret:
         return False
     expected = hmac.new(secret.encode(), server_id.encode(), hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected, signature)
+    return hmac.compare_digest(expected.encode(), signature.encode())
 
 
 def _media_type(request: Request) -> str:

@@ -181,8 +181,9 @@ async def wait_active(run: Run[Compute]) -> Outcome:
         if observed.power != "running":
             reason = observed.progress or f"the guest is {observed.power}"
             return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
-    if run.args["ports"]["spec"]:
-        for port in await run.service.network.list_ports(device_id=run.subject_id):
+    plugged_ids = [port["id"] for port in run.args["ports"]["spec"]]
+    if plugged_ids:
+        for port in await run.service.network.list_ports(device_id=run.subject_id, id=plugged_ids):
             if port.status != "ACTIVE":
                 waiting = f"port {port.id} is {port.status}: not plugged on the host yet"
                 return Sleep(POLL_SECONDS, waiting, args=told)

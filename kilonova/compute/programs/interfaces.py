@@ -26,10 +26,7 @@ async def bind(run: Run[Compute]) -> Outcome:
     async with run.service.database.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
-        port = await network.show_port(port_id)
-        if port.device_id not in ("", server.id):
-            return Fail(f"Port {port_id} is in use by {port.device_id}.")
-        await network.update_port(port_id, release.binding_of(server))
+        await network.take_port(port_id, release.binding_of(server), project_id=server.project_id)
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
@@ -67,10 +64,9 @@ async def take_off(run: Run[Compute]) -> Outcome:
     entry, network = run.args["entry"], run.service.network
     await _write_ports(run, lambda ports: [each for each in ports if each["id"] != entry["id"]])
     await ask_host(run)
-    for port in await network.list_ports(device_id=run.subject_id):
-        # It may be another device's by now: that was one reason to fail.
-        if port.id == entry["id"]:
-            await release.let_go(network, port.id, preserve=entry["preserve"])
+    # It may be another device's by now: that was one reason to fail.
+    for port in await network.list_ports(device_id=run.subject_id, id=entry["id"]):
+        await release.let_go(network, port.id, preserve=entry["preserve"])
     return Done()
 
 

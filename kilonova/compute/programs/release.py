@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.compute.ports import of_server
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault, RemoteMissing
@@ -37,13 +38,14 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
     bound = BoundPorts()
     for wanted in server.requested_networks:
         if wanted.get("port_id"):
-            bound.ports.append(await network.update_port(wanted["port_id"], binding))
+            # Looked at when it was asked for, and free then; whoever writes first has it now.
+            bound.ports.append(await network.take_port(wanted["port_id"], binding, project_id=server.project_id))
             bound.brought.append(wanted["port_id"])
             continue
         earlier = next((port for port in unused if port.network_id == wanted["network_id"]), None)
         if earlier is not None:
             unused.remove(earlier)
-            bound.ports.append(await network.update_port(earlier.id, binding))
+            bound.ports.append(await network.take_port(earlier.id, binding, project_id=server.project_id))
         else:
             port = await network.create_port({**binding, **new_port(server, wanted)})
             bound.ports.append(port)
@@ -54,7 +56,7 @@ async def bind_ports(network: NetworkClient, server: Server, *, is_first_try: bo
 async def _ports_of(network: NetworkClient, server: Server) -> list[Port]:
     """In a cloud without a network service, a server that never asked for a network has none."""
     try:
-        return await network.list_ports(device_id=server.id)
+        return await of_server(network, server)
     except RemoteMissing:
         if server.requested_networks or server.ports:
             raise

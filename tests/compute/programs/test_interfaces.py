@@ -73,7 +73,7 @@ async def test_a_port_that_another_device_took_meanwhile_is_let_alone(world: Any
     await world.network_client.put(f"/v2.0/ports/{port_id}", json={"port": {"device_id": "router"}})
     await world.run()
     (task, *_) = await world.tasks_of(server_id)
-    assert task.error == f"Port {port_id} is in use by router."
+    assert task.error == f"The port could not be bound: Port {port_id} is still in use by router."
     assert (await world.compute.network.show_port(port_id)).device_id == "router"
     assert (await world.server(server_id)).ports == []
 
