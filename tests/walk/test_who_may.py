@@ -29,6 +29,8 @@ OUR_ROLES = ("admin", "manager", "member", "reader", "guest")
 OTHER = "0123456789abcdef0123456789abcdef"
 IDENTITY_CALLERS = {"member": ("demo", "demo"), "reader": ("reader", "demo"), "other-member": ("other", "other")}
 """Caller → (user, project) that identity has."""
+OWN = {"compute POST /v2.1/os-keypairs"}
+"""What belongs to a user, whatever roles he has."""
 
 
 @dataclass(frozen=True)

@@ -24,28 +24,43 @@ class Requirements(Struct, frozen=True):
 
 
 def requirements_of(flavor: Mapping[str, Any], image_properties: Mapping[str, str]) -> Requirements:
-    """`flavor` has the fields of `tables.Flavor`. Raises UnusableSpec."""
+    """`flavor` has the fields of `tables.Flavor`. Raises UnusableSpec.
+
+    The amounts are the flavor's alone, which administrators make: an image is any member's to describe, and adds
+    traits that the host must have.
+    """
     specs: Mapping[str, str] = flavor["extra_specs"]
     amounts = _amounts(flavor)
     traits: dict[str, str] = {}
-    for key, value in [*specs.items(), *image_properties.items()]:
+    for key, value in specs.items():
         if _GRANULAR.fullmatch(key):
             raise UnusableSpec(f"{key}: numbered groups of resources and traits are not served here.")
         kind, _, name = key.partition(":")
         if kind == "resources":
-            if not value.isdecimal() or len(value) > 10:
-                raise UnusableSpec(f"{key}: the amount of a resource is a whole number, got {value!r}.")
-            amounts[name] = int(value)
+            amounts[name] = _amount(key, value)
         elif kind == "trait":
             if value not in ("required", "forbidden"):
                 raise UnusableSpec(f"{key}: a trait is required or forbidden, got {value!r}.")
-            if traits.setdefault(name, value) != value:
-                raise UnusableSpec(f"{key}: flavor and image contradict each other.")
+            traits[name] = value
+    for key, value in image_properties.items():
+        kind, _, name = key.partition(":")
+        if kind != "trait":
+            continue
+        if value != "required":
+            raise UnusableSpec(f"{key}: an image can only require a trait, got {value!r}.")
+        if traits.setdefault(name, value) != value:
+            raise UnusableSpec(f"{key}: flavor and image contradict each other.")
     return Requirements(
         resources={name: amount for name, amount in amounts.items() if amount},
         required=tuple(sorted(name for name, value in traits.items() if value == "required")),
         forbidden=tuple(sorted(name for name, value in traits.items() if value == "forbidden")),
     )
+
+
+def _amount(key: str, value: str) -> int:
+    if not value.isdecimal() or len(value) > 10:
+        raise UnusableSpec(f"{key}: the amount of a resource is a whole number, got {value!r}.")
+    return int(value)
 
 
 def _amounts(flavor: Mapping[str, Any]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute import servers, specs
+from kilonova.compute.programs import placing
 from kilonova.compute.tables import tasks
 from kilonova.image.client import ImageClient
 from kilonova.kit.tasks import Task
@@ -302,6 +303,16 @@ async def test_a_forced_host_is_for_administrators(ready: Any) -> None:
 async def _forget(ready: Any, server_id: str) -> None:
     async with ready.service.database.transaction() as tx:
         await servers.forget(tx, await servers.find(tx, server_id), ready.service.clock.now())
+
+
+@pytest.mark.parametrize("amount", ["1", "65024"])
+async def test_an_image_claims_neither_more_nor_less_than_the_flavor(ready: Any, amount: str) -> None:
+    noted = {"resources:MEMORY_MB": amount, "resources:VCPU": "0", "trait:HW_CPU_X86_AVX": "required"}
+    image_id = await ready.image("demo", visibility="private", **noted)
+    made = (await create(ready, imageRef=image_id))["server"]
+    wanted = (await placing.look(ready.service, made["id"], ())).wanted
+    assert wanted.resources == {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}
+    assert wanted.required_traits == ("HW_CPU_X86_AVX",)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", " ", "\t"])

@@ -32,6 +32,22 @@ def test_requirements_are_the_flavors_with_what_specs_say(specs: Any, properties
     assert requirements_of(flavor(**specs), properties) == needed
 
 
+NOTES = (
+    "resources:MEMORY_MB",
+    "resources:VCPU",
+    "resources1:VCPU",
+    "resources:CUSTOM_GOLD",
+    "group_policy",
+    "trait1:X",
+)
+
+
+@pytest.mark.parametrize("name", NOTES)
+@pytest.mark.parametrize("value", ["0", "1", "65024", "many", "required"])
+def test_an_image_changes_nothing_of_what_is_claimed(name: str, value: str) -> None:
+    assert requirements_of(flavor(), {name: value}) == Requirements(OWN)
+
+
 @pytest.mark.parametrize(
     ("specs", "properties"),
     [
@@ -41,7 +57,8 @@ def test_requirements_are_the_flavors_with_what_specs_say(specs: Any, properties
         ({"resources1:VCPU": "1"}, {}),
         ({"trait_NET:X": "required"}, {}),
         ({"group_policy": "isolate"}, {}),
-        ({}, {"trait1:X": "required"}),
+        ({}, {"trait:X": "forbidden"}),
+        ({}, {"trait:X": ""}),
     ],
 )
 def test_what_cannot_be_asked_is_refused_by_its_name(specs: Any, properties: Any) -> None:
