@@ -198,7 +198,7 @@ def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str,
         protocol=wanted.get("protocol"),
         port_range_min=wanted.get("port_range_min"),
         port_range_max=wanted.get("port_range_max"),
-        remote_ip_prefix=wanted.get("remote_ip_prefix"),
+        remote_ip_prefix=wanted.get("remote_ip_prefix") or None,
         remote_group_id=wanted.get("remote_group_id"),
     )
     _check_rule(rule)
@@ -216,8 +216,8 @@ def _check_rule(rule: SecurityGroupRule) -> None:
     if rule.remote_ip_prefix is not None and rule.remote_group_id is not None:
         raise InvalidInput("Only remote_ip_prefix or remote_group_id may be provided.")
     rule.protocol = _check_protocol(rule.protocol, rule.ethertype)
-    if rule.protocol in PORT_PROTOCOLS and (rule.port_range_min, rule.port_range_max) == (1, 65535):
-        # Every port is what no range means too.
+    if (rule.port_range_min, rule.port_range_max) == (1, 65535):
+        # Every port is what no range means too, for any protocol.
         rule.port_range_min = rule.port_range_max = None
     _check_ports(rule)
     if rule.remote_ip_prefix is not None:

@@ -89,9 +89,12 @@ async def of_network(tx: Tx, network_id: str) -> list[Subnet]:
 
 
 def parse_cidr(cidr: str, ip_version: int) -> pick.IpNetwork:
-    """Raises InvalidInput for what is no subnet of that version."""
+    """The network that an address with a prefix's length is in. Raises InvalidInput for what is no subnet of that
+    version."""
+    if not cidr.partition("/")[2].isdecimal():
+        raise InvalidInput(f"{cidr!r} isn't a recognized IP subnet cidr: it needs the length of its prefix, as in /24.")
     try:
-        network = pick.parse_network(cidr)
+        network = pick.parse_prefix(cidr)
     except ValueError as error:
         raise InvalidInput(f"{cidr!r} is not a valid IP subnet: {error}.") from error
     if network.version != ip_version:

@@ -115,7 +115,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     await quotas.claim(tx, project_id, "subnet")
     cidr = subnets.parse_cidr(new.cidr, new.ip_version)
     gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else subnets.parse_gateway(new.gateway_ip)
-    pools = pick.default_pools(cidr, gateway_ip) if new.allocation_pools is UNSET else entries(new.allocation_pools)
+    pools = entries(new.allocation_pools) or pick.default_pools(cidr, gateway_ip)
     standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
     subnet = Subnet(
         **{**standard, "tags": new.tags},

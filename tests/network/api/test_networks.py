@@ -259,7 +259,10 @@ async def test_a_subnet_gets_gateway_and_pools_by_itself(net: Any, body_of: Any)
 
 NO_SUBNETS = [
     ({"cidr": "10.0.0.0/31"}, "incompatible with DHCP"),
-    ({"cidr": "10.0.0.5/24"}, "host bits set"),
+    ({"cidr": "10.12.0.0"}, "needs the length of its prefix"),
+    ({"cidr": "10.12.0.0/255.255.0.0"}, "needs the length of its prefix"),
+    ({"cidr": "10.12.0.0/33"}, "not a valid IP subnet"),
+    ({"cidr": "x/24"}, "not a valid IP subnet"),
     ({"cidr": "fd00::/64"}, "not of ip_version 4"),
     ({"cidr": None}, "cidr must be specified"),
     ({"ip_version": 5}, "Invalid enum value"),
@@ -294,6 +297,33 @@ NO_SUBNETS = [
     ({"prefixlen": 24}, "subnet pools are not served"),
     ({"segment_id": "x"}, "not served"),
 ]
+
+
+async def test_a_subnet_is_the_network_that_its_cidr_is_in(net: Any) -> None:
+    network = await net.create("networks", {})
+    four = {"network_id": network["id"], "ip_version": 4, "cidr": "10.11.0.5/24", "allocation_pools": []}
+    made = await net.create("subnets", four)
+    assert (made["cidr"], made["gateway_ip"]) == ("10.11.0.0/24", "10.11.0.1")
+    assert made["allocation_pools"] == [{"start": "10.11.0.2", "end": "10.11.0.254"}]
+    six = {"network_id": network["id"], "ip_version": 6, "cidr": "FD00:0::5/64"}
+    assert (await net.create("subnets", six))["cidr"] == "fd00::/64"
+
+
+BOOLEANS = [("yes", True), ("ON", True), ("1", True), (1, True), ("t", True), ("Off", False), ("n", False), (0, False)]
+
+
+async def test_booleans_come_as_words_too(net: Any, body_of: Any) -> None:
+    for text, value in BOOLEANS:
+        made = await net.create("networks", {"admin_state_up": text, "port_security_enabled": text})
+        assert (made["admin_state_up"], made["port_security_enabled"]) == (value, value), text
+        wanted = {"network_id": made["id"], "ip_version": 4, "cidr": "10.0.0.0/24", "enable_dhcp": text}
+        assert (await net.create("subnets", wanted))["enable_dhcp"] is value, text
+        port = await net.create("ports", {"network_id": made["id"], "admin_state_up": text})
+        assert port["admin_state_up"] is value, text
+        changed = {"port": {"admin_state_up": not value if isinstance(text, int) else text}}
+        body_of(await net.demo.put(f"/v2.0/ports/{port['id']}", json=changed))
+    for text in ("perhaps", "", 2, "yes\n", None):
+        assert (await net.create("networks", {"admin_state_up": text}, status=400))["type"] == "HTTPBadRequest", text
 
 
 async def test_a_subnet_that_cannot_be_is_refused(net: Any) -> None:

@@ -167,6 +167,22 @@ async def test_rules_are_made_once_and_deleted(net: Any, body_of: Any) -> None:
     assert (await net.demo.get(url)).status_code == 404
 
 
+async def test_a_rule_for_everything_may_say_so_in_many_words(net: Any, body_of: Any) -> None:
+    group = await net.create("security-groups", {"name": "web"})
+    whole = {"port_range_min": 1, "port_range_max": 65535}
+    for fields in (
+        {"protocol": "any", **whole, "remote_ip_prefix": ""},
+        {"protocol": "tcp", **whole},
+        {"protocol": "gre", **whole},
+    ):
+        rule = {"security_group_id": group["id"], "direction": "ingress", **fields}
+        made = await net.create("security-group-rules", rule)
+        assert (made["port_range_min"], made["port_range_max"], made["remote_ip_prefix"]) == (None, None, None)
+        assert made["protocol"] == (None if fields["protocol"] == "any" else fields["protocol"])
+    again = {"security_group_id": group["id"], "direction": "ingress", "remote_ip_prefix": "0.0.0.0/0"}
+    assert (await net.create("security-group-rules", again, status=409))["type"] == "SecurityGroupRuleExists"
+
+
 NO_RULES = [
     ({"direction": "sideways"}, "ingress or egress"),
     ({"ethertype": "IPX"}, "IPv4 or IPv6"),
