@@ -8,6 +8,7 @@ import binascii
 import re
 import secrets
 from datetime import datetime
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import msgspec
@@ -128,10 +129,31 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
             if fault.status == 404:
                 raise InvalidServer(f"Network {network_id} could not be found.") from fault
             raise
+        if not network.subnets:
+            raise InvalidServer(f"Network {network_id} requires a subnet in order to boot instances on.")
         if network.is_external and not network.shared and not ctx.is_admin:
             raise Forbidden(f"It is not allowed to create an interface on external network {network_id}")
         resolved.append({"network_id": network.id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
     return resolved
+
+
+async def check_addresses(compute: Compute, resolved: list[Fields]) -> None:
+    """Raises InvalidServer for an address that no subnet of its network has, or that somebody has already.
+
+    Who takes it meanwhile is found out when the port is made.
+    """
+    asked = [each for each in resolved if each.get("fixed_ip")]
+    if not asked:
+        return
+    subnets = await compute.network.list_subnets(network_id=sorted({each["network_id"] for each in asked}))
+    for each in asked:
+        network_id, address = each["network_id"], each["fixed_ip"]
+        cidrs = [subnet.cidr for subnet in subnets if subnet.network_id == network_id]
+        if not any(ip_address(address) in ip_network(cidr, strict=False) for cidr in cidrs):
+            raise InvalidServer(f"Fixed IP {address} is not in a subnet of network {network_id}: {', '.join(cidrs)}.")
+        having = await compute.network.list_ports(network_id=network_id, fixed_ips=f"ip_address={address}")
+        if having:
+            raise InvalidServer(f"Fixed IP {address} is already in use on network {network_id}.")
 
 
 async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bool) -> list[Fields]:

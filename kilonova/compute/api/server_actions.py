@@ -16,6 +16,34 @@ from kilonova.kit.tasks import Program
 REPLACED_BY_HARD_REBOOT = ("reboot", "pause", "unpause", "suspend", "resume")
 
 
+_RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
+_SHELVE = "Servers cannot be shelved here yet: stop one to free its processors, or delete it."
+_RESCUE = "Servers cannot be rescued here yet: attach to the console of this one to repair it."
+_MOVE = "Servers cannot be moved to another host here yet."
+LACKING = {
+    "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
+    "confirmResize": _RESIZE,
+    "createBackup": "Servers cannot be backed up here yet: copy what you need out of the guest.",
+    "createImage": "Images cannot be made of servers here yet: upload one to the image service.",
+    "evacuate": _MOVE,
+    "injectNetworkInfo": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
+    "migrate": _MOVE,
+    "os-migrateLive": _MOVE,
+    "rebuild": "Servers cannot be rebuilt here yet: create one from the image you need, and delete this one.",
+    "rescue": _RESCUE,
+    "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
+    "resize": _RESIZE,
+    "restore": "Deleted servers are not kept here: there is nothing that could be restored.",
+    "revertResize": _RESIZE,
+    "shelve": _SHELVE,
+    "shelveOffload": _SHELVE,
+    "trigger_crash_dump": "Crash dumps cannot be triggered here yet: a hard reboot restarts a guest that hangs.",
+    "unrescue": _RESCUE,
+    "unshelve": _SHELVE,
+}
+"""Actions that upstream has and this cloud has not → what their callers are told."""
+
+
 class Reboot(Struct, forbid_unknown_fields=True):
     type: Literal["SOFT", "HARD", "soft", "hard", "Soft", "Hard"]
 

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from msgspec import UNSET, UnsetType
@@ -133,6 +133,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     groups = await requests.resolve_security_groups(compute, ctx, group_names)
     group_ids = list(groups.values())
     resolved = await requests.resolve_networks(compute, ctx, asked)
+    await requests.check_addresses(compute, resolved)
     return requests.WantedServers(
         name=new.name,
         hostname=hostname,
@@ -263,7 +264,17 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
         raise BadRequest("A port was specified twice: it cannot be attached several times.")
     if count > 1 and (ports or any(each.fixed_ip for each in new.networks)):
         raise BadRequest("Several servers cannot share a port or a fixed IP: give networks only, or create one server.")
-    return [{"uuid": each.uuid, "port": each.port, "fixed_ip": each.fixed_ip} for each in new.networks] or None
+    return [
+        {"uuid": each.uuid, "port": each.port, "fixed_ip": _fixed_ip(each.fixed_ip)} for each in new.networks
+    ] or None
+
+
+def _fixed_ip(text: str | None) -> str | None:
+    """As it is written shortest. Raises BadRequest for what is no address."""
+    try:
+        return None if text is None else str(ip_address(text))
+    except ValueError as error:
+        raise BadRequest(f"Invalid fixed IP Address {text}.") from error
 
 
 async def _zone_and_host(request: ComputeRequest, new: NewServer) -> tuple[str | None, str | None]:
@@ -385,6 +396,12 @@ async def writing_server(request: ComputeRequest, *, unlocked: bool = False) -> 
     """The same in a write transaction."""
     async with cells.writing(request.service, request.path["server_id"]) as (cell, tx):
         yield await _fetch(request, cell, tx, unlocked)
+
+
+async def look_up_server(request: ComputeRequest) -> None:
+    """Raises ServerNotFound or Forbidden for a server the caller cannot act on."""
+    async with reading_server(request):
+        pass
 
 
 async def _fetch(request: ComputeRequest, cell: Compute, tx: Tx, unlocked: bool) -> Found:

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute.api import server_actions
+from kilonova.compute.app import SERVER_ACTIONS
 from kilonova.compute.tables import tasks
 
 
@@ -118,3 +120,30 @@ async def test_a_forced_delete_is_a_delete(nova: Any) -> None:
     await nova.refused("POST", f"{url}/action", 404, by="other", json={"forceDelete": None})
     await nova.call("POST", f"{url}/action", 202, json={"forceDelete": None})
     assert (await nova.call("GET", url))["server"]["OS-EXT-STS:task_state"] == "deleting"
+
+
+@pytest.mark.parametrize("action", [*server_actions.LACKING, "danceNow"])
+async def test_an_action_that_is_not_here_is_refused_after_what_it_is_asked_of(nova: Any, action: str) -> None:
+    server = await nova.insert_server()
+    missing = "0b6c9f0e-0000-4000-8000-000000000000"
+    body = {action: {}}
+    await nova.refused("POST", f"/servers/{missing}/action", 404, json=body)
+    await nova.refused("POST", f"/servers/{server.id}/action", 404, by="other", json=body)
+    await nova.refused("POST", f"/servers/{server.id}/action", 403, by="reader", json=body)
+    told = await nova.refused("POST", f"/servers/{server.id}/action", 400, json=body)
+    assert told == server_actions.LACKING.get(action, "There is no such action: danceNow.")
+
+
+UPSTREAM = (
+    "addFixedIp addFloatingIp addSecurityGroup changePassword confirmResize createBackup createImage evacuate "
+    "forceDelete injectNetworkInfo lock migrate os-getConsoleOutput os-getRDPConsole os-getSPICEConsole "
+    "os-getSerialConsole os-getVNCConsole os-migrateLive os-resetState os-start os-stop pause reboot rebuild "
+    "removeFixedIp removeFloatingIp removeSecurityGroup rescue resetNetwork resize restore resume revertResize shelve "
+    "shelveOffload suspend trigger_crash_dump unlock unpause unrescue unshelve"
+).split()
+
+
+def test_each_action_upstream_has_is_here_or_is_said_not_to_be() -> None:
+    served = {each.key for each in SERVER_ACTIONS}
+    assert not served & set(server_actions.LACKING)
+    assert set(UPSTREAM) - served - set(server_actions.LACKING) == {"addFloatingIp", "removeFloatingIp"}

@@ -305,6 +305,27 @@ async def _forget(ready: Any, server_id: str) -> None:
         await servers.forget(tx, await servers.find(tx, server_id), ready.service.clock.now())
 
 
+async def test_addresses_and_networks_that_cannot_do_are_refused_at_once(ready: Any) -> None:
+    network = await ready.network()
+    networking = await ready.networking("demo")
+    taken = {"network_id": network["id"], "fixed_ips": [{"ip_address": "10.0.0.9"}]}
+    ready.body_of(await networking.post("/v2.0/ports", json={"port": taken}), 201)
+    bare = ready.body_of(await networking.post("/v2.0/networks", json={"network": {"name": "bare"}}), 201)["network"]
+    for wanted, sentence in (
+        ({"uuid": network["id"], "fixed_ip": "10.0.0"}, "Invalid fixed IP Address 10.0.0."),
+        ({"uuid": network["id"], "fixed_ip": "10.0.0.9/24"}, "Invalid fixed IP Address"),
+        ({"uuid": network["id"], "fixed_ip": "10.0.0.9"}, "10.0.0.9 is already in use"),
+        ({"uuid": network["id"], "fixed_ip": "10.9.0.9"}, "10.9.0.9 is not in a subnet of network"),
+        ({"uuid": network["id"], "fixed_ip": "fd00::9"}, "fd00::9 is not in a subnet of network"),
+        ({"uuid": bare["id"]}, f"Network {bare['id']} requires a subnet"),
+    ):
+        assert sentence in await refused(ready, 400, networks=[wanted])
+    server = await ready.insert_server()
+    attached = {"interfaceAttachment": {"net_id": bare["id"]}}
+    assert "requires a subnet" in await ready.refused("POST", f"/servers/{server.id}/os-interface", 400, json=attached)
+    await create(ready, networks=[{"uuid": network["id"], "fixed_ip": "10.0.0.10"}])
+
+
 @pytest.mark.parametrize("amount", ["1", "65024"])
 async def test_an_image_claims_neither_more_nor_less_than_the_flavor(ready: Any, amount: str) -> None:
     noted = {"resources:MEMORY_MB": amount, "resources:VCPU": "0", "trait:HW_CPU_X86_AVX": "required"}
