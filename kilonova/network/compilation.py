@@ -11,7 +11,7 @@ from msgspec import Struct
 from sqlalchemy import String, cast, or_, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import agents, concerns, dns_names, security_groups
+from kilonova.network import agents, concerns, dhcp_options, dns_names, security_groups
 from kilonova.network.ports import DHCP_OWNER, ROUTER_OWNERS
 from kilonova.network.routers import GATEWAY, INTERFACE
 from kilonova.network.tables import (
@@ -30,6 +30,7 @@ from kilonova.network.tables import (
 from kilonova.network.wanted import (
     AddressPair,
     DhcpHost,
+    DhcpOption,
     FixedIp,
     HostRoute,
     RemotePort,
@@ -62,6 +63,7 @@ _COLUMNS = (
     "port_security_enabled",
     "allowed_address_pairs",
     "dns_name",
+    "extra_dhcp_opts",
 )
 
 
@@ -131,6 +133,7 @@ class _Port(Struct):
     port_security_enabled: bool
     allowed_address_pairs: list[dict[str, str]]
     dns_name: str
+    extra_dhcp_opts: list[dict[str, Any]]
     addresses: list[tuple[str, str]] = []
     """(address, subnet id), in order."""
     group_ids: list[str] = []
@@ -328,6 +331,7 @@ def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
             port_id=each.id,
             device_id=each.device_id,
             project_id=each.project_id,
+            options=_options(each),
         )
         for each in here
         if each.device_owner not in WITHOUT_LEASE
@@ -362,6 +366,15 @@ def _port(found: _Found, port: _Port) -> WantedPort:
         allowed_address_pairs=tuple(pairs),
         security_group_ids=tuple(port.group_ids),
         project_id=port.project_id,
+    )
+
+
+def _options(port: _Port) -> tuple[DhcpOption, ...]:
+    """Those of IPv4: there is no server for IPv6 yet. Earlier releases stored what no server would send."""
+    return tuple(
+        DhcpOption(each["opt_name"], each["opt_value"])
+        for each in port.extra_dhcp_opts
+        if each["ip_version"] == 4 and dhcp_options.is_sendable(each["opt_name"], each["opt_value"], 4)
     )
 
 

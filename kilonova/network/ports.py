@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
-from kilonova.network import concerns, events, records
+from kilonova.network import concerns, dhcp_options, events, records
 from kilonova.network.addresses import FixedIps
 from kilonova.network.errors import (
     AddressPairAndPortSecurityRequired,
@@ -281,7 +281,10 @@ def check_profile(profile: Mapping[str, Any]) -> None:
 
 
 def merge_dhcp_options(has: DhcpOptions, wanted: DhcpOptions) -> DhcpOptions:
-    """Options by name and IP version; one without a value takes the earlier one away."""
+    """Options by name and IP version; one without a value takes the earlier one away. Raises InvalidInput."""
+    for each in wanted:
+        if each["opt_value"] is not None:
+            dhcp_options.check(each["opt_name"], each["opt_value"], each["ip_version"])
     merged = {(each["opt_name"], each["ip_version"]): each for each in (*has, *wanted)}
     return [each for each in merged.values() if each["opt_value"] is not None]
 

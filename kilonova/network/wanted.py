@@ -49,6 +49,14 @@ class WantedSubnet(Struct, frozen=True):
     host_routes: tuple[HostRoute, ...] = ()
 
 
+class DhcpOption(Struct, frozen=True):
+    """What one port is sent beside, or instead of, what its subnet says."""
+
+    name: str
+    """As the server knows it, or its number."""
+    value: str
+
+
 class DhcpHost(Struct, frozen=True):
     """One static lease."""
 
@@ -60,6 +68,7 @@ class DhcpHost(Struct, frozen=True):
     device_id: str = ""
     project_id: str = ""
     """Whose port it is, so that metadata asked through this DHCP port can name a guest that runs on another host."""
+    options: tuple[DhcpOption, ...] = ()
 
 
 class WantedDhcp(Struct, frozen=True):

@@ -47,6 +47,10 @@ def _tag(subnet_id: str) -> str:
     return f"subnet-{subnet_id}"
 
 
+def _port_tag(host: DhcpHost) -> str:
+    return f"port-{host.port_id}"
+
+
 def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, user: str) -> list[str]:
     """dnsmasq's whole command line; a configuration file of the host's is not read."""
     interface = device_name(DHCP_INTERFACE_PREFIX, dhcp.port_id)
@@ -91,9 +95,10 @@ def _served_hosts(network: WantedNetwork, dhcp: WantedDhcp) -> list[DhcpHost]:
 
 
 def render_hosts(network: WantedNetwork, dhcp: WantedDhcp) -> str:
-    """Static leases: MAC address, full name, address."""
+    """Static leases: MAC address, the tag of a port with options of its own, full name, address."""
     return "".join(
-        f"{host.mac_address.lower()},{_full_name(host, dhcp)},{host.ip_address}\n"
+        f"{host.mac_address.lower()},{f'set:{_port_tag(host)},' if host.options else ''}{_full_name(host, dhcp)},"
+        f"{host.ip_address}\n"
         for host in _served_hosts(network, dhcp)
     )
 
@@ -106,7 +111,8 @@ def render_names(network: WantedNetwork, dhcp: WantedDhcp) -> str:
 
 
 def render_options(network: WantedNetwork, dhcp: WantedDhcp, metadata_subnets: Iterable[str]) -> str:
-    """Options per subnet: gateway, name servers, classless routes (RFC 3442; 249 is the same for old Windows).
+    """Options per subnet: gateway, name servers, classless routes (RFC 3442; 249 is the same for old Windows). Then
+    those of single ports.
 
     A client that takes option 121 ignores option 3, so the default route is repeated there.
     """
@@ -128,6 +134,12 @@ def render_options(network: WantedNetwork, dhcp: WantedDhcp, metadata_subnets: I
         servers = ",".join(subnet.dns_nameservers) or own
         if servers:
             lines.append(f"{tag},option:dns-server,{servers}")
+    # The server reads from the end: what is said of a port goes before what is said of its subnet.
+    lines += dict.fromkeys(
+        f"tag:{_port_tag(host)},{option.name if option.name.isdecimal() else f'option:{option.name}'},{option.value}"
+        for host in _served_hosts(network, dhcp)
+        for option in host.options
+    )
     return "".join(line + "\n" for line in lines)
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 _MAGIC = bytes((99, 130, 83, 99))
 _DISCOVER, _REQUEST, _ACK = 1, 3, 5
-_REQUESTED_OPTIONS = bytes((1, 3, 6, 12, 15, 26, 51, 54, 121, 249))
+_REQUESTED_OPTIONS = bytes((1, 3, 6, 12, 15, 26, 42, 51, 54, 66, 67, 121, 249))
 
 
 @dataclass

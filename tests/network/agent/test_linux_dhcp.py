@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from kilonova.network.agent.namespaces import run_inside
+from kilonova.network.wanted import DhcpOption
 from tests.network.agent.dhcp_client import Lease, ask_for_lease
 from tests.network.agent.documents import PROJECT, Net, group, state
 from tests.network.agent.drivers import converge, make_driver, make_guest
@@ -57,6 +58,40 @@ async def test_a_guest_gets_its_lease_with_mtu_names_and_routes(host: Host) -> N
     await converge(driver, state([net], [port], [closed]))
     renewed = await lease_of(guest)
     assert renewed is not None and renewed.options[12] == b"renamed", "it reads its files again as that user"
+    await driver.close()
+
+
+@on_own_host
+async def test_a_guest_is_sent_the_options_of_its_port_and_no_other_guest_is(host: Host) -> None:
+    net = Net(1)
+    closed = group(1)
+    first, second = net.port(5, (closed.id,)), net.port(6, (closed.id,))
+    driver = make_driver(host)
+    guests = [make_guest(host, name, port, address=False) for name, port in (("one", first), ("two", second))]
+    document = state([net], [first, second], [closed])
+    await converge(driver, document)
+    pid = pid_of(host, net)
+    options = {
+        "bootfile-name": "http://boot.example/a b,c#d",
+        "tftp-server": "10.0.1.77",
+        "ntp-server": "10.0.1.3,10.0.1.4",
+        "mtu": "1300",
+        "router": "10.0.1.9",
+        "15": "example.org",
+    }
+    told = tuple(DhcpOption(name, value) for name, value in options.items())
+    net.hosts[0] = msgspec.structs.replace(net.hosts[0], options=told)
+    await converge(driver, state([net], [first, second], [closed]))
+    assert pid_of(host, net) == pid, "options are read again without a restart"
+    await host.settle()
+    mine, other = [await lease_of(each) for each in guests]
+    assert mine is not None and other is not None
+    assert mine.options[67].rstrip(b"\0") == b"http://boot.example/a b,c#d"
+    assert mine.options[66].rstrip(b"\0") == b"10.0.1.77"
+    assert mine.addresses(42) == ["10.0.1.3", "10.0.1.4"]
+    assert (mine.mtu, mine.addresses(3), mine.options[15]) == (1300, ["10.0.1.9"], b"example.org")
+    assert (other.mtu, other.addresses(3), other.options[15]) == (1450, ["10.0.1.1"], b"openstacklocal")
+    assert not {42, 66, 67} & other.options.keys()
     await driver.close()
 
 

@@ -21,7 +21,7 @@ from kilonova.network.agent.ledger import HostProblem, Ledger
 from kilonova.network.agent.metadata import Guest, MetadataResponder, Place, index_guests, render_headers
 from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.agent.routers import render_announcements, wanted_addresses, wanted_routes
-from kilonova.network.wanted import HostRoute, WantedDhcp, WantedNetwork
+from kilonova.network.wanted import DhcpOption, HostRoute, WantedDhcp, WantedNetwork
 from tests.network.agent.documents import PROJECT, Net, floating_ip, gateway, mac, router, state
 
 
@@ -40,6 +40,29 @@ def test_hosts_and_names_are_sorted_and_complete() -> None:
         "fa:16:3e:00:01:06,host-10-0-1-6.openstacklocal,10.0.1.6\n"
     )
     assert render_names(*served(net)).splitlines()[0] == "10.0.1.5\thost-10-0-1-5.openstacklocal host-10-0-1-5"
+
+
+def test_options_of_a_port_come_after_its_subnet_s_once_however_many_addresses_it_has() -> None:
+    net = Net(1)
+    port = net.port(5)
+    options = (
+        DhcpOption("bootfile-name", "pxelinux.0"),
+        DhcpOption("router", "10.0.1.9"),
+        DhcpOption("150", "1.2.3.4"),
+    )
+    net.hosts[0] = msgspec.structs.replace(net.hosts[0], options=options)
+    net.hosts.append(msgspec.structs.replace(net.hosts[0], ip_address="10.0.1.6"))
+    net.port(7)
+    assert render_hosts(*served(net)) == (
+        f"fa:16:3e:00:01:05,set:port-{port.id},host-10-0-1-5.openstacklocal,10.0.1.5\n"
+        f"fa:16:3e:00:01:05,set:port-{port.id},host-10-0-1-5.openstacklocal,10.0.1.6\n"
+        "fa:16:3e:00:01:07,host-10-0-1-7.openstacklocal,10.0.1.7\n"
+    )
+    assert render_options(*served(net), []).splitlines()[-3:] == [
+        f"tag:port-{port.id},option:bootfile-name,pxelinux.0",
+        f"tag:port-{port.id},option:router,10.0.1.9",
+        f"tag:port-{port.id},150,1.2.3.4",
+    ]
 
 
 def test_a_subnets_own_routes_come_first_and_metadata_is_not_doubled() -> None:

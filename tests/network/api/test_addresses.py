@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kilonova.network.ipam import pick
-from kilonova.network.tables import ComputeEvent, compute_events
+from kilonova.network.tables import ComputeEvent, compute_events, ports
 
 
 async def subnet(net: Any, network: Any, cidr: str, **fields: Any) -> Any:
@@ -166,17 +166,43 @@ async def test_a_domain_that_cannot_be_is_refused(net: Any) -> None:
         assert (await net.create("networks", {"dns_domain": domain}, status=400))["type"] == "InvalidInput", domain
 
 
-async def test_extra_dhcp_options_are_merged_by_name_and_version(net: Any, body_of: Any) -> None:
+async def test_extra_dhcp_options_are_merged_by_name_and_version_and_told_to_the_server(net: Any, body_of: Any) -> None:
     network, _ = await net.lan()
-    options = [{"opt_name": "mtu", "opt_value": "1400"}, {"opt_name": "x", "opt_value": "y", "ip_version": "6"}]
+    agent, driver = await net.agent()
+    six = {"opt_name": "dns-server", "opt_value": "fd00::1", "ip_version": 6}
+    options = [{"opt_name": "mtu", "opt_value": "1400"}, {**six, "ip_version": "6"}]
     port = await net.create("ports", {"network_id": network["id"], "extra_dhcp_opts": options})
-    assert port["extra_dhcp_opts"] == [
-        {"opt_name": "mtu", "opt_value": "1400", "ip_version": 4},
-        {"opt_name": "x", "opt_value": "y", "ip_version": 6},
-    ]
-    change = [{"opt_name": "mtu", "opt_value": None}, {"opt_name": "tftp", "opt_value": "z"}]
-    changed = await net.demo.put(f"/v2.0/ports/{port['id']}", json={"port": {"extra_dhcp_opts": change}})
-    assert [each["opt_name"] for each in body_of(changed)["port"]["extra_dhcp_opts"]] == ["x", "tftp"]
+    assert port["extra_dhcp_opts"] == [{"opt_name": "mtu", "opt_value": "1400", "ip_version": 4}, six]
+
+    async def told() -> list[tuple[str, str]]:
+        await agent.agent.pass_once()
+        (served,) = driver.wanted.networks
+        (host,) = [each for each in served.dhcp.hosts if each.port_id == port["id"]]
+        return [(each.name, each.value) for each in host.options]
+
+    assert await told() == [("mtu", "1400")]
+    url = f"/v2.0/ports/{port['id']}"
+    change = [{"opt_name": "mtu", "opt_value": None}, {"opt_name": "tftp-server", "opt_value": "z"}]
+    changed = body_of(await net.demo.put(url, json={"port": {"extra_dhcp_opts": change}}))["port"]
+    assert [each["opt_name"] for each in changed["extra_dhcp_opts"]] == ["dns-server", "tftp-server"]
+    assert await told() == [("tftp-server", "z")]
+    for name, value in (("nonsense", "x"), ("bootfile-name", "x\ntag:y,3,10.0.0.9")):
+        wrong = {"port": {"extra_dhcp_opts": [{"opt_name": name, "opt_value": value}]}}
+        assert body_of(await net.demo.put(url, json=wrong), 400)["NeutronError"]["type"] == "InvalidInput"
+        await net.create("ports", {"network_id": network["id"], **wrong["port"]}, status=400)
+
+
+async def test_an_option_of_an_earlier_release_that_no_server_sends_is_not_told_to_it(net: Any) -> None:
+    network, _ = await net.lan()
+    agent, driver = await net.agent()
+    await net.create("ports", {"network_id": network["id"]})
+    kept = [{"opt_name": "67", "opt_value": "x", "ip_version": 4}, {"opt_name": "a", "opt_value": "b", "ip_version": 4}]
+    async with net.service.database.transaction() as tx:
+        await tx.execute(ports.update().values(extra_dhcp_opts=kept))
+    await agent.agent.pass_once()
+    (served,) = driver.wanted.networks
+    (host,) = served.dhcp.hosts
+    assert [(each.name, each.value) for each in host.options] == [("67", "x")]
 
 
 def test_a_mac_address_makes_the_address_of_rfc_4291() -> None:
