@@ -105,6 +105,13 @@ async def default_ids(tx: Tx, group_ids: Sequence[str]) -> set[str]:
     return found
 
 
+def refuse_stateless(stateful: bool) -> None:
+    """Raises InvalidInput for a group that would not track connections: its rules would be for one direction each, and
+    the hosts' firewalls have no such groups."""
+    if not stateful:
+        raise InvalidInput("stateful: false is not served; security groups here track connections.")
+
+
 async def change(tx: Tx, service: NetworkService, group: SecurityGroup, values: Mapping[str, Any]) -> SecurityGroup:
     """Raises SecurityGroupInUse when a group that ports have would change whether it tracks connections."""
     if values.get("stateful", group.stateful) != group.stateful and await _is_in_use(tx, group):

@@ -132,7 +132,12 @@ SUBNETS = [
 GROUPS = [
     Row("security group list", shows="default", user="demo"),
     Row(f"security group create --description text --stateful --tag red {ID} web", keep="web", user="demo"),
-    Row("security group create --stateless --no-tag --project demo --project-domain default loose", shows="False"),
+    Row(
+        "security group create --stateless --no-tag --project demo --project-domain default loose",
+        1,
+        "stateful: false is not served",
+    ),
+    Row("security group create --stateful --no-tag --project demo --project-domain default loose", shows="True"),
     Row("security group create default", 1, "Default security group already exists", user="demo"),
     Row("security group list --project demo --project-domain default", shows="loose"),
     Row("security group list --limit 1 --max-items 2 --marker {web}"),
@@ -144,7 +149,7 @@ GROUPS = [
     Row("security group list --not-any-tags red"),
     Row("security group set --name www --description more --tag green web", user="demo"),
     Row("security group set --stateful loose"),
-    Row("security group set --stateless loose"),
+    Row("security group set --stateless loose", 1, "stateful: false is not served"),
     Row("security group unset --tag green www", user="demo"),
     Row("security group set --no-tag www", user="demo"),
     Row("security group unset --all-tag www", user="demo"),
@@ -178,13 +183,14 @@ PORTS = [
         "port create --network plain --description text --device dev --device-owner test:owner --vnic-type normal"
         " --mac-address fa:16:3e:00:00:42 --fixed-ip subnet=first,ip-address=10.1.0.42 --dns-name web"
         " --dns-domain example.org. --binding-profile key=value --enable --extra-dhcp-option name=mtu,value=1400"
-        " --extra-dhcp-option name=x,value=y,ip-version=6 --security-group www --enable-port-security"
+        " --extra-dhcp-option name=dns-server,value=fd00::1,ip-version=6 --security-group www --enable-port-security"
         " --allowed-address ip-address=10.1.0.50,mac-address=fa:16:3e:00:00:43 --tag red"
         " --project demo --project-domain default eth1",
         shows="10.1.0.42",
     ),
     Row("port create --network plain --no-fixed-ip --no-security-group --disable --no-tag bare", user="demo"),
     Row("port create --network plain --disable-port-security --host vm-1 open", shows="bridge"),
+    Row("port create --network plain --vnic-type direct fast", 1, "binding:vnic_type direct is not served"),
     Row("port create --network plain --host nowhere lost", shows="binding_failed"),
     Row("port create --network plain --fixed-ip ip-address=10.1.0.42 taken", 1, "already allocated", user="demo"),
     Row("port create --network plain --host vm-1 mine", 1, "403", user="demo"),
@@ -205,7 +211,7 @@ PORTS = [
     Row("port list --not-tags red --max-items 1"),
     Row("port list --not-any-tags red"),
     Row(
-        "port set --description more --device other --device-owner test:else --vnic-type direct --dns-name www"
+        "port set --description more --device other --device-owner test:else --vnic-type normal --dns-name www"
         " --dns-domain example.com. --disable --name eth2 --fixed-ip subnet=first,ip-address=10.1.0.43"
         " --binding-profile a=b --security-group default --allowed-address ip-address=10.1.0.51"
         " --extra-dhcp-option name=mtu,value=1300 --tag green eth1",
@@ -213,7 +219,7 @@ PORTS = [
         "More than one SecurityGroup exists with the name 'default'",
     ),
     Row(
-        "port set --description more --device other --device-owner test:else --vnic-type direct --dns-name www"
+        "port set --description more --device other --device-owner test:else --vnic-type normal --dns-name www"
         " --dns-domain example.com. --disable --name eth2 --fixed-ip subnet=first,ip-address=10.1.0.43"
         " --binding-profile a=b --allowed-address ip-address=10.1.0.51"
         " --extra-dhcp-option name=mtu,value=1300 --tag green eth1",

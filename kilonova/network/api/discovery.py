@@ -62,7 +62,6 @@ EXTENSIONS = {
         "Tags",
     ),
     "standard-attr-timestamp": ("Resource timestamps", "Times of creation and change"),
-    "stateful-security-group": ("Stateful security group", "Security groups that track connections, or do not"),
     "subnet-dns-publish-fixed-ip": ("Subnet DNS publish fixed IP", "Subnets whose addresses are published"),
     "subnet-external-network": (
         "Subnet belongs to an external network",

@@ -195,6 +195,7 @@ def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bo
     service = request.service
     tags.check(new.tags)
     ports.refuse_held_owner(new.device_owner)
+    ports.check_vnic_type(new.vnic_type)
     ports.check_profile(new.binding_profile or {})
     pairs = entries(new.allowed_address_pairs)
     ports.check_pairs(pairs, secured=secured)
@@ -305,6 +306,7 @@ def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -
         if name in values:
             values[name] = values[name] or empty
     ports.check_profile(values.get("binding_profile", {}))
+    ports.check_vnic_type(values.get("vnic_type", "normal"))
     ports.hand_over(port, values)
     if "allowed_address_pairs" in values:
         values["allowed_address_pairs"] = entries(values["allowed_address_pairs"])

@@ -94,6 +94,7 @@ async def _create_group(tx: Tx, request: NetworkRequest, new: NewGroup) -> Secur
     if new.name.lower() == "default":
         raise SecurityGroupDefaultAlreadyExists
     tags.check(new.tags)
+    security_groups.refuse_stateless(new.stateful)
     await security_groups.ensure_default(tx, service, project_id)
     await quotas.claim(tx, project_id, "security_group")
     group = security_groups.new_group(service, project_id, new.name, new.description, stateful=new.stateful)
@@ -137,6 +138,8 @@ async def update_group(request: NetworkRequest, body: ChangedGroupBody) -> Body:
         group = await fetch_group(tx, request, request.path["group_id"])
         check_revision(request, group)
         values = given(body.security_group)
+        if "stateful" in values and group.stateful:
+            security_groups.refuse_stateless(values["stateful"])
         name = values.get("name", group.name)
         if group.default_of_project is not None and name != group.name:
             raise SecurityGroupCannotUpdateDefault

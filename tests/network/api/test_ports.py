@@ -60,6 +60,7 @@ NO_PORTS = [
     ({"dns_name": "web.example."}, 400, "InvalidInput"),
     ({"dns_domain": "example"}, 400, "InvalidInput"),
     ({"binding:vnic_type": "carrier-pigeon"}, 400, "HTTPBadRequest"),
+    ({"binding:vnic_type": "direct"}, 400, "InvalidInput"),
     ({"device_owner": "network:dhcp"}, 403, "PolicyNotAuthorized"),
     ({"binding:host_id": "node1"}, 403, "PolicyNotAuthorized"),
     ({"binding:profile": {"a": 1}}, 403, "PolicyNotAuthorized"),
@@ -130,6 +131,21 @@ async def test_the_default_group_lets_out_and_lets_in_only_itself(net: Any, body
     await net.create("security-groups", {"name": "default"}, status=409)
     renamed = await net.demo.put(f"/v2.0/security-groups/{group['id']}", json={"security_group": {"name": "x"}})
     assert renamed.status_code == 409
+
+
+async def test_what_hosts_have_not_is_not_promised(net: Any, body_of: Any) -> None:
+    network, _ = await net.lan()
+    port = await net.create("ports", {"network_id": network["id"], "binding:vnic_type": "normal"})
+    changed = {"port": {"binding:vnic_type": "macvtap"}}
+    refused = body_of(await net.demo.put(f"/v2.0/ports/{port['id']}", json=changed), 400)["NeutronError"]
+    assert "macvtap is not served" in refused["message"]
+    assert "track connections" in (await net.create("security-groups", {"stateful": False}, status=400))["message"]
+    group = await net.create("security-groups", {"name": "web", "stateful": "yes"})
+    changed = {"security_group": {"stateful": "off"}}
+    refused = body_of(await net.demo.put(f"/v2.0/security-groups/{group['id']}", json=changed), 400)["NeutronError"]
+    assert "track connections" in refused["message"]
+    aliases = {each["alias"] for each in body_of(await net.demo.get("/v2.0/extensions"))["extensions"]}
+    assert "stateful-security-group" not in aliases
 
 
 async def test_a_group_in_use_is_not_deleted(net: Any, body_of: Any) -> None:
