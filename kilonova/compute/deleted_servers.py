@@ -5,7 +5,6 @@ they ask for, a few at a time: however long the history, nobody else waits.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cmp_to_key
@@ -16,8 +15,8 @@ import msgspec
 from sqlalchemy import Select, and_, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import console_tokens, mappings
-from kilonova.compute.server_filters import Filters
+from kilonova.compute import console_tokens, mappings, patterns
+from kilonova.compute.server_filters import Filters, fits_addresses
 from kilonova.compute.servers import ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
@@ -46,11 +45,14 @@ async def first_matching(tx: Tx, filters: Filters, page: Page, marker: Server | 
         if not chunk:
             return first
         seen = chunk[-1]
-        found = [each for each in map(_as_listed, chunk) if _matches(each.server, filters)]
+        found = await asyncio.to_thread(_fitting, chunk, filters)
         if marker is not None:
             found = [each for each in found if by_server(each.server) > by_server(marker)]
         first = sorted([*first, *found], key=lambda each: by_server(each.server))[: page.limit + 1]
-        await asyncio.sleep(0)
+
+
+def _fitting(chunk: list[DeletedServer], filters: Filters) -> list[ServerWithTask]:
+    return [each for each in map(_as_listed, chunk) if _matches(each.server, filters)]
 
 
 def _next_chunk(filters: Filters, seen: DeletedServer | None) -> Select[Any]:
@@ -78,7 +80,7 @@ def _as_listed(deleted: DeletedServer) -> ServerWithTask:
 def _matches(server: Server, filters: Filters) -> bool:
     if any(getattr(server, column) != value for column, value in filters.equal.items()):
         return False
-    if any(not _holds(getattr(server, column), pattern) for column, pattern in filters.patterns.items()):
+    if any(not patterns.is_in(pattern, getattr(server, column)) for column, pattern in filters.patterns.items()):
         return False
     if filters.flavor_id not in (None, server.flavor["id"]):
         return False
@@ -86,11 +88,7 @@ def _matches(server: Server, filters: Filters) -> bool:
         return False
     if filters.statuses is not None and "DELETED" not in map(str.upper, filters.statuses):
         return False
-    return not filters.task_states and _has_tags(set(server.tags), filters) and _has_addresses(server, filters)
-
-
-def _holds(value: str | None, pattern: str) -> bool:
-    return value is not None and re.search(pattern, value) is not None
+    return not filters.task_states and _has_tags(set(server.tags), filters) and fits_addresses(filters, server.ports)
 
 
 def _has_tags(tags: set[str], filters: Filters) -> bool:
@@ -99,14 +97,6 @@ def _has_tags(tags: set[str], filters: Filters) -> bool:
         and (not filters.tags_any or bool(tags & set(filters.tags_any)))
         and (not filters.tags_not_all or not tags >= set(filters.tags_not_all))
         and not tags & set(filters.tags_not_any)
-    )
-
-
-def _has_addresses(server: Server, filters: Filters) -> bool:
-    addresses = [each for port in server.ports for each in (*port.get("fixed_ips", ()), *port.get("floating_ips", ()))]
-    return all(
-        any(re.match(pattern, each) for each in addresses if (":" in each) == (version == 6))
-        for version, pattern in filters.addresses.items()
     )
 
 

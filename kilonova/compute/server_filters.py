@@ -1,8 +1,12 @@
 """What a list of servers may be narrowed to."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
+
+from kilonova.compute import patterns
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -27,3 +31,12 @@ class Filters(Struct, frozen=True, kw_only=True):
     changed_before: datetime | None = None
     with_live: bool = True
     with_deleted: bool = False
+
+
+def fits_addresses(filters: Filters, ports: Sequence[dict[str, Any]]) -> bool:
+    """Whether a server with these ports has an address that begins as each address filter says."""
+    addresses = [each for port in ports for each in (*port.get("fixed_ips", ()), *port.get("floating_ips", ()))]
+    return all(
+        any(patterns.begins(pattern, each) for each in addresses if (":" in each) == (version == 6))
+        for version, pattern in filters.addresses.items()
+    )

@@ -255,7 +255,7 @@ async def _page(request: ComputeRequest) -> tuple[list[PlacedHost], str | None]:
 
 def _like(found: list[PlacedHost], pattern: str) -> list[PlacedHost]:
     """Those whose name holds the pattern. Raises NotFound."""
-    matching = [each for each in found if pattern in each.host.hypervisor_hostname]
+    matching = [each for each in found if pattern.lower() in each.host.hypervisor_hostname.lower()]
     if not matching:
         raise NotFound(f"No hypervisor matching '{pattern}' could be found.")
     return matching

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from kilonova.compute import cells, mappings, moving, server_lists
+from kilonova.compute import cells, mappings, moving, patterns, server_lists
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.api.servers import host_statuses, shown_in_detail
 from kilonova.compute.deleted_servers import merged
@@ -245,13 +245,13 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         equal.pop("project_id", None)
     if _number(usable.get("progress", "0"), "progress") != PROGRESS:
         equal["id"] = NO_SERVER
-    patterns = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
+    texts = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
     addresses = {version: usable[name] for version, name in ((4, "ip"), (6, "ip6")) if name in usable}
     tags = {field: tuple(tags_of(name, [usable[name]])) for name, field in TAGS.items() if name in usable}
     return Filters(
         project_id=None if all_projects else request.ctx.project_id,
         equal=equal,
-        patterns=patterns,
+        patterns=texts,
         flavor_id=_last_part(usable.get("flavor")),
         image_id=_last_part(usable.get("image") or usable.get("image_ref")),
         statuses=statuses,
@@ -294,7 +294,7 @@ def _statuses(request: ComputeRequest) -> tuple[str, ...] | None:
 
 
 def _pattern(text: str, name: str) -> str:
-    server_lists.check_pattern(text, name)
+    patterns.check(text, name)
     return text
 
 
