@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help cloud test e2e lab labtest chaos guide conformance bench check format lock venv peer clean fresh
+.PHONY: help cloud test e2e lab labtest chaos guide clients conformance bench check format lock venv peer clean fresh
 
 is_recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.11 python3; do $$p -c '$(is_recent)' 2>/dev/null && echo $$p && break; done)
@@ -83,3 +83,7 @@ clean:  ## take the cloud down and remove everything that was made here
 
 fresh:  ## prove the README's commands from a fresh clone (root)
 	@$(PYTHON) -m tools.try_fresh
+
+clients:  ## run the clients people have, of 2014 to today, each in an environment of its own (root)
+	@$(PYTHON) -m tools.setup --for test
+	@.venv/bin/python -m tools.clients $(ARGS)

@@ -209,6 +209,8 @@ class Edge(Generic[ServiceT]):
         incoming = StarletteRequest(scope, receive)
         method = scope["method"]
         path = _path(scope, exact=self.api.exact_paths)
+        if self.api.format_suffix is not None and path not in self._literal:
+            path = path.removesuffix(self.api.format_suffix)
         candidates, variables = self._find(path, method)
         scope[ROUTE_KEY] = candidates[0].path
         request: Request[ServiceT] = Request(
@@ -243,9 +245,6 @@ class Edge(Generic[ServiceT]):
     def _find(self, path: str, method: str) -> tuple[list[Route], Mapping[str, str]]:
         variables: Mapping[str, str] = {}
         methods = self._literal.get(path)
-        if methods is None and self.api.format_suffix is not None:
-            path = path.removesuffix(self.api.format_suffix)
-            methods = self._literal.get(path)
         if methods is None:
             for pattern, candidates in self._paths:
                 match = pattern.match(path)

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 
 async def limit(net: Any, body_of: Any, project: str = "demo", **limits: Any) -> str:
     project_id: str = await net.identity.project_id(project)
@@ -101,3 +103,9 @@ async def test_a_limit_below_what_is_used_has_to_be_forced(net: Any, body_of: An
     forced = body_of(await net.admin.put(url, json={"quota": {"network": 1, "force": True}}))
     assert forced["quota"]["network"] == 1
     assert (await net.create("networks", {}, status=409))["type"] == "OverQuota"
+
+
+@pytest.mark.parametrize("word", ["project", "tenant"])
+async def test_old_clients_ask_with_a_format_whose_project_it_is(net: Any, body_of: Any, word: str) -> None:
+    mine = await net.identity.project_id("demo")
+    assert body_of(await net.demo.get(f"/v2.0/quotas/{word}.json")) == {word: {f"{word}_id": mine}}

@@ -1,0 +1,53 @@
+# The openstack command: what people type on their first day.
+set -e
+N=${PWD##*/}
+run() { echo "+ openstack $*"; openstack "$@"; }
+run token issue -f value -c expires
+run catalog list
+run service list
+run endpoint list
+run project list
+run user list
+run role list
+run domain list
+run image list
+run image show demo-guest
+run flavor list
+run hypervisor list
+run compute service list
+run host list
+run availability zone list
+run aggregate list
+run network agent list
+run extension list --network
+run quota show
+run limits show --absolute
+run usage list
+run network create $N-net
+run subnet create --network $N-net --subnet-range 10.55.0.0/24 $N-subnet
+run router create $N-router
+run router add subnet $N-router $N-subnet
+run security group create $N-group
+run security group rule create --protocol tcp --dst-port 22 $N-group
+run security group rule list $N-group
+run keypair create $N-key >/dev/null
+run server create --image demo-guest --flavor m1.nano --network $N-net --security-group $N-group --key-name $N-key --wait $N-server
+run server list
+run server list --long
+run server show $N-server
+run port list
+run port list --server $N-server
+run server stop $N-server
+run server group list
+run server event list $N-server
+run console log show $N-server || true
+run floating ip list
+run network list --external
+run subnet list
+run router show $N-router
+run server delete --wait $N-server
+run router remove subnet $N-router $N-subnet
+run router delete $N-router
+run network delete $N-net
+run security group delete $N-group
+run keypair delete $N-key
