@@ -12,7 +12,7 @@ from kilonova.compute.errors import QuotaExceeded, TooManyServers
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
 from kilonova.kit.db import Tx
 
-DEFAULTS: Mapping[str, int] = {
+DEFAULTS: dict[str, int] = {
     "cores": 20,
     "instances": 10,
     "key_pairs": 100,
@@ -28,10 +28,20 @@ DEFAULTS: Mapping[str, int] = {
     "security_group_rules": -1,
     "security_groups": -1,
 }
-"""Upstream's, ram in MiB. Those of networks are the network service's to keep, and files are not injected."""
+"""Upstream's, unless the configuration says otherwise; ram in MiB.
+
+Those of networks are the network service's to keep, and files are not injected."""
 
 DEFAULT_CLASS = "default"
 UNLIMITED = -1
+
+
+def set_defaults(limits: Mapping[str, int]) -> None:
+    """Replaces upstream's defaults for this process by those of its configuration. Raises KeyError."""
+    unknown = set(limits) - set(DEFAULTS)
+    if unknown:
+        raise KeyError(f"no such resources: {sorted(unknown)}")
+    DEFAULTS.update(limits)
 
 
 async def class_limits(tx: Tx, class_name: str = DEFAULT_CLASS) -> dict[str, int]:

@@ -22,12 +22,8 @@ from kilonova.placement.client import Inventory
 
 log = logger(__name__)
 
-DISK_RESERVED_GIB = 0
-MEMORY_RESERVED_MIB = 512
 NAMESAKE_SECONDS = 1.0
 """How long an agent of the same name has to answer."""
-CPU_RATIO, MEMORY_RATIO, DISK_RATIO = 4.0, 1.0, 1.0
-"""Upstream's initial allocation ratios; disk is not overcommitted."""
 
 
 class Report(msgspec.Struct):
@@ -209,12 +205,14 @@ def followed(vm_state: str, power: PowerState) -> str:
 
 def inventory_of(host: HostInventory) -> dict[str, Inventory]:
     """Placement's inventory of a host."""
+    share = host.share
     return {
-        "VCPU": _entry(host.vcpus, 0, CPU_RATIO),
-        "MEMORY_MB": _entry(host.memory_mib, min(MEMORY_RESERVED_MIB, host.memory_mib // 2), MEMORY_RATIO),
-        "DISK_GB": _entry(max(host.disk_gib, 1), DISK_RESERVED_GIB, DISK_RATIO),
+        "VCPU": _entry(host.vcpus, share.reserved_cpus, share.cpu_allocation_ratio),
+        "MEMORY_MB": _entry(host.memory_mib, share.reserved_memory_mib, share.ram_allocation_ratio),
+        "DISK_GB": _entry(max(host.disk_gib, 1), share.reserved_disk_gib, share.disk_allocation_ratio),
     }
 
 
 def _entry(total: int, reserved: int, ratio: float) -> Inventory:
-    return Inventory(total, reserved, max_unit=total, allocation_ratio=ratio)
+    # A small host keeps half for servers, whatever is said to be reserved.
+    return Inventory(total, min(reserved, total // 2), max_unit=total, allocation_ratio=ratio)

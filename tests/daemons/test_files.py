@@ -4,9 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from kilonova.cli.daemons.compute import guest_cpu
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
 from kilonova.cli.daemons.wiring import credentials_of, identity_url
+from kilonova.compute import quotas
+from kilonova.compute.agent.spec import HostInventory, HostShare
+from kilonova.compute.registry import inventory_of
 from kilonova.kit.config import ConfigError
 
 NOVA_CONF = """\
@@ -212,3 +216,97 @@ def test_a_service_without_a_user_is_told_which_option_is_missing(tmp_path: Path
     ).config
     with pytest.raises(ConfigError, match="ldap"):
         credentials_of(config.keystone_authtoken)
+
+
+REAL_NOVA_CONF = """\
+[DEFAULT]
+my_ip = 10.0.0.31
+cpu_allocation_ratio = 16.0
+ram_allocation_ratio = 1.5
+disk_allocation_ratio = 1.0
+initial_cpu_allocation_ratio = 4.0
+reserved_host_memory_mb = 2048
+reserved_host_disk_mb = 10240
+resume_guests_state_on_host_boot = true
+instance_usage_audit = true
+allow_resize_to_same_host = true
+
+[filter_scheduler]
+enabled_filters = ComputeFilter,AvailabilityZoneFilter,ImagePropertiesFilter
+available_filters = nova.scheduler.filters.all_filters
+
+[libvirt]
+virt_type = kvm
+cpu_mode = custom
+cpu_models = Cascadelake-Server-noTSX
+images_type = qcow2
+
+[quota]
+instances = 50
+cores = -1
+ram = 102400
+
+[pci]
+device_spec = {"vendor_id": "10de"}
+
+[cinder]
+catalog_info = volumev3:cinderv3:internalURL
+os_region_name = RegionOne
+
+[upgrade_levels]
+compute = auto
+
+[oslo_messaging_notifications]
+driver = noop
+"""
+
+
+def test_a_nova_conf_of_a_cloud_that_runs_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    path.write_text(REAL_NOVA_CONF)
+    found = read("nova-compute", "nova", [COMPUTE], ["--config-file", str(path)])
+    assert (found.config.cpu_allocation_ratio, found.config.reserved_host_memory_mb) == (16.0, 2048)
+    assert (found.config.quota.instances, found.config.quota.cores) == (50, -1)
+    assert found.config.libvirt.cpu_models == ["Cascadelake-Server-noTSX"]
+    idle = {f"{entry.group}.{entry.name}" for entry, _reason in found.idle}
+    assert {"filter_scheduler.enabled_filters", "pci.device_spec", "cinder.catalog_info"} <= idle
+    assert all(reason for _entry, reason in found.idle)
+
+
+def test_a_host_offers_what_its_file_says() -> None:
+    share = HostShare(
+        cpu_allocation_ratio=16.0, ram_allocation_ratio=1.5, reserved_memory_mib=2048, reserved_disk_gib=10
+    )
+    host = HostInventory("h", "10.0.0.1", "QEMU", 7, 8, 16384, 100, {}, (), share=share)
+    found = inventory_of(host)
+    assert (found["VCPU"].allocation_ratio, found["VCPU"].total) == (16.0, 8)
+    assert (found["MEMORY_MB"].allocation_ratio, found["MEMORY_MB"].reserved) == (1.5, 2048)
+    assert found["DISK_GB"].reserved == 10
+
+
+def test_quotas_of_the_file_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quotas, "DEFAULTS", dict(quotas.DEFAULTS))
+    quotas.set_defaults({"instances": 50})
+    assert quotas.DEFAULTS["instances"] == 50
+    with pytest.raises(KeyError, match="elephants"):
+        quotas.set_defaults({"elephants": 1})
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_good"),
+    [
+        ("cpu_mode = custom\ncpu_models = Haswell", True),
+        ("cpu_mode = custom", False),
+        ("cpu_mode = none\ncpu_models = Haswell", False),
+        ("cpu_mode = host-passthrough", True),
+    ],
+)
+def test_a_model_of_a_processor_is_named_where_it_is_used(tmp_path: Path, lines: str, is_good: bool) -> None:
+    path = tmp_path / "nova.conf"
+    path.write_text(f"[libvirt]\n{lines}\n")
+    config = read("nova-compute", "nova", [COMPUTE], ["--config-file", str(path)]).config
+    if is_good:
+        assert guest_cpu(config).mode == config.libvirt.cpu_mode
+    else:
+        with pytest.raises(ConfigError, match="cpu_models"):
+            guest_cpu(config)

@@ -23,7 +23,13 @@ class Client:
 CLIENTS = (
     Client(
         "openstackclient-3.19",
-        ("python-openstackclient==3.19.0", "openstacksdk<0.40", "importlib-metadata<5", *OLD_COMMANDS),
+        (
+            "python-openstackclient==3.19.0",
+            "openstacksdk<0.40",
+            "importlib-metadata<5",
+            "python-cinderclient<7",
+            *OLD_COMMANDS,
+        ),
         "openstack.sh",
     ),
     Client("openstackclient-6.0", ("python-openstackclient==6.0.0", *OLD), "openstack.sh"),

@@ -16,14 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from kilonova.cli.daemons.broker import host_name, open_bus
 from kilonova.cli.daemons.console_options import console_options, console_urls
 from kilonova.cli.daemons.files import Read
-from kilonova.cli.daemons.options import COMPUTE
+from kilonova.cli.daemons.options import COMPUTE, QUOTAS
 from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.refusals import require_placement
 from kilonova.cli.daemons.region import CellOpener, open_cells, open_own_cell, open_region_database
 from kilonova.cli.daemons.wiring import Neighbours
-from kilonova.compute import deleted_servers, hosts, housekeeping, leftovers
+from kilonova.compute import deleted_servers, hosts, housekeeping, leftovers, quotas
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
+from kilonova.compute.agent.drivers.options import GuestCpu
+from kilonova.compute.agent.spec import HostShare
 from kilonova.compute.app import make_app
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.metadata.app import make_app as make_metadata_app
@@ -58,6 +60,7 @@ async def open_compute(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener
     daemon.closing.push_async_callback(neighbours.close)
     daemon.checks.append(neighbours.check)
     host = host_name(config)
+    quotas.set_defaults({QUOTA_NAMES.get(name, name): config.quota[name] for name, _default in QUOTAS})
     compute = Compute(
         database=database,
         bus=bus,
@@ -82,6 +85,10 @@ async def _open(found: Read, daemon: Daemon) -> tuple[Compute, CellOpener, Neigh
     opened = await open_compute(found, daemon)
     daemon.work.append(functools.partial(hosts.watch, opened[0]))
     return opened
+
+
+QUOTA_NAMES = {"injected_file_path_length": "injected_file_path_bytes"}
+"""Options whose resource has another name in the API."""
 
 
 async def build_api(found: Read, daemon: Daemon) -> None:
@@ -151,8 +158,29 @@ async def build_agent(found: Read, daemon: Daemon) -> None:
             agents[0].on_event(server_id)
 
     driver = _driver(config, neighbours, on_event)
-    agents.append(ComputeAgent(driver, bus, host=host_name(config), zone=config.default_availability_zone))
+    agents.append(
+        ComputeAgent(driver, bus, host=host_name(config), zone=config.default_availability_zone, share=_share(config))
+    )
     daemon.work.append(functools.partial(_run_agent, agents[0]))
+
+
+def _share(config: Any) -> HostShare:
+    return HostShare(
+        cpu_allocation_ratio=config.cpu_allocation_ratio,
+        ram_allocation_ratio=config.ram_allocation_ratio,
+        disk_allocation_ratio=config.disk_allocation_ratio,
+        reserved_cpus=config.reserved_host_cpus,
+        reserved_memory_mib=config.reserved_host_memory_mb,
+        reserved_disk_gib=-(-config.reserved_host_disk_mb // 1024),
+    )
+
+
+def guest_cpu(config: Any) -> GuestCpu:
+    """Raises ConfigError."""
+    mode, models = config.libvirt.cpu_mode, config.libvirt.cpu_models
+    if (mode == "custom") != bool(models):
+        raise ConfigError("[libvirt] cpu_models: names the model with cpu_mode custom, and nothing without")
+    return GuestCpu(mode, models[0] if models else "")
 
 
 async def _run_agent(agent: ComputeAgent) -> None:
@@ -199,6 +227,7 @@ def _libvirt_driver(config: Any, neighbours: Neighbours, on_event: OnEvent) -> C
         virt_type=config.libvirt.virt_type,
         connection_uri=config.libvirt.connection_uri or SYSTEM_URI,
         consoles=console_options(config),
+        guest_cpu=guest_cpu(config),
     )
 
     def fetch(image_id: str) -> AsyncIterator[bytes]:

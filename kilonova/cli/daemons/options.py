@@ -263,6 +263,19 @@ CONSOLES: Options = {
     ],
 }
 """What compute hosts and the proxies in front of their consoles read."""
+QUOTAS = (
+    ("instances", 10),
+    ("cores", 20),
+    ("ram", 51200),
+    ("metadata_items", 128),
+    ("injected_files", 5),
+    ("injected_file_content_bytes", 10240),
+    ("injected_file_path_length", 255),
+    ("key_pairs", 100),
+    ("server_groups", 10),
+    ("server_group_members", 10),
+)
+"""What a project may have where neither it nor its class says anything else; ram in MiB."""
 COMPUTE: Options = {
     "DEFAULT": [
         cfg.StrOpt("compute_driver", default="libvirt.LibvirtDriver", help="libvirt.LibvirtDriver, fake.FakeDriver"),
@@ -276,6 +289,12 @@ COMPUTE: Options = {
         _workers("metadata_workers"),
         cfg.ListOpt("enabled_apis", default=["osapi_compute", "metadata"], help="Which APIs nova-api serves"),
         cfg.StrOpt("default_availability_zone", default="nova", help="Zone of hosts that name none"),
+        cfg.FloatOpt("cpu_allocation_ratio", default=4.0, min=0.1, help="Virtual processors for each of the host's"),
+        cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="Memory of servers for each MiB of the host's"),
+        cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="Disk of servers for each GiB of the host's"),
+        cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="Processors kept for the host itself"),
+        cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB of memory kept for the host itself"),
+        cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself"),
         cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
     ],
     "conductor": [_workers("workers")],
@@ -290,8 +309,21 @@ COMPUTE: Options = {
             help="Seconds between searches for hosts that are not mapped to a cell; -1: never, hosts map themselves",
         ),
     ],
+    "quota": [cfg.IntOpt(name, default=default, min=-1, help="-1: no limit") for name, default in QUOTAS],
     "libvirt": [
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
+        cfg.StrOpt(
+            "cpu_mode",
+            default="",
+            choices=["", "host-model", "host-passthrough", "custom", "none"],
+            help="Which processor guests see; empty: the host's model with KVM, all that is emulated without",
+        ),
+        cfg.ListOpt(
+            "cpu_models",
+            default=[],
+            help="With cpu_mode custom: the model, as libvirt names it; of several the first",
+            deprecated_opts=_old("cpu_model"),
+        ),
         cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: qemu:///system"),
     ],
     "glance": [

@@ -13,12 +13,17 @@ _NETWORKS = "networks are always the network service's"
 _NOT_INJECTED = "nothing is written into a guest's disk: it asks for its metadata"
 _SIGNED = "requests for metadata are signed: they need no user"
 
+_NO_VOLUMES = "there are no volumes yet"
+_NO_NOTICES = "no notifications are sent"
+_NO_KEYS = "there is no key manager"
+_INITIAL = "the allocation ratios without initial_ apply from the start"
+
 ANY_PROJECT: Mapping[str, str] = {
     "DEFAULT.auth_strategy": _ALWAYS_CHECKED,
     "DEFAULT.rpc_backend": "transport_url names the broker",
     "DEFAULT.verbose": "levels above DEBUG are always logged",
     "DEFAULT.rootwrap_config": "agents run with the rights they need",
-    "DEFAULT.notification_driver": "no notifications are sent",
+    "DEFAULT.notification_driver": _NO_NOTICES,
     "DEFAULT.use_stderr": "log_file and log_dir say where the log goes",
     "api.auth_strategy": _ALWAYS_CHECKED,
     "keystone_authtoken.auth_type": _ONE_WAY,
@@ -59,7 +64,20 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "neutron.service_metadata_proxy": "what is signed with metadata_proxy_shared_secret is always answered",
         "glance.host": _IN_CATALOG,
         "glance.port": _IN_CATALOG,
-        "cinder.os_region_name": "there are no volumes yet",
+        "DEFAULT.initial_cpu_allocation_ratio": _INITIAL,
+        "DEFAULT.initial_ram_allocation_ratio": _INITIAL,
+        "DEFAULT.initial_disk_allocation_ratio": _INITIAL,
+        "DEFAULT.allow_resize_to_same_host": "servers are not resized yet",
+        "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
+        "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,
+        "DEFAULT.compute_monitors": "hosts tell their use without being asked to",
+        "DEFAULT.instance_usage_audit": _NO_NOTICES,
+        "DEFAULT.instance_usage_audit_period": _NO_NOTICES,
+        "DEFAULT.resume_guests_state_on_host_boot": "a server whose guest ended with its host is stopped then, until somebody starts it",
+        "scheduler.max_attempts": "a build is tried on each host that has room",
+        "libvirt.images_type": "disks are qcow2 files over the cached image",
+        "libvirt.live_migration_inbound_addr": "servers do not migrate yet",
+        "libvirt.num_pcie_ports": "a domain has eight spare ports",
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
         "libvirt.inject_partition": _NOT_INJECTED,
@@ -103,6 +121,21 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
     },
 }
 WHOLE_GROUPS: Mapping[str, str] = {
+    "barbican": _NO_KEYS,
+    "cache": "keystone_authtoken.memcached_servers names the shared cache",
+    "cinder": _NO_VOLUMES,
+    "filter_scheduler": "all filters and weighers there are always apply",
+    "guestfs": _NOT_INJECTED,
+    "healthcheck": "/healthcheck is always served",
+    "key_manager": _NO_KEYS,
+    "notifications": _NO_NOTICES,
+    "os_vif_linux_bridge": "interfaces are the network agent's",
+    "os_vif_ovs": "interfaces are the network agent's",
+    "oslo_messaging_notifications": _NO_NOTICES,
+    "pci": "devices of a host are not passed through yet",
+    "privsep_entrypoint": "agents run with the rights they need",
+    "upgrade_levels": "all daemons are of one release",
+    "workarounds": "there is nothing of upstream's to work around",
     "service_user": "services show their own tokens where they act for themselves",
 }
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
-from kilonova.compute.agent.spec import ConsoleKind, ServerSpec
+from kilonova.compute.agent.spec import ConsoleKind, HostInventory, HostShare, ServerSpec
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo
@@ -36,8 +36,11 @@ LONGEST_INTERVAL_SECONDS = 60.0
 
 
 class ComputeAgent:
-    def __init__(self, driver: ComputeDriver, bus: Bus, *, host: str, zone: str = "") -> None:
+    def __init__(
+        self, driver: ComputeDriver, bus: Bus, *, host: str, zone: str = "", share: HostShare | None = None
+    ) -> None:
         self._driver = driver
+        self._share = share or HostShare()
         self._bus = bus
         self._host = host
         info = AgentInfo(AGENT_BINARY, host, agent_type="Compute", availability_zone=zone, started_at=datetime.now(UTC))
@@ -47,9 +50,14 @@ class ComputeAgent:
             REGISTRY_TOPIC,
             methods=self._methods(),
             converge=self._report,
-            describe=driver.inventory,
+            describe=self._describe,
             longest_interval_seconds=LONGEST_INTERVAL_SECONDS,
         )
+
+    async def _describe(self) -> HostInventory:
+        inventory = await self._driver.inventory()
+        inventory.share = self._share
+        return inventory
 
     def on_event(self, server_id: str) -> None:
         """A domain changed state: report now instead of at the next pass."""

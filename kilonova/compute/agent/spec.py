@@ -188,6 +188,17 @@ class ConsoleAddress(Struct, frozen=True):
     """Another one after each start of the guest: a port that was read before may lead to another guest since."""
 
 
+class HostShare(Struct, frozen=True, kw_only=True):
+    """How much of a host servers may have: a multiple of what is there, less what is kept for the host itself."""
+
+    cpu_allocation_ratio: float = 4.0
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+    reserved_cpus: int = 0
+    reserved_memory_mib: int = 512
+    reserved_disk_gib: int = 0
+
+
 class HostInventory(Struct):
     """What a compute host offers: placement inventory and the hypervisor's row come from it."""
 
@@ -202,3 +213,4 @@ class HostInventory(Struct):
     supported_instances: tuple[tuple[str, str, str], ...]
     """(architecture, hypervisor type, vm mode)."""
     traits: tuple[str, ...] = ()
+    share: HostShare = HostShare()

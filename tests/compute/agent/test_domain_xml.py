@@ -17,7 +17,7 @@ from kilonova.compute.agent.drivers.domain_xml import (
     parse_xml,
     render_domain,
 )
-from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
+from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, SerialOptions
 from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, SpecPort
 from tests.compute.agent.rigs import make_document, make_spec
 
@@ -229,3 +229,10 @@ def test_a_server_without_image_has_no_root_in_its_metadata() -> None:
     plan = make_plan()
     plan = DomainPlan(msgspec.structs.replace(plan.spec, image=None), "qemu", DISKS, plan.console_path)
     assert parse_xml(render_domain(plan)).find(f"metadata/{NOVA}instance/{NOVA}root") is None
+
+
+def test_the_processor_of_guests_can_be_chosen() -> None:
+    assert render(guest_cpu=GuestCpu("none")).find("cpu") is None
+    assert found(render(guest_cpu=GuestCpu("host-passthrough")), "cpu").get("mode") == "host-passthrough"
+    custom = found(render(guest_cpu=GuestCpu("custom", "Haswell")), "cpu")
+    assert (custom.get("mode"), custom.findtext("model")) == ("custom", "Haswell")

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, VirtType
+from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, VirtType
 from kilonova.compute.agent.spec import ServerSpec, SpecPort
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
@@ -65,6 +65,7 @@ class DomainPlan:
     consoles: ConsoleOptions = field(default_factory=ConsoleOptions)
     serial_port: int | None = None
     """Of the serial line where that can be typed on (`consoles.serial`)."""
+    guest_cpu: GuestCpu = field(default_factory=GuestCpu)
     disk_cache: Literal["none", "writeback"] = "none"
     """`none` needs a file system with direct I/O (`disks.pick_cache_mode`)."""
 
@@ -132,7 +133,7 @@ def _render_without_digest(plan: DomainPlan) -> Element:
     features = SubElement(domain, "features")
     SubElement(features, "acpi")
     SubElement(features, "apic")
-    SubElement(domain, "cpu", mode="host-model" if plan.virt_type == "kvm" else "maximum")
+    _add_cpu(domain, plan)
     _add_clock(domain, plan.virt_type)
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         _text(domain, event, action)
@@ -205,6 +206,16 @@ def _add_sysinfo(domain: Element, spec: ServerSpec) -> None:
     }
     for name, value in entries.items():
         _text(system, "entry", value, name=name)
+
+
+def _add_cpu(domain: Element, plan: DomainPlan) -> None:
+    mode = plan.guest_cpu.mode or ("host-model" if plan.virt_type == "kvm" else "maximum")
+    if mode == "none":
+        return
+    cpu = SubElement(domain, "cpu", mode=mode)
+    if mode == "custom":
+        cpu.set("match", "exact")
+        _text(cpu, "model", plan.guest_cpu.model)
 
 
 def _add_clock(domain: Element, virt_type: VirtType) -> None:

@@ -178,6 +178,7 @@ class LibvirtDriver:
             directory / "console.log",
             self._options.machine_type,
             self._options.consoles,
+            guest_cpu=self._options.guest_cpu,
             disk_cache=await asyncio.to_thread(disks.pick_cache_mode, directory),
         )
         if plan.consoles.serial is None:

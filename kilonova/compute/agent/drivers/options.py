@@ -43,6 +43,16 @@ class ConsoleOptions:
 
 
 @dataclass(frozen=True)
+class GuestCpu:
+    """Which processor guests see: libvirt's modes, and `none` to leave it to QEMU."""
+
+    mode: Literal["", "host-model", "host-passthrough", "custom", "none"] = ""
+    """Empty: the host's model with KVM, all that is emulated without."""
+    model: str = ""
+    """Of the mode `custom`."""
+
+
+@dataclass(frozen=True)
 class LibvirtOptions:
     """`state_dir` holds what belongs to this host's private libvirtd; `instances_path` the servers' directories."""
 
@@ -58,6 +68,7 @@ class LibvirtOptions:
     machine_type: str = ""
     """Empty means the default of `domain_xml`; the image property `hw_machine_type` wins over both."""
     consoles: ConsoleOptions = ConsoleOptions()
+    guest_cpu: GuestCpu = GuestCpu()
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0
