@@ -20,6 +20,7 @@ from kilonova.network.api.bodies import (
 )
 from kilonova.network.api.fields import (
     MOST_AT_ONCE,
+    MOST_ENTRIES,
     Description,
     DnsName,
     Fields,
@@ -36,11 +37,19 @@ from kilonova.network.tables import Network
 from kilonova.network.views.resources import network_view
 
 Mtu = Annotated[int, Meta(ge=0, le=65535)]
-Segment = Annotated[int, Meta(ge=0, le=2**32)]
+Number = Annotated[int, Meta(ge=0, le=2**32)]
 Type = Annotated[str, Meta(max_length=32)]
 Physical = Annotated[str, Meta(max_length=64)]
 
 QUERY = networks.LISTING.query
+
+
+class Segment(Fields):
+    """What a network is made of below, named as an entry of `segments`."""
+
+    network_type: Type | None = field(default=None, name="provider:network_type")
+    physical_network: Physical | None = field(default=None, name="provider:physical_network")
+    segmentation_id: Number | None = field(default=None, name="provider:segmentation_id")
 
 
 class NewNetwork(Fields):
@@ -56,7 +65,9 @@ class NewNetwork(Fields):
     dns_domain: DnsName = ""
     network_type: Type | None = field(default=None, name="provider:network_type")
     physical_network: Physical | None = field(default=None, name="provider:physical_network")
-    segmentation_id: Segment | None = field(default=None, name="provider:segmentation_id")
+    segmentation_id: Number | None = field(default=None, name="provider:segmentation_id")
+    segments: Annotated[list[Segment], Meta(max_length=MOST_ENTRIES)] | None = None
+    """Another way to name those three."""
     availability_zone_hints: Names = []
     tags: Tags = []
     project_id: ProjectId = UNSET
@@ -80,7 +91,7 @@ class ChangedNetwork(Fields):
     dns_domain: DnsName | UnsetType = UNSET
     network_type: Type | UnsetType = field(default=UNSET, name="provider:network_type")
     physical_network: Physical | None | UnsetType = field(default=UNSET, name="provider:physical_network")
-    segmentation_id: Segment | None | UnsetType = field(default=UNSET, name="provider:segmentation_id")
+    segmentation_id: Number | None | UnsetType = field(default=UNSET, name="provider:segmentation_id")
 
 
 class ChangedNetworkBody(Fields):
@@ -102,6 +113,7 @@ async def create_network(request: NetworkRequest, body: NewNetworkBody) -> Body:
 
 async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
     service, project_id = request.service, owner(request, new)
+    _take_segment(new)
     _check_privileges(request, given(new), project_id)
     tags.check(new.tags)
     await agents.check_zone_hints(tx, new.availability_zone_hints, "network")
@@ -125,6 +137,19 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
     )
     await networks.insert(tx, network)
     return network
+
+
+def _take_segment(new: NewNetwork) -> None:
+    """The one entry of `segments` is what the provider attributes would say. Raises InvalidInput for several, or for
+    both ways at once."""
+    if not new.segments:
+        return
+    if any(getattr(new, name) is not None for name in networks.PROVIDER):
+        raise InvalidInput("Segments and provider values cannot both be set.")
+    if len(new.segments) > 1:
+        raise InvalidInput(f"segments has {len(new.segments)} entries; a network has one segment here.")
+    for name in networks.PROVIDER:
+        setattr(new, name, getattr(new.segments[0], name))
 
 
 def _check_privileges(request: NetworkRequest, values: Body, project_id: str, network: Network | None = None) -> None:

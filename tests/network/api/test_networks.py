@@ -69,6 +69,21 @@ async def test_a_segment_that_cannot_be_is_refused(net: Any) -> None:
         assert (await net.create("networks", fields, by="admin", status=status))["type"] == kind, fields
 
 
+async def test_a_segment_is_named_as_one_of_a_list_too(net: Any, body_of: Any) -> None:
+    flat = {"provider:network_type": "flat", "provider:physical_network": "provider"}
+    await net.create("networks", {"segments": [flat]}, status=403)
+    made = await net.create("networks", {"segments": [flat]}, by="admin")
+    assert {**made, **flat} == made
+    tunnel = {"provider:network_type": "vxlan", "provider:segmentation_id": 7}
+    for fields, sentence in (
+        ({"segments": [tunnel, flat]}, "a network has one segment here"),
+        ({"segments": [tunnel], "provider:network_type": "vxlan"}, "cannot both be set"),
+        ({"segments": [{**tunnel, "colour": "red"}]}, "unknown field"),
+    ):
+        assert sentence in (await net.create("networks", fields, by="admin", status=400))["message"]
+    assert (await net.create("networks", {"segments": []}))["mtu"] == 1450
+
+
 async def test_a_segment_is_taken_once(net: Any) -> None:
     flat = {"provider:network_type": "flat", "provider:physical_network": "provider"}
     await net.create("networks", flat, by="admin")

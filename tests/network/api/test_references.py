@@ -107,6 +107,7 @@ REFERENCES: Mapping[Place, Reference] = {
 NOTHING_TO_NAME = {("POST", "/v2.0/security-group-rules", "security_group_rule.remote_address_group_id")}
 """Fields that take nothing but null."""
 NUMBERS = {
+    ("POST", "/v2.0/networks", "network.segments[].provider:segmentation_id"),
     ("POST", "/v2.0/networks", "network.provider:segmentation_id"),
     ("PUT", "/v2.0/networks/{network_id}", "network.provider:segmentation_id"),
 }
