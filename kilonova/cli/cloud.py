@@ -38,7 +38,7 @@ from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.tables import tasks as compute_tasks
 from kilonova.compute.topics import AGENT_BINARY as COMPUTE_BINARY
 from kilonova.identity import app as identity_app
-from kilonova.identity import fernet_keys
+from kilonova.identity import fernet_keys, log_ins
 from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import metadata as identity_metadata
@@ -235,7 +235,15 @@ def _open_databases(state: StateDir) -> dict[str, Database]:
 async def _make_identity(state: StateDir, config: Any, bus: InProcessBus, database: Database) -> Identity:
     keys = state.path / "fernet-keys"
     fernet_keys.set_up(keys)
-    identity = Identity(database, fernet_keys.load(keys), bus, token_seconds=config.token.expiration)
+    compliance = config.security_compliance
+    identity = Identity(
+        database,
+        fernet_keys.load(keys),
+        bus,
+        token_seconds=config.token.expiration,
+        limits=log_ins.Limits(compliance.lockout_failure_attempts, compliance.lockout_duration),
+        failures_before_delay=compliance.failures_before_delay,
+    )
     services = tuple(
         ServiceEntry(type_, name, description, endpoint_url(config.my_ip, type_) + path)
         for type_, name, description, path in CATALOG

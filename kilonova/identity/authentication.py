@@ -8,25 +8,32 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import select
 
-from kilonova.identity import tokens
+from kilonova.identity import checking, tokens
+from kilonova.identity.checking import Claim
 from kilonova.identity.errors import AuthenticationFailed, InvalidReference
-from kilonova.identity.passwords import verify_password
+from kilonova.identity.log_ins import account_of_names
+from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, User, domains, projects, users
 from kilonova.identity.tokens import Payload, Scope
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id, Name
+
+MethodName = Annotated[str, Meta(max_length=64)]
+MOST_METHODS = 16
+TokenText = Annotated[str, Meta(max_length=4096)]
 
 
 class DomainRef(Struct):
-    id: str | None = None
-    name: str | None = None
+    id: Id | None = None
+    name: Name | None = None
 
 
 class UserRef(Struct):
-    password: Annotated[str, Meta(max_length=4096)]
-    id: str | None = None
-    name: str | None = None
+    password: Annotated[str, Meta(max_length=MAX_LENGTH)]
+    id: Id | None = None
+    name: Name | None = None
     domain: DomainRef | None = None
 
 
@@ -35,18 +42,18 @@ class PasswordMethod(Struct):
 
 
 class TokenMethod(Struct):
-    id: str
+    id: TokenText
 
 
 class IdentityPart(Struct):
-    methods: list[str]
+    methods: Annotated[list[MethodName], Meta(max_length=MOST_METHODS)]
     password: PasswordMethod | None = None
     token: TokenMethod | None = None
 
 
 class ProjectRef(Struct):
-    id: str | None = None
-    name: str | None = None
+    id: Id | None = None
+    name: Name | None = None
     domain: DomainRef | None = None
 
 
@@ -77,15 +84,18 @@ class Authenticated(Struct):
     """The token this one is got with, if any."""
 
 
-async def authenticate(identity: Identity, part: IdentityPart) -> Authenticated:
-    """Raises AuthenticationFailed without a cause, BadRequest for a body that cannot be meant."""
+async def authenticate(identity: Identity, part: IdentityPart, address: str) -> Authenticated:
+    """`address` is where the caller is. Raises AuthenticationFailed without a cause, BadRequest for a body that cannot
+    be meant, TooManyLogIns."""
     if not part.methods:
         raise BadRequest("identity.methods must name at least one of: password, token.")
     user: User | None = None
     previous: Payload | None = None
-    for method in part.methods:
+    # One named twice is carried out once: hashing a password costs a core's time.
+    methods = tuple(dict.fromkeys(part.methods))
+    for method in methods:
         if method == "password":
-            found = await _by_password(identity, part.password)
+            found = await _by_password(identity, part.password, address)
         elif method == "token":
             found, previous = await _by_token(identity, part.token)
         else:
@@ -95,29 +105,30 @@ async def authenticate(identity: Identity, part: IdentityPart) -> Authenticated:
         user = found
     if user is None:
         raise AuthenticationFailed
-    return Authenticated(user, tuple(part.methods), previous)
+    return Authenticated(user, methods, previous)
 
 
-async def _by_password(identity: Identity, method: PasswordMethod | None) -> User:
+async def _by_password(identity: Identity, method: PasswordMethod | None, address: str) -> User:
     if method is None:
         raise BadRequest("identity.password is required by the method password.")
-    async with identity.database.reading() as tx:
-        user = await _find_user(tx, method.user)
-        domain = await tx.first(Domain, select(domains).where(domains.c.id == (user.domain_id if user else "")))
-    matches = await verify_password(method.user.password, user.password_hash if user else None)
-    if user is None or domain is None or not (matches and user.enabled and domain.enabled):
-        raise AuthenticationFailed
-    return user
+    return await checking.check(identity, _claim(method.user, address))
 
 
-async def _find_user(tx: Tx, wanted: UserRef) -> User | None:
+def _claim(wanted: UserRef, address: str) -> Claim:
+    """Raises BadRequest."""
     if wanted.id is not None:
-        return await tx.first(User, select(users).where(users.c.id == wanted.id))
-    if wanted.name is None or wanted.domain is None:
+        return checking.claim_of_id(wanted.id, wanted.password, address)
+    name, domain = wanted.name, wanted.domain
+    if name is None or domain is None or (domain.id is None and domain.name is None):
         raise BadRequest("identity.password.user needs an id, or a name and a domain.")
-    domain_id = await _domain_id(tx, wanted.domain)
-    statement = select(users).where(users.c.name == wanted.name, users.c.domain_id == domain_id)
-    return await tx.first(User, statement)
+
+    async def find(tx: Tx) -> User | None:
+        domain_id = await _find_domain_id(tx, domain)
+        # Without such a domain as well: the answer takes as long.
+        statement = select(users).where(users.c.name == name, users.c.domain_id == (domain_id or ""))
+        return await tx.first(User, statement)
+
+    return Claim(find, account_of_names(domain.id or domain.name or "", name), wanted.password, address)
 
 
 async def _by_token(identity: Identity, method: TokenMethod | None) -> tuple[User, Payload]:
@@ -158,14 +169,20 @@ async def _project_id(tx: Tx, wanted: ProjectRef) -> str:
 
 
 async def _domain_id(tx: Tx, wanted: DomainRef) -> str:
+    found = await _find_domain_id(tx, wanted)
+    if found is None:
+        raise AuthenticationFailed
+    return found
+
+
+async def _find_domain_id(tx: Tx, wanted: DomainRef) -> str | None:
+    """One that is given by its id need not exist; None for a name that no domain has. Raises InvalidReference."""
     if wanted.id is not None:
         return wanted.id
     if wanted.name is None:
         raise InvalidReference("A domain is given by its id or its name.")
     domain = await tx.first(Domain, select(domains).where(domains.c.name == wanted.name))
-    if domain is None:
-        raise AuthenticationFailed
-    return domain.id
+    return None if domain is None else domain.id
 
 
 async def usable_default(tx: Tx, identity: Identity, user: User, scope: Scope) -> Scope:

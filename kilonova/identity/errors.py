@@ -1,6 +1,6 @@
 """Identity's faults."""
 
-from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, Unauthorized
+from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, Unauthorized
 
 
 class ResourceNotFound(NotFound):
@@ -24,6 +24,18 @@ class AuthenticationFailed(Unauthorized):
 
     def __init__(self) -> None:
         super().__init__("The request you have made requires authentication.")
+
+
+class TooManyLogIns(Fault):
+    """One address has more log-ins waiting than it may."""
+
+    status = 429
+    title = "Too Many Requests"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Too many log-ins from your address wait for their turn: try again later.", headers={"Retry-After": "5"}
+        )
 
 
 class StillEnabled(Forbidden):

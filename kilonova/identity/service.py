@@ -5,7 +5,10 @@ from typing import Any
 
 from cryptography.fernet import MultiFernet
 
+from kilonova.identity import log_ins, passwords
+from kilonova.identity.delays import Delays
 from kilonova.identity.tables import metadata
+from kilonova.identity.turns import Turns
 from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
@@ -21,8 +24,12 @@ class Identity:
     bus: Bus
     token_seconds: int = 3600
     clock: Clock = field(default_factory=SystemClock)
+    limits: log_ins.Limits = field(default_factory=log_ins.Limits)
+    failures_before_delay: int = 10
 
     def __post_init__(self) -> None:
         self.validated: Remembered[Any] = Remembered(self.database, self.clock)
         """Tokens checked within the last second (`tokens.check`)."""
+        self.delays = Delays(self.clock, self.failures_before_delay)
+        self.turns = Turns(passwords.AT_ONCE)
         self.catalogs: Remembered[Any] = Remembered(self.database, self.clock, capacity=1)

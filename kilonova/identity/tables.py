@@ -7,7 +7,19 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from kilonova.kit.db import UtcDateTime
 
@@ -149,6 +161,21 @@ revocations = Table(
     Index("revocations_kept_until", "kept_until"),
 )
 
+log_ins = Table(
+    "log_ins",
+    metadata,
+    Column("account", String(64), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("failed_at", UtcDateTime),
+    Column("succeeded_at", UtcDateTime),
+    Column("kept_until", UtcDateTime, nullable=False),
+    Index("log_ins_kept_until", "kept_until"),
+)
+
+ANYWHERE_ELSE = "*"
+"""`source` of what was tried from where the user has not logged in."""
+
 NO_DOMAIN = ""
 """`domain_id` of a role that belongs to no domain: an empty string, because NULLs are all different in a unique key."""
 
@@ -257,4 +284,16 @@ class Revocation(Struct):
     user_id: str | None
     project_id: str | None
     issued_before: datetime
+    kept_until: datetime
+
+
+class LogIn(Struct, frozen=True):
+    """What is known of an account and an address. `account`: a user's id, or the digest of names that no user has."""
+
+    account: str
+    source: str
+    failures: int
+    """In a row, the last of them at `failed_at`."""
+    failed_at: datetime | None
+    succeeded_at: datetime | None
     kept_until: datetime

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import domains, records, tokens
+from kilonova.identity import domains, log_ins, records, tokens
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import User, users
 from kilonova.identity.tokens import RevocationEvent
@@ -32,7 +32,10 @@ async def add(tx: Tx, user: User) -> None:
 async def change(
     tx: Tx, identity: Identity, user: User, values: Mapping[str, Any], extra: Mapping[str, Any] | None = None
 ) -> tuple[User, RevocationEvent | None]:
-    """The changed user, and the event to announce when a new password or a disabled user ended tokens."""
+    """The changed user, and the event to announce when a new password or a disabled user ended tokens. A new password
+    unlocks the account."""
+    if "password_hash" in values:
+        await log_ins.forget(tx, user.id)
     changed = await records.change(tx, users, User, "user", user, records.with_extra(user.extra, values, extra))
     if "password_hash" in values or values.get("enabled") is False:
         return changed, await tokens.revoke(tx, identity, user_id=user.id)
@@ -41,5 +44,6 @@ async def change(
 
 async def remove(tx: Tx, identity: Identity, user: User) -> RevocationEvent:
     event = await tokens.revoke(tx, identity, user_id=user.id)
+    await log_ins.forget(tx, user.id)
     await records.remove(tx, users, user.id)
     return event

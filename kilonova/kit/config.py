@@ -28,6 +28,21 @@ OPTIONS: dict[str, list[cfg.Opt]] = {
         for name in ("admin", "demo", "nova", "glance", "placement", "neutron")
     ],
     "token": [cfg.IntOpt("expiration", default=3600, min=60, help="Seconds a token is valid")],
+    "security_compliance": [
+        cfg.IntOpt(
+            "lockout_failure_attempts",
+            default=10,
+            min=0,
+            help="Failed log-ins in a row that lock an account, but not where its user has logged in before; 0: none",
+        ),
+        cfg.IntOpt("lockout_duration", default=300, min=1, help="Seconds until a locked account is free again"),
+        cfg.IntOpt(
+            "failures_before_delay",
+            default=10,
+            min=0,
+            help="Failed log-ins of one address before the next ones from there are delayed; 0: none is",
+        ),
+    ],
     "glance_store": [
         cfg.IntOpt("image_size_cap", default=1 << 40, min=1, help="Largest image in bytes that may be uploaded"),
         cfg.IntOpt(

@@ -7,7 +7,7 @@ from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.options import IDENTITY
 from kilonova.cli.daemons.process import Daemon, main
 from kilonova.cli.daemons.wiring import open_database
-from kilonova.identity import fernet_keys
+from kilonova.identity import fernet_keys, log_ins
 from kilonova.identity.app import make_app
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import metadata
@@ -29,7 +29,15 @@ async def build(found: Read, daemon: Daemon) -> None:
     except FileNotFoundError as error:
         directory = config.fernet_tokens.key_repository
         raise ConfigError(f"{directory} holds no token key: run `keystone-manage fernet_setup`") from error
-    identity = Identity(database, keys, bus, token_seconds=config.token.expiration)
+    compliance = config.security_compliance
+    identity = Identity(
+        database,
+        keys,
+        bus,
+        token_seconds=config.token.expiration,
+        limits=log_ins.Limits(compliance.lockout_failure_attempts, compliance.lockout_duration),
+        failures_before_delay=compliance.failures_before_delay,
+    )
     ports = [config.bind_port or PORT, config.eventlet_server.admin_port]
     app = make_app(identity)
     daemon.apis += [("identity", app, config.bind_host, port) for port in dict.fromkeys(ports) if port]

@@ -16,7 +16,7 @@ from kilonova.kit.http.routes import Reply
 
 async def create_token(request: IdentityRequest, body: AuthBody) -> Reply:
     identity = request.service
-    caller = await authenticate(identity, body.auth.identity)
+    caller = await authenticate(identity, body.auth.identity, request.client_address)
     async with identity.database.reading() as tx:
         scope = await choose_scope(tx, caller.user, body.auth.scope)
         if not body.auth.scope:

@@ -4,15 +4,16 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import assignments, records, tokens, users
+from kilonova.identity import assignments, checking, records, tokens, users
 from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
-from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
-from kilonova.identity.passwords import hash_password, verify_password
+from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
+Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
 
 QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id", "enabled"))
 
@@ -20,21 +21,21 @@ QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id", "enabled"))
 class NewUser(Struct):
     name: UserName
     domain_id: str | UnsetType = UNSET
-    password: str | None = None
+    password: Password | None = None
     enabled: bool = True
     default_project_id: str | None = None
 
 
 class ChangedUser(Struct):
     name: UserName | UnsetType = UNSET
-    password: str | None | UnsetType = UNSET
+    password: Password | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     default_project_id: str | None | UnsetType = UNSET
 
 
 class PasswordChange(Struct):
-    password: Annotated[str, Meta(min_length=1, max_length=4096)]
-    original_password: str
+    password: Annotated[str, Meta(min_length=1, max_length=MAX_LENGTH)]
+    original_password: Password
 
 
 class PasswordChangeBody(Struct):
@@ -45,7 +46,7 @@ async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
     request.authorize()
     fields, extra = read_fields(body, "user", NewUser)
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
-    password_hash = await hash_password(fields.password) if fields.password else None
+    password_hash = await _hash(request, fields.password) if fields.password else None
     user = User(
         id=records.new_id(),
         domain_id=domain_id,
@@ -59,6 +60,11 @@ async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
     async with request.service.database.transaction() as tx:
         await users.add(tx, user)
     return {"user": user_view(user, request.base_url)}
+
+
+async def _hash(request: IdentityRequest, password: str) -> str:
+    """For whoever asks in the name of another: their account is the caller's own."""
+    return await checking.hash_in_turn(request.service, password, request.client_address, request.ctx.user_id)
 
 
 async def list_users(request: IdentityRequest) -> dict[str, Any]:
@@ -92,7 +98,7 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
     fields, extra = read_fields(body, "user", ChangedUser)
     values = given(fields, without=("password",))
     if fields.password is not UNSET:
-        values["password_hash"] = await hash_password(fields.password) if fields.password else None
+        values["password_hash"] = await _hash(request, fields.password) if fields.password else None
     identity = request.service
     async with identity.database.transaction() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
@@ -105,13 +111,10 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
 async def change_password(request: IdentityRequest, body: PasswordChangeBody) -> None:
     """POST /v3/users/{user_id}/password: whoever knows the old one may, with a token or without. Ends every token of
     the user. Raises AuthenticationFailed alike for a wrong password and for nobody."""
-    identity = request.service
-    async with identity.database.reading() as tx:
-        user = await users.look_up(tx, request.path["user_id"])
-    is_known = await verify_password(body.user.original_password, user.password_hash if user else None)
-    if user is None or not is_known or not user.enabled:
-        raise AuthenticationFailed
-    password_hash = await hash_password(body.user.password)
+    identity, address = request.service, request.client_address
+    claim = checking.claim_of_id(request.path["user_id"], body.user.original_password, address)
+    user = await checking.check(identity, claim)
+    password_hash = await checking.hash_in_turn(identity, body.user.password, address, user.id)
     async with identity.database.transaction() as tx:
         _user, event = await users.change(tx, identity, user, {"password_hash": password_hash})
     if event is not None:

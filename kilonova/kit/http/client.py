@@ -54,7 +54,7 @@ MOST_SEGMENT_CHARACTERS = 255
 
 def in_process_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:
     """A client that reaches an ASGI app of this process without a socket. Holds each answer in memory as a whole."""
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=base_url)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=("", 0)), base_url=base_url)
 
 
 class RemoteFault(Exception):
