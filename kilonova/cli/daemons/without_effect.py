@@ -13,6 +13,7 @@ _NETWORKS = "networks are always the network service's"
 _NOT_INJECTED = "nothing is written into a guest's disk: it asks for its metadata"
 _SIGNED = "requests for metadata are signed: they need no user"
 
+_STAY_OFF = "a server whose guest ended with its host is stopped, until somebody starts it"
 _NO_VOLUMES = "there are no volumes yet"
 _NO_NOTICES = "no notifications are sent"
 _NO_KEYS = "there is no key manager"
@@ -73,7 +74,7 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.compute_monitors": "hosts tell their use without being asked to",
         "DEFAULT.instance_usage_audit": _NO_NOTICES,
         "DEFAULT.instance_usage_audit_period": _NO_NOTICES,
-        "DEFAULT.resume_guests_state_on_host_boot": "a server whose guest ended with its host is stopped then, until somebody starts it",
+        "DEFAULT.resume_guests_state_on_host_boot": _STAY_OFF,
         "scheduler.max_attempts": "a build is tried on each host that has room",
         "libvirt.images_type": "disks are qcow2 files over the cached image",
         "libvirt.live_migration_inbound_addr": "servers do not migrate yet",
