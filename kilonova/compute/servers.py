@@ -3,9 +3,10 @@
 Functions that take `tx` first are the only SQL; what they change commits with the task that will carry it out.
 """
 
+import re
 import secrets
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -214,11 +215,32 @@ async def find_deleted(tx: Tx, server_id: str) -> DeletedServer | None:
     return await tx.first(DeletedServer, select(server_history).where(server_history.c.id == server_id))
 
 
-def fault(message: str, now: datetime, *, code: int = 500, details: str = "") -> dict[str, Any]:
-    """A server's fault. `message` must say why: an empty one is a defect."""
+def fault(
+    message: str, now: datetime, *, code: int = 500, details: str = "", hosts: Iterable[str] = ()
+) -> dict[str, Any]:
+    """A server's fault. `message` must say why: an empty one is a defect.
+
+    Its owner reads the message, which names no path and none of `hosts`; administrators read it whole in the details.
+    """
     if not message:
         raise ValueError("a fault needs its reason")
-    return {"code": code, "message": message, "created": now.isoformat(), "details": details}
+    shown = _without_places(message, hosts)
+    whole = "\n".join(filter(None, (message if shown != message else "", details)))
+    return {"code": code, "message": shown, "created": now.isoformat(), "details": whole}
+
+
+_PATH = re.compile(r"(?<![\w:/.])/(?:[\w.@%+~-]+/)*[\w.@%+~-]*[\w@%+~-]")
+
+
+def _without_places(message: str, hosts: Iterable[str]) -> str:
+    for host in sorted(filter(None, set(hosts)), key=len, reverse=True):
+        message = re.sub(rf"(?:on |of |the )?(?:host )?(?<![\w.-]){re.escape(host)}(?![\w-])", _the_host, message)
+    return _PATH.sub("a file of the host", message)
+
+
+def _the_host(match: re.Match[str]) -> str:
+    lead = match[0].split(" ", 1)[0]
+    return f"{lead} the host" if lead in ("on", "of") else "the host"
 
 
 TASK_STATES: Mapping[tuple[str, str], str] = {

@@ -330,7 +330,8 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
 
 
 def _failed(task: Task, error: str, now: datetime) -> dict[str, Any]:
-    fault = servers.fault(error, now, details=str(task.args.get("details", "")))
+    named = (*task.args.get("failures", {}), str(task.args.get("host") or ""))
+    fault = servers.fault(error, now, details=str(task.args.get("details", "")), hosts=named)
     return {"vm_state": "error", "power_state": servers.NO_STATE, "fault": fault}
 
 

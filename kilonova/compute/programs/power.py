@@ -41,7 +41,9 @@ async def converge_power(run: Run[Compute]) -> Outcome:
 async def on_failed(tx: Tx, task: Task, error: str) -> None:
     """ERROR with its reason; the claim and the ports stay, for the guest may still be there."""
     now = task.finished_at or task.wake_at
-    await servers.change(tx, task.subject_id, now, vm_state="error", fault=servers.fault(error, now))
+    server = await servers.find(tx, task.subject_id)
+    told = servers.fault(error, now, hosts=(server.host or "",))
+    await servers.change(tx, task.subject_id, now, vm_state="error", fault=told)
 
 
 def _program(name: str, deadline_seconds: float) -> Program[Compute]:

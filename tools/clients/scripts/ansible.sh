@@ -1,6 +1,6 @@
 # The modules of openstack.cloud, against the simulated cloud.
 set -e
-N=${PWD##*/}
+N=${PWD##*/}; N=${N//[.]/-}
 cat > play.yaml <<PLAY
 - hosts: localhost
   connection: local

@@ -8,7 +8,7 @@ from pathlib import Path
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
 
-N = Path.cwd().name
+N = Path.cwd().name.replace(".", "-")
 driver = get_driver(Provider.OPENSTACK)(
     os.environ["OS_USERNAME"],
     os.environ["OS_PASSWORD"],

@@ -1,6 +1,6 @@
 # The neutron command, whose every path ends in .json.
 set -e
-N=${PWD##*/}
+N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ neutron $*"; neutron "$@"; }
 run ext-list
 run agent-list

@@ -1,6 +1,6 @@
 # novaclient of 2018, with the version it negotiates.
 set -e
-N=${PWD##*/}
+N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ nova $*"; nova "$@"; }
 run version-list
 run flavor-list

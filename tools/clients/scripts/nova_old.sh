@@ -1,6 +1,6 @@
 # novaclient of 2016: what the guides of 2014 to 2016 have one type; versions of the API below 2.36.
 set -e
-N=${PWD##*/}
+N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ nova $*"; nova "$@"; }
 run list-extensions
 run flavor-list

@@ -1,6 +1,6 @@
 # The openstack command: what people type on their first day.
 set -e
-N=${PWD##*/}
+N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ openstack $*"; openstack "$@"; }
 run token issue -f value -c expires
 run catalog list

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import openstack
 
-N = Path.cwd().name
+N = Path.cwd().name.replace(".", "-")
 
 cloud = openstack.connect()
 print([each.name for each in cloud.list_images()], [each.name for each in cloud.list_flavors()])

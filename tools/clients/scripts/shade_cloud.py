@@ -5,7 +5,7 @@ from pathlib import Path
 
 import shade
 
-N = Path.cwd().name
+N = Path.cwd().name.replace(".", "-")
 
 cloud = shade.openstack_cloud()
 print([each.name for each in cloud.list_images()], [each.name for each in cloud.list_flavors()])
