@@ -31,6 +31,8 @@ class ConsoleArguments(msgspec.Struct):
     kind: ConsoleKind
 
 
+SWEEP_INTERVAL_SECONDS = 2400.0
+"""Between two looks for cached images that no server of the host uses (upstream's)."""
 LONGEST_INTERVAL_SECONDS = 60.0
 """The hypervisor tells of guests that stop and start; the server has to answer every report of every host."""
 
@@ -66,10 +68,24 @@ class ComputeAgent:
 
     async def run(self) -> None:
         """Works until cancelled. Guests go on running afterwards."""
+        sweeping = asyncio.create_task(self._keep_images_swept())
         try:
             await self.agent.run()
         finally:
+            sweeping.cancel()
+            await asyncio.wait([sweeping])
             await asyncio.shield(self._driver.close())
+
+    async def _keep_images_swept(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
+            try:
+                removed = await self._driver.sweep_images()
+            except (HostError, OSError) as error:
+                # What cannot be read may use an image: nothing is removed then.
+                log.warning("cached images were not looked over", reason=str(error))
+            else:
+                log.debug("cached images were looked over", removed=len(removed))
 
     def _methods(self) -> Mapping[str, Handler]:
         return {

@@ -97,6 +97,10 @@ class ComputeDriver(Protocol):
         """What this host offers in all, not what is left."""
         ...
 
+    async def sweep_images(self) -> list[Path]:
+        """Removes cached images that no server has used for a day; returns them. Raises HostError."""
+        ...
+
     async def close(self) -> None:
         """Ends background work and connections; guests go on running."""
         ...

@@ -286,6 +286,10 @@ class FakeDriver:
             traits=(*DRIVER_TRAITS, "COMPUTE_STORAGE_BUS_VIRTIO", "HW_ARCH_X86_64"),
         )
 
+    async def sweep_images(self) -> list[Path]:
+        """See `ComputeDriver`: a simulated host keeps none."""
+        return []
+
     async def close(self) -> None:
         """See `ComputeDriver`."""
         await self._jobs.close()
