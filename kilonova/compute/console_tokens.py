@@ -6,6 +6,7 @@ the database can open none.
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
@@ -14,6 +15,7 @@ from kilonova.compute import mappings
 from kilonova.compute.agent.spec import ConsoleKind
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.tables import ConsoleToken, console_tokens
+from kilonova.kit.auth import RequestContext
 from kilonova.kit.db import Tx
 
 
@@ -21,14 +23,19 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-async def create(tx: Tx, server_id: str, kind: ConsoleKind, now: datetime, seconds: int) -> str:
-    """A new token. Raises ServerNotFound for a server that has been destroyed meanwhile."""
+async def create(
+    tx: Tx, server_id: str, kind: ConsoleKind, now: datetime, seconds: int, ctx: RequestContext | None = None
+) -> str:
+    """A new token, which ends with `ctx`'s. Raises ServerNotFound for a server that has been destroyed meanwhile."""
     await forget_expired(tx, now)
     mapping = await mappings.find_server(tx, server_id)
     if mapping is None or mapping.deleted_at is not None:
         raise ServerNotFound(server_id)
     token = str(uuid.uuid4())
-    await tx.insert(console_tokens, ConsoleToken(digest_of(token), server_id, kind, now + timedelta(seconds=seconds)))
+    row = ConsoleToken(digest_of(token), server_id, kind, now + timedelta(seconds=seconds))
+    if ctx is not None:
+        row.user_id, row.project_id, row.audit_id = ctx.user_id, ctx.project_id, next(iter(ctx.audit_ids), None)
+    await tx.insert(console_tokens, row)
     return token
 
 
@@ -37,6 +44,19 @@ async def find(tx: Tx, token: str, now: datetime) -> ConsoleToken | None:
     table = console_tokens.c
     statement = select(console_tokens).where(table.token_digest == digest_of(token), table.expires_at > now)
     return await tx.first(ConsoleToken, statement)
+
+
+def is_concerned(token: ConsoleToken, event: Mapping[str, str]) -> bool:
+    """Whether a revocation ends the console. Every field of the event has to match; an empty event ends all."""
+    return all(getattr(token, name, None) == value for name, value in event.items())
+
+
+async def revoke(tx: Tx, event: Mapping[str, str]) -> None:
+    """Forgets the tokens that a revocation ends."""
+    known = {name: console_tokens.c[name] for name in ("user_id", "project_id", "audit_id")}
+    if not set(event) <= set(known):
+        return
+    await tx.execute(delete(console_tokens).where(*(known[name] == value for name, value in event.items())))
 
 
 async def forget_expired(tx: Tx, now: datetime) -> None:

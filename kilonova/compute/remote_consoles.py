@@ -11,8 +11,9 @@ from kilonova.compute import cells, console_tokens, servers
 from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind
 from kilonova.compute.errors import ConsoleNotReady, ConsoleTokenNotFound, ConsoleTypeUnavailable
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import Server
+from kilonova.compute.tables import ConsoleToken, Server
 from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.auth import RequestContext
 from kilonova.kit.bus import RemoteError
 
 NOT_OFFERED = "ConsoleNotOffered"
@@ -35,6 +36,7 @@ class Place:
     server: Server
     kind: ConsoleKind
     address: ConsoleAddress
+    token: ConsoleToken
 
 
 async def locate(cell: Compute, server: Server, kind: ConsoleKind) -> ConsoleAddress:
@@ -51,12 +53,13 @@ async def locate(cell: Compute, server: Server, kind: ConsoleKind) -> ConsoleAdd
         raise ConsoleNotReady(server.id, kind, error.message) from error
 
 
-async def open_console(cell: Compute, server: Server, kind: ConsoleKind) -> Opened:
+async def open_console(cell: Compute, server: Server, kind: ConsoleKind, ctx: RequestContext | None = None) -> Opened:
     """Raises ConsoleTypeUnavailable, ConsoleNotReady, ServerNotFound."""
     address = await locate(cell, server, kind)
     region = cell.region
     async with region.database.transaction() as tx:
-        token = await console_tokens.create(tx, server.id, kind, region.clock.now(), region.console_token_seconds)
+        seconds = region.console_token_seconds
+        token = await console_tokens.create(tx, server.id, kind, region.clock.now(), seconds, ctx)
     return Opened(address.base_url, token)
 
 
@@ -72,7 +75,7 @@ async def follow(region: Compute, token: str, kind: ConsoleKind | None = None) -
     async with cells.reading(region, found.server_id) as (cell, tx):
         server = await servers.find(tx, found.server_id)
     its_kind = cast(ConsoleKind, found.kind)
-    return Place(cell, server, its_kind, await locate(cell, server, its_kind))
+    return Place(cell, server, its_kind, await locate(cell, server, its_kind), found)
 
 
 async def leads_there_still(place: Place) -> bool:

@@ -241,6 +241,9 @@ console_tokens = Table(
     Column("server_id", String(36), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("user_id", String(64)),
+    Column("project_id", String(64)),
+    Column("audit_id", String(64)),
     Index("console_tokens_server", "server_id"),
     Index("console_tokens_expires_at", "expires_at"),
 )
@@ -464,6 +467,10 @@ class ConsoleToken(Struct):
     kind: str
     """`vnc`, `spice` or `serial`."""
     expires_at: datetime
+    user_id: str | None = None
+    project_id: str | None = None
+    audit_id: str | None = None
+    """Whose token asked for it, in which project, and which token: what is revoked ends this console too."""
 
 
 class ControlDaemon(Struct):

@@ -109,7 +109,7 @@ async def _open(request: ComputeRequest, protocol: str, console_type: str) -> st
         raise ConsoleTypeUnavailable(server.id, console_type, f"the protocol {protocol} has the types {allowed}")
     if console_type not in SERVED:
         raise ConsoleTypeUnavailable(server.id, console_type, NOT_SERVED[console_type])
-    opened = await remote_consoles.open_console(cell, server, SERVED[console_type])
+    opened = await remote_consoles.open_console(cell, server, SERVED[console_type], request.ctx)
     return url_with_token(opened.base_url, console_type, opened.token)
 
 

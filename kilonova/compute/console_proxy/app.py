@@ -7,22 +7,25 @@ another guest's between the two questions is left again before a byte has passed
 import asyncio
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from kilonova.compute import remote_consoles
+from kilonova.compute import console_tokens, remote_consoles
 from kilonova.compute.agent.spec import ConsoleKind
 from kilonova.compute.console_proxy.handshake import Refused, check_origin, check_scheme, token_of
 from kilonova.compute.console_proxy.pages import make_pages
-from kilonova.compute.console_proxy.relay import PIECE_BYTES, relay
+from kilonova.compute.console_proxy.relay import PIECE_BYTES, Counts, relay
 from kilonova.compute.remote_consoles import Place
 from kilonova.compute.service import Compute
+from kilonova.compute.tables import ConsoleToken
 from kilonova.kit.errors import Fault
+from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -61,6 +64,8 @@ def make_app(
 ) -> ASGIApp:
     """`compute`: the service on the API database; `web`: a directory of pages other than the kind's own."""
     pages = make_pages(web or kind.directory, kind.package, kind.stand_ins)
+    sessions = Sessions(compute)
+    compute.bus.subscribe(REVOCATIONS_TOPIC, sessions.end)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -73,9 +78,42 @@ def make_app(
             log.warning("a console was not opened", client=_client(websocket), reason=str(refusal))
             await websocket.close(NOT_ALLOWED)
             return
-        await _connect(websocket, place, reader, writer)
+        await _connect(websocket, place, reader, writer, sessions)
 
     return serve
+
+
+class Sessions:
+    """The consoles that are open through this proxy, and how they end before their users close them."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+        self._open: dict[asyncio.Task[Counts], ConsoleToken] = {}
+
+    async def carry(self, token: ConsoleToken, work: Coroutine[Any, Any, Counts]) -> Counts | None:
+        """What was carried; None when a revocation has ended it."""
+        task = asyncio.create_task(work)
+        self._open[task] = token
+        try:
+            await asyncio.wait([task])
+        finally:
+            del self._open[task]
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        return None if task.cancelled() else task.result()
+
+    async def end(self, event: Mapping[str, str]) -> None:
+        """Handles a revocation event: a console lives no longer than the user, project or token it was opened by."""
+        try:
+            async with self._compute.region.database.transaction() as tx:
+                await console_tokens.revoke(tx, event)
+        except (Fault, SQLAlchemyError) as error:
+            # Those that are open end all the same; the others end by their time.
+            log.warning("console tokens were not revoked", reason=type(error).__name__)
+        for task, token in list(self._open.items()):
+            if console_tokens.is_concerned(token, event):
+                task.cancel()
 
 
 Reached = tuple[Place, asyncio.StreamReader, asyncio.StreamWriter]
@@ -125,7 +163,11 @@ async def _reach(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWrit
 
 
 async def _connect(
-    websocket: WebSocket, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    websocket: WebSocket,
+    place: Place,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    sessions: "Sessions",
 ) -> None:
     began, server_id = time.monotonic(), place.server.id
     asked = bool(websocket.scope.get("subprotocols"))
@@ -135,7 +177,10 @@ async def _connect(
         writer.transport.abort()
         raise
     log.info("a console is open", kind=place.kind, server=server_id, client=_client(websocket))
-    counts = await relay(websocket, reader, writer)
+    counts = await sessions.carry(place.token, relay(websocket, reader, writer))
+    if counts is None:
+        log.info("a console ended with what it was opened by", kind=place.kind, server=server_id)
+        return
     log.info(
         "a console is closed",
         kind=place.kind,

@@ -14,6 +14,7 @@ from kilonova.cli.serving import ApiServer, wait_until_started
 from kilonova.compute import remote_consoles
 from kilonova.compute.agent.spec import ConsoleAddress
 from kilonova.compute.console_proxy.app import NOVNC, Kind, make_app
+from kilonova.kit.auth import RequestContext
 from kilonova.kit.http.server import Connections
 from tests.compute.api.conftest import ComputeInProcess
 from tests.compute.api.conftest import nova as nova  # the fixture
@@ -63,8 +64,8 @@ class Proxy:
         await self.guests.serve(server.id, guest)
         return server
 
-    async def token(self, server: Any, kind: Any = "vnc") -> str:
-        return (await remote_consoles.open_console(self.nova.service, server, kind)).token
+    async def token(self, server: Any, kind: Any = "vnc", ctx: RequestContext | None = None) -> str:
+        return (await remote_consoles.open_console(self.nova.service, server, kind, ctx)).token
 
     def connect(self, token: str, **options: Any) -> connect:
         """A WebSocket of a browser's page of this very proxy, unless told otherwise."""
