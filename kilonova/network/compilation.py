@@ -310,6 +310,7 @@ def _subnet(subnet: Subnet) -> WantedSubnet:
         enable_dhcp=subnet.enable_dhcp,
         dns_nameservers=tuple(subnet.dns_nameservers),
         host_routes=_routes(subnet.host_routes),
+        ipv6_ra_mode=subnet.ipv6_ra_mode,
     )
 
 

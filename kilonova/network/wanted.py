@@ -47,6 +47,8 @@ class WantedSubnet(Struct, frozen=True):
     enable_dhcp: bool = True
     dns_nameservers: tuple[str, ...] = ()
     host_routes: tuple[HostRoute, ...] = ()
+    ipv6_ra_mode: str | None = None
+    """How its routers advertise it; None: they do not."""
 
 
 class DhcpOption(Struct, frozen=True):

@@ -24,6 +24,7 @@ from kilonova.network.wanted import TAP_PREFIX, DhcpHost, WantedDhcp, WantedNetw
 NAMESPACE_PREFIX = "qdhcp-"
 DHCP_INTERFACE_PREFIX = "ns-"
 METADATA_ADDRESS = "169.254.169.254"
+IPV6_SYSCTLS = Path("/proc/sys/net/ipv6/conf")
 
 _STOP_SECONDS = 3.0
 
@@ -197,6 +198,19 @@ def running_pid(directory: Path) -> int | None:
     return int(text) if f"--pid-file={directory / 'pid'}" in _command_line(int(text)) else None
 
 
+def running_command(directory: Path, namespace: str) -> list[str]:
+    """The command line of this directory's dnsmasq that lives in the namespace; empty when there is none."""
+    pid = running_pid(directory)
+    return [] if pid is None or not _is_inside(pid, namespaces.inode(namespace)) else _command_line(pid)
+
+
+def _is_inside(pid: int, inode: int | None) -> bool:
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino == inode
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+
+
 def _command_line(pid: int) -> list[str]:
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -234,21 +248,17 @@ def stop(directory: Path) -> bool:
     return True
 
 
-def _stop_strays(namespace: str) -> None:
+def stop_strays(namespace: str) -> None:
     """End any dnsmasq in the namespace, whoever's files it has: they may have been lost, and it holds the ports."""
     inode = namespaces.inode(namespace)
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        try:
-            is_inside = (entry / "ns/net").stat().st_ino == inode
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-        if is_inside and _command_line(int(entry.name))[:1] == ["dnsmasq"]:
+        if _is_inside(int(entry.name), inode) and _command_line(int(entry.name))[:1] == ["dnsmasq"]:
             _signal_and_wait(int(entry.name), signal.SIGKILL)
 
 
-def _pick_user(directory: Path) -> str:
+def pick_user(directory: Path) -> str:
     """dnsmasq's own user where it can reach its files; root where the state directory is closed to others."""
     try:
         pwd.getpwnam("dnsmasq")
@@ -274,7 +284,7 @@ def _start(command: Sequence[str], network: WantedNetwork, dhcp: WantedDhcp, dir
     if user != "root":
         account = pwd.getpwnam(user)
         os.chown(leases, account.pw_uid, account.pw_gid)
-    _stop_strays(namespace_name(network.id))
+    stop_strays(namespace_name(network.id))
     run_inside(namespace_name(network.id), lambda: run(command))
 
 
@@ -283,7 +293,7 @@ def ensure_server(
 ) -> None:
     """Files as wanted and a dnsmasq that has read them."""
     changed = _prepare_files(network, dhcp, directory, metadata_subnets)
-    user = _pick_user(directory)
+    user = pick_user(directory)
     command = render_command(network, dhcp, directory, user)
     pid = running_pid(directory)
     is_stale = pid is not None and _command_line(pid) != command
@@ -314,6 +324,10 @@ def ensure_dhcp(
     addresses = [f"{fixed.ip_address}/{fixed.prefix_length}" for fixed in dhcp.fixed_ips]
 
     def inside() -> None:
+        # What it has of addresses is given to it: a router's advertisements are for guests.
+        accepts = IPV6_SYSCTLS / inner / "accept_ra"
+        if accepts.exists() and accepts.read_text().strip() != "0":
+            accepts.write_text("0")
         with links.opened(ledger) as own:
             interface = own.ensure_up(own.ensure_set(own.need(inner), mtu=network.mtu, mac_address=dhcp.mac_address))
             own.ensure_addresses(interface, [*addresses, f"{METADATA_ADDRESS}/32"])
@@ -327,7 +341,7 @@ def release_dhcp(network_id: str, directory: Path, ledger: Ledger) -> None:
     if stop(directory):
         ledger.changed("stopped dnsmasq of network %s", network_id)
     if namespaces.inode(namespace_name(network_id)) is not None:
-        _stop_strays(namespace_name(network_id))
+        stop_strays(namespace_name(network_id))
         namespaces.release(namespace_name(network_id))
         ledger.changed("removed namespace %s", namespace_name(network_id))
     if directory.exists():

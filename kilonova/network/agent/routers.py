@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilonova.network.agent import links, namespaces
+from kilonova.network.agent import dhcp, links, namespaces
 from kilonova.network.agent.commands import run
 from kilonova.network.agent.ledger import Announcement, HostProblem, Ledger
 from kilonova.network.agent.links import Link, LinkTable, Route
@@ -204,5 +204,6 @@ def ensure_router(
 def release_router(router_id: str, ledger: Ledger) -> None:
     """Take a router's namespace away; its ports, rules and flows go with it."""
     if namespaces.inode(namespace_name(router_id)) is not None:
+        dhcp.stop_strays(namespace_name(router_id))
         namespaces.release(namespace_name(router_id))
         ledger.changed("removed namespace %s", namespace_name(router_id))

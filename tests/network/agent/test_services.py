@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from kilonova.network.agent import advertisements
 from kilonova.network.agent.dhcp import (
     contradicted,
     render_command,
@@ -21,7 +22,7 @@ from kilonova.network.agent.ledger import HostProblem, Ledger
 from kilonova.network.agent.metadata import Guest, MetadataResponder, Place, index_guests, render_headers
 from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.agent.routers import render_announcements, wanted_addresses, wanted_routes
-from kilonova.network.wanted import DhcpOption, HostRoute, WantedDhcp, WantedNetwork
+from kilonova.network.wanted import DhcpOption, FixedIp, HostRoute, WantedDhcp, WantedNetwork, WantedSubnet
 from tests.network.agent.documents import PROJECT, Net, floating_ip, gateway, mac, router, state
 
 
@@ -77,6 +78,30 @@ def test_a_subnets_own_routes_come_first_and_metadata_is_not_doubled() -> None:
     plain = render_options(network, dhcp, [])
     assert "classless" not in plain, "without routes there is no option 121 to repeat the gateway in"
     assert f"tag:subnet-{net.subnet_id},option:router,10.0.1.1\n" in plain
+
+
+SLAAC = WantedSubnet("six", "fd00:1::/64", 6, "fd00:1::1", dns_nameservers=("2620:fe::fe",), ipv6_ra_mode="slaac")
+
+
+def test_a_router_advertises_the_subnets_that_say_so_where_it_has_an_address() -> None:
+    net = Net(1)
+    stateless = msgspec.structs.replace(SLAAC, id="info", cidr="fd00:2::/64", ipv6_ra_mode="dhcpv6-stateless")
+    stateful = msgspec.structs.replace(SLAAC, id="full", cidr="fd00:3::/64", ipv6_ra_mode="dhcpv6-stateful")
+    silent = msgspec.structs.replace(SLAAC, id="none", cidr="fd00:4::/64", ipv6_ra_mode=None)
+    elsewhere = msgspec.structs.replace(SLAAC, id="away", cidr="fd00:5::/64")
+    network = net.wanted(subnets=(SLAAC, stateless, stateful, silent, elsewhere))
+    fixed = tuple(FixedIp(f"fd00:{place}::1", each.id, 64) for place, each in enumerate(network.subnets[:4], 1))
+    interface = msgspec.structs.replace(net.router_interface(), fixed_ips=fixed)
+    told = advertisements.advertised(router(1, interface), {net.id: network})
+    assert [(each.device, [subnet.id for subnet in each.subnets]) for each in told] == [
+        (f"qr-{interface.port_id[:11]}", ["info", "six"])
+    ]
+    assert advertisements.advertised(router(1, interface), {}) == (), "its network is not ready"
+    command = advertisements.render_command(told, Path("/x"), "root")
+    assert "--dhcp-range=set:subnet-six,fd00:1::,ra-only,64" in command
+    assert "--dhcp-range=set:subnet-info,fd00:2::,ra-stateless,64" in command
+    assert "--dhcp-option=tag:subnet-six,option6:dns-server,[2620:fe::fe]" in command
+    assert f"--ra-param=qr-{interface.port_id[:11]},mtu:1450,60,300" in command
 
 
 def test_subnets_without_dhcp_or_of_ipv6_are_not_served() -> None:

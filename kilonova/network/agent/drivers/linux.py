@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kilonova.network import parts
-from kilonova.network.agent import bridges, dhcp, links, namespaces, routers
+from kilonova.network.agent import advertisements, bridges, dhcp, links, namespaces, routers
 from kilonova.network.agent.commands import run
 from kilonova.network.agent.dhcp import METADATA_ADDRESS
 from kilonova.network.agent.driver import Observation
@@ -154,6 +154,9 @@ class LinuxDriver:
     def _dhcp_directory(self, network_id: str) -> Path:
         return self._options.state_dir / "dhcp" / network_id
 
+    def _advertisements_directory(self, router_id: str) -> Path:
+        return self._options.state_dir / "advertisements" / router_id
+
     def _wanted_devices(self, wanted: WantedState) -> set[str]:
         names = {device_name(TAP_PREFIX, port.id) for port in wanted.ports}
         for network in wanted.networks:
@@ -178,6 +181,9 @@ class LinuxDriver:
         if parts.L3 not in self._played:
             return
         routed = {router.id for router in self._routed(work.wanted)}
+        for router_id in sorted(_entries(self._options.state_dir / "advertisements") - routed):
+            with work.ledger.guarding(router_id):
+                advertisements.release(self._advertisements_directory(router_id), work.ledger)
         namespaces.release_debris(routers.NAMESPACE_PREFIX)
         for name in namespaces.names(routers.NAMESPACE_PREFIX):
             router_id = name.removeprefix(routers.NAMESPACE_PREFIX)
@@ -191,8 +197,7 @@ class LinuxDriver:
             return
         served = {network.id for network in self._served(work.wanted)}
         namespaces.release_debris(dhcp.NAMESPACE_PREFIX)
-        directory = self._options.state_dir / "dhcp"
-        known = {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
+        known = _entries(self._options.state_dir / "dhcp")
         named = {name.removeprefix(dhcp.NAMESPACE_PREFIX) for name in namespaces.names(dhcp.NAMESPACE_PREFIX)}
         for network_id in sorted((known | named) - served):
             if network_id in known or self._is_ours(dhcp.namespace_name(network_id), work.ledger):
@@ -303,14 +308,17 @@ class LinuxDriver:
     def _converge_router(self, work: _Pass, router: WantedRouter) -> None:
         ports = router_ports(router)
         carried = {port.network_id: work.networks.get(port.network_id) for port in ports}
-        inputs = (router, tuple((key, found and (found[0].mtu, found[1].name)) for key, found in carried.items()))
-        name = routers.namespace_name(router.id)
+        told = advertisements.advertised(router, {key: found[0] for key, found in carried.items() if found})
+        seen = tuple((key, found and (found[0].mtu, found[1].name)) for key, found in carried.items())
+        inputs, name = (router, seen, told), routers.namespace_name(router.id)
+        directory = self._advertisements_directory(router.id)
         with work.ledger.guarding(router.id):
             is_plugged = all(
                 found is not None and _is_plugged(work.table, device_name(TAP_PREFIX, port.port_id), found[1])
                 for port, found in ((port, carried[port.network_id]) for port in ports)
             )
-            if not (is_plugged and self._is_verified(router.id, inputs, name)):
+            is_heard = not told or advertisements.is_running(directory)
+            if not (is_plugged and is_heard and self._is_verified(router.id, inputs, name)):
                 try:
                     routers.ensure_router(router, work.networks, work.table, work.ledger)
                 except routers.NetworksNotReady as problem:
@@ -318,6 +326,7 @@ class LinuxDriver:
                         raise
                     work.ledger.wait(router.id, str(problem))
                     return
+                advertisements.ensure(name, told, directory, work.ledger)
                 self._note_verified(router.id, inputs, name)
             work.routers_up.append(router.id)
 
@@ -351,7 +360,7 @@ class LinuxDriver:
         ledger = Ledger()
         routed = [name for name in namespaces.names(routers.NAMESPACE_PREFIX) if self._is_ours(name, ledger)]
         directory = self._options.state_dir / "dhcp"
-        served = [entry.name for entry in directory.iterdir()] if directory.is_dir() else []
+        served = _entries(directory)
         has_iptables = shutil.which("iptables-save") is not None
         groups = observed_groups(parse_saved(run(["iptables-save"]))) if has_iptables else []
         return Observation(
@@ -361,6 +370,10 @@ class LinuxDriver:
             routers=tuple(name.removeprefix(routers.NAMESPACE_PREFIX) for name in routed),
             groups=tuple(groups),
         )
+
+
+def _entries(directory: Path) -> set[str]:
+    return {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
 
 
 def _is_plugged(table: LinkTable, name: str, bridge: Link) -> bool:
