@@ -1,8 +1,8 @@
 """What compute's API carries from before microversions.
 
-`/v2` is version 2.1 whatever the headers ask for, and a path may begin with the caller's project, as endpoints of old
-name it (`http://controller:8774/v2.1/%(tenant_id)s`). Source: Compute API reference, "API Versions", "Faults" and
-"Service URLs".
+`/v2` is version 2.1 whatever the headers ask for, a path may begin with the caller's project, as endpoints of old
+name it (`http://controller:8774/v2.1/%(tenant_id)s`), and end in the format (`/servers/detail.json`). Source: Compute API
+reference, "API Versions", "Faults" and "Service URLs".
 """
 
 import re
@@ -19,6 +19,9 @@ VERSION_HEADERS = (b"openstack-api-version", b"x-openstack-nova-api-version")
 DOCUMENTS = ("/v2", "/v2/")
 PROJECT_HEADER = "x-project-of-path"
 """From here to `admit`: what a caller sends under this name can only narrow what is let in."""
+FORMAT = ".json"
+_ID = re.compile(r"[0-9]{1,9}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SLASHES = re.compile("/{2,}")
 _WITH_PROJECT = re.compile(
     r"/v2(?:\.1)?/(?P<project>[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<rest>/.+)"
 )
@@ -29,7 +32,24 @@ class ComputeEdge(Edge[Compute]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(as_version_2_1(without_project(scope)), receive, send)
+        plain = as_version_2_1(without_project(without_doubled_slashes(scope)))
+        await super().__call__(self._without_format(plain), receive, send)
+
+    def _without_format(self, scope: Scope) -> Scope:
+        """A path that says the format as the one that means the same. Names of one's own may end like that: only behind
+        words of the API and ids it is the format.
+        """
+        path: Any = scope.get("path", "")
+        if not path.endswith(FORMAT):
+            return scope
+        bare = path.removesuffix(FORMAT)
+        is_known = bare in self._literal or _ID.fullmatch(bare.rpartition("/")[2])
+        return {**scope, "path": bare} if is_known else scope
+
+
+def without_doubled_slashes(scope: Scope) -> Scope:
+    path: Any = scope.get("path", "")
+    return {**scope, "path": _SLASHES.sub("/", path)} if "//" in path else scope
 
 
 def without_project(scope: Scope) -> Scope:

@@ -153,6 +153,15 @@ async def use_by_host(tx: Tx) -> dict[str, HostUse]:
     return {row[0]: HostUse(*row[1:]) for row in rows}
 
 
+async def use_by_project(tx: Tx, host: str) -> dict[str, HostUse]:
+    """Project id → what its servers have of a host, by their flavors."""
+    table = servers.c
+    disk_gib = total(table.flavor["root_gib"].as_integer())
+    sums = select(table.project_id, func.count(), total(table.vcpus), total(table.memory_mib), disk_gib)
+    rows = await tx.tuples(sums.where(table.host == host).group_by(table.project_id))
+    return {row[0]: HostUse(*row[1:]) for row in rows}
+
+
 class ServerState(msgspec.Struct, frozen=True):
     id: str
     vm_state: str

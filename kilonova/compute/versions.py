@@ -108,6 +108,7 @@ CHANGES = [
         "lists of actions come in pages, and actions say when they changed last",
         {"instanceAction": without("updated_at")},
     ),
+    Change("2.59", "migration_paging", "lists of migrations come in pages"),
     Change("2.61", "flavor_extra_specs", "flavors show their extra specs", {"flavor": without("extra_specs")}),
     Change("2.62", "action_event_host", "events say where", {"instanceAction": _event_without("host", "hostId")}),
     Change(
@@ -124,6 +125,7 @@ CHANGES = [
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
     Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),
     Change("2.75", "update_shows_whole_server", "a changed server is shown as whole as any"),
+    Change("2.80", "migration_owners", "migrations are listed by whose servers they move"),
     Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
     Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
     Change("2.86", "extra_specs_checked", "extra specs of known namespaces are checked"),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kilonova.kit.http.answers import check_id
+from kilonova.kit.http.answers import check_id, holding
 from kilonova.kit.http.client import RemoteService, RemoteUnavailable, at
 
 
@@ -52,6 +52,12 @@ class ImageClient:
         found = self._record(await self._remote.request("GET", path, token=token, answer=dict[str, Any]))
         check_id(self._remote.name, image_id, found.id)
         return found
+
+    async def list_images(self, token: str | None = None, **filters: Any) -> list[ImageRecord]:
+        """One page of what `token`'s owner sees, 25 unless `limit` says otherwise."""
+        answer = holding("images", list[dict[str, Any]])
+        listed = await self._remote.request("GET", at("/v2/images"), params=filters, token=token, answer=answer)
+        return [self._record(fields) for fields in getattr(listed, "images", [])]
 
     async def download(self, image_id: str) -> AsyncIterator[bytes]:
         """The image's data, in chunks."""

@@ -58,12 +58,21 @@ class Port(Struct, frozen=True, kw_only=True):
     """None: the caller may not see it."""
 
 
+class PortSummary(Struct, frozen=True):
+    """What a floating address tells of the port it leads to."""
+
+    device_id: str
+
+
 class FloatingIp(Struct, frozen=True):
     id: str
     floating_ip_address: str
     floating_network_id: str
+    project_id: str
+    revision_number: int
     fixed_ip_address: str | None = None
     port_id: str | None = None
+    port_details: PortSummary | None = None
 
 
 class SecurityGroupRule(Struct, frozen=True):
@@ -175,6 +184,23 @@ class NetworkClient:
 
     async def list_floating_ips(self, token: str | None = None, **filters: Any) -> list[FloatingIp]:
         return await self._list("floatingips", FloatingIp, token, filters)
+
+    async def show_floating_ip(self, floating_ip_id: str, token: str | None = None) -> FloatingIp:
+        return await self._show("floatingip", FloatingIp, floating_ip_id, token)
+
+    async def create_floating_ip(self, fields: Fields, token: str) -> FloatingIp:
+        return await self._write("POST", at("/v2.0/floatingips"), {"floatingip": fields}, FloatingIp, token)
+
+    async def update_floating_ip(
+        self, floating_ip_id: str, fields: Fields, token: str, *, revision_number: int
+    ) -> FloatingIp:
+        """Refused with 412 unless it still has the revision: somebody may have let it lead elsewhere meanwhile."""
+        headers = {"If-Match": f"revision_number={revision_number}"}
+        path = at("/v2.0/floatingips/{id}", id=floating_ip_id)
+        return await self._write("PUT", path, {"floatingip": fields}, FloatingIp, token, headers=headers)
+
+    async def delete_floating_ip(self, floating_ip_id: str, token: str) -> None:
+        await self._remote.request("DELETE", at("/v2.0/floatingips/{id}", id=floating_ip_id), token=token)
 
     async def _list(self, plural: str, kind: type[T], token: str | None, filters: dict[str, Any]) -> list[T]:
         key = plural.replace("-", "_")

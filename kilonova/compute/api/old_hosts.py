@@ -1,16 +1,20 @@
-"""/os-hosts, as `openstack host list` asks for it: which service runs where. Gone from microversion 2.43 on."""
+"""/os-hosts, as `openstack host list` and `show` ask for it: which service runs where, and what of a host is used.
+
+Gone from microversion 2.43 on. Source: Compute API reference, "Hosts (os-hosts) (DEPRECATED)".
+"""
 
 from typing import Any
 
-from kilonova.compute import control_daemons, hosts
+from kilonova.compute import control_daemons, hosts, servers
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.views.records import host_service_view
+from kilonova.compute.errors import HostNotFound
+from kilonova.compute.servers import HostUse
+from kilonova.compute.views.records import host_resource_view, host_service_view
 
 QUERY: dict[str, str | None] = {"zone": None, "service": None}
 
 
 async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
-    """Source: Compute API reference, "Hosts (os-hosts) (DEPRECATED)"."""
     request.authorize()
     compute = request.service
     found = [each.host for each in await hosts.everywhere(compute)]
@@ -22,3 +26,24 @@ async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"hosts": shown}
+
+
+async def show_host(request: ComputeRequest) -> dict[str, Any]:
+    """What the host has, what is used of it, and how much of that by each project."""
+    request.authorize()
+    name = request.path["host"]
+    found = next((each for each in await hosts.everywhere(request.service) if each.host.host == name), None)
+    if found is None:
+        raise HostNotFound(name)
+    async with found.cell.database.reading() as tx:
+        by_project = await servers.use_by_project(tx, name)
+    inventory = found.host.inventory
+    whole = HostUse(0, inventory["vcpus"], inventory["memory_mib"], inventory["disk_gib"])
+    used = HostUse(
+        sum(each.servers for each in by_project.values()),
+        sum(each.vcpus for each in by_project.values()),
+        sum(each.memory_mib for each in by_project.values()),
+        sum(each.disk_gib for each in by_project.values()),
+    )
+    rows = {"(total)": whole, "(used_now)": used, "(used_max)": used, **by_project}
+    return {"host": [host_resource_view(name, project, use) for project, use in rows.items()]}

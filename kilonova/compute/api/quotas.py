@@ -132,7 +132,8 @@ async def show_class(request: ComputeRequest) -> dict[str, Any]:
 async def update_class(request: ComputeRequest, body: QuotaClassBody) -> dict[str, Any]:
     request.authorize()
     name = request.path["class_name"]
-    limits = _limits(body.quota_class_set, _class_resources(request))
+    # Shown from version 2.50 on, and taken all along.
+    limits = _limits(body.quota_class_set, [*_class_resources(request), *GROUPS])
     async with request.service.database.transaction() as tx:
         await quotas.change_class(tx, name, limits)
         now = await quotas.class_limits(tx, name)

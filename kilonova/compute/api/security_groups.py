@@ -3,17 +3,15 @@
 Source: Compute API reference, "Security groups" and "Rules for security group" (deprecated).
 """
 
-import contextlib
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
+from kilonova.compute.api.passing_on import answers_of
 from kilonova.compute.views.networking import rule_view, security_group_view
-from kilonova.kit.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Int32, Word
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.queries import whole_number
 from kilonova.network.client import SecurityGroup
 
@@ -44,23 +42,12 @@ class NewRuleBody(Struct, forbid_unknown_fields=True):
     security_group_rule: NewRule
 
 
-@contextlib.contextmanager
-def network_says() -> Iterator[None]:
-    """What the network service refuses is refused here too; this API has no conflicts, they are 400."""
-    try:
-        yield
-    except RemoteUnavailable as fault:
-        raise ServiceUnavailable(fault.message, headers={"Retry-After": "1"}) from fault
-    except RemoteFault as fault:
-        raise {404: NotFound, 403: Forbidden}.get(fault.status, BadRequest)(fault.message) from fault
-
-
 async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     """One's own project's; with `all_tenants` an administrator's are everybody's."""
     request.authorize()
     is_wide = as_boolean(request.query.get("all_tenants") or "0", "all_tenants") and request.ctx.is_admin
     filters = {} if is_wide else {"project_id": request.ctx.project_id}
-    with network_says():
+    with answers_of("network"):
         found = await request.service.network.list_security_groups(token=request.ctx.token, **filters)
     first, limit = (_number(request, name) for name in ("offset", "limit"))
     shown = found[first or 0 :][: limit or None]
@@ -85,13 +72,13 @@ async def _view(request: ComputeRequest, group: SecurityGroup) -> dict[str, Any]
 async def create_group(request: ComputeRequest, body: GroupBody) -> dict[str, Any]:
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
-    with network_says():
+    with answers_of("network"):
         return await _view(request, await request.service.network.create_security_group(wanted, request.ctx.token))
 
 
 async def show_group(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    with network_says():
+    with answers_of("network"):
         group = await request.service.network.show_security_group(path_uuid(request, "group_id"), request.ctx.token)
         return await _view(request, group)
 
@@ -100,13 +87,13 @@ async def update_group(request: ComputeRequest, body: GroupBody) -> dict[str, An
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
     group_id, network = path_uuid(request, "group_id"), request.service.network
-    with network_says():
+    with answers_of("network"):
         return await _view(request, await network.update_security_group(group_id, wanted, request.ctx.token))
 
 
 async def delete_group(request: ComputeRequest) -> None:
     request.authorize()
-    with network_says():
+    with answers_of("network"):
         await request.service.network.delete_security_group(path_uuid(request, "group_id"), request.ctx.token)
 
 
@@ -130,7 +117,7 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
         "remote_ip_prefix": prefix,
         "remote_group_id": new.group_id,
     }
-    with network_says():
+    with answers_of("network"):
         rule = await network.create_security_group_rule(wanted, token)
         peer = None if new.group_id is None else await network.show_security_group(new.group_id, token)
     return {"security_group_rule": rule_view(rule, {} if peer is None else {peer.id: peer.name})}
@@ -138,5 +125,5 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
 
 async def delete_rule(request: ComputeRequest) -> None:
     request.authorize()
-    with network_says():
+    with answers_of("network"):
         await request.service.network.delete_security_group_rule(path_uuid(request, "rule_id"), request.ctx.token)

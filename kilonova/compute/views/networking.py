@@ -1,9 +1,9 @@
 """Ports and security groups as the Compute API shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kilonova.network.client import Port, SecurityGroup, SecurityGroupRule
+from kilonova.network.client import FloatingIp, Network, Port, SecurityGroup, SecurityGroupRule
 
 Body = dict[str, Any]
 
@@ -48,4 +48,36 @@ def rule_view(rule: SecurityGroupRule, names: dict[str, str]) -> Body:
         "to_port": high,
         "group": {} if peer is None else {"name": names.get(peer, peer), "tenant_id": rule.project_id},
         "ip_range": {} if peer is not None else {"cidr": prefix or any_address},
+    }
+
+
+UNKNOWN_OF_NETWORKS = (
+    "bridge bridge_interface broadcast cidr cidr_v6 created_at deleted deleted_at dhcp_server dhcp_start dns1 dns2 "
+    "enable_dhcp gateway gateway_v6 host injected mtu multi_host netmask netmask_v6 priority project_id rxtx_base "
+    "share_address updated_at vlan vpn_private_address vpn_public_address vpn_public_port"
+).split()
+"""What this API shows of networks that compute keeps itself; those of the network service have an id and a label."""
+
+
+def network_view(network: Network) -> Body:
+    return {**dict.fromkeys(UNKNOWN_OF_NETWORKS), "id": network.id, "label": network.name}
+
+
+def project_network_view(network: Network) -> Body:
+    return {"id": network.id, "label": network.name, "cidr": "None"}
+
+
+def pool_view(network: Network) -> Body:
+    return {"name": network.name or network.id}
+
+
+def floating_ip_view(floating: FloatingIp, pools: Mapping[str, str]) -> Body:
+    """`pools`: id → name of the networks floating addresses are of."""
+    device_id = floating.port_details.device_id if floating.port_details else ""
+    return {
+        "id": floating.id,
+        "ip": floating.floating_ip_address,
+        "pool": pools.get(floating.floating_network_id) or floating.floating_network_id,
+        "fixed_ip": floating.fixed_ip_address,
+        "instance_id": device_id or None,
     }

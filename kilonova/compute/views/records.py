@@ -105,6 +105,12 @@ def host_service_view(host: str, binary: str, zone: str) -> Body:
     return {"host_name": host, "service": binary.removeprefix("nova-"), "zone": zone}
 
 
+def host_resource_view(host: str, project: str, use: HostUse) -> Body:
+    """`project`: whose share it is, or which sum."""
+    amounts = {"cpu": use.vcpus, "memory_mb": use.memory_mib, "disk_gb": use.disk_gib}
+    return {"resource": {"host": host, "project": project, **amounts}}
+
+
 def hypervisor_link_view(host: Host, *, is_up: bool, by_uuid: bool) -> Body:
     return {
         "id": host.id if by_uuid else host.number,

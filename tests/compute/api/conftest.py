@@ -122,6 +122,17 @@ class ComputeInProcess:
         self.body_of(await networking.post("/v2.0/subnets", json={"subnet": subnet}), 201)
         return network
 
+    async def outside(self, name: str = "public") -> str:
+        """The id of an external network, where floating addresses come from."""
+        fields = {"provider:network_type": "flat", "provider:physical_network": name}
+        subnet = {"ip_version": 4, "cidr": "172.24.4.0/24"}
+        networking = await self.networking("admin")
+        new = {"network": {"name": name, "router:external": True, **fields}}
+        network_id: str = self.body_of(await networking.post("/v2.0/networks", json=new), 201)["network"]["id"]
+        made = await networking.post("/v2.0/subnets", json={"subnet": {**subnet, "network_id": network_id}})
+        self.body_of(made, 201)
+        return network_id
+
     async def who(self, name: str) -> Caller:
         if name not in self.ids:
             headers = {"x-auth-token": await self.identity.token("admin")}

@@ -22,7 +22,7 @@ PLAIN = set(
     config_drive return_reservation_id OS-DCF:diskConfig personality hostname type locked_reason state length
     source_type destination_type no_device delete_on_termination device_name device_type disk_bus guest_format
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
-    status disabled_reason forced_down binary quota_set quota_class_set address auto none
+    status disabled_reason forced_down binary quota_set quota_class_set fixed_address auto none
     """.split()
 )
 """Last parts of paths that name nothing: texts, numbers and words of their own."""
@@ -85,6 +85,21 @@ async def foreign_server_group(nova: Any) -> str:
     return group_id
 
 
+async def foreign_address(nova: Any) -> str:
+    other = await nova.networking("other")
+    new = {"network_id": await foreign_network(nova)}
+    port = nova.body_of(await other.post("/v2.0/ports", json={"port": new}), 201)["port"]
+    address: str = port["fixed_ips"][0]["ip_address"]
+    return address
+
+
+async def foreign_floating_ip(nova: Any) -> str:
+    await nova.outside()
+    made = await nova.call("POST", "/os-floating-ips", by="other", version="2.35", json={})
+    address: str = made["floating_ip"]["ip"]
+    return address
+
+
 async def host(nova: Any) -> str:
     await nova.register_host("node9")
     return "node9"
@@ -121,14 +136,18 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
     },
     "PUT /v2.1/servers/{server_id}": {"server.pinned_availability_zone": zone_and_host},
     ACTION: {
+        "removeFixedIp.address": foreign_address,
         "addSecurityGroup.name": foreign_group,
         "removeSecurityGroup.name": foreign_group,
         "addFixedIp.networkId": foreign_network,
+        "addFloatingIp.address": foreign_floating_ip,
+        "removeFloatingIp.address": foreign_floating_ip,
     },
     "POST /v2.1/servers/{server_id}/os-interface": {
         "interfaceAttachment.net_id": foreign_network,
         "interfaceAttachment.port_id": foreign_port,
     },
+    "POST /v2.1/os-floating-ips": {"pool": foreign_network},
     "POST /v2.1/os-keypairs": {"keypair.user_id": other_user},
     "POST /v2.1/os-security-group-rules": {
         "security_group_rule.parent_group_id": foreign_group,
@@ -215,7 +234,14 @@ BESIDE: dict[str, Any] = {
     },
 }
 """Part → what else stands in the same entry of its list."""
-VERSIONS = {"POST /v2.1/os-security-group-rules": "2.35", "addFixedIp.networkId": "2.43"}
+VERSIONS = {
+    "POST /v2.1/os-security-group-rules": "2.35",
+    "POST /v2.1/os-floating-ips": "2.35",
+    "addFixedIp.networkId": "2.43",
+    "removeFixedIp.address": "2.43",
+    "addFloatingIp.address": "2.43",
+    "removeFloatingIp.address": "2.43",
+}
 
 
 def with_part(body: Any, path: str, value: Any) -> Any:

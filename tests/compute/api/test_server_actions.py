@@ -146,4 +146,4 @@ UPSTREAM = (
 def test_each_action_upstream_has_is_here_or_is_said_not_to_be() -> None:
     served = {each.key for each in SERVER_ACTIONS}
     assert not served & set(server_actions.LACKING)
-    assert set(UPSTREAM) - served - set(server_actions.LACKING) == {"addFloatingIp", "removeFloatingIp"}
+    assert set(UPSTREAM) <= served | set(server_actions.LACKING)

@@ -1,0 +1,90 @@
+"""/images, up to version 2.35: the image service's, in compute's words.
+
+Source: Compute API reference, "Images", "Image metadata" (deprecated). Clients of that time look an image up by its
+name here before they boot a server from it.
+"""
+
+from typing import Any
+
+from kilonova.compute.api.bodies import UUID, ComputeRequest, page_links
+from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.views.images import STATUSES, image_link_view, image_view
+from kilonova.image.client import ImageRecord
+from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http.paging import next_link
+from kilonova.kit.http.queries import moment, whole_number
+
+MOST_LISTED = 1000
+PLAIN = {"name": "name", "marker": "marker", "type": "image_type", "server": "instance_uuid"}
+"""Parameter → the image service's, or the property it stands for."""
+NUMBERS = {"minDisk": "min_disk", "minRam": "min_ram"}
+QUERY: dict[str, str | None] = dict.fromkeys((*PLAIN, *NUMBERS, "limit", "status", "changes-since"))
+PROPERTY = "property-"
+
+
+async def list_images(request: ComputeRequest) -> dict[str, Any]:
+    found, links = await _page(request)
+    return {"images": [image_link_view(each, request.base_url) for each in found], **links}
+
+
+async def list_images_detail(request: ComputeRequest) -> dict[str, Any]:
+    found, links = await _page(request)
+    return {"images": [image_view(each, request.base_url) for each in found], **links}
+
+
+async def _page(request: ComputeRequest) -> tuple[list[ImageRecord], dict[str, Any]]:
+    request.authorize()
+    limit = min(whole_number("limit", request.query.get("limit") or "0") or MOST_LISTED, MOST_LISTED)
+    filters = {**_filters(request), "limit": limit}
+    with answers_of("image"):
+        found = await request.service.image.list_images(token=request.ctx.token, **filters)
+    if len(found) < limit:
+        return found, {}
+    url = next_link(request.base_url + request.url_path, request.query, found[-1].id)
+    return found, page_links("images", url)
+
+
+def _filters(request: ComputeRequest) -> dict[str, str]:
+    """What the image service is asked for. Raises BadRequest for a status or a number that is none."""
+    query = request.query
+    found = {wanted: query[name].rpartition("/")[2] for name, wanted in PLAIN.items() if query.get(name)}
+    found |= {wanted: str(whole_number(name, query[name])) for name, wanted in NUMBERS.items() if query.get(name)}
+    found |= {
+        name.removeprefix(PROPERTY): value for name, value in query.items() if name.startswith(PROPERTY) and value
+    }
+    if "name" in query:
+        found["name"] = query["name"]
+    if "changes-since" in query:
+        found["updated_at"] = f"gte:{moment('changes-since', query['changes-since']).isoformat()}"
+    if "status" in query:
+        statuses = {shown: status for status, shown in reversed(STATUSES.items())}
+        wanted = query["status"].upper()
+        if wanted not in statuses:
+            raise BadRequest(f"Images are filtered by the statuses {', '.join(sorted(statuses))}, got {wanted[:64]!r}.")
+        found["status"] = statuses[wanted]
+    return found
+
+
+async def show_image(request: ComputeRequest) -> dict[str, Any]:
+    return {"image": image_view(await _fetch(request), request.base_url)}
+
+
+async def _fetch(request: ComputeRequest) -> ImageRecord:
+    """Of the path. A name in its place is not found: clients try that first."""
+    request.authorize()
+    image_id = request.path["image_id"]
+    if not UUID.fullmatch(image_id):
+        raise NotFound(f"Image {image_id[:64]} could not be found.")
+    with answers_of("image"):
+        return await request.service.image.show(image_id, token=request.ctx.token)
+
+
+async def list_metadata(request: ComputeRequest) -> dict[str, Any]:
+    return {"metadata": (await _fetch(request)).properties}
+
+
+async def show_metadata_item(request: ComputeRequest) -> dict[str, Any]:
+    key, properties = request.path["key"], (await _fetch(request)).properties
+    if key not in properties:
+        raise NotFound("Metadata item was not found")
+    return {"meta": {key: properties[key]}}
