@@ -6,9 +6,8 @@ Methods served: `password` and `token`. Source: Identity API v3, "Authentication
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import select
 
-from kilonova.identity import checking, tokens
+from kilonova.identity import checking, records, tokens
 from kilonova.identity.checking import Claim
 from kilonova.identity.errors import AuthenticationFailed, InvalidReference
 from kilonova.identity.log_ins import account_of_names
@@ -125,8 +124,7 @@ def _claim(wanted: UserRef, address: str) -> Claim:
     async def find(tx: Tx) -> User | None:
         domain_id = await _find_domain_id(tx, domain)
         # Without such a domain as well: the answer takes as long.
-        statement = select(users).where(users.c.name == name, users.c.domain_id == (domain_id or ""))
-        return await tx.first(User, statement)
+        return await records.find_named(tx, users, User, name, domain_id or "")
 
     return Claim(find, account_of_names(domain.id or domain.name or "", name), wanted.password, address)
 
@@ -161,8 +159,7 @@ async def _project_id(tx: Tx, wanted: ProjectRef) -> str:
     if wanted.name is None or wanted.domain is None:
         raise BadRequest("scope.project needs an id, or a name and a domain.")
     domain_id = await _domain_id(tx, wanted.domain)
-    statement = select(projects).where(projects.c.name == wanted.name, projects.c.domain_id == domain_id)
-    project = await tx.first(Project, statement)
+    project = await records.find_named(tx, projects, Project, wanted.name, domain_id)
     if project is None:
         raise AuthenticationFailed
     return project.id
@@ -181,7 +178,7 @@ async def _find_domain_id(tx: Tx, wanted: DomainRef) -> str | None:
         return wanted.id
     if wanted.name is None:
         raise InvalidReference("A domain is given by its id or its name.")
-    domain = await tx.first(Domain, select(domains).where(domains.c.name == wanted.name))
+    domain = await records.find_named(tx, domains, Domain, wanted.name)
     return None if domain is None else domain.id
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import select
 
 from kilonova.identity import assignments, records
+from kilonova.identity.names import fold
 from kilonova.identity.passwords import hash_password, verify_password
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import (
@@ -93,10 +94,11 @@ async def _new_hashes(identity: Identity, passwords: Mapping[str, str]) -> dict[
     hashes = {}
     async with identity.database.reading() as tx:
         known = {
-            user.name: user for user in await records.list_equal(tx, users, User, {"domain_id": DEFAULT_DOMAIN_ID})
+            user.folded_name: user
+            for user in await records.list_equal(tx, users, User, {"domain_id": DEFAULT_DOMAIN_ID})
         }
     for name, password in passwords.items():
-        user = known.get(name)
+        user = known.get(fold(name))
         if user is None or not await verify_password(password, user.password_hash):
             hashes[name] = await hash_password(password)
     return hashes
@@ -105,7 +107,9 @@ async def _new_hashes(identity: Identity, passwords: Mapping[str, str]) -> dict[
 async def _ensure_roles(tx: Tx) -> dict[str, str]:
     for name in (*ROLE_CHAIN, *OTHER_ROLES):
         await tx.insert_new(roles, Role(records.new_id(), NO_DOMAIN, name, "", {}))
-    role_ids = {role.name: role.id for role in await records.list_equal(tx, roles, Role, {"domain_id": NO_DOMAIN})}
+    role_ids = {
+        role.folded_name: role.id for role in await records.list_equal(tx, roles, Role, {"domain_id": NO_DOMAIN})
+    }
     for prior, implied in pairwise(ROLE_CHAIN):
         await tx.insert_new(implied_roles, ImpliedRole(role_ids[prior], role_ids[implied]))
     return role_ids

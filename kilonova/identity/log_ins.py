@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import delete, select, update
 
+from kilonova.identity.names import fold
 from kilonova.identity.tables import ANYWHERE_ELSE, LogIn, log_ins
 from kilonova.kit.db import Tx
 
@@ -58,7 +59,7 @@ class Record(Struct):
 
 def account_of_names(domain: str, name: str) -> str:
     """The account of a user who does not exist."""
-    return hashlib.sha256(f"{domain.casefold()}\0{name.casefold()}".encode()).hexdigest()
+    return hashlib.sha256(f"{fold(domain)}\0{fold(name)}".encode()).hexdigest()
 
 
 async def read(tx: Tx, account: str, source: str, now: datetime) -> Record:

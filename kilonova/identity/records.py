@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import Table, delete, select, update
+from sqlalchemy import ColumnElement, Table, case, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
+from kilonova.identity.names import fold
 from kilonova.kit.db import Tx
 
 RowT = TypeVar("RowT", bound=Struct)
@@ -34,12 +35,34 @@ async def find(tx: Tx, table: Table, row_type: type[RowT], kind: str, wanted_id:
     return row
 
 
+def is_named(table: Table, name: str) -> ColumnElement[bool]:
+    """Whether a record has this name, whatever its case; where there are several, the one spelled so."""
+    if "folded_name" not in table.c:
+        return table.c.name == name
+    other = table.alias()
+    beside = [other.c.name == name, other.c.id != table.c.id]
+    if "domain_id" in table.c:
+        beside.append(other.c.domain_id == table.c.domain_id)
+    return (table.c.name == name) | ((table.c.folded_name == fold(name)) & ~exists().where(*beside))
+
+
+async def find_named(
+    tx: Tx, table: Table, row_type: type[RowT], name: str, domain_id: str | None = None
+) -> RowT | None:
+    """`domain_id`: within which the name is unique."""
+    matches = (table.c.name == name) | (table.c.folded_name == fold(name))
+    statement = select(table).where(matches).order_by(case((table.c.name == name, 0), else_=1)).limit(1)
+    if domain_id is not None:
+        statement = statement.where(table.c.domain_id == domain_id)
+    return await tx.first(row_type, statement)
+
+
 async def list_equal(tx: Tx, table: Table, row_type: type[RowT], filters: Mapping[str, Any]) -> list[RowT]:
-    """Rows whose columns equal every filter that is not None, in the order of their ids."""
+    """Rows whose columns equal every filter that is not None, in the order of their ids; names whatever their case."""
     statement = select(table).order_by(table.c.id)
     for column, value in filters.items():
         if value is not None:
-            statement = statement.where(table.c[column] == value)
+            statement = statement.where(is_named(table, value) if column == "name" else table.c[column] == value)
     return await tx.all(row_type, statement)
 
 
@@ -55,6 +78,9 @@ async def change(tx: Tx, table: Table, row_type: type[RowT], kind: str, row: Any
     if values:
         if not _takes_immutability_away(row, values):
             refuse_immutable(row, kind)
+        # One that has its name beside another of a different case keeps what it is known by.
+        if "name" in values and "folded_name" in table.c and values["name"] != row.name:
+            values = {**values, "folded_name": fold(values["name"])}
         try:
             await tx.execute(update(table).where(table.c.id == row.id).values(**values))
         except IntegrityError as error:

@@ -40,7 +40,7 @@ async def add(tx: Tx, name: str, domain_id: str | None, description: str, extra:
     role = await records.add(
         tx, roles, Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra), "role"
     )
-    if role.name == ORDINARY_USER and role.domain_id == NO_DOMAIN:
+    if role.folded_name == ORDINARY_USER and role.domain_id == NO_DOMAIN:
         for member in await list_matching(tx, name=MEMBER, domain_id=None):
             await tx.insert_new(implied_roles, ImpliedRole(role.id, member.id))
     return role

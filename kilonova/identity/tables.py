@@ -1,6 +1,7 @@
 """Identity's tables and row types.
 
-Names are unique within their domain. `extra` holds attributes the API accepts and this service gives no meaning to.
+Names are unique within their domain, whatever their case: `folded_name` is what they are compared by. `extra` holds
+attributes the API accepts and this service gives no meaning to.
 """
 
 from datetime import datetime
@@ -21,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from kilonova.identity.names import fold
 from kilonova.kit.db import UtcDateTime
 
 metadata = MetaData()
@@ -33,6 +35,8 @@ domains = Table(
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("extra", JSON, nullable=False),
+    Column("folded_name", String(255), nullable=False, server_default=""),
+    Index("domains_folded_name", "folded_name", unique=True),
 )
 
 projects = Table(
@@ -46,7 +50,9 @@ projects = Table(
     Column("enabled", Boolean, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("extra", JSON, nullable=False),
+    Column("folded_name", String(255), nullable=False, server_default=""),
     UniqueConstraint("domain_id", "name"),
+    Index("projects_folded_name", "domain_id", "folded_name", unique=True),
 )
 
 users = Table(
@@ -60,7 +66,9 @@ users = Table(
     Column("default_project_id", String(64)),
     Column("extra", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("folded_name", String(255), nullable=False, server_default=""),
     UniqueConstraint("domain_id", "name"),
+    Index("users_folded_name", "domain_id", "folded_name", unique=True),
 )
 
 roles = Table(
@@ -71,7 +79,9 @@ roles = Table(
     Column("name", String(255), nullable=False),
     Column("description", Text, nullable=False),
     Column("extra", JSON, nullable=False),
+    Column("folded_name", String(255), nullable=False, server_default=""),
     UniqueConstraint("domain_id", "name"),
+    Index("roles_folded_name", "domain_id", "folded_name", unique=True),
 )
 
 implied_roles = Table(
@@ -99,7 +109,9 @@ groups = Table(
     Column("name", String(64), nullable=False),
     Column("description", Text, nullable=False),
     Column("extra", JSON, nullable=False),
+    Column("folded_name", String(255), nullable=False, server_default=""),
     UniqueConstraint("domain_id", "name"),
+    Index("groups_folded_name", "domain_id", "folded_name", unique=True),
 )
 
 group_members = Table(
@@ -189,6 +201,10 @@ class Domain(Struct):
     description: str
     enabled: bool
     extra: dict[str, Any]
+    folded_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.folded_name = self.folded_name or fold(self.name)
 
 
 class Project(Struct):
@@ -200,6 +216,10 @@ class Project(Struct):
     enabled: bool
     tags: list[str]
     extra: dict[str, Any]
+    folded_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.folded_name = self.folded_name or fold(self.name)
 
 
 class User(Struct):
@@ -211,6 +231,10 @@ class User(Struct):
     default_project_id: str | None
     extra: dict[str, Any]
     created_at: datetime
+    folded_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.folded_name = self.folded_name or fold(self.name)
 
 
 class Role(Struct):
@@ -219,6 +243,10 @@ class Role(Struct):
     name: str
     description: str
     extra: dict[str, Any]
+    folded_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.folded_name = self.folded_name or fold(self.name)
 
 
 class ImpliedRole(Struct, frozen=True):
@@ -239,6 +267,10 @@ class Group(Struct):
     name: str
     description: str
     extra: dict[str, Any]
+    folded_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.folded_name = self.folded_name or fold(self.name)
 
 
 class GroupMember(Struct, frozen=True):

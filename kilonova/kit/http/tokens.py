@@ -190,4 +190,5 @@ def context_of(token: Mapping[str, Any], raw_token: str) -> RequestContext:
 
 
 def _names(roles: Iterable[Mapping[str, str]], key: str) -> frozenset[str]:
-    return frozenset(role[key] for role in roles)
+    # Rules speak of roles in small letters, and names of roles are compared without case.
+    return frozenset(role[key].lower() for role in roles)
