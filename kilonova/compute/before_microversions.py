@@ -1,7 +1,7 @@
 """What compute's API carries from before microversions.
 
-`/v2` is version 2.1 whatever the headers ask for, a path may begin with the caller's project, as endpoints of old
-name it (`http://controller:8774/v2.1/%(tenant_id)s`), and end in the format (`/servers/detail.json`). Source: Compute API
+`/v2` is version 2.1 whatever the headers ask for. A path may begin with the caller's project, as endpoints of old name
+it (`http://controller:8774/v2.1/%(tenant_id)s`), and end in the format (`/servers/detail.json`). Source: Compute API
 reference, "API Versions", "Faults" and "Service URLs".
 """
 
