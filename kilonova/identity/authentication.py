@@ -17,7 +17,7 @@ from kilonova.identity.tables import Domain, Project, User, domains, projects, u
 from kilonova.identity.tokens import Payload, Scope
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Id, Name
+from kilonova.kit.http.bounds import FREE, Id, Name
 
 MethodName = Annotated[str, Meta(max_length=64)]
 MOST_METHODS = 16
@@ -64,7 +64,7 @@ class ScopePart(Struct):
     project: ProjectRef | None = None
     domain: DomainRef | None = None
     system: SystemRef | None = None
-    unscoped: dict[str, Any] | None = None
+    unscoped: Annotated[dict[str, Any], FREE] | None = None
 
 
 class AuthPart(Struct):

@@ -1,9 +1,12 @@
 """The whole image API on one screen. Source: Image API v2 reference."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from kilonova.image.api import data, discovery, images, members, queries, versions
 from kilonova.image.api.bodies import (
+    MAX_OPERATIONS,
     NEWEST_PATCH,
     PATCH_CONTENT_TYPES,
     ImageFields,
@@ -33,7 +36,7 @@ ROUTES = [
           described=ImageFields),
     Route("GET", IMAGE, images.show_image, "get_image"),
     Route("PATCH", IMAGE, images.update_image, "modify_image", body=Any,
-          described=list[PatchOperation], media_type=NEWEST_PATCH),
+          described=Annotated[list[PatchOperation], Meta(max_length=MAX_OPERATIONS)], media_type=NEWEST_PATCH),
     Route("DELETE", IMAGE, images.delete_image, "delete_image", status=204),
     Route("PUT", f"{IMAGE}/file", data.upload, "upload_image", streams_body=True, status=204),
     Route("GET", f"{IMAGE}/file", data.download, "download_image"),

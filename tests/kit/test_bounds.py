@@ -111,7 +111,6 @@ TABLES = {
 }
 
 
-@pytest.mark.xfail(reason="the services' bodies get their bounds one after the other", strict=False)
 @pytest.mark.parametrize("service", TABLES)
 def test_every_part_of_every_body_has_a_bound(service: str) -> None:
     assert unbounded_parts(TABLES[service]) == []

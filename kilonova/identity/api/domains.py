@@ -9,6 +9,7 @@ from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, 
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import LongText
 
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -17,13 +18,13 @@ QUERY: dict[str, str | None] = dict.fromkeys(("name", "enabled"))
 
 class NewDomain(Struct):
     name: DomainName
-    description: str | None = ""
+    description: LongText | None = ""
     enabled: bool = True
 
 
 class ChangedDomain(Struct):
     name: DomainName | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    description: LongText | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 

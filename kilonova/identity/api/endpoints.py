@@ -8,6 +8,7 @@ from kilonova.identity import endpoints, records
 from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
 from kilonova.identity.tables import Endpoint
 from kilonova.identity.views.records import endpoint_view
+from kilonova.kit.http.bounds import Id
 
 Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[A-Za-z]+://")]
@@ -16,20 +17,20 @@ QUERY: dict[str, str | None] = dict.fromkeys(("interface", "service_id", "region
 
 
 class NewEndpoint(Struct):
-    service_id: str
+    service_id: Id
     interface: Interface
     url: Url
-    region_id: str | None = None
-    region: str | None = None
+    region_id: Id | None = None
+    region: Id | None = None
     enabled: bool = True
 
 
 class ChangedEndpoint(Struct):
-    service_id: str | UnsetType = UNSET
+    service_id: Id | UnsetType = UNSET
     interface: Interface | UnsetType = UNSET
     url: Url | UnsetType = UNSET
-    region_id: str | None | UnsetType = UNSET
-    region: str | None | UnsetType = UNSET
+    region_id: Id | None | UnsetType = UNSET
+    region: Id | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 

@@ -12,6 +12,7 @@ from kilonova.identity.tables import Group
 from kilonova.identity.views.records import group_view, user_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id, LongText
 
 GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -20,14 +21,14 @@ QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
 
 class NewGroup(Struct):
     name: GroupName
-    domain_id: str | UnsetType = UNSET
-    description: str | None = ""
+    domain_id: Id | UnsetType = UNSET
+    description: LongText | None = ""
 
 
 class ChangedGroup(Struct):
     name: GroupName | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    domain_id: str | UnsetType = UNSET
+    description: LongText | UnsetType = UNSET
+    domain_id: Id | UnsetType = UNSET
 
 
 async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kilonova.identity.tables import Project
 from kilonova.identity.views.records import chain_view, project_view, tree_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.http.bounds import Id, LongText, Name
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -23,23 +24,27 @@ HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
 )
 
 
+Tags = Annotated[list[Name], Meta(max_length=80)]
+"""Upstream's limit of a project."""
+
+
 class NewProject(Struct):
     name: ProjectName
-    domain_id: str | None = None
-    parent_id: str | None = None
-    description: str | None = ""
+    domain_id: Id | None = None
+    parent_id: Id | None = None
+    description: LongText | None = ""
     enabled: bool = True
     is_domain: bool = False
-    tags: list[str] = []
+    tags: Tags = []
 
 
 class ChangedProject(Struct):
     name: ProjectName | UnsetType = UNSET
-    description: str | None | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    domain_id: str | UnsetType = UNSET
-    parent_id: str | UnsetType = UNSET
+    tags: Tags | UnsetType = UNSET
+    domain_id: Id | UnsetType = UNSET
+    parent_id: Id | UnsetType = UNSET
 
 
 async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,19 +10,20 @@ from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_f
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Id, LongText
 
 QUERY: dict[str, str | None] = dict.fromkeys(("parent_region_id",))
 
 
 class NewRegion(Struct):
     id: Annotated[str, Meta(max_length=255)] | None = None
-    description: str | None = ""
-    parent_region_id: str | None = None
+    description: LongText | None = ""
+    parent_region_id: Id | None = None
 
 
 class ChangedRegion(Struct):
-    description: str | None | UnsetType = UNSET
-    parent_region_id: str | None | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
+    parent_region_id: Id | None | UnsetType = UNSET
 
 
 async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

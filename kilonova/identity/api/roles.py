@@ -9,6 +9,7 @@ from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_f
 from kilonova.identity.tables import Role
 from kilonova.identity.views.records import inference_view, role_view, rule_view
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import Id, LongText
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -17,13 +18,13 @@ QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
 
 class NewRole(Struct):
     name: RoleName
-    domain_id: str | None = None
-    description: str | None = ""
+    domain_id: Id | None = None
+    description: LongText | None = ""
 
 
 class ChangedRole(Struct):
     name: RoleName | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    description: LongText | UnsetType = UNSET
 
 
 async def create_role(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

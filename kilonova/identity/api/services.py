@@ -8,21 +8,22 @@ from kilonova.identity import records, services
 from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
 from kilonova.identity.tables import Service
 from kilonova.identity.views.records import service_view
+from kilonova.kit.http.bounds import LongText, Name
 
 QUERY: dict[str, str | None] = dict.fromkeys(("type", "name"))
 
 
 class NewService(Struct):
     type: Annotated[str, Meta(min_length=1, max_length=255)]
-    name: str = ""
-    description: str | None = ""
+    name: Name = ""
+    description: LongText | None = ""
     enabled: bool = True
 
 
 class ChangedService(Struct):
     type: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
+    name: Name | UnsetType = UNSET
+    description: LongText | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 

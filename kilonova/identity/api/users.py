@@ -11,6 +11,7 @@ from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
+from kilonova.kit.http.bounds import Id
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
@@ -20,17 +21,17 @@ QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id", "enabled"))
 
 class NewUser(Struct):
     name: UserName
-    domain_id: str | UnsetType = UNSET
+    domain_id: Id | UnsetType = UNSET
     password: Password | None = None
     enabled: bool = True
-    default_project_id: str | None = None
+    default_project_id: Id | None = None
 
 
 class ChangedUser(Struct):
     name: UserName | UnsetType = UNSET
     password: Password | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    default_project_id: str | None | UnsetType = UNSET
+    default_project_id: Id | None | UnsetType = UNSET
 
 
 class PasswordChange(Struct):

@@ -14,6 +14,7 @@ from kilonova.image.errors import ReadOnlyField
 from kilonova.image.images import CONTAINER_FORMATS, DISK_FORMATS
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Free, Text, Word
 
 NEWEST_PATCH = "application/openstack-images-v2.1-json-patch"
 PATCH_CONTENT_TYPES = {
@@ -28,6 +29,8 @@ READ_ONLY = (
 ).split()
 RESERVED = ("location", "locations", "deleted", "deleted_at")
 RESERVED_PREFIX = "os_glance"
+MAX_OPERATIONS = 256
+"""Of one patch: more than an image may have fields and properties."""
 UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 Text255 = Annotated[str, Meta(max_length=255)]
@@ -38,17 +41,17 @@ Operation = Literal["add", "replace", "remove"]
 class ImageFields(Struct):
     """The fields with a meaning, as a body spells them; their defaults are a new image's."""
 
-    id: Annotated[str, Meta(pattern=UUID_PATTERN)] | None = None
+    id: Annotated[str, Meta(pattern=UUID_PATTERN, max_length=36)] | None = None
     name: Text255 | None = None
     visibility: Visibility = "shared"
     protected: bool = False
     os_hidden: bool = False
     owner: Text255 | None = None
-    disk_format: str | None = None
-    container_format: str | None = None
+    disk_format: Word | None = None
+    container_format: Word | None = None
     min_disk: Number = 0
     min_ram: Number = 0
-    tags: list[Text255] = []
+    tags: Annotated[list[Text255], Meta(max_length=1000)] = []
 
 
 COLUMNS = {"os_hidden": "hidden", "min_disk": "min_disk_gib", "min_ram": "min_ram_mib"}
@@ -69,8 +72,8 @@ class PatchOperation(Struct):
     """One operation as the newest patch media type spells it; `remove` has no value."""
 
     op: Operation
-    path: str
-    value: Any = None
+    path: Text
+    value: Free = None
 
 
 class Change(Struct):
@@ -124,6 +127,8 @@ def check_property(name: str, value: object) -> None:
 
 def read_changes(body: object, draft: int) -> list[Change]:
     """The operations of a patch. Raises BadRequest, ReadOnlyField."""
+    if isinstance(body, list) and len(body) > MAX_OPERATIONS:
+        raise BadRequest(f"A patch has {MAX_OPERATIONS} operations at most, got {len(body)}.")
     if not isinstance(body, list):
         raise BadRequest("A patch is a JSON array of operations.")
     return [_read_change(each, draft) for each in body]
