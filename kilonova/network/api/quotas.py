@@ -10,6 +10,7 @@ from kilonova.network import quotas
 from kilonova.network.api.bodies import Body, NetworkRequest
 from kilonova.network.api.fields import Fields, Flag
 
+MOST_ID_CHARACTERS = 64
 Limit = Annotated[int, Meta(ge=-1, le=2**31 - 1)]
 
 
@@ -38,6 +39,8 @@ def _project(request: NetworkRequest) -> str:
     """The project the path names; others than the caller's are for administrators."""
     project_id = request.path["project_id"]
     request.authorize({"project_id": project_id})
+    if len(project_id) > MOST_ID_CHARACTERS:
+        raise BadRequest(f"A project's id has at most {MOST_ID_CHARACTERS} characters.")
     return project_id
 
 

@@ -114,6 +114,12 @@ async def test_ports_are_looked_for_by_as_many_addresses(net: Any, body_of: Any)
         assert more.status_code == (200 if key == "subnet_id" else 400), key
 
 
+async def test_a_project_s_id_is_as_long_as_it_is_kept(net: Any, body_of: Any) -> None:
+    limits = {"quota": {"port": 1}}
+    body_of(await net.admin.put(f"/v2.0/quotas/{'x' * 64}", json=limits))
+    body_of(await net.admin.put(f"/v2.0/quotas/{'x' * 65}", json=limits), 400)
+
+
 async def test_sort_keys_named_again_change_nothing(net: Any, body_of: Any) -> None:
     for name, mtu in (("a", 1400), ("b", 1300), ("c", 1400)):
         await net.create("networks", {"name": name, "mtu": mtu})
