@@ -39,12 +39,12 @@ def install(client: Client) -> Path:
         run_logged([uv, "venv", "--quiet", "--clear", "--python", sys.executable, directory])
         if client.packages:
             run_logged([uv, "pip", "install", "--quiet", "--python", directory / "bin/python", *client.packages])
-        if OLD[0] in client.packages:
-            (place,) = directory.glob("lib/python3*/site-packages")
-            shutil.copy(Path(__file__).with_name("old_python.py"), place / "sitecustomize.py")
         if client.debian:
             run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *client.debian])
         stamp.write_text(wanted)
+    if OLD[0] in client.packages:
+        (place,) = directory.glob("lib/python3*/site-packages")
+        shutil.copy(Path(__file__).with_name("old_python.py"), place / "sitecustomize.py")
     return directory
 
 

@@ -33,5 +33,4 @@ print(
     driver.ex_list_security_groups(), driver.ex_list_floating_ips() if hasattr(driver, "ex_list_floating_ips") else ""
 )
 print(driver.list_key_pairs(), driver.ex_get_node_details(node.id).name)
-driver.ex_list_ports()
 assert driver.destroy_node(node)
