@@ -1,11 +1,12 @@
 """What /v3/role_assignments lists: who was given which role on what, or which role each user comes to have there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Table, select
 
+from kilonova.identity import records
 from kilonova.identity.assignments import list_implied, with_implied
 from kilonova.identity.tables import (
     NO_DOMAIN,
@@ -48,6 +49,8 @@ class Wanted(Struct):
     role_id: str | None = None
     target_kind: TargetKind | None = None
     target_id: str | None = None
+    within: frozenset[str] | None = None
+    """Of targets: these only."""
 
 
 class Parts(Struct):
@@ -63,7 +66,8 @@ class Parts(Struct):
 async def list_granted(tx: Tx, wanted: Wanted) -> list[Listed]:
     """Direct grants, as they were given."""
     own = await _of_users(tx, wanted) if wanted.group_id is None else []
-    return own + (await _of_groups(tx, wanted) if wanted.user_id is None else [])
+    found = own + (await _of_groups(tx, wanted) if wanted.user_id is None else [])
+    return [each for each in found if wanted.within is None or each.target_id in wanted.within]
 
 
 async def _of_users(tx: Tx, wanted: Wanted) -> list[Listed]:
@@ -92,6 +96,7 @@ async def list_effective(tx: Tx, wanted: Wanted) -> list[Listed]:
     """What users come to have: through groups and implied roles too, each once. No domain's own roles."""
     any_role = replace(wanted, role_id=None)
     granted = [*await _of_users(tx, any_role), *await _of_groups(tx, any_role)]
+    granted = [each for each in granted if wanted.within is None or each.target_id in wanted.within]
     members = await _members(tx, wanted.user_id)
     rules = await list_implied(tx)
     reached = {
@@ -115,18 +120,13 @@ async def _members(tx: Tx, user_id: str | None) -> dict[str, list[str]]:
     return found
 
 
-async def load_parts(tx: Tx, listed: Iterable[Listed]) -> Parts:
-    """Everything the lines speak of, in five queries however many they are."""
-    listed = list(listed)
-    known_users = await tx.all(User, select(users).where(users.c.id.in_({each.user_id for each in listed})))
-    known_groups = await tx.all(Group, select(groups).where(groups.c.id.in_({each.group_id for each in listed})))
-    known_roles = await tx.all(Role, select(roles).where(roles.c.id.in_({each.role_id for each in listed})))
-    project_ids = {each.target_id for each in listed if each.target_kind == "project"}
-    known_projects = await tx.all(Project, select(projects).where(projects.c.id.in_(project_ids)))
+async def load_parts(tx: Tx, listed: Sequence[Listed]) -> Parts:
+    """Everything the lines speak of."""
+    project_ids = [each.target_id for each in listed if each.target_kind == "project"]
     return Parts(
-        {each.id: each for each in known_users},
-        {each.id: each for each in known_groups},
-        {each.id: each for each in known_roles},
-        {each.id: each for each in known_projects},
+        await records.find_all(tx, users, User, (each.user_id for each in listed)),
+        await records.find_all(tx, groups, Group, (each.group_id for each in listed)),
+        await records.find_all(tx, roles, Role, (each.role_id for each in listed)),
+        await records.find_all(tx, projects, Project, project_ids),
         {each.id: each for each in await tx.all(Domain, select(domains))},
     )

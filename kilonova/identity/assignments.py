@@ -3,7 +3,7 @@
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, Select, Table, delete, select, union
+from sqlalchemy import Column, ColumnElement, CompoundSelect, Select, Table, delete, select, union
 
 from kilonova.identity import records
 from kilonova.identity.errors import ResourceNotFound
@@ -114,7 +114,8 @@ async def effective_roles(tx: Tx, user_id: str, target_kind: str, target_id: str
     target_id = target_id if target_kind != "system" else SYSTEM_TARGET_ID
     own = select(assignments.c.role_id).where(assignments.c.user_id == user_id)
     through = _through_groups(group_assignments.c.role_id, user_id)
-    role_ids = await _either(tx, own, through, target_kind=target_kind, target_id=target_id)
+    either = _either(own, through, target_kind=target_kind, target_id=target_id)
+    role_ids = {found for (found,) in await tx.tuples(either)}
     reached = with_implied(role_ids, await list_implied(tx))
     statement = select(roles).where(roles.c.id.in_(reached), roles.c.domain_id == NO_DOMAIN)
     return await tx.all(Role, statement.order_by(roles.c.name))
@@ -126,18 +127,23 @@ def _through_groups(column: Column[str], user_id: str) -> Select[str]:
     return select(column).join(group_members, joined).where(group_members.c.user_id == user_id)
 
 
-async def _either(tx: Tx, own: Select[str], through: Select[str], **target: str) -> set[str]:
-    """What either finds on a target: of the user's own grants, and of those of the user's groups. One query."""
+def _either(own: Select[str], through: Select[str], **target: str) -> CompoundSelect[str]:
+    """What either finds on a target: of the user's own grants, and of those of the user's groups."""
     own = own.where(*(assignments.c[name] == value for name, value in target.items()))
     through = through.where(*(group_assignments.c[name] == value for name, value in target.items()))
-    return {found for (found,) in await tx.tuples(union(own, through))}
+    return union(own, through)
 
 
-async def targets_of(tx: Tx, user_id: str, target_kind: TargetKind) -> set[str]:
-    """Ids of the targets on which a user has any role, also through a group."""
+def targets_of(user_id: str, target_kind: TargetKind) -> CompoundSelect[str]:
+    """Selects the ids of the targets on which a user has any role, also through a group."""
     own = select(assignments.c.target_id).where(assignments.c.user_id == user_id)
     through = _through_groups(group_assignments.c.target_id, user_id)
-    return await _either(tx, own, through, target_kind=target_kind)
+    return _either(own, through, target_kind=target_kind)
+
+
+async def has_any_on(tx: Tx, user_id: str, target_kind: TargetKind) -> bool:
+    """Whether the user has a role on any such target."""
+    return bool(await tx.tuples(targets_of(user_id, target_kind).limit(1)))
 
 
 async def list_implied(tx: Tx) -> list[ImpliedRole]:
@@ -155,13 +161,6 @@ def with_implied(role_ids: set[str], rules: list[ImpliedRole]) -> set[str]:
                 found.add(rule.implied_role_id)
                 waiting.append(rule.implied_role_id)
     return found
-
-
-async def projects_of(tx: Tx, user_id: str) -> list[Project]:
-    """Enabled projects on which the user has any role."""
-    mine = await targets_of(tx, user_id, "project")
-    statement = select(projects).where(projects.c.id.in_(mine), projects.c.enabled).order_by(projects.c.name)
-    return await tx.all(Project, statement)
 
 
 def _table(assignment: Grant) -> Table:

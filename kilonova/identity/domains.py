@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
-
-from kilonova.identity import assignments, records
+from kilonova.identity import assignments, lists, records
 from kilonova.identity.errors import InvalidReference
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Domain, domains
 from kilonova.kit.db import Tx
 
@@ -26,15 +25,18 @@ async def require(tx: Tx, domain_id: str) -> None:
         raise InvalidReference(f"Could not find domain: {domain_id}.")
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[Domain]:
-    return await records.list_equal(tx, domains, Domain, filters)
+async def list_matching(tx: Tx, listing: Listing) -> Page[Domain]:
+    """Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, domains, Domain, listing)
 
 
-async def list_in_reach(tx: Tx, user_id: str) -> list[Domain]:
-    """Enabled domains on which the user has any role, by name."""
-    ids = await assignments.targets_of(tx, user_id, "domain")
-    statement = select(domains).where(domains.c.id.in_(ids), domains.c.enabled).order_by(domains.c.name)
-    return await tx.all(Domain, statement)
+async def list_in_reach(tx: Tx, user_id: str, listing: Listing) -> Page[Domain]:
+    """Enabled domains on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
+    marker that is none."""
+    ids = assignments.targets_of(user_id, "domain")
+    if listing.sorts == Listing().sorts:
+        listing.sorts = (("name", "asc"), *listing.sorts)
+    return await lists.page(tx, domains, Domain, listing, domains.c.id.in_(ids), domains.c.enabled)
 
 
 async def add(tx: Tx, domain: Domain) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from kilonova.identity import domains, records
+from kilonova.identity import domains, lists, records
 from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Group, GroupMember, User, group_members, groups, users
 from kilonova.kit.db import Tx
 
@@ -20,13 +21,15 @@ async def look_up(tx: Tx, group_id: str) -> Group | None:
     return await records.look_up(tx, groups, Group, group_id)
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[Group]:
-    return await records.list_equal(tx, groups, Group, filters)
+async def list_matching(tx: Tx, listing: Listing) -> Page[Group]:
+    """Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, groups, Group, listing)
 
 
-async def list_of_user(tx: Tx, user_id: str) -> list[Group]:
+async def list_of_user(tx: Tx, user_id: str, listing: Listing) -> Page[Group]:
+    """Raises BadRequest for a marker that is none."""
     held = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
-    return await tx.all(Group, select(groups).where(groups.c.id.in_(held)).order_by(groups.c.id))
+    return await lists.page(tx, groups, Group, listing, groups.c.id.in_(held))
 
 
 async def add(tx: Tx, group: Group) -> None:
@@ -45,9 +48,10 @@ async def remove(tx: Tx, group: Group) -> None:
     await records.remove(tx, groups, group.id)
 
 
-async def list_members(tx: Tx, group: Group) -> list[User]:
+async def list_members(tx: Tx, group: Group, listing: Listing) -> Page[User]:
+    """Raises BadRequest for a marker that is none."""
     held = select(group_members.c.user_id).where(group_members.c.group_id == group.id)
-    return await tx.all(User, select(users).where(users.c.id.in_(held)).order_by(users.c.id))
+    return await lists.page(tx, users, User, listing, users.c.id.in_(held))
 
 
 async def add_member(tx: Tx, group: Group, user: User) -> None:

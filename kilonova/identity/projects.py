@@ -1,17 +1,19 @@
 """Projects: what owns servers, images and networks. A disabled or deleted one ends every token scoped to it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
-from kilonova.identity import assignments, domains, records, tokens
+from kilonova.identity import assignments, domains, lists, records, tokens
 from kilonova.identity.errors import NotALeaf
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Project, projects
 from kilonova.identity.tokens import RevocationEvent
 from kilonova.kit.db import Tx
+from kilonova.kit.db.expressions import has_text
 
 
 async def look_up(tx: Tx, project_id: str) -> Project | None:
@@ -27,31 +29,42 @@ class TagFilter(Struct):
     """A project matches when it has every tag of `every` and one of `any_of`, lacks one of `not_every` and every one
     of `none_of`. An empty set asks for nothing. Source: Identity API v3, "Project tags"."""
 
-    every: frozenset[str] = frozenset()
-    any_of: frozenset[str] = frozenset()
-    not_every: frozenset[str] = frozenset()
-    none_of: frozenset[str] = frozenset()
+    every: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
+    not_every: tuple[str, ...] = ()
+    none_of: tuple[str, ...] = ()
 
-    def matches(self, tags: Iterable[str]) -> bool:
-        found = frozenset(tags)
-        return (
-            self.every <= found
-            and (not self.any_of or bool(self.any_of & found))
-            and (not self.not_every or not self.not_every <= found)
-            and not self.none_of & found
-        )
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """What the database is asked for."""
+
+        def has(tags: tuple[str, ...]) -> list[ColumnElement[bool]]:
+            return [has_text(projects.c.tags, tag) for tag in tags]
+
+        found = has(self.every)
+        if self.any_of:
+            found.append(or_(*has(self.any_of)))
+        if self.not_every:
+            found.append(not_(and_(*has(self.not_every))))
+        if self.none_of:
+            found.append(not_(or_(*has(self.none_of))))
+        return found
 
 
-async def list_matching(
-    tx: Tx, filters: Mapping[str, Any], *, parent_id: str | None = None, tags: TagFilter | None = None
-) -> list[Project]:
-    """A project with no parent of its own has its domain as parent."""
-    found = await records.list_equal(tx, projects, Project, filters)
+async def list_matching(tx: Tx, listing: Listing, *, parent_id: str | None = None, tags: TagFilter) -> Page[Project]:
+    """A project with no parent of its own has its domain as parent. Raises BadRequest for a marker that is none."""
+    conditions = tags.conditions()
     if parent_id is not None:
-        found = [each for each in found if parent_of(each) == parent_id]
-    if tags is not None:
-        found = [each for each in found if tags.matches(each.tags)]
-    return found
+        conditions.append(func.coalesce(projects.c.parent_id, projects.c.domain_id) == parent_id)
+    return await lists.page(tx, projects, Project, listing, *conditions)
+
+
+async def list_of_user(tx: Tx, user_id: str, listing: Listing) -> Page[Project]:
+    """Enabled projects on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
+    marker that is none."""
+    mine = assignments.targets_of(user_id, "project")
+    if listing.sorts == Listing().sorts:
+        listing.sorts = (("name", "asc"), *listing.sorts)
+    return await lists.page(tx, projects, Project, listing, projects.c.id.in_(mine), projects.c.enabled)
 
 
 def parent_of(project: Project) -> str:
@@ -73,8 +86,10 @@ async def descendants(tx: Tx, project: Project) -> list[Project]:
     found: list[Project] = []
     ids = [project.id]
     while ids:
-        statement = select(projects).where(projects.c.parent_id.in_(ids)).order_by(projects.c.name)
-        level = await tx.all(Project, statement)
+        level: list[Project] = []
+        for start in range(0, len(ids), records.MOST_IDS):
+            within = projects.c.parent_id.in_(ids[start : start + records.MOST_IDS])
+            level += await tx.all(Project, select(projects).where(within).order_by(projects.c.name))
         found += level
         ids = [each.id for each in level]
     return found

@@ -4,7 +4,7 @@ The rules that differ stand in the resources' own files.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -25,6 +25,20 @@ def new_id() -> str:
 
 async def look_up(tx: Tx, table: Table, row_type: type[RowT], wanted_id: str) -> RowT | None:
     return await tx.first(row_type, select(table).where(table.c.id == wanted_id))
+
+
+MOST_IDS = 500
+"""Of one statement: each id is a parameter, and engines have limits of them."""
+
+
+async def find_all(tx: Tx, table: Table, row_type: type[RowT], ids: Iterable[str | None]) -> dict[str, RowT]:
+    """Id → record, of those that exist."""
+    wanted = sorted({each for each in ids if each is not None})
+    found: dict[str, RowT] = {}
+    for start in range(0, len(wanted), MOST_IDS):
+        statement = select(table).where(table.c.id.in_(wanted[start : start + MOST_IDS]))
+        found |= {str(getattr(row, "id", "")): row for row in await tx.all(row_type, statement)}
+    return found
 
 
 async def find(tx: Tx, table: Table, row_type: type[RowT], kind: str, wanted_id: str) -> RowT:

@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from kilonova.identity import records
+from kilonova.identity import lists, records
 from kilonova.identity.errors import InvalidReference
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Region, endpoints, regions
 from kilonova.kit.db import Tx
 
@@ -16,8 +17,9 @@ async def find(tx: Tx, region_id: str) -> Region:
     return await records.find(tx, regions, Region, "region", region_id)
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[Region]:
-    return await records.list_equal(tx, regions, Region, filters)
+async def list_matching(tx: Tx, listing: Listing) -> Page[Region]:
+    """Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, regions, Region, listing)
 
 
 async def add(tx: Tx, region: Region) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, select
 
-from kilonova.identity import records
+from kilonova.identity import lists, records
 from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import Forbidden
@@ -25,9 +26,9 @@ async def find(tx: Tx, role_id: str) -> Role:
     return await records.find(tx, roles, Role, "role", role_id)
 
 
-async def list_matching(tx: Tx, *, name: str | None, domain_id: str | None) -> list[Role]:
-    """Without a domain, the roles that belong to none."""
-    return await records.list_equal(tx, roles, Role, {"name": name, "domain_id": domain_id or NO_DOMAIN})
+async def list_matching(tx: Tx, listing: Listing, *, domain_id: str | None) -> Page[Role]:
+    """Without a domain, the roles that belong to none. Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, roles, Role, listing, roles.c.domain_id == (domain_id or NO_DOMAIN))
 
 
 MEMBER = "member"
@@ -41,7 +42,7 @@ async def add(tx: Tx, name: str, domain_id: str | None, description: str, extra:
         tx, roles, Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra), "role"
     )
     if role.folded_name == ORDINARY_USER and role.domain_id == NO_DOMAIN:
-        for member in await list_matching(tx, name=MEMBER, domain_id=None):
+        for member in await records.list_equal(tx, roles, Role, {"name": MEMBER, "domain_id": NO_DOMAIN}):
             await tx.insert_new(implied_roles, ImpliedRole(role.id, member.id))
     return role
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import records
+from kilonova.identity import lists, records
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Service, services
 from kilonova.kit.db import Tx
 
@@ -13,8 +14,9 @@ async def find(tx: Tx, service_id: str) -> Service:
     return await records.find(tx, services, Service, "service", service_id)
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[Service]:
-    return await records.list_equal(tx, services, Service, filters)
+async def list_matching(tx: Tx, listing: Listing) -> Page[Service]:
+    """Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, services, Service, listing)
 
 
 async def add(tx: Tx, service: Service) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import domains, log_ins, records, tokens
+from kilonova.identity import domains, lists, log_ins, records, tokens
+from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import User, users
 from kilonova.identity.tokens import RevocationEvent
@@ -19,8 +20,9 @@ async def find(tx: Tx, user_id: str) -> User:
     return await records.find(tx, users, User, "user", user_id)
 
 
-async def list_matching(tx: Tx, filters: Mapping[str, Any]) -> list[User]:
-    return await records.list_equal(tx, users, User, filters)
+async def list_matching(tx: Tx, listing: Listing) -> Page[User]:
+    """Raises BadRequest for a marker that is none."""
+    return await lists.page(tx, users, User, listing)
 
 
 async def add(tx: Tx, user: User) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from kilonova.identity import assignment_lists, assignments, tokens
+from kilonova.identity import assignment_lists, assignments, projects, tokens
 from kilonova.identity.api.bodies import IdentityRequest, flag, listing
+from kilonova.identity.api.listing import refuse_unknown
 from kilonova.identity.assignment_lists import Wanted
 from kilonova.identity.assignments import Actor, Grant
 from kilonova.identity.tables import TargetKind
@@ -12,8 +13,10 @@ from kilonova.identity.views.records import role_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 
+INHERITED = "scope.OS-INHERIT:inherited_to"
+SCOPES = ("scope.project.id", "scope.domain.id", "scope.system")
 QUERY: dict[str, str | None] = dict.fromkeys(
-    "user.id group.id role.id scope.project.id scope.domain.id scope.system effective include_names".split()
+    ("user.id", "group.id", "role.id", *SCOPES, INHERITED, "include_subtree", "effective", "include_names")
 )
 
 
@@ -67,22 +70,37 @@ async def list_grants(request: IdentityRequest) -> dict[str, Any]:
 
 async def list_role_assignments(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/role_assignments with its filters; `effective` follows groups and implied roles, `include_names` adds
-    names."""
+    names, `include_subtree` the projects that lie in the one asked for."""
     request.authorize()
+    refuse_unknown(request, QUERY)
     wanted = _wanted(request)
     is_effective = flag(request, "effective") is True
     if wanted.group_id is not None and (is_effective or wanted.user_id is not None):
         raise BadRequest("group.id goes neither with user.id nor with effective, which tells of users.")
     async with request.service.database.reading() as tx:
+        if flag(request, "include_subtree") is True:
+            await _widen(tx, wanted)
         listed = assignment_lists.list_effective if is_effective else assignment_lists.list_granted
         found = await listed(tx, wanted)
         parts = await assignment_lists.load_parts(tx, found) if flag(request, "include_names") is True else None
     shown = [assignment_view(each, request.base_url, parts) for each in found]
-    return listing(request, "role_assignments", shown)
+    # No role is inherited by projects: there is none to list.
+    return listing(request, "role_assignments", [] if INHERITED in request.query else shown)
+
+
+async def _widen(tx: Tx, wanted: Wanted) -> None:
+    """Raises BadRequest without a project, ResourceNotFound."""
+    if wanted.target_kind != "project" or wanted.target_id is None:
+        raise BadRequest("include_subtree needs scope.project.id: the project at the top of it.")
+    top = await projects.find(tx, wanted.target_id)
+    wanted.within = frozenset({top.id, *(each.id for each in await projects.descendants(tx, top))})
+    wanted.target_id = None
 
 
 def _wanted(request: IdentityRequest) -> Wanted:
     query = request.query
+    if len([name for name in SCOPES if name in query]) > 1:
+        raise BadRequest(f"Assignments are listed for one scope: {', '.join(SCOPES)}.")
     wanted = Wanted(user_id=query.get("user.id"), group_id=query.get("group.id"), role_id=query.get("role.id"))
     if "scope.project.id" in query:
         wanted.target_kind, wanted.target_id = "project", query["scope.project.id"]

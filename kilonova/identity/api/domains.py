@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import domain_removal, domains, records, tokens
-from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
 from kilonova.kit.db import Tx
@@ -13,7 +14,8 @@ from kilonova.kit.http.bounds import LongText
 
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-QUERY: dict[str, str | None] = dict.fromkeys(("name", "enabled"))
+LISTS = Lists(texts={"name": "name"}, flags=("enabled",), sorts=("name", "enabled"))
+QUERY = LISTS.query
 
 
 class NewDomain(Struct):
@@ -39,10 +41,10 @@ async def create_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[
 
 async def list_domains(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {"name": request.query.get("name"), "enabled": flag(request, "enabled")}
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await domains.list_matching(tx, filters)
-    return listing(request, "domains", [domain_view(each, request.base_url) for each in found])
+        found = await domains.list_matching(tx, wanted)
+    return paged(request, "domains", found, domain_view)
 
 
 async def fetch_domain(tx: Tx, request: IdentityRequest) -> Domain:

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import endpoints, records
-from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Endpoint
 from kilonova.identity.views.records import endpoint_view
 from kilonova.kit.http.bounds import Id
@@ -13,7 +14,13 @@ from kilonova.kit.http.bounds import Id
 Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[A-Za-z]+://")]
 
-QUERY: dict[str, str | None] = dict.fromkeys(("interface", "service_id", "region_id"))
+LISTS = Lists(
+    # `region` is what older clients call it.
+    texts={"interface": "interface", "service_id": "service_id", "region_id": "region_id", "region": "region_id"},
+    flags=("enabled",),
+    sorts=("interface", "service_id", "region_id", "enabled"),
+)
+QUERY = LISTS.query
 
 
 class NewEndpoint(Struct):
@@ -46,10 +53,10 @@ async def create_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dic
 
 async def list_endpoints(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {name: request.query.get(name) for name in ("interface", "service_id", "region_id")}
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await endpoints.list_matching(tx, filters)
-    return listing(request, "endpoints", [endpoint_view(each, request.base_url) for each in found])
+        found = await endpoints.list_matching(tx, wanted)
+    return paged(request, "endpoints", found, endpoint_view)
 
 
 async def show_endpoint(request: IdentityRequest) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import groups, records, tokens, users
-from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.users import LISTS as USER_LISTS
 from kilonova.identity.api.users import fetch_user
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.tables import Group
@@ -16,7 +18,8 @@ from kilonova.kit.http.bounds import Id, LongText
 
 GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
+LISTS = Lists(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "domain_id"))
+QUERY = LISTS.query
 
 
 class NewGroup(Struct):
@@ -43,10 +46,10 @@ async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[s
 
 async def list_groups(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {name: request.query.get(name) for name in QUERY}
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await groups.list_matching(tx, filters)
-    return listing(request, "groups", [group_view(each, request.base_url) for each in found])
+        found = await groups.list_matching(tx, wanted)
+    return paged(request, "groups", found, group_view)
 
 
 async def _fetch(tx: Tx, request: IdentityRequest) -> Group:
@@ -84,8 +87,8 @@ async def delete_group(request: IdentityRequest) -> None:
 
 async def list_members(request: IdentityRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
-        found = await groups.list_members(tx, await _fetch(tx, request))
-    return listing(request, "users", [user_view(each, request.base_url) for each in found])
+        found = await groups.list_members(tx, await _fetch(tx, request), USER_LISTS.read(request))
+    return paged(request, "users", found, user_view)
 
 
 async def add_member(request: IdentityRequest) -> None:
@@ -114,5 +117,5 @@ async def list_groups_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/groups."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await groups.list_of_user(tx, user.id)
-    return listing(request, "groups", [group_view(each, request.base_url) for each in found])
+        found = await groups.list_of_user(tx, user.id, LISTS.read(request))
+    return paged(request, "groups", found, group_view)

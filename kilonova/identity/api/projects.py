@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import projects, records, tokens
-from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, flag, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
 from kilonova.identity.projects import TagFilter
 from kilonova.identity.tables import Project
@@ -13,12 +14,21 @@ from kilonova.identity.views.records import chain_view, project_view, tree_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.bounds import Id, LongText, Name
+from kilonova.kit.http.queries import tags_of
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-QUERY: dict[str, str | None] = dict.fromkeys(
-    ("name", "domain_id", "enabled", "parent_id", "is_domain", "tags", "tags-any", "not-tags", "not-tags-any")
+TAG_PARAMETERS = ("tags", "tags-any", "not-tags", "not-tags-any")
+LISTS = Lists(
+    texts={"name": "name", "domain_id": "domain_id"},
+    flags=("enabled",),
+    sorts=("name", "domain_id", "enabled", "parent_id"),
+    others=("parent_id", "is_domain", *TAG_PARAMETERS),
 )
+QUERY = LISTS.query
+REACH_LISTS = Lists(texts=LISTS.texts, flags=LISTS.flags, sorts=LISTS.sorts)
+"""Of the projects that a user has a role on."""
+
 HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
     ("parents_as_ids", "parents_as_list", "subtree_as_ids", "subtree_as_list")
 )
@@ -69,26 +79,19 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
 
 
 def _tag_filter(request: IdentityRequest) -> TagFilter:
-    def read(name: str) -> frozenset[str]:
-        return frozenset(tag for tag in request.query.get(name, "").split(",") if tag)
-
-    return TagFilter(read("tags"), read("tags-any"), read("not-tags"), read("not-tags-any"))
+    every, any_of, not_every, none_of = (
+        tuple(tag for tag in tags_of(name, request.query.getlist(name)) if tag) for name in TAG_PARAMETERS
+    )
+    return TagFilter(every, any_of, not_every, none_of)
 
 
 async def list_projects(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {
-        "name": request.query.get("name"),
-        "domain_id": request.query.get("domain_id"),
-        "enabled": flag(request, "enabled"),
-    }
+    wanted, tags = LISTS.read(request), _tag_filter(request)
+    wanted.is_empty = flag(request, "is_domain") is True
     async with request.service.database.reading() as tx:
-        found = await projects.list_matching(
-            tx, filters, parent_id=request.query.get("parent_id"), tags=_tag_filter(request)
-        )
-    if flag(request, "is_domain"):
-        found = []
-    return listing(request, "projects", [project_view(each, request.base_url) for each in found])
+        found = await projects.list_matching(tx, wanted, parent_id=request.query.get("parent_id"), tags=tags)
+    return paged(request, "projects", found, project_view)
 
 
 async def fetch_project(tx: Tx, request: IdentityRequest) -> Project:

@@ -6,13 +6,15 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from kilonova.identity import records, regions
-from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, LongText
 
-QUERY: dict[str, str | None] = dict.fromkeys(("parent_region_id",))
+LISTS = Lists(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
+QUERY = LISTS.query
 
 
 class NewRegion(Struct):
@@ -49,10 +51,10 @@ async def _create(request: IdentityRequest, fields: NewRegion) -> dict[str, Any]
 
 async def list_regions(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {"parent_region_id": request.query.get("parent_region_id")}
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await regions.list_matching(tx, filters)
-    return listing(request, "regions", [region_view(each, request.base_url) for each in found])
+        found = await regions.list_matching(tx, wanted)
+    return paged(request, "regions", found, region_view)
 
 
 async def show_region(request: IdentityRequest) -> dict[str, Any]:

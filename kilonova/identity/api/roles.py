@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import roles, tokens
-from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Role
 from kilonova.identity.views.records import inference_view, role_view, rule_view
 from kilonova.kit.db import Tx
@@ -13,7 +14,8 @@ from kilonova.kit.http.bounds import Id, LongText
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
-QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id"))
+LISTS = Lists(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
+QUERY = LISTS.query
 
 
 class NewRole(Struct):
@@ -37,10 +39,10 @@ async def create_role(request: IdentityRequest, body: dict[str, Any]) -> dict[st
 
 async def list_roles(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    name, domain_id = request.query.get("name"), request.query.get("domain_id")
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await roles.list_matching(tx, name=name, domain_id=domain_id)
-    return listing(request, "roles", [role_view(each, request.base_url) for each in found])
+        found = await roles.list_matching(tx, wanted, domain_id=request.query.get("domain_id"))
+    return paged(request, "roles", found, role_view)
 
 
 async def _fetch(tx: Tx, request: IdentityRequest) -> Role:

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import records, services
-from kilonova.identity.api.bodies import IdentityRequest, given, listing, read_fields
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Service
 from kilonova.identity.views.records import service_view
 from kilonova.kit.http.bounds import LongText, Name
 
-QUERY: dict[str, str | None] = dict.fromkeys(("type", "name"))
+LISTS = Lists(texts={"type": "type", "name": "name"}, flags=("enabled",), sorts=("type", "name", "enabled"))
+QUERY = LISTS.query
 
 
 class NewService(Struct):
@@ -38,10 +40,10 @@ async def create_service(request: IdentityRequest, body: dict[str, Any]) -> dict
 
 async def list_services(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {"type": request.query.get("type"), "name": request.query.get("name")}
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await services.list_matching(tx, filters)
-    return listing(request, "services", [service_view(each, request.base_url) for each in found])
+        found = await services.list_matching(tx, wanted)
+    return paged(request, "services", found, service_view)
 
 
 async def show_service(request: IdentityRequest) -> dict[str, Any]:

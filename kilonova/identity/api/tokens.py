@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from kilonova.identity import assignments, catalog, domains, tokens
+from kilonova.identity import assignments, catalog, domains, projects, tokens
 from kilonova.identity.api.bodies import IdentityRequest, listing
+from kilonova.identity.api.domains import LISTS as DOMAIN_LISTS
+from kilonova.identity.api.listing import paged
+from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
 from kilonova.identity.authentication import AuthBody, authenticate, choose_scope, usable_default
 from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
 from kilonova.identity.service import Identity
@@ -81,21 +84,21 @@ async def list_projects_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/projects: the projects the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await assignments.projects_of(tx, request.ctx.user_id)
-    return listing(request, "projects", [project_view(each, request.base_url) for each in found])
+        found = await projects.list_of_user(tx, request.ctx.user_id, PROJECT_LISTS.read(request))
+    return paged(request, "projects", found, project_view)
 
 
 async def list_domains_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/domains: the domains the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await domains.list_in_reach(tx, request.ctx.user_id)
-    return listing(request, "domains", [domain_view(each, request.base_url) for each in found])
+        found = await domains.list_in_reach(tx, request.ctx.user_id, DOMAIN_LISTS.read(request))
+    return paged(request, "domains", found, domain_view)
 
 
 async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/system."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        granted = await assignments.targets_of(tx, request.ctx.user_id, "system")
+        granted = await assignments.has_any_on(tx, request.ctx.user_id, "system")
     return {"system": [{"all": True}] if granted else []}

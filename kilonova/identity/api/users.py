@@ -4,8 +4,10 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import assignments, checking, records, tokens, users
-from kilonova.identity.api.bodies import IdentityRequest, flag, given, listing, read_fields
+from kilonova.identity import checking, projects, records, tokens, users
+from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.tables import User
@@ -16,7 +18,14 @@ from kilonova.kit.http.bounds import Id
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
 
-QUERY: dict[str, str | None] = dict.fromkeys(("name", "domain_id", "enabled"))
+LISTS = Lists(
+    texts={"name": "name", "domain_id": "domain_id", "default_project_id": "default_project_id"},
+    flags=("enabled",),
+    sorts=("name", "domain_id", "enabled", "default_project_id"),
+    # Users of other identity providers, and passwords that expire.
+    strange=("idp_id", "protocol_id", "unique_id", "password_expires_at"),
+)
+QUERY = LISTS.query
 
 
 class NewUser(Struct):
@@ -70,14 +79,10 @@ async def _hash(request: IdentityRequest, password: str) -> str:
 
 async def list_users(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    filters = {
-        "name": request.query.get("name"),
-        "domain_id": request.query.get("domain_id"),
-        "enabled": flag(request, "enabled"),
-    }
+    wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await users.list_matching(tx, filters)
-    return listing(request, "users", [user_view(each, request.base_url) for each in found])
+        found = await users.list_matching(tx, wanted)
+    return paged(request, "users", found, user_view)
 
 
 async def show_user(request: IdentityRequest) -> dict[str, Any]:
@@ -134,5 +139,5 @@ async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/projects."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await assignments.projects_of(tx, user.id)
-    return listing(request, "projects", [project_view(each, request.base_url) for each in found])
+        found = await projects.list_of_user(tx, user.id, PROJECT_LISTS.read(request))
+    return paged(request, "projects", found, project_view)
