@@ -20,7 +20,7 @@ from tests.fuzzing.worlds import World, one_of_everything
 CORPUS = Path(__file__).with_name("corpus.jsonl")
 UNKNOWN_PATH = "The resource could not be found."
 NOT_UNDERSTOOD = re.compile(
-    r"Invalid input|Malformed|no such action|not allowed \(|unknown field|Unrecognized", re.IGNORECASE
+    r"Invalid input(?! for operation)|Malformed|no such action|not allowed \(|unknown field|Unrecognized", re.IGNORECASE
 )
 
 

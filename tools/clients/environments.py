@@ -40,7 +40,11 @@ CLIENTS = (
     Client("neutronclient-6.14", ("python-neutronclient==6.14.0", *OLD_COMMANDS), "neutron.sh"),
     Client("openstacksdk-0.36", ("openstacksdk==0.36.0", *OLD), "sdk.py"),
     Client("openstacksdk", ("openstacksdk",), "sdk.py"),
-    Client("shade", ("shade", "requestsexceptions", "munch", "jmespath", "dogpile.cache", *OLD), "shade_cloud.py"),
+    Client(
+        "shade",
+        ("shade", "requestsexceptions", "munch", "six", "netifaces", "jmespath", "dogpile.cache", *OLD),
+        "shade_cloud.py",
+    ),
     Client("libcloud", ("apache-libcloud",), "libcloud_driver.py"),
     Client("ansible", ("ansible", "openstacksdk"), "ansible.sh"),
     Client("rally", ("rally", "rally-openstack", *OLD), "rally.sh"),
