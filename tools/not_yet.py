@@ -15,14 +15,16 @@ from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT, WHOLE_G
 from tools.stages import ROOT
 
 DOCUMENT = ROOT / "docs/not-yet.md"
-VOLUMES, MOVES, IDENTITY, NETWORK = (
+VOLUMES, GUESTS, MOVES, IDENTITY, NETWORK = (
     "block storage",
+    "what a guest is made of",
     "every operation on servers",
     "the whole of identity and images",
     "the whole of networking",
 )
 COMES_WITH = (
     (r"[Vv]olume|block storage", VOLUMES),
+    (r"asks for|scheduler hint", GUESTS),
     (r"[Ss]ervers?\b|Crash dump|Images cannot be made|passed through|[Ff]lavor|[Ee]xtra spec", MOVES),
     (r"[Pp]assword|[Ff]actor|[Ff]ederat|[Tt]rust|[Ii]mport|[Tt]ask", IDENTITY),
     (r"[Pp]ort|[Nn]etwork|[Ss]egment|[Rr]outer|[Ss]ubnet|stateless|IPv6", NETWORK),
@@ -46,8 +48,9 @@ def refusals() -> Iterator[tuple[str, str]]:
             for node in ast.walk(tree)
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         }
+        pieces = {id(each) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for each in node.values}
         for node in ast.walk(tree):
-            if id(node) in documented:
+            if id(node) in documented | pieces:
                 continue
             sentence = _text(node)
             if sentence is not None and re.search(r"\bhere yet\b", sentence):

@@ -17,6 +17,7 @@ from msgspec import Struct
 from kilonova.compute import servers
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
+from kilonova.compute.scheduling.unserved import refuse_unserved
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.image.client import ImageRecord
@@ -83,10 +84,16 @@ async def resolve_image(compute: Compute, ctx: RequestContext, image_id: str, fl
     }
 
 
+def needs_config_drive(image: Fields) -> bool:
+    """Whether the image says that its guests look for what they are told on a config drive alone."""
+    return str(image["properties"].get("img_config_drive", "")).lower() == "mandatory"
+
+
 def check_requirements(flavor: Flavor, image: Fields) -> None:
-    """Raises InvalidServer when flavor or image asks the scheduler for what it does not know."""
+    """Raises InvalidServer when flavor or image asks for what the scheduler does not know, or no host does."""
     try:
         requirements_of(msgspec.structs.asdict(flavor), image["properties"])
+        refuse_unserved(flavor.extra_specs, image["properties"])
     except UnusableSpec as error:
         raise InvalidServer(str(error)) from error
 

@@ -74,7 +74,8 @@ def planned_ports(details: Iterable[PortDetails]) -> PlannedPorts:
     return PlannedPorts(tuple(map(_spec_port, found)), tuple(map(_metadata_port, found)))
 
 
-def server_spec(server: Server, planned: PlannedPorts) -> ServerSpec:
+def server_spec(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> ServerSpec:
+    """`admin_password`: what the config drive is to tell, while it has yet to be written."""
     flavor = server.flavor
     return ServerSpec(
         id=server.id,
@@ -95,7 +96,7 @@ def server_spec(server: Server, planned: PlannedPorts) -> ServerSpec:
         ),
         image=None if server.image is None else msgspec.convert(server.image, SpecImage),
         ports=planned.spec,
-        metadata_document=metadata_document(server, planned),
+        metadata_document=metadata_document(server, planned, admin_password),
         config_drive=server.config_drive,
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
@@ -114,7 +115,7 @@ def _spec_port(details: PortDetails) -> SpecPort:
     )
 
 
-def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument:
+def metadata_document(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> MetadataDocument:
     public_keys = {server.key_name: server.public_key.strip()} if server.key_name and server.public_key else {}
     return MetadataDocument(
         server_id=server.id,
@@ -137,6 +138,7 @@ def metadata_document(server: Server, planned: PlannedPorts) -> MetadataDocument
         ports=planned.metadata,
         random_seed=server.random_seed,
         sealed_password=server.sealed_password,
+        admin_password=admin_password,
     )
 
 

@@ -31,7 +31,7 @@ CREATION = [
     Row(
         "server create --image plain --flavor small --network inside --network other --security-group web"
         " --key-name ada --property role=web --user-data user-data --description text --availability-zone nova"
-        " --server-group apart --hint query=[] --use-config-drive --tag red --tag blue --hostname front"
+        " --server-group apart --hint colour=red --use-config-drive --tag red --tag blue --hostname front"
         " --password secret two",
         shows="two",
         user="demo",

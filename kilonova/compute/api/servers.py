@@ -10,7 +10,18 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from kilonova.compute import cells, hosts, keypairs, mappings, quotas, requests, server_groups, servers, timeline
+from kilonova.compute import (
+    admin_passwords,
+    cells,
+    hosts,
+    keypairs,
+    mappings,
+    quotas,
+    requests,
+    server_groups,
+    servers,
+    timeline,
+)
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
@@ -46,6 +57,8 @@ from kilonova.kit.tasks import Program, Task
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
 MOST_AT_ONCE = 500
 """Servers that one request makes, whatever the quota allows: they are written in one transaction."""
+UNSERVED_HINTS = {"query", "build_near_host_ip", "cidr", "target_cell", "different_cell"}
+"""Hints that mean something to filters which are not here. Others are their users' notes."""
 MOST_HINTED = 64
 """Servers that one scheduler hint names."""
 
@@ -65,8 +78,10 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
             quotas.check_metadata(await quotas.limits_of(tx, project_id), len(wanted.metadata))
         count = await _affordable(tx, wanted, body.server.min_count, project_id)
         made = requests.make_servers(wanted, request.ctx, now, count)
+        password = body.server.admin_pass or secrets.token_urlsafe(9)
         for server in made:
-            await servers.insert(tx, server, task_for(request, BUILD, server), now)
+            told = admin_passwords.of_request(server, password)
+            await servers.insert(tx, server, task_for(request, BUILD, server, **told), now)
     compute.wake()
     first = made[0]
     if only_reservation:
@@ -76,7 +91,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         "links": link_view(first.id, first.name, request.base_url)["links"],
         "OS-DCF:diskConfig": first.disk_config,
         "security_groups": [{"name": name} for name in first.security_groups or ["default"]],
-        "adminPass": body.server.admin_pass or secrets.token_urlsafe(9),
+        "adminPass": password,
     }
     location = f"{request.base_url}/v2.1/servers/{first.id}"
     return Reply({"server": shown}, status=202, headers={"Location": location})
@@ -145,7 +160,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         networks=[{**each, "security_group_ids": group_ids} if group_ids else each for each in resolved],
         security_group_names=list(groups),
         user_data=requests.decode_user_data(new.user_data),
-        config_drive=as_boolean(new.config_drive, "config_drive"),
+        config_drive=as_boolean(new.config_drive, "config_drive") or requests.needs_config_drive(image),
         metadata=new.metadata,
         tags=[] if new.tags is UNSET else new.tags,
         requested_zone=zone,
@@ -163,6 +178,8 @@ def _hints(body: NewServerBody) -> dict[str, Any]:
     group_id = hints.get("group")
     if group_id is not None and not UUID.fullmatch(str(group_id)):
         raise BadRequest(f"The scheduler hint group is the UUID of a server group, got {group_id!r}.")
+    for name in UNSERVED_HINTS & hints.keys():
+        raise BadRequest(f"The scheduler hint {name} cannot be obeyed here yet.")
     for name in ("same_host", "different_host"):
         named = hints.get(name, [])
         named = named if isinstance(named, list) else [named]

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import hosts, mappings, moving, security_groups, servers, specs, timeline
+from kilonova.compute import admin_passwords, hosts, mappings, moving, security_groups, servers, specs, timeline
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import placing, release
@@ -197,6 +197,7 @@ def _done(run: Run[Compute], told: dict[str, Any]) -> Done:
         await servers.change(tx, run.subject_id, now, **values)
         await hosts.count_success(tx, run.args["host"])
         await timeline.keep(tx, run.task, told)
+        await admin_passwords.forget(tx, run.subject_id)
 
     return Done(commit=write, note=f"running on {run.args['host']}")
 
@@ -217,7 +218,7 @@ async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
         planned = msgspec.convert(run.args["ports"], specs.PlannedPorts)
     else:
         planned = specs.planned_ports(await specs.port_details(compute.network, server))
-    spec = specs.server_spec(server, planned)
+    spec = specs.server_spec(server, planned, run.args.get(admin_passwords.ARGUMENT))
     try:
         observed = await compute.agents.call(
             server.host or "", "ensure_server", ServerObservation, spec=spec, epoch=run.task.epoch
@@ -307,6 +308,7 @@ async def _bury(run: Run[Compute], server: Server) -> Outcome:
     values = {**_failed(task, error, now), "ports": [], "host": None, "node_id": None, "updated_at": now}
     buried = structs.replace(before.server, **values)
     ended: dict[str, Any] = {"active_subject": None, "finished_at": now, "outcome": "failed"}
+    ended["args"] = admin_passwords.without(task.args)
     try:
         cell0 = await compute.cells.member(CELL0_ID)
         await moving.move(compute, task, cell0, moving.as_copy(before, buried, task, now, **ended), before)
@@ -327,6 +329,7 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
     """ERROR, with the reason as the server's fault; details are for administrators."""
     now = task.finished_at or task.wake_at
     await servers.change(tx, task.subject_id, now, **_failed(task, error, now))
+    await admin_passwords.forget(tx, task.subject_id)
 
 
 def _failed(task: Task, error: str, now: datetime) -> dict[str, Any]:

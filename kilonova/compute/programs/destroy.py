@@ -3,7 +3,7 @@
 Only forward: nothing here rolls back, each step is repeated until it holds or its deadline names what is in the way.
 """
 
-from kilonova.compute import mappings, servers
+from kilonova.compute import admin_passwords, mappings, servers
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.programs import power, release
 from kilonova.compute.service import Compute
@@ -61,6 +61,7 @@ async def forget(run: Run[Compute]) -> Outcome:
 
     async def write(tx: Tx) -> None:
         await servers.forget(tx, server, now)
+        await admin_passwords.forget(tx, server.id)
         if region is run.service:
             await mappings.end_server(tx, server.id, now)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import servers, specs
+from kilonova.compute import admin_passwords, servers, specs
 from kilonova.compute.programs import placing
 from kilonova.compute.tables import tasks
 from kilonova.image.client import ImageClient
@@ -303,6 +303,35 @@ async def test_a_forced_host_is_for_administrators(ready: Any) -> None:
 async def _forget(ready: Any, server_id: str) -> None:
     async with ready.service.database.transaction() as tx:
         await servers.forget(tx, await servers.find(tx, server_id), ready.service.clock.now())
+
+
+async def test_a_password_goes_with_the_build_to_a_config_drive_only(ready: Any) -> None:
+    for fields, told in (
+        ({"adminPass": "my own", "config_drive": True}, True),
+        ({"config_drive": True}, True),
+        ({"adminPass": "my own"}, False),
+        ({"imageRef": await ready.image(img_config_drive="mandatory")}, True),
+        ({"imageRef": await ready.image(img_config_drive="optional")}, False),
+    ):
+        made = (await create(ready, **fields))["server"]
+        assert made["adminPass"] == fields.get("adminPass", made["adminPass"])
+        args = (await task_of(ready, made["id"])).args
+        assert args.get(admin_passwords.ARGUMENT) == (made["adminPass"] if told else None)
+        assert (await ready.server(made["id"])).config_drive is told
+
+
+async def test_what_flavor_image_and_hints_ask_for_and_nobody_does_is_refused(ready: Any) -> None:
+    url = "/flavors/1/os-extra_specs"
+    await ready.call("POST", url, by="admin", version="2.1", json={"extra_specs": {"hw:cpu_policy": "dedicated"}})
+    told = await refused(ready, 400)
+    assert told == "The flavor asks for hw:cpu_policy=dedicated, which cannot be done here yet."
+    await ready.call("PUT", f"{url}/hw:cpu_policy", by="admin", json={"hw:cpu_policy": "shared"})
+    told = await refused(ready, 400, imageRef=await ready.image(hw_firmware_type="uefi"))
+    assert told == "The image asks for hw_firmware_type=uefi, which cannot be done here yet."
+    for name in ("query", "build_near_host_ip", "cidr", "target_cell", "different_cell"):
+        told = await refused(ready, 400, hints={name: "x"})
+        assert told == f"The scheduler hint {name} cannot be obeyed here yet."
+    await create(ready, hints={"colour": "red"})
 
 
 async def test_addresses_and_networks_that_cannot_do_are_refused_at_once(ready: Any) -> None:

@@ -1,0 +1,31 @@
+"""The administrator's password of a new server, from the request to the guest's config drive.
+
+It goes there alone: whoever runs anything in a guest can ask the metadata service, and the drive is root's. Until the
+drive is written it is in the arguments of the task that builds the server, and nowhere afterwards.
+"""
+
+from typing import Any
+
+from sqlalchemy import update
+
+from kilonova.compute.tables import Server, tasks
+from kilonova.kit.db import Tx
+
+ARGUMENT = "admin_password"
+
+
+def of_request(server: Server, password: str) -> dict[str, Any]:
+    """Arguments for the task that builds the server. Without a config drive there is no way into the guest."""
+    return {ARGUMENT: password} if server.config_drive else {}
+
+
+def without(args: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in args.items() if name != ARGUMENT}
+
+
+async def forget(tx: Tx, server_id: str) -> None:
+    """Out of whatever was done to the server."""
+    for task in await tasks.of_subject(tx, server_id):
+        if ARGUMENT in task.args:
+            table = tasks.tasks
+            await tx.execute(update(table).where(table.c.id == task.id).values(args=without(task.args)))
