@@ -127,7 +127,9 @@ class NetworkClient:
         """`revision_number`: refused with 412 unless the port still has it, so that nobody's change is overwritten."""
         headers = None if revision_number is None else {"If-Match": f"revision_number={revision_number}"}
         path = at("/v2.0/ports/{id}", id=port_id)
-        return await self._write("PUT", path, {"port": fields}, Port, headers=headers)
+        port = await self._write("PUT", path, {"port": fields}, Port, headers=headers)
+        check_id(self._remote.name, port_id, port.id)
+        return port
 
     async def take_port(self, port_id: str, fields: Fields, *, project_id: str | None = None) -> Port:
         """Makes a free port the device's that `fields` name by `device_id`; returns the port. Safe to repeat.

@@ -30,7 +30,7 @@ async def list_usage(request: ComputeRequest) -> dict[str, Any]:
     page, url = _page(request, found)
     projects: dict[str, list[Used]] = {}
     for each in page:
-        projects.setdefault(each.server.project_id, []).append(each)
+        projects.setdefault(each.project_id, []).append(each)
     shown = [project_usage_view(project_id, used, start, end) for project_id, used in projects.items()]
     if request.query.get("detailed") == "1":
         for view in shown:
@@ -80,11 +80,11 @@ def _page(request: ComputeRequest, found: list[Used]) -> tuple[list[Used], str |
         return found, None
     page = PAGING.parse(request.query)
     if page.marker is not None:
-        ids = [each.server.id for each in found]
+        ids = [each.id for each in found]
         if page.marker not in ids:
             raise BadRequest(f"marker [{page.marker}] not found")
         found = found[ids.index(page.marker) + 1 :]
     if len(found) <= page.limit:
         return found, None
     shown = found[: page.limit]
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].server.id)
+    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].id)

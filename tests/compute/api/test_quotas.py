@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import servers
+from kilonova.compute import servers, usage
 
 SHOWN = {
     "cores": 20,
@@ -194,7 +194,9 @@ async def test_metadata_key_pairs_and_groups_are_limited_too(nova: Any) -> None:
     assert told == "Quota exceeded, too many key pairs."
 
 
-async def test_usage_counts_hours_of_servers_that_are_and_were(nova: Any) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 500])
+async def test_usage_counts_hours_of_servers_that_are_and_were(nova: Any, monkeypatch: Any, at_once: int) -> None:
+    monkeypatch.setattr(usage, "READ_AT_ONCE", at_once)
     now = nova.service.clock.now()
     mine = await nova.insert_server(launched_at=now - timedelta(hours=2))
     gone = await nova.insert_server(launched_at=now - timedelta(hours=5))
