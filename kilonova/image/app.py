@@ -19,7 +19,7 @@ from kilonova.image.service import Image
 from kilonova.kit.auth import Policy
 from kilonova.kit.errors import UnsupportedMediaType
 from kilonova.kit.http.edge import Api, Authenticator, Edge
-from kilonova.kit.http.formats import image_error
+from kilonova.kit.http.formats import image_error, image_json_error
 from kilonova.kit.http.routes import PUBLIC, Request, Route
 
 IMAGE = "/v2/images/{image_id}"
@@ -81,6 +81,7 @@ def make_app(image: Image, authenticator: Authenticator, policy_overrides: dict[
             policy,
             authenticator,
             image_error,
+            render_json_error=image_json_error,
             admit=admit,
             exact_paths=True,
             check=image.check,

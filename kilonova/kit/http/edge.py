@@ -36,6 +36,7 @@ from kilonova.kit.errors import (
     UriTooLong,
 )
 from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, refuse_excess
+from kilonova.kit.http.formats import prefers_json
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
 from kilonova.kit.http.versions import Version, VersionEdge, refuse_fields_outside
@@ -77,6 +78,8 @@ class Api(Generic[ServiceT]):
     """What old clients write behind each path to say the format (`.json`); read as if it were not there."""
     exact_paths: bool = False
     """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
+    render_json_error: ErrorRenderer | None = None
+    """Where `render_error` writes something else: for callers who ask for JSON before it."""
     unauthorized_headers: Mapping[str, str] | None = None
     """`WWW-Authenticate: Keystone uri="…"` for services that are not identity itself."""
 
@@ -150,7 +153,7 @@ class Edge(Generic[ServiceT]):
         try:
             return await self._answer(scope, receive, request_id)
         except Fault as fault:
-            response = self._render(fault, request_id)
+            response = self._render(fault, request_id, Headers(scope=scope))
             self._name_version(response, Headers(scope=scope))
             return response
         except ClientDisconnect:
@@ -160,6 +163,7 @@ class Edge(Generic[ServiceT]):
             return self._render(
                 Fault(f"An unexpected error prevented the server from fulfilling your request ({request_id})."),
                 request_id,
+                Headers(scope=scope),
             )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
@@ -188,8 +192,11 @@ class Edge(Generic[ServiceT]):
         sentence = await self.api.check() if self.api.check is not None else None
         return Response("OK" if sentence is None else f"OK\n{sentence}\n", media_type="text/plain")
 
-    def _render(self, fault: Fault, request_id: str) -> Response:
-        response = self.api.render_error(fault, request_id)
+    def _render(self, fault: Fault, request_id: str, headers: Headers) -> Response:
+        render = self.api.render_error
+        if self.api.render_json_error is not None and prefers_json(headers.get("accept", "")):
+            render = self.api.render_json_error
+        response = render(fault, request_id)
         if fault.status == 401 and self.api.unauthorized_headers:
             response.headers.update(self.api.unauthorized_headers)
         response.headers.update(fault.headers)

@@ -1,5 +1,6 @@
 """The error formats of OpenStack's services, as their API references show them: one function each."""
 
+import re
 from collections.abc import Callable
 from html import escape
 
@@ -22,6 +23,10 @@ COMPUTE_NAMES = {
     501: "notImplemented",
     503: "serviceUnavailable",
 }
+
+
+MOST_ACCEPTED = 32
+"""Media types of an Accept header that are looked at."""
 
 
 def identity_error(fault: Fault, request_id: str) -> Response:
@@ -47,6 +52,34 @@ def image_error(fault: Fault, request_id: str) -> Response:
         f"  <h1>{fault.status} {fault.title}</h1>\n  {escape(fault.message)}<br /><br />\n\n\n </body>\n</html>"
     )
     return Response(page, status_code=fault.status, media_type="text/html")
+
+
+def image_json_error(fault: Fault, request_id: str) -> Response:
+    """`{"message": "…", "code": "404 Not Found", "title": "Not Found", "error": {…}}`: the members upstream answers
+    with, and the object that clients of every age find the sentence in."""
+    inner = {"message": fault.message, "code": fault.status, "title": fault.title}
+    outer = {"message": fault.message, "code": f"{fault.status} {fault.title}", "title": fault.title}
+    return _json(fault, {**outer, "error": inner})
+
+
+def prefers_json(accept: str) -> bool:
+    """Whether an Accept header asks for JSON before HTML (RFC 9110): not when it asks for anything alike."""
+    weights = {"application/json": (0.0, 0), "text/html": (0.0, 0)}
+    for part in accept.lower().split(",")[:MOST_ACCEPTED]:
+        name, *parameters = (each.strip() for each in part.split(";"))
+        weight = next((_weight(each) for each in parameters if each.startswith("q=")), 1.0)
+        for wanted in weights:
+            kind = wanted.partition("/")[0]
+            fit = (name == wanted) * 3 or (name == f"{kind}/*") * 2 or (name == "*/*") * 1
+            # What names a type most closely speaks for it.
+            if fit > weights[wanted][1]:
+                weights[wanted] = (weight, fit)
+    return weights["application/json"] > weights["text/html"] and weights["application/json"][0] > 0
+
+
+def _weight(parameter: str) -> float:
+    match = re.fullmatch(r"q=([01](?:\.[0-9]{0,3})?)", parameter)
+    return min(float(match[1]), 1.0) if match else 0.0
 
 
 def placement_error(code_of: Callable[[Fault], str]) -> Callable[[Fault, str], Response]:

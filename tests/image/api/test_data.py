@@ -97,7 +97,17 @@ async def test_an_empty_image_has_data_of_no_length(client: httpx.AsyncClient) -
 
 @pytest.mark.parametrize(
     ("requested", "start", "end"),
-    [("bytes=0-9", 0, 10), ("bytes=10-", 10, None), ("bytes=-5", -5, None), ("bytes=5-99999999999", 5, None)],
+    [
+        ("bytes=0-9", 0, 10),
+        ("bytes=10-", 10, None),
+        ("bytes=-5", -5, None),
+        ("bytes=5-99999999999", 5, None),
+        ("Bytes= 0-0", 0, 1),
+        ("bytes=0-", 0, None),
+        ("bytes=-99999999", 0, None),
+        (f"bytes=3-{'9' * 5000}", 3, None),
+        (f"bytes=-{'9' * 5000}", 0, None),
+    ],
 )
 async def test_a_range_is_answered_with_that_part(
     client: httpx.AsyncClient, requested: str, start: int, end: int | None
@@ -112,14 +122,43 @@ async def test_a_range_is_answered_with_that_part(
 
 
 @pytest.mark.parametrize(
-    "requested", ["bytes=-", "bytes=9-1", "bytes=99999999-", "lines=1-2", "bytes=0-1,3-4", "bytes=-0"]
+    "requested",
+    ["bytes=-", "bytes=9-1", "bytes=99999999-", "bytes=-0", "bytes=x-1", "bytes=10-", "bytes=\u0661-\u0662"],
 )
 async def test_a_range_that_is_not_there_is_416(client: httpx.AsyncClient, requested: str) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=b"0123456789", headers=OCTETS)
-    answer = await client.get(f"{url}/file", headers={"range": requested})
+    answer = await client.get(f"{url}/file", headers=[("range", requested.encode())])
     assert answer.status_code == 416
     assert answer.headers["content-range"] == "bytes */10"
+
+
+@pytest.mark.parametrize("requested", ["lines=1-2", "bytes=0-1,3-4", "bytes", ""])
+async def test_what_is_no_single_range_of_bytes_is_answered_with_all(client: httpx.AsyncClient, requested: str) -> None:
+    url = await make(client)
+    await client.put(f"{url}/file", content=b"0123456789", headers=OCTETS)
+    answer = await client.get(f"{url}/file", headers={"range": requested})
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
+    assert "content-range" not in answer.headers
+    assert answer.headers["accept-ranges"] == "bytes"
+
+
+async def test_a_part_is_given_to_who_has_parts_of_the_same_data(client: httpx.AsyncClient) -> None:
+    url = await make(client)
+    await client.put(f"{url}/file", content=b"0123456789", headers=OCTETS)
+    whole = await client.get(f"{url}/file")
+    etag = whole.headers["etag"]
+    assert etag == f'"{hashlib.sha512(b"0123456789").hexdigest()}"'
+    asked = {"range": "bytes=0-3"}
+    part = await client.get(f"{url}/file", headers={**asked, "if-range": etag})
+    assert (part.status_code, part.content) == (206, b"0123")
+    assert "content-md5" not in part.headers
+    for other in (f"W/{etag}", '"other"', "Sat, 29 Oct 1994 19:43:31 GMT"):
+        answer = await client.get(f"{url}/file", headers={**asked, "if-range": other})
+        assert (answer.status_code, answer.content) == (200, b"0123456789")
+    # Only GET has ranges.
+    head = await client.head(f"{url}/file", headers=asked)
+    assert (head.status_code, head.headers["content-length"]) == (200, "10")
 
 
 @pytest.mark.parametrize(
