@@ -311,6 +311,7 @@ def _subnet(subnet: Subnet) -> WantedSubnet:
         dns_nameservers=tuple(subnet.dns_nameservers),
         host_routes=_routes(subnet.host_routes),
         ipv6_ra_mode=subnet.ipv6_ra_mode,
+        ipv6_address_mode=subnet.ipv6_address_mode,
     )
 
 
@@ -332,7 +333,7 @@ def _dhcp(found: _Found, network: Network) -> WantedDhcp | None:
             port_id=each.id,
             device_id=each.device_id,
             project_id=each.project_id,
-            options=_options(each),
+            options=_options(each, 6 if ":" in ip_address else 4),
         )
         for each in here
         if each.device_owner not in WITHOUT_LEASE
@@ -370,12 +371,13 @@ def _port(found: _Found, port: _Port) -> WantedPort:
     )
 
 
-def _options(port: _Port) -> tuple[DhcpOption, ...]:
-    """Those of IPv4: there is no server for IPv6 yet. Earlier releases stored what no server would send."""
+def _options(port: _Port, ip_version: int) -> tuple[DhcpOption, ...]:
+    """Those of one IP version. Earlier releases stored what no server would send."""
     return tuple(
         DhcpOption(each["opt_name"], each["opt_value"])
         for each in port.extra_dhcp_opts
-        if each["ip_version"] == 4 and dhcp_options.is_sendable(each["opt_name"], each["opt_value"], 4)
+        if each["ip_version"] == ip_version
+        and dhcp_options.is_sendable(each["opt_name"], each["opt_value"], ip_version)
     )
 
 

@@ -49,6 +49,8 @@ class WantedSubnet(Struct, frozen=True):
     host_routes: tuple[HostRoute, ...] = ()
     ipv6_ra_mode: str | None = None
     """How its routers advertise it; None: they do not."""
+    ipv6_address_mode: str | None = None
+    """How guests come by their addresses; None, like `ipv6_ra_mode`: by DHCPv6, if they ask."""
 
 
 class DhcpOption(Struct, frozen=True):

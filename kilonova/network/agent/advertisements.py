@@ -1,8 +1,9 @@
 """IPv6 router advertisements: a dnsmasq in a router's namespace that tells guests prefix, router and name servers.
 
 Guests of a subnet with `slaac` or `dhcpv6-stateless` give themselves the address that the network service has counted
-as theirs (RFC 4862); those of the latter ask the same process for the rest (RFC 8415, information requests). It
-outlives the agent, and is started again only when its command line differs.
+as theirs (RFC 4862). Those of the latter ask for the rest by DHCPv6, those with `dhcpv6-stateful` for their address:
+the advertisement says so, and the network's DHCP answers (`dhcpv6.py`), never this process. It outlives the agent, and
+is started again only when its command line differs.
 """
 
 import ipaddress
@@ -17,7 +18,7 @@ from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.wanted import ROUTER_INTERFACE_PREFIX, WantedNetwork, WantedRouter, WantedSubnet, device_name
 
-MODES: Mapping[str, str] = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless"}
+MODES: Mapping[str, str] = {"slaac": "ra-only", "dhcpv6-stateless": "ra-stateless", "dhcpv6-stateful": "static"}
 """`ipv6_ra_mode` → what dnsmasq calls it."""
 INTERVAL_SECONDS = 60
 LIFETIME_SECONDS = 300
@@ -38,11 +39,15 @@ def advertised(router: WantedRouter, networks: Mapping[str, WantedNetwork]) -> t
     for interface in router.interfaces:
         network = networks.get(interface.network_id)
         own = {fixed.subnet_id for fixed in interface.fixed_ips}
-        told = [each for each in network.subnets if each.id in own and each.ipv6_ra_mode in MODES] if network else []
+        told = [each for each in network.subnets if each.id in own and _is_advertised(each)] if network else []
         if network is not None and told:
             device = device_name(ROUTER_INTERFACE_PREFIX, interface.port_id)
             found.append(Advertised(device, network.mtu, tuple(sorted(told, key=lambda each: each.id))))
     return tuple(sorted(found, key=lambda each: each.device))
+
+
+def _is_advertised(subnet: WantedSubnet) -> bool:
+    return subnet.ipv6_ra_mode in MODES and int(subnet.cidr.partition("/")[2]) >= dhcp.SHORTEST_PREFIX
 
 
 def render_command(told: tuple[Advertised, ...], directory: Path, user: str) -> list[str]:
@@ -67,6 +72,7 @@ def render_command(told: tuple[Advertised, ...], directory: Path, user: str) -> 
             prefix, tag = ipaddress.ip_network(subnet.cidr), f"subnet-{subnet.id}"
             mode = MODES[subnet.ipv6_ra_mode or ""]
             command.append(f"--dhcp-range=set:{tag},{prefix.network_address},{mode},{prefix.prefixlen}")
+            command.append(f"--dhcp-ignore=tag:{tag}")
             if subnet.dns_nameservers:
                 servers = ",".join(f"[{each}]" for each in subnet.dns_nameservers)
                 command.append(f"--dhcp-option=tag:{tag},option6:dns-server,{servers}")

@@ -33,22 +33,36 @@ def namespace_name(network_id: str) -> str:
     return NAMESPACE_PREFIX + network_id
 
 
-def served_subnets(network: WantedNetwork) -> list[WantedSubnet]:
-    """IPv4 subnets with DHCP, in a fixed order. IPv6 addresses are not given out here."""
-    subnets = (subnet for subnet in network.subnets if subnet.enable_dhcp and subnet.ip_version == 4)
+SHORTEST_PREFIX = 64
+"""Of an IPv6 subnet that dnsmasq serves."""
+
+
+def served_subnets(network: WantedNetwork, ip_version: int = 4) -> list[WantedSubnet]:
+    """Subnets whose guests are answered by DHCP, in a fixed order."""
+    subnets = (each for each in network.subnets if each.enable_dhcp and each.ip_version == ip_version)
+    if ip_version == 6:
+        subnets = (each for each in subnets if _is_served_by_dhcpv6(each))
     return sorted(subnets, key=lambda subnet: subnet.id)
+
+
+def _is_served_by_dhcpv6(subnet: WantedSubnet) -> bool:
+    """Where guests make their own addresses of what a router says, nobody asks; without any mode, whoever asks is
+    answered."""
+    asks = subnet.ipv6_address_mode is None if subnet.ipv6_ra_mode is None else False
+    is_wanted = asks or subnet.ipv6_address_mode in ("dhcpv6-stateful", "dhcpv6-stateless")
+    return is_wanted and int(subnet.cidr.partition("/")[2]) >= SHORTEST_PREFIX
 
 
 def is_served(network: WantedNetwork) -> bool:
     """Whether this host serves DHCP for the network."""
-    return network.dhcp is not None and bool(served_subnets(network))
+    return network.dhcp is not None and bool(served_subnets(network) or served_subnets(network, 6))
 
 
-def _tag(subnet_id: str) -> str:
-    return f"subnet-{subnet_id}"
+def tag_of(subnet: WantedSubnet) -> str:
+    return f"subnet-{subnet.id}"
 
 
-def _port_tag(host: DhcpHost) -> str:
+def port_tag(host: DhcpHost) -> str:
     return f"port-{host.port_id}"
 
 
@@ -61,7 +75,7 @@ def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, us
     for subnet in served_subnets(network):
         net = ipaddress.ip_network(subnet.cidr)
         lease_max += min(net.num_addresses, 65536)
-        ranges.append(f"--dhcp-range=set:{_tag(subnet.id)},{net.network_address},static,{net.netmask},{lease}")
+        ranges.append(f"--dhcp-range=set:{tag_of(subnet)},{net.network_address},static,{net.netmask},{lease}")
     return [
         "dnsmasq",
         "--conf-file=/dev/null",
@@ -81,33 +95,43 @@ def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, us
         f"--local=/{dhcp.dns_domain}/",
         f"--dhcp-lease-max={lease_max}",
         f"--dhcp-option-force=option:mtu,{network.mtu}",
+        *render_tags(_served_hosts(network, dhcp)),
         *ranges,
     ]
+
+
+def render_tags(hosts: Iterable[DhcpHost]) -> list[str]:
+    """Words of the command line that mark ports with options of their own, each once.
+
+    A tag in the file of hosts would need no restart, but dnsmasq 2.90 dies at the first request of such a host after
+    it has read the file again.
+    """
+    tags = {f"--dhcp-mac=set:{port_tag(host)},{host.mac_address.lower()}" for host in hosts if host.options}
+    return sorted(tags)
 
 
 def _full_name(host: DhcpHost, dhcp: WantedDhcp) -> str:
     return f"{host.hostname}.{dhcp.dns_domain}" if dhcp.dns_domain else host.hostname
 
 
-def _served_hosts(network: WantedNetwork, dhcp: WantedDhcp) -> list[DhcpHost]:
-    served = {subnet.id for subnet in served_subnets(network)}
+def _served_hosts(network: WantedNetwork, dhcp: WantedDhcp, *ip_versions: int) -> list[DhcpHost]:
+    served = {subnet.id for version in ip_versions or (4,) for subnet in served_subnets(network, version)}
     hosts = (host for host in dhcp.hosts if host.subnet_id in served)
     return sorted(hosts, key=lambda host: (host.mac_address, host.ip_address))
 
 
 def render_hosts(network: WantedNetwork, dhcp: WantedDhcp) -> str:
-    """Static leases: MAC address, the tag of a port with options of its own, full name, address."""
+    """Static leases: MAC address, full name, address."""
     return "".join(
-        f"{host.mac_address.lower()},{f'set:{_port_tag(host)},' if host.options else ''}{_full_name(host, dhcp)},"
-        f"{host.ip_address}\n"
+        f"{host.mac_address.lower()},{_full_name(host, dhcp)},{host.ip_address}\n"
         for host in _served_hosts(network, dhcp)
     )
 
 
 def render_names(network: WantedNetwork, dhcp: WantedDhcp) -> str:
-    """What dnsmasq answers for the guests' names, in the form of /etc/hosts."""
+    """What dnsmasq answers for the guests' names, in the form of /etc/hosts; both IP versions."""
     return "".join(
-        f"{host.ip_address}\t{_full_name(host, dhcp)} {host.hostname}\n" for host in _served_hosts(network, dhcp)
+        f"{host.ip_address}\t{_full_name(host, dhcp)} {host.hostname}\n" for host in _served_hosts(network, dhcp, 4, 6)
     )
 
 
@@ -120,7 +144,7 @@ def render_options(network: WantedNetwork, dhcp: WantedDhcp, metadata_subnets: I
     through_dhcp_port = set(metadata_subnets)
     lines: list[str] = []
     for subnet in served_subnets(network):
-        tag = f"tag:{_tag(subnet.id)}"
+        tag = f"tag:{tag_of(subnet)}"
         own = _own_address(dhcp, subnet)
         routes = [f"{route.destination},{route.nexthop}" for route in subnet.host_routes]
         has_metadata_route = any(route.destination == f"{METADATA_ADDRESS}/32" for route in subnet.host_routes)
@@ -137,7 +161,7 @@ def render_options(network: WantedNetwork, dhcp: WantedDhcp, metadata_subnets: I
             lines.append(f"{tag},option:dns-server,{servers}")
     # The server reads from the end: what is said of a port goes before what is said of its subnet.
     lines += dict.fromkeys(
-        f"tag:{_port_tag(host)},{option.name if option.name.isdecimal() else f'option:{option.name}'},{option.value}"
+        f"tag:{port_tag(host)},{option.name if option.name.isdecimal() else f'option:{option.name}'},{option.value}"
         for host in _served_hosts(network, dhcp)
         for option in host.options
     )
@@ -172,14 +196,14 @@ def contradicted(leases: str, network: WantedNetwork, dhcp: WantedDhcp) -> bool:
     return False
 
 
-def _read(path: Path) -> str:
+def read(path: Path) -> str:
     try:
         return path.read_text()
     except FileNotFoundError:
         return ""
 
 
-def _write(path: Path, text: str) -> bool:
+def write(path: Path, text: str) -> bool:
     """Replace a file at one stroke when its text differs; True when it did."""
     if path.exists() and path.read_text() == text:
         return False
@@ -192,7 +216,7 @@ def _write(path: Path, text: str) -> bool:
 
 def running_pid(directory: Path) -> int | None:
     """Process id of this directory's live dnsmasq. A pid file may name a stranger, so its command line is checked."""
-    text = _read(directory / "pid").strip()
+    text = read(directory / "pid").strip()
     if not text.isdigit():
         return None
     return int(text) if f"--pid-file={directory / 'pid'}" in _command_line(int(text)) else None
@@ -275,12 +299,12 @@ def _prepare_files(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, su
         "opts": render_options(network, dhcp, subnets),
         "addn_hosts": render_names(network, dhcp),
     }
-    return [name for name, text in texts.items() if _write(directory / name, text)]
+    return [name for name, text in texts.items() if write(directory / name, text)]
 
 
 def _start(command: Sequence[str], network: WantedNetwork, dhcp: WantedDhcp, directory: Path, user: str) -> None:
     leases = directory / "leases"
-    _write(leases, render_leases(_read(leases), network, dhcp, int(time.time())))
+    write(leases, render_leases(read(leases), network, dhcp, int(time.time())))
     if user != "root":
         account = pwd.getpwnam(user)
         os.chown(leases, account.pw_uid, account.pw_gid)
@@ -297,7 +321,7 @@ def ensure_server(
     command = render_command(network, dhcp, directory, user)
     pid = running_pid(directory)
     is_stale = pid is not None and _command_line(pid) != command
-    if is_stale or contradicted(_read(directory / "leases"), network, dhcp):
+    if is_stale or contradicted(read(directory / "leases"), network, dhcp):
         stop(directory)
         pid = None
     if pid is None:

@@ -68,9 +68,7 @@ async def test_a_guest_is_sent_the_options_of_its_port_and_no_other_guest_is(hos
     first, second = net.port(5, (closed.id,)), net.port(6, (closed.id,))
     driver = make_driver(host)
     guests = [make_guest(host, name, port, address=False) for name, port in (("one", first), ("two", second))]
-    document = state([net], [first, second], [closed])
-    await converge(driver, document)
-    pid = pid_of(host, net)
+    await converge(driver, state([net], [first, second], [closed]))
     options = {
         "bootfile-name": "http://boot.example/a b,c#d",
         "tftp-server": "10.0.1.77",
@@ -82,7 +80,7 @@ async def test_a_guest_is_sent_the_options_of_its_port_and_no_other_guest_is(hos
     told = tuple(DhcpOption(name, value) for name, value in options.items())
     net.hosts[0] = msgspec.structs.replace(net.hosts[0], options=told)
     await converge(driver, state([net], [first, second], [closed]))
-    assert pid_of(host, net) == pid, "options are read again without a restart"
+    pid = pid_of(host, net)
     await host.settle()
     mine, other = [await lease_of(each) for each in guests]
     assert mine is not None and other is not None
@@ -92,6 +90,11 @@ async def test_a_guest_is_sent_the_options_of_its_port_and_no_other_guest_is(hos
     assert (mine.mtu, mine.addresses(3), mine.options[15]) == (1300, ["10.0.1.9"], b"example.org")
     assert (other.mtu, other.addresses(3), other.options[15]) == (1450, ["10.0.1.1"], b"openstacklocal")
     assert not {42, 66, 67} & other.options.keys()
+    net.hosts[0] = msgspec.structs.replace(net.hosts[0], options=(DhcpOption("mtu", "1200"),))
+    await converge(driver, state([net], [first, second], [closed]))
+    mine = await lease_of(guests[0])
+    assert mine is not None and (mine.mtu, mine.addresses(3)) == (1200, ["10.0.1.1"])
+    assert pid_of(host, net) == pid, "options are read again without a restart"
     await driver.close()
 
 

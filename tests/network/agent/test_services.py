@@ -54,11 +54,9 @@ def test_options_of_a_port_come_after_its_subnet_s_once_however_many_addresses_i
     net.hosts[0] = msgspec.structs.replace(net.hosts[0], options=options)
     net.hosts.append(msgspec.structs.replace(net.hosts[0], ip_address="10.0.1.6"))
     net.port(7)
-    assert render_hosts(*served(net)) == (
-        f"fa:16:3e:00:01:05,set:port-{port.id},host-10-0-1-5.openstacklocal,10.0.1.5\n"
-        f"fa:16:3e:00:01:05,set:port-{port.id},host-10-0-1-5.openstacklocal,10.0.1.6\n"
-        "fa:16:3e:00:01:07,host-10-0-1-7.openstacklocal,10.0.1.7\n"
-    )
+    tags = [word for word in render_command(*served(net), Path("/x"), "root") if "dhcp-mac" in word]
+    assert tags == [f"--dhcp-mac=set:port-{port.id},fa:16:3e:00:01:05"]
+    assert "set:" not in render_hosts(*served(net)), "dnsmasq would not outlive reading that again"
     assert render_options(*served(net), []).splitlines()[-3:] == [
         f"tag:port-{port.id},option:bootfile-name,pxelinux.0",
         f"tag:port-{port.id},option:router,10.0.1.9",
@@ -94,12 +92,14 @@ def test_a_router_advertises_the_subnets_that_say_so_where_it_has_an_address() -
     interface = msgspec.structs.replace(net.router_interface(), fixed_ips=fixed)
     told = advertisements.advertised(router(1, interface), {net.id: network})
     assert [(each.device, [subnet.id for subnet in each.subnets]) for each in told] == [
-        (f"qr-{interface.port_id[:11]}", ["info", "six"])
+        (f"qr-{interface.port_id[:11]}", ["full", "info", "six"])
     ]
     assert advertisements.advertised(router(1, interface), {}) == (), "its network is not ready"
     command = advertisements.render_command(told, Path("/x"), "root")
     assert "--dhcp-range=set:subnet-six,fd00:1::,ra-only,64" in command
     assert "--dhcp-range=set:subnet-info,fd00:2::,ra-stateless,64" in command
+    assert "--dhcp-range=set:subnet-full,fd00:3::,static,64" in command
+    assert "--dhcp-ignore=tag:subnet-full" in command, "the network's DHCP answers"
     assert "--dhcp-option=tag:subnet-six,option6:dns-server,[2620:fe::fe]" in command
     assert f"--ra-param=qr-{interface.port_id[:11]},mtu:1450,60,300" in command
 

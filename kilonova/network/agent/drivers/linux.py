@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kilonova.network import parts
-from kilonova.network.agent import advertisements, bridges, dhcp, links, namespaces, routers
+from kilonova.network.agent import advertisements, bridges, dhcp, dhcpv6, links, namespaces, routers
 from kilonova.network.agent.commands import run
 from kilonova.network.agent.dhcp import METADATA_ADDRESS
 from kilonova.network.agent.driver import Observation
@@ -154,6 +154,9 @@ class LinuxDriver:
     def _dhcp_directory(self, network_id: str) -> Path:
         return self._options.state_dir / "dhcp" / network_id
 
+    def _dhcpv6_directory(self, network_id: str) -> Path:
+        return self._options.state_dir / "dhcpv6" / network_id
+
     def _advertisements_directory(self, router_id: str) -> Path:
         return self._options.state_dir / "advertisements" / router_id
 
@@ -196,6 +199,9 @@ class LinuxDriver:
         if parts.DHCP not in self._played:
             return
         served = {network.id for network in self._served(work.wanted)}
+        for network_id in sorted(_entries(self._options.state_dir / "dhcpv6") - served):
+            with work.ledger.guarding(network_id):
+                dhcpv6.release(network_id, self._dhcpv6_directory(network_id), work.ledger)
         namespaces.release_debris(dhcp.NAMESPACE_PREFIX)
         known = _entries(self._options.state_dir / "dhcp")
         named = {name.removeprefix(dhcp.NAMESPACE_PREFIX) for name in namespaces.names(dhcp.NAMESPACE_PREFIX)}
@@ -286,8 +292,12 @@ class LinuxDriver:
         directory = self._dhcp_directory(network.id)
         with work.ledger.guarding(network.id):
             is_plugged = _is_plugged(work.table, device_name(TAP_PREFIX, network.dhcp.port_id), bridge)
-            if not (is_plugged and dhcp.running_pid(directory) and self._is_verified(network.id, inputs, name)):
+            own = self._dhcpv6_directory(network.id)
+            is_answered = dhcpv6.is_running(own) or not dhcp.served_subnets(network, 6)
+            is_running = is_answered and dhcp.running_pid(directory) is not None
+            if not (is_plugged and is_running and self._is_verified(network.id, inputs, name)):
                 dhcp.ensure_dhcp(network, bridge, work.table, directory, subnets, work.ledger)
+                dhcpv6.ensure(network, own, work.ledger)
                 self._note_verified(network.id, inputs, name)
             work.dhcp_up.append(network.id)
 
