@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct
 
 from kilonova.identity.service import Identity
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.queries import yes_or_no
 from kilonova.kit.http.routes import Request
 
 IdentityRequest = Request[Identity]
@@ -46,8 +47,8 @@ def listing(request: IdentityRequest, plural: str, items: list[dict[str, Any]]) 
 
 
 def flag(request: IdentityRequest, name: str) -> bool | None:
-    """A boolean filter such as `enabled=True`; None when it is not given."""
+    """A boolean such as `effective` or `include_names=true`; None when it is not given. Raises BadRequest."""
     text = request.query.get(name)
     if text is None:
         return None
-    return text.lower() not in ("0", "false", "no", "off")
+    return text == "" or yes_or_no(name, text)

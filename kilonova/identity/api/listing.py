@@ -9,6 +9,7 @@ from kilonova.identity.api.bodies import IdentityRequest
 from kilonova.identity.lists import Comparison, Filter, Listing, Page
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.queries import yes_or_no
 
 RowT = TypeVar("RowT", bound=Struct)
 
@@ -18,8 +19,6 @@ COMPARISONS: Mapping[str, Comparison] = {
 PAGING = ("limit", "marker", "sort_key", "sort_dir")
 MOST_SORTS = 16
 """Values of a parameter that may be given more than once."""
-
-NO = ("0", "false", "no", "off")
 
 
 class Lists(Struct, frozen=True):
@@ -53,7 +52,7 @@ class Lists(Struct, frozen=True):
         asked = Paging(keys, (("id", "asc"),)).parse(query)
         limit = asked.limit if query.get("limit") not in (None, "", "0") else None
         filters = [Filter(column, "equals", query[name]) for name, column in self.texts.items() if name in query]
-        filters += [Filter(name, "equals", is_yes(query[name])) for name in self.flags if name in query]
+        filters += [Filter(name, "equals", yes_or_no(name, query[name])) for name in self.flags if name in query]
         for name, column in self.texts.items():
             for spelling, comparison in COMPARISONS.items():
                 if (text := query.get(f"{name}__{spelling}")) is not None:
@@ -74,10 +73,6 @@ def refuse_unknown(request: IdentityRequest, known: Mapping[str, str | None]) ->
             raise BadRequest(
                 f"{name} may be given {most} times here, not {count}." if most > 1 else f"{name} is given twice."
             )
-
-
-def is_yes(text: str) -> bool:
-    return text.lower() not in NO
 
 
 def paged(

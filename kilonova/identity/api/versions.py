@@ -3,6 +3,8 @@
 from typing import Any
 
 from kilonova.identity.api.bodies import IdentityRequest
+from kilonova.identity.views.json_home import MEDIA_TYPE, json_home
+from kilonova.kit.http.formats import prefers
 from kilonova.kit.http.routes import Reply
 
 UPDATED = "2026-11-01T00:00:00Z"
@@ -19,10 +21,19 @@ def _version(base_url: str) -> dict[str, Any]:
     }
 
 
+def _home(request: IdentityRequest, prefix: str) -> Reply | None:
+    """The JSON home, for who asks for it before plain JSON."""
+    if not prefers(request.headers.get("accept", ""), MEDIA_TYPE, "application/json"):
+        return None
+    return Reply(json_home(prefix), status=200, headers={"Content-Type": MEDIA_TYPE, "Vary": "Accept"})
+
+
 async def list_versions(request: IdentityRequest) -> Reply:
     """300, as upstream answers: the client is to choose."""
+    if (home := _home(request, "/v3")) is not None:
+        return home
     return Reply({"versions": {"values": [_version(request.base_url)]}}, status=300)
 
 
-async def show_version(request: IdentityRequest) -> dict[str, Any]:
-    return {"version": _version(request.base_url)}
+async def show_version(request: IdentityRequest) -> Reply:
+    return _home(request, "") or Reply({"version": _version(request.base_url)})

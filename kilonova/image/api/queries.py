@@ -10,7 +10,7 @@ from kilonova.image.images import Condition, ImageFilters, Listing
 from kilonova.image.tables import Visibility
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import MAX_INT64
-from kilonova.kit.http.queries import moment, whole_number
+from kilonova.kit.http.queries import moment, whole_number, yes_or_no
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
 LARGEST = 0x7FFFFFFFFFFFFFFF
@@ -121,7 +121,7 @@ def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
     elif name in TIMES:
         filters.conditions.append(_time(name, text))
     elif name in FLAGS:
-        filters.conditions.append(Condition(FLAGS[name], "eq", _flag(name, text)))
+        filters.conditions.append(Condition(FLAGS[name], "eq", yes_or_no(name, text)))
     elif name in PLAIN:
         filters.conditions.append(Condition(PLAIN[name], "eq", text))
     elif base in NUMBERS:
@@ -151,9 +151,3 @@ def _time(name: str, text: str) -> Condition:
     operator, colon, value = text.partition(":")
     comparison: Any = operator if colon and operator in ("eq", "neq", "gt", "gte", "lt", "lte") else "eq"
     return Condition(name, comparison, moment(name, value if comparison == operator else text))
-
-
-def _flag(name: str, text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise BadRequest(f"{name} must be true or false, got {text!r}.")
-    return text.lower() == "true"

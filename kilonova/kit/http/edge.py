@@ -350,7 +350,7 @@ class Edge(Generic[ServiceT]):
             content = b"" if body is None else msgspec.json.encode(body)
             response = Response(content, status_code=reply.status or route.status, headers=dict(reply.headers))
             if body is not None:
-                response.headers["content-type"] = "application/json"
+                response.headers.setdefault("content-type", "application/json")
         if self.api.versions is not None and request.version is not None:
             response.headers.update(self.api.versions.response_headers(request.version))
         return response

@@ -62,19 +62,24 @@ def image_json_error(fault: Fault, request_id: str) -> Response:
     return _json(fault, {**outer, "error": inner})
 
 
-def prefers_json(accept: str) -> bool:
-    """Whether an Accept header asks for JSON before HTML (RFC 9110): not when it asks for anything alike."""
-    weights = {"application/json": (0.0, 0), "text/html": (0.0, 0)}
+def prefers(accept: str, wanted: str, usual: str) -> bool:
+    """Whether an Accept header asks for one media type before the usual one (RFC 9110): not when it takes both
+    alike."""
+    weights = {wanted: (0.0, 0), usual: (0.0, 0)}
     for part in accept.lower().split(",")[:MOST_ACCEPTED]:
         name, *parameters = (each.strip() for each in part.split(";"))
         weight = next((_weight(each) for each in parameters if each.startswith("q=")), 1.0)
-        for wanted in weights:
-            kind = wanted.partition("/")[0]
-            fit = (name == wanted) * 3 or (name == f"{kind}/*") * 2 or (name == "*/*") * 1
+        for offered in weights:
+            kind = offered.partition("/")[0]
+            fit = (name == offered) * 3 or (name == f"{kind}/*") * 2 or (name == "*/*") * 1
             # What names a type most closely speaks for it.
-            if fit > weights[wanted][1]:
-                weights[wanted] = (weight, fit)
-    return weights["application/json"] > weights["text/html"] and weights["application/json"][0] > 0
+            if fit > weights[offered][1]:
+                weights[offered] = (weight, fit)
+    return weights[wanted] > weights[usual] and weights[wanted][0] > 0
+
+
+def prefers_json(accept: str) -> bool:
+    return prefers(accept, "application/json", "text/html")
 
 
 def _weight(parameter: str) -> float:

@@ -34,6 +34,17 @@ def moment(name: str, text: str) -> datetime:
         raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00Z, got {text[:MAX_SHOWN]!r}.") from error
 
 
+TRUE, FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no")
+
+
+def yes_or_no(name: str, text: str) -> bool:
+    """A boolean, as upstream reads it from a query. Raises BadRequest."""
+    word = text.strip().lower()
+    if word not in (*TRUE, *FALSE):
+        raise BadRequest(f"{name} must be true or false, got {text[:MAX_SHOWN]!r}.")
+    return word in TRUE
+
+
 def tags_of(name: str, texts: Sequence[str]) -> list[str]:
     """The different tags of a filter, which are separated by commas. Raises BadRequest for more than MAX_TAGS."""
     tags = list(dict.fromkeys(tag for text in texts for tag in text.split(",")))

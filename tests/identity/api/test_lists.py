@@ -212,3 +212,19 @@ async def test_assignments_are_listed_for_a_project_and_all_that_lies_in_it(
     assert (await admin.get(f"{url}&scope.OS-INHERIT:inherited_to=projects")).json()["role_assignments"] == []
     for query in ("include_subtree", "scope.project.id=x&scope.domain.id=y", "colour=red", "user.id=a&user.id=b"):
         assert (await admin.get(f"/v3/role_assignments?{query}")).status_code == 400
+
+
+@pytest.mark.parametrize("text", ["1", "t", "True", "on", "Y", "yes", "0", "f", "false", "OFF", "n", "no"])
+async def test_booleans_are_read_as_upstream_reads_them(admin: httpx.AsyncClient, text: str) -> None:
+    wanted = text.lower() in ("1", "t", "true", "on", "y", "yes")
+    body = {"user": {"name": "disabled", "enabled": False}}
+    assert (await admin.post("/v3/users", json=body)).status_code == 201
+    found = await listed(admin, "users", enabled=text)
+    assert {each["enabled"] for each in found} == {wanted}
+
+
+@pytest.mark.parametrize("query", ["users?enabled=maybe", "projects?is_domain=2", "role_assignments?effective=x"])
+async def test_what_is_no_boolean_is_refused(admin: httpx.AsyncClient, query: str) -> None:
+    refused = await admin.get(f"/v3/{query}")
+    assert refused.status_code == 400
+    assert "must be true or false" in refused.json()["error"]["message"]
