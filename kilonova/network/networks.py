@@ -83,7 +83,9 @@ async def segment(tx: Tx, service: NetworkService, wanted: Mapping[str, Any]) ->
     network_type = wanted.get("network_type") or ("vxlan" if not wanted.get("physical_network") else "flat")
     physical, number = wanted.get("physical_network"), wanted.get("segmentation_id")
     if network_type not in NETWORK_TYPES:
-        raise InvalidInput(f"provider:network_type {network_type!r} is not served; possible are {NETWORK_TYPES}.")
+        raise InvalidInput(
+            f"provider:network_type {network_type!r} is not served here yet; possible are {NETWORK_TYPES}."
+        )
     if network_type == "flat":
         return _flat_segment(service, physical, number)
     if physical is not None:

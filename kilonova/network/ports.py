@@ -277,7 +277,9 @@ def check_pairs(pairs: Sequence[dict[str, str]], *, secured: bool) -> None:
 def check_vnic_type(vnic_type: str) -> None:
     """Raises InvalidInput for a port that would need a device of the host's own, or a driver for it."""
     if vnic_type != "normal":
-        raise InvalidInput(f"binding:vnic_type {vnic_type} is not served: ports are taps on bridges, which is normal.")
+        raise InvalidInput(
+            f"binding:vnic_type {vnic_type} is not served here yet: ports are taps on bridges, which is normal."
+        )
 
 
 def check_profile(profile: Mapping[str, Any]) -> None:

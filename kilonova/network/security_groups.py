@@ -109,7 +109,7 @@ def refuse_stateless(stateful: bool) -> None:
     """Raises InvalidInput for a group that would not track connections: its rules would be for one direction each, and
     the hosts' firewalls have no such groups."""
     if not stateful:
-        raise InvalidInput("stateful: false is not served; security groups here track connections.")
+        raise InvalidInput("stateful: false is not served here yet: security groups track connections.")
 
 
 async def change(tx: Tx, service: NetworkService, group: SecurityGroup, values: Mapping[str, Any]) -> SecurityGroup:

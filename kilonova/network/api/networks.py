@@ -147,7 +147,9 @@ def _take_segment(new: NewNetwork) -> None:
     if any(getattr(new, name) is not None for name in networks.PROVIDER):
         raise InvalidInput("Segments and provider values cannot both be set.")
     if len(new.segments) > 1:
-        raise InvalidInput(f"segments has {len(new.segments)} entries; a network has one segment here.")
+        raise InvalidInput(
+            f"segments has {len(new.segments)} entries; networks of more than one segment are not served here yet."
+        )
     for name in networks.PROVIDER:
         setattr(new, name, getattr(new.segments[0], name))
 

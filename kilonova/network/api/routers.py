@@ -108,7 +108,7 @@ async def _views(tx: Tx, found: list[Router]) -> list[Body]:
 def _refuse_unserved(fields: NewRouter | ChangedRouter) -> None:
     for name in ("distributed", "ha", "flavor_id"):
         if getattr(fields, name, None) not in (None, False, UNSET):
-            raise BadRequest(f"{name} is not served for routers; leave {name} out.")
+            raise BadRequest(f"Routers with {name} are not served here yet; leave {name} out.")
 
 
 async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:

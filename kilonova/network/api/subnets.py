@@ -105,9 +105,9 @@ async def create_subnet(request: NetworkRequest, body: NewSubnetBody) -> Body:
 async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     project_id = owner(request, new)
     if new.cidr is None or new.subnetpool_id is not None or new.use_default_subnetpool or new.prefixlen is not None:
-        raise InvalidInput("a cidr must be specified; subnet pools are not served.")
+        raise InvalidInput("a cidr must be specified; subnet pools are not served here yet.")
     if new.segment_id is not None:
-        raise InvalidInput("segment_id is not served: a network has one segment.")
+        raise InvalidInput("segment_id is not served here yet: a network has one segment.")
     network = await networks.find(tx, new.network_id)
     target = {"project_id": network.project_id, "own_network": network.project_id == request.ctx.project_id}
     authorize_found(request, target, networks.is_visible(network, request.ctx.project_id), NetworkNotFound(network.id))

@@ -76,7 +76,7 @@ async def test_a_segment_is_named_as_one_of_a_list_too(net: Any, body_of: Any) -
     assert {**made, **flat} == made
     tunnel = {"provider:network_type": "vxlan", "provider:segmentation_id": 7}
     for fields, sentence in (
-        ({"segments": [tunnel, flat]}, "a network has one segment here"),
+        ({"segments": [tunnel, flat]}, "more than one segment are not served"),
         ({"segments": [tunnel], "provider:network_type": "vxlan"}, "cannot both be set"),
         ({"segments": [{**tunnel, "colour": "red"}]}, "unknown field"),
     ):
