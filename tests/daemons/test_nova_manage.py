@@ -77,7 +77,7 @@ def test_the_guides_order(manage: Manage) -> None:
         f"Getting computes from cell 'cell1': {made[0]}",
         f"Found 0 unmapped computes in cell: {made[0]}",
     ]
-    assert (manage("api_db version"), manage("db version")) == ("0003\n", "0003\n")
+    assert (manage("api_db version"), manage("db version")) == ("0004\n", "0004\n")
 
 
 def test_out_of_order_a_command_says_what_comes_first(manage: Manage) -> None:
