@@ -163,7 +163,7 @@ ENDS = [
     # Not part of this API yet, or no longer: the client has to say so, and go on living.
     Row("host list", shows="vm-1"),
     Row("host list --zone nova", shows="compute"),
-    Row("host show vm-1", 1),
+    Row("host show vm-1", shows="(total)"),
     Row("compute agent list", 1),
     Row("aggregate cache image 1 plain", 1),
     Row("console url show plain", 1, "plain"),

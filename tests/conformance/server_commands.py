@@ -193,6 +193,7 @@ INTERFACES = [
     Row("server add port --tag outer one foot", 1, "cannot be tagged", user="demo"),
     Row("server add fixed ip --tag outer one other", 1, "cannot be tagged", user="demo"),
     Row("server event list one", shows="attach_interface", user="demo"),
+    Row("server migration list"),
     Row("port delete foot", user="demo"),
 ]
 
@@ -243,7 +244,6 @@ UNSERVED = [
     Row("server resize --flavor small one", 1, user="demo"),
     Row("server rebuild one", 1, user="demo"),
     Row("server migrate one", 1),
-    Row("server migration list", 1),
     Row("server evacuate one", 1),
     Row("server rescue one", 1, user="demo"),
     Row("server shelve one", 1, user="demo"),
