@@ -32,11 +32,35 @@ COMES_WITH = (
 HEAD = """\
 # Not yet
 
-What other clouds of this kind have and Kilonova has not yet. Nothing of it is accepted in silence: a request is refused
-with the sentence below, and an option is named in the log with its reason when a daemon starts. This page is written by
-`python -m tools.not_yet` from the program itself.
+What other clouds of this kind have and Kilonova has not yet. A request is refused with the sentence below, and an
+option is named in the log with its reason when a daemon starts. What is still accepted without its effect stands at the
+end. `python -m tools.not_yet` writes this page, the first two tables from the program itself.
 
 """
+ACCEPTED = (
+    (
+        "identity",
+        "`multi_factor_auth_enabled`, `multi_factor_auth_rules` in `options` of a user",
+        "kept, and no log-in asks for a second factor",
+        IDENTITY,
+    ),
+    ("image", "`/v2/schemas/tasks`", "named by the API, and not found", IDENTITY),
+    ("compute", "`adminPass` without a config drive", "shown, and set in no guest", MOVES),
+    ("compute", "`OS-DCF:diskConfig: AUTO`", "kept and shown: guests grow their root by themselves", MOVES),
+    (
+        "compute",
+        "quotas of floating IPs, fixed IPs, security groups and injected files",
+        "kept and shown: the network service counts its own",
+        MOVES,
+    ),
+    (
+        "network",
+        "`ipv6_ra_mode`, `ipv6_address_mode` of a subnet with a prefix shorter than /64",
+        "kept, and nothing is advertised",
+        NETWORK,
+    ),
+)
+"""(service, what is accepted, what becomes of it, the part it comes with). A row goes when it is done or refused."""
 
 
 def refusals() -> Iterator[tuple[str, str]]:
@@ -88,6 +112,12 @@ def render() -> str:
     lines += [f"| {service} | {sentence} | {comes_with(sentence)} |" for service, sentence in sorted(rows)]
     lines += ["\n## Options\n", "| option | why it changes nothing | comes with |", "|---|---|---|"]
     lines += [f"| `{name}` | {reason} | {comes_with(reason)} |" for name, reason in sorted(set(idle_options()))]
+    lines += [
+        "\n## Accepted without its effect\n",
+        "| service | what | what becomes of it | comes with |",
+        "|---|---|---|---|",
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in ACCEPTED]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.queries import TRUE
 from kilonova.network import concerns, records
 from kilonova.network.errors import (
     DuplicateSecurityGroupRuleInPost,
@@ -19,7 +20,7 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.records import Selection
-from kilonova.network.selections import NAMELESS, STANDARD, TRUE, Listing
+from kilonova.network.selections import NAMELESS, STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
     SecurityGroup,

@@ -5,14 +5,13 @@ A page costs what is on it. Source: Networking API v2.0, "Filtering", "Paginatio
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Boolean, Column, ColumnElement, Integer, Table, and_, false, or_
 
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.queries import moment, tags_of
+from kilonova.kit.http.queries import FALSE, TRUE, moment, tags_of
 from kilonova.network import records
 from kilonova.network.records import Direction, Selection
 
@@ -21,7 +20,6 @@ Query = Mapping[str, Sequence[str]]
 Condition = Callable[[Sequence[str]], ColumnElement[bool]]
 
 RESERVED = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
-TRUE, FALSE = ("1", "true", "yes", "on", "t", "y"), ("0", "false", "no", "off", "f", "n")
 STANDARD = {
     "id": "id",
     "name": "name",
@@ -84,7 +82,7 @@ class Listing:
         if self.is_tagged and name in _TAG_FILTERS:
             return _TAG_FILTERS[name](self.table, tags_of(name, values))
         if name == "changed_since":
-            return self.table.c.updated_at >= _time(values[-1])
+            return self.table.c.updated_at >= moment("changed_since", values[-1])
         if name not in self.columns or name in TIMES:
             known = ", ".join(self.filters)
             raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {known}.")
@@ -129,10 +127,6 @@ def _value(column: Column[Any], name: str, text: str) -> Any:
             raise BadRequest(f"Invalid input for {name}: {text!r} is not an integer.")
         return int(text)
     return text
-
-
-def _time(text: str) -> datetime:
-    return moment("changed_since", text)
 
 
 class Page(Struct, frozen=True):

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, false, or_, select, true
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.queries import TRUE
 from kilonova.network import concerns, events, records
 from kilonova.network.errors import (
     DNSNameServersExhausted,
@@ -24,7 +25,7 @@ from kilonova.network.errors import (
 from kilonova.network.ipam import pick
 from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
 from kilonova.network.records import Selection
-from kilonova.network.selections import STANDARD, TRUE, Condition, Listing
+from kilonova.network.selections import STANDARD, Condition, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, Port, Subnet, addresses, networks, ports, subnets
 

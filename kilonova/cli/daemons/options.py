@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from oslo_config import cfg
 
+from kilonova.kit.config import OPTIONS as OF_UP
+
 Options = Mapping[str, Sequence[cfg.Opt]]
 
 
@@ -149,21 +151,7 @@ IDENTITY: Options = {
     "fernet_tokens": [
         cfg.StrOpt("key_repository", default="/etc/keystone/fernet-keys/", help="Directory of the token keys")
     ],
-    "security_compliance": [
-        cfg.IntOpt(
-            "lockout_failure_attempts",
-            default=10,
-            min=0,
-            help="Failed log-ins in a row that lock an account, but not where its user has logged in before; 0: none",
-        ),
-        cfg.IntOpt("lockout_duration", default=300, min=1, help="Seconds until a locked account is free again"),
-        cfg.IntOpt(
-            "failures_before_delay",
-            default=10,
-            min=0,
-            help="Failed log-ins of one address before the next ones from there are delayed; 0: none is",
-        ),
-    ],
+    "security_compliance": OF_UP["security_compliance"],
     "eventlet_server": [
         cfg.PortOpt(
             "admin_port",
@@ -177,18 +165,9 @@ IMAGE: Options = {
     "DEFAULT": [_workers("workers")],
     "glance_store": [
         cfg.StrOpt("filesystem_store_datadir", default="/var/lib/glance/images/", help="Directory of the images"),
-        cfg.IntOpt("image_size_cap", default=1 << 40, min=1, help="Largest image in bytes that may be uploaded"),
-        cfg.IntOpt(
-            "filesystem_store_reserve",
-            default=-1,
-            min=-1,
-            help="Bytes of their file system that uploads leave free; -1: 5 % of it, at most 1 GiB",
-        ),
+        *OF_UP["glance_store"],
     ],
-    "quota": [
-        cfg.IntOpt("image_count_total", default=1000, min=-1, help="Most images of a project; -1: no limit"),
-        cfg.IntOpt("image_size_total", default=256_000, min=-1, help="Most MiB of a project's images; -1: no limit"),
-    ],
+    "quota": OF_UP["quota"],
 }
 PLACEMENT: Options = {
     "placement_database": [
@@ -290,7 +269,7 @@ QUOTAS = (
     ("server_groups", 10),
     ("server_group_members", 10),
 )
-"""What a project may have where neither it nor its class says anything else; ram in MiB."""
+"""Default limits of a project, for those that neither the project nor its quota class sets; ram in MiB."""
 COMPUTE: Options = {
     "DEFAULT": [
         cfg.StrOpt("compute_driver", default="libvirt.LibvirtDriver", help="libvirt.LibvirtDriver, fake.FakeDriver"),

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from kilonova.compute.service import Compute
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.queries import FALSE, TRUE
 from kilonova.kit.http.routes import Request
 
 ComputeRequest = Request[Compute]
@@ -16,15 +17,13 @@ UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029]*(?<!\s)$")]
 """Printable characters, no white space at either end."""
 
-_TRUE, _FALSE = ("1", "t", "true", "on", "y", "yes"), ("0", "f", "false", "off", "n", "no", "")
-
 
 def as_boolean(value: bool | str | int | None, name: str) -> bool:
     """True and False in all the spellings upstream takes. Raises BadRequest naming the field."""
     text = str(value if value is not None else "").strip().lower()
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in ("", *FALSE):
         return False
     raise BadRequest(f"Invalid input for {name}: {value!r} is not a boolean.")
 

@@ -75,7 +75,7 @@ NAMES = {
     "os-user-data": "UserData",
     "os-volumes": "Volumes",
 }
-"""Alias → name, of those that are served here. `os-volumes` has the volumes that a server has: none, for now."""
+"""Alias → name of each extension that is served here. `os-volumes` lists a server's volumes: none yet."""
 
 
 def _view(alias: str) -> dict[str, Any]:

@@ -45,7 +45,7 @@ async def _page(request: ComputeRequest) -> tuple[list[ImageRecord], dict[str, A
 
 
 def _filters(request: ComputeRequest) -> dict[str, str]:
-    """What the image service is asked for. Raises BadRequest for a status or a number that is none."""
+    """Returns the request's filters in the image service's words. Raises BadRequest for a bad status or number."""
     query = request.query
     found = {wanted: query[name].rpartition("/")[2] for name, wanted in PLAIN.items() if query.get(name)}
     found |= {wanted: str(whole_number(name, query[name])) for name, wanted in NUMBERS.items() if query.get(name)}
@@ -70,7 +70,7 @@ async def show_image(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def _fetch(request: ComputeRequest) -> ImageRecord:
-    """Of the path. A name in its place is not found: clients try that first."""
+    """Returns the image that the path names. A name instead of an id is a 404, because clients try the name first."""
     request.authorize()
     image_id = request.path["image_id"]
     if not UUID.fullmatch(image_id):

@@ -29,7 +29,7 @@ async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def show_host(request: ComputeRequest) -> dict[str, Any]:
-    """What the host has, what is used of it, and how much of that by each project."""
+    """Shows a host's resources: the total, the part in use, and the part that each project uses."""
     request.authorize()
     name = request.path["host"]
     found = next((each for each in await hosts.everywhere(request.service) if each.host.host == name), None)

@@ -24,7 +24,7 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=MOST_META
 Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
 Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
-"""Of a server, from version 2.94 on, a domain may follow; before it is one label."""
+"""Name of a host, or a server's hostname; the latter is one label before version 2.94, and may have a domain since."""
 Description = Annotated[str, Meta(max_length=255)]
 HowMany = Annotated[int, Meta(ge=1, le=bounds.MAX_INT32)]
 Hints = Annotated[dict[bounds.Name, Free], Meta(max_length=MOST_LISTED)]

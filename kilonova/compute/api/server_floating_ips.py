@@ -38,7 +38,7 @@ async def _fetch(request: ComputeRequest) -> Server:
 
 
 async def _find(request: ComputeRequest, address: str) -> FloatingIp:
-    """Of those the caller sees. Raises NotFound."""
+    """Returns the floating IP with this address in the caller's project. Raises NotFound."""
     wanted = {"floating_ip_address": _checked("address", address), "project_id": request.ctx.project_id}
     found = await request.service.network.list_floating_ips(token=request.ctx.token, **wanted)
     if not found:

@@ -91,7 +91,7 @@ class Sessions:
         self._open: dict[asyncio.Task[Counts], ConsoleToken] = {}
 
     async def carry(self, token: ConsoleToken, work: Coroutine[Any, Any, Counts]) -> Counts | None:
-        """What was carried; None when a revocation has ended it."""
+        """Runs `work` and returns its byte counts, or None when a revocation ended the session."""
         task = asyncio.create_task(work)
         self._open[task] = token
         try:

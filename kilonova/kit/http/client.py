@@ -33,6 +33,9 @@ PAUSE_SECONDS = (0.05, 0.3)
 MOST_ANSWER_BYTES = 64 << 20
 """Of an answer that is held in memory as a whole; data comes through `download`."""
 
+MOST_SEGMENT_CHARACTERS = 255
+"""Of a variable in a path."""
+
 RemotePath = NewType("RemotePath", str)
 """A path of another service's API. Only `at` makes one."""
 
@@ -47,9 +50,6 @@ def at(template: str, **variables: str) -> RemotePath:
         if value in ("", ".", "..") or len(value) > MOST_SEGMENT_CHARACTERS or "\0" in value:
             raise RemoteFault(template.split("/")[1], 404, f"{name} {value[:80]!r} is no id.")
     return RemotePath(template.format_map({name: quote(value, safe="") for name, value in variables.items()}))
-
-
-MOST_SEGMENT_CHARACTERS = 255
 
 
 def in_process_client(app: ASGIApp, base_url: str = "http://service.local") -> httpx.AsyncClient:

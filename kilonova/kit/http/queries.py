@@ -15,13 +15,11 @@ MAX_TAGS = 50
 def whole_number(name: str, text: str, *, least: int = 0, most: int = MAX_INT32) -> int:
     """The number. Raises BadRequest for what is none, and for one that is not within the bounds."""
     digits = text.removeprefix("-")
-    # Its length first: reading digits takes the square of their number.
-    if not (digits.isascii() and digits.isdecimal()) or len(digits) > MAX_SHOWN:
+    # The length comes before the value: reading digits takes the square of their number.
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= MAX_SHOWN
+    if not is_number or not least <= int(text) <= most:
         raise BadRequest(f"{name} must be a whole number from {least} to {most}, got {text[:MAX_SHOWN]!r}.")
-    number = int(text)
-    if not least <= number <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}, got {text[:MAX_SHOWN]!r}.")
-    return number
+    return int(text)
 
 
 def moment(name: str, text: str) -> datetime:

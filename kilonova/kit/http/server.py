@@ -8,7 +8,6 @@ that has been idle longest makes room, and only when none is idle the newcomer i
 import asyncio
 import resource
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,8 @@ RESERVED_DESCRIPTORS = 256
 """Kept from connections, for databases, files and the programs that are run."""
 API_SHARE, GUEST_SHARE = 0.75, 0.25
 """How the rest is dealt out: guests that ask for their metadata take nothing from the APIs."""
+OUT_OF_DESCRIPTORS = "socket.accept() out of system resource"
+"""What asyncio tells its exception handler."""
 SWEEP_SECONDS = 1.0
 COMPLAINT_SECONDS = 60.0
 """Between two lines of the log about refused connections."""
@@ -305,19 +306,16 @@ def protocols(ledger: Connections) -> tuple[type[HttpToolsProtocol], type[WebSoc
     return Http, WebSocket
 
 
-def complain_once(
-    loop: asyncio.AbstractEventLoop, kinds: Iterable[str] = ("socket.accept() out of system resource",)
-) -> None:
+def complain_once(loop: asyncio.AbstractEventLoop) -> None:
     """Lets the loop say once a minute what it would say with each connection it cannot accept."""
-    complained: dict[str, float] = {}
+    complained_at = float("-inf")
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        message = str(context.get("message", ""))
-        if message in kinds:
-            if loop.time() - complained.get(message, float("-inf")) >= COMPLAINT_SECONDS:
-                complained[message] = loop.time()
-                log.error("no connection can be accepted", reason=str(context.get("exception", message)))
-            return
-        loop.default_exception_handler(context)
+        nonlocal complained_at
+        if context.get("message") != OUT_OF_DESCRIPTORS:
+            loop.default_exception_handler(context)
+        elif loop.time() - complained_at >= COMPLAINT_SECONDS:
+            complained_at = loop.time()
+            log.error("no connection can be accepted", reason=str(context.get("exception", OUT_OF_DESCRIPTORS)))
 
     loop.set_exception_handler(handle)

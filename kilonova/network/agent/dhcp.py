@@ -68,7 +68,6 @@ def port_tag(host: DhcpHost) -> str:
 
 def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, user: str) -> list[str]:
     """dnsmasq's whole command line; a configuration file of the host's is not read."""
-    interface = device_name(DHCP_INTERFACE_PREFIX, dhcp.port_id)
     lease = "infinite" if dhcp.lease_seconds < 0 else f"{dhcp.lease_seconds}s"
     ranges = []
     lease_max = 0
@@ -76,6 +75,21 @@ def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, us
         net = ipaddress.ip_network(subnet.cidr)
         lease_max += min(net.num_addresses, 65536)
         ranges.append(f"--dhcp-range=set:{tag_of(subnet)},{net.network_address},static,{net.netmask},{lease}")
+    return [
+        *render_start(dhcp, directory, user),
+        f"--dhcp-leasefile={directory / 'leases'}",
+        f"--addn-hosts={directory / 'addn_hosts'}",
+        f"--domain={dhcp.dns_domain}",
+        f"--local=/{dhcp.dns_domain}/",
+        f"--dhcp-lease-max={lease_max}",
+        f"--dhcp-option-force=option:mtu,{network.mtu}",
+        *render_tags(_served_hosts(network, dhcp)),
+        *ranges,
+    ]
+
+
+def render_start(dhcp: WantedDhcp, directory: Path, user: str) -> list[str]:
+    """The first words of a dnsmasq's command line, for either version of IP."""
     return [
         "dnsmasq",
         "--conf-file=/dev/null",
@@ -85,18 +99,10 @@ def render_command(network: WantedNetwork, dhcp: WantedDhcp, directory: Path, us
         f"--user={user}",
         "--bind-dynamic",
         "--except-interface=lo",
-        f"--interface={interface}",
+        f"--interface={device_name(DHCP_INTERFACE_PREFIX, dhcp.port_id)}",
         f"--pid-file={directory / 'pid'}",
         f"--dhcp-hostsfile={directory / 'host'}",
         f"--dhcp-optsfile={directory / 'opts'}",
-        f"--dhcp-leasefile={directory / 'leases'}",
-        f"--addn-hosts={directory / 'addn_hosts'}",
-        f"--domain={dhcp.dns_domain}",
-        f"--local=/{dhcp.dns_domain}/",
-        f"--dhcp-lease-max={lease_max}",
-        f"--dhcp-option-force=option:mtu,{network.mtu}",
-        *render_tags(_served_hosts(network, dhcp)),
-        *ranges,
     ]
 
 

@@ -15,7 +15,7 @@ from kilonova.network.agent.commands import run
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.dhcp_options import IPV6_ADDRESSES
-from kilonova.network.wanted import DhcpHost, DhcpOption, WantedDhcp, WantedNetwork, WantedSubnet, device_name
+from kilonova.network.wanted import DhcpHost, DhcpOption, WantedDhcp, WantedNetwork, WantedSubnet
 
 
 def gives_addresses(subnet: WantedSubnet) -> bool:
@@ -24,7 +24,6 @@ def gives_addresses(subnet: WantedSubnet) -> bool:
 
 def render_command(network: WantedNetwork, service: WantedDhcp, directory: Path, user: str) -> list[str]:
     """dnsmasq's whole command line. Names are answered by its neighbour."""
-    interface = device_name(dhcp.DHCP_INTERFACE_PREFIX, service.port_id)
     lease = "infinite" if service.lease_seconds < 0 else f"{service.lease_seconds}s"
     subnets = dhcp.served_subnets(network, 6)
     ranges = []
@@ -32,19 +31,8 @@ def render_command(network: WantedNetwork, service: WantedDhcp, directory: Path,
         net = ipaddress.ip_network(subnet.cidr)
         ranges.append(f"--dhcp-range=set:{dhcp.tag_of(subnet)},{net.network_address},static,{net.prefixlen},{lease}")
     return [
-        "dnsmasq",
-        "--conf-file=/dev/null",
+        *dhcp.render_start(service, directory, user),
         "--port=0",
-        "--no-hosts",
-        "--no-resolv",
-        "--no-poll",
-        f"--user={user}",
-        "--bind-dynamic",
-        "--except-interface=lo",
-        f"--interface={interface}",
-        f"--pid-file={directory / 'pid'}",
-        f"--dhcp-hostsfile={directory / 'host'}",
-        f"--dhcp-optsfile={directory / 'opts'}",
         "--leasefile-ro",
         f"--domain={service.dns_domain}",
         f"--dhcp-lease-max={65536 * len(subnets)}",

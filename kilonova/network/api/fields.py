@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.http.bounds import FREE, Id, Word
+from kilonova.kit.http.queries import FALSE, TRUE
 
 MOST_AT_ONCE = 100
 """Resources that one request creates; they are made in one transaction, for which everybody else waits."""
@@ -31,8 +32,7 @@ Addresses = Annotated[list[Word], Meta(max_length=MOST_ENTRIES)]
 Profile = Annotated[dict[str, Any], FREE]
 """Whatever a hypervisor's driver and the network service have to tell each other of a port."""
 
-_SPELLED_BOOLEAN = Meta(max_length=5, pattern=r"^(?i:1|t|true|on|y|yes|0|f|false|off|n|no)\Z")
-_TRUE = ("1", "t", "true", "on", "y", "yes")
+_SPELLED_BOOLEAN = Meta(max_length=5, pattern=rf"^(?i:{'|'.join((*TRUE, *FALSE))})\Z")
 
 if TYPE_CHECKING:
     Flag = bool
@@ -48,7 +48,7 @@ class Fields(Struct, forbid_unknown_fields=True):
         for name in _flags(type(self)):
             value = getattr(self, name)
             if isinstance(value, str):
-                setattr(self, name, value.lower() in _TRUE)
+                setattr(self, name, value.lower() in TRUE)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""What touches bytes of users, and as whom: QEMU and qemu-img run as an account that owns nothing else.
+"""The account that QEMU and qemu-img run as, and the limits of qemu-img: both read bytes that users wrote.
 
 libvirt gives a guest's disks to that account while the guest runs. qemu-img reads what a user has uploaded, so it gets
 limits of memory, processor time and file size too: a crafted image may make a parser loop, or swell.
@@ -20,7 +20,7 @@ MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 1800
 FILES = 64
 SLACK_BYTES = 64 << 20
-"""What a format adds to the bytes a disk has."""
+"""Room for the headers and tables that an image format adds to a disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ CONVERTED_FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc
 """Disk format of the image service → name of the format in qemu-img."""
 
 MOST_DISK_BYTES = 1 << 42
-"""Of an image whose header does not say how large its disk is."""
+"""Largest raw disk that qemu-img may write when the image's header does not give the size."""
 DAY_SECONDS = 86400.0
 
 

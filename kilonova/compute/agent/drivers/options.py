@@ -44,12 +44,12 @@ class ConsoleOptions:
 
 @dataclass(frozen=True)
 class GuestCpu:
-    """Which processor guests see: libvirt's modes, and `none` to leave it to QEMU."""
+    """The processor model of guests: one of libvirt's modes, or `none` to leave the choice to QEMU."""
 
     mode: Literal["", "host-model", "host-passthrough", "custom", "none"] = ""
     """Empty: the host's model with KVM, all that is emulated without."""
     model: str = ""
-    """Of the mode `custom`."""
+    """The model's name in libvirt; only the mode `custom` has one."""
 
 
 @dataclass(frozen=True)
