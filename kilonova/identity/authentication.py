@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import checking, records, tokens
+from kilonova.identity import checking, factors, records, tokens
 from kilonova.identity.checking import Claim
 from kilonova.identity.errors import AuthenticationFailed, InvalidReference
 from kilonova.identity.log_ins import account_of_names
@@ -102,7 +102,7 @@ async def authenticate(identity: Identity, part: IdentityPart, address: str) -> 
         if user is not None and user.id != found.id:
             raise AuthenticationFailed
         user = found
-    if user is None:
+    if user is None or not factors.are_enough(user, (*methods, *(previous.methods if previous else ()))):
         raise AuthenticationFailed
     return Authenticated(user, methods, previous)
 

@@ -26,11 +26,12 @@ async def add(tx: Tx, endpoint: Endpoint) -> None:
     await records.add(tx, endpoints, endpoint, "endpoint")
 
 
-async def change(tx: Tx, endpoint_id: str, values: Mapping[str, Any]) -> Endpoint:
+async def change(tx: Tx, endpoint_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Endpoint:
     """Raises ResourceNotFound, InvalidReference for a service that does not exist."""
     endpoint = await find(tx, endpoint_id)
     await _settle_references(tx, values.get("service_id"), values.get("region_id"))
-    return await records.change(tx, endpoints, Endpoint, "endpoint", endpoint, values)
+    written = records.with_extra(endpoint.extra or {}, values, extra)
+    return await records.change(tx, endpoints, Endpoint, "endpoint", endpoint, written)
 
 
 async def remove(tx: Tx, endpoint_id: str) -> None:

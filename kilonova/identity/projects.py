@@ -7,13 +7,17 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
 from kilonova.identity import assignments, domains, lists, records, tokens
-from kilonova.identity.errors import NotALeaf
+from kilonova.identity.errors import InvalidReference, NotALeaf
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Project, projects
 from kilonova.identity.tokens import RevocationEvent
 from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import has_text
+from kilonova.kit.errors import Forbidden
+
+MOST_LEVELS = 5
+"""Of projects in one another: upstream's limit."""
 
 
 async def look_up(tx: Tx, project_id: str) -> Project | None:
@@ -96,23 +100,43 @@ async def descendants(tx: Tx, project: Project) -> list[Project]:
 
 
 async def add(tx: Tx, project: Project) -> None:
-    """Raises InvalidReference for its domain, ResourceNotFound for its parent, NameTaken."""
+    """Raises InvalidReference for its domain, or a parent in another one; ResourceNotFound for its parent; Forbidden
+    where nothing may lie; NameTaken."""
     await domains.require(tx, project.domain_id)
     if project.parent_id not in (None, project.domain_id):
-        await records.find(tx, projects, Project, "parent project", str(project.parent_id))
+        parent = await records.find(tx, projects, Project, "parent project", str(project.parent_id))
+        if parent.domain_id != project.domain_id:
+            raise InvalidReference(f"Project {parent.id} is in another domain, {parent.domain_id}.")
+        above = [parent, *await ancestors(tx, parent)]
+        if len(above) >= MOST_LEVELS:
+            raise Forbidden(f"Projects lie in one another up to {MOST_LEVELS} levels deep, not deeper.")
+        if disabled := [each for each in above if not each.enabled]:
+            raise Forbidden(f"Project {disabled[0].id} is disabled: no project can be made in it.")
     await records.add(tx, projects, project, "project")
 
 
 async def change(
     tx: Tx, identity: Identity, project: Project, values: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> tuple[Project, RevocationEvent | None]:
-    """The changed project, and the event to announce when disabling it ended tokens. Raises NameTaken."""
+    """The changed project, and the event to announce when disabling it ended tokens. Raises NameTaken, and Forbidden to
+    leave an enabled project in a disabled one."""
+    if "enabled" in values and values["enabled"] is not project.enabled:
+        await _refuse_enabled_in_disabled(tx, project, enabled=values["enabled"])
     changed = await records.change(
         tx, projects, Project, "project", project, records.with_extra(project.extra, values, extra)
     )
     if values.get("enabled") is False:
         return changed, await tokens.revoke(tx, identity, project_id=project.id)
     return changed, None
+
+
+async def _refuse_enabled_in_disabled(tx: Tx, project: Project, *, enabled: bool) -> None:
+    around = await ancestors(tx, project) if enabled else await descendants(tx, project)
+    others = [each.id for each in around if each.enabled is not enabled]
+    if others and enabled:
+        raise Forbidden(f"Project {project.id} lies in {others[0]}, which is disabled: enable that one first.")
+    if others:
+        raise Forbidden(f"In project {project.id} lies {others[0]}, which is enabled: disable that one first.")
 
 
 async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEvent:

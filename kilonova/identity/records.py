@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Table, case, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
 from kilonova.identity.names import fold
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
 
 RowT = TypeVar("RowT", bound=Struct)
 
@@ -109,19 +111,35 @@ def with_extra(
     if not extra:
         return values
     merged = {**known, **extra}
-    if "options" in extra:
-        options = {**known.get("options", {}), **extra["options"]}
+    refuse_large(merged)
+    if isinstance(extra.get("options"), dict):
+        options = {**_options(known), **extra["options"]}
         merged["options"] = {name: value for name, value in options.items() if value is not None}
     return {**values, "extra": merged}
 
 
+MOST_ATTRIBUTES, MOST_ATTRIBUTE_BYTES = 64, 16_384
+"""That a record may have without a meaning: how many, and how many bytes of JSON in all."""
+
+
+def refuse_large(extra: Mapping[str, Any]) -> None:
+    """Raises BadRequest for more attributes without a meaning than a record may have."""
+    if len(extra) > MOST_ATTRIBUTES:
+        raise BadRequest(f"A record has {MOST_ATTRIBUTES} additional attributes at most, not {len(extra)}.")
+    if (size := len(msgspec.json.encode(extra))) > MOST_ATTRIBUTE_BYTES:
+        raise BadRequest(f"Additional attributes take {MOST_ATTRIBUTE_BYTES} bytes at most, not {size}.")
+    if any(not 0 < len(name) <= 255 for name in extra):
+        raise BadRequest("The name of an additional attribute has 1 to 255 characters.")
+
+
 def _options(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    return extra.get("options") or {}
+    found = extra.get("options")
+    return found if isinstance(found, dict) else {}
 
 
 def refuse_immutable(row: Any, kind: str) -> None:
     """Raises Immutable. Source: Identity API v3, "Resource options"."""
-    if _options(getattr(row, "extra", {})).get("immutable"):
+    if _options(getattr(row, "extra", None) or {}).get("immutable"):
         raise Immutable(kind, row.id)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from kilonova.identity import lists, records
 from kilonova.identity.errors import InvalidReference
@@ -33,14 +33,36 @@ async def ensure(tx: Tx, region_id: str) -> None:
     await tx.insert_new(regions, Region(region_id, "", None))
 
 
-async def change(tx: Tx, region_id: str, values: Mapping[str, Any]) -> Region:
-    """Raises ResourceNotFound."""
-    return await records.change(tx, regions, Region, "region", await find(tx, region_id), values)
+async def change(tx: Tx, region_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Region:
+    """Raises ResourceNotFound for it or its parent, InvalidReference for a parent that lies in it."""
+    region = await find(tx, region_id)
+    parent_id = values.get("parent_region_id")
+    if parent_id is not None:
+        await find(tx, parent_id)
+        if parent_id in {region.id, *await _inside(tx, region.id)}:
+            raise InvalidReference(f"Region {parent_id} lies in region {region.id}, which cannot lie in it as well.")
+    written = records.with_extra(region.extra or {}, values, extra)
+    return await records.change(tx, regions, Region, "region", region, written)
+
+
+async def _inside(tx: Tx, region_id: str) -> list[str]:
+    """The ids of the regions that lie in one, at any depth."""
+    parents = dict(await tx.tuples(select(regions.c.id, regions.c.parent_region_id)))
+    found: list[str] = []
+    level = [region_id]
+    while level:
+        level = [each for each, parent in parents.items() if parent in level and each not in found]
+        found += level
+    return found
 
 
 async def remove(tx: Tx, region_id: str) -> None:
-    """Raises ResourceNotFound, and InvalidReference while endpoints are in it."""
+    """With the regions that lie in it. Raises ResourceNotFound, and InvalidReference while endpoints are in any."""
     region = await find(tx, region_id)
-    if await tx.scalar(select(func.count()).select_from(endpoints).where(endpoints.c.region_id == region.id)):
-        raise InvalidReference(f"Region {region.id} still has endpoints; delete or move them first.")
-    await records.remove(tx, regions, region.id)
+    doomed = [*reversed(await _inside(tx, region.id)), region.id]
+    used = {each for (each,) in await tx.tuples(select(endpoints.c.region_id).distinct())}
+    for each in doomed:
+        if each in used:
+            raise InvalidReference(f"Region {each} still has endpoints; delete or move them first.")
+    for each in doomed:
+        await records.remove(tx, regions, each)

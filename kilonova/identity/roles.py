@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, select
 
-from kilonova.identity import lists, records
+from kilonova.identity import domains, lists, records
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
@@ -37,7 +37,10 @@ ORDINARY_USER = "user"
 
 
 async def add(tx: Tx, name: str, domain_id: str | None, description: str, extra: dict[str, Any]) -> Role:
-    """A new role. One named `user` implies `member` from the start, by a rule that can be removed. Raises NameTaken."""
+    """A new role. One named `user` implies `member` from the start, by a rule that can be removed. Raises NameTaken,
+    and ResourceNotFound for a domain that does not exist."""
+    if domain_id:
+        await domains.find(tx, domain_id)
     role = await records.add(
         tx, roles, Role(records.new_id(), domain_id or NO_DOMAIN, name, description, extra), "role"
     )

@@ -23,9 +23,11 @@ async def add(tx: Tx, service: Service) -> None:
     await records.add(tx, services, service, "service")
 
 
-async def change(tx: Tx, service_id: str, values: Mapping[str, Any]) -> Service:
+async def change(tx: Tx, service_id: str, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Service:
     """Raises ResourceNotFound."""
-    return await records.change(tx, services, Service, "service", await find(tx, service_id), values)
+    service = await find(tx, service_id)
+    written = records.with_extra(service.extra or {}, values, extra)
+    return await records.change(tx, services, Service, "service", service, written)
 
 
 async def remove(tx: Tx, service_id: str) -> None:

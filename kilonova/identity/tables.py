@@ -138,6 +138,7 @@ regions = Table(
     Column("id", String(255), primary_key=True),
     Column("description", Text, nullable=False),
     Column("parent_region_id", String(255)),
+    Column("extra", JSON(none_as_null=True)),
 )
 
 services = Table(
@@ -148,6 +149,7 @@ services = Table(
     Column("name", String(255), nullable=False),
     Column("description", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON(none_as_null=True)),
 )
 
 endpoints = Table(
@@ -159,6 +161,7 @@ endpoints = Table(
     Column("region_id", String(255), ForeignKey("regions.id")),
     Column("url", Text, nullable=False),
     Column("enabled", Boolean, nullable=False),
+    Column("extra", JSON(none_as_null=True)),
 )
 
 revocations = Table(
@@ -289,6 +292,7 @@ class Region(Struct):
     id: str
     description: str
     parent_region_id: str | None
+    extra: dict[str, Any] | None = None
 
 
 class Service(Struct):
@@ -297,6 +301,7 @@ class Service(Struct):
     name: str
     description: str
     enabled: bool
+    extra: dict[str, Any] | None = None
 
 
 class Endpoint(Struct):
@@ -306,6 +311,7 @@ class Endpoint(Struct):
     region_id: str | None
     url: str
     enabled: bool
+    extra: dict[str, Any] | None = None
 
 
 class Revocation(Struct):

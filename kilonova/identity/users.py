@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import domains, lists, log_ins, records, tokens
+from kilonova.identity import domains, factors, lists, log_ins, records, tokens
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import User, users
@@ -26,7 +26,8 @@ async def list_matching(tx: Tx, listing: Listing) -> Page[User]:
 
 
 async def add(tx: Tx, user: User) -> None:
-    """Raises ResourceNotFound for a domain that does not exist, NameTaken."""
+    """Raises ResourceNotFound for a domain that does not exist, NameTaken, InvalidReference for a factor."""
+    factors.refuse_unknown(user.extra)
     await domains.find(tx, user.domain_id)
     await records.add(tx, users, user, "user")
 
@@ -35,7 +36,8 @@ async def change(
     tx: Tx, identity: Identity, user: User, values: Mapping[str, Any], extra: Mapping[str, Any] | None = None
 ) -> tuple[User, RevocationEvent | None]:
     """The changed user, and the event to announce when a new password or a disabled user ended tokens. A new password
-    unlocks the account."""
+    unlocks the account. Raises NameTaken, InvalidReference for a factor."""
+    factors.refuse_unknown(extra or {})
     if "password_hash" in values:
         await log_ins.forget(tx, user.id)
     changed = await records.change(tx, users, User, "user", user, records.with_extra(user.extra, values, extra))

@@ -18,6 +18,7 @@ from kilonova.image.policy import RULES
 from kilonova.image.service import Image
 from kilonova.kit.auth import Policy
 from kilonova.kit.errors import UnsupportedMediaType
+from kilonova.kit.http.bounds import Free
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import image_error, image_json_error
 from kilonova.kit.http.routes import PUBLIC, Request, Route
@@ -58,6 +59,9 @@ ROUTES = [
     Route("GET", "/v2/info/stores/detail", discovery.list_stores_in_detail, "stores_info_detail"),
     Route("GET", "/v2/info/usage", discovery.show_usage, "default"),
     Route("GET", "/v2/tasks", discovery.list_tasks, "default"),
+    Route("POST", "/v2/tasks", discovery.create_task, "tasks_api_access", body=Free, status=201),
+    Route("GET", "/v2/tasks/{task_id}", discovery.show_task, "default"),
+    Route("DELETE", "/v2/tasks/{task_id}", discovery.show_task, "tasks_api_access"),
 ]
 # fmt: on
 

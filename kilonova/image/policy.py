@@ -36,4 +36,5 @@ RULES = [
     Rule("get_members", f"{ADMIN} or (role:reader and (project_id:%(project_id)s or {SHARED_WITH}))"),
     Rule("modify_member", f"{ADMIN} or (role:member and {SHARED_WITH})"),
     Rule("stores_info_detail", ADMIN),
+    Rule("tasks_api_access", ADMIN),
 ]

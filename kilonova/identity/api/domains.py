@@ -5,8 +5,16 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import domain_removal, domains, records, tokens
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
 from kilonova.kit.db import Tx
@@ -18,22 +26,29 @@ LISTS = Lists(texts={"name": "name"}, flags=("enabled",), sorts=("name", "enable
 QUERY = LISTS.query
 
 
+KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet: projects can."})
+
+
 class NewDomain(Struct):
     name: DomainName
+    explicit_domain_id: Annotated[str, Meta(max_length=64, pattern="^[a-zA-Z0-9-]+$")] | None = None
     description: LongText | None = ""
     enabled: bool = True
 
 
 class ChangedDomain(Struct):
     name: DomainName | UnsetType = UNSET
-    description: LongText | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 
 async def create_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, extra = read_fields(body, "domain", NewDomain)
-    domain = Domain(records.new_id(), fields.name, fields.description or "", fields.enabled, extra)
+    fields, extra = read_fields(body, KIND, NewDomain)
+    refuse_given_id(body, KIND)
+    domain = Domain(
+        fields.explicit_domain_id or records.new_id(), fields.name, fields.description or "", fields.enabled, extra
+    )
     async with request.service.database.transaction() as tx:
         await domains.add(tx, domain)
     return {"domain": domain_view(domain, request.base_url)}
@@ -60,7 +75,8 @@ async def show_domain(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def update_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, "domain", ChangedDomain)
+    fields, extra = read_fields(body, KIND, ChangedDomain)
+    refuse_other_id(body, KIND, request.path["domain_id"])
     values = given(fields)
     async with request.service.database.transaction() as tx:
         domain = await domains.change(tx, await fetch_domain(tx, request), values, extra)

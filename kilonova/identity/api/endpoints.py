@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import endpoints, records
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Endpoint
 from kilonova.identity.views.records import endpoint_view
@@ -21,6 +28,9 @@ LISTS = Lists(
     sorts=("interface", "service_id", "region_id", "enabled"),
 )
 QUERY = LISTS.query
+
+
+KIND = Kind("endpoint")
 
 
 class NewEndpoint(Struct):
@@ -43,9 +53,12 @@ class ChangedEndpoint(Struct):
 
 async def create_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, _ = read_fields(body, "endpoint", NewEndpoint)
+    fields, extra = read_fields(body, KIND, NewEndpoint)
+    refuse_given_id(body, KIND)
     region_id = fields.region_id or fields.region
-    endpoint = Endpoint(records.new_id(), fields.service_id, fields.interface, region_id, fields.url, fields.enabled)
+    endpoint = Endpoint(
+        records.new_id(), fields.service_id, fields.interface, region_id, fields.url, fields.enabled, extra
+    )
     async with request.service.database.transaction() as tx:
         await endpoints.add(tx, endpoint)
     return {"endpoint": endpoint_view(endpoint, request.base_url)}
@@ -68,12 +81,13 @@ async def show_endpoint(request: IdentityRequest) -> dict[str, Any]:
 
 async def update_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, _ = read_fields(body, "endpoint", ChangedEndpoint)
+    fields, extra = read_fields(body, KIND, ChangedEndpoint)
+    refuse_other_id(body, KIND, request.path["endpoint_id"])
     values = given(fields, without=("region",))
     if fields.region is not UNSET and "region_id" not in values:
         values["region_id"] = fields.region
     async with request.service.database.transaction() as tx:
-        endpoint = await endpoints.change(tx, request.path["endpoint_id"], values)
+        endpoint = await endpoints.change(tx, request.path["endpoint_id"], values, extra)
     return {"endpoint": endpoint_view(endpoint, request.base_url)}
 
 

@@ -5,7 +5,14 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import groups, records, tokens, users
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.api.users import LISTS as USER_LISTS
 from kilonova.identity.api.users import fetch_user
@@ -22,6 +29,9 @@ LISTS = Lists(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "
 QUERY = LISTS.query
 
 
+KIND = Kind("group")
+
+
 class NewGroup(Struct):
     name: GroupName
     domain_id: Id | UnsetType = UNSET
@@ -30,13 +40,14 @@ class NewGroup(Struct):
 
 class ChangedGroup(Struct):
     name: GroupName | UnsetType = UNSET
-    description: LongText | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
     domain_id: Id | UnsetType = UNSET
 
 
 async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, extra = read_fields(body, "group", NewGroup)
+    fields, extra = read_fields(body, KIND, NewGroup)
+    refuse_given_id(body, KIND)
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
     group = Group(records.new_id(), domain_id, fields.name, fields.description or "", extra)
     async with request.service.database.transaction() as tx:
@@ -70,7 +81,8 @@ async def show_group(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def update_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, "group", ChangedGroup)
+    fields, extra = read_fields(body, KIND, ChangedGroup)
+    refuse_other_id(body, KIND, request.path["group_id"])
     async with request.service.database.transaction() as tx:
         group = await _fetch(tx, request)
         if fields.domain_id not in (UNSET, group.domain_id):

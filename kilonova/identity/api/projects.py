@@ -5,8 +5,17 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import projects, records, tokens
-from kilonova.identity.api.bodies import IdentityRequest, flag, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    flag,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.options import Immutability
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
 from kilonova.identity.projects import TagFilter
 from kilonova.identity.tables import Project
@@ -38,6 +47,9 @@ Tags = Annotated[list[Name], Meta(max_length=80)]
 """Upstream's limit of a project."""
 
 
+KIND = Kind("project", Immutability)
+
+
 class NewProject(Struct):
     name: ProjectName
     domain_id: Id | None = None
@@ -55,11 +67,13 @@ class ChangedProject(Struct):
     tags: Tags | UnsetType = UNSET
     domain_id: Id | UnsetType = UNSET
     parent_id: Id | UnsetType = UNSET
+    is_domain: bool | UnsetType = UNSET
 
 
 async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, extra = read_fields(body, "project", NewProject)
+    fields, extra = read_fields(body, KIND, NewProject)
+    refuse_given_id(body, KIND)
     if fields.is_domain:
         raise InvalidReference("A project that acts as a domain is created at /v3/domains.")
     domain_id = fields.domain_id or request.ctx.domain_id or request.ctx.project_domain_id or "default"
@@ -128,11 +142,12 @@ async def show_project(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, "project", ChangedProject)
+    fields, extra = read_fields(body, KIND, ChangedProject)
+    refuse_other_id(body, KIND, request.path["project_id"])
+    if fields.is_domain is True:
+        raise InvalidReference("A project cannot become one that acts as a domain.")
     identity = request.service
-    values = given(fields, without=("domain_id", "parent_id"))
-    if values.get("description", "") is None:
-        values["description"] = ""
+    values = given(fields, without=("domain_id", "parent_id", "is_domain"))
     async with identity.database.transaction() as tx:
         project = await fetch_project(tx, request)
         if fields.domain_id not in (UNSET, project.domain_id):

@@ -6,7 +6,13 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from kilonova.identity import records, regions
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
@@ -15,6 +21,9 @@ from kilonova.kit.http.bounds import Id, LongText
 
 LISTS = Lists(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
 QUERY = LISTS.query
+
+
+KIND = Kind("region")
 
 
 class NewRegion(Struct):
@@ -29,21 +38,21 @@ class ChangedRegion(Struct):
 
 
 async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    return await _create(request, read_fields(body, "region", NewRegion)[0])
+    return await _create(request, *read_fields(body, KIND, NewRegion))
 
 
 async def create_region_with_id(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     """PUT /v3/regions/{region_id}: the id is in the path. Raises BadRequest for another in the body."""
-    fields, _ = read_fields(body, "region", NewRegion)
+    fields, extra = read_fields(body, KIND, NewRegion)
     region_id = request.path["region_id"]
     if fields.id not in (None, region_id):
         raise BadRequest(f"The region's id is {region_id} in the path and {fields.id} in the body.")
-    return await _create(request, replace(fields, id=region_id))
+    return await _create(request, replace(fields, id=region_id), extra)
 
 
-async def _create(request: IdentityRequest, fields: NewRegion) -> dict[str, Any]:
+async def _create(request: IdentityRequest, fields: NewRegion, extra: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    region = Region(fields.id or records.new_id(), fields.description or "", fields.parent_region_id)
+    region = Region(fields.id or records.new_id(), fields.description or "", fields.parent_region_id, extra)
     async with request.service.database.transaction() as tx:
         await regions.add(tx, region)
     return {"region": region_view(region, request.base_url)}
@@ -66,12 +75,11 @@ async def show_region(request: IdentityRequest) -> dict[str, Any]:
 
 async def update_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, _ = read_fields(body, "region", ChangedRegion)
+    fields, extra = read_fields(body, KIND, ChangedRegion)
+    refuse_other_id(body, KIND, request.path["region_id"])
     values = given(fields)
-    if values.get("description", "") is None:
-        values["description"] = ""
     async with request.service.database.transaction() as tx:
-        region = await regions.change(tx, request.path["region_id"], values)
+        region = await regions.change(tx, request.path["region_id"], values, extra)
     return {"region": region_view(region, request.base_url)}
 
 

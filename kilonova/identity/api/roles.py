@@ -5,17 +5,29 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import roles, tokens
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Role
 from kilonova.identity.views.records import inference_view, role_view, rule_view
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, LongText
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
 LISTS = Lists(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
 QUERY = LISTS.query
+
+
+KIND = Kind("role", Immutability)
 
 
 class NewRole(Struct):
@@ -25,13 +37,15 @@ class NewRole(Struct):
 
 
 class ChangedRole(Struct):
+    domain_id: Id | None | UnsetType = UNSET
     name: RoleName | UnsetType = UNSET
-    description: LongText | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
 
 
 async def create_role(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, extra = read_fields(body, "role", NewRole)
+    fields, extra = read_fields(body, KIND, NewRole)
+    refuse_given_id(body, KIND)
     async with request.service.database.transaction() as tx:
         role = await roles.add(tx, fields.name, fields.domain_id, fields.description or "", extra)
     return {"role": role_view(role, request.base_url)}
@@ -57,9 +71,13 @@ async def show_role(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def update_role(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, "role", ChangedRole)
+    fields, extra = read_fields(body, KIND, ChangedRole)
+    refuse_other_id(body, KIND, request.path["role_id"])
     async with request.service.database.transaction() as tx:
-        role = await roles.change(tx, await _fetch(tx, request), given(fields), extra)
+        role = await _fetch(tx, request)
+        if fields.domain_id not in (UNSET, role.domain_id or None):
+            raise BadRequest("The domain of a role cannot be changed.")
+        role = await roles.change(tx, role, given(fields, without=("domain_id",)), extra)
     return {"role": role_view(role, request.base_url)}
 
 

@@ -5,7 +5,14 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import records, services
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.tables import Service
 from kilonova.identity.views.records import service_view
@@ -13,6 +20,9 @@ from kilonova.kit.http.bounds import LongText, Name
 
 LISTS = Lists(texts={"type": "type", "name": "name"}, flags=("enabled",), sorts=("type", "name", "enabled"))
 QUERY = LISTS.query
+
+
+KIND = Kind("service")
 
 
 class NewService(Struct):
@@ -25,14 +35,15 @@ class NewService(Struct):
 class ChangedService(Struct):
     type: Annotated[str, Meta(min_length=1, max_length=255)] | UnsetType = UNSET
     name: Name | UnsetType = UNSET
-    description: LongText | UnsetType = UNSET
+    description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
 
 
 async def create_service(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, _ = read_fields(body, "service", NewService)
-    service = Service(records.new_id(), fields.type, fields.name, fields.description or "", fields.enabled)
+    fields, extra = read_fields(body, KIND, NewService)
+    refuse_given_id(body, KIND)
+    service = Service(records.new_id(), fields.type, fields.name, fields.description or "", fields.enabled, extra)
     async with request.service.database.transaction() as tx:
         await services.add(tx, service)
     return {"service": service_view(service, request.base_url)}
@@ -55,9 +66,10 @@ async def show_service(request: IdentityRequest) -> dict[str, Any]:
 
 async def update_service(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, _ = read_fields(body, "service", ChangedService)
+    fields, extra = read_fields(body, KIND, ChangedService)
+    refuse_other_id(body, KIND, request.path["service_id"])
     async with request.service.database.transaction() as tx:
-        service = await services.change(tx, request.path["service_id"], given(fields))
+        service = await services.change(tx, request.path["service_id"], given(fields), extra)
     return {"service": service_view(service, request.base_url)}
 
 

@@ -5,14 +5,23 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import checking, projects, records, tokens, users
-from kilonova.identity.api.bodies import IdentityRequest, given, read_fields
+from kilonova.identity.api.bodies import (
+    IdentityRequest,
+    Kind,
+    given,
+    read_fields,
+    refuse_given_id,
+    refuse_other_id,
+)
 from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.options import UserOptions
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -28,6 +37,16 @@ LISTS = Lists(
 QUERY = LISTS.query
 
 
+KIND = Kind(
+    "user",
+    UserOptions,
+    {
+        "federated": "Federated users cannot be made here yet: users log in with a password.",
+        "password_expires_at": "Passwords do not expire here yet: password_expires_at cannot be set.",
+    },
+)
+
+
 class NewUser(Struct):
     name: UserName
     domain_id: Id | UnsetType = UNSET
@@ -41,6 +60,7 @@ class ChangedUser(Struct):
     password: Password | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     default_project_id: Id | None | UnsetType = UNSET
+    domain_id: Id | UnsetType = UNSET
 
 
 class PasswordChange(Struct):
@@ -54,7 +74,8 @@ class PasswordChangeBody(Struct):
 
 async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     request.authorize()
-    fields, extra = read_fields(body, "user", NewUser)
+    fields, extra = read_fields(body, KIND, NewUser)
+    refuse_given_id(body, KIND)
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
     password_hash = await _hash(request, fields.password) if fields.password else None
     user = User(
@@ -101,13 +122,16 @@ async def fetch_user(tx: Tx, request: IdentityRequest, user_id: str) -> User:
 
 
 async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, "user", ChangedUser)
-    values = given(fields, without=("password",))
+    fields, extra = read_fields(body, KIND, ChangedUser)
+    refuse_other_id(body, KIND, request.path["user_id"])
+    values = given(fields, without=("password", "domain_id"))
     if fields.password is not UNSET:
         values["password_hash"] = await _hash(request, fields.password) if fields.password else None
     identity = request.service
     async with identity.database.transaction() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
+        if fields.domain_id not in (UNSET, user.domain_id):
+            raise BadRequest("The domain of a user cannot be changed.")
         user, event = await users.change(tx, identity, user, values, extra)
     if event is not None:
         await tokens.announce(identity, event)
@@ -120,6 +144,8 @@ async def change_password(request: IdentityRequest, body: PasswordChangeBody) ->
     identity, address = request.service, request.client_address
     claim = checking.claim_of_id(request.path["user_id"], body.user.original_password, address)
     user = await checking.check(identity, claim)
+    if user.extra.get("options", {}).get("lock_password"):
+        raise BadRequest("This user's password is locked: an administrator has to change it.")
     password_hash = await checking.hash_in_turn(identity, body.user.password, address, user.id)
     async with identity.database.transaction() as tx:
         _user, event = await users.change(tx, identity, user, {"password_hash": password_hash})

@@ -105,6 +105,7 @@ def rule_view(inference: Inference, base_url: str) -> dict[str, Any]:
 
 def region_view(region: Region, base_url: str) -> dict[str, Any]:
     return {
+        **(region.extra or {}),
         "id": region.id,
         "description": region.description,
         "parent_region_id": region.parent_region_id,
@@ -114,6 +115,7 @@ def region_view(region: Region, base_url: str) -> dict[str, Any]:
 
 def service_view(service: Service, base_url: str) -> dict[str, Any]:
     return {
+        **(service.extra or {}),
         "id": service.id,
         "type": service.type,
         "name": service.name,
@@ -125,6 +127,7 @@ def service_view(service: Service, base_url: str) -> dict[str, Any]:
 
 def endpoint_view(endpoint: Endpoint, base_url: str) -> dict[str, Any]:
     return {
+        **(endpoint.extra or {}),
         "id": endpoint.id,
         "service_id": endpoint.service_id,
         "interface": endpoint.interface,

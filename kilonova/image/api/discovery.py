@@ -6,7 +6,7 @@ from kilonova.image import quotas
 from kilonova.image.api.access import ImageRequest, fetch
 from kilonova.image.views.images import STORE_ID
 from kilonova.image.views.schemas import SCHEMAS
-from kilonova.kit.errors import NotFound
+from kilonova.kit.errors import BadRequest, NotFound
 
 
 async def show_schema(request: ImageRequest) -> dict[str, Any]:
@@ -55,6 +55,18 @@ async def show_usage(request: ImageRequest) -> dict[str, Any]:
 async def list_tasks(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
     return {"tasks": [], "first": "/v2/tasks", "schema": "/v2/schemas/tasks"}
+
+
+async def create_task(request: ImageRequest, _body: Any) -> None:
+    """POST /v2/tasks: refused. Raises BadRequest."""
+    request.authorize()
+    raise BadRequest("Tasks cannot be made here yet: send an image's data with PUT /v2/images/{image_id}/file.")
+
+
+async def show_task(request: ImageRequest) -> None:
+    """GET and DELETE /v2/tasks/{task_id}: there is none. Raises NotFound."""
+    request.authorize()
+    raise NotFound(f"There is no task {request.path['task_id']}.")
 
 
 async def list_tasks_of_image(request: ImageRequest) -> dict[str, Any]:

@@ -66,6 +66,23 @@ IMAGE: dict[str, Any] = {
     ],
 }
 MEMBER: dict[str, Any] = {"name": "member", "properties": MEMBER_PROPERTIES}
+TASK: dict[str, Any] = {
+    "name": "task",
+    "properties": {
+        "id": _text("Identifier of the task", pattern=ID_PATTERN),
+        "type": _text("What it does", enum=["import"]),
+        "status": _text("How far it is", enum=["pending", "processing", "success", "failure"]),
+        "input": _nullable("object", "What it was given"),
+        "result": _nullable("object", "What came of it"),
+        "owner": _text("Project that owns the task"),
+        "message": _text("What there is to say of its status"),
+        "expires_at": _nullable("string", "When it is forgotten"),
+        "created_at": _text("When the task was made"),
+        "updated_at": _text("When the task was last changed"),
+        "self": _shown({"type": "string"}),
+        "schema": _shown({"type": "string"}),
+    },
+}
 
 
 def _collection(name: str, item: dict[str, Any]) -> dict[str, Any]:
@@ -94,4 +111,6 @@ SCHEMAS = {
         "properties": {"members": {"type": "array", "items": MEMBER}, "schema": {"type": "string"}},
         "links": [{"rel": "describedby", "href": "{schema}"}],
     },
+    "task": TASK,
+    "tasks": _collection("tasks", TASK),
 }

@@ -353,7 +353,7 @@ async def test_the_service_describes_itself(client: httpx.AsyncClient, admin: ht
     schema = (await client.get("/v2/schemas/image")).json()
     assert schema["name"] == "image"
     assert "qcow2" in schema["properties"]["disk_format"]["enum"]
-    for name in ("images", "member", "members"):
+    for name in ("images", "member", "members", "task", "tasks"):
         assert (await client.get(f"/v2/schemas/{name}")).json()["name"] == name
     assert (await client.get("/v2/schemas/nothing")).status_code == 404
     assert (await client.get("/v2/info/import")).json()["import-methods"]["value"] == []
@@ -364,3 +364,32 @@ async def test_the_service_describes_itself(client: httpx.AsyncClient, admin: ht
     usage = (await client.get("/v2/info/usage")).json()["usage"]
     assert usage == {"image_count_total": nothing, "image_size_total": nothing}
     assert (await client.get("/v2/tasks")).json()["tasks"] == []
+
+
+async def test_tasks_are_described_and_not_made(client: httpx.AsyncClient, admin: httpx.AsyncClient) -> None:
+    listed = (await client.get("/v2/tasks")).json()
+    assert listed["tasks"] == []
+    assert (await client.get(listed["schema"])).json()["name"] == "tasks"
+    refused = await admin.post("/v2/tasks", json={"type": "import", "input": {}})
+    assert refused.status_code == 400
+    assert "Tasks cannot be made here yet" in refused.text
+    assert (await client.post("/v2/tasks", json={"type": "import"})).status_code == 403
+    assert (await client.get("/v2/tasks/x")).status_code == 404
+    assert (await admin.delete("/v2/tasks/x")).status_code == 404
+
+
+async def test_every_document_that_is_named_is_there(client: httpx.AsyncClient) -> None:
+    image = await make(client, **FORMATS)
+    member = (await client.post(f"{image['self']}/members", json={"member": "p"})).json()
+    members = (await client.get(f"{image['self']}/members")).json()
+    for shown in (
+        image,
+        member,
+        members,
+        (await client.get("/v2/images")).json(),
+        (await client.get("/v2/tasks")).json(),
+    ):
+        assert (await client.get(shown["schema"])).status_code == 200
+        for link in ("self", "file", "first"):
+            if link in shown:
+                assert (await client.get(shown[link])).status_code in (200, 204)
