@@ -38,13 +38,6 @@ end. `python -m tools.not_yet` writes this page, the first two tables from the p
 
 """
 ACCEPTED = (
-    (
-        "identity",
-        "`multi_factor_auth_enabled`, `multi_factor_auth_rules` in `options` of a user",
-        "kept, and no log-in asks for a second factor",
-        IDENTITY,
-    ),
-    ("image", "`/v2/schemas/tasks`", "named by the API, and not found", IDENTITY),
     ("compute", "`adminPass` without a config drive", "shown, and set in no guest", MOVES),
     ("compute", "`OS-DCF:diskConfig: AUTO`", "kept and shown: guests grow their root by themselves", MOVES),
     (
