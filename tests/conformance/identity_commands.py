@@ -78,7 +78,7 @@ USERS = [
     Row(
         "user create --password secret --ignore-lockout-failure-attempts --ignore-password-expiry"
         " --ignore-change-password-upon-first-use --enable-lock-password --enable-multi-factor-auth"
-        " --multi-factor-auth-rule password,totp --disable bob",
+        " --multi-factor-auth-rule password,token --disable bob",
         shows="multi_factor_auth",
     ),
     Row(
