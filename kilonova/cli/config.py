@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kilonova.cli.daemons.options import (
+from kilonova.cli.parts.options import (
     COMMON,
     COMPUTE,
     IDENTITY,

@@ -20,15 +20,14 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-from oslo_config import cfg
 
 from kilonova.cli import doctor_checks as checks
 from kilonova.cli.doctor_checks import Clock, DatabaseFile, Finding
 from kilonova.cli.rest import Session, login_from
+from kilonova.cli.settings import idle
 from kilonova.cli.state import PASSWORD_USERS, StateDir, default_path, read_config
 from kilonova.cli.status import render_table
 from kilonova.image.stores.file import FileStore
-from kilonova.kit.config import OPTIONS
 from kilonova.kit.http.client import RemoteFault
 
 PROBE_SECONDS = 3.0
@@ -52,7 +51,7 @@ def examine(state: StateDir, config: Any) -> list[Finding]:
     findings = [
         *_host_findings(state, config),
         *_image_storage_findings(state, config),
-        *checks.check_settings(state.config_file, _unread_options(state.config_file)),
+        *checks.check_settings(state.config_file, idle(state.config_file)),
         *checks.check_passwords(_secrets(config)),
         *checks.check_address(config.my_ip),
         *checks.check_databases([_look_at_database(state, service) for service in checks.SERVICE_TYPES]),
@@ -97,19 +96,6 @@ def _secrets(config: Any) -> dict[str, str]:
     """Whose password → the password, and the metadata services' shared secret."""
     found = {user: getattr(config.passwords, user) or "" for user in PASSWORD_USERS}
     return {**found, "metadata_proxy_shared_secret": config.neutron.metadata_proxy_shared_secret or ""}
-
-
-def _unread_options(file: Path) -> list[str]:
-    """`[section] option` of the configuration file that no option is declared for."""
-    sections: dict[str, dict[str, list[str]]] = {}
-    cfg.ConfigParser(str(file), sections).parse()
-    known = {(group, option.dest) for group, options in OPTIONS.items() for option in options}
-    return [
-        f"[{section}] {name}"
-        for section, values in sections.items()
-        for name in values
-        if (section, name.replace("-", "_")) not in known
-    ]
 
 
 def _cell_findings(state: StateDir) -> list[Finding]:

@@ -277,12 +277,13 @@ def check_cells(facts: CellFacts) -> list[Finding]:
     return findings or [Finding("cells", "ok", f"{names}; every host and server is mapped")]
 
 
-def check_settings(file: Path, unread: Sequence[str]) -> list[Finding]:
-    """Options that nothing reads are mistyped, or belong to a way of running that this is not."""
-    if not unread:
+def check_settings(file: Path, idle: Sequence[tuple[str, str]]) -> list[Finding]:
+    """Options that change nothing are mistyped, or belong to a way of running that this is not."""
+    if not idle:
         return [Finding("settings", "ok", "every option of the configuration is read")]
     mend = f"correct or remove them in {file}: what they say is not done"
-    return [Finding("settings", "warning", f"nothing reads {', '.join(unread)}", mend)]
+    shown = "; ".join(f"{name}: {reason}" for name, reason in idle)
+    return [Finding("settings", "warning", f"options have no effect: {shown}", mend)]
 
 
 def check_host_name(configured: str, actual: str, computes: Sequence[Facts], *, simulated: bool) -> list[Finding]:

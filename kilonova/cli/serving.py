@@ -6,18 +6,37 @@ import gc
 import socket
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kilonova.kit.http.server import Connections, protocols
+from kilonova.kit.http.server import Connections, Limits, protocols
 
 MOST_MESSAGE_BYTES = 1 << 20
 """Of a WebSocket: a client sends keys, a pointer's moves, and what was pasted."""
 
 BACKLOG = 1024
 """Connections that wait to be accepted."""
+
+
+def limits_of(config: Any) -> Limits:
+    """The limits that `[wsgi]` sets."""
+    return Limits(
+        connections=config.wsgi.max_connections,
+        connections_per_address=config.wsgi.max_connections_per_address,
+        header_bytes=config.wsgi.max_header_bytes,
+        header_seconds=config.wsgi.header_timeout,
+        body_seconds=config.wsgi.client_socket_timeout,
+        keep_alive_seconds=config.wsgi.keep_alive_timeout,
+    )
+
+
+def proxies_of(config: Any) -> Sequence[str]:
+    """The addresses whose forwarded headers `[oslo_middleware]` lets be believed."""
+    proxies: Sequence[str] = config.oslo_middleware.trusted_proxies
+    return proxies if config.oslo_middleware.enable_proxy_headers_parsing else ()
 
 
 class PortTaken(Exception):

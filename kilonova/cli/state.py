@@ -164,6 +164,6 @@ def read_config(state: StateDir) -> Any:
     """The configuration of a directory that has one. Raises StateError."""
     if not state.exists:
         raise StateError(f"{state.path} holds no cloud; `{state.typed('up')}` makes one")
-    from kilonova.kit.config import load
+    from kilonova.cli.settings import read_up
 
-    return load(state.config_file)
+    return read_up(state.config_file)

@@ -99,7 +99,7 @@ def _serve(state: StateDir, config: Any) -> int:
     from kilonova.kit import log
     from kilonova.kit.http.server import raise_descriptor_limit
 
-    log.configure(config.log_level)
+    log.configure("DEBUG" if config.debug else config.log_level)
     raise_descriptor_limit()
     with state.held():
         try:
@@ -116,19 +116,23 @@ def _serve(state: StateDir, config: Any) -> int:
 def _start_error(error: BaseException) -> str | None:
     """The sentence for a start that could not be; None for a defect, whose traceback is wanted."""
     from kilonova.cli.serving import PortTaken
+    from kilonova.kit.config import ConfigError
 
-    return str(error) if isinstance(error, PortTaken | StateError) else None
+    return str(error) if isinstance(error, ConfigError | PortTaken | StateError) else None
 
 
 async def _run_cloud(state: StateDir, config: Any) -> None:
     from kilonova.cli import cloud as clouds
     from kilonova.cli.serving import listen
-    from kilonova.kit import tracing
+    from kilonova.cli.settings import idle
+    from kilonova.kit import log, tracing
 
     tracing.configure("kilonova")
-    sockets = clouds.bind(config.my_ip)
-    mappings = await _provider_mappings(state, config)
-    cloud = await clouds.build(state, config, mappings)
+    for option, reason in idle(state.config_file):
+        log.logger(__name__).warning("an option has no effect", option=option, reason=reason)
+    cloud = clouds.Cloud(state, config)
+    sockets = cloud.bind()
+    await cloud.build(await _provider_mappings(state, config))
     if config.metrics.port:
         from kilonova.kit.metrics import make_metrics_app
 

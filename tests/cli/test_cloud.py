@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kilonova.cli import cloud as clouds
+from kilonova.cli.cloud import Cloud
 from kilonova.cli.state import StateDir, read_config
 from kilonova.kit.testing import asgi_client
 
@@ -16,8 +16,9 @@ async def test_who_comes_without_a_token_is_told_where_to_get_one(
     state.ensure(host="node1", address="127.0.0.1", driver="fake", fake_hosts=1)
     # Nobody logs in here, so the passwords of the services need no costly hash.
     monkeypatch.setattr("kilonova.identity.bootstrap.hash_password", _unhashed)
-    cloud = await clouds.build(state, read_config(state), {})
+    cloud = Cloud(state, read_config(state))
     try:
+        await cloud.build({})
         for service, path in (
             ("network", "/v2.0/networks"),
             ("compute", "/v2.1/servers"),

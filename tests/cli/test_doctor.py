@@ -102,7 +102,11 @@ FOUND: list[tuple[Sequence[checks.Finding], str, str]] = [
     (checks.check_databases([DatabaseFile("compute", "/c.db", 2, ("a", "b"))]), "problem", "/c.db is not compute's"),
     (checks.check_databases([DatabaseFile("compute", "/c.db", 2, ("a", "b.c"))]), "problem", "/c.db lacks a, b.c"),
     (checks.check_settings(Path("/k.conf"), []), "ok", "is read"),
-    (checks.check_settings(Path("/k.conf"), ["[cells] name"]), "warning", "nothing reads [cells] name"),
+    (
+        checks.check_settings(Path("/k.conf"), [("[cells] name", "nothing reads it")]),
+        "warning",
+        "options have no effect: [cells] name: nothing reads it",
+    ),
     (checks.check_host_name("node1", "node1", [UP], simulated=False), "ok", "node1"),
     (checks.check_host_name("node1", "renamed", [UP], simulated=False), "warning", "called renamed now"),
     (checks.check_host_name("other", "other", [UP], simulated=False), "problem", "not among"),
@@ -177,7 +181,10 @@ def test_a_cloud_as_it_was_made_has_one_problem_it_does_not_run(state: StateDir)
 def test_options_that_nothing_reads_are_named(state: StateDir) -> None:
     with state.config_file.open("a") as file:
         file.write("\n[api_database]\nconnection = mysql+pymysql://nova:NOVA_DBPASS@controller/nova_cell0\n")
-    assert found_in(state)["settings"] == ("warning", "nothing reads [api_database] connection")
+    assert found_in(state)["settings"] == (
+        "warning",
+        "options have no effect: [api_database] connection: everything lies in the state directory",
+    )
 
 
 def test_the_guides_passwords_are_found(state: StateDir) -> None:

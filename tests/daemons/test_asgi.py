@@ -12,7 +12,7 @@ import pytest
 
 from kilonova.cli.asgi.entry import VARIABLE, Application
 from kilonova.cli.asgi.identity import app as identity_app
-from kilonova.cli.daemons import wiring
+from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.identity import fernet_keys
 from kilonova.identity.tables import metadata
 from kilonova.kit.db import Database
@@ -51,7 +51,7 @@ def write_keystone_conf(directory: Path) -> str:
 
 async def test_an_api_lives_as_long_as_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(write_keystone_conf(tmp_path), metadata)
-    upgrade(database, wiring.migrations_of("identity"))
+    upgrade(database, migrations_of("identity"))
     await database.close()
     fernet_keys.set_up(tmp_path / "keys")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "keystone.conf"))

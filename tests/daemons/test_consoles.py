@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from kilonova.cli.daemons import compute as compute_daemons
-from kilonova.cli.daemons import consoles, wiring
-from kilonova.cli.daemons.options import COMPUTE
-from kilonova.cli.daemons.process import Daemon
+from kilonova.cli.daemons.schemas import migrations_of
+from kilonova.cli.grounds import files as grounds
+from kilonova.cli.grounds.files import FilesGround
+from kilonova.cli.parts import consoles
+from kilonova.cli.parts.options import COMPUTE
+from kilonova.cli.parts.part import Part, Running
 from kilonova.compute import control_daemons
 from kilonova.compute.tables import metadata
 from kilonova.kit.agents import Liveness
@@ -42,40 +44,42 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> InProcessBus:
     async def open_bus(_config: Any) -> InProcessBus:
         return made
 
-    monkeypatch.setattr(compute_daemons, "open_bus", open_bus)
+    monkeypatch.setattr(grounds, "open_bus", open_bus)
     return made
 
 
 @asynccontextmanager
-async def built(build: Any, tmp_path: Path, more: str = "") -> AsyncIterator[tuple[Daemon, str]]:
+async def built(part: Part, tmp_path: Path, more: str = "") -> AsyncIterator[tuple[Running, str]]:
     url = f"sqlite:///{tmp_path}/nova.db"
-    upgrade(Database(url, metadata), wiring.migrations_of("compute"))
-    daemon = Daemon()
-    async with daemon.closing:
-        await build(read_text(tmp_path, TEXT.format(url=url, more=more), "nova", COMPUTE), daemon)
-        yield daemon, url
+    upgrade(Database(url, metadata), migrations_of("compute"))
+    ground = FilesGround(read_text(tmp_path, TEXT.format(url=url, more=more), "nova", COMPUTE))
+    async with ground.closing:
+        running = await part.build(ground)
+        yield running, url
+        for end in running.closing:
+            end()
 
 
 @pytest.mark.parametrize(
-    ("build", "place"),
+    ("part", "place"),
     [
-        (consoles.build_novnc_proxy, ("127.0.0.1", 6080)),
-        (consoles.build_spice_proxy, ("0.0.0.0", 16082)),
-        (consoles.build_serial_proxy, ("0.0.0.0", 6083)),
+        (consoles.NOVNC_PROXY, ("127.0.0.1", 6080)),
+        (consoles.SPICE_PROXY, ("0.0.0.0", 16082)),
+        (consoles.SERIAL_PROXY, ("0.0.0.0", 6083)),
     ],
 )
 async def test_each_proxy_takes_websockets_on_its_own_port(
-    build: Any, place: tuple[str, int], bus: InProcessBus, tmp_path: Path
+    part: Part, place: tuple[str, int], bus: InProcessBus, tmp_path: Path
 ) -> None:
-    async with built(build, tmp_path) as (daemon, _url):
-        ((name, _app, *found),) = daemon.apis
-        assert (tuple(found), name in daemon.websockets) == (place, True)
+    async with built(part, tmp_path) as (running, _url):
+        (api,) = running.apis
+        assert ((api.address, api.port), api.takes_websockets) == (place, True)
 
 
 async def test_a_proxy_without_its_pages_says_what_to_install(
     bus: InProcessBus, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with built(consoles.build_novnc_proxy, tmp_path, f"web = {tmp_path}/nothing"):
+    async with built(consoles.NOVNC_PROXY, tmp_path, f"web = {tmp_path}/nothing"):
         (record,) = [each for each in caplog.records if "without the pages" in each.message]
     fields: Any = record.fields  # type: ignore[attr-defined]
     assert fields == {"directory": f"{tmp_path}/nothing", "debian_package": "novnc"}
@@ -86,8 +90,8 @@ async def test_consoleauth_is_a_service_that_answers(
 ) -> None:
     caplog.set_level("INFO")
     for _ in range(2):
-        async with built(consoles.build_consoleauth, tmp_path) as (daemon, url):
-            assert daemon.apis == []
+        async with built(consoles.CONSOLEAUTH_DAEMON, tmp_path) as (running, url):
+            assert not running.apis
             liveness = Liveness(bus)
             await liveness.ask([("nova-consoleauth", "controller")])
             assert liveness.is_alive("nova-consoleauth", "controller")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kilonova.cli.daemons.compute import guest_cpu
 from kilonova.cli.daemons.files import Read, read
-from kilonova.cli.daemons.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
-from kilonova.cli.daemons.wiring import credentials_of, identity_url
+from kilonova.cli.grounds.neighbours import credentials_of, identity_url
+from kilonova.cli.parts.compute_agent import guest_cpu
+from kilonova.cli.parts.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
 from kilonova.compute import quotas
 from kilonova.compute.agent.spec import HostInventory, HostShare
 from kilonova.compute.registry import inventory_of

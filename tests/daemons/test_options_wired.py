@@ -18,12 +18,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from starlette.responses import PlainTextResponse
 
-from kilonova.cli.daemons import broker, identity, placement, wiring
-from kilonova.cli.daemons.console_options import console_options, port_range
+from kilonova.cli.daemons import broker
 from kilonova.cli.daemons.files import Read, read
-from kilonova.cli.daemons.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
-from kilonova.cli.daemons.process import Daemon, _log_stream
+from kilonova.cli.daemons.process import _log_stream
+from kilonova.cli.daemons.schemas import migrations_of, name_placement_database
 from kilonova.cli.daemons.without_effect import ANY_PROJECT, OF_PROJECT
+from kilonova.cli.grounds.files import FilesGround
+from kilonova.cli.grounds.neighbours import Neighbours, credentials_of
+from kilonova.cli.parts import identity
+from kilonova.cli.parts.console_options import console_options, port_range
+from kilonova.cli.parts.options import COMPUTE, IDENTITY, PLACEMENT, PROJECTS, Options
 from kilonova.cli.serving import name_identity
 from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
 from kilonova.identity import fernet_keys
@@ -87,8 +91,8 @@ async def test_each_neighbour_is_called_as_the_user_of_its_own_section(tmp_path:
     text = "[keystone_authtoken]\nauth_url=http://a:5000\nusername=nova\npassword=x\nuser_domain_id=d1\n"
     text += "[placement]\nauth_url=http://b:35357/v3\nusername=placement\npassword=y\nos_region_name=RegionTwo\n"
     config = read_text(tmp_path, text, "nova", COMPUTE).config
-    assert wiring.credentials_of(config.keystone_authtoken).user_domain_id == "d1"
-    neighbours = wiring.Neighbours(config.keystone_authtoken)
+    assert credentials_of(config.keystone_authtoken).user_domain_id == "d1"
+    neighbours = Neighbours(config.keystone_authtoken)
     own, other = neighbours.remote("network", group=config.neutron), neighbours.remote("x", group=config.placement)
     assert own._session is neighbours.session
     assert other._session._credentials.username == "placement"
@@ -96,34 +100,32 @@ async def test_each_neighbour_is_called_as_the_user_of_its_own_section(tmp_path:
     await neighbours.close()
     assert other._session._identity.is_closed
     with pytest.raises(ConfigError, match=r"\[placement\] password is missing"):
-        wiring.credentials_of(
-            read_text(tmp_path, "[placement]\nusername=placement\n", "nova", COMPUTE).config.placement
-        )
+        credentials_of(read_text(tmp_path, "[placement]\nusername=placement\n", "nova", COMPUTE).config.placement)
 
 
 def test_placement_has_a_database_of_its_own_in_novas_file(tmp_path: Path) -> None:
     text = "[database]\nconnection = mysql://nova:x@c/nova\n"
     with pytest.raises(ConfigError, match=r"\[placement_database\] connection is missing"):
-        placement.name_database(read_text(tmp_path, text, "placement", PLACEMENT, name="nova.conf"))
+        name_placement_database(read_text(tmp_path, text, "placement", PLACEMENT, name="nova.conf"))
     own = "[placement_database]\nconnection = mysql://placement:x@c/placement\n"
-    config = placement.name_database(read_text(tmp_path, text + own, "placement", PLACEMENT, name="nova.conf"))
+    config = name_placement_database(read_text(tmp_path, text + own, "placement", PLACEMENT, name="nova.conf"))
     assert config.database.connection == "mysql://placement:x@c/placement"
-    alone = placement.name_database(read_text(tmp_path, text, "placement", PLACEMENT, name="placement.conf"))
+    alone = name_placement_database(read_text(tmp_path, text, "placement", PLACEMENT, name="placement.conf"))
     assert alone.database.connection == "mysql://nova:x@c/nova"
 
 
 async def test_identity_serves_a_second_port_when_asked(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/keystone.db"
     made = Database(url, metadata)
-    upgrade(made, wiring.migrations_of("identity"))
+    upgrade(made, migrations_of("identity"))
     await made.close()
     fernet_keys.set_up(tmp_path / "keys")
     text = f"[database]\nconnection={url}\n[fernet_tokens]\nkey_repository={tmp_path}/keys\n"
     for more, ports in (("", [5000]), ("[eventlet_server]\nadmin_port = 35357\n", [5000, 35357])):
-        daemon = Daemon()
-        async with daemon.closing:
-            await identity.build(read_text(tmp_path, text + more, "keystone", IDENTITY), daemon)
-            assert [port for _name, _app, _address, port in daemon.apis] == ports
+        ground = FilesGround(read_text(tmp_path, text + more, "keystone", IDENTITY))
+        async with ground.closing:
+            running = await identity.build(ground)
+            assert [each.port for each in running.apis] == ports
 
 
 def test_consoles_are_what_the_file_says_in_either_spelling(tmp_path: Path) -> None:
@@ -161,20 +163,20 @@ def test_no_option_is_both_served_and_without_effect() -> None:
 def test_checked_tokens_are_shared_where_the_file_names_a_memcached(tmp_path: Path) -> None:
     section = "[keystone_authtoken]\nusername=nova\npassword=x\n"
     config = read_text(tmp_path, section + "memcached_servers=controller:11211\n", "nova", COMPUTE).config
-    shared = wiring.Neighbours(config.keystone_authtoken)._shared_tokens()
+    shared = Neighbours(config.keystone_authtoken)._shared_tokens()
     assert shared is not None
     config = read_text(tmp_path, section, "nova", COMPUTE).config
-    assert wiring.Neighbours(config.keystone_authtoken)._shared_tokens() is None
+    assert Neighbours(config.keystone_authtoken)._shared_tokens() is None
     config = read_text(tmp_path, section + "memcached_servers=controller:eleven\n", "nova", COMPUTE).config
     with pytest.raises(ConfigError, match=r"\[keystone_authtoken\] memcached_servers"):
-        wiring.Neighbours(config.keystone_authtoken)._shared_tokens()
+        Neighbours(config.keystone_authtoken)._shared_tokens()
 
 
 def test_certificates_that_are_not_there_are_named(tmp_path: Path) -> None:
     text = "[keystone_authtoken]\nusername=nova\npassword=x\ncafile=/nowhere.pem\n"
     config = read_text(tmp_path, text, "nova", COMPUTE).config
     with pytest.raises(ConfigError, match=r"cafile: /nowhere.pem: .*No such file"):
-        wiring.Neighbours(config.keystone_authtoken)
+        Neighbours(config.keystone_authtoken)
 
 
 def certificate(directory: Path) -> Path:
@@ -215,7 +217,7 @@ def secured(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 async def test_certificates_are_checked(said: str, is_taken: bool, secured: tuple[str, Path], tmp_path: Path) -> None:
     url, file = secured
     text = f"[keystone_authtoken]\nauth_url={url}\nusername=nova\npassword=x\n{said.format(file=file)}"
-    neighbours = wiring.Neighbours(read_text(tmp_path, text, "nova", COMPUTE).config.keystone_authtoken)
+    neighbours = Neighbours(read_text(tmp_path, text, "nova", COMPUTE).config.keystone_authtoken)
     try:
         if is_taken:
             # It answers that it knows no such method: the connection stands.

@@ -13,10 +13,9 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from kilonova.cli.daemons import manage, wiring
+from kilonova.cli.daemons import manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
 from kilonova.cli.daemons.refusals import (
     _database_refusal,
@@ -24,6 +23,8 @@ from kilonova.cli.daemons.refusals import (
     check_identity,
     require_placement,
 )
+from kilonova.cli.grounds.neighbours import credentials_of
+from kilonova.cli.parts.options import COMPUTE
 from kilonova.image.tables import metadata
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
@@ -244,7 +245,7 @@ async def look(identity: httpx.AsyncClient, tmp_path: Path, section: str = "keys
     path.write_text(f"[{section}]\nusername=neutron\npassword=x\n")
     config = read("nova-api", "nova", [COMPUTE], ["--config-file", str(path)]).config
     async with identity:
-        await check_identity(identity, {section: ServiceSession(identity, wiring.credentials_of(config[section]))})
+        await check_identity(identity, {section: ServiceSession(identity, credentials_of(config[section]))})
 
 
 async def test_a_password_that_identity_refuses_is_named_by_its_section(tmp_path: Path) -> None:

@@ -18,17 +18,18 @@ from kilonova.kit.testing.ports import free_ports
 
 SCRIPT = """
 import asyncio, os, sys
-from kilonova.cli.daemons.process import Daemon, main
+from kilonova.cli.daemons.process import main
+from kilonova.cli.parts.part import Api, Part, Running
 
-async def build(found, daemon):
+async def build(ground):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
     if os.environ.get("BROKEN"):
         raise RuntimeError("cannot live")
-    daemon.apis.append(("pids", app, "127.0.0.1", found.config.bind_port))
+    return Running([Api("pids", app, "127.0.0.1", ground.config.bind_port)])
 
-sys.exit(main("glance-api", "glance", [], build))
+sys.exit(main(Part("glance-api", "glance", [], build)))
 """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kilonova.cli.daemons.files import Read, read
-from kilonova.cli.daemons.options import COMMON, COMPUTE, IDENTITY, IMAGE, NETWORK, NETWORK_AGENT, Options
+from kilonova.cli.parts.options import COMMON, COMPUTE, IDENTITY, IMAGE, NETWORK, NETWORK_AGENT, Options
 from tests.guides.guides import GUIDES
 from tests.guides.steps import COMPUTE as COMPUTE_HOST
 from tests.guides.steps import CONTROLLER, Guide, Setting

@@ -9,16 +9,19 @@ import asyncio
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kilonova.cli.daemons.files import read
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import Options
-from kilonova.cli.daemons.process import Build, Daemon, prepare
+from kilonova.cli.daemons.process import prepare
+from kilonova.cli.grounds.files import FilesGround
+from kilonova.cli.parts.part import Part, Work
 from kilonova.kit import log
 from kilonova.kit.config import ConfigError
+from kilonova.kit.loop_lag import LoopLag
 
 VARIABLE = "KILONOVA_CONFIG_FILES"
 
@@ -27,10 +30,7 @@ VARIABLE = "KILONOVA_CONFIG_FILES"
 class Application:
     """`api` is the name of the one that is served, where the daemon has several."""
 
-    program: str
-    project: str
-    options: Sequence[Options]
-    build: Build
+    part: Part
     api: str
     _app: ASGIApp | None = field(default=None, init=False)
 
@@ -38,20 +38,19 @@ class Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._app is None:
-            raise RuntimeError(f"{self.program} was not started: the server has to speak lifespan (--lifespan on)")
+            raise RuntimeError(f"{self.part.program} was not started: the server has to speak lifespan (--lifespan on)")
         else:
             await self._app(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        daemon = Daemon()
-        async with daemon.closing:
+        async with AsyncExitStack() as closing:
             try:
-                await self._open(daemon)
+                work = await self._open(closing)
             except (ConfigError, NotReady) as error:
-                await send({"type": "lifespan.startup.failed", "message": f"{self.program}: {error}"})
+                await send({"type": "lifespan.startup.failed", "message": f"{self.part.program}: {error}"})
                 return
-            working = [asyncio.ensure_future(each()) for each in daemon.work]
+            working = [asyncio.ensure_future(each()) for each in (LoopLag().watch, *work)]
             for task in working:
                 task.add_done_callback(self._end_with)
             await send({"type": "lifespan.startup.complete"})
@@ -63,18 +62,24 @@ class Application:
             self._app = None
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _open(self, daemon: Daemon) -> None:
+    async def _open(self, closing: AsyncExitStack) -> Sequence[Work]:
+        """Builds the part, and returns what it does beside its API."""
         files = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
         words = [word for file in files for word in ("--config-file", file)]
-        found = read(self.program, self.project, self.options, words)
+        found = read(self.part.program, self.part.project, self.part.options, words)
         log.configure("DEBUG" if found.config.debug else "INFO")
-        await prepare(found, self.build, daemon)
-        apps = {name: app for name, app, _address, _port in daemon.apis}
+        ground = FilesGround(found)
+        await closing.enter_async_context(ground.closing)
+        running = await prepare(found, self.part, ground)
+        apps = {each.name: each.app for each in running.apis}
         if self.api not in apps:
             raise ConfigError(f"[DEFAULT] enabled_apis leaves {self.api} out: there are {', '.join(apps) or 'none'}")
         self._app = apps[self.api]
+        return running.work
 
     def _end_with(self, task: "asyncio.Future[None]") -> None:
         """Work ends only by failing: the process ends with it, and its server starts it again."""
-        log.logger(__name__).error("work of the daemon has ended", program=self.program, error=repr(task.exception()))
+        log.logger(__name__).error(
+            "work of the daemon has ended", program=self.part.program, error=repr(task.exception())
+        )
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,6 @@
 """`uvicorn kilonova.cli.asgi.identity:app`: what `keystone` serves."""
 
 from kilonova.cli.asgi.entry import Application
-from kilonova.cli.daemons.identity import build
-from kilonova.cli.daemons.options import IDENTITY
+from kilonova.cli.parts.identity import API
 
-app = Application("keystone", "keystone", [IDENTITY], build, "identity")
+app = Application(API, "identity")

@@ -1,7 +1,6 @@
 """`uvicorn kilonova.cli.asgi.image:app`: what `glance-api` serves."""
 
 from kilonova.cli.asgi.entry import Application
-from kilonova.cli.daemons.image import build
-from kilonova.cli.daemons.options import IMAGE
+from kilonova.cli.parts.image import API
 
-app = Application("glance-api", "glance", [IMAGE], build, "image")
+app = Application(API, "image")

@@ -1,7 +1,6 @@
 """`uvicorn kilonova.cli.asgi.network:app`: what `neutron-server` serves."""
 
 from kilonova.cli.asgi.entry import Application
-from kilonova.cli.daemons.network import build_server
-from kilonova.cli.daemons.options import NETWORK
+from kilonova.cli.parts.network import SERVER
 
-app = Application("neutron-server", "neutron", [NETWORK], build_server, "network")
+app = Application(SERVER, "network")

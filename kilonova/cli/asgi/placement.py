@@ -1,7 +1,6 @@
 """`uvicorn kilonova.cli.asgi.placement:app`: what `placement-api` serves."""
 
 from kilonova.cli.asgi.entry import Application
-from kilonova.cli.daemons.options import PLACEMENT
-from kilonova.cli.daemons.placement import build
+from kilonova.cli.parts.placement import API
 
-app = Application("placement-api", "placement", [PLACEMENT], build, "placement")
+app = Application(API, "placement")

@@ -11,8 +11,8 @@ from typing import Any
 
 from oslo_config import cfg
 
-from kilonova.cli.daemons.options import COMMON, PROJECTS, Options
 from kilonova.cli.daemons.without_effect import reason_for
+from kilonova.cli.parts.options import COMMON, PROJECTS, Options
 from kilonova.kit.config import ConfigError
 
 ETC = Path("/etc")
@@ -52,6 +52,7 @@ class Entry:
 class Read:
     """What the files say. `idle` are the entries without effect, with the reason."""
 
+    program: str
     config: Any
     files: tuple[str, ...]
     idle: tuple[tuple[Entry, str], ...]
@@ -113,7 +114,7 @@ def read(program: str, project: str, options: Sequence[Options], arguments: Sequ
         wrong.insert(0, "options that do not exist: " + "; ".join(map(str, unknown)))
     if wrong:
         raise ConfigError(f"{program}: " + "; ".join(wrong))
-    return Read(config, files, tuple(idle))
+    return Read(program, config, files, tuple(idle))
 
 
 def _register(config: Any, tables: Sequence[Options]) -> dict[str, tuple[str, str]]:

@@ -19,10 +19,10 @@ from sqlalchemy import MetaData
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
 from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
-from kilonova.cli.daemons.wiring import make_database, migrations_of
+from kilonova.cli.daemons.schemas import make_database, migrations_of
+from kilonova.cli.parts.options import IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db.migrate import head_revision
 from kilonova.kit.errors import ServiceUnavailable
@@ -85,7 +85,7 @@ def _sync(service: str, metadata: MetaData, done: str = "") -> Act:
 
     def sync(found: Read, words: Sequence[str]) -> None:
         no_more("the command", words, "--expand", "--migrate", "--contract", "head", "heads")
-        upgrade_schema(make_database(found.config, service, metadata), migrations_of(service), service)
+        upgrade_schema(make_database(found.config, metadata), migrations_of(service), service)
         if done:
             print(done)
 
@@ -95,7 +95,7 @@ def _sync(service: str, metadata: MetaData, done: str = "") -> Act:
 def _version(service: str, metadata: MetaData) -> Act:
     def version(found: Read, words: Sequence[str]) -> None:
         no_more("the command", words)
-        print(find_revision(make_database(found.config, service, metadata), service) or "none")
+        print(find_revision(make_database(found.config, metadata), service) or "none")
 
     return version
 
@@ -105,7 +105,7 @@ def _check(service: str, metadata: MetaData, sync_command: str) -> Act:
 
     def check(found: Read, words: Sequence[str]) -> int:
         no_more("the command", words)
-        database, migrations = make_database(found.config, service, metadata), migrations_of(service)
+        database, migrations = make_database(found.config, metadata), migrations_of(service)
         revision, newest = find_revision(database, service), head_revision(migrations)
         if revision is None or revision < newest:
             print(f"The database is at {revision or 'nothing'}, this release needs {newest}: run `{sync_command}`.")
@@ -167,7 +167,7 @@ def _bootstrap(found: Read, words: Sequence[str]) -> None:
     for name, url in urls.items():
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--bootstrap-{name}-url: {url!r} is no URL: http://HOST:5000/v3/")
-    database = make_database(found.config, "identity", metadata)
+    database = make_database(found.config, metadata)
     check_schema(database, migrations_of("identity"), "identity", "keystone-manage db_sync")
     directory = Path(found.config.fernet_tokens.key_repository)
     try:
@@ -240,11 +240,11 @@ def glance_manage() -> int:
 
 
 def placement_manage() -> int:
-    from kilonova.cli.daemons.placement import name_database
+    from kilonova.cli.daemons.schemas import name_placement_database
     from kilonova.placement.tables import metadata
 
     def named(act: Act) -> Act:
-        return lambda found, words: act(replace(found, config=name_database(found)), words)
+        return lambda found, words: act(replace(found, config=name_placement_database(found)), words)
 
     commands = {"db sync": named(_sync("placement", metadata)), "db version": named(_version("placement", metadata))}
     return run_command("placement-manage", "placement", [PLACEMENT], commands)

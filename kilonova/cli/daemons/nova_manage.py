@@ -19,11 +19,11 @@ from kilonova.cli.daemons.broker import transport_url
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.manage import Act, no_more, run_command
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
 from kilonova.cli.daemons.region import SYNC, database_of, fill, naming, region_database, section_of_region
-from kilonova.cli.daemons.wiring import migrations_of
+from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.cli.frames import hide_password, render_frame
+from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute import cells, hosts, housekeeping, mappings, servers
 from kilonova.compute.cells import same_database
 from kilonova.compute.mappings import CELL0_ID, NO_TRANSPORT

@@ -17,10 +17,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from kilonova.cli.daemons.files import read
 from kilonova.cli.daemons.manage import split_words
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.options import COMPUTE
 from kilonova.cli.daemons.refusals import check_schema, require_placement
 from kilonova.cli.daemons.region import SYNC, fill, naming, region_database, section_of_region
-from kilonova.cli.daemons.wiring import Neighbours, migrations_of
+from kilonova.cli.daemons.schemas import migrations_of
+from kilonova.cli.grounds.neighbours import Neighbours
+from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute import hosts, mappings
 from kilonova.compute.cells import is_here
 from kilonova.compute.mappings import CELL0_ID

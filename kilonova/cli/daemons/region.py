@@ -5,7 +5,7 @@ Without [api_database] the one database is both, and cell0, too.
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,9 +15,8 @@ from sqlalchemy.exc import ArgumentError
 
 from kilonova.cli.daemons.broker import open_bus_at, transport_url
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.process import Daemon
 from kilonova.cli.daemons.refusals import check_schema
-from kilonova.cli.daemons.wiring import migrations_of
+from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.compute import mappings
 from kilonova.compute.cells import CellDown, same_database
 from kilonova.compute.mappings import CELL0_ID, NO_TRANSPORT
@@ -63,13 +62,13 @@ def naming(section: str) -> Iterator[None]:
         raise type(error)(str(error).replace("[database]", f"[{section}]")) from error
 
 
-def open_region_database(config: Any, daemon: Daemon) -> Database:
+def open_region_database(config: Any, closing: AsyncExitStack) -> Database:
     """Raises ConfigError, NotReady."""
     section = section_of_region(config)
     database = database_of(config, section)
     with naming(section):
         check_schema(database, migrations_of("compute"), "compute", SYNC[section])
-    daemon.closing.push_async_callback(database.close)
+    closing.push_async_callback(database.close)
     return database
 
 
@@ -92,9 +91,9 @@ def fill(template: str, own: str) -> str:
 class CellOpener:
     """Opens the service on a cell's database for this process; what it opens is closed with the daemon."""
 
-    def __init__(self, config: Any, daemon: Daemon, region: Compute) -> None:
+    def __init__(self, config: Any, closing: AsyncExitStack, region: Compute) -> None:
         self._config = config
-        self._daemon = daemon
+        self._closing = closing
         self._region = region
         self._buses: dict[str, Bus] = {transport_url(config): region.bus, "": region.bus, NO_TRANSPORT: region.bus}
         self.own: Compute | None = None
@@ -118,20 +117,20 @@ class CellOpener:
         except (ArgumentError, ValueError, ConfigError) as error:
             log.error("a cell's mapping cannot be meant", cell=mapping.name, reason=str(error))
             raise CellDown(mapping.name) from error
-        self._daemon.closing.push_async_callback(database.close)
+        self._closing.push_async_callback(database.close)
         return self._region.in_cell(mapping.id, database, bus)
 
     async def _bus(self, url: str) -> Bus:
         if url not in self._buses:
             bus = await open_bus_at(url, self._config)
-            self._daemon.closing.push_async_callback(bus.close)
+            self._closing.push_async_callback(bus.close)
             self._buses[url] = bus
         return self._buses[url]
 
 
-async def open_cells(config: Any, daemon: Daemon, region: Compute) -> CellOpener:
+async def open_cells(config: Any, closing: AsyncExitStack, region: Compute) -> CellOpener:
     """Lets the region reach its cells."""
-    opener = CellOpener(config, daemon, region)
+    opener = CellOpener(config, closing, region)
     region.cells.connect = opener.open
     region.cells.resolve = opener.resolve
     if section_of_region(config) == "database":
@@ -147,7 +146,7 @@ async def _write_here(region: Compute) -> None:
             await mappings.ensure_here(tx, region.clock.now())
 
 
-async def open_own_cell(config: Any, daemon: Daemon, opener: CellOpener, region: Compute) -> Compute:
+async def open_own_cell(config: Any, closing: AsyncExitStack, opener: CellOpener, region: Compute) -> Compute:
     """The service on [database], which a conductor serves beside the region's.
 
     Raises ConfigError where it is no cell's, naming what to run first.
@@ -159,7 +158,7 @@ async def open_own_cell(config: Any, daemon: Daemon, opener: CellOpener, region:
         await _write_here(region)
         return region
     check_schema(database, migrations_of("compute"), "compute", SYNC["database"])
-    daemon.closing.push_async_callback(database.close)
+    closing.push_async_callback(database.close)
     mapping = await _own_mapping(config, opener, region, database.url)
     opener.own = region.in_cell(mapping.id, database, region.bus)
     region.cells.look_again()

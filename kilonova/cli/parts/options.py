@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 
 from oslo_config import cfg
 
-from kilonova.kit.config import OPTIONS as OF_UP
-
 Options = Mapping[str, Sequence[cfg.Opt]]
 
 
@@ -151,7 +149,21 @@ IDENTITY: Options = {
     "fernet_tokens": [
         cfg.StrOpt("key_repository", default="/etc/keystone/fernet-keys/", help="Directory of the token keys")
     ],
-    "security_compliance": OF_UP["security_compliance"],
+    "security_compliance": [
+        cfg.IntOpt(
+            "lockout_failure_attempts",
+            default=10,
+            min=0,
+            help="Failed log-ins in a row that lock an account, but not where its user has logged in before; 0: none",
+        ),
+        cfg.IntOpt("lockout_duration", default=300, min=1, help="Seconds until a locked account is free again"),
+        cfg.IntOpt(
+            "failures_before_delay",
+            default=10,
+            min=0,
+            help="Failed log-ins of one address before the next ones from there are delayed; 0: none is",
+        ),
+    ],
     "eventlet_server": [
         cfg.PortOpt(
             "admin_port",
@@ -165,9 +177,18 @@ IMAGE: Options = {
     "DEFAULT": [_workers("workers")],
     "glance_store": [
         cfg.StrOpt("filesystem_store_datadir", default="/var/lib/glance/images/", help="Directory of the images"),
-        *OF_UP["glance_store"],
+        cfg.IntOpt("image_size_cap", default=1 << 40, min=1, help="Largest image in bytes that may be uploaded"),
+        cfg.IntOpt(
+            "filesystem_store_reserve",
+            default=-1,
+            min=-1,
+            help="Bytes of their file system that uploads leave free; -1: 5 % of it, at most 1 GiB",
+        ),
     ],
-    "quota": OF_UP["quota"],
+    "quota": [
+        cfg.IntOpt("image_count_total", default=1000, min=-1, help="Most images of a project; -1: no limit"),
+        cfg.IntOpt("image_size_total", default=256_000, min=-1, help="Most MiB of a project's images; -1: no limit"),
+    ],
 }
 PLACEMENT: Options = {
     "placement_database": [
@@ -318,7 +339,13 @@ COMPUTE: Options = {
             help="With cpu_mode custom: the model, as libvirt names it; of several the first",
             deprecated_opts=_old("cpu_model"),
         ),
-        cfg.StrOpt("connection_uri", default="", help="A libvirt URI; empty: qemu:///system"),
+        cfg.StrOpt("connection_uri", default="qemu:///system", help="Where libvirt is; empty: a libvirtd of its own"),
+    ],
+    "fake": [
+        # As large as upstream's is, so that the same loads fit.
+        cfg.IntOpt("vcpus", default=1000, min=1, help="Processors of a simulated host"),
+        cfg.IntOpt("memory_mb", default=800_000, min=1, help="Its memory in MiB"),
+        cfg.IntOpt("disk_gb", default=600_000, min=1, help="Its disk in GiB"),
     ],
     "glance": [
         cfg.ListOpt(
@@ -377,3 +404,20 @@ PROJECTS: Mapping[str, Sequence[Options]] = {
     "neutron": [NETWORK, NETWORK_AGENT],
 }
 """A project's daemons share files: what one of them does not read may be another's."""
+
+UP: Options = {
+    "DEFAULT": [
+        cfg.StrOpt("region_name", default="RegionOne", help="The region in the catalog"),
+        cfg.StrOpt("compute_driver", default="libvirt", choices=["libvirt", "fake"], help="Hypervisor of the agents"),
+        cfg.IntOpt("fake_hosts", default=1, min=1, help="Simulated hosts with the fake driver"),
+        cfg.StrOpt("log_level", default="INFO", help="Least level that is logged"),
+    ],
+    "passwords": [
+        cfg.StrOpt(name, secret=True, help=f"Password of the user {name}")
+        for name in ("admin", "demo", "nova", "glance", "placement", "neutron")
+    ],
+    "libvirt": COMPUTE["libvirt"],
+    "glance_store": IMAGE["glance_store"],
+    "neutron": [each for each in COMPUTE["neutron"] if each.name == "metadata_proxy_shared_secret"],
+}
+"""What `kilonova up` and the commands beside it read from kilonova.conf, besides what its parts read there."""

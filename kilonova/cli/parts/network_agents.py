@@ -1,42 +1,44 @@
 """`neutron-linuxbridge-agent`, `neutron-dhcp-agent`, `neutron-l3-agent`, `neutron-metadata-agent`.
 
 Each is the one network agent with the part that its name says (decision 0010). They read neutron.conf and their own
-file, linuxbridge_agent.ini, dhcp_agent.ini, l3_agent.ini or metadata_agent.ini.
+file, linuxbridge_agent.ini, dhcp_agent.ini, l3_agent.ini or metadata_agent.ini. `kilonova up` runs one agent that plays
+them all.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from kilonova.cli.daemons.broker import host_name, open_bus
-from kilonova.cli.daemons.files import Read
-from kilonova.cli.daemons.options import NETWORK_AGENT
-from kilonova.cli.daemons.process import Daemon, main
+from kilonova.cli.grounds.ground import Ground
+from kilonova.cli.parts.options import NETWORK_AGENT
+from kilonova.cli.parts.part import Part, Running
 from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.driver import NetworkDriver
 
 
-async def build(part: str, found: Read, daemon: Daemon) -> None:
-    config = found.config
-    bus = await open_bus(config)
-    daemon.closing.push_async_callback(bus.close)
-    agent = NetworkAgent(
-        _driver(config, part),
-        bus,
-        host=host_name(config),
-        configurations=render_configurations(config, part),
-        played=(part,),
-        watch=_tap_watch if part == parts.BRIDGE and config.network_driver == "linux" else None,
-    )
-    daemon.work.append(agent.run)
+async def build(played: Sequence[str], ground: Ground) -> Running:
+    config, bus = ground.config, await ground.bus()
+    watches_taps = parts.BRIDGE in played and config.network_driver == "linux"
+    agents = [
+        NetworkAgent(
+            _driver(ground, played),
+            bus,
+            host=host,
+            configurations=render_configurations(config, played),
+            played=played,
+            watch=_tap_watch if watches_taps else None,
+        )
+        for host in ground.hosts
+    ]
+    return Running(work=[agent.run for agent in agents])
 
 
-def render_configurations(config: Any, part: str) -> dict[str, Any]:
+def render_configurations(config: Any, played: Sequence[str]) -> dict[str, Any]:
     """What the server and operators are told of the agent. Bridges are told apart from interfaces: a tap joins an
     operator's bridge by its name, and the agent's own where an interface is mapped."""
-    if part != parts.BRIDGE:
+    if parts.BRIDGE not in played:
         return {}
     return {
         "bridge_mappings": config.linux_bridge.bridge_mappings,
@@ -57,11 +59,12 @@ def _tap_watch(wake: Callable[[], None]) -> Callable[[], None]:
     return TapWatch(wake).close
 
 
-def _driver(config: Any, part: str) -> NetworkDriver:
+def _driver(ground: Ground, played: Sequence[str]) -> NetworkDriver:
+    config = ground.config
     if config.network_driver == "fake":
         from kilonova.network.agent.drivers.fake import FakeDriver
 
-        return FakeDriver((part,))
+        return FakeDriver(played)
     from kilonova.network.agent.drivers.linux import LinuxDriver
     from kilonova.network.agent.options import LinuxOptions
 
@@ -73,25 +76,14 @@ def _driver(config: Any, part: str) -> NetworkDriver:
         l2_population=config.vxlan.l2_population,
         metadata_proxy_shared_secret=config.metadata_proxy_shared_secret,
         nova_metadata_url=f"http://{config.nova_metadata_host}:{config.nova_metadata_port}",
+        metadata_transport=ground.transport("metadata"),
     )
-    return LinuxDriver(options, (part,))
+    return LinuxDriver(options, played)
 
 
-def _run(part: str) -> int:
-    return main(part, "neutron", [NETWORK_AGENT], functools.partial(build, part))
+def _agent(program: str, *played: str) -> Part:
+    return Part(program, "neutron", [NETWORK_AGENT], functools.partial(build, played))
 
 
-def run_bridge_agent() -> int:
-    return _run(parts.BRIDGE)
-
-
-def run_dhcp_agent() -> int:
-    return _run(parts.DHCP)
-
-
-def run_l3_agent() -> int:
-    return _run(parts.L3)
-
-
-def run_metadata_agent() -> int:
-    return _run(parts.METADATA)
+BRIDGE, DHCP, L3, METADATA = (_agent(name, name) for name in (parts.BRIDGE, parts.DHCP, parts.L3, parts.METADATA))
+WHOLE = _agent("neutron-agent", *parts.ALL)

@@ -3,14 +3,14 @@
 import asyncio
 import functools
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.cli.daemons.broker import host_name
-from kilonova.cli.daemons.compute import open_compute
-from kilonova.cli.daemons.files import Read
-from kilonova.cli.daemons.options import COMPUTE
-from kilonova.cli.daemons.process import Daemon, main
+from kilonova.cli.grounds.ground import Ground
+from kilonova.cli.parts.compute import open_compute
+from kilonova.cli.parts.options import COMPUTE
+from kilonova.cli.parts.part import Api, Part, Running
 from kilonova.compute import control_daemons
 from kilonova.compute.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
 from kilonova.compute.service import Compute
@@ -23,24 +23,9 @@ CONSOLEAUTH = "nova-consoleauth"
 REGISTER_AGAIN_SECONDS = 60.0
 
 
-async def build_novnc_proxy(found: Read, daemon: Daemon) -> None:
-    vnc = found.config.vnc
-    await _build_proxy(found, daemon, NOVNC, vnc.novncproxy_host, vnc.novncproxy_port)
-
-
-async def build_spice_proxy(found: Read, daemon: Daemon) -> None:
-    spice = found.config.spice
-    await _build_proxy(found, daemon, SPICE, spice.html5proxy_host, spice.html5proxy_port)
-
-
-async def build_serial_proxy(found: Read, daemon: Daemon) -> None:
-    serial = found.config.serial_console
-    await _build_proxy(found, daemon, SERIAL, serial.serialproxy_host, serial.serialproxy_port)
-
-
-async def _build_proxy(found: Read, daemon: Daemon, kind: Kind, address: str, port: int) -> None:
-    config = found.config
-    compute, _opener, _neighbours = await open_compute(found, daemon)
+async def _build_proxy(kind: Kind, section: str, prefix: str, ground: Ground) -> Running:
+    """`section` and `prefix`: where the file says what it listens on."""
+    config, compute = ground.config, await open_compute(ground)
     web = None if kind.directory is None else Path(config.web) if config.web else kind.directory
     if web is not None and not web.is_dir():
         log.warning(
@@ -49,18 +34,19 @@ async def _build_proxy(found: Read, daemon: Daemon, kind: Kind, address: str, po
             debian_package=kind.package,
         )
     app = make_app(compute, kind, allowed_origins=config.console.allowed_origins, web=web)
-    daemon.apis.append(("console", app, address, port))
-    daemon.websockets.add("console")
+    address, port = (getattr(config[section], f"{prefix}_{each}") for each in ("host", "port"))
+    return Running([Api(f"{kind.console}-console", app, address, port, takes_websockets=True)])
 
 
-async def build_consoleauth(found: Read, daemon: Daemon) -> None:
+async def build_consoleauth(ground: Ground) -> Running:
     """It has nothing to look after: it is there for those who start it and look for it among the services."""
-    compute, _opener, _neighbours = await open_compute(found, daemon)
-    host = host_name(found.config)
+    compute, (host, *_others) = await open_compute(ground), ground.hosts
     await _register(compute, host)
-    daemon.closing.callback(control_daemons.answer(compute.bus, CONSOLEAUTH, host))
-    daemon.work.append(functools.partial(_stay_registered, compute, host))
     log.info("consoles' tokens are kept in the API database: this daemon has nothing to do but to be listed", host=host)
+    return Running(
+        work=[functools.partial(_stay_registered, compute, host)],
+        closing=[control_daemons.answer(compute.bus, CONSOLEAUTH, host)],
+    )
 
 
 async def _register(compute: Compute, host: str) -> None:
@@ -78,17 +64,11 @@ async def _stay_registered(compute: Compute, host: str) -> None:
             log.warning("this daemon could not be registered again", reason=str(fault))
 
 
-def run_novnc_proxy() -> int:
-    return main("nova-novncproxy", "nova", [COMPUTE], build_novnc_proxy)
+def _part(program: str, build: Any) -> Part:
+    return Part(program, "nova", [COMPUTE], build)
 
 
-def run_spice_proxy() -> int:
-    return main("nova-spicehtml5proxy", "nova", [COMPUTE], build_spice_proxy)
-
-
-def run_serial_proxy() -> int:
-    return main("nova-serialproxy", "nova", [COMPUTE], build_serial_proxy)
-
-
-def run_consoleauth() -> int:
-    return main(CONSOLEAUTH, "nova", [COMPUTE], build_consoleauth)
+NOVNC_PROXY = _part("nova-novncproxy", functools.partial(_build_proxy, NOVNC, "vnc", "novncproxy"))
+SPICE_PROXY = _part("nova-spicehtml5proxy", functools.partial(_build_proxy, SPICE, "spice", "html5proxy"))
+SERIAL_PROXY = _part("nova-serialproxy", functools.partial(_build_proxy, SERIAL, "serial_console", "serialproxy"))
+CONSOLEAUTH_DAEMON = _part(CONSOLEAUTH, build_consoleauth)

@@ -1,77 +1,20 @@
-"""What a daemon stands on, made from its configuration: database, broker, identity, the other services."""
+"""Identity and the other services as a daemon reaches them, from the sections of its files that say as whom."""
 
 import re
 import ssl
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import MetaData
 
-import kilonova
-from kilonova.cli.daemons.broker import open_bus, transport_url
-from kilonova.cli.daemons.process import Daemon
-from kilonova.cli.daemons.refusals import check_identity, check_schema
-from kilonova.kit.bus import Bus, InProcessBus
+from kilonova.cli.daemons.refusals import check_identity
+from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
-from kilonova.kit.db import Database
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession, catalog_client
 from kilonova.kit.http.shared_tokens import SharedTokens
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 
-PACKAGE = Path(kilonova.__file__).parent
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?/?$")
 TIMEOUT_SECONDS = 60.0
-
-
-def migrations_of(service: str) -> Path:
-    return PACKAGE / service / "migrations"
-
-
-def make_database(config: Any, service: str, metadata: MetaData) -> Database:
-    """Not yet looked into. Raises ConfigError for a URL that cannot be meant."""
-    url = config.database.connection
-    if not url:
-        raise ConfigError("[database] connection is missing: mysql+pymysql://USER:PASSWORD@HOST/NAME")
-    try:
-        return Database(url, metadata, has_ballast=True)
-    except Exception as error:
-        raise ConfigError(f"[database] connection: {error}") from error
-
-
-def open_database(config: Any, service: str, metadata: MetaData, sync_command: str) -> Database:
-    """Raises ConfigError when the schema is not this release's, naming the command to run; NotReady."""
-    database = make_database(config, service, metadata)
-    check_schema(database, migrations_of(service), service, sync_command)
-    return database
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What a service's processes share; closed with the daemon."""
-
-    database: Database
-    bus: Bus
-    neighbours: "Neighbours"
-
-
-async def open_ground(
-    config: Any, daemon: Daemon, service: str, metadata: MetaData, sync_command: str, *, needs_broker: bool = True
-) -> Ground:
-    """Raises ConfigError for the first of it that cannot be had.
-
-    Without a broker, where the service can do without, revocations are heard of when a token is next asked about.
-    """
-    database = open_database(config, service, metadata, sync_command)
-    daemon.closing.push_async_callback(database.close)
-    has_broker = bool(transport_url(config))
-    bus = await open_bus(config) if needs_broker or has_broker else InProcessBus()
-    daemon.closing.push_async_callback(bus.close)
-    neighbours = Neighbours(config.keystone_authtoken)
-    daemon.closing.push_async_callback(neighbours.close)
-    daemon.checks.append(neighbours.check)
-    return Ground(database, bus, neighbours)
 
 
 def identity_url(auth_url: str) -> str:

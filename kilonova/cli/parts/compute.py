@@ -1,0 +1,140 @@
+"""`nova-api`, `nova-api-metadata`, `nova-conductor`, `nova-scheduler`. They read nova.conf.
+
+The conductor runs the operations, the scheduler's part among them; `nova-scheduler` is another conductor. It serves the
+API database (what is not placed yet), the cell of [database] with that one's hosts, and cell0.
+"""
+
+import asyncio
+import functools
+import uuid
+from collections.abc import Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from kilonova.cli.grounds.ground import Ground, Schema
+from kilonova.cli.parts.options import COMPUTE, QUOTAS
+from kilonova.cli.parts.part import Api, Part, Running, Work
+from kilonova.compute import deleted_servers, hosts, housekeeping, leftovers, quotas
+from kilonova.compute.app import make_app
+from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.metadata.app import make_app as make_metadata_app
+from kilonova.compute.programs import PROGRAMS
+from kilonova.compute.registry import Registry
+from kilonova.compute.service import Compute
+from kilonova.compute.tables import metadata, tasks
+from kilonova.compute.topics import AGENT_BINARY
+from kilonova.image.client import ImageClient
+from kilonova.kit.config import ConfigError
+from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.log import logger
+from kilonova.kit.tasks import Runner
+from kilonova.network.client import NetworkClient
+from kilonova.placement.client import PlacementClient
+
+log = logger(__name__)
+
+SCHEMA = Schema("compute", metadata, "nova-manage db sync")
+CELL0_REST_SECONDS = 10.0
+CONTROL_BINARIES = ("nova-conductor", "nova-scheduler")
+QUOTA_NAMES = {"injected_file_path_length": "injected_file_path_bytes"}
+"""Options whose resource has another name in the API."""
+
+
+async def open_compute(ground: Ground) -> Compute:
+    """The service on the API database, with the way to its cells."""
+    return await ground.shared("compute", functools.partial(_make, ground))
+
+
+async def _make(ground: Ground) -> Compute:
+    config, database, bus = ground.config, await ground.database(SCHEMA), await ground.bus()
+    (host, *_others) = ground.hosts
+    quotas.set_defaults({QUOTA_NAMES.get(name, name): config.quota[name] for name, _default in QUOTAS})
+    compute = Compute(
+        database=database,
+        bus=bus,
+        placement=PlacementClient(ground.remote("placement", section="placement")),
+        image=ImageClient(ground.remote("image", url=next(iter(config.glance.api_servers), None))),
+        network=NetworkClient(ground.remote("network", section="neutron")),
+        agents=ground.agent_calls(bus, AGENT_BINARY),
+        liveness=ground.liveness(bus),
+        default_zone=config.default_availability_zone,
+        control_services=tuple(
+            (each, host, str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{each}.{host}"))) for each in CONTROL_BINARIES
+        ),
+        console_token_seconds=config.consoleauth.token_ttl,
+        metadata_secret=config.neutron.metadata_proxy_shared_secret,
+        clock=ground.clock,
+    )
+    await ground.open_cells(compute)
+    return compute
+
+
+def _watch_hosts(ground: Ground, compute: Compute) -> list[Work]:
+    """Whoever answers for servers has to know which agents live."""
+    return [functools.partial(hosts.watch, compute)] if ground.is_first("compute's hosts are watched") else []
+
+
+async def build_api(ground: Ground) -> Running:
+    return await _build_apis(ground, ground.config.enabled_apis)
+
+
+async def build_metadata_api(ground: Ground) -> Running:
+    return await _build_apis(ground, ["metadata"])
+
+
+async def _build_apis(ground: Ground, names: Sequence[str]) -> Running:
+    config, compute = ground.config, await open_compute(ground)
+    apis = []
+    for name in names:
+        match name:
+            case "osapi_compute":
+                app = make_app(compute, await ground.verifier())
+                apis.append(Api("compute", app, config.osapi_compute_listen, config.osapi_compute_listen_port))
+            case "metadata":
+                metadata_app = make_metadata_app(compute)
+                apis.append(Api("metadata", metadata_app, config.metadata_listen, config.metadata_listen_port))
+            case _:
+                raise ConfigError(f"[DEFAULT] enabled_apis: {name!r} is none of osapi_compute, metadata")
+    return Running(apis, _watch_hosts(ground, compute))
+
+
+async def build_conductor(ground: Ground) -> Running:
+    ground.require_placement()
+    compute = await open_compute(ground)
+    own = await ground.own_cell(compute)
+    closing = [Registry(own).serve()]
+    work = _watch_hosts(ground, compute)
+    for each in (compute, own) if own is not compute else (compute,):
+        each.runner = Runner(each.database, tasks, PROGRAMS, each, clock=ground.clock, sole_runner=ground.is_alone)
+        closing.append(each.listen())
+        work += [each.runner.run, *(functools.partial(one, each) for one in _KEEPING)]
+    interval = ground.config.scheduler.discover_hosts_in_cells_interval
+    work += [functools.partial(_serve_cell0, compute), functools.partial(housekeeping.keep, compute, interval)]
+    return Running(work=work, closing=closing)
+
+
+_KEEPING = (deleted_servers.forget_in_time, leftovers.keep)
+"""What is done over and over with each database."""
+
+
+async def _serve_cell0(compute: Compute) -> None:
+    """Runs the tasks of cell0: deletes of what could not be placed. It may be mapped, or come back, later."""
+    while True:
+        try:
+            if CELL0_ID in await compute.cells.elsewhere():
+                cell0 = await compute.cells.member(CELL0_ID)
+                cell0.runner = Runner(cell0.database, tasks, PROGRAMS, cell0)
+                stop_listening = cell0.listen()
+                try:
+                    await cell0.runner.run()
+                finally:
+                    stop_listening()
+        except (ServiceUnavailable, SQLAlchemyError) as error:
+            log.debug("cell0 cannot be served now", reason=str(error))
+        await asyncio.sleep(CELL0_REST_SECONDS)
+
+
+API = Part("nova-api", "nova", [COMPUTE], build_api)
+METADATA = Part("nova-api-metadata", "nova", [COMPUTE], build_metadata_api)
+CONDUCTOR = Part("nova-conductor", "nova", [COMPUTE], build_conductor)
+SCHEDULER = Part("nova-scheduler", "nova", [COMPUTE], build_conductor)

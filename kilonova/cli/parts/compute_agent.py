@@ -1,0 +1,116 @@
+"""`nova-compute`: the agent of a host's guests. Reads nova.conf."""
+
+import functools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from kilonova.cli.grounds.ground import Ground
+from kilonova.cli.parts.console_options import console_options, console_urls
+from kilonova.cli.parts.options import COMPUTE
+from kilonova.cli.parts.part import Part, Running
+from kilonova.compute.agent.agent import ComputeAgent
+from kilonova.compute.agent.driver import ComputeDriver, OnEvent
+from kilonova.compute.agent.drivers.options import GuestCpu
+from kilonova.compute.agent.spec import HostShare
+from kilonova.image.client import ImageClient
+from kilonova.image.inspection import inspect_file
+from kilonova.kit.agents import AgentRefused
+from kilonova.kit.bus import Bus
+from kilonova.kit.config import ConfigError
+
+
+async def build(ground: Ground) -> Running:
+    ground.require_placement()
+    bus = await ground.bus()
+    images = ImageClient(ground.remote("image", url=next(iter(ground.config.glance.api_servers), None), streams=True))
+    agents = [_make_agent(ground.config, bus, images, host) for host in ground.hosts]
+    return Running(work=[functools.partial(_run, each) for each in agents])
+
+
+def _make_agent(config: Any, bus: Bus, images: ImageClient, host: str) -> ComputeAgent:
+    """A driver tells its events to the agent that is made around it."""
+    agents: list[ComputeAgent] = []
+
+    def on_event(server_id: str) -> None:
+        if agents:
+            agents[0].on_event(server_id)
+
+    driver = _driver(config, images, host, on_event)
+    agents.append(ComputeAgent(driver, bus, host=host, zone=config.default_availability_zone, share=_share(config)))
+    return agents[0]
+
+
+def _share(config: Any) -> HostShare:
+    return HostShare(
+        cpu_allocation_ratio=config.cpu_allocation_ratio,
+        ram_allocation_ratio=config.ram_allocation_ratio,
+        disk_allocation_ratio=config.disk_allocation_ratio,
+        reserved_cpus=config.reserved_host_cpus,
+        reserved_memory_mib=config.reserved_host_memory_mb,
+        reserved_disk_gib=-(-config.reserved_host_disk_mb // 1024),
+    )
+
+
+def guest_cpu(config: Any) -> GuestCpu:
+    """Raises ConfigError."""
+    mode, models = config.libvirt.cpu_mode, config.libvirt.cpu_models
+    if (mode == "custom") != bool(models):
+        raise ConfigError("[libvirt] cpu_models: names the model with cpu_mode custom, and nothing without")
+    return GuestCpu(mode, models[0] if models else "")
+
+
+async def _run(agent: ComputeAgent) -> None:
+    """Raises ConfigError when another agent of this name is alive."""
+    try:
+        await agent.run()
+    except AgentRefused as refused:
+        raise ConfigError(str(refused)) from refused
+
+
+def _driver(config: Any, images: ImageClient, host: str, on_event: OnEvent) -> ComputeDriver:
+    match config.compute_driver.partition(".")[0]:
+        case "fake":
+            from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+
+            metal = FakeHost(
+                host,
+                vcpus=config.fake.vcpus,
+                memory_mib=config.fake.memory_mb,
+                disk_gib=config.fake.disk_gb,
+                console_urls=console_urls(console_options(config)),
+            )
+            return FakeDriver(metal, on_event)
+        case "libvirt":
+            return _libvirt_driver(config, images, host, on_event)
+    raise ConfigError(
+        f"[DEFAULT] compute_driver: {config.compute_driver!r} is neither libvirt.LibvirtDriver nor fake.FakeDriver"
+    )
+
+
+def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEvent) -> ComputeDriver:
+    # libvirt's binding is only loaded where a hypervisor is driven.
+    from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
+    from kilonova.compute.agent.drivers.options import LibvirtOptions
+
+    options = LibvirtOptions(
+        state_dir=Path(config.state_path),
+        instances_path=Path(config.instances_path),
+        hostname=host,
+        host_ip=config.my_ip,
+        virt_type=config.libvirt.virt_type,
+        connection_uri=config.libvirt.connection_uri,
+        consoles=console_options(config),
+        guest_cpu=guest_cpu(config),
+    )
+
+    def fetch(image_id: str) -> AsyncIterator[bytes]:
+        return images.download(image_id)
+
+    def inspect(path: Path, disk_format: str) -> int | None:
+        return inspect_file(path, disk_format).virtual_size_bytes
+
+    return LibvirtDriver(options, fetch, inspect, on_event)
+
+
+AGENT = Part("nova-compute", "nova", [COMPUTE], build)
