@@ -16,7 +16,6 @@ from sqlalchemy import MetaData
 from starlette.types import ASGIApp
 
 from kilonova.identity import assignments, fernet_keys, passwords, records
-from kilonova.identity.app import make_app
 from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap, ensure_project
 from kilonova.identity.passwords import hash_password
 from kilonova.identity.service import Identity
@@ -28,6 +27,8 @@ from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.testing import asgi_client
 from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
+from tests.worlds import CloudInProcess
+from tests.worlds import identity as parts
 
 PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
@@ -59,6 +60,8 @@ class IdentityInProcess:
     app: ASGIApp
     client: httpx.AsyncClient
     bus: InProcessBus
+    cloud: CloudInProcess
+    """Where the other services are added."""
     sessions: Mapping[tuple[str, str], ServiceSession] = field(default_factory=dict)
     """(user, project) → one that has its token since before the test."""
     _tokens: dict[str, str] = field(default_factory=dict)
@@ -140,8 +143,16 @@ def identity_template(databases: Databases, tmp_path_factory: pytest.TempPathFac
 
 
 async def _fill(template: IdentityTemplate) -> None:
-    database = template.database
-    identity = Identity(database, fernet_keys.load(template.fernet_keys), InProcessBus())
+    def make_session(user: str) -> ServiceSession:
+        raise AssertionError(f"{user} calls nobody here")
+
+    cloud = CloudInProcess(
+        make_database=lambda _service, _metadata: template.database,
+        make_session=make_session,
+        settings={"fernet_tokens": {"key_repository": str(template.fernet_keys)}},
+    )
+    await cloud.add(parts.API)
+    identity = cloud.services["identity"]
     services = (
         ServiceEntry("identity", "keystone", "Identity", "http://service.local/v3"),
         ServiceEntry("compute", "nova", "Compute", "http://compute.local/v2.1"),
@@ -150,7 +161,7 @@ async def _fill(template: IdentityTemplate) -> None:
     passwords = dict.fromkeys(SERVICE_USERS, PASSWORD)
     await bootstrap(identity, Bootstrap("RegionOne", PASSWORD, passwords, services))
     password_hash = await hash_password(PASSWORD)
-    async with database.transaction() as tx:
+    async with template.database.transaction() as tx:
         role_ids = {role.name: role.id for role in await tx.all(Role, roles.select())}
         for name, (project_name, role) in PEOPLE.items():
             project = await ensure_project(tx, project_name, "")
@@ -158,25 +169,35 @@ async def _fill(template: IdentityTemplate) -> None:
             await tx.insert(users, user)
             await assignments.grant(tx, Assignment(user.id, "project", project.id, role_ids[role]))
     places = {user: project for user, (project, _role) in PEOPLE.items()} | {"admin": "admin"}
-    async with asgi_client(make_app(identity)) as client:
+    async with asgi_client(cloud.apps["identity"]) as client:
         for user, project in (places | dict.fromkeys(SERVICE_USERS, "service")).items():
             session = template.sessions[user, project] = ServiceSession(client, Credentials(user, PASSWORD, project))
             await session.token()
-    await database.close()
+    await cloud.close()
 
 
 @pytest.fixture
 async def identity(
     identity_template: IdentityTemplate, databases: Databases, tmp_path: Path
 ) -> AsyncIterator[IdentityInProcess]:
-    database = databases.copy(identity_template.database, "identity", tmp_path)
-    bus = InProcessBus()
-    service = Identity(database, fernet_keys.load(identity_template.fernet_keys), bus)
-    app = make_app(service)
+    def make_database(service: str, metadata: MetaData) -> Database:
+        if service == "identity":
+            return databases.copy(identity_template.database, service, tmp_path)
+        return databases.migrated(service, metadata, tmp_path)
+
+    settings = {
+        "fernet_tokens": {"key_repository": str(identity_template.fernet_keys)},
+        "glance_store": {"filesystem_store_datadir": str(tmp_path / "images")},
+    }
+    cloud = CloudInProcess(
+        make_database=make_database, make_session=lambda user: found.session(user), settings=settings
+    )
+    await cloud.add(parts.API)
+    app = cloud.apps["identity"]
     async with asgi_client(app) as client:
-        yield IdentityInProcess(service, app, client, bus, identity_template.sessions)
-    await bus.close()
-    await database.close()
+        found = IdentityInProcess(cloud.services["identity"], app, client, cloud.bus, cloud, identity_template.sessions)
+        yield found
+    await cloud.close()
 
 
 @pytest.fixture(autouse=True)

@@ -73,9 +73,7 @@ _OF_NEUTRON = ("metadata_proxy_shared_secret",)
 def read(path: Path, tables: Sequence[Options], defaults: Values, fixed: Values) -> Any:
     """Some parts' options: what the file says, else `defaults`; `fixed` goes before the file. Raises ConfigError."""
     config = cfg.ConfigOpts()
-    for table in tables:
-        for group, options in table.items():
-            config.register_opts(options, group=None if group == "DEFAULT" else group)
+    _register(config, tables)
     for (group, name), value in defaults.items():
         if _has(tables, group, name):
             config.set_default(name, value, group=None if group == "DEFAULT" else group)
@@ -92,6 +90,24 @@ def read(path: Path, tables: Sequence[Options], defaults: Values, fixed: Values)
     except (cfg.Error, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
+
+
+def read_defaults(tables: Sequence[Options]) -> dict[str, Any]:
+    """Name → default of each option of [DEFAULT], and group → name → default of the others."""
+    config = cfg.ConfigOpts()
+    _register(config, tables)
+    config([], project="kilonova", default_config_files=[], default_config_dirs=[])
+    found: dict[str, Any] = {}
+    for group, option in _of(tables):
+        place = found if group == "DEFAULT" else found.setdefault(group, {})
+        place[option.dest] = getattr(config if group == "DEFAULT" else config[group], option.dest)
+    return found
+
+
+def _register(config: Any, tables: Sequence[Options]) -> None:
+    for table in tables:
+        for group, options in table.items():
+            config.register_opts(options, group=None if group == "DEFAULT" else group)
 
 
 def _has(tables: Sequence[Options], group: str, name: str) -> bool:

@@ -11,42 +11,26 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
 import msgspec
+from sqlalchemy import MetaData
 
-from kilonova.compute import app as compute_app
 from kilonova.compute import tables as compute_tables
 from kilonova.compute.agent.spec import HostInventory
-from kilonova.compute.registry import Registry as ComputeRegistry
+from kilonova.compute.registry import Registry
 from kilonova.compute.service import Compute
-from kilonova.identity import app as identity_app
-from kilonova.identity import fernet_keys
 from kilonova.identity import tables as identity_tables
-from kilonova.identity.service import Identity
-from kilonova.image import app as image_app
 from kilonova.image import tables as image_tables
-from kilonova.image.client import ImageClient
-from kilonova.image.service import Image
-from kilonova.image.stores.file import FileStore
-from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.auth import RequestContext
-from kilonova.kit.bus import InProcessBus
 from kilonova.kit.db import Database
-from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
+from kilonova.kit.http.client import Credentials, ServiceSession
 from kilonova.kit.testing import asgi_client
-from kilonova.network import app as network_app
 from kilonova.network import tables as network_tables
-from kilonova.network.client import NetworkClient
-from kilonova.network.registry import Registry as NetworkRegistry
-from kilonova.network.service import NetworkService
-from kilonova.placement import app as placement_app
 from kilonova.placement import tables as placement_tables
-from kilonova.placement.client import PlacementClient
-from kilonova.placement.service import Placement
 from tests.databases import Databases
+from tests.worlds import CloudInProcess, compute, identity, image, network, placement
 
 TABLES = {
     "identity": identity_tables.metadata,
@@ -101,16 +85,26 @@ class World:
 def one_of_everything(identity_template: Any, databases: Databases, directory: Path) -> Iterator[World]:
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner())
-        opened = {
-            name: databases.migrated(name, tables, directory) for name, tables in TABLES.items() if name != "identity"
+
+        def make_database(service: str, metadata: MetaData) -> Database:
+            if service == "identity":
+                return databases.copy(identity_template.database, service, directory)
+            return databases.migrated(service, metadata, directory)
+
+        settings = {
+            "fernet_tokens": {"key_repository": str(identity_template.fernet_keys)},
+            "glance_store": {"filesystem_store_datadir": str(directory / "images")},
         }
-        opened["identity"] = databases.copy(identity_template.database, "identity", directory)
-        for database in opened.values():
-            stack.callback(lambda database=database: loop.run(database.close()))
-        bus = InProcessBus()
-        stack.callback(lambda: loop.run(bus.close()))
-        maker = Maker(opened, bus, directory, fernet_keys.load(identity_template.fernet_keys))
+        cloud = CloudInProcess(
+            make_database=make_database,
+            make_session=lambda _user: maker.session,
+            settings=settings,
+            agent_timeout_seconds=0.01,
+        )
+        stack.callback(lambda: loop.run(cloud.close()))
+        maker = Maker(cloud)
         loop.run(maker.fill())
+        opened = cloud.databases
         is_sqlite = opened["identity"].url.get_backend_name() == "sqlite"
         templates = {name: sqlite3.connect(":memory:") for name in opened} if is_sqlite else {}
         for name, template in templates.items():
@@ -126,17 +120,16 @@ def one_of_everything(identity_template: Any, databases: Databases, directory: P
 class Maker:
     """Wires the services together and makes one of everything through their own APIs."""
 
-    def __init__(self, databases: dict[str, Database], bus: InProcessBus, directory: Path, keys: Any) -> None:
-        self.bus = bus
-        self.databases = databases
-        self.images = FileStore(directory / "images")
-        self.identity = Identity(databases["identity"], keys, bus)
-        self.clients = {"identity": asgi_client(identity_app.make_app(self.identity))}
-        self.ids: dict[str, dict[str, str]] = {name: {} for name in databases}
+    def __init__(self, cloud: CloudInProcess) -> None:
+        self.cloud = cloud
+        self.clients: dict[str, httpx.AsyncClient] = {}
+        self.ids: dict[str, dict[str, str]] = {name: {} for name in TABLES}
 
     async def fill(self) -> None:
-        session = ServiceSession(self.clients["identity"], Credentials("admin", PASSWORD, "admin"))
-        token = await session.token()
+        await self.cloud.add(identity.API)
+        self.clients["identity"] = asgi_client(self.cloud.apps["identity"])
+        self.session = ServiceSession(self.clients["identity"], Credentials("admin", PASSWORD, "admin"))
+        token = await self.session.token()
         self.clients["identity"].headers["x-auth-token"] = token
         who = (await self.clients["identity"].get("/v3/auth/tokens", headers={"x-subject-token": token})).json()[
             "token"
@@ -155,31 +148,19 @@ class Maker:
                 expires_at=now + timedelta(days=1),
             )
         )
-        network = NetworkService(self.databases["network"], self.bus, Liveness(self.bus))
-        self.serve("image", image_app, Image(self.databases["image"], self.images), everybody)
-        self.serve("placement", placement_app, Placement(self.databases["placement"]), everybody)
-        self.serve("network", network_app, network, everybody)
-        remotes = {name: RemoteService(name, self.clients[name], session) for name in NEIGHBOURS["compute"]}
-        compute = Compute(
-            database=self.databases["compute"],
-            bus=self.bus,
-            placement=PlacementClient(remotes["placement"]),
-            image=ImageClient(remotes["image"]),
-            network=NetworkClient(remotes["network"]),
-            agents=AgentCalls(self.bus, "nova-compute", timeout_seconds=0.01),
-            liveness=Liveness(self.bus),
-        )
-        self.serve("compute", compute_app, compute, everybody)
+        self.cloud.authenticator = everybody
+        await self.cloud.add_all(image.API, placement.API, network.SERVER, compute.API)
+        for name in ("image", "placement", "network", "compute"):
+            self.clients[name] = asgi_client(self.cloud.apps[name])
+            self.clients[name].headers["x-auth-token"] = "any"
+        service: Compute = self.cloud.services["compute"]
         await self.fill_identity(user_id)
         await self.fill_image()
         await self.fill_placement()
-        await NetworkRegistry(network).register({"info": {"binary": "neutron-linuxbridge-agent", "host": "node1"}})
+        agent = {"info": {"binary": "neutron-linuxbridge-agent", "host": "node1"}}
+        await self.cloud.services["network registry"].register(agent)
         await self.fill_network()
-        await self.fill_compute(compute, user_id)
-
-    def serve(self, name: str, module: ModuleType, service: Any, everybody: Everybody) -> None:
-        self.clients[name] = asgi_client(module.make_app(service, everybody))
-        self.clients[name].headers["x-auth-token"] = "any"
+        await self.fill_compute(service, user_id)
 
     async def made(self, service: str, path: str, body: Any, *, method: str = "POST") -> Any:
         """The body of the answer to a request that must succeed."""
@@ -258,7 +239,7 @@ class Maker:
         await create("floating_ip_id", "floatingips", {"floating_network_id": outside, "port_id": port})
         ids |= {"resource_id": lan, "project_id": self.project_id, "alias": "router", "tag": "red"}
 
-    async def fill_compute(self, compute: Compute, user_id: str) -> None:
+    async def fill_compute(self, service: Compute, user_id: str) -> None:
         inventory = HostInventory(
             hostname="node1",
             host_ip="10.0.0.31",
@@ -271,7 +252,7 @@ class Maker:
             supported_instances=(("x86_64", "qemu", "hvm"),),
         )
         info = {"binary": "nova-compute", "host": "node1", "availability_zone": ""}
-        await ComputeRegistry(compute).register({"info": info, "details": msgspec.to_builtins(inventory)})
+        await Registry(service).register({"info": info, "details": msgspec.to_builtins(inventory)})
         ids = self.ids["compute"]
         flavor = {"name": "tiny", "ram": 64, "vcpus": 1, "disk": 1}
         flavor_id = await self.created("compute", "flavor_id", "/v2.1/flavors", {"flavor": flavor})
@@ -283,7 +264,7 @@ class Maker:
         image_id = self.ids["image"]["image_id"]
         server = {"name": "web", "flavorRef": flavor_id, "imageRef": image_id, "networks": "none", "tags": ["red"]}
         server_id = await self.created("compute", "server_id", "/v2.1/servers", {"server": server})
-        await self.activate(compute)
+        await self.activate(service)
         actions = await self.clients["compute"].get(f"/v2.1/servers/{server_id}/os-instance-actions", headers=VERSIONS)
         services = await self.clients["compute"].get("/v2.1/os-services", headers=VERSIONS)
         service_id = services.json()["services"][0]["id"]
@@ -302,9 +283,9 @@ class Maker:
             "network_id": self.ids["network"]["network_id"],
         }
 
-    async def activate(self, compute: Compute) -> None:
+    async def activate(self, service: Compute) -> None:
         """Puts the one server where the end of its build would have put it: no task runs here."""
         servers, tasks = compute_tables.servers, compute_tables.tasks.tasks
-        async with compute.database.transaction() as tx:
+        async with service.database.transaction() as tx:
             await tx.execute(servers.update().values(vm_state="active", power_state=1, host="node1"))
             await tx.execute(tasks.update().values(outcome="done", active_subject=None))

@@ -1,28 +1,25 @@
 """An image service on a database and a directory of its own, with identity in process beside it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from kilonova.image import tables
-from kilonova.image.app import make_app
 from kilonova.image.service import Image
-from kilonova.image.stores.file import FileStore
+from tests import worlds
 
 
 @pytest.fixture
-async def image(migrated: Any, tmp_path: Path) -> AsyncIterator[Image]:
-    database = migrated("image", tables.metadata, tmp_path)
-    yield Image(database, FileStore(tmp_path / "images"))
-    await database.close()
+async def image(identity: Any) -> Image:
+    await identity.cloud.add(worlds.image.API)
+    found: Image = identity.cloud.services["image"]
+    return found
 
 
 @pytest.fixture
 def app(image: Image, identity: Any) -> Any:
-    return make_app(image, identity.verifier("glance"))
+    return identity.cloud.apps["image"]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -121,7 +122,7 @@ async def on_small(image: Image, small: Path) -> AsyncIterator[Image]:
     assert source is not None
     shutil.copy(source, small / "image.db")
     database = Database(f"sqlite:///{small}/image.db", tables.metadata, has_ballast=True)
-    yield Image(database, FileStore(small / "images"))
+    yield replace(image, database=database, store=FileStore(small / "images"))
     await database.close()
 
 
@@ -181,7 +182,7 @@ async def test_a_service_that_starts_on_a_full_disk_deletes(
     await on_small.database.close()
     fill(small)
     database = Database(f"sqlite:///{small}/image.db", tables.metadata, has_ballast=True)
-    app = make_app(Image(database, on_small.store), identity.verifier("glance"))
+    app = make_app(replace(on_small, database=database), identity.verifier("glance"))
     async with await identity.client_for(app, "demo") as client:
         assert (await client.delete(url)).status_code == 204
     await database.close()

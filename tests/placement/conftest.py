@@ -1,29 +1,27 @@
 """A placement service on a database of its own, with identity in process beside it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from kilonova.placement import tables
-from kilonova.placement.app import make_app
 from kilonova.placement.service import Placement
+from tests import worlds
 
 NEWEST = {"openstack-api-version": "placement 1.39"}
 
 
 @pytest.fixture
-async def placement(migrated: Any, tmp_path: Path) -> AsyncIterator[Placement]:
-    database = migrated("placement", tables.metadata, tmp_path)
-    yield Placement(database)
-    await database.close()
+async def placement(identity: Any) -> Placement:
+    await identity.cloud.add(worlds.placement.API)
+    found: Placement = identity.cloud.services["placement"]
+    return found
 
 
 @pytest.fixture
 def app(placement: Placement, identity: Any) -> Any:
-    return make_app(placement, identity.verifier("placement"))
+    return identity.cloud.apps["placement"]
 
 
 @pytest.fixture

@@ -152,11 +152,9 @@ def _nothing_to_set_up(_found: Read, _words: Sequence[str]) -> None:
 
 
 def _bootstrap(found: Read, words: Sequence[str]) -> None:
-    from kilonova.identity import fernet_keys
+    from kilonova.cli.grounds.files import FilesGround
+    from kilonova.cli.parts.identity import open_identity
     from kilonova.identity.bootstrap import Bootstrap, ServiceEntry, bootstrap
-    from kilonova.identity.service import Identity
-    from kilonova.identity.tables import metadata
-    from kilonova.kit.bus import InProcessBus
 
     asked = _parse_bootstrap(words)
     urls = {
@@ -167,20 +165,14 @@ def _bootstrap(found: Read, words: Sequence[str]) -> None:
     for name, url in urls.items():
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"--bootstrap-{name}-url: {url!r} is no URL: http://HOST:5000/v3/")
-    database = make_database(found.config, metadata)
-    check_schema(database, migrations_of("identity"), "identity", "keystone-manage db_sync")
-    directory = Path(found.config.fernet_tokens.key_repository)
-    try:
-        keys = fernet_keys.load(directory)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{directory} holds no token key: run `keystone-manage fernet_setup` first") from error
     public = next(iter(urls.values()), "http://127.0.0.1:5000/v3")
     entry = ServiceEntry("identity", "keystone", "Identity", public, urls)
     wanted = Bootstrap(asked.bootstrap_region_id, asked.bootstrap_password, {}, [entry])
 
     async def run() -> None:
-        await bootstrap(Identity(database, keys, InProcessBus()), wanted)
-        await database.close()
+        ground = FilesGround(found)
+        async with ground.closing:
+            await bootstrap(await open_identity(ground), wanted)
 
     asyncio.run(run())
 

@@ -66,6 +66,12 @@ class OneProcess(ABC):
     def session(self, user: str) -> ServiceSession:
         """A service's own user at identity."""
 
+    def verifier(self, user: str) -> Authenticator:
+        """Checks tokens at identity as a service's user, and hears of revocations."""
+        verifier = TokenVerifier(self.client("identity"), self.session(user))
+        self.bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
+        return verifier
+
     def data_url(self, service_type: str) -> str | None:
         """Where a service's socket is, for what goes over one; None: nothing does."""
         return None
@@ -75,6 +81,11 @@ class OneProcess(ABC):
 
     def liveness(self, bus: Bus) -> Liveness:
         return Liveness(bus, self.clock)
+
+    async def open_cells(self, region: Compute) -> None:
+        """Maps the one database as a cell, and as cell0."""
+        async with region.database.transaction() as tx:
+            await mappings.ensure_here(tx, region.clock.now())
 
     async def add(self, part: Part) -> None:
         """Builds a part. Raises ConfigError."""
@@ -128,9 +139,7 @@ class PartGround(Ground):
         return self._process.bus
 
     async def verifier(self) -> Authenticator:
-        verifier = TokenVerifier(self._process.client("identity"), self._session())
-        self._process.bus.subscribe(REVOCATIONS_TOPIC, verifier.forget)
-        return verifier
+        return self._process.verifier(USERS[self._part.project])
 
     def _session(self) -> ServiceSession:
         return self._process.session(USERS[self._part.project])
@@ -152,8 +161,7 @@ class PartGround(Ground):
         return _LateTransport(lambda: self._process.apps[api])
 
     async def open_cells(self, region: Compute) -> None:
-        async with region.database.transaction() as tx:
-            await mappings.ensure_here(tx, region.clock.now())
+        await self._process.open_cells(region)
 
     async def own_cell(self, region: Compute) -> Compute:
         return region

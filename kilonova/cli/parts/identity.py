@@ -26,7 +26,7 @@ async def _make(ground: Ground) -> Identity:
     try:
         keys = fernet_keys.load(directory)
     except FileNotFoundError as error:
-        raise ConfigError(f"{directory} holds no token key: run `keystone-manage fernet_setup`") from error
+        raise ConfigError(f"{directory} holds no token key: run `keystone-manage fernet_setup` first") from error
     compliance = config.security_compliance
     return Identity(
         database,

@@ -43,8 +43,13 @@ def _range(text: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
+async def _make_registry(network: NetworkService) -> Registry:
+    return Registry(network)
+
+
 async def build(ground: Ground) -> Running:
     config, network = ground.config, await open_network(ground)
+    registry = await ground.shared("network registry", functools.partial(_make_registry, network))
 
     async def known_agents() -> list[tuple[str, str]]:
         async with network.database.reading() as tx:
@@ -54,7 +59,7 @@ async def build(ground: Ground) -> Running:
     return Running(
         [Api("network", app, config.bind_host, config.bind_port or PORT)],
         [EventSender(network).run, functools.partial(network.liveness.watch, known_agents)],
-        [Registry(network).serve()],
+        [registry.serve()],
     )
 
 

@@ -4,7 +4,6 @@ import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,25 +12,11 @@ import pytest
 
 from kilonova.compute import requests, servers
 from kilonova.compute.agent.spec import HostInventory
-from kilonova.compute.app import make_app
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.registry import Registry
 from kilonova.compute.service import Compute
-from kilonova.compute.tables import Flavor, Server, metadata, tasks
-from kilonova.image.app import make_app as make_image_app
-from kilonova.image.client import ImageClient
-from kilonova.image.service import Image
-from kilonova.image.stores.file import FileStore
-from kilonova.image.tables import metadata as image_metadata
-from kilonova.kit.agents import AgentCalls, Liveness
-from kilonova.network.app import make_app as make_network_app
-from kilonova.network.client import NetworkClient
-from kilonova.network.service import NetworkService
-from kilonova.network.tables import metadata as network_metadata
-from kilonova.placement.app import make_app as make_placement_app
-from kilonova.placement.client import PlacementClient
-from kilonova.placement.service import Placement
-from kilonova.placement.tables import metadata as placement_metadata
+from kilonova.compute.tables import Flavor, Server, tasks
+from tests.worlds import compute, image, network, placement
 
 VERSION = "openstack-api-version"
 CONDUCTOR = ("nova-conductor", "controller", "3a0c4f9e-4f8b-4d3c-9d57-0a5d4f5fb0aa")
@@ -218,32 +203,13 @@ class ComputeInProcess:
 
 
 @pytest.fixture
-async def nova(identity: Any, migrated: Any, tmp_path: Path, body_of: Any) -> AsyncIterator[ComputeInProcess]:
-    databases = {
-        "placement": migrated("placement", placement_metadata, tmp_path),
-        "network": migrated("network", network_metadata, tmp_path),
-        "image": migrated("image", image_metadata, tmp_path),
-        "compute": migrated("compute", metadata, tmp_path),
-    }
-    bus = identity.bus
-    placement_app = make_placement_app(Placement(databases["placement"]), identity.verifier("placement"))
-    network = NetworkService(database=databases["network"], bus=bus, liveness=Liveness(bus))
-    network_app = make_network_app(network, identity.verifier("neutron"))
-    image_app = make_image_app(Image(databases["image"], FileStore(tmp_path / "images")), identity.verifier("glance"))
-    service = Compute(
-        database=databases["compute"],
-        bus=bus,
-        placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
-        image=ImageClient(identity.remote("image", image_app, "nova")),
-        network=NetworkClient(identity.remote("network", network_app, "nova")),
-        agents=AgentCalls(bus, "nova-compute", timeout_seconds=1),
-        liveness=Liveness(bus),
-        control_services=(CONDUCTOR,),
-    )
-    app = make_app(service, identity.verifier("nova"))
-    doors = [Door(identity, each) for each in (app, network_app, image_app)]
+async def nova(identity: Any, body_of: Any) -> AsyncIterator[ComputeInProcess]:
+    cloud = identity.cloud
+    cloud.agent_timeout_seconds = 1.0
+    await cloud.add_all(placement.API, network.SERVER, image.API, compute.API)
+    service: Compute = cloud.services["compute"]
+    service.control_services = (CONDUCTOR,)
+    doors = [Door(identity, cloud.apps[each]) for each in ("compute", "network", "image")]
     yield ComputeInProcess(service, identity, body_of, *doors)
     for door in doors:
         await door.close()
-    for database in databases.values():
-        await database.close()

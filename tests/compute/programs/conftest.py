@@ -13,7 +13,6 @@ from sqlalchemy import select
 from kilonova.compute import cells, console_tokens, mappings, moving, requests, servers
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
-from kilonova.compute.app import make_app as make_compute_app
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.mappings import CELL0_ID
 from kilonova.compute.programs import PROGRAMS
@@ -25,27 +24,18 @@ from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.topics import AGENT_BINARY
-from kilonova.image.client import ImageClient
-from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import InProcessBus
-from kilonova.kit.http.client import RemoteService, in_process_client
 from kilonova.kit.tasks import Runner, Task
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import CallPlan, Crashed, CrashPlan, FakeClock, MortalCaller, run_through, run_with_crash
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver as FakeNetworkDriver
-from kilonova.network.app import make_app as make_network_app
-from kilonova.network.client import NetworkClient
 from kilonova.network.events import EventSender
-from kilonova.network.registry import Registry as NetworkRegistry
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import metadata as network_metadata
 from kilonova.network.tables import ports
-from kilonova.placement.app import make_app as make_placement_app
-from kilonova.placement.client import PlacementClient
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
-from kilonova.placement.tables import metadata as placement_metadata
+from tests.worlds import PATIENT_SECONDS, compute, network, placement
 
 
 @dataclass
@@ -325,34 +315,15 @@ async def make_cells(compute: Compute, migrated: Any, tmp_path: Path, count: int
 async def make_world(
     identity: Any, migrated: Any, tmp_path: Path, host_count: int, cell_count: int = 0
 ) -> AsyncIterator[World]:
-    bus, clock = identity.bus, FakeClock()
-    databases = [
-        migrated("placement", placement_metadata, tmp_path),
-        migrated("network", network_metadata, tmp_path),
-        migrated("compute", compute_metadata, tmp_path),
-    ]
-    placement = Placement(databases[0])
-    placement_app = make_placement_app(placement, identity.verifier("placement"))
-    network = NetworkService(database=databases[1], bus=bus, liveness=Liveness(bus, clock, leeway_seconds=1e9))
-    network_app = make_network_app(network, identity.verifier("neutron"))
-    compute = Compute(
-        database=databases[2],
-        bus=bus,
-        placement=PlacementClient(identity.remote("placement", placement_app, "nova")),
-        image=ImageClient(RemoteService("image", in_process_client(placement_app), identity.session("nova"))),
-        network=NetworkClient(identity.remote("network", network_app, "nova")),
-        agents=AgentCalls(bus, AGENT_BINARY),
-        liveness=Liveness(bus, clock, leeway_seconds=1e9),
-        clock=clock,
-    )
-    compute_app = make_compute_app(compute, identity.verifier("nova"))
-    network.compute = identity.remote("compute", compute_app, "neutron")
-    made_cells = await make_cells(compute, migrated, tmp_path, cell_count) if cell_count else {}
-    databases += [each.database for each in made_cells.values()]
-    with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [compute]
+    cloud, bus, clock = identity.cloud, identity.bus, FakeClock()
+    cloud.clock, cloud.leeway_seconds = clock, PATIENT_SECONDS
+    await cloud.add_all(placement.API, network.SERVER, compute.API)
+    service: Compute = cloud.services["compute"]
+    networking: NetworkService = cloud.services["network"]
+    made_cells = await make_cells(service, migrated, tmp_path, cell_count) if cell_count else {}
+    with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [service]
     for each in with_hosts:
         ComputeRegistry(each).serve()
-    NetworkRegistry(network).serve()
     metals = {f"node{number}": FakeHost(f"node{number}") for number in range(1, host_count + 1)}
     network_drivers = {name: FakeNetworkDriver() for name in metals}
     agents, stops = [], []
@@ -366,16 +337,16 @@ async def make_world(
             agents.append(agent)
     context = await identity.verifier("nova").authenticate(await identity.token("demo"), None)
     made = World(
-        compute=compute,
-        network=network,
-        placement=placement,
+        compute=service,
+        network=networking,
+        placement=cloud.services["placement"],
         clock=clock,
-        client=await identity.client_for(compute_app),
-        network_client=await identity.client_for(network_app),
+        client=await identity.client_for(cloud.apps["compute"]),
+        network_client=await identity.client_for(cloud.apps["network"]),
         hosts=metals,
         network_drivers=network_drivers,
         agents=agents,
-        sender=EventSender(network),
+        sender=EventSender(networking),
         project_id=context.project_id,
         user_id=context.user_id,
         cells=made_cells,
@@ -387,5 +358,5 @@ async def make_world(
     yield made
     for stop in stops:
         stop()
-    for database in databases:
-        await database.close()
+    for each in made_cells.values():
+        await each.database.close()

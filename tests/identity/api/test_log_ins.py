@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -101,7 +102,7 @@ async def test_failures_from_elsewhere_do_not_lock_out_who_was_here_before(at: A
 async def test_a_lock_holds_in_every_process(at: Any, identity: Any, clock: FakeClock) -> None:
     await lock(at(ELSEWHERE))
     first = identity.identity
-    second = Identity(first.database, first.keys, first.bus, clock=clock)
+    second = replace(first, clock=clock)
     assert await status(at(ELSEWHERE, make_app(second))) == 401
 
 

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -419,7 +420,7 @@ async def test_recovery_leaves_an_upload_alone_that_is_alive(client: httpx.Async
     async def stream() -> AsyncIterator[bytes]:
         yield DATA
         # As another process of the service does when it starts.
-        found = await recovery.recover(Image(image.database, FileStore(image.store.directory)))
+        found = await recovery.recover(replace(image, store=FileStore(image.store.directory)))
         assert (found.requeued, found.removed) == ([], [])
         yield DATA
 

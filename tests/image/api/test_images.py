@@ -360,9 +360,11 @@ async def test_the_service_describes_itself(client: httpx.AsyncClient, admin: ht
     assert (await client.get("/v2/info/stores")).json()["stores"][0]["id"] == "file"
     assert (await client.get("/v2/info/stores/detail")).status_code == 403
     assert (await admin.get("/v2/info/stores/detail")).json()["stores"][0]["type"] == "file"
-    nothing = {"usage": 0, "limit": -1}
     usage = (await client.get("/v2/info/usage")).json()["usage"]
-    assert usage == {"image_count_total": nothing, "image_size_total": nothing}
+    assert usage == {
+        "image_count_total": {"usage": 0, "limit": 1000},
+        "image_size_total": {"usage": 0, "limit": 256000},
+    }
     assert (await client.get("/v2/tasks")).json()["tasks"] == []
 
 

@@ -2,20 +2,17 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kilonova.kit.agents import Liveness
 from kilonova.kit.testing import asgi_client
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver
-from kilonova.network.app import make_app
 from kilonova.network.client import NetworkClient
 from kilonova.network.registry import Registry
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import metadata
+from tests.worlds import network
 
 
 @dataclass
@@ -86,20 +83,15 @@ def tokens() -> dict[str, str]:
 
 
 @pytest.fixture
-async def net(
-    identity: Any, migrated: Any, tmp_path: Path, body_of: Any, tokens: dict[str, str]
-) -> AsyncIterator[Networking]:
-    service = NetworkService(
-        database=migrated("network", metadata, tmp_path), bus=identity.bus, liveness=Liveness(identity.bus)
-    )
-    app = make_app(service, identity.verifier("neutron"))
-    registry = Registry(service)
-    registry.serve()
+async def net(identity: Any, body_of: Any, tokens: dict[str, str]) -> AsyncIterator[Networking]:
+    await identity.cloud.add(network.SERVER)
+    service, app = identity.cloud.services["network"], identity.cloud.apps["network"]
+    # Events are told to nobody, unless a test says to whom.
+    service.compute = None
     clients = {}
     for user in ("admin", "demo", "other", "reader"):
         if user not in tokens:
             tokens[user] = await identity.token(user)
         clients[user] = asgi_client(app)
         clients[user].headers["x-auth-token"] = tokens[user]
-    yield Networking(identity, app, service, registry, body_of=body_of, **clients)
-    await service.database.close()
+    yield Networking(identity, app, service, identity.cloud.services["network registry"], body_of=body_of, **clients)

@@ -1,0 +1,117 @@
+"""The cloud that tests run in: parts of `kilonova up`, built as it builds them, on a test's own databases."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import MetaData
+
+from kilonova.cli.grounds.ground import Schema
+from kilonova.cli.grounds.one_process import OneProcess
+from kilonova.cli.parts import compute, compute_agent, consoles, identity, image, network, network_agents, placement
+from kilonova.cli.parts.options import COMMON
+from kilonova.cli.parts.part import Part
+from kilonova.cli.settings import read_defaults
+from kilonova.compute.service import Compute
+from kilonova.kit.agents import AgentCalls, Liveness
+from kilonova.kit.bus import Bus
+from kilonova.kit.db import Database
+from kilonova.kit.http.client import ServiceSession
+from kilonova.kit.http.edge import Authenticator
+
+__all__ = ["CloudInProcess", "compute", "compute_agent", "consoles", "identity", "image", "network", "network_agents"]
+__all__ += ["placement"]
+
+PATIENT_SECONDS = 1e9
+
+MakeDatabase = Callable[[str, MetaData], Database]
+"""(service, its tables) → its database at the newest schema"""
+
+
+class Options(dict[str, Any]):
+    """A part's options, read as those of oslo.config are: `config.NAME`, `config.GROUP.NAME`, `config["GROUP"]`.
+
+    Reading the same defaults from oslo.config for each of thousands of tests would take a tenth of their time.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+@functools.cache
+def _defaults_of(program: str, project: str) -> Options:
+    part = next(each for each in PARTS if (each.program, each.project) == (program, project))
+    return Options(
+        (name, Options(value) if isinstance(value, dict) else value)
+        for name, value in read_defaults([COMMON, *part.options]).items()
+    )
+
+
+PARTS = (
+    identity.API,
+    placement.API,
+    image.API,
+    network.SERVER,
+    compute.API,
+    compute.METADATA,
+    compute.CONDUCTOR,
+    consoles.NOVNC_PROXY,
+    compute_agent.AGENT,
+    network_agents.WHOLE,
+)
+
+
+@dataclass(kw_only=True)
+class CloudInProcess(OneProcess):
+    """`settings`: group → name → value, for every part. `authenticator` says who callers are, instead of identity."""
+
+    make_database: MakeDatabase
+    make_session: Callable[[str], ServiceSession]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    authenticator: Authenticator | None = None
+    agent_timeout_seconds: float = 30.0
+    leeway_seconds: float = 20.0
+    """How long an agent that does not answer is alive."""
+    host_names: Sequence[str] = ("controller",)
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        return self.host_names
+
+    def config_of(self, part: Part) -> Any:
+        defaults = _defaults_of(part.program, part.project)
+        config = Options(defaults)
+        for group, values in self.settings.items():
+            if group == "DEFAULT":
+                config.update(values)
+            elif group in config:
+                config[group] = Options({**config[group], **values})
+        return config
+
+    def open_database(self, schema: Schema) -> Database:
+        return self.make_database(schema.service, schema.metadata)
+
+    def session(self, user: str) -> ServiceSession:
+        return self.make_session(user)
+
+    def verifier(self, user: str) -> Authenticator:
+        return self.authenticator or super().verifier(user)
+
+    def agent_calls(self, bus: Bus, binary: str) -> AgentCalls:
+        return AgentCalls(bus, binary, timeout_seconds=self.agent_timeout_seconds)
+
+    def liveness(self, bus: Bus) -> Liveness:
+        return Liveness(bus, self.clock, leeway_seconds=self.leeway_seconds)
+
+    async def open_cells(self, region: Compute) -> None:
+        """Maps nothing: the stories about cells map their own."""
+
+    async def add_all(self, *parts: Part) -> Mapping[str, Any]:
+        """Builds parts; returns the services there are, by service type."""
+        for part in parts:
+            await self.add(part)
+        return self.services
