@@ -18,6 +18,7 @@ from kilonova.kit.http.bounds import (
     Name,
     has_free_parts,
     refuse_excess,
+    refuse_long,
     unbounded_parts,
 )
 from kilonova.kit.http.routes import Action, Route
@@ -114,3 +115,10 @@ TABLES = {
 @pytest.mark.parametrize("service", TABLES)
 def test_every_part_of_every_body_has_a_bound(service: str) -> None:
     assert unbounded_parts(TABLES[service]) == []
+
+
+def test_texts_are_measured_as_a_column_keeps_them() -> None:
+    for text in ("x" * 65_535, "é" * 32_767 + "x", "𝄞" * 16_383):
+        refuse_long("The note", text)
+        with pytest.raises(BadRequest, match="The note takes 65535 bytes at most in UTF-8"):
+            refuse_long("The note", text + "𝄞")

@@ -3,7 +3,7 @@
 import pytest
 
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.queries import whole_number
+from kilonova.kit.http.queries import different, short, tags_of, whole_number
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,17 @@ def test_what_is_no_number_within_the_bounds_is_refused(text: str) -> None:
 
 def test_zeros_before_a_number_are_let_in() -> None:
     assert whole_number("limit", "007") == 7
+
+
+def test_what_is_compared_with_names_is_as_short_as_they_are() -> None:
+    assert short("name", "é" * 255) == "é" * 255
+    with pytest.raises(BadRequest, match="name has 255 characters at most, got 256"):
+        short("name", "x" * 256)
+
+
+def test_different_values_are_counted() -> None:
+    assert different("id", ["b", "a"] * 1000, 2) == ["b", "a"]
+    with pytest.raises(BadRequest, match="id takes 2 values at most, got 3"):
+        different("id", "abca", 2)
+    with pytest.raises(BadRequest, match="tags takes 50 tags at most, got 51"):
+        tags_of("tags", [",".join(map(str, range(50))), "more"])

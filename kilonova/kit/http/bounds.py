@@ -30,8 +30,10 @@ Word = Annotated[str, Meta(max_length=64)]
 Name = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=4096)]
 """A sentence or two: descriptions, URLs."""
-LongText = Annotated[str, Meta(max_length=65_535)]
-"""What fills a body by itself: user data, keys, certificates, policies."""
+MAX_TEXT_BYTES = 65_535
+"""In UTF-8, of a column of text: MariaDB's holds no more."""
+LongText = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
+"""What fills a body by itself: user data, keys, certificates, policies. A column needs `refuse_long` as well."""
 Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
 """How many, or how much in the unit its name says: a column of 32 bits holds it."""
@@ -125,6 +127,14 @@ def _has_free(info: Any, seen: frozenset[type]) -> bool:
         each for each in (getattr(info, "type", None), getattr(info, "item_type", None)) if each is not None
     ]
     return any(_has_free(each, seen) for each in inner)
+
+
+def refuse_long(name: str, text: str) -> None:
+    """Raises BadRequest for a text that takes more than MAX_TEXT_BYTES, which no type says: a character takes up to
+    four."""
+    size = len(text.encode())
+    if size > MAX_TEXT_BYTES:
+        raise BadRequest(f"{name} takes {MAX_TEXT_BYTES} bytes at most in UTF-8, got {size}.")
 
 
 def refuse_excess(value: Any) -> None:

@@ -1,6 +1,6 @@
 """Values of query parameters and headers, read within bounds: what is beyond them is refused, never passed on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from kilonova.kit.errors import BadRequest
@@ -10,6 +10,8 @@ MAX_SHOWN = 64
 """Characters of a wrong value that a refusal repeats."""
 MAX_TAGS = 50
 """Of one filter: more than one resource may have here in most services."""
+MAX_CHARACTERS = 255
+"""Of a name, an id, a word: what a filter is compared with is never longer."""
 
 
 def whole_number(name: str, text: str, *, least: int = 0, most: int = MAX_INT32) -> int:
@@ -43,9 +45,21 @@ def yes_or_no(name: str, text: str) -> bool:
     return word in TRUE
 
 
+def short(name: str, text: str) -> str:
+    """The text. Raises BadRequest for one that is longer than anything it is compared with."""
+    if len(text) > MAX_CHARACTERS:
+        raise BadRequest(f"{name} has {MAX_CHARACTERS} characters at most, got {len(text)}.")
+    return text
+
+
+def different(name: str, values: Iterable[str], most: int, *, of: str = "values") -> list[str]:
+    """Each value once, in their order. Raises BadRequest for more than `most`."""
+    found = list(dict.fromkeys(values))
+    if len(found) > most:
+        raise BadRequest(f"{name} takes {most} {of} at most, got {len(found)}.")
+    return found
+
+
 def tags_of(name: str, texts: Sequence[str]) -> list[str]:
     """The different tags of a filter, which are separated by commas. Raises BadRequest for more than MAX_TAGS."""
-    tags = list(dict.fromkeys(tag for text in texts for tag in text.split(",")))
-    if len(tags) > MAX_TAGS:
-        raise BadRequest(f"{name} takes {MAX_TAGS} tags at most, got {len(tags)}.")
-    return tags
+    return different(name, (tag for text in texts for tag in text.split(",")), MAX_TAGS, of="tags")
