@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from msgspec import Struct, structs
-from sqlalchemy import ColumnElement, Select, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 
 from kilonova.image.errors import (
     ImageExists,
@@ -37,6 +37,10 @@ from kilonova.kit.errors import BadRequest, Forbidden
 
 MAX_PROPERTIES = 128
 MAX_TAGS = 128
+MAX_PROPERTIES_BYTES = 131_072
+"""Of all properties of an image together, names and values: more than the body of one request holds."""
+MOST_CHARACTERS, BATCH = 8 << 20, 100
+"""A page of a list ends after the batch of images whose properties have taken it so far: it is held in memory."""
 
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "iso", "ploop")
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
@@ -136,16 +140,21 @@ def _visible_in_lists(viewer: Viewer, filters: ImageFilters) -> list[ColumnEleme
     return conditions
 
 
-async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: Listing) -> list[ImageRecord]:
+class Page(Struct):
+    records: list[ImageRecord]
+    may_go_on: bool
+    """Whether there may be another one after it."""
+
+
+async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: Listing) -> Page:
     """Raises BadRequest for a marker that does not exist."""
     statement: Select[Any] = select(images).where(*_visible_in_lists(viewer, filters))
     for condition in filters.conditions:
         statement = statement.where(_compare(condition))
-    for name, value in filters.properties.items():
-        having = (image_properties.c.name == name) & (image_properties.c.value == value)
-        statement = statement.where(images.c.id.in_(select(image_properties.c.image_id).where(having)))
-    for tag in filters.tags:
-        statement = statement.where(images.c.id.in_(select(image_tags.c.image_id).where(image_tags.c.tag == tag)))
+    if filters.properties:
+        statement = statement.where(images.c.id.in_(_with_all_properties(filters.properties)))
+    if filters.tags:
+        statement = statement.where(images.c.id.in_(_with_all_tags(filters.tags)))
     sorts = [(images.c[name], direction) for name, direction in listing.sorts]
     if listing.marker is not None:
         marked = await tx.first(ImageRow, select(images).where(images.c.id == listing.marker))
@@ -153,7 +162,38 @@ async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: 
             raise BadRequest(f"The marker {listing.marker} is no image.")
         statement = statement.where(after_marker(sorts, [getattr(marked, name) for name, _ in listing.sorts]))
     rows = await tx.all(ImageRow, ordered(statement, sorts).limit(listing.limit))
-    return await _complete(tx, rows, viewer)
+    return await _complete_page(tx, rows, viewer, listing.limit)
+
+
+async def _complete_page(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer, limit: int) -> Page:
+    """As much of it as may be held in memory at once."""
+    records: list[ImageRecord] = []
+    characters = 0
+    for start in range(0, len(rows), BATCH):
+        batch = await _complete(tx, rows[start : start + BATCH], viewer)
+        records += batch
+        characters += sum(len(value) for record in batch for value in record.properties.values())
+        if characters > MOST_CHARACTERS:
+            break
+    return Page(records, bool(records) and (len(records) < len(rows) or len(rows) == limit))
+
+
+# One subquery each, however many are asked for: a condition for each tag would be nested deeper than SQLite reads.
+
+
+def _with_all_properties(wanted: Mapping[str, str]) -> Select[Any]:
+    """Selects the ids of the images that have them all."""
+    table = image_properties.c
+    having = [and_(table.name == name, table.value == value) for name, value in wanted.items()]
+    ids = select(table.image_id).where(or_(*having)).group_by(table.image_id)
+    return ids.having(func.count() == len(having))
+
+
+def _with_all_tags(wanted: Sequence[str]) -> Select[Any]:
+    """Selects the ids of the images that have them all, each of which is different."""
+    table = image_tags.c
+    ids = select(table.image_id).where(table.tag.in_(wanted)).group_by(table.image_id)
+    return ids.having(func.count() == len(wanted))
 
 
 def _compare(condition: Condition) -> ColumnElement[bool]:
@@ -201,6 +241,9 @@ async def change(tx: Tx, record: ImageRecord, now: datetime) -> None:
 async def _write_properties(tx: Tx, image_id: str, properties: Mapping[str, str]) -> None:
     if len(properties) > MAX_PROPERTIES:
         raise TooMany(f"An image has at most {MAX_PROPERTIES} properties; {len(properties)} were given.")
+    size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
+    if size > MAX_PROPERTIES_BYTES:
+        raise TooMany(f"The properties of an image take {MAX_PROPERTIES_BYTES} bytes at most together, not {size}.")
     await tx.execute(delete(image_properties).where(image_properties.c.image_id == image_id))
     for name, value in properties.items():
         await tx.insert(image_properties, ImageProperty(image_id, name, value))

@@ -4,7 +4,7 @@ An image has fields with a meaning and properties without one, side by side in o
 reference; RFC 6901 for the paths of patches, of which one level is used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,7 +14,7 @@ from kilonova.image.errors import ReadOnlyField
 from kilonova.image.images import CONTAINER_FORMATS, DISK_FORMATS
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Free, Text, Word
+from kilonova.kit.http.bounds import Free, Text, Word, refuse_long
 
 NEWEST_PATCH = "application/openstack-images-v2.1-json-patch"
 PATCH_CONTENT_TYPES = {
@@ -117,12 +117,20 @@ def _check_writable(name: str) -> None:
         raise ReadOnlyField(f"The attribute {name!r} is reserved.")
 
 
+def different_tags(tags: Iterable[str]) -> list[str]:
+    """Each once, without spaces around it: a filter is read without them, and MariaDB compares without those behind."""
+    return sorted({tag.strip() for tag in tags})
+
+
 def check_property(name: str, value: object) -> None:
     """Raises BadRequest: a property is a short name with a text."""
     if not 0 < len(name) <= 255:
         raise BadRequest("The name of a property has 1 to 255 characters.")
+    if name != name.strip():
+        raise BadRequest(f"The name of a property neither begins nor ends with a space, got {name!r}.")
     if not isinstance(value, str):
         raise BadRequest(f"The property {name!r} must be a string, got {type(value).__name__}.")
+    refuse_long(f"The property {name!r}", value)
 
 
 def read_changes(body: object, draft: int) -> list[Change]:

@@ -15,6 +15,7 @@ from kilonova.image.api.bodies import (
     Change,
     ImageFields,
     check_property,
+    different_tags,
     read_changes,
     read_fields,
     read_image,
@@ -32,16 +33,16 @@ async def list_images(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
     filters, listing = read_filters(request.query), read_listing(request.query)
     async with request.service.database.reading() as tx:
-        found = await images.list_matching(tx, viewer_of(request), filters, listing)
-    shown = [record for record in found if request.may(target_of(request, record), rule="get_image")]
+        page = await images.list_matching(tx, viewer_of(request), filters, listing)
+    shown = [record for record in page.records if request.may(target_of(request, record), rule="get_image")]
     kept = [(name, value) for name, value in request.query.multi_items() if name != "marker"]
     body = {
         "images": [image_view(record) for record in shown],
         "first": "/v2/images" + (f"?{urlencode(kept)}" if kept else ""),
         "schema": "/v2/schemas/images",
     }
-    if found and len(found) == listing.limit:
-        body["next"] = f"/v2/images?{urlencode([*kept, ('marker', found[-1].row.id)])}"
+    if page.may_go_on:
+        body["next"] = f"/v2/images?{urlencode([*kept, ('marker', page.records[-1].row.id)])}"
     return body
 
 
@@ -75,7 +76,7 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
         created_at=now,
         updated_at=now,
     )
-    record = ImageRecord(row, properties, sorted(set(fields.tags)))
+    record = ImageRecord(row, properties, different_tags(fields.tags))
     async with request.service.database.transaction() as tx:
         await quotas.require_place(tx, owner, request.service.limits)
         await images.create(tx, record)
@@ -125,7 +126,7 @@ def _changed(request: ImageRequest, record: ImageRecord, change: Change, draft: 
 def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: Any) -> ImageRecord:
     fields: ImageFields = read_fields({name: value})
     if name == "tags":
-        return structs.replace(record, tags=sorted(set(fields.tags)))
+        return structs.replace(record, tags=different_tags(fields.tags))
     if name == "visibility":
         authorize_visibility(request, value, target_of(request, record))
     elif name == "owner" and not viewer_of(request).is_admin:
@@ -157,7 +158,7 @@ async def _remove_record(request: ImageRequest) -> ImageRow:
 
 
 async def add_tag(request: ImageRequest) -> None:
-    tag = request.path["tag_value"]
+    (tag,) = different_tags([request.path["tag_value"]])
     if len(tag) > 255:
         raise BadRequest("A tag has at most 255 characters.")
     async with request.service.database.transaction() as tx:
@@ -165,9 +166,10 @@ async def add_tag(request: ImageRequest) -> None:
 
 
 async def delete_tag(request: ImageRequest) -> None:
+    (tag,) = different_tags([request.path["tag_value"]])
     async with request.service.database.transaction() as tx:
         record = await fetch(tx, request)
-        await images.remove_tag(tx, record, request.path["tag_value"], request.service.clock.now())
+        await images.remove_tag(tx, record, tag, request.service.clock.now())
 
 
 async def deactivate(request: ImageRequest) -> None:

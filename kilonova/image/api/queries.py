@@ -1,19 +1,27 @@
-"""Query strings of lists of images: filters, order, page. Source: Image API v2 reference, "List images"."""
+"""Query strings of lists of images: filters, order, page. Source: Image API v2 reference, "List images".
+
+Every property is a filter, so an unknown parameter is one. What may be given once is refused when it comes twice: the
+caller means something by each. Nobody gains by more filters than an image can match.
+"""
 
 import csv
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from starlette.datastructures import QueryParams
 
-from kilonova.image.images import Condition, ImageFilters, Listing
-from kilonova.image.tables import Visibility
+from kilonova.image.images import MAX_PROPERTIES, MAX_TAGS, Condition, ImageFilters, Listing
+from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import MAX_INT64
-from kilonova.kit.http.queries import moment, whole_number, yes_or_no
+from kilonova.kit.http.queries import MAX_SHOWN, different, moment, short, whole_number, yes_or_no
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
 LARGEST = 0x7FFFFFFFFFFFFFFF
+MOST_LISTED = 1000
+"""Values of one `in:`: as many as a page has images."""
+REPEATED = ("sort_key", "sort_dir", "tag")
 SORT_KEYS = {
     "name": "name",
     "status": "status",
@@ -55,7 +63,7 @@ Direction = Literal["asc", "desc"]
 
 def read_listing(query: QueryParams) -> Listing:
     """Raises BadRequest."""
-    limit = query.get("limit")
+    limit, marker = query.get("limit"), query.get("marker")
     sorts = _read_sorts(query)
     if "id" not in [name for name, _ in sorts]:
         # Ties are broken as upstream does: by time of creation, then by id.
@@ -64,7 +72,7 @@ def read_listing(query: QueryParams) -> Listing:
             sorts.append(("created_at", direction))
         sorts.append(("id", direction))
     count = DEFAULT_LIMIT if limit is None else min(whole_number("limit", limit, most=MAX_INT64), MAX_LIMIT)
-    return Listing(count, query.get("marker"), tuple(sorts))
+    return Listing(count, None if marker is None else short("marker", marker), tuple(sorts))
 
 
 def _read_sorts(query: QueryParams) -> list[tuple[str, Direction]]:
@@ -83,33 +91,54 @@ def _read_sorts(query: QueryParams) -> list[tuple[str, Direction]]:
     directions = directions or ["desc"] * len(keys)
     if len(directions) != len(keys):
         raise BadRequest(f"There are {len(keys)} sort keys, but {len(directions)} directions.")
-    return [_read_sort(key.strip(), direction.strip()) for key, direction in zip(keys, directions, strict=True)]
+    sorts: dict[str, Direction] = {}
+    for key, direction in zip(keys, directions, strict=True):
+        column, read = _read_sort(key.strip(), direction.strip())
+        # A key that comes again sorts nothing, and each one costs the database a comparison more for each row.
+        sorts.setdefault(column, read)
+    return list(sorts.items())
 
 
 def _read_sort(key: str, direction: str) -> tuple[str, Direction]:
     if key not in SORT_KEYS:
-        raise BadRequest(f"Invalid sort key {key!r}; allowed are {', '.join(SORT_KEYS)}.")
+        raise BadRequest(f"Invalid sort key {key[:MAX_SHOWN]!r}; allowed are {', '.join(SORT_KEYS)}.")
     if direction == "asc":
         return SORT_KEYS[key], "asc"
     if direction == "desc":
         return SORT_KEYS[key], "desc"
-    raise BadRequest(f"Invalid sort direction {direction!r}; allowed are asc, desc.")
+    raise BadRequest(f"Invalid sort direction {direction[:MAX_SHOWN]!r}; allowed are asc, desc.")
 
 
 def read_filters(query: QueryParams) -> ImageFilters:
     """Raises BadRequest. A parameter that is nothing else is a property."""
-    visibility = query.get("visibility")
-    if visibility is not None and visibility not in (*get_args(Visibility), "all"):
-        raise BadRequest(f"Invalid visibility {visibility!r}; allowed are {', '.join(get_args(Visibility))}, all.")
-    member_status = query.get("member_status", "accepted")
-    if member_status not in ("pending", "accepted", "rejected", "all"):
-        raise BadRequest(f"Invalid member_status {member_status!r}; allowed are pending, accepted, rejected, all.")
-    filters = ImageFilters([], {}, [tag.strip() for tag in query.getlist("tag")], visibility, member_status)
+    _refuse_repeated(query)
+    visibility = _one_word("visibility", query.get("visibility"), (*get_args(Visibility), "all"))
+    member_status = _one_word("member_status", query.get("member_status"), (*get_args(MemberStatus), "all"))
+    tags = different("tag", (short("tag", tag.strip()) for tag in query.getlist("tag")), MAX_TAGS, of="tags")
+    filters = ImageFilters([], {}, tags, visibility, member_status or "accepted")
     given: Mapping[str, str] = {"os_hidden": "false", **query}
     for name, text in given.items():
         if name not in NOT_FILTERS:
             _add_filter(filters, name, text)
+    if len(filters.properties) > MAX_PROPERTIES:
+        raise BadRequest(
+            f"A list takes {MAX_PROPERTIES} properties as filters at most, got {len(filters.properties)}: no image has "
+            "more."
+        )
     return filters
+
+
+def _one_word(name: str, word: str | None, allowed: Sequence[str]) -> str | None:
+    if word is not None and word not in allowed:
+        raise BadRequest(f"Invalid {name} {word[:MAX_SHOWN]!r}; allowed are {', '.join(allowed)}.")
+    return word
+
+
+def _refuse_repeated(query: QueryParams) -> None:
+    counts = Counter(name for name, _ in query.multi_items())
+    for name, count in counts.items():
+        if count > 1 and name not in REPEATED:
+            raise BadRequest(f"{name[:MAX_SHOWN]} may be given once here, not {count} times.")
 
 
 def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
@@ -123,13 +152,13 @@ def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
     elif name in FLAGS:
         filters.conditions.append(Condition(FLAGS[name], "eq", yes_or_no(name, text)))
     elif name in PLAIN:
-        filters.conditions.append(Condition(PLAIN[name], "eq", text))
+        filters.conditions.append(Condition(PLAIN[name], "eq", short(name, text)))
     elif base in NUMBERS:
         number = whole_number(name, text, most=LARGEST)
         comparison: dict[str, Literal["eq", "gte", "lte"]] = {base: "eq", f"{base}_min": "gte", f"{base}_max": "lte"}
         filters.conditions.append(Condition(NUMBERS[base], comparison[name], number))
     else:
-        filters.properties[name] = text
+        filters.properties[short("The name of a property", name)] = text
 
 
 def _one_of(name: str, text: str) -> Condition:
@@ -138,13 +167,14 @@ def _one_of(name: str, text: str) -> Condition:
         try:
             (values,) = csv.reader([value], strict=True)
         except (csv.Error, ValueError) as error:
-            raise BadRequest(f"{name}: cannot read the list {value!r}.") from error
-        return Condition(name, "in", values)
+            raise BadRequest(f"{name}: cannot read the list {value[:MAX_SHOWN]!r}.") from error
+        wanted = different(name, (short(name, each) for each in values), MOST_LISTED)
+        return Condition(name, "in", wanted)
     if colon and operator == "eq":
-        return Condition(name, "eq", value)
+        return Condition(name, "eq", short(name, value))
     if colon and operator in ("neq", "gt", "gte", "lt", "lte"):
         raise BadRequest(f"{name} can be compared with eq and in, not with {operator}.")
-    return Condition(name, "eq", text)
+    return Condition(name, "eq", short(name, text))
 
 
 def _time(name: str, text: str) -> Condition:
