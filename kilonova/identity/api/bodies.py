@@ -5,19 +5,23 @@ and none here are refused.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Meta, Struct
 
 from kilonova.identity.records import refuse_large
 from kilonova.identity.service import Identity
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import refuse_long
 from kilonova.kit.http.queries import yes_or_no
 from kilonova.kit.http.routes import Request
 
 IdentityRequest = Request[Identity]
 FieldsT = TypeVar("FieldsT", bound=Struct)
+
+RecordId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$(?!\n)")]
+"""Names one of identity's records; regions are called what their makers like."""
 
 
 class Kind(Struct, frozen=True):
@@ -38,6 +42,9 @@ def read_fields(body: Mapping[str, Any], kind: Kind, fields_type: type[FieldsT])
     if not isinstance(content, dict):
         raise BadRequest(f"Expecting to find {kind.key} in request body.")
     fields = _convert(content, kind, fields_type)
+    for name in fields.__struct_fields__:
+        if isinstance(text := getattr(fields, name), str):
+            refuse_long(name, text)
     if kind.options is not None and "options" in content:
         _convert(content["options"], kind, kind.options, "options: ")
     for name, sentence in kind.refused.items():

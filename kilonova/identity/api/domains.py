@@ -31,7 +31,7 @@ KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet:
 
 class NewDomain(Struct):
     name: DomainName
-    explicit_domain_id: Annotated[str, Meta(max_length=64, pattern="^[a-zA-Z0-9-]+$")] | None = None
+    explicit_domain_id: Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9-]+$(?!\n)")] | None = None
     description: LongText | None = ""
     enabled: bool = True
 

@@ -8,6 +8,7 @@ from kilonova.identity import endpoints, records
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     given,
     read_fields,
     refuse_given_id,
@@ -34,7 +35,7 @@ KIND = Kind("endpoint")
 
 
 class NewEndpoint(Struct):
-    service_id: Id
+    service_id: RecordId
     interface: Interface
     url: Url
     region_id: Id | None = None
@@ -43,7 +44,7 @@ class NewEndpoint(Struct):
 
 
 class ChangedEndpoint(Struct):
-    service_id: Id | UnsetType = UNSET
+    service_id: RecordId | UnsetType = UNSET
     interface: Interface | UnsetType = UNSET
     url: Url | UnsetType = UNSET
     region_id: Id | None | UnsetType = UNSET

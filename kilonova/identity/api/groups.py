@@ -8,6 +8,7 @@ from kilonova.identity import groups, records, tokens, users
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     given,
     read_fields,
     refuse_given_id,
@@ -21,7 +22,7 @@ from kilonova.identity.tables import Group
 from kilonova.identity.views.records import group_view, user_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Id, LongText
+from kilonova.kit.http.bounds import LongText
 
 GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -34,14 +35,14 @@ KIND = Kind("group")
 
 class NewGroup(Struct):
     name: GroupName
-    domain_id: Id | UnsetType = UNSET
+    domain_id: RecordId | UnsetType = UNSET
     description: LongText | None = ""
 
 
 class ChangedGroup(Struct):
     name: GroupName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
-    domain_id: Id | UnsetType = UNSET
+    domain_id: RecordId | UnsetType = UNSET
 
 
 async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:

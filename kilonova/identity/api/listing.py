@@ -9,13 +9,14 @@ from kilonova.identity.api.bodies import IdentityRequest
 from kilonova.identity.lists import Comparison, Filter, Listing, Page
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link
-from kilonova.kit.http.queries import yes_or_no
+from kilonova.kit.http.queries import short, yes_or_no
 
 RowT = TypeVar("RowT", bound=Struct)
 
 COMPARISONS: Mapping[str, Comparison] = {
     f"{case}{comparison}": comparison for case in ("", "i") for comparison in ("contains", "startswith", "endswith")
 }
+TAG_PARAMETERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 PAGING = ("limit", "marker", "sort_key", "sort_dir")
 MOST_SORTS = 16
 """Values of a parameter that may be given more than once."""
@@ -62,9 +63,9 @@ class Lists(Struct, frozen=True):
 
 
 def refuse_unknown(request: IdentityRequest, known: Mapping[str, str | None]) -> None:
-    """Raises BadRequest for a parameter that would not be obeyed: an unknown one, or the second of one that counts
-    once."""
-    for name in request.query:
+    """Raises BadRequest for a parameter that would not be obeyed: an unknown one, the second of one that counts once,
+    or a value that is longer than what it is compared with; lists of tags have a bound of their own."""
+    for name, text in request.query.items():
         if name not in known:
             shown = ", ".join(each for each in known if "__" not in each)
             raise BadRequest(f"This list cannot be asked for {name[:64]!r}; it can be for {shown}.")
@@ -73,6 +74,8 @@ def refuse_unknown(request: IdentityRequest, known: Mapping[str, str | None]) ->
             raise BadRequest(
                 f"{name} may be given {most} times here, not {count}." if most > 1 else f"{name} is given twice."
             )
+        if name not in TAG_PARAMETERS:
+            short(name, text)
 
 
 def paged(

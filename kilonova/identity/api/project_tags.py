@@ -1,24 +1,21 @@
 """/v3/projects/{project_id}/tags. Source: Identity API v3, "Project tags"."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from kilonova.identity import projects
 from kilonova.identity.api.bodies import IdentityRequest
-from kilonova.identity.api.projects import fetch_project
+from kilonova.identity.api.projects import MOST_TAGS, Tag, Tags, fetch_project, refuse_tags_twice
 from kilonova.identity.tables import Project
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.routes import Reply
 
-MOST_TAGS = 80
-Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
-
 
 class TagsBody(Struct):
-    tags: Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
+    tags: Tags
 
 
 def _view(request: IdentityRequest, tags: list[str]) -> dict[str, Any]:
@@ -33,8 +30,7 @@ async def list_tags(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def replace_tags(request: IdentityRequest, body: TagsBody) -> dict[str, Any]:
-    if len(set(body.tags)) < len(body.tags):
-        raise BadRequest("Invalid input for tags: each may be given once.")
+    refuse_tags_twice(body.tags)
     async with request.service.database.transaction() as tx:
         await _write(tx, request, await fetch_project(tx, request), body.tags)
     return _view(request, body.tags)

@@ -1,5 +1,6 @@
 """/v3/projects."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -8,13 +9,14 @@ from kilonova.identity import projects, records, tokens
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     flag,
     given,
     read_fields,
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import TAG_PARAMETERS, Lists, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
 from kilonova.identity.projects import TagFilter
@@ -22,12 +24,11 @@ from kilonova.identity.tables import Project
 from kilonova.identity.views.records import chain_view, project_view, tree_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
-from kilonova.kit.http.bounds import Id, LongText, Name
+from kilonova.kit.http.bounds import LongText
 from kilonova.kit.http.queries import tags_of
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-TAG_PARAMETERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 LISTS = Lists(
     texts={"name": "name", "domain_id": "domain_id"},
     flags=("enabled",),
@@ -43,8 +44,16 @@ HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
 )
 
 
-Tags = Annotated[list[Name], Meta(max_length=80)]
-"""Upstream's limit of a project."""
+MOST_TAGS = 80
+"""Of a project: upstream's limit."""
+Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
+Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
+
+
+def refuse_tags_twice(tags: Sequence[str] | UnsetType) -> None:
+    """Raises BadRequest."""
+    if tags is not UNSET and len(set(tags)) < len(tags):
+        raise BadRequest("Invalid input for tags: each may be given once.")
 
 
 KIND = Kind("project", Immutability)
@@ -52,8 +61,8 @@ KIND = Kind("project", Immutability)
 
 class NewProject(Struct):
     name: ProjectName
-    domain_id: Id | None = None
-    parent_id: Id | None = None
+    domain_id: RecordId | None = None
+    parent_id: RecordId | None = None
     description: LongText | None = ""
     enabled: bool = True
     is_domain: bool = False
@@ -65,8 +74,8 @@ class ChangedProject(Struct):
     description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     tags: Tags | UnsetType = UNSET
-    domain_id: Id | UnsetType = UNSET
-    parent_id: Id | UnsetType = UNSET
+    domain_id: RecordId | UnsetType = UNSET
+    parent_id: RecordId | UnsetType = UNSET
     is_domain: bool | UnsetType = UNSET
 
 
@@ -74,6 +83,7 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
     request.authorize()
     fields, extra = read_fields(body, KIND, NewProject)
     refuse_given_id(body, KIND)
+    refuse_tags_twice(fields.tags)
     if fields.is_domain:
         raise InvalidReference("A project that acts as a domain is created at /v3/domains.")
     domain_id = fields.domain_id or request.ctx.domain_id or request.ctx.project_domain_id or "default"
@@ -144,6 +154,7 @@ async def show_project(request: IdentityRequest) -> dict[str, Any]:
 async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     fields, extra = read_fields(body, KIND, ChangedProject)
     refuse_other_id(body, KIND, request.path["project_id"])
+    refuse_tags_twice(fields.tags)
     if fields.is_domain is True:
         raise InvalidReference("A project cannot become one that acts as a domain.")
     identity = request.service

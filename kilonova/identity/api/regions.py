@@ -1,8 +1,8 @@
 """/v3/regions."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from kilonova.identity import records, regions
@@ -18,6 +18,7 @@ from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, LongText
+from kilonova.kit.http.queries import short
 
 LISTS = Lists(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
 QUERY = LISTS.query
@@ -27,7 +28,7 @@ KIND = Kind("region")
 
 
 class NewRegion(Struct):
-    id: Annotated[str, Meta(max_length=255)] | None = None
+    id: Id | None = None
     description: LongText | None = ""
     parent_region_id: Id | None = None
 
@@ -44,7 +45,7 @@ async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[
 async def create_region_with_id(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     """PUT /v3/regions/{region_id}: the id is in the path. Raises BadRequest for another in the body."""
     fields, extra = read_fields(body, KIND, NewRegion)
-    region_id = request.path["region_id"]
+    region_id = short("The id of a region", request.path["region_id"])
     if fields.id not in (None, region_id):
         raise BadRequest(f"The region's id is {region_id} in the path and {fields.id} in the body.")
     return await _create(request, replace(fields, id=region_id), extra)

@@ -8,6 +8,7 @@ from kilonova.identity import roles, tokens
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     given,
     read_fields,
     refuse_given_id,
@@ -19,7 +20,7 @@ from kilonova.identity.tables import Role
 from kilonova.identity.views.records import inference_view, role_view, rule_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Id, LongText
+from kilonova.kit.http.bounds import LongText
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -32,12 +33,12 @@ KIND = Kind("role", Immutability)
 
 class NewRole(Struct):
     name: RoleName
-    domain_id: Id | None = None
+    domain_id: RecordId | None = None
     description: LongText | None = ""
 
 
 class ChangedRole(Struct):
-    domain_id: Id | None | UnsetType = UNSET
+    domain_id: RecordId | None | UnsetType = UNSET
     name: RoleName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
 

@@ -8,6 +8,7 @@ from kilonova.identity import checking, projects, records, tokens, users
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     given,
     read_fields,
     refuse_given_id,
@@ -22,7 +23,6 @@ from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Id
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
@@ -49,18 +49,18 @@ KIND = Kind(
 
 class NewUser(Struct):
     name: UserName
-    domain_id: Id | UnsetType = UNSET
+    domain_id: RecordId | UnsetType = UNSET
     password: Password | None = None
     enabled: bool = True
-    default_project_id: Id | None = None
+    default_project_id: RecordId | None = None
 
 
 class ChangedUser(Struct):
     name: UserName | UnsetType = UNSET
     password: Password | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    default_project_id: Id | None | UnsetType = UNSET
-    domain_id: Id | UnsetType = UNSET
+    default_project_id: RecordId | None | UnsetType = UNSET
+    domain_id: RecordId | UnsetType = UNSET
 
 
 class PasswordChange(Struct):

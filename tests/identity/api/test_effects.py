@@ -141,7 +141,7 @@ async def test_a_domain_may_have_its_id_chosen_once(admin: httpx.AsyncClient) ->
     assert "explicit_domain_id" not in domain
     again = {"domain": {"name": "other", "explicit_domain_id": "branch-1"}}
     assert (await admin.post("/v3/domains", json=again)).status_code == 409
-    for wrong in ("", "a/b", "x" * 65):
+    for wrong in ("", "a/b", "x" * 65, "x\n"):
         refused = {"domain": {"name": "other", "explicit_domain_id": wrong}}
         assert (await admin.post("/v3/domains", json=refused)).status_code == 400
 
