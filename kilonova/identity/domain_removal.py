@@ -1,18 +1,23 @@
-"""Deleting a domain, which takes its users, groups and projects with it. Source: Identity API v3, "Delete domain"."""
+"""Deleting a domain, which takes its users, groups, projects and roles with it.
+
+Source: Identity API v3, "Delete domain".
+"""
 
 from sqlalchemy import delete, select
 
-from kilonova.identity import assignments, projects, records, users
+from kilonova.identity import assignments, projects, records, roles, users
 from kilonova.identity.errors import StillEnabled
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, Project, User, domains, groups
+from kilonova.identity.tables import Domain, Project, Role, User, domains, groups
 from kilonova.identity.tables import projects as projects_table
+from kilonova.identity.tables import roles as roles_table
 from kilonova.identity.tables import users as users_table
 from kilonova.kit.db import Tx
 
 
 async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
-    """Raises Immutable for it or for a project in it, StillEnabled. Ends every token of its users and projects."""
+    """Ends every token of its users and projects. Raises Immutable for it, or for a project or a role in it,
+    StillEnabled."""
     records.refuse_immutable(domain, "domain")
     if domain.enabled:
         raise StillEnabled(f"Domain {domain.id} is enabled; disable it before deleting it.")
@@ -20,6 +25,8 @@ async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
     for user in await tx.all(User, select(users_table).where(users_table.c.domain_id == domain.id)):
         await users.remove(tx, identity, user)
     await tx.execute(delete(groups).where(groups.c.domain_id == domain.id))
+    for role in await records.list_equal(tx, roles_table, Role, {"domain_id": domain.id}):
+        await roles.remove(tx, role)
     await assignments.withdraw_all_on(tx, "domain", domain.id)
     await records.remove(tx, domains, domain.id)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from kilonova.identity import assignments, lists, records
-from kilonova.identity.errors import InvalidReference
+from kilonova.identity.errors import InvalidReference, NameTaken
 from kilonova.identity.lists import Listing, Page
-from kilonova.identity.tables import Domain, domains
+from kilonova.identity.tables import Domain, Project, domains, projects
 from kilonova.kit.db import Tx
 
 
@@ -40,7 +40,9 @@ async def list_in_reach(tx: Tx, user_id: str, listing: Listing) -> Page[Domain]:
 
 
 async def add(tx: Tx, domain: Domain) -> None:
-    """Raises NameTaken."""
+    """Raises NameTaken for a name or an id in use, also for a project's id: what lies in either is listed by it."""
+    if await records.look_up(tx, projects, Project, domain.id) is not None:
+        raise NameTaken("domain", domain.id)
     await records.add(tx, domains, domain, "domain")
 
 

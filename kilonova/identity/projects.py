@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
-from kilonova.identity import assignments, domains, lists, records, tokens
+from kilonova.identity import assignments, domains, lists, records, tokens, users
 from kilonova.identity.errors import InvalidReference, NotALeaf
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
@@ -147,5 +147,6 @@ async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEven
         raise NotALeaf(f"Project {project.id} has {len(children)} projects in it; delete them first.")
     event = await tokens.revoke(tx, identity, project_id=project.id)
     await assignments.withdraw_all_on(tx, "project", project.id)
+    await users.forget_project(tx, project.id)
     await records.remove(tx, projects, project.id)
     return event

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import update
+
 from kilonova.identity import domains, factors, lists, log_ins, records, tokens
+from kilonova.identity.errors import InvalidReference
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import User, users
@@ -26,9 +29,11 @@ async def list_matching(tx: Tx, listing: Listing) -> Page[User]:
 
 
 async def add(tx: Tx, user: User) -> None:
-    """Raises ResourceNotFound for a domain that does not exist, NameTaken, InvalidReference for a factor."""
+    """Raises ResourceNotFound for a domain that does not exist, NameTaken, InvalidReference for a factor or a default
+    project."""
     factors.refuse_unknown(user.extra)
     await domains.find(tx, user.domain_id)
+    await _refuse_domain_as_project(tx, user.default_project_id)
     await records.add(tx, users, user, "user")
 
 
@@ -36,14 +41,28 @@ async def change(
     tx: Tx, identity: Identity, user: User, values: Mapping[str, Any], extra: Mapping[str, Any] | None = None
 ) -> tuple[User, RevocationEvent | None]:
     """The changed user, and the event to announce when a new password or a disabled user ended tokens. A new password
-    unlocks the account. Raises NameTaken, InvalidReference for a factor."""
+    unlocks the account. Raises NameTaken, InvalidReference for a factor or a default project."""
     factors.refuse_unknown(extra or {})
+    await _refuse_domain_as_project(tx, values.get("default_project_id"))
     if "password_hash" in values:
         await log_ins.forget(tx, user.id)
     changed = await records.change(tx, users, User, "user", user, records.with_extra(user.extra, values, extra))
     if "password_hash" in values or values.get("enabled") is False:
         return changed, await tokens.revoke(tx, identity, user_id=user.id)
     return changed, None
+
+
+async def _refuse_domain_as_project(tx: Tx, project_id: str | None) -> None:
+    """A default project need not exist, nor let its user in: then a token gets no scope by it. Upstream refuses a
+    domain, as this does."""
+    if project_id is not None and await domains.look_up(tx, project_id) is not None:
+        raise InvalidReference(f"{project_id} is a domain, which cannot be the default project of a user.")
+
+
+async def forget_project(tx: Tx, project_id: str) -> None:
+    """Of a project that goes: it is nobody's default any longer."""
+    of_it = update(users).where(users.c.default_project_id == project_id)
+    await tx.execute(of_it.values(default_project_id=None))
 
 
 async def remove(tx: Tx, identity: Identity, user: User) -> RevocationEvent:

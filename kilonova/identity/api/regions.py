@@ -39,11 +39,13 @@ class ChangedRegion(Struct):
 
 
 async def create_region(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
+    request.authorize()
     return await _create(request, *read_fields(body, KIND, NewRegion))
 
 
 async def create_region_with_id(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
     """PUT /v3/regions/{region_id}: the id is in the path. Raises BadRequest for another in the body."""
+    request.authorize()
     fields, extra = read_fields(body, KIND, NewRegion)
     region_id = short("The id of a region", request.path["region_id"])
     if fields.id not in (None, region_id):
@@ -52,7 +54,6 @@ async def create_region_with_id(request: IdentityRequest, body: dict[str, Any]) 
 
 
 async def _create(request: IdentityRequest, fields: NewRegion, extra: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
     region = Region(fields.id or records.new_id(), fields.description or "", fields.parent_region_id, extra)
     async with request.service.database.transaction() as tx:
         await regions.add(tx, region)
