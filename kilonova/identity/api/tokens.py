@@ -27,6 +27,9 @@ async def create_token(request: IdentityRequest, body: AuthBody) -> Reply:
     token = tokens.seal(identity, caller.user.id, caller.methods, scope, caller.previous)
     # What was just sealed is validated like any other: no second set of rules for who gets a token.
     valid = await tokens.check(identity, token)
+    if valid.user.password_hash != caller.user.password_hash:
+        # It was changed after it was compared, and the token is too young for what that has ended.
+        raise AuthenticationFailed
     document = token_view(valid, await _catalog(request, valid))
     return Reply(document, status=201, headers={"X-Subject-Token": token, "Vary": "X-Auth-Token"})
 

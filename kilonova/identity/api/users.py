@@ -17,7 +17,7 @@ from kilonova.identity.api.bodies import (
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.api.options import UserOptions
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
-from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
 from kilonova.identity.passwords import MAX_LENGTH
 from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
@@ -144,11 +144,15 @@ async def change_password(request: IdentityRequest, body: PasswordChangeBody) ->
     identity, address = request.service, request.client_address
     claim = checking.claim_of_id(request.path["user_id"], body.user.original_password, address)
     user = await checking.check(identity, claim)
-    if user.extra.get("options", {}).get("lock_password"):
-        raise BadRequest("This user's password is locked: an administrator has to change it.")
     password_hash = await checking.hash_in_turn(identity, body.user.password, address, user.id)
     async with identity.database.transaction() as tx:
-        _user, event = await users.change(tx, identity, user, {"password_hash": password_hash})
+        present = await users.look_up(tx, user.id)
+        if present is None or present.password_hash != user.password_hash:
+            # Of several who knew the old one, the first has made it a wrong one.
+            raise AuthenticationFailed
+        if present.extra.get("options", {}).get("lock_password"):
+            raise BadRequest("This user's password is locked: an administrator has to change it.")
+        _user, event = await users.change(tx, identity, present, {"password_hash": password_hash})
     if event is not None:
         await tokens.announce(identity, event)
 

@@ -33,6 +33,8 @@ async def upload(request: ImageRequest) -> Reply:
         raise ImageTooLarge(f"An image has at most {request.service.max_image_bytes} bytes.")
     await asyncio.to_thread(uploads.require_room, request.service.store, max(announced or 0, length or 0))
     async with request.service.database.transaction() as tx:
+        # Again: what the data is looked at as must be what the record says from now on.
+        record = await fetch(tx, request)
         allowance = await quotas.allowance_of(tx, record.row.owner, request.service.limits)
         allowance.require(max(announced or 0, length or 0))
         row = await images.begin_saving(tx, record.row, request.service.clock.now())
