@@ -1,22 +1,13 @@
-"""Key pairs: made here or brought along, their fingerprints, their rules and transactions."""
+"""Key pairs: their fingerprints, rules and transactions. `generating.py` makes those that nobody brings along."""
 
 import base64
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_ssh_public_key,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from msgspec import Struct
 from sqlalchemy import delete, func, select
 
@@ -25,52 +16,6 @@ from kilonova.compute.errors import KeypairNotFound, NameExists
 from kilonova.compute.tables import Keypair, keypairs
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
-
-RSA_BITS = 2048
-PRINCIPAL_NAME = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
-UTF8_STRING_TAG = 0x0C
-
-
-def generate_rsa() -> tuple[str, str]:
-    """(private key in PEM, public key line). Takes a tenth of a second: call it in a thread."""
-    key = generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    # The traditional form is what every ssh client and every tool that reads the download understands.
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return private.decode(), f"{public.decode()} Generated-by-Nova"
-
-
-def generate_ed25519() -> tuple[str, str]:
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return private.decode(), f"{public.decode()} Generated-by-Nova"
-
-
-def generate_x509(user_id: str) -> tuple[str, str]:
-    """(private key, certificate), both in PEM: a client certificate of the user, signed by itself.
-
-    Its alternative name is the principal that Windows looks a user up by. Call it in a thread.
-    """
-    key = generate_private_key(public_exponent=65537, key_size=RSA_BITS)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user_id)])
-    principal = f"{user_id}@localhost".encode()
-    utf8_string = bytes((UTF8_STRING_TAG, len(principal))) + principal
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=3650))
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([x509.OtherName(PRINCIPAL_NAME, utf8_string)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
-    return private.decode(), certificate.public_bytes(Encoding.PEM).decode()
 
 
 def fingerprint_of_certificate(certificate: str) -> str:
@@ -110,11 +55,20 @@ class NewKeypair(Struct, frozen=True):
     fingerprint: str
 
 
-async def insert(tx: Tx, new: NewKeypair, now: datetime) -> Keypair:
-    """Raises NameExists, QuotaExceeded."""
-    count = await tx.scalar(select(func.count()).select_from(keypairs).where(keypairs.c.user_id == new.user_id))
+async def require_room(tx: Tx, user_id: str, name: str) -> None:
+    """Raises QuotaExceeded where the user has as many key pairs as are allowed, NameExists for one of that name."""
+    of_user = keypairs.c.user_id == user_id
+    count = await tx.scalar(select(func.count()).select_from(keypairs).where(of_user))
     limits = await quotas.class_limits(tx)
     quotas.check_count(limits, "key_pairs", count + 1, "Quota exceeded, too many key pairs.")
+    same = select(func.count()).select_from(keypairs).where(of_user, keypairs.c.name == name)
+    if await tx.scalar(same):
+        raise NameExists(f"Key pair '{name}' already exists.")
+
+
+async def insert(tx: Tx, new: NewKeypair, now: datetime) -> Keypair:
+    """Raises NameExists, QuotaExceeded."""
+    await require_room(tx, new.user_id, new.name)
     newest = await tx.scalar(select(func.max(keypairs.c.number)))
     keypair = Keypair(
         number=(newest or 0) + 1,
@@ -125,8 +79,7 @@ async def insert(tx: Tx, new: NewKeypair, now: datetime) -> Keypair:
         public_key=new.public_key,
         created_at=now,
     )
-    if not await tx.insert_new(keypairs, keypair):
-        raise NameExists(f"Key pair '{new.name}' already exists.")
+    await tx.insert(keypairs, keypair)
     return keypair
 
 

@@ -1,11 +1,10 @@
 """/os-keypairs."""
 
-import asyncio
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import keypairs
+from kilonova.compute import generating, keypairs
 from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
 from kilonova.compute.tables import Keypair
 from kilonova.compute.views.records import keypair_detail_view, keypair_view
@@ -49,15 +48,16 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
     kind = "x509" if new.type == "x509" else "ssh"
     private_key: str | None = None
     if new.public_key is not UNSET:
-        public_key = new.public_key
+        keypair = await _keep(request, owner, new.name, kind, new.public_key)
     else:
         if request.allows("keypair_import_only"):
             raise BadRequest("public_key is required: from version 2.92 on key pairs are not generated.")
-        private_key, public_key = await asyncio.to_thread(_generate, kind, owner)
-    fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
-    wanted = keypairs.NewKeypair(owner, new.name, kind, public_key, fingerprint_of(public_key))
-    async with request.service.database.transaction() as tx:
-        keypair = await keypairs.insert(tx, wanted, request.service.clock.now())
+        async with generating.turn_of(owner):
+            # What this user had generated before is kept by now: nothing is generated that would not be kept.
+            async with request.service.database.reading() as tx:
+                await keypairs.require_room(tx, owner, new.name)
+            private_key, public_key = await generating.generate(kind, owner)
+            keypair = await _keep(request, owner, new.name, kind, public_key)
     shown = {**keypair_view(keypair), "user_id": keypair.user_id}
     if private_key is not None:
         shown["private_key"] = private_key
@@ -65,8 +65,12 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
     return Reply({"keypair": shown}, status=status)
 
 
-def _generate(kind: str, user_id: str) -> tuple[str, str]:
-    return keypairs.generate_x509(user_id) if kind == "x509" else keypairs.generate_rsa()
+async def _keep(request: ComputeRequest, owner: str, name: str, kind: str, public_key: str) -> Keypair:
+    """Raises BadRequest, NameExists, QuotaExceeded."""
+    fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
+    wanted = keypairs.NewKeypair(owner, name, kind, public_key, fingerprint_of(public_key))
+    async with request.service.database.transaction() as tx:
+        return await keypairs.insert(tx, wanted, request.service.clock.now())
 
 
 async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """Key pairs: generated, brought along, listed, and nobody else's."""
 
+import asyncio
 import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_ssh_public_key,
 )
+
+from kilonova.compute import generating
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBwYG/LmvAJfXjvNcGMBzx8hQDQnPDqUDqPYXS4ZS3Hs"
 
@@ -194,3 +200,71 @@ async def test_a_certificate_is_generated_and_imported(nova: Any) -> None:
     shown = (await nova.call("POST", "/os-keypairs", 201, json={"keypair": imported}))["keypair"]
     assert (shown["type"], shown["fingerprint"]) == ("x509", made["fingerprint"])
     assert (await nova.call("GET", "/os-keypairs/again"))["keypair"]["type"] == "x509"
+
+
+@dataclass
+class Generator:
+    """Stands for what takes a core: tells for whom keys were generated, and how many at a time at most."""
+
+    made_for: list[str] = field(default_factory=list)
+    most_at_once: int = 0
+    now: int = 0
+    counting: Any = field(default_factory=threading.Lock)
+
+    def __call__(self, user_id: str) -> tuple[str, str]:
+        with self.counting:
+            self.now += 1
+            self.most_at_once = max(self.most_at_once, self.now)
+        time.sleep(0.005)
+        with self.counting:
+            self.made_for.append(user_id)
+            self.now -= 1
+        return "private", ED25519
+
+
+@pytest.fixture
+def generator(monkeypatch: pytest.MonkeyPatch) -> Generator:
+    """In place of both kinds of generating."""
+    counted = Generator()
+    monkeypatch.setattr(generating, "_generate_ssh", counted)
+    monkeypatch.setattr(generating, "_generate_x509", counted)
+    return counted
+
+
+async def generate(nova: Any, names: list[str], by: str = "demo") -> list[int]:
+    """Asks for all of them at once; the statuses."""
+    caller = await nova.api(by)
+    headers = {"openstack-api-version": "compute 2.91"}
+    asked = [caller.post("/v2.1/os-keypairs", json={"keypair": {"name": name}}, headers=headers) for name in names]
+    return [answer.status_code for answer in await asyncio.gather(*asked)]
+
+
+async def test_at_a_full_quota_or_a_taken_name_nothing_is_generated(nova: Any, generator: Generator) -> None:
+    await nova.call("PUT", "/os-quota-class-sets/default", by="admin", json={"quota_class_set": {"key_pairs": 1}})
+    new = {"keypair": {"name": "first"}}
+    await nova.call("POST", "/os-keypairs", 201, version="2.91", json=new)
+    second = {"keypair": {"name": "second"}}
+    assert "too many key pairs" in await nova.refused("POST", "/os-keypairs", 403, version="2.91", json=second)
+    await nova.call("PUT", "/os-quota-class-sets/default", by="admin", json={"quota_class_set": {"key_pairs": 2}})
+    assert "already exists" in await nova.refused("POST", "/os-keypairs", 409, version="2.91", json=new)
+    assert len(generator.made_for) == 1
+
+
+async def test_as_many_are_generated_as_are_kept_one_at_a_time(nova: Any, generator: Generator) -> None:
+    await nova.call("PUT", "/os-quota-class-sets/default", by="admin", json={"quota_class_set": {"key_pairs": 5}})
+    statuses = await generate(nova, [f"key{number}" for number in range(20)])
+    assert sorted(statuses) == [201] * 5 + [403] * 15
+    assert len(generator.made_for) == 5
+    assert generator.most_at_once == 1
+
+
+async def test_who_asks_for_many_waits_behind_himself(nova: Any, generator: Generator) -> None:
+    await nova.api("other")
+    flood = asyncio.create_task(generate(nova, [f"key{number}" for number in range(20)]))
+    while not generator.made_for:
+        await asyncio.sleep(0)
+    assert await generate(nova, ["mine"], by="other") == [201]
+    other = (await nova.who("other")).user_id
+    assert generator.made_for.index(other) < 10
+    assert await flood == [201] * 20
+    assert generator.most_at_once == 1
