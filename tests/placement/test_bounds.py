@@ -29,10 +29,10 @@ async def test_groups_are_counted_before_they_are_looked_for(client: httpx.Async
 @pytest.mark.parametrize("amount", ["1" * 400, "1" * 5000, str(1 << 31), "-1", "1.5", "²"])
 async def test_amounts_are_numbers_of_a_few_digits(client: httpx.AsyncClient, amount: str) -> None:
     for url in ("/allocation_candidates", "/resource_providers"):
-        began = time.perf_counter()
+        began = time.process_time()
         response = await client.get(url, params={"resources": f"VCPU:{amount}"})
         assert response.status_code == 400, response.text
-        assert time.perf_counter() - began < 1
+        assert time.process_time() - began < 1
     await client.post("/resource_providers", json={"uuid": PROVIDER, "name": "host"})
     body = {"resource_provider_generation": 0, "inventories": {"VCPU": {"total": "TOTAL"}}}
     content = json.dumps(body).replace('"TOTAL"', amount if amount.lstrip("-").isascii() else "null")

@@ -14,7 +14,7 @@ from kilonova.kit.http.bounds import unbounded_parts
 
 MANY = 10**400
 PATIENCE_SECONDS = 1.0
-"""Of one request, on a machine that does other things, too."""
+"""Of processor time, for one request: others use this machine too."""
 MOST_BYTES = 20 << 20
 
 
@@ -29,10 +29,10 @@ async def ready(nova: Any) -> Any:
 async def frugal(work: Any) -> None:
     """Waits for the work, which must take little time and memory."""
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         await work
-        taken, (_now, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+        taken, (_now, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert taken < PATIENCE_SECONDS * 4, taken
@@ -128,9 +128,9 @@ async def test_a_parameter_that_is_repeated_costs_no_more(nova: Any, name: str, 
     for url in ("/v2.1/servers", "/v2.1/servers/detail"):
         answer = await caller.get(f"{url}?{query}", headers={"openstack-api-version": "compute 2.60"})
         assert answer.status_code in (200, 400), answer.text
-        began = time.perf_counter()
+        began = time.process_time()
         await caller.get(f"{url}?{query}", headers={"openstack-api-version": "compute 2.60"})
-        assert time.perf_counter() - began < PATIENCE_SECONDS
+        assert time.process_time() - began < PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("name", ["tags", "tags-any", "not-tags", "not-tags-any"])
