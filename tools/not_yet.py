@@ -46,12 +46,6 @@ ACCEPTED = (
         "kept and shown: the network service counts its own",
         MOVES,
     ),
-    (
-        "network",
-        "`ipv6_ra_mode`, `ipv6_address_mode` of a subnet with a prefix shorter than /64",
-        "kept, and nothing is advertised",
-        NETWORK,
-    ),
 )
 """(service, what is accepted, what becomes of it, the part it comes with). A row goes when it is done or refused."""
 

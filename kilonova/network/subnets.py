@@ -30,6 +30,8 @@ from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, Port, Subnet, addresses, networks, ports, subnets
 
 AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
+SHORTEST_SERVED_PREFIX = 64
+"""Of an IPv6 subnet that routers advertise and DHCP serves."""
 SERVICE_TYPES = ("network:", "compute:")
 MOST_NAME_SERVERS = 5
 MOST_HOST_ROUTES = 20
@@ -132,6 +134,11 @@ def check(subnet: Subnet) -> None:
             raise InvalidSubnetServiceType(owner)
 
 
+def can_be_served(network: pick.IpNetwork) -> bool:
+    """Whether DHCP and advertisements work there at all."""
+    return network.version == 4 or network.prefixlen >= SHORTEST_SERVED_PREFIX
+
+
 def _check_dhcp(subnet: Subnet, network: pick.IpNetwork) -> None:
     """Raises InvalidInput for what DHCP or automatic addresses cannot work with."""
     modes = {mode for mode in (subnet.ipv6_ra_mode, subnet.ipv6_address_mode) if mode is not None}
@@ -147,6 +154,12 @@ def _check_dhcp(subnet: Subnet, network: pick.IpNetwork) -> None:
         raise InvalidInput("IPv6 subnet '::' is not supported.")
     if not subnet.enable_dhcp:
         return
+    if not can_be_served(network):
+        raise InvalidInput(
+            f"{network} is too large to be served: routers advertise and DHCP serves IPv6 subnets of "
+            f"/{SHORTEST_SERVED_PREFIX} or longer. Leave out ipv6_ra_mode and ipv6_address_mode, and set enable_dhcp "
+            "to False."
+        )
     if network.prefixlen > network.max_prefixlen - 2:
         raise InvalidInput("Subnet has a prefix length that is incompatible with DHCP service enabled.")
     if network.is_multicast or network.is_loopback or int(network.network_address) == 0:

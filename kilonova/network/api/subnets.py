@@ -53,7 +53,8 @@ class NewSubnet(Fields):
     name: Name = ""
     description: Description = ""
     gateway_ip: Word | None | UnsetType = UNSET
-    enable_dhcp: Flag = True
+    enable_dhcp: Flag | UnsetType = UNSET
+    """Unless it is given: where DHCP can serve the subnet, or a mode asks for it."""
     allocation_pools: Pools | UnsetType = UNSET
     dns_nameservers: Addresses | None = []
     host_routes: HostRoutes | None = []
@@ -123,7 +124,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
         cidr=str(cidr),
         ip_version=new.ip_version,
         gateway_ip=gateway_ip,
-        enable_dhcp=new.enable_dhcp,
+        enable_dhcp=_wants_dhcp(new, cidr),
         ipv6_ra_mode=new.ipv6_ra_mode,
         ipv6_address_mode=new.ipv6_address_mode,
         allocation_pools=pools,
@@ -136,6 +137,12 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     await subnets.insert(tx, subnet)
     await addresses.give_automatic(tx, request.service, subnet)
     return subnet
+
+
+def _wants_dhcp(new: NewSubnet, cidr: pick.IpNetwork) -> bool:
+    if new.enable_dhcp is not UNSET:
+        return new.enable_dhcp
+    return subnets.can_be_served(cidr) or new.ipv6_ra_mode is not None or new.ipv6_address_mode is not None
 
 
 async def list_subnets(request: NetworkRequest) -> Body:

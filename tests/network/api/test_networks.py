@@ -291,6 +291,11 @@ NO_SUBNETS = [
     ({"ipv6_ra_mode": "slaac"}, "ip_version 6"),
     ({"ipv6_ra_mode": "guess"}, "Invalid enum value"),
     ({"ip_version": 6, "cidr": "fd00::/80", "ipv6_ra_mode": "slaac"}, "need a /64"),
+    ({"ip_version": 6, "cidr": "fd00::/48", "ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}, "need a /64"),
+    ({"ip_version": 6, "cidr": "fd00::/48", "ipv6_address_mode": "dhcpv6-stateless"}, "need a /64"),
+    ({"ip_version": 6, "cidr": "fd00::/48", "ipv6_address_mode": "dhcpv6-stateful"}, "/64 or longer"),
+    ({"ip_version": 6, "cidr": "fd00::/63", "ipv6_ra_mode": "dhcpv6-stateful"}, "/64 or longer"),
+    ({"ip_version": 6, "cidr": "fd00::/63", "enable_dhcp": True}, "/64 or longer"),
     ({"ip_version": 6, "cidr": "fd00::/64", "ipv6_ra_mode": "slaac", "enable_dhcp": False}, "enable_dhcp"),
     (
         {
@@ -322,6 +327,22 @@ async def test_a_subnet_is_the_network_that_its_cidr_is_in(net: Any) -> None:
     assert made["allocation_pools"] == [{"start": "10.11.0.2", "end": "10.11.0.254"}]
     six = {"network_id": network["id"], "ip_version": 6, "cidr": "FD00:0::5/64"}
     assert (await net.create("subnets", six))["cidr"] == "fd00::/64"
+
+
+async def test_a_large_ipv6_subnet_says_that_dhcp_does_not_serve_it(net: Any, body_of: Any) -> None:
+    network = await net.create("networks", {})
+    six = {"network_id": network["id"], "ip_version": 6}
+    large = await net.create("subnets", {**six, "cidr": "fd00:1::/48"})
+    assert large["enable_dhcp"] is False
+    url = f"/v2.0/subnets/{large['id']}"
+    answer = await net.demo.put(url, json={"subnet": {"enable_dhcp": True}})
+    assert (answer.status_code, "/64 or longer" in answer.text) == (400, True)
+    changed = body_of(await net.demo.put(url, json={"subnet": {"name": "large", "enable_dhcp": False}}))["subnet"]
+    assert (changed["name"], changed["enable_dhcp"]) == ("large", False)
+    for prefix in (64, 80):
+        stateful = {"ipv6_ra_mode": "dhcpv6-stateful", "ipv6_address_mode": "dhcpv6-stateful"}
+        fits = await net.create("subnets", {**six, **stateful, "cidr": f"fd00:2:0:{prefix}::/{prefix}"})
+        assert fits["enable_dhcp"] is True
 
 
 BOOLEANS = [("yes", True), ("ON", True), ("1", True), (1, True), ("t", True), ("Off", False), ("n", False), (0, False)]
