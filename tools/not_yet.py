@@ -38,7 +38,7 @@ end. `python -m tools.not_yet` writes this page, the first two tables from the p
 
 """
 ACCEPTED = (
-    ("compute", "`adminPass` without a config drive", "shown, and set in no guest", MOVES),
+    ("compute", "no `adminPass`, and no config drive", "one is made up and shown, and set in no guest", MOVES),
     ("compute", "`OS-DCF:diskConfig: AUTO`", "kept and shown: guests grow their root by themselves", MOVES),
     (
         "compute",

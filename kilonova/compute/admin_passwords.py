@@ -1,7 +1,8 @@
 """The administrator's password of a new server, from the request to the guest's config drive.
 
-It goes there alone: whoever runs anything in a guest can ask the metadata service, and the drive is root's. Until the
-drive is written it is in the arguments of the task that builds the server, and nowhere afterwards.
+It goes there alone: whoever runs anything in a guest can ask the metadata service, and the drive is root's. So a server
+whose user names a password gets a drive. Until the drive is written the password is in the arguments of the task that
+builds the server, and nowhere afterwards.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ ARGUMENT = "admin_password"
 
 
 def of_request(server: Server, password: str) -> dict[str, Any]:
-    """Arguments for the task that builds the server. Without a config drive there is no way into the guest."""
+    """Arguments for the task that builds the server. Without a config drive one that was made up gets into no guest."""
     return {ARGUMENT: password} if server.config_drive else {}
 
 

@@ -160,7 +160,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         networks=[{**each, "security_group_ids": group_ids} if group_ids else each for each in resolved],
         security_group_names=list(groups),
         user_data=requests.decode_user_data(new.user_data),
-        config_drive=as_boolean(new.config_drive, "config_drive") or requests.needs_config_drive(image),
+        config_drive=_needs_config_drive(new, image),
         metadata=new.metadata,
         tags=[] if new.tags is UNSET else new.tags,
         requested_zone=zone,
@@ -171,6 +171,12 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         access_ip_v4=access.get("access_ip_v4", ""),
         access_ip_v6=access.get("access_ip_v6", ""),
     )
+
+
+def _needs_config_drive(new: NewServer, image: requests.Fields) -> bool:
+    """Asked for, or the only way in which what else is asked for reaches the guest."""
+    asked = as_boolean(new.config_drive, "config_drive")
+    return asked or bool(new.admin_pass) or requests.needs_config_drive(image)
 
 
 def _hints(body: NewServerBody) -> dict[str, Any]:

@@ -305,16 +305,18 @@ async def _forget(ready: Any, server_id: str) -> None:
         await servers.forget(tx, await servers.find(tx, server_id), ready.service.clock.now())
 
 
-async def test_a_password_goes_with_the_build_to_a_config_drive_only(ready: Any) -> None:
+async def test_a_password_goes_with_the_build_to_a_config_drive_and_brings_one(ready: Any) -> None:
     for fields, told in (
         ({"adminPass": "my own", "config_drive": True}, True),
         ({"config_drive": True}, True),
-        ({"adminPass": "my own"}, False),
+        ({"adminPass": "my own"}, True),
+        ({"adminPass": "my own", "config_drive": False}, True),
+        ({"adminPass": ""}, False),
         ({"imageRef": await ready.image(img_config_drive="mandatory")}, True),
         ({"imageRef": await ready.image(img_config_drive="optional")}, False),
     ):
         made = (await create(ready, **fields))["server"]
-        assert made["adminPass"] == fields.get("adminPass", made["adminPass"])
+        assert made["adminPass"] == (fields.get("adminPass") or made["adminPass"])
         args = (await task_of(ready, made["id"])).args
         assert args.get(admin_passwords.ARGUMENT) == (made["adminPass"] if told else None)
         assert (await ready.server(made["id"])).config_drive is told
