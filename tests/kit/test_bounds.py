@@ -14,6 +14,7 @@ from kilonova.kit.http.bounds import (
     MAX_DEPTH,
     MAX_ITEMS,
     Count,
+    Float,
     Free,
     Name,
     has_free_parts,
@@ -34,6 +35,7 @@ class Bounded(Struct):
     name: Name | None | UnsetType = UNSET
     kind: Literal["a", "b"] = "a"
     key: UUID | None = None
+    ratio: Float = 1.0
     sizes: Annotated[list[Count], Meta(max_length=3)] = []
     free: Free = None
     on: bool = True
@@ -43,6 +45,7 @@ class Unbounded(Struct):
     name: str
     size: int
     half: Annotated[int, Meta(ge=0)]
+    ratio: Annotated[float, Meta(le=1)]
     sizes: list[Count]
     inside: Annotated[list[str | None], Meta(max_length=2)]
     table: dict[str, int]
@@ -63,6 +66,7 @@ def test_each_part_without_a_bound_is_named() -> None:
         "name: str without max_length",
         "size: int without a range",
         "half: int without a range",
+        "ratio: float without a range",
         "sizes: list without max_length",
         "inside[]: str without max_length",
         "table: dict without max_length",

@@ -41,6 +41,16 @@ async def test_amounts_are_numbers_of_a_few_digits(client: httpx.AsyncClient, am
     assert response.status_code == 400, response.text
 
 
+@pytest.mark.parametrize("ratio", ["-1.7e308", "-1e39", "3.5e38", "1e400", "-1", "NaN"])
+async def test_a_ratio_keeps_capacities_finite(client: httpx.AsyncClient, ratio: str) -> None:
+    await client.post("/resource_providers", json={"uuid": PROVIDER, "name": "host"})
+    body = {"resource_provider_generation": 0, "inventories": {"VCPU": {"total": (1 << 31) - 1, "allocation_ratio": 7}}}
+    content = json.dumps(body).replace(": 7}", f": {ratio}}}")
+    headers = {"content-type": "application/json"}
+    response = await client.put(f"/resource_providers/{PROVIDER}/inventories", content=content, headers=headers)
+    assert response.status_code == 400, response.text
+
+
 def test_ways_of_putting_groups_together_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidate_groups, "MOST_TRIED", 1000)
     givers = [f"p{number}" for number in range(30)]

@@ -12,7 +12,7 @@ from kilonova.compute.tables import Flavor
 from kilonova.compute.views.records import flavor_link_view, flavor_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
-from kilonova.kit.http.bounds import MAX_INT64, Word
+from kilonova.kit.http.bounds import MAX_FLOAT, MAX_INT64, Float, Word
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.http.queries import whole_number
 from kilonova.kit.http.versions import since, until
@@ -20,10 +20,10 @@ from kilonova.kit.http.versions import since, until
 LARGEST = 0x7FFFFFFF
 Amount = Annotated[int, Meta(ge=0, le=LARGEST)]
 PositiveAmount = Annotated[int, Meta(ge=1, le=LARGEST)]
-RxtxFactor = Annotated[float, Meta(gt=0, le=3.40282e38)]
+RxtxFactor = Annotated[float, Meta(gt=0, le=MAX_FLOAT)]
 Description = Annotated[str, Meta(max_length=65535)]
 SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
-SpecValue = Annotated[str, Meta(max_length=255)] | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | float
+SpecValue = Annotated[str, Meta(max_length=255)] | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | Float
 MOST_SPECS = 256
 """Extra specs of one flavor: whoever schedules a server looks at all."""
 OneSpec = Annotated[dict[SpecKey, SpecValue], Meta(max_length=1)]
@@ -35,7 +35,7 @@ class NewFlavor(Struct, forbid_unknown_fields=True):
     ram: PositiveAmount
     vcpus: PositiveAmount
     disk: Amount
-    id: FlavorId | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | float | None = None
+    id: FlavorId | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | Float | None = None
     swap: Amount = 0
     ephemeral: Amount = field(default=0, name="OS-FLV-EXT-DATA:ephemeral")
     is_public: bool | Word = field(default=True, name="os-flavor-access:is_public")

@@ -1,7 +1,7 @@
 """Bounds of what a request may hold: the vocabulary of body types, and the check that no part of a body lacks one.
 
 A body's size alone bounds nothing that grows faster than its bytes: a number of 400 digits makes rows, a list of
-30,000 ids makes queries. So each integer has a range, each string and list a length, in its type: the edge checks it
+30,000 ids makes queries. So each number has a range, each string and list a length, in its type: the edge checks it
 before a handler runs, and the OpenAPI document tells it. A bound belongs on the member of a union that it is for:
 `Name | None | UnsetType`.
 """
@@ -17,6 +17,8 @@ from kilonova.kit.http.routes import Route
 
 MAX_INT32 = 2_147_483_647
 MAX_INT64 = 9_223_372_036_854_775_807
+MAX_FLOAT = 3.40282e38
+"""Of single precision, rounded down as upstream does: a product with a number of 32 bits is finite."""
 
 Id = Annotated[str, Meta(max_length=255)]
 """Names a thing by its id (or, where an API allows it, by its name)."""
@@ -39,6 +41,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
 """How many, or how much in the unit its name says: a column of 32 bits holds it."""
 BigCount = Annotated[int, Meta(ge=0, le=MAX_INT64)]
 """Bytes, and what else outgrows 32 bits."""
+Float = Annotated[float, Meta(ge=-MAX_FLOAT, le=MAX_FLOAT)]
 FREE = Meta(extra_json_schema={"x-free": True})
 """Marks a part of a body that is any JSON: the edge holds it to MAX_DEPTH, MAX_ITEMS and 64-bit integers."""
 Free = Annotated[Any, FREE]
@@ -85,6 +88,9 @@ def _walk(info: inspect.Type, path: str, seen: frozenset[type]) -> Iterator[tupl
         case inspect.IntType(ge=ge, gt=gt, le=le, lt=lt):
             if (ge is None and gt is None) or (le is None and lt is None):
                 yield path, "int without a range"
+        case inspect.FloatType(ge=ge, gt=gt, le=le, lt=lt):
+            if (ge is None and gt is None) or (le is None and lt is None):
+                yield path, "float without a range"
         case inspect.StrType(max_length=None) | inspect.BytesType(max_length=None):
             yield path, "str without max_length"
         case (

@@ -10,7 +10,7 @@ from uuid import UUID
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import MAX_INT32, Int32
+from kilonova.kit.http.bounds import MAX_INT32, Float, Int32
 from kilonova.kit.http.routes import Reply, Request
 from kilonova.kit.http.versions import since
 from kilonova.placement.allocations import Claim
@@ -60,7 +60,7 @@ class StockBody(Struct, forbid_unknown_fields=True, kw_only=True):
     min_unit: Size = 1
     max_unit: Size = MAX_INTEGER
     step_size: Size = 1
-    allocation_ratio: Annotated[float, Meta(le=3.40282e38)] = 1.0
+    allocation_ratio: Float = 1.0
 
     def stock(self) -> Stock:
         return Stock(
