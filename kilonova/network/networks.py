@@ -43,6 +43,7 @@ LISTING = Listing(
         **{f"provider:{name}": name for name in PROVIDER},
     },
     constants={"status": "ACTIVE"},
+    shown_by={f"provider:{name}": "get_network:provider" for name in PROVIDER},
 )
 AUTOMATIC_OWNERS = ("network:dhcp",)
 ROUTER_INTERFACE = "network:router_interface"

@@ -95,6 +95,7 @@ LISTING = Listing(
         "dns_domain": "dns_domain",
     },
     special={"fixed_ips": _with_fixed_ips, "security_groups": _in_groups},
+    shown_by={"binding:host_id": "create_port:binding"},
 )
 
 

@@ -51,6 +51,8 @@ class Listing:
     special: Mapping[str, Condition] = field(default_factory=dict)
     """Attribute → what its values mean, where that is no column."""
     is_tagged: bool = True
+    shown_by: Mapping[str, str] = field(default_factory=dict)
+    """Attribute → the rule of those who are shown it: nobody else may narrow a list by it, or sort it."""
 
     @property
     def filters(self) -> list[str]:

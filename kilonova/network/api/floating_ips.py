@@ -21,7 +21,7 @@ from kilonova.network.api.bodies import (
     seen,
 )
 from kilonova.network.api.fields import MOST_AT_ONCE, Description, DnsName, Fields, ProjectId, Tags, given
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.api.ports import fetch_port
 from kilonova.network.api.subnets import fetch_subnet
 from kilonova.network.errors import FloatingIPNotFound, InvalidInput, NetworkNotFound
@@ -99,7 +99,7 @@ async def _check_port(tx: Tx, request: NetworkRequest, port_id: str, project_id:
 
 async def list_floating_ips(request: NetworkRequest) -> Body:
     request.authorize(rule="get_floatingip")
-    selection = floating_ips.LISTING.selection(query_of(request))
+    selection = selection_of(request, floating_ips.LISTING)
     async with request.service.database.reading() as tx:
         views = await _views(tx, await floating_ips.list_seen(tx, selection, **seen(request)))
     return answer(request, "floatingips", views)

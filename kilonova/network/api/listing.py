@@ -7,9 +7,10 @@ Source: Networking API v2.0, "Filtering", "Pagination" and "Sorting".
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from kilonova.kit.errors import BadRequest
+from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.network.api.bodies import Body, NetworkRequest, only_fields
-from kilonova.network.selections import RESERVED, Query, parse_page, parse_sorts, refuse_excess
+from kilonova.network.records import Selection
+from kilonova.network.selections import RESERVED, Listing, Query, parse_page, parse_sorts, refuse_excess
 
 FIELDS: dict[str, str | None] = {"fields": None}
 """The query parameters of a single resource."""
@@ -22,6 +23,17 @@ def query_of_list(filters: Sequence[str]) -> dict[str, str | None]:
 
 def query_of(request: NetworkRequest) -> Query:
     return {name: request.query.getlist(name) for name in request.query}
+
+
+def selection_of(request: NetworkRequest, listing: Listing) -> Selection:
+    """What the request asks of the list. Raises BadRequest, and Forbidden for an attribute that its caller is not
+    shown: which rows are left, and in which order, would tell it."""
+    query = query_of(request)
+    for name in (*query, *query.get("sort_key", ())):
+        rule = listing.shown_by.get(name)
+        if rule is not None and not request.may(rule=rule):
+            raise Forbidden(f"rule:{rule} disallows to list by {name}")
+    return listing.selection(query)
 
 
 def list_views(

@@ -31,7 +31,7 @@ from kilonova.network.api.fields import (
     Tags,
     given,
 )
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.errors import InvalidInput, NetworkNotFound
 from kilonova.network.tables import Network
 from kilonova.network.views.resources import network_view
@@ -167,7 +167,7 @@ def _check_privileges(request: NetworkRequest, values: Body, project_id: str, ne
 
 async def list_networks(request: NetworkRequest) -> Body:
     request.authorize(rule="get_network")
-    selection = networks.LISTING.selection(query_of(request))
+    selection = selection_of(request, networks.LISTING)
     async with request.service.database.reading() as tx:
         found = await networks.list_seen(tx, selection, **seen(request))
         return answer(request, "networks", await _views(tx, request, found))

@@ -51,7 +51,7 @@ from kilonova.network.api.fields import (
     fixed_ips,
     given,
 )
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.api.subnets import check_named
 from kilonova.network.errors import (
     NetworkNotFound,
@@ -241,7 +241,7 @@ async def _checked_groups(tx: Tx, request: NetworkRequest, group_ids: list[str],
 
 async def list_ports(request: NetworkRequest) -> Body:
     request.authorize(rule="get_port")
-    selection = ports.LISTING.selection(query_of(request))
+    selection = selection_of(request, ports.LISTING)
     async with request.service.database.reading() as tx:
         views = await _views(tx, request, await ports.list_seen(tx, selection, **seen(request)))
     return answer(request, "ports", views)

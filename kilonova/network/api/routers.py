@@ -37,7 +37,7 @@ from kilonova.network.api.fields import (
     fixed_ips,
     given,
 )
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.api.ports import fetch_port
 from kilonova.network.api.subnets import check_named, fetch_subnet
 from kilonova.network.errors import NetworkNotFound, RouterNotFound, SubnetNotOwned
@@ -161,7 +161,7 @@ async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: 
 
 async def list_routers(request: NetworkRequest) -> Body:
     request.authorize(rule="get_router")
-    selection = routers.LISTING.selection(query_of(request))
+    selection = selection_of(request, routers.LISTING)
     async with request.service.database.reading() as tx:
         views = await _views(tx, await routers.list_seen(tx, selection, **seen(request)))
     return answer(request, "routers", views)

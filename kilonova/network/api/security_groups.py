@@ -19,7 +19,7 @@ from kilonova.network.api.bodies import (
     seen,
 )
 from kilonova.network.api.fields import MOST_AT_ONCE, Description, Fields, Flag, Name, ProjectId, Tags, given
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.errors import (
     InvalidInput,
     SecurityGroupCannotUpdateDefault,
@@ -106,7 +106,7 @@ async def _create_group(tx: Tx, request: NetworkRequest, new: NewGroup) -> Secur
 async def list_groups(request: NetworkRequest) -> Body:
     """Makes the project's default group if it is not there yet: everybody who looks finds one."""
     request.authorize(rule="get_security_group")
-    service, selection = request.service, security_groups.LISTING.selection(query_of(request))
+    service, selection = request.service, selection_of(request, security_groups.LISTING)
     project_id = request.ctx.project_id
     async with service.database.reading() as tx:
         lacks_default = project_id is not None and not await security_groups.has_default(tx, project_id)
@@ -199,7 +199,7 @@ async def _rule_views(tx: Tx, found: list[SecurityGroupRule]) -> list[Body]:
 
 async def list_rules(request: NetworkRequest) -> Body:
     request.authorize(rule="get_security_group_rule")
-    selection = security_groups.RULES_LISTING.selection(query_of(request))
+    selection = selection_of(request, security_groups.RULES_LISTING)
     async with request.service.database.reading() as tx:
         views = await _rule_views(tx, await security_groups.list_rules(tx, selection, **seen(request)))
     return answer(request, "security-group-rules", views)

@@ -35,7 +35,7 @@ from kilonova.network.api.fields import (
     entries,
     given,
 )
-from kilonova.network.api.listing import answer, query_of
+from kilonova.network.api.listing import answer, selection_of
 from kilonova.network.errors import InvalidInput, NetworkNotFound, SubnetNotFound
 from kilonova.network.ipam import pick
 from kilonova.network.tables import Subnet
@@ -147,7 +147,7 @@ def _wants_dhcp(new: NewSubnet, cidr: pick.IpNetwork) -> bool:
 
 async def list_subnets(request: NetworkRequest) -> Body:
     request.authorize(rule="get_subnet")
-    selection = subnets.LISTING.selection(query_of(request))
+    selection = selection_of(request, subnets.LISTING)
     async with request.service.database.reading() as tx:
         found = await subnets.list_seen(tx, selection, **seen(request))
     return answer(request, "subnets", [subnet_view(each) for each in found])
