@@ -43,7 +43,7 @@ class Filters(Struct, frozen=True):
 
 
 async def list_page(tx: Tx, filters: Filters, page: Page) -> list[Flavor]:
-    """One page and one row beyond it. Raises BadRequest for a marker that is not there."""
+    """One page and one row beyond it. Raises BadRequest for a marker that is not there, or not to be seen."""
     sorts = [(flavors.c[key], direction) for key, direction in page.sorts]
     statement = ordered(select(flavors), sorts).where(
         flavors.c.memory_mib >= filters.min_memory_mib, flavors.c.root_gib >= filters.min_root_gib
@@ -54,7 +54,7 @@ async def list_page(tx: Tx, filters: Filters, page: Page) -> list[Flavor]:
         statement = statement.where(flavors.c.is_public.is_(False))
     if page.marker is not None:
         marker = await tx.first(Flavor, select(flavors).where(flavors.c.id == page.marker))
-        if marker is None:
+        if marker is None or (filters.is_public is True and not is_visible(marker, filters.project_id)):
             raise BadRequest(f"marker [{page.marker}] not found")
         statement = statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
     found = await tx.all(Flavor, statement)

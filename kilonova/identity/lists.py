@@ -44,13 +44,14 @@ class Page(Struct, Generic[RowT]):
 async def page(
     tx: Tx, table: Table, row_type: type[RowT], listing: Listing, *conditions: ColumnElement[bool]
 ) -> Page[RowT]:
-    """Raises BadRequest for a marker that is none."""
+    """Raises BadRequest for a marker that is none, and for one that does not meet the `conditions`: who is not to see a
+    record would learn its place in the order."""
     statement: Select[Any] = select(table).where(*conditions, *(_matches(table, each) for each in listing.filters))
     if listing.is_empty:
         statement = statement.where(false())
     sorts = [(table.c[name], direction) for name, direction in listing.sorts]
     if listing.marker is not None:
-        marked = await records.look_up(tx, table, row_type, listing.marker)
+        marked = await tx.first(row_type, select(table).where(table.c.id == listing.marker, *conditions))
         if marked is None:
             raise BadRequest(f"The marker {listing.marker!r} is the id of nothing in this list.")
         statement = statement.where(after_marker(sorts, [getattr(marked, name) for name, _ in listing.sorts]))

@@ -147,7 +147,7 @@ class Page(Struct):
 
 
 async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: Listing) -> Page:
-    """Raises BadRequest for a marker that does not exist."""
+    """Raises BadRequest for a marker that does not exist, or that `viewer` may not know of."""
     statement: Select[Any] = select(images).where(*_visible_in_lists(viewer, filters))
     for condition in filters.conditions:
         statement = statement.where(_compare(condition))
@@ -157,9 +157,10 @@ async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: 
         statement = statement.where(images.c.id.in_(_with_all_tags(filters.tags)))
     sorts = [(images.c[name], direction) for name, direction in listing.sorts]
     if listing.marker is not None:
-        marked = await tx.first(ImageRow, select(images).where(images.c.id == listing.marker))
-        if marked is None:
-            raise BadRequest(f"The marker {listing.marker} is no image.")
+        try:
+            marked = (await find(tx, listing.marker, viewer)).row
+        except ImageNotFound as error:
+            raise BadRequest(f"The marker {listing.marker} is no image.") from error
         statement = statement.where(after_marker(sorts, [getattr(marked, name) for name, _ in listing.sorts]))
     rows = await tx.all(ImageRow, ordered(statement, sorts).limit(listing.limit))
     return await _complete_page(tx, rows, viewer, listing.limit)

@@ -209,6 +209,17 @@ async def test_a_private_flavor_is_seen_by_those_it_is_for(nova: Any) -> None:
     assert await names(nova, "") == ["everybody"]
 
 
+async def test_nobody_goes_on_from_a_flavor_that_he_does_not_see(nova: Any) -> None:
+    await nova.flavor("secret", id="s", ram=1000, **{"os-flavor-access:is_public": False})
+    for name, ram in (("small", 999), ("large", 1001)):
+        await nova.flavor(name, id=name, ram=ram)
+    url = "/flavors?sort_key=memory_mb&marker=s"
+    assert await nova.refused("GET", url, 400) == "marker [s] not found"
+    assert [each["id"] for each in (await nova.call("GET", f"{url}&is_public=None", by="admin"))["flavors"]] == [
+        "large"
+    ]
+
+
 async def test_a_public_flavor_has_no_list_of_projects(nova: Any) -> None:
     await nova.flavor(id="1")
     assert "public" in await nova.refused("GET", "/flavors/1/os-flavor-access", 404, by="admin")

@@ -177,6 +177,17 @@ async def test_members_groups_and_projects_of_users_are_lists_too(identity: Any,
     assert mine.json()["projects"] == []
 
 
+async def test_nobody_goes_on_from_a_project_that_is_not_in_his_list(identity: Any, admin: httpx.AsyncClient) -> None:
+    theirs = await make(admin, "projects", "m")
+    headers = {"x-auth-token": await identity.token("demo")}
+    (mine,) = (await admin.get("/v3/auth/projects", headers=headers)).json()["projects"]
+    for path in ("/v3/auth/projects", f"/v3/users/{(await listed(admin, 'users', name='demo'))[0]['id']}/projects"):
+        url = f"{path}?sort_key=name&marker="
+        refused = await admin.get(f"{url}{theirs['id']}", headers=headers)
+        assert (refused.status_code, "nothing in this list" in refused.text) == (400, True)
+        assert (await admin.get(f"{url}{mine['id']}", headers=headers)).json()["projects"] == []
+
+
 async def test_projects_are_found_by_where_they_lie_page_by_page(admin: httpx.AsyncClient) -> None:
     top = await make(admin, "projects", "top")
     for number in range(3):

@@ -301,6 +301,19 @@ async def test_an_image_without_an_id_is_not_found(client: httpx.AsyncClient) ->
         assert (await client.request(method, "/v2/images/")).status_code == 404
 
 
+async def test_nobody_goes_on_from_an_image_that_he_does_not_see(
+    client: httpx.AsyncClient, other: httpx.AsyncClient
+) -> None:
+    theirs = await make(other, name="m", visibility="private")
+    for name in ("a", "z"):
+        await make(client, name=name)
+    hidden = await client.get(f"/v2/images?sort=name:asc&marker={theirs['id']}")
+    missing = await client.get("/v2/images?sort=name:asc&marker=5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11")
+    assert (hidden.status_code, missing.status_code) == (400, 400)
+    assert hidden.text.replace(theirs["id"], "") == missing.text.replace("5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11", "")
+    assert await names(other, f"sort=name:asc&marker={theirs['id']}") == []
+
+
 async def test_lists_are_narrowed_by_every_filter(client: httpx.AsyncClient) -> None:
     first = await make(client, name="one, two", **FORMATS, tags=["x", "y"], os_type="linux", min_ram=512)
     await make(client, name="b", disk_format="qcow2", protected=True, tags=["x"], os_hidden=True)
