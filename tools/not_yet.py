@@ -26,7 +26,7 @@ COMES_WITH = (
     (r"[Vv]olume|block storage", VOLUMES),
     (r"asks for|scheduler hint", GUESTS),
     (r"[Ss]ervers?\b|Crash dump|Images cannot be made|passed through|[Ff]lavor|[Ee]xtra spec", MOVES),
-    (r"[Pp]assword|[Ff]actor|[Dd]omain|[Ff]ederat|[Tt]rust|[Ii]mport|[Tt]ask", IDENTITY),
+    (r"[Pp]assword|[Ff]actor|[Dd]omain|[Ff]ederat|[Tt]rust|[Ii]mport|[Tt]ask|[Cc]redential|[Mm]etadata def", IDENTITY),
     (r"[Pp]ort|[Nn]etwork|[Ss]egment|[Rr]outer|[Ss]ubnet|stateful|IPv6", NETWORK),
 )
 HEAD = """\

@@ -3,6 +3,7 @@
 from kilonova.identity import tokens
 from kilonova.identity.api import (
     assignments,
+    credentials,
     domains,
     endpoints,
     groups,
@@ -20,6 +21,7 @@ from kilonova.identity.policy import RULES
 from kilonova.identity.service import Identity
 from kilonova.identity.views.tokens import token_view
 from kilonova.kit.auth import Policy, RequestContext
+from kilonova.kit.http.bounds import Free
 from kilonova.kit.http.edge import Api, Edge
 from kilonova.kit.http.formats import identity_error
 from kilonova.kit.http.routes import PUBLIC, Route
@@ -52,6 +54,33 @@ ROUTES = [
           query=projects.REACH_LISTS.query),
     Route("GET", "/v3/users/{user_id}/groups", groups.list_groups_of_user, "identity:list_groups_for_user",
           query=groups.QUERY),
+    *(
+        route
+        for plural, kind, variable, lists, query in (
+            ("application_credentials", "application_credential", "application_credential_id",
+             credentials.list_application_credentials, credentials.NAMED_LISTS.query),
+            ("access_rules", "access_rule", "access_rule_id", credentials.list_access_rules,
+             credentials.RULE_LISTS.query),
+        )
+        for route in (
+            Route("GET", f"/v3/users/{{user_id}}/{plural}", lists, f"identity:list_{plural}", query=query),
+            Route("GET", f"/v3/users/{{user_id}}/{plural}/{{{variable}}}", credentials.missing(kind, variable),
+                  f"identity:get_{kind}"),
+            Route("DELETE", f"/v3/users/{{user_id}}/{plural}/{{{variable}}}", credentials.missing(kind, variable),
+                  f"identity:delete_{kind}"),
+        )
+    ),
+    Route("POST", "/v3/users/{user_id}/application_credentials", credentials.create_application_credential,
+          "identity:create_application_credential", body=Free, status=201),
+    Route("GET", "/v3/credentials", credentials.list_credentials, "identity:list_credentials",
+          query=credentials.LISTS.query),
+    Route("POST", "/v3/credentials", credentials.create_credential, "identity:create_credential", body=Free,
+          status=201),
+    *(
+        Route(method, "/v3/credentials/{credential_id}", credentials.missing("credential", "credential_id"),
+              f"identity:{verb}_credential")
+        for method, verb in (("GET", "get"), ("DELETE", "delete"))
+    ),
 
     Route("GET", "/v3/groups", groups.list_groups, "identity:list_groups", query=groups.QUERY),
     Route("POST", "/v3/groups", groups.create_group, "identity:create_group", body=dict, status=201,

@@ -4,6 +4,7 @@ from kilonova.kit.auth import Rule
 
 ADMIN = "rule:admin_required"
 READERS = "rule:admin_required or (role:reader and system_scope:all)"
+OWN_CREDENTIAL = "user_id:%(target.credential.user_id)s"
 
 RULES = [
     Rule("admin_required", "role:admin or is_admin:1", "The cloud's administrators"),
@@ -21,6 +22,18 @@ RULES = [
     ),
     Rule("identity:get_user", f"{READERS} or user_id:%(target.user.id)s"),
     Rule("identity:list_users", READERS),
+    *(
+        Rule(f"identity:{rule}", f"{READERS} or user_id:%(user_id)s")
+        for rule in "list_application_credentials get_application_credential list_access_rules get_access_rule".split()
+    ),
+    *(
+        Rule(f"identity:{rule}", f"{ADMIN} or user_id:%(user_id)s")
+        for rule in ("create_application_credential", "delete_application_credential", "delete_access_rule")
+    ),
+    *(
+        Rule(f"identity:{verb}_credential{'s' if verb == 'list' else ''}", f"{who} or {OWN_CREDENTIAL}")
+        for verb, who in (("list", READERS), ("get", READERS), ("create", ADMIN), ("delete", ADMIN))
+    ),
     Rule("identity:get_group", READERS),
     Rule("identity:list_groups", READERS),
     Rule("identity:list_groups_for_user", f"{READERS} or user_id:%(target.user.id)s"),

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kilonova.image.api import data, discovery, images, members, queries, versions
+from kilonova.image.api import data, discovery, images, members, metadefs, queries, versions
 from kilonova.image.api.bodies import (
     MAX_OPERATIONS,
     NEWEST_PATCH,
@@ -62,6 +62,13 @@ ROUTES = [
     Route("POST", "/v2/tasks", discovery.create_task, "tasks_api_access", body=Free, status=201),
     Route("GET", "/v2/tasks/{task_id}", discovery.show_task, "default"),
     Route("DELETE", "/v2/tasks/{task_id}", discovery.show_task, "tasks_api_access"),
+
+    Route("GET", "/v2/schemas/metadefs/{name}", metadefs.show_schema, "default"),
+    Route("GET", metadefs.NAMESPACES, metadefs.list_namespaces, "get_metadef_namespaces", query=metadefs.QUERY),
+    Route("POST", metadefs.NAMESPACES, metadefs.create_namespace, "add_metadef_namespace", body=Free, status=201),
+    Route("GET", f"{metadefs.NAMESPACES}/{{namespace}}", metadefs.show_namespace, "get_metadef_namespace"),
+    Route("DELETE", f"{metadefs.NAMESPACES}/{{namespace}}", metadefs.show_namespace, "delete_metadef_namespace"),
+    Route("GET", "/v2/metadefs/resource_types", metadefs.list_resource_types, "list_metadef_resource_types"),
 ]
 # fmt: on
 

@@ -37,4 +37,9 @@ RULES = [
     Rule("modify_member", f"{ADMIN} or (role:member and {SHARED_WITH})"),
     Rule("stores_info_detail", ADMIN),
     Rule("tasks_api_access", ADMIN),
+    Rule("get_metadef_namespace", "@"),
+    Rule("get_metadef_namespaces", "@"),
+    Rule("add_metadef_namespace", ADMIN),
+    Rule("delete_metadef_namespace", ADMIN),
+    Rule("list_metadef_resource_types", "@"),
 ]

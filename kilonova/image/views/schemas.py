@@ -114,3 +114,35 @@ SCHEMAS = {
     "task": TASK,
     "tasks": _collection("tasks", TASK),
 }
+
+NAMESPACE: dict[str, Any] = {
+    "name": "namespace",
+    "properties": {
+        "namespace": _text("Name of the namespace", maxLength=80),
+        "display_name": _text("Name for people", maxLength=80),
+        "description": _text("What the definitions are for", maxLength=500),
+        "visibility": _text("Who sees the namespace", enum=["public", "private"]),
+        "protected": {"type": "boolean", "description": "Whether the namespace is kept from being deleted"},
+        "owner": _text("Project that owns the namespace", maxLength=255),
+        "created_at": _shown(_text("When the namespace was made")),
+        "updated_at": _shown(_text("When the namespace was last changed")),
+        "self": _shown({"type": "string"}),
+        "schema": _shown({"type": "string"}),
+    },
+    "required": ["namespace"],
+}
+RESOURCE_TYPE: dict[str, Any] = {
+    "name": "resource_type",
+    "properties": {
+        "name": _text("Name of the kind of resource, such as OS::Nova::Flavor", maxLength=80),
+        "created_at": _shown(_text("When the kind was first named")),
+        "updated_at": _shown(_text("When the kind was last changed")),
+    },
+    "required": ["name"],
+}
+METADEF_SCHEMAS = {
+    "namespace": NAMESPACE,
+    "namespaces": _collection("namespaces", NAMESPACE),
+    "resource_type": RESOURCE_TYPE,
+    "resource_types": _collection("resource_types", RESOURCE_TYPE),
+}

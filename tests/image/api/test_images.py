@@ -393,6 +393,26 @@ async def test_tasks_are_described_and_not_made(client: httpx.AsyncClient, admin
     assert (await admin.delete("/v2/tasks/x")).status_code == 404
 
 
+async def test_metadata_definitions_are_described_and_not_kept(
+    client: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    """Horizon asks for them on every launch of a server."""
+    listed = (await client.get("/v2/metadefs/namespaces?limit=20&resource_types=OS::Nova::Server")).json()
+    assert listed["namespaces"] == []
+    assert "next" not in listed
+    assert (await client.get(listed["schema"])).json()["name"] == "namespaces"
+    for name in ("namespace", "resource_type", "resource_types"):
+        assert (await client.get(f"/v2/schemas/metadefs/{name}")).json()["name"] == name
+    assert (await client.get("/v2/schemas/metadefs/nothing")).status_code == 404
+    assert (await client.get("/v2/metadefs/resource_types")).json() == {"resource_types": []}
+    refused = await admin.post("/v2/metadefs/namespaces", json={"namespace": "OS::Compute::Own"})
+    assert refused.status_code == 400
+    assert "Metadata definitions cannot be kept here yet" in refused.text
+    assert (await client.post("/v2/metadefs/namespaces", json={"namespace": "own"})).status_code == 403
+    assert (await client.get("/v2/metadefs/namespaces/OS::Compute::Own")).status_code == 404
+    assert (await admin.delete("/v2/metadefs/namespaces/OS::Compute::Own")).status_code == 404
+
+
 async def test_every_document_that_is_named_is_there(client: httpx.AsyncClient) -> None:
     image = await make(client, **FORMATS)
     member = (await client.post(f"{image['self']}/members", json={"member": "p"})).json()

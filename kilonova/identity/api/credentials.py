@@ -1,0 +1,80 @@
+"""/v3/credentials, and the application credentials and access rules of a user: there are none here yet."""
+
+from typing import Any
+
+from kilonova.identity import users
+from kilonova.identity.api.bodies import IdentityRequest
+from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.errors import ResourceNotFound
+from kilonova.identity.lists import Page
+from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.routes import Handler
+
+LISTS = Lists(strange=("user_id", "type"))
+NAMED_LISTS = Lists(strange=("name",))
+RULE_LISTS = Lists(strange=("service", "path", "method"))
+
+
+async def list_credentials(request: IdentityRequest) -> dict[str, Any]:
+    """Those of the whole cloud, or of one user."""
+    _be_own(request)
+    LISTS.read(request)
+    return _none(request, "credentials")
+
+
+async def create_credential(request: IdentityRequest, _body: Any) -> None:
+    """POST /v3/credentials: refused. Raises BadRequest."""
+    _be_own(request)
+    raise BadRequest("Credentials cannot be kept here yet: users log in with a password.")
+
+
+async def list_application_credentials(request: IdentityRequest) -> dict[str, Any]:
+    await _see_user(request)
+    NAMED_LISTS.read(request)
+    return _none(request, "application_credentials")
+
+
+async def create_application_credential(request: IdentityRequest, _body: Any) -> None:
+    """POST /v3/users/{user_id}/application_credentials: refused. Raises BadRequest."""
+    await _see_user(request)
+    raise BadRequest(
+        "Application credentials cannot be made here yet: give the program a user, with a password and a role."
+    )
+
+
+async def list_access_rules(request: IdentityRequest) -> dict[str, Any]:
+    """Rules come with application credentials alone."""
+    await _see_user(request)
+    RULE_LISTS.read(request)
+    return _none(request, "access_rules")
+
+
+def missing(kind: str, variable: str) -> Handler:
+    """The handler of whatever is asked of one of them. It raises ResourceNotFound."""
+
+    async def find(request: IdentityRequest) -> None:
+        if "user_id" in request.path:
+            await _see_user(request)
+        else:
+            request.authorize({"target.credential.user_id": None})
+        raise ResourceNotFound(kind, request.path[variable])
+
+    return find
+
+
+def _be_own(request: IdentityRequest) -> None:
+    """Everybody has a list of his own, and an administrator has everybody's."""
+    request.authorize({"target.credential.user_id": request.ctx.user_id})
+
+
+async def _see_user(request: IdentityRequest) -> None:
+    """Raises Forbidden, or ResourceNotFound for a user that is not there."""
+    user_id = request.path["user_id"]
+    request.authorize({"user_id": user_id, "target.user.id": user_id})
+    async with request.service.database.reading() as tx:
+        if await users.look_up(tx, user_id) is None:
+            raise ResourceNotFound("user", user_id)
+
+
+def _none(request: IdentityRequest, plural: str) -> dict[str, Any]:
+    return paged(request, plural, Page([]), lambda row, base_url: {})
