@@ -122,7 +122,7 @@ def _fits(row: dict[str, Any], filters: Filters) -> bool:
 
 
 async def find_marker(compute: Compute, filters: Filters, server_id: str | None) -> Server | None:
-    """The server a page begins after, in whichever cell it is.
+    """The server a page begins after, in whichever cell it is; one that was deleted since the page before will do.
 
     Raises BadRequest for one that is not there, or that belongs to a project the list is not of.
     """
@@ -133,7 +133,7 @@ async def find_marker(compute: Compute, filters: Filters, server_id: str | None)
         by_id = by_id.where(servers.c.project_id == filters.project_id)
     async with cells.reading(compute, server_id) as (_cell, tx):
         marker = await tx.first(Server, by_id)
-        if marker is None and filters.with_deleted:
+        if marker is None:
             marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
     if marker is None:
         raise BadRequest(f"marker [{server_id}] not found")

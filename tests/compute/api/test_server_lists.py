@@ -263,6 +263,16 @@ async def test_a_name_means_the_same_to_living_and_deleted_servers(nova: Any, pa
         assert {each["id"] for each in found} == {living.id, gone.id}
 
 
+async def test_a_server_deleted_between_two_pages_still_marks_the_place(nova: Any) -> None:
+    """Clients fetch the next page from the last server of the one before, whatever has become of it since."""
+    made = [await nova.insert_server(name=name) for name in ("one", "two", "three")]
+    assert await names(nova, "limit=2") == ["three", "two"]
+    await forget(nova, made[1], 0)
+    assert await names(nova, f"limit=2&marker={made[1].id}") == ["one"]
+    assert await names(nova, f"marker={made[1].id}&sort_key=display_name&sort_dir=asc") == []
+    assert "not found" in await nova.refused("GET", f"/servers?marker={made[1].id}", 400, by="other")
+
+
 async def test_a_marker_of_another_project_is_not_there(nova: Any) -> None:
     rows = await some(nova)
     foreign = rows["foreign"].id
