@@ -33,7 +33,8 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOmZ7eQwWzYkvBPcKfIfpnx0mzGHvPZqWDXDG
 def install(client: Client) -> Path:
     """The environment of a client, made when it is not there as it is meant to be. Raises StageError."""
     directory = ENVIRONMENTS / client.name
-    stamp, wanted = directory / "packages", "\n".join(client.packages)
+    stamp = directory / "packages"
+    wanted = "\n".join((*client.packages, *client.debian, *client.unpacked))
     if not stamp.exists() or stamp.read_text() != wanted:
         uv = ROOT / ".venv/bin/uv"
         run_logged([uv, "venv", "--quiet", "--clear", "--python", sys.executable, directory])
@@ -41,6 +42,10 @@ def install(client: Client) -> Path:
             run_logged([uv, "pip", "install", "--quiet", "--python", directory / "bin/python", *client.packages])
         if client.debian:
             run_logged(["apt-get", "install", "--yes", "--no-install-recommends", *client.debian])
+        for package in client.unpacked:
+            run_logged(["apt-get", "-o", "APT::Sandbox::User=root", "download", package], cwd=directory)
+            (archive,) = directory.glob(f"{package}_*.deb")
+            run_logged(["dpkg-deb", "--extract", archive, directory])
         stamp.write_text(wanted)
     if OLD[0] in client.packages:
         (place,) = directory.glob("lib/python3*/site-packages")
@@ -106,9 +111,12 @@ def run(client: Client, host: OwnHost, cloud: CloudUnderTest, directory: Path) -
     networks = cloud.api("admin").get("network", "/v2.0/networks", name="demo-net")["networks"]
     (place / "net_id").write_text(networks[0]["id"])
     script = SCRIPTS / client.script
-    program = {".sh": "bash", ".py": str(environment / "bin/python"), ".rb": "ruby"}[script.suffix]
+    python = "/usr/bin/python3" if client.debian else str(environment / "bin/python")
+    program = {".sh": "bash", ".py": python, ".rb": "ruby"}[script.suffix]
     variables = {
         **credentials(cloud, "admin"),
+        "DEMO_PASSWORD": read_config(cloud.state).passwords["demo"],
+        "ENVIRONMENT": str(environment),
         "PATH": f"{environment / 'bin'}:{os.environ['PATH']}",
         "HOME": str(place),
         "PYTHONWARNINGS": "ignore",
@@ -123,9 +131,9 @@ def run(client: Client, host: OwnHost, cloud: CloudUnderTest, directory: Path) -
 
 
 def keep(requests: Path) -> int:
-    """Writes each different request that succeeded into the corpus; returns their number."""
+    """Adds each different request that succeeded to the corpus; returns the number of all in it."""
     lines: dict[str, str] = {}
-    for line in requests.read_text().splitlines():
+    for line in [*(CORPUS.read_text().splitlines() if CORPUS.exists() else ()), *requests.read_text().splitlines()]:
         asked = json.loads(line)
         if asked["client"] != "demo" and asked["status"] < 400:
             client = asked.pop("client")
@@ -139,7 +147,7 @@ def keep(requests: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=[each.name for each in CLIENTS])
-    parser.add_argument("--record", action="store_true", help=f"write what they ask to {CORPUS.relative_to(ROOT)}")
+    parser.add_argument("--record", action="store_true", help=f"add what they ask to {CORPUS.relative_to(ROOT)}")
     arguments = parser.parse_args()
     if not is_root():
         return fail(StageError("make clients needs root: the cloud is on a host of its own, out of namespaces"))
@@ -159,7 +167,7 @@ def main() -> int:
                 failed.append(client.name)
                 print("    " + "\n    ".join(told.strip().splitlines()[-8:]))
     if arguments.record:
-        print(f"{keep(directory / 'requests.jsonl')} requests kept")
+        print(f"{keep(directory / 'requests.jsonl')} different requests in the corpus")
     print(f"{len(failed)} failed{': ' + ', '.join(failed) if failed else ''}; logs in {directory.relative_to(ROOT)}")
     return 1 if failed else 0
 

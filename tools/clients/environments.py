@@ -18,6 +18,9 @@ class Client:
     packages: tuple[str, ...]
     script: str
     debian: tuple[str, ...] = ()
+    """Debian packages that are installed; a Python script runs with Debian's Python then."""
+    unpacked: tuple[str, ...] = ()
+    """Debian packages of which only the files are wanted: they are unpacked into the environment."""
 
 
 CLIENTS = (
@@ -48,6 +51,13 @@ CLIENTS = (
     Client("libcloud", ("apache-libcloud",), "libcloud_driver.py"),
     Client("ansible", ("ansible", "openstacksdk"), "ansible.sh"),
     Client("rally", ("rally", "rally-openstack", *OLD), "rally.sh"),
-    Client("horizon", ("horizon", "python-memcached"), "horizon.py"),
+    Client("horizon", ("horizon",), "horizon_pages.py"),
+    Client(
+        "horizon-23",
+        (),
+        "horizon_pages.py",
+        debian=("python3-django-horizon",),
+        unpacked=("openstack-dashboard",),
+    ),
     Client("fog", (), "fog.rb", debian=("ruby-fog-openstack",)),
 )
