@@ -2,7 +2,7 @@
 require "fog/openstack"
 
 options = {
-  openstack_auth_url: ENV["OS_AUTH_URL"].sub(%r{/v3$}, "") + "/v3/auth/tokens",
+  openstack_auth_url: ENV["OS_AUTH_URL"].sub(%r{/v3$}, ""),
   openstack_username: ENV["OS_USERNAME"],
   openstack_api_key: ENV["OS_PASSWORD"],
   openstack_project_name: ENV["OS_PROJECT_NAME"],
