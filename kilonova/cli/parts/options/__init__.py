@@ -1,0 +1,40 @@
+"""What the daemons read from their configuration files: groups and names are upstream's, with the old spellings.
+
+Each option says what it does here. What files written for the guides hold beside them is in `without_effect.py`, with
+the reason; anything else in a file stops the start.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from kilonova.cli.parts.options.compute import COMPUTE, QUOTAS
+from kilonova.cli.parts.options.every_daemon import COMMON
+from kilonova.cli.parts.options.identity import IDENTITY
+from kilonova.cli.parts.options.image import IMAGE
+from kilonova.cli.parts.options.network import NETWORK, NETWORK_AGENT
+from kilonova.cli.parts.options.placement import PLACEMENT
+from kilonova.cli.parts.options.spelling import Options
+from kilonova.cli.parts.options.up import UP
+
+__all__ = [
+    "COMMON",
+    "COMPUTE",
+    "IDENTITY",
+    "IMAGE",
+    "NETWORK",
+    "NETWORK_AGENT",
+    "PLACEMENT",
+    "PROJECTS",
+    "QUOTAS",
+    "UP",
+    "Options",
+]
+
+PROJECTS: Mapping[str, Sequence[Options]] = {
+    "keystone": [IDENTITY],
+    "glance": [IMAGE],
+    # In the releases where placement was a part of nova, its options stand in nova's file.
+    "placement": [PLACEMENT, COMPUTE],
+    "nova": [COMPUTE, PLACEMENT],
+    "neutron": [NETWORK, NETWORK_AGENT],
+}
+"""A project's daemons share files: what one of them does not read may be another's."""

@@ -1,0 +1,90 @@
+"""What the programs of nova.conf read."""
+
+from oslo_config import cfg
+
+from kilonova.cli.parts.options.consoles import CONSOLES
+from kilonova.cli.parts.options.spelling import Options, credentials, old, workers
+
+QUOTAS = (
+    ("instances", 10),
+    ("cores", 20),
+    ("ram", 51200),
+    ("metadata_items", 128),
+    ("injected_files", 5),
+    ("injected_file_content_bytes", 10240),
+    ("injected_file_path_length", 255),
+    ("key_pairs", 100),
+    ("server_groups", 10),
+    ("server_group_members", 10),
+)
+"""Default limits of a project, for those that neither the project nor its quota class sets; ram in MiB."""
+COMPUTE: Options = {
+    "DEFAULT": [
+        cfg.StrOpt("compute_driver", default="libvirt.LibvirtDriver", help="libvirt.LibvirtDriver, fake.FakeDriver"),
+        cfg.StrOpt("state_path", default="/var/lib/nova", help="Directory of what this host keeps"),
+        cfg.StrOpt("instances_path", default="$state_path/instances", help="Directory of the servers' disks"),
+        cfg.StrOpt("osapi_compute_listen", default="0.0.0.0", help="Address the API listens on"),  # noqa: S104
+        cfg.PortOpt("osapi_compute_listen_port", default=8774, help="Port the API listens on"),
+        workers("osapi_compute_workers"),
+        cfg.StrOpt("metadata_listen", default="0.0.0.0", help="Address the metadata API listens on"),  # noqa: S104
+        cfg.PortOpt("metadata_listen_port", default=8775, help="Port the metadata API listens on"),
+        workers("metadata_workers"),
+        cfg.ListOpt("enabled_apis", default=["osapi_compute", "metadata"], help="Which APIs nova-api serves"),
+        cfg.StrOpt("default_availability_zone", default="nova", help="Zone of hosts that name none"),
+        cfg.FloatOpt("cpu_allocation_ratio", default=4.0, min=0.1, help="Virtual processors for each of the host's"),
+        cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="Memory of servers for each MiB of the host's"),
+        cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="Disk of servers for each GiB of the host's"),
+        cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="Processors kept for the host itself"),
+        cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB of memory kept for the host itself"),
+        cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself"),
+        cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
+    ],
+    "conductor": [workers("workers")],
+    "api_database": [
+        cfg.StrOpt("connection", default="", secret=True, help="URL of the region's database; empty: [database] is it")
+    ],
+    "scheduler": [
+        workers("workers"),
+        cfg.IntOpt(
+            "discover_hosts_in_cells_interval",
+            default=-1,
+            help="Seconds between searches for hosts that are not mapped to a cell; -1: never, hosts map themselves",
+        ),
+    ],
+    "quota": [cfg.IntOpt(name, default=default, min=-1, help="-1: no limit") for name, default in QUOTAS],
+    "libvirt": [
+        cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
+        cfg.StrOpt(
+            "cpu_mode",
+            default="",
+            choices=["", "host-model", "host-passthrough", "custom", "none"],
+            help="Which processor guests see; empty: the host's model with KVM, all that is emulated without",
+        ),
+        cfg.ListOpt(
+            "cpu_models",
+            default=[],
+            help="With cpu_mode custom: the model, as libvirt names it; of several the first",
+            deprecated_opts=old("cpu_model"),
+        ),
+        cfg.StrOpt("connection_uri", default="qemu:///system", help="Where libvirt is; empty: a libvirtd of its own"),
+    ],
+    "fake": [
+        # As large as upstream's is, so that the same loads fit.
+        cfg.IntOpt("vcpus", default=1000, min=1, help="Processors of a simulated host"),
+        cfg.IntOpt("memory_mb", default=800_000, min=1, help="Its memory in MiB"),
+        cfg.IntOpt("disk_gb", default=600_000, min=1, help="Its disk in GiB"),
+    ],
+    "glance": [
+        cfg.ListOpt(
+            "api_servers",
+            default=[],
+            help="Where images are; empty: the catalog says it",
+            deprecated_opts=old("glance_api_servers", group="DEFAULT"),
+        )
+    ],
+    **CONSOLES,
+    "placement": credentials(),
+    "neutron": credentials(
+        cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What metadata agents sign with"),
+    ),
+}
