@@ -255,6 +255,45 @@ async def test_a_runner_goes_on_when_its_database_is_back(
     assert caplog.text.count("tasks are run again") == 1
 
 
+async def test_looking_for_work_takes_no_write_lock(
+    database: Database, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    world = World()
+    async with database.transaction() as tx:
+        sleeping = await tables.start(tx, MAKE.new_task("later"), clock.now())
+        await tables.compare_and_set(tx, sleeping, wake_at=clock.now() + timedelta(seconds=60))
+    writes, working = database.writes, Runner(database, tables, PROGRAMS, world, clock=clock)
+    running = asyncio.create_task(working.run())
+    await asyncio.sleep(0.1)
+    assert database.writes == writes
+    clock.advance(61)
+    async with asyncio.timeout(10):
+        while "make" not in world.calls:
+            await asyncio.sleep(0.01)
+    assert database.writes > writes
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("leases", "earliest"),
+    [([None, None], 1), ([10, None], 2), ([10, 20], 10), ([-5, 20], 1)],
+    ids=["free", "one held", "both held", "lapsed"],
+)
+async def test_the_next_wake_is_when_a_task_may_be_claimed(
+    database: Database, clock: FakeClock, leases: list[int | None], earliest: int
+) -> None:
+    now = clock.now()
+    async with database.transaction() as tx:
+        for number, lease in enumerate(leases, 1):
+            task = await tables.start(tx, MAKE.new_task(f"subject-{number}"), now)
+            until = None if lease is None else now + timedelta(seconds=lease)
+            await tables.compare_and_set(tx, task, wake_at=now + timedelta(seconds=number), lease_until=until)
+    async with database.reading() as tx:
+        assert await tables.next_wake(tx) == now + timedelta(seconds=earliest)
+
+
 @pytest.mark.parametrize("lasts", ["less than the lease", "longer"])
 async def test_a_lease_outlives_a_database_that_is_back_in_time(
     database: Database, clock: FakeClock, lasts: str, monkeypatch: pytest.MonkeyPatch

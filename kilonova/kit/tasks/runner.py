@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Generic
 
 from kilonova.kit import tracing
@@ -97,9 +97,7 @@ class Runner(Generic[ServiceT]):
             while True:
                 self._woken.clear()
                 try:
-                    await self._start_due()
-                    self._say_database(None)
-                    await self._wait()
+                    await self._take_turn()
                 except ServiceUnavailable as fault:
                     self._say_database(fault)
                     await asyncio.sleep(random.uniform(0.5, 1.5) * POLL_SECONDS)  # noqa: S311 - jitter, not a secret
@@ -122,9 +120,20 @@ class Runner(Generic[ServiceT]):
             if subject == subject_id:
                 running.cancel()
 
-    async def _wait(self) -> None:
+    async def _take_turn(self) -> None:
+        """Starts what is due, or waits until something may be. Looking takes no write lock."""
         async with self.database.reading() as tx:
             next_wake = await self.tables.next_wake(tx)
+        self._say_database(None)
+        free = self._concurrency - len(self._running)
+        if free <= 0:
+            # Whatever ends wakes this up.
+            next_wake = None
+        elif next_wake is not None and next_wake <= self.clock.now() and await self._start_due(free):
+            return
+        await self._wait(next_wake)
+
+    async def _wait(self, next_wake: datetime | None) -> None:
         seconds = POLL_SECONDS
         if next_wake is not None:
             seconds = min(seconds, max((next_wake - self.clock.now()).total_seconds(), 0.01))
@@ -134,16 +143,15 @@ class Runner(Generic[ServiceT]):
         except TimeoutError:
             pass
 
-    async def _start_due(self) -> None:
-        free = self._concurrency - len(self._running)
-        if free <= 0:
-            return
+    async def _start_due(self, limit: int) -> bool:
+        """Whether there was anything that another runner had not taken."""
         async with self.database.transaction() as tx:
-            claimed = await self.tables.claim(tx, self.clock.now(), LEASE, free)
+            claimed = await self.tables.claim(tx, self.clock.now(), LEASE, limit)
         for task in claimed:
             running = asyncio.create_task(self.run_task(task))
             self._running[running] = task.subject_id
             running.add_done_callback(self._finished)
+        return bool(claimed)
 
     def _finished(self, running: asyncio.Task[None]) -> None:
         self._running.pop(running, None)

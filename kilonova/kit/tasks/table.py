@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, Text, func, select, update
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, Text, case, func, select, update
 
 from kilonova.kit.db import Tx, UtcDateTime
 
@@ -199,11 +199,12 @@ class TaskTables:
 
     async def next_wake(self, tx: Tx) -> datetime | None:
         """When the earliest unfinished task may be claimed: its wake-up, or the end of its lease when held."""
-        rows = await tx.tuples(
-            select(self.tasks.c.wake_at, self.tasks.c.lease_until).where(self.tasks.c.finished_at.is_(None))
+        wake_at, lease_until = self.tasks.c.wake_at, self.tasks.c.lease_until
+        claimable_at = case((lease_until > wake_at, lease_until), else_=wake_at)
+        earliest: datetime | None = await tx.scalar(
+            select(func.min(claimable_at)).where(self.tasks.c.finished_at.is_(None))
         )
-        moments = [max(wake, lease) if lease is not None else wake for wake, lease in rows]
-        return min(moments, default=None)
+        return earliest
 
     async def wake_subject(self, tx: Tx, subject_id: str, now: datetime) -> None:
         """What a sleeping task waits for may have happened: let it look now. One under way is left alone."""
