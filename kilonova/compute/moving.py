@@ -21,7 +21,7 @@ from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
-from kilonova.kit.tasks import Task, TaskStep
+from kilonova.kit.tasks import TASKS_DUE, Task, TaskStep
 
 log = logger(__name__)
 
@@ -101,7 +101,7 @@ async def awaken(cell: Compute, task_id: str) -> None:
     asleep = (tasks.tasks.c.id == task_id) & (tasks.tasks.c.wake_at == ASLEEP)
     async with cell.database.transaction() as tx:
         await tx.execute(update(tasks.tasks).where(asleep).values(wake_at=cell.clock.now()))
-    cell.wake()
+        tx.after(TASKS_DUE)
 
 
 async def settle_arrivals(compute: Compute, cell: Compute) -> None:

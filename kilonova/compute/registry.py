@@ -157,8 +157,6 @@ class Registry:
                         answer.strangers[server_id] = epoch
                 for server_id in sleeping:
                     await compute.tasks.wake_subject(tx, server_id, compute.clock.now())
-        if sleeping:
-            compute.wake()
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 

@@ -124,9 +124,7 @@ async def reset_state(tx: Tx, server: Server, vm_state: str, now: datetime) -> N
     """Says what a server is, whatever it was, and ends what is being done to it. Touches nothing but the rows."""
     active = await tasks.active(tx, server.id)
     if active is not None:
-        await tasks.leave_step(tx, active, now, "superseded", f"the state was reset to {vm_state}")
-        ended = {"active_subject": None, "finished_at": now, "outcome": "superseded", "epoch": active.epoch + 1}
-        await tasks.compare_and_set(tx, active, **ended)
+        await tasks.end(tx, active, now, f"the state was reset to {vm_state}")
     await change(tx, server.id, now, vm_state=vm_state)
 
 

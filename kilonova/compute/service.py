@@ -1,6 +1,7 @@
 """What compute's handlers and programs stand on: the service on one database, the region's or a cell's."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from kilonova.compute.cells import Cells
@@ -11,7 +12,7 @@ from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus, Unsubscribe
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
-from kilonova.kit.tasks import Runner, TaskTables
+from kilonova.kit.tasks import TASKS_DUE, Runner, TaskTables
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
@@ -47,6 +48,7 @@ class Compute:
 
     def __post_init__(self) -> None:
         self.cells = self.shared_cells or Cells(self.database, self, self.clock)
+        self.database.on(TASKS_DUE, self._wake)
 
     @property
     def is_region(self) -> bool:
@@ -73,21 +75,26 @@ class Compute:
             shared_cells=self.cells,
         )
 
-    def wake(self, superseded: str | None = None) -> None:
-        """A task was committed. `superseded`: the server whose running operation it replaces."""
-        if self.runner is not None:
-            if superseded is not None:
-                self.runner.abandon(superseded)
-            self.runner.wake()
-            return
-        telling = asyncio.create_task(self.bus.publish(TASKS_TOPIC, superseded))
-        self._telling.add(telling)
-        telling.add_done_callback(self._telling.discard)
+    async def _wake(self, superseded: Collection[str]) -> None:
+        """Tasks were committed. `superseded`: the servers whose running operation was ended."""
+        if self.runner is None:
+            # Nobody waits for the broker.
+            telling = asyncio.create_task(self.bus.publish(TASKS_TOPIC, sorted(superseded)))
+            self._telling.add(telling)
+            telling.add_done_callback(self._telling.discard)
+        else:
+            self._wake_runner(self.runner, superseded)
+
+    def _wake_runner(self, runner: "Runner[Compute]", superseded: Collection[str]) -> None:
+        for server_id in superseded:
+            runner.abandon(server_id)
+        runner.wake()
 
     def listen(self) -> Unsubscribe:
         """Takes wake-ups of other processes for this one's runner; returns what ends that."""
 
-        async def heard(superseded: str | None) -> None:
-            self.wake(superseded)
+        async def heard(superseded: list[str]) -> None:
+            if self.runner is not None:
+                self._wake_runner(self.runner, superseded)
 
         return self.bus.subscribe(TASKS_TOPIC, heard)

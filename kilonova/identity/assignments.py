@@ -6,6 +6,7 @@ from msgspec import Struct
 from sqlalchemy import Column, ColumnElement, CompoundSelect, Select, Table, delete, select, union
 
 from kilonova.identity import records
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.tables import (
     NO_DOMAIN,
@@ -73,6 +74,7 @@ async def _require_actor(tx: Tx, actor: Actor) -> None:
 async def grant(tx: Tx, assignment: Grant) -> None:
     """Safe to repeat."""
     await tx.insert_new(_table(assignment), assignment)
+    _announce(tx, assignment)
 
 
 async def withdraw(tx: Tx, assignment: Grant) -> None:
@@ -80,6 +82,13 @@ async def withdraw(tx: Tx, assignment: Grant) -> None:
     changed = await tx.execute(delete(_table(assignment)).where(*_same(assignment)))
     if not changed:
         raise ResourceNotFound("role assignment with role", assignment.role_id)
+    _announce(tx, assignment)
+
+
+def _announce(tx: Tx, assignment: Grant) -> None:
+    """For the user's tokens, or for everybody's where a group's members are meant: roles are looked up at each
+    validation."""
+    announce(tx, user_id=assignment.user_id if isinstance(assignment, Assignment) else None)
 
 
 async def withdraw_all_on(tx: Tx, target_kind: TargetKind, target_id: str) -> None:

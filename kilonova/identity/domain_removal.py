@@ -6,6 +6,7 @@ Source: Identity API v3, "Delete domain".
 from sqlalchemy import delete, select
 
 from kilonova.identity import assignments, projects, records, roles, users
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import StillEnabled
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, Role, User, domains, groups
@@ -29,6 +30,7 @@ async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
         await roles.remove(tx, role)
     await assignments.withdraw_all_on(tx, "domain", domain.id)
     await records.remove(tx, domains, domain.id)
+    announce(tx)
 
 
 async def _remove_projects(tx: Tx, identity: Identity, domain: Domain) -> None:

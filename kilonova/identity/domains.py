@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kilonova.identity import assignments, lists, records
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import InvalidReference, NameTaken
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Domain, Project, domains, projects
@@ -48,4 +49,10 @@ async def add(tx: Tx, domain: Domain) -> None:
 
 async def change(tx: Tx, domain: Domain, values: Mapping[str, Any], extra: Mapping[str, Any]) -> Domain:
     """Raises NameTaken."""
-    return await records.change(tx, domains, Domain, "domain", domain, records.with_extra(domain.extra, values, extra))
+    changed = await records.change(
+        tx, domains, Domain, "domain", domain, records.with_extra(domain.extra, values, extra)
+    )
+    if values.get("enabled") is False:
+        # A domain holds users and projects alike.
+        announce(tx)
+    return changed

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from kilonova.identity import domains, lists, records
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Group, GroupMember, User, group_members, groups, users
@@ -46,6 +47,7 @@ async def change(tx: Tx, group: Group, values: Mapping[str, Any], extra: Mapping
 async def remove(tx: Tx, group: Group) -> None:
     """Its members stay; what it gave them goes."""
     await records.remove(tx, groups, group.id)
+    announce(tx)
 
 
 async def list_members(tx: Tx, group: Group, listing: Listing) -> Page[User]:
@@ -57,6 +59,7 @@ async def list_members(tx: Tx, group: Group, listing: Listing) -> Page[User]:
 async def add_member(tx: Tx, group: Group, user: User) -> None:
     """Safe to repeat."""
     await tx.insert_new(group_members, GroupMember(group.id, user.id))
+    announce(tx, user_id=user.id)
 
 
 async def check_member(tx: Tx, group: Group, user: User) -> None:
@@ -72,3 +75,4 @@ async def remove_member(tx: Tx, group: Group, user: User) -> None:
     await check_member(tx, group, user)
     table = group_members.c
     await tx.execute(delete(group_members).where(table.group_id == group.id, table.user_id == user.id))
+    announce(tx, user_id=user.id)

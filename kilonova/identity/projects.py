@@ -11,7 +11,6 @@ from kilonova.identity.errors import InvalidReference, NotALeaf
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Project, projects
-from kilonova.identity.tokens import RevocationEvent
 from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import has_text
 from kilonova.kit.errors import Forbidden
@@ -117,8 +116,8 @@ async def add(tx: Tx, project: Project) -> None:
 
 async def change(
     tx: Tx, identity: Identity, project: Project, values: Mapping[str, Any], extra: Mapping[str, Any]
-) -> tuple[Project, RevocationEvent | None]:
-    """The changed project, and the event to announce when disabling it ended tokens. Raises NameTaken, and Forbidden to
+) -> Project:
+    """Returns the changed project; disabling it ends its tokens. Raises NameTaken, and Forbidden to
     leave an enabled project in a disabled one."""
     if "enabled" in values and values["enabled"] is not project.enabled:
         await _refuse_enabled_in_disabled(tx, project, enabled=values["enabled"])
@@ -126,8 +125,8 @@ async def change(
         tx, projects, Project, "project", project, records.with_extra(project.extra, values, extra)
     )
     if values.get("enabled") is False:
-        return changed, await tokens.revoke(tx, identity, project_id=project.id)
-    return changed, None
+        await tokens.revoke(tx, identity, project_id=project.id)
+    return changed
 
 
 async def _refuse_enabled_in_disabled(tx: Tx, project: Project, *, enabled: bool) -> None:
@@ -139,14 +138,13 @@ async def _refuse_enabled_in_disabled(tx: Tx, project: Project, *, enabled: bool
         raise Forbidden(f"In project {project.id} lies {others[0]}, which is enabled: disable that one first.")
 
 
-async def remove(tx: Tx, identity: Identity, project: Project) -> RevocationEvent:
+async def remove(tx: Tx, identity: Identity, project: Project) -> None:
     """Raises Immutable, and NotALeaf while other projects lie in it."""
     records.refuse_immutable(project, "project")
     children = await records.list_equal(tx, projects, Project, {"parent_id": project.id})
     if children:
         raise NotALeaf(f"Project {project.id} has {len(children)} projects in it; delete them first.")
-    event = await tokens.revoke(tx, identity, project_id=project.id)
+    await tokens.revoke(tx, identity, project_id=project.id)
     await assignments.withdraw_all_on(tx, "project", project.id)
     await users.forget_project(tx, project.id)
     await records.remove(tx, projects, project.id)
-    return event

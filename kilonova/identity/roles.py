@@ -7,6 +7,7 @@ from msgspec import Struct
 from sqlalchemy import delete, select
 
 from kilonova.identity import domains, lists, records
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
@@ -59,6 +60,7 @@ async def remove(tx: Tx, role: Role) -> None:
     """Its grants and rules go with it. Raises Immutable."""
     records.refuse_immutable(role, "role")
     await records.remove(tx, roles, role.id)
+    announce(tx)
 
 
 async def list_rules(tx: Tx) -> list[ImpliedRole]:
@@ -92,6 +94,7 @@ async def imply(tx: Tx, prior_role_id: str, implied_role_id: str) -> Inference:
     if prior.domain_id == NO_DOMAIN and implied.domain_id != NO_DOMAIN:
         raise Forbidden(f"Role {prior.id} belongs to no domain and cannot imply {implied.id}, a domain's own.")
     await tx.insert_new(implied_roles, ImpliedRole(prior.id, implied.id))
+    announce(tx)
     return Inference(prior, [implied])
 
 
@@ -110,3 +113,4 @@ async def remove_rule(tx: Tx, prior_role_id: str, implied_role_id: str) -> None:
     matches = (table.prior_role_id == prior_role_id) & (table.implied_role_id == implied_role_id)
     if not await tx.execute(delete(implied_roles).where(matches)):
         raise ResourceNotFound("implied role", implied_role_id)
+    announce(tx)

@@ -18,15 +18,14 @@ from msgspec import Struct
 from sqlalchemy import and_, delete, or_, select
 
 from kilonova.identity import assignments
+from kilonova.identity.announcements import announce
 from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, Revocation, Role, User, domains, projects, revocations, users
 from kilonova.kit.db import Tx
-from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
 
 PAYLOAD_VERSION = 1
 _HEX_ID = re.compile("[0-9a-f]{32}")
-RevocationEvent = dict[str, str]
 """What other services are told: every id in it has to match; an empty one means every token."""
 ScopeKind = Literal["unscoped", "project", "domain", "system"]
 
@@ -172,19 +171,13 @@ async def revoke(
     audit_id: str | None = None,
     user_id: str | None = None,
     project_id: str | None = None,
-) -> RevocationEvent:
-    """Ends every token issued until now that matches; returns the event to publish once this is committed."""
+) -> None:
+    """Ends every token issued until now that matches."""
     now = identity.clock.now()
     kept_until = now + timedelta(seconds=identity.token_seconds + 60)
     await tx.execute(delete(revocations).where(revocations.c.kept_until < now))
     await tx.insert(revocations, Revocation(str(uuid.uuid4()), audit_id, user_id, project_id, now, kept_until))
-    named = {"audit_id": audit_id, "user_id": user_id, "project_id": project_id}
-    return {name: value for name, value in named.items() if value is not None}
-
-
-async def announce(identity: Identity, event: RevocationEvent) -> None:
-    """Tells other services to ask again. Only after the commit: one that asks too early would hear the old answer."""
-    await identity.bus.publish(REVOCATIONS_TOPIC, event)
+    announce(tx, audit_id=audit_id, user_id=user_id, project_id=project_id)
 
 
 def _pack_id(text: str) -> bytes:

@@ -10,7 +10,6 @@ from kilonova.identity.errors import InvalidReference
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import User, users
-from kilonova.identity.tokens import RevocationEvent
 from kilonova.kit.db import Tx
 
 
@@ -39,17 +38,18 @@ async def add(tx: Tx, user: User) -> None:
 
 async def change(
     tx: Tx, identity: Identity, user: User, values: Mapping[str, Any], extra: Mapping[str, Any] | None = None
-) -> tuple[User, RevocationEvent | None]:
-    """The changed user, and the event to announce when a new password or a disabled user ended tokens. A new password
-    unlocks the account. Raises NameTaken, InvalidReference for a factor or a default project."""
+) -> User:
+    """Returns the changed user. A new password, or disabling the user, ends tokens; a new password unlocks the account.
+
+    Raises NameTaken, InvalidReference for a factor or a default project."""
     factors.refuse_unknown(extra or {})
     await _refuse_domain_as_project(tx, values.get("default_project_id"))
     if "password_hash" in values:
         await log_ins.forget(tx, user.id)
     changed = await records.change(tx, users, User, "user", user, records.with_extra(user.extra, values, extra))
     if "password_hash" in values or values.get("enabled") is False:
-        return changed, await tokens.revoke(tx, identity, user_id=user.id)
-    return changed, None
+        await tokens.revoke(tx, identity, user_id=user.id)
+    return changed
 
 
 async def _refuse_domain_as_project(tx: Tx, project_id: str | None) -> None:
@@ -65,8 +65,7 @@ async def forget_project(tx: Tx, project_id: str) -> None:
     await tx.execute(of_it.values(default_project_id=None))
 
 
-async def remove(tx: Tx, identity: Identity, user: User) -> RevocationEvent:
-    event = await tokens.revoke(tx, identity, user_id=user.id)
+async def remove(tx: Tx, identity: Identity, user: User) -> None:
+    await tokens.revoke(tx, identity, user_id=user.id)
     await log_ins.forget(tx, user.id)
     await records.remove(tx, users, user.id)
-    return event

@@ -16,7 +16,7 @@ from kilonova.kit.log import logger
 from kilonova.network import records
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import ComputeEvent, Port, compute_events
-from kilonova.network.topics import EVENTS_TOPIC
+from kilonova.network.topics import EVENTS_TOPIC, EVENTS_WAIT
 
 log = logger(__name__)
 
@@ -30,6 +30,7 @@ async def tell_compute(tx: Tx, service: NetworkService, port: Port, name: str) -
         return
     event = ComputeEvent(records.new_id(), name, port.device_id, port.id, service.clock.now())
     await tx.insert(compute_events, event)
+    tx.after(EVENTS_WAIT)
 
 
 class EventSender:

@@ -14,6 +14,7 @@ from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
 from kilonova.network.errors import InvalidInput, RevisionNumberConstraintFailed
 from kilonova.network.tables import Standard, changes, revisions
+from kilonova.network.topics import HOSTS_CONCERNED
 
 Direction = Literal["asc", "desc"]
 
@@ -161,7 +162,7 @@ async def raise_revision(tx: Tx, *concerned: str) -> None:
     rows = [{"revision": revision, "concerned": each} for each in dict.fromkeys(concerned)]
     if rows:
         await tx.execute(insert(changes).values(rows))
-    tx.notes.update(concerned)
+    tx.after(HOSTS_CONCERNED, *concerned)
 
 
 async def changed_since(tx: Tx, revision: int) -> list[tuple[int, str]]:

@@ -141,7 +141,6 @@ class Registry:
             async with service.database.transaction() as tx:
                 await agents.assign(tx, service, host, played, picks)
             self._picked_at_revision = -1
-            await service.wake_agents(tx)
         if answer.known and (is_free or self._has_news(host, played, since)):
             async with service.database.reading() as tx:
                 answer.wanted = await compilation.wanted_state(tx, host, await self._surroundings(tx))
@@ -216,8 +215,6 @@ class Registry:
                 for status in ("ACTIVE", "DOWN"):
                     news = [each for each in found if each.status != status and judge.status(each) == status]
                     await ports.set_status(tx, service, news, status)
-        if changed:
-            await service.wake_events()
 
 
 class _State(msgspec.Struct):

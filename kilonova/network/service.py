@@ -1,14 +1,15 @@
 """What network's handlers stand on."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from kilonova.kit.agents import Liveness
 from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
-from kilonova.kit.db import Database, Tx
+from kilonova.kit.db import Database
 from kilonova.kit.http.client import RemoteService
-from kilonova.network.topics import EVENTS_TOPIC, WAKE_TOPIC
+from kilonova.network.topics import EVENTS_TOPIC, EVENTS_WAIT, HOSTS_CONCERNED, WAKE_TOPIC
 
 
 @dataclass
@@ -30,11 +31,15 @@ class NetworkService:
     clock_skews: dict[str, float] = field(default_factory=dict)
     """Host → seconds its clock is ahead of this service's, by its agent's last report: each tells anew in seconds."""
 
-    async def wake_agents(self, tx: Tx) -> None:
-        """After a transaction that changed wanted state: the agents it concerns look now, not at their next pass."""
-        await self.bus.publish(WAKE_TOPIC, {"concerned": sorted(tx.notes)})
+    def __post_init__(self) -> None:
+        self.database.on(HOSTS_CONCERNED, self._wake_agents)
+        self.database.on(EVENTS_WAIT, self._wake_sender)
 
-    async def wake_events(self) -> None:
+    async def _wake_agents(self, concerned: Collection[str]) -> None:
+        """The agents that a change concerns look now, not at their next pass."""
+        await self.bus.publish(WAKE_TOPIC, {"concerned": sorted(concerned)})
+
+    async def _wake_sender(self, _about: Collection[str]) -> None:
         await self.bus.publish(EVENTS_TOPIC)
 
 

@@ -13,3 +13,8 @@ WAKE_TOPIC = "network.agents.wake"
 
 EVENTS_TOPIC = "network.events.wake"
 """There may be something to tell compute."""
+
+HOSTS_CONCERNED = "network: hosts are concerned"
+"""Wanted state has changed; about the names in `concerns.py`."""
+EVENTS_WAIT = "network: events wait"
+"""Compute is to be told something."""

@@ -50,6 +50,36 @@ async def test_an_exception_rolls_everything_back(database: Database) -> None:
         assert await tx.all(Thing, select(things)) == []
 
 
+async def test_what_follows_a_commit_happens_once_and_only_after_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[tuple[frozenset[str], int]] = []
+
+    async def look(about: frozenset[str]) -> None:
+        async with database.reading() as tx:
+            seen.append((about, len(await tx.all(Thing, select(things)))))
+
+    async def fail(_about: frozenset[str]) -> None:
+        raise ConnectionError("the broker is away")
+
+    database.on("things are there", fail)
+    database.on("things are there", look)
+    async with database.transaction() as tx:
+        tx.after("things are there", "a")
+        await tx.insert(things, Thing(1, "a"))
+        tx.after("things are there", "a", "b")
+        assert seen == []
+    assert seen == [(frozenset({"a", "b"}), 1)]
+    assert "what follows a commit failed" in caplog.text
+    with pytest.raises(RuntimeError):
+        async with database.transaction() as tx:
+            tx.after("things are there")
+            raise RuntimeError
+    async with database.transaction() as tx:
+        tx.after("what nobody acts on")
+    assert len(seen) == 1
+
+
 async def test_insert_new_says_whether_it_inserted(database: Database) -> None:
     async with database.transaction() as tx:
         assert await tx.insert_new(things, Thing(1, "a"))

@@ -62,14 +62,13 @@ async def _take(compute: Compute, event: Event) -> dict[str, Any]:
     elif event.name in NEED_TAG:
         return {**shown, "status": "failed", "code": 400}
     try:
-        async with cells.writing(compute, event.server_uuid) as (cell, tx):
+        async with cells.writing(compute, event.server_uuid) as (_cell, tx):
             server = await servers.find(tx, event.server_uuid)
             await compute.tasks.wake_subject(tx, server.id, compute.clock.now())
     except ServerNotFound:
         return {**shown, "status": "failed", "code": 404}
     if server.host is None:
         return {**shown, "status": "failed", "code": 422}
-    cell.wake()
     if event.name == "network-changed":
         await refresh_ports(compute, server)
     return {**shown, "code": 200}

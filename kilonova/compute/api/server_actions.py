@@ -106,7 +106,6 @@ async def _begin(request: ComputeRequest, program: Program[Any], wish: Wish, **v
         if program is power.REBOOT:
             values["reboot_count"] = server.reboot_count + 1
         await servers.change(tx, server.id, now, **values)
-    found.cell.wake(superseded=server.id if wish.replaces else None)
 
 
 async def force_delete_server(request: ComputeRequest, _body: Any) -> None:
@@ -144,7 +143,6 @@ async def reset_server_state(request: ComputeRequest, body: State) -> None:
     """os-resetState: an administrator says what the server is; what was being done to it ends there."""
     async with writing_server(request) as found:
         await servers.reset_state(found.tx, found.server, body.state, found.cell.clock.now())
-    found.cell.wake(superseded=found.server.id)
 
 
 async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> dict[str, str]:

@@ -129,7 +129,6 @@ async def _begin(request: ComputeRequest, program: Program[Compute], entry: dict
         if asyncio.get_running_loop().time() > deadline:
             raise WrongState(found.server.id, program.name, "the middle of another interface's change")
         await asyncio.sleep(PAUSE_SECONDS)
-    found.cell.wake()
 
 
 def _waits_for_another(found: Found) -> bool:

@@ -82,7 +82,6 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         for server in made:
             told = admin_passwords.of_request(server, password)
             await servers.insert(tx, server, task_for(request, BUILD, server, **told), now)
-    compute.wake()
     first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
@@ -501,7 +500,6 @@ async def supersede_with_delete(request: ComputeRequest) -> None:
             return
         task = task_for(request, DESTROY, found.server)
         await found.cell.tasks.supersede(found.tx, task, found.cell.clock.now())
-    found.cell.wake(superseded=found.server.id)
 
 
 async def list_addresses(request: ComputeRequest) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kilonova.identity import assignment_lists, assignments, projects, tokens
+from kilonova.identity import assignment_lists, assignments, projects
 from kilonova.identity.api.bodies import IdentityRequest, flag, listing
 from kilonova.identity.api.listing import refuse_unknown
 from kilonova.identity.assignment_lists import Wanted
@@ -33,18 +33,10 @@ async def _assignment(tx: Tx, request: IdentityRequest) -> Grant:
     return await assignments.settle(tx, _actor(request), _target(request), request.path["role_id"])
 
 
-async def _announce(request: IdentityRequest) -> None:
-    """Other services ask again for the tokens of the user, or of everybody where a group's members are meant: roles
-    are looked up at each validation."""
-    user_id = request.path.get("user_id")
-    await tokens.announce(request.service, {} if user_id is None else {"user_id": user_id})
-
-
 async def create_grant(request: IdentityRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
         await assignments.grant(tx, await _assignment(tx, request))
-    await _announce(request)
 
 
 async def check_grant(request: IdentityRequest) -> None:
@@ -57,7 +49,6 @@ async def revoke_grant(request: IdentityRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
         await assignments.withdraw(tx, await _assignment(tx, request))
-    await _announce(request)
 
 
 async def list_grants(request: IdentityRequest) -> dict[str, Any]:

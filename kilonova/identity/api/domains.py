@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import domain_removal, domains, records, tokens
+from kilonova.identity import domain_removal, domains, records
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
@@ -80,9 +80,6 @@ async def update_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[
     values = given(fields)
     async with request.service.database.transaction() as tx:
         domain = await domains.change(tx, await fetch_domain(tx, request), values, extra)
-    if values.get("enabled") is False:
-        # A domain holds users and projects alike: the other services ask again for every token they know.
-        await tokens.announce(request.service, {})
     return {"domain": domain_view(domain, request.base_url)}
 
 
@@ -90,4 +87,3 @@ async def delete_domain(request: IdentityRequest) -> None:
     identity = request.service
     async with identity.database.transaction() as tx:
         await domain_removal.remove(tx, identity, await fetch_domain(tx, request))
-    await tokens.announce(identity, {})

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import groups, records, tokens, users
+from kilonova.identity import groups, records, users
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
@@ -95,7 +95,6 @@ async def update_group(request: IdentityRequest, body: dict[str, Any]) -> dict[s
 async def delete_group(request: IdentityRequest) -> None:
     async with request.service.database.transaction() as tx:
         await groups.remove(tx, await _fetch(tx, request))
-    await tokens.announce(request.service, {})
 
 
 async def list_members(request: IdentityRequest) -> dict[str, Any]:
@@ -109,7 +108,6 @@ async def add_member(request: IdentityRequest) -> None:
         group = await _fetch(tx, request)
         user = await users.find(tx, request.path["user_id"])
         await groups.add_member(tx, group, user)
-    await tokens.announce(request.service, {"user_id": user.id})
 
 
 async def check_member(request: IdentityRequest) -> None:
@@ -123,7 +121,6 @@ async def remove_member(request: IdentityRequest) -> None:
         group = await _fetch(tx, request)
         user = await users.find(tx, request.path["user_id"])
         await groups.remove_member(tx, group, user)
-    await tokens.announce(request.service, {"user_id": user.id})
 
 
 async def list_groups_of_user(request: IdentityRequest) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import projects, records, tokens
+from kilonova.identity import projects, records
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
@@ -165,9 +165,7 @@ async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict
             raise InvalidReference("The domain of a project cannot be changed.")
         if fields.parent_id not in (UNSET, projects.parent_of(project)):
             raise Forbidden("The parent of a project cannot be changed.")
-        project, event = await projects.change(tx, identity, project, values, extra)
-    if event is not None:
-        await tokens.announce(identity, event)
+        project = await projects.change(tx, identity, project, values, extra)
     return {"project": project_view(project, request.base_url)}
 
 
@@ -175,5 +173,4 @@ async def delete_project(request: IdentityRequest) -> None:
     identity = request.service
     async with identity.database.transaction() as tx:
         project = await fetch_project(tx, request)
-        event = await projects.remove(tx, identity, project)
-    await tokens.announce(identity, event)
+        await projects.remove(tx, identity, project)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import roles, tokens
+from kilonova.identity import roles
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
@@ -85,7 +85,6 @@ async def update_role(request: IdentityRequest, body: dict[str, Any]) -> dict[st
 async def delete_role(request: IdentityRequest) -> None:
     async with request.service.database.transaction() as tx:
         await roles.remove(tx, await _fetch(tx, request))
-    await tokens.announce(request.service, {})
 
 
 async def list_implied(request: IdentityRequest) -> dict[str, Any]:
@@ -109,7 +108,6 @@ async def create_implied(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
     async with request.service.database.transaction() as tx:
         inference = await roles.imply(tx, request.path["role_id"], request.path["implied_role_id"])
-    await tokens.announce(request.service, {})
     return {"role_inference": rule_view(inference, request.base_url)}
 
 
@@ -129,4 +127,3 @@ async def delete_implied(request: IdentityRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
         await roles.remove_rule(tx, request.path["role_id"], request.path["implied_role_id"])
-    await tokens.announce(request.service, {})

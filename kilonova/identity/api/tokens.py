@@ -56,8 +56,7 @@ async def revoke_token(request: IdentityRequest) -> None:
     valid = await _check_subject(identity, _subject(request))
     request.authorize({"target.token.user_id": valid.user.id})
     async with identity.database.transaction() as tx:
-        event = await tokens.revoke(tx, identity, audit_id=valid.payload.audit_ids[0])
-    await tokens.announce(identity, event)
+        await tokens.revoke(tx, identity, audit_id=valid.payload.audit_ids[0])
 
 
 def _subject(request: IdentityRequest) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.identity import checking, projects, records, tokens, users
+from kilonova.identity import checking, projects, records, users
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
@@ -132,9 +132,7 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
         user = await fetch_user(tx, request, request.path["user_id"])
         if fields.domain_id not in (UNSET, user.domain_id):
             raise BadRequest("The domain of a user cannot be changed.")
-        user, event = await users.change(tx, identity, user, values, extra)
-    if event is not None:
-        await tokens.announce(identity, event)
+        user = await users.change(tx, identity, user, values, extra)
     return {"user": user_view(user, request.base_url)}
 
 
@@ -152,17 +150,14 @@ async def change_password(request: IdentityRequest, body: PasswordChangeBody) ->
             raise AuthenticationFailed
         if present.extra.get("options", {}).get("lock_password"):
             raise BadRequest("This user's password is locked: an administrator has to change it.")
-        _user, event = await users.change(tx, identity, present, {"password_hash": password_hash})
-    if event is not None:
-        await tokens.announce(identity, event)
+        await users.change(tx, identity, present, {"password_hash": password_hash})
 
 
 async def delete_user(request: IdentityRequest) -> None:
     identity = request.service
     async with identity.database.transaction() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        event = await users.remove(tx, identity, user)
-    await tokens.announce(identity, event)
+        await users.remove(tx, identity, user)
 
 
 async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:

@@ -5,7 +5,7 @@ through their asynchronous drivers. On all three a database has one writer at a 
 write transaction has read cannot change before it commits.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 
 from kilonova.kit.db.sqlite_engine import SqliteEngine
+from kilonova.kit.log import logger
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,14 +27,23 @@ SERVERS = ("postgresql", "mysql", "mariadb")
 Row = TypeVar("Row", bound=msgspec.Struct)
 ResultT = TypeVar("ResultT")
 
+Act = Callable[[frozenset[Any]], Awaitable[None]]
+"""Done after a commit; it gets what the commit's effect is about."""
+
+log = logger(__name__)
+
 
 class Tx:
     """One open transaction. Statements run in order; leaving the block commits, an exception rolls back."""
 
     def __init__(self, connection: "Connection | AsyncConnection") -> None:
         self._connection = connection
-        self.notes: set[str] = set()
-        """What code inside the transaction leaves for the code that acts on it after the commit."""
+        self.effects: dict[str, set[Hashable]] = {}
+        """Effect → what it is about."""
+
+    def after(self, effect: str, *about: Hashable) -> None:
+        """Says that the commit has an effect (`Database.on`). Said again, it happens once, about all that was named."""
+        self.effects.setdefault(effect, set()).update(about)
 
     async def _run(self, statement: Executable) -> CursorResult[Any]:
         if isinstance(self._connection, Connection):
@@ -87,17 +97,26 @@ class Database:
         self.url = make_url(url)
         self.metadata = metadata
         self._engine = _make_engine(self.url, has_ballast)
+        self._acts: dict[str, list[Act]] = {}
         self.writes = 0
         """Write transactions this process has begun: what was read before one may have changed after it."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """A write transaction."""
+        """A write transaction. What it says comes `after` it happens when it is committed."""
         async with self._engine.write() as connection:
             self.writes += 1
-            yield Tx(connection)
+            tx = Tx(connection)
+            yield tx
             # Again at its end: a reader in between has seen neither the old state for good nor the new one.
             self.writes += 1
+        for effect, about in tx.effects.items():
+            for act in self._acts.get(effect, ()):
+                await _act(effect, act, frozenset(about))
+
+    def on(self, effect: str, act: Act) -> None:
+        """Has `act` done after each commit that has this effect, with what the effect is about."""
+        self._acts.setdefault(effect, []).append(act)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Tx]:
@@ -116,6 +135,14 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.close()
+
+
+async def _act(effect: str, act: Act, about: frozenset[Hashable]) -> None:
+    try:
+        await act(about)
+    except Exception:
+        # What was committed stands, and its caller has to hear so; whoever was not told looks by himself after a while.
+        log.exception("what follows a commit failed", effect=effect)
 
 
 def _make_engine(url: URL, has_ballast: bool) -> "SqliteEngine | ServerEngine":

@@ -2,9 +2,10 @@
 
 from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, Sleep, step_name
 from kilonova.kit.tasks.runner import Runner
-from kilonova.kit.tasks.table import NewTask, SubjectBusy, Task, TaskStep, TaskTables
+from kilonova.kit.tasks.table import TASKS_DUE, NewTask, SubjectBusy, Task, TaskStep, TaskTables
 
 __all__ = [
+    "TASKS_DUE",
     "Done",
     "Fail",
     "HandedOver",

@@ -14,6 +14,9 @@ from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, 
 
 from kilonova.kit.db import Tx, UtcDateTime
 
+TASKS_DUE = "tasks are due"
+"""A commit's effect: there may be something for a runner. About the subjects whose running task was ended."""
+
 
 class Task(Struct, kw_only=True):
     id: str
@@ -129,6 +132,7 @@ class TaskTables:
             if active is None:
                 raise RuntimeError(f"task {task.id} collides with no task of {new.subject_id}")
             raise SubjectBusy(active.program, active.step)
+        tx.after(TASKS_DUE)
         return task
 
     async def supersede(self, tx: Tx, new: NewTask, now: datetime) -> Task:
@@ -138,13 +142,18 @@ class TaskTables:
         """
         active = await self.active(tx, new.subject_id)
         if active is not None:
-            await self.leave_step(tx, active, now, "superseded", f"gave way to {new.program}")
-            await tx.execute(
-                update(self.tasks)
-                .where(self.tasks.c.id == active.id)
-                .values(active_subject=None, finished_at=now, outcome="superseded", epoch=active.epoch + 1)
-            )
+            await self.end(tx, active, now, f"gave way to {new.program}")
         return await self.start(tx, new, now)
+
+    async def end(self, tx: Tx, active: Task, now: datetime, reason: str) -> None:
+        """Ends what runs, whoever runs it: its runner loses at its next commit."""
+        await self.leave_step(tx, active, now, "superseded", reason)
+        await tx.execute(
+            update(self.tasks)
+            .where(self.tasks.c.id == active.id)
+            .values(active_subject=None, finished_at=now, outcome="superseded", epoch=active.epoch + 1)
+        )
+        tx.after(TASKS_DUE, active.subject_id)
 
     async def active(self, tx: Tx, subject_id: str) -> Task | None:
         return await tx.first(Task, select(self.tasks).where(self.tasks.c.active_subject == subject_id))
@@ -210,6 +219,7 @@ class TaskTables:
         """What a sleeping task waits for may have happened: let it look now. One under way is left alone."""
         sleeping = (self.tasks.c.active_subject == subject_id) & self.tasks.c.lease_until.is_(None)
         await tx.execute(update(self.tasks).where(sleeping, self.tasks.c.wake_at > now).values(wake_at=now))
+        tx.after(TASKS_DUE)
 
     async def drop_leases(self, tx: Tx) -> int:
         """Frees every held task. Only for a runner that knows it is the only one: its predecessor is dead."""

@@ -83,7 +83,6 @@ async def add_network(request: NetworkRequest, body: WhichNetwork) -> Body:
         agent = await agents.find(tx, request.path["agent_id"])
         network = await networks.find(tx, body.network_id)
         await agents.add_network(tx, request.service, agent, network)
-    await request.service.wake_agents(tx)
     return {}
 
 
@@ -93,7 +92,6 @@ async def remove_network(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
         await agents.remove_network(tx, agent, await networks.find(tx, request.path["network_id"]))
-    await request.service.wake_agents(tx)
 
 
 async def add_router(request: NetworkRequest, body: WhichRouter) -> Body:
@@ -102,7 +100,6 @@ async def add_router(request: NetworkRequest, body: WhichRouter) -> Body:
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
         await agents.add_router(tx, agent, await routers.find(tx, body.router_id))
-    await request.service.wake_agents(tx)
     return {}
 
 
@@ -112,7 +109,6 @@ async def remove_router(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
         await agents.remove_router(tx, agent, await routers.find(tx, request.path["router_id"]))
-    await request.service.wake_agents(tx)
 
 
 async def list_of_network(request: NetworkRequest) -> Body:

@@ -69,8 +69,6 @@ async def create_floating_ip(request: NetworkRequest, body: NewFloatingIpBody) -
     wanted, service = one_or_many(body.floatingip, body.floatingips, "floatingip"), request.service
     async with service.database.transaction() as tx:
         views = await _views(tx, [await _create(tx, request, new) for new in wanted])
-    await service.wake_agents(tx)
-    await service.wake_events()
     return created("floatingip", views, body.floatingips)
 
 
@@ -135,8 +133,6 @@ async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBod
                 await _check_port(tx, request, port_id, floating.project_id)
             floating = await floating_ips.associate(tx, service, floating, port_id, fixed_ip)
         (view,) = await _views(tx, [floating])
-    await service.wake_agents(tx)
-    await service.wake_events()
     return {"floatingip": view}
 
 
@@ -145,5 +141,3 @@ async def delete_floating_ip(request: NetworkRequest) -> None:
         floating = await fetch_floating_ip(tx, request)
         check_revision(request, floating)
         await floating_ips.delete(tx, request.service, floating)
-    await request.service.wake_agents(tx)
-    await request.service.wake_events()

@@ -201,7 +201,6 @@ async def update_network(request: NetworkRequest, body: ChangedNetworkBody) -> B
             values["mtu"] = networks.largest_mtu(service, network.network_type)
         network = await networks.change(tx, service, network, values)
         (view,) = await _views(tx, request, [network])
-    await service.wake_agents(tx)
     return {"network": view}
 
 
@@ -218,4 +217,3 @@ async def delete_network(request: NetworkRequest) -> None:
         network = await fetch_network(tx, request, request.path["network_id"])
         check_revision(request, network)
         await networks.delete(tx, network)
-    await request.service.wake_agents(tx)

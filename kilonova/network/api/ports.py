@@ -173,7 +173,6 @@ async def create_port(request: NetworkRequest, body: NewPortBody) -> Body:
                 on[new.network_id] = await networks.find(tx, new.network_id)
         made = [await _create(tx, request, new, on[new.network_id]) for new in wanted]
         views = await _views(tx, request, made, on)
-    await request.service.wake_agents(tx)
     return created("port", views, body.ports)
 
 
@@ -285,8 +284,6 @@ async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
         if before is not None:
             await _check_addresses(tx, request, before, details)
         (view,) = await _views(tx, request, [details], {network.id: network})
-    await service.wake_agents(tx)
-    await service.wake_events()
     return {"port": view}
 
 
@@ -342,5 +339,3 @@ async def delete_port(request: NetworkRequest) -> None:
         ports.refuse_owned(port)
         await floating_ips.release_port(tx, service, port)
         await ports.delete_port(tx, port)
-    await service.wake_agents(tx)
-    await service.wake_events()

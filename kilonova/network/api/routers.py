@@ -115,7 +115,6 @@ async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:
     wanted = one_or_many(body.router, body.routers, "router")
     async with request.service.database.transaction() as tx:
         views = await _views(tx, [await _create(tx, request, new) for new in wanted])
-    await request.service.wake_agents(tx)
     return created("router", views, body.routers)
 
 
@@ -194,7 +193,6 @@ async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Bod
             router = await _set_gateway(tx, request, router, changed.external_gateway_info)
         router = await routers.change(tx, request.service, router, values)
         (view,) = await _views(tx, [router])
-    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -205,7 +203,6 @@ async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
         check_revision(request, router)
         wanted = routers.with_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -216,7 +213,6 @@ async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
         check_revision(request, router)
         wanted = routers.without_routes(router, entries(body.router.routes))
         (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    await request.service.wake_agents(tx)
     return {"router": view}
 
 
@@ -225,7 +221,6 @@ async def delete_router(request: NetworkRequest) -> None:
         router = await fetch_router(tx, request)
         check_revision(request, router)
         await routers.delete(tx, request.service, router)
-    await request.service.wake_agents(tx)
 
 
 def _exactly_one(body: Interface) -> None:
@@ -262,7 +257,6 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
             # The port becomes the router's, so seeing it on a network of one's own is not enough.
             port = await fetch_port(tx, request, str(body.port_id), rule="update_port")
             attached = await routers.add_port(tx, request.service, router, port, owns=partial(owns, request))
-    await request.service.wake_agents(tx)
     return _interface_view(router, attached)
 
 
@@ -275,5 +269,4 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
         check_revision(request, router)
         named = {"subnet_id": body.subnet_id, "port_id": body.port_id}
         attached = await routers.remove_interface(tx, request.service, router, **named)
-    await request.service.wake_agents(tx)
     return _interface_view(router, attached)

@@ -155,7 +155,6 @@ async def delete_group(request: NetworkRequest) -> None:
         group = await fetch_group(tx, request, request.path["group_id"])
         check_revision(request, group)
         await security_groups.delete(tx, group, is_admin=request.ctx.is_admin)
-    await request.service.wake_agents(tx)
 
 
 async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
@@ -167,7 +166,6 @@ async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
             await quotas.claim(tx, rule.project_id, "security_group_rule")
             await security_groups.insert_rule(tx, rule)
         views = await _rule_views(tx, made)
-    await request.service.wake_agents(tx)
     return created("security_group_rule", views, body.security_group_rules)
 
 
@@ -224,4 +222,3 @@ async def delete_rule(request: NetworkRequest) -> None:
         rule = await fetch_rule(tx, request)
         check_revision(request, rule)
         await security_groups.delete_rule(tx, rule)
-    await request.service.wake_agents(tx)

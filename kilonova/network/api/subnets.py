@@ -98,8 +98,6 @@ async def create_subnet(request: NetworkRequest, body: NewSubnetBody) -> Body:
         made = [await _create(tx, request, new) for new in wanted]
         for network_id in {each.network_id for each in made}:
             await agents.refresh_dhcp(tx, service, network_id)
-    await service.wake_agents(tx)
-    await service.wake_events()
     return created("subnet", [subnet_view(each) for each in made], body.subnets)
 
 
@@ -196,7 +194,6 @@ async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Bod
         check_revision(request, subnet)
         subnet = await subnets.change(tx, service, subnet, values)
         await agents.refresh_dhcp(tx, service, subnet.network_id)
-    await service.wake_agents(tx)
     return {"subnet": subnet_view(subnet)}
 
 
@@ -205,5 +202,3 @@ async def delete_subnet(request: NetworkRequest) -> None:
         subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
         check_revision(request, subnet)
         await subnets.delete(tx, request.service, subnet)
-    await request.service.wake_agents(tx)
-    await request.service.wake_events()
