@@ -46,7 +46,11 @@ PROJECTS = [
     Row("project list --tags-any a,c", shows="bench"),
     Row("project list --not-tags a", shows="stone"),
     Row("project list --not-tags-any a,c", shows="stone"),
+    Row("project list --limit 2", shows="stone"),
+    Row("project list --limit 1 --sort name:desc", shows="bench"),
+    Row("project list --limit 1 --tags a,b --long", shows="bench"),
     Row("project list --limit 2 --max-items 3 --marker {bench}"),
+    Row("project list --limit 2 --marker nothing", 1, "nothing"),
     # Who may not see all of them sees those he has a role on.
     Row("project list", shows="demo", user="demo"),
     Row(
@@ -93,7 +97,13 @@ USERS = [
     Row("user list --project demo", shows="demo"),
     Row("user list --enabled", shows="eve"),
     Row("user list --disabled", shows="bob"),
+    # Page by page: whoever is on the last one is shown as well.
+    Row("user list --limit 2", shows="bob"),
+    Row("user list --limit 1", shows="bob"),
+    Row("user list --limit 1 --enabled", shows="eve"),
+    Row("user list --limit 1 --long --domain laboratory", shows="ada@example.org"),
     Row("user list --limit 2 --max-items 3 --marker {ada}"),
+    Row("user list --limit 2 --marker nobody", 1, "nobody"),
     Row("user list", 1, "403", user="demo"),
     Row(
         "user set --domain laboratory --name lovelace --project {bench} --password better --email a@example.org"

@@ -38,7 +38,9 @@ LISTS = [
     Row("image list --tag red --tag blue", shows="full"),
     Row("image list --project demo --project-domain default", shows="secret"),
     Row("image list --sort name:desc,status:asc", shows="plain"),
+    Row("image list --limit 1 --tag red --tag blue --property note=text", shows="full"),
     Row("image list --limit 1 --marker {plain} --max-items 2", user="demo"),
+    Row("image list --limit 1 --marker nothing", 1, "nothing"),
     Row("image list --hidden", user="demo"),
 ]
 
