@@ -91,6 +91,7 @@ HEADER_VALUES = [
     b"bytes=" + b"9" * 5000 + b"-",
     b"bytes=-" + b"9" * 30,
     b"bytes=5-1",
+    b"revision_number=" + b"9" * 5000,
     b"bytes=" + b"0-1," * 2000,
     b"",
     b",;=\"'",

@@ -41,6 +41,21 @@ async def test_amounts_are_numbers_of_a_few_digits(client: httpx.AsyncClient, am
     assert response.status_code == 400, response.text
 
 
+async def test_conditions_count_once_and_are_counted(client: httpx.AsyncClient) -> None:
+    for name, value, url in (
+        ("required", "HW_CPU_X86_VMX", "/resource_providers"),
+        ("member_of", PROVIDER, "/resource_providers"),
+        ("required", "HW_CPU_X86_VMX", "/allocation_candidates"),
+        ("member_of", PROVIDER, "/allocation_candidates"),
+    ):
+        conditions = [("resources", "VCPU:1"), *[(name, value)] * 600]
+        assert (await client.get(url, params=conditions)).status_code == 200
+    many = [("member_of", f"00000000-0000-0000-0000-{number:012}") for number in range(257)]
+    response = await client.get("/resource_providers", params=many)
+    assert response.status_code == 400
+    assert "256 things at most" in response.json()["errors"][0]["detail"]
+
+
 @pytest.mark.parametrize("ratio", ["-1.7e308", "-1e39", "3.5e38", "1e400", "-1", "NaN"])
 async def test_a_ratio_keeps_capacities_finite(client: httpx.AsyncClient, ratio: str) -> None:
     await client.post("/resource_providers", json={"uuid": PROVIDER, "name": "host"})

@@ -22,7 +22,10 @@ def query_of_list(filters: Sequence[str]) -> dict[str, str | None]:
 
 
 def query_of(request: NetworkRequest) -> Query:
-    return {name: request.query.getlist(name) for name in request.query}
+    found: dict[str, list[str]] = {}
+    for name, value in request.query.multi_items():
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def selection_of(request: NetworkRequest, listing: Listing) -> Selection:

@@ -39,6 +39,8 @@ GROUP_PARAMETERS = {
 CANDIDATES_QUERY = {**CANDIDATE_PARAMETERS, **GROUP_PARAMETERS}
 """Groups may have a suffix, so that these are not all."""
 MOST_GROUPS = 32
+MOST_CONDITIONS = 256
+"""Of one kind in one group. Each is a part of a statement, for every provider to be compared with."""
 _NUMBERED = re.compile(r"^(resources|required|member_of|in_tree)([1-9][0-9]*)?$")
 _NAMED = re.compile(r"^(resources|required|member_of|in_tree)([a-zA-Z0-9_-]{1,64})?$")
 _BAD = "Invalid query string: "
@@ -250,7 +252,15 @@ def _read_required(request: PlacementRequest, name: str) -> tuple[list[frozenset
         more, never = _read_traits(text, may_forbid=request.allows("forbidden_traits"), may_choose=may_choose)
         required += more
         forbidden |= never
-    return required, forbidden
+    return _different(name, required), forbidden
+
+
+def _different(name: str, conditions: list[frozenset[str]]) -> list[frozenset[str]]:
+    """Each once. Raises BadRequest for more than MOST_CONDITIONS."""
+    found = list(dict.fromkeys(conditions))
+    if len(found) > MOST_CONDITIONS:
+        raise BadRequest(f"{_BAD}{name} may say {MOST_CONDITIONS} things at most, got {len(found)}.")
+    return found
 
 
 def _read_traits(text: str, *, may_forbid: bool, may_choose: bool) -> tuple[list[frozenset[str]], frozenset[str]]:
@@ -296,7 +306,7 @@ def _read_member_of(request: PlacementRequest, name: str) -> tuple[list[frozense
             forbidden |= members
         else:
             raise BadRequest(f"{_BAD}{name} may forbid aggregates from version 1.32 on.")
-    return required, forbidden
+    return _different(name, required), forbidden
 
 
 def _read_member(text: str) -> str:
