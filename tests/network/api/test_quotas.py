@@ -89,6 +89,7 @@ async def test_details_count_what_is_used(net: Any, body_of: Any) -> None:
     await net.create("networks", {})
     project_id = await limit(net, body_of, network=5)
     details = body_of(await net.demo.get(f"/v2.0/quotas/{project_id}/details"))["quota"]
+    assert body_of(await net.demo.get(f"/v2.0/quotas/{project_id}/details.json"))["quota"] == details
     assert details["network"] == {"limit": 5, "used": 2, "reserved": 0}
     assert details["subnet"] == {"limit": 100, "used": 1, "reserved": 0}
 
