@@ -111,7 +111,7 @@ def _check_disk(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:
 
 
 async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -> list[Fields]:
-    """`networks` of a request → `{"network_id"}` or `{"port_id"}` each. Raises InvalidServer, Conflict."""
+    """`networks` of a request → `{"network_id"}` or `{"port_id"}` each. Raises InvalidServer, Conflict, Forbidden."""
     if wanted == "none":
         return []
     if wanted is None or wanted == "auto":
@@ -140,6 +140,9 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
             raise InvalidServer(f"Network {network_id} requires a subnet in order to boot instances on.")
         if network.is_external and not network.shared and not ctx.is_admin:
             raise Forbidden(f"It is not allowed to create an interface on external network {network_id}")
+        if each.get("fixed_ip") and network.project_id != ctx.project_id and not ctx.is_admin:
+            # The network service would refuse the caller, and takes it from compute: one could have the gateway's.
+            raise Forbidden(f"It is not allowed to choose an address on network {network_id} of another project")
         resolved.append({"network_id": network.id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
     return resolved
 

@@ -301,6 +301,21 @@ async def test_a_hint_that_names_another_projects_server_tells_nothing_of_it(rea
     assert view.wanted.hosts_of_servers == {}
 
 
+async def test_nobody_chooses_an_address_on_anothers_shared_network(ready: Any) -> None:
+    network = await ready.network(by="admin", shared=True)
+    for address in ("10.0.0.1", "10.0.0.9"):
+        server = {**ready.base, "networks": [{"uuid": network["id"], "fixed_ip": address}]}
+        told = await ready.refused("POST", "/servers", 403, json={"server": server})
+        assert "not allowed to choose an address" in told
+        wanted = {"net_id": network["id"], "fixed_ips": [{"ip_address": address}]}
+        url = f"/servers/{ready.mine.id}/os-interface"
+        await ready.refused("POST", url, 403, json={"interfaceAttachment": wanted})
+    assert await ready.service.network.list_ports(network_id=network["id"], device_owner="compute:nova") == []
+    anywhere = {**ready.base, "networks": [{"uuid": network["id"]}]}
+    await ready.call("POST", "/servers", 202, json={"server": anywhere})
+    await ready.call("POST", "/servers", 202, by="admin", json={"server": server})
+
+
 async def test_a_port_that_others_point_at_a_server_is_not_the_servers(ready: Any) -> None:
     server = ready.mine
     network = await ready.network(by="other")
