@@ -26,7 +26,7 @@ ENVIRONMENTS = WORK / "client-environments"
 SCRIPTS = Path(__file__).with_name("scripts")
 CORPUS = ROOT / "tests/clients/corpus.jsonl"
 START_SECONDS = 30
-CLIENT_SECONDS = 600
+CLIENT_SECONDS = 900
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOmZ7eQwWzYkvBPcKfIfpnx0mzGHvPZqWDXDGCdQKsUZ clients"
 
 
