@@ -30,6 +30,7 @@ from kilonova.compute.api import (
     servers,
     usage,
     versions,
+    volume_proxies,
 )
 from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
 from kilonova.compute.before_microversions import ComputeEdge, admit
@@ -245,8 +246,34 @@ ROUTES = [
           until="2.35"),
     Route("GET", "/v2.1/images/{image_id}", image_proxies.show_image, P + "images", until="2.35"),
     Route("GET", "/v2.1/images/{image_id}/metadata", image_proxies.list_metadata, P + "images", until="2.38"),
+    Route("DELETE", "/v2.1/images/{image_id}", image_proxies.delete_image, P + "images", status=204, until="2.35"),
+    Route("POST", "/v2.1/images/{image_id}/metadata", image_proxies.update_metadata, P + "images",
+          body=server_metadata.MetadataBody, until="2.38"),
+    Route("PUT", "/v2.1/images/{image_id}/metadata", image_proxies.replace_metadata, P + "images",
+          body=server_metadata.MetadataBody, until="2.38"),
     Route("GET", "/v2.1/images/{image_id}/metadata/{key}", image_proxies.show_metadata_item, P + "images",
           until="2.38"),
+    Route("PUT", "/v2.1/images/{image_id}/metadata/{key}", image_proxies.update_metadata_item, P + "images",
+          body=server_metadata.ItemBody, until="2.38"),
+    Route("DELETE", "/v2.1/images/{image_id}/metadata/{key}", image_proxies.delete_metadata_item, P + "images",
+          status=204, until="2.38"),
+    *(
+        route
+        for plural, variable, prefix, lists, creates, finds in (
+            ("os-volumes", "volume_id", "", volume_proxies.list_volumes, volume_proxies.create_volume,
+             volume_proxies.find_volume),
+            ("os-snapshots", "snapshot_id", "snapshots:", volume_proxies.list_snapshots,
+             volume_proxies.create_snapshot, volume_proxies.find_snapshot),
+        )
+        for rule in (f"{P}os-volumes:{prefix}",)
+        for route in (
+            Route("GET", f"/v2.1/{plural}", lists, f"{rule}list", query=volume_proxies.QUERY, until="2.35"),
+            Route("GET", f"/v2.1/{plural}/detail", lists, f"{rule}detail", query=volume_proxies.QUERY, until="2.35"),
+            Route("POST", f"/v2.1/{plural}", creates, f"{rule}create", body=Free, until="2.35"),
+            Route("GET", f"/v2.1/{plural}/{{{variable}}}", finds, f"{rule}show", until="2.35"),
+            Route("DELETE", f"/v2.1/{plural}/{{{variable}}}", finds, f"{rule}delete", status=202, until="2.35"),
+        )
+    ),
     Route("GET", "/v2.1/os-networks", network_proxies.list_networks, P + "os-networks:list", until="2.35"),
     Route("GET", "/v2.1/os-networks/{network_id}", network_proxies.show_network, P + "os-networks:show",
           until="2.35"),
@@ -295,6 +322,11 @@ ROUTES = [
           body=hosts.OldServiceChange, until="2.52"),
     Route("GET", "/v2.1/os-hosts", old_hosts.list_hosts, P + "os-hosts:list", query=old_hosts.QUERY, until="2.42"),
     Route("GET", "/v2.1/os-hosts/{host}", old_hosts.show_host, P + "os-hosts:show", until="2.42"),
+    Route("PUT", "/v2.1/os-hosts/{host}", old_hosts.update_host, P + "os-hosts:update", body=Free, until="2.42"),
+    *(
+        Route("GET", f"/v2.1/os-hosts/{{host}}/{change}", old_hosts.change_power, f"{P}os-hosts:{rule}", until="2.42")
+        for change, rule in (("startup", "start"), ("reboot", "reboot"), ("shutdown", "shutdown"))
+    ),
     Route("GET", "/v2.1/os-hypervisors", hosts.list_hypervisors, P + "os-hypervisors:list", shape="hypervisor",
           query=hosts.HYPERVISORS_QUERY),
     Route("GET", "/v2.1/os-hypervisors/detail", hosts.list_hypervisors_detail, P + "os-hypervisors:list-detail",

@@ -111,6 +111,11 @@ RULES = [
     Rule("os_compute_api:os-volumes-attachments:create", MEMBER),
     Rule("os_compute_api:os-volumes-attachments:update", MEMBER),
     Rule("os_compute_api:os-volumes-attachments:delete", MEMBER),
+    *(
+        Rule(f"os_compute_api:os-volumes:{kind}{what}", READER if what in ("list", "detail", "show") else MEMBER)
+        for kind in ("", "snapshots:")
+        for what in ("list", "detail", "show", "create", "delete")
+    ),
     Rule("os_compute_api:os-migrations:index", ADMIN),
     Rule("os_compute_api:servers:migrations:index", ADMIN),
     Rule("os_compute_api:servers:migrations:show", ADMIN),
@@ -119,6 +124,10 @@ RULES = [
     Rule("os_compute_api:os-services:delete", ADMIN),
     Rule("os_compute_api:os-hosts:list", ADMIN),
     Rule("os_compute_api:os-hosts:show", ADMIN),
+    Rule("os_compute_api:os-hosts:update", ADMIN),
+    Rule("os_compute_api:os-hosts:start", ADMIN),
+    Rule("os_compute_api:os-hosts:reboot", ADMIN),
+    Rule("os_compute_api:os-hosts:shutdown", ADMIN),
     Rule("os_compute_api:os-hypervisors:list", ADMIN),
     Rule("os_compute_api:os-hypervisors:list-detail", ADMIN),
     Rule("os_compute_api:os-hypervisors:show", ADMIN),

@@ -1,6 +1,6 @@
 """The image service as other services call it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,16 @@ class ImageRecord(Struct, frozen=True, kw_only=True):
 
 
 KNOWN = {*ImageRecord.__struct_fields__, "self", "file", "schema", "stores", "locations", "direct_url"} - {"properties"}
+PATCH = "application/openstack-images-v2.1-json-patch"
+
+
+def is_property(name: str) -> bool:
+    """Whether an image's owner may note something under this name: others are the record's own."""
+    return name not in KNOWN
+
+
+def _pointer(name: str) -> str:
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 class ImageClient:
@@ -58,6 +68,23 @@ class ImageClient:
         answer = holding("images", list[dict[str, Any]])
         listed = await self._remote.request("GET", at("/v2/images"), params=filters, token=token, answer=answer)
         return [self._record(fields) for fields in getattr(listed, "images", [])]
+
+    async def delete(self, image_id: str, token: str) -> None:
+        """Raises RemoteFault."""
+        await self._remote.request("DELETE", at("/v2/images/{image_id}", image_id=image_id), token=token)
+
+    async def change_properties(
+        self, image_id: str, written: Mapping[str, str], removed: Iterable[str], token: str
+    ) -> ImageRecord:
+        """The image's record after all of it. Raises RemoteFault, and nothing has changed then."""
+        operations: list[dict[str, Any]] = [{"op": "remove", "path": _pointer(name)} for name in removed]
+        operations += [{"op": "add", "path": _pointer(name), "value": value} for name, value in written.items()]
+        path = at("/v2/images/{image_id}", image_id=image_id)
+        headers = {"Content-Type": PATCH}
+        changed = await self._remote.request(
+            "PATCH", path, json=operations, headers=headers, token=token, answer=dict[str, Any]
+        )
+        return self._record(changed)
 
     async def download(self, image_id: str) -> AsyncIterator[bytes]:
         """The image's data, in chunks."""

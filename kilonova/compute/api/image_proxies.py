@@ -4,12 +4,14 @@ Source: Compute API reference, "Images", "Image metadata" (deprecated). Clients 
 name here before they boot a server from it.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, page_links
 from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.server_metadata import ItemBody, MetadataBody
 from kilonova.compute.views.images import STATUSES, image_link_view, image_view
-from kilonova.image.client import ImageRecord
+from kilonova.image.client import ImageRecord, is_property
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.paging import next_link
 from kilonova.kit.http.queries import moment, whole_number
@@ -85,6 +87,53 @@ async def list_metadata(request: ComputeRequest) -> dict[str, Any]:
 
 async def show_metadata_item(request: ComputeRequest) -> dict[str, Any]:
     key, properties = request.path["key"], (await _fetch(request)).properties
+    return {"meta": {key: _item(properties, key)}}
+
+
+def _item(properties: Mapping[str, str], key: str) -> str:
     if key not in properties:
         raise NotFound("Metadata item was not found")
+    return properties[key]
+
+
+async def delete_image(request: ComputeRequest) -> None:
+    image = await _fetch(request)
+    with answers_of("image"):
+        await request.service.image.delete(image.id, request.ctx.token)
+
+
+async def update_metadata(request: ComputeRequest, body: MetadataBody) -> dict[str, Any]:
+    """POST: adds and changes items; the others stay."""
+    return {"metadata": await _write(request, await _fetch(request), body.metadata)}
+
+
+async def replace_metadata(request: ComputeRequest, body: MetadataBody) -> dict[str, Any]:
+    """PUT: these are all."""
+    image = await _fetch(request)
+    return {"metadata": await _write(request, image, body.metadata, image.properties.keys() - body.metadata.keys())}
+
+
+async def update_metadata_item(request: ComputeRequest, body: ItemBody) -> dict[str, Any]:
+    key = request.path["key"]
+    if key not in body.meta:
+        raise BadRequest("The body must hold the item that the path names.")
+    properties = await _write(request, await _fetch(request), body.meta)
     return {"meta": {key: properties[key]}}
+
+
+async def delete_metadata_item(request: ComputeRequest) -> None:
+    image, key = await _fetch(request), request.path["key"]
+    _item(image.properties, key)
+    await _write(request, image, {}, (key,))
+
+
+async def _write(
+    request: ComputeRequest, image: ImageRecord, written: Mapping[str, str], removed: Iterable[str] = ()
+) -> dict[str, str]:
+    """The image's properties afterwards. Raises BadRequest for a name that is the record's own."""
+    for name in written:
+        if not is_property(name):
+            raise BadRequest(f"{name} is not metadata of an image: change it in the image service.")
+    with answers_of("image"):
+        changed = await request.service.image.change_properties(image.id, written, sorted(removed), request.ctx.token)
+    return changed.properties

@@ -10,6 +10,7 @@ from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.errors import HostNotFound
 from kilonova.compute.servers import HostUse
 from kilonova.compute.views.records import host_resource_view, host_service_view
+from kilonova.kit.errors import NotImplementedHere
 
 QUERY: dict[str, str | None] = {"zone": None, "service": None}
 
@@ -26,6 +27,28 @@ async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"hosts": shown}
+
+
+async def update_host(request: ComputeRequest, _body: Any) -> None:
+    """PUT: no hypervisor here does it. Raises NotImplementedHere."""
+    await _require(request)
+    raise NotImplementedHere(
+        "Hosts are neither disabled nor put into maintenance here: disable the host's service nova-compute instead."
+    )
+
+
+async def change_power(request: ComputeRequest) -> None:
+    """Starting, rebooting and shutting down: no hypervisor here does it. Raises NotImplementedHere."""
+    await _require(request)
+    raise NotImplementedHere("The power of a host is not managed here: use what manages the machine.")
+
+
+async def _require(request: ComputeRequest) -> None:
+    """Raises HostNotFound."""
+    request.authorize()
+    name = request.path["host"]
+    if all(each.host.host != name for each in await hosts.everywhere(request.service)):
+        raise HostNotFound(name)
 
 
 async def show_host(request: ComputeRequest) -> dict[str, Any]:

@@ -266,7 +266,7 @@ class RemoteService:
         content = None
         if json is not None:
             content = msgspec.json.encode(json)
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         # What only reads may be repeated; it bridges the moment in which the other side is started again.
         attempts = READ_ATTEMPTS if method in ("GET", "HEAD") else 1
         while True:

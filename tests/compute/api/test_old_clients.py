@@ -297,3 +297,66 @@ async def test_a_service_that_is_away_is_503(nova: Any, path: str) -> None:
         client = getattr(nova.service, name)
         setattr(nova.service, name, type(client)(nova.identity.remote(name, broken, "nova")))
     assert "could not be asked" in await nova.refused("GET", path, 503, **OLD)
+
+
+async def test_metadata_of_an_image_is_written_through_compute(nova: Any) -> None:
+    image_id = await nova.image("demo", name="mine", visibility="private", colour="red")
+    url, old = f"/images/{image_id}/metadata", {"version": "2.38"}
+    added = await nova.call("POST", url, json={"metadata": {"a:b. c": "1", "size_class": "small"}}, **old)
+    assert added == {"metadata": {"colour": "red", "a:b. c": "1", "size_class": "small"}}
+    assert await nova.call("PUT", f"{url}/colour", json={"meta": {"colour": "blue"}}, **old) == {
+        "meta": {"colour": "blue"}
+    }
+    replaced = await nova.call("PUT", url, json={"metadata": {"colour": "green", "new": "x"}}, **old)
+    assert replaced == {"metadata": {"colour": "green", "new": "x"}}
+    await nova.call("DELETE", f"{url}/new", 204, **old)
+    assert await nova.call("GET", url, **old) == {"metadata": {"colour": "green"}}
+    await nova.refused("DELETE", f"{url}/new", 404, **old)
+    await nova.refused("PUT", f"{url}/colour", 400, json={"meta": {"shade": "dark"}}, **old)
+    for name in ("name", "status", "visibility", "tags"):
+        told = await nova.refused("POST", url, 400, json={"metadata": {name: "public"}}, **old)
+        assert "change it in the image service" in told
+    assert (await nova.call("GET", f"/images/{image_id}", **OLD))["image"]["name"] == "mine"
+    await nova.refused("POST", url, 404, json={"metadata": {"a": "b"}}, version="2.39")
+    many = {f"p{n}": "v" for n in range(128)}
+    await nova.refused("POST", url, 400, json={"metadata": many}, **old)
+
+
+async def test_only_who_may_change_an_image_changes_it_through_compute(nova: Any) -> None:
+    public = await nova.image(name="cirros")
+    hidden = await nova.image("other", name="theirs", visibility="private")
+    for image_id, status in ((public, 403), (hidden, 404), (MISSING, 404), ("cirros", 404)):
+        await nova.refused("DELETE", f"/images/{image_id}", status, **OLD)
+        await nova.refused("POST", f"/images/{image_id}/metadata", status, json={"metadata": {"a": "b"}}, **OLD)
+    mine = await nova.image("demo", name="mine", visibility="private", protected=True)
+    assert "protected" in await nova.refused("DELETE", f"/images/{mine}", 403, **OLD)
+    other = await nova.image("demo", name="mine", visibility="private")
+    await nova.call("DELETE", f"/images/{other}", 204, **OLD)
+    await nova.refused("GET", f"/images/{other}", 404, **OLD)
+    await nova.refused("DELETE", f"/images/{mine}", 404, version="2.36")
+
+
+@pytest.mark.parametrize("kind", ["volume", "snapshot"])
+async def test_volumes_and_snapshots_are_listed_as_none_and_not_made(nova: Any, kind: str) -> None:
+    path = f"os-{kind}s"
+    for url in (f"/{path}", f"/{path}/detail?limit=10"):
+        assert await nova.call("GET", url, **OLD) == {f"{kind}s": []}
+    told = await nova.refused("POST", f"/{path}", 400, json={kind: {"size": 1}}, **OLD)
+    assert "cannot be made here yet" in told
+    for method in ("GET", "DELETE"):
+        assert "could not be found" in await nova.refused(method, f"/{path}/{MISSING}", 404, **OLD)
+    await nova.refused("POST", f"/{path}", 403, by="reader", json={}, **OLD)
+    await nova.refused("GET", f"/{path}", 404, version="2.36")
+
+
+async def test_hosts_are_neither_disabled_nor_switched_off_here(nova: Any) -> None:
+    await nova.register_host("node1")
+    admin = {"by": "admin", "version": "2.42"}
+    told = await nova.refused("PUT", "/os-hosts/node1", 501, json={"status": "disable"}, **admin)
+    assert "disable the host's service nova-compute" in told
+    for change in ("startup", "reboot", "shutdown"):
+        assert "not managed here" in await nova.refused("GET", f"/os-hosts/node1/{change}", 501, **admin)
+        await nova.refused("GET", f"/os-hosts/node9/{change}", 404, **admin)
+        await nova.refused("GET", f"/os-hosts/node1/{change}", 403, version="2.42")
+    await nova.refused("PUT", "/os-hosts/node9", 404, json={"status": "enable"}, **admin)
+    await nova.refused("PUT", "/os-hosts/node1", 404, json={}, by="admin", version="2.43")
