@@ -27,7 +27,7 @@ from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.testing import asgi_client
 from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
-from tests.worlds import CloudInProcess
+from tests.worlds import CloudInProcess, IdentityTemplate, cloud_in
 from tests.worlds import identity as parts
 
 PASSWORD = "a password for tests"
@@ -119,16 +119,6 @@ def migrated(databases: Databases) -> Callable[[str, MetaData, Path], Database]:
     return databases.migrated
 
 
-@dataclass(frozen=True)
-class IdentityTemplate:
-    """A bootstrapped identity service: its closed database, the directory of its keys, and everybody logged in."""
-
-    database: Database
-    fernet_keys: Path
-    sessions: dict[tuple[str, str], ServiceSession] = field(default_factory=dict)
-    """(user, project) → one that has a token."""
-
-
 @pytest.fixture(scope="session")
 def identity_template(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> IdentityTemplate:
     """Made once and copied for each test, with tokens that hold in every copy: logging in again and again would take
@@ -180,18 +170,7 @@ async def _fill(template: IdentityTemplate) -> None:
 async def identity(
     identity_template: IdentityTemplate, databases: Databases, tmp_path: Path
 ) -> AsyncIterator[IdentityInProcess]:
-    def make_database(service: str, metadata: MetaData) -> Database:
-        if service == "identity":
-            return databases.copy(identity_template.database, service, tmp_path)
-        return databases.migrated(service, metadata, tmp_path)
-
-    settings = {
-        "fernet_tokens": {"key_repository": str(identity_template.fernet_keys)},
-        "glance_store": {"filesystem_store_datadir": str(tmp_path / "images")},
-    }
-    cloud = CloudInProcess(
-        make_database=make_database, make_session=lambda user: found.session(user), settings=settings
-    )
+    cloud = cloud_in(tmp_path, databases, identity_template, make_session=lambda user: found.session(user))
     await cloud.add(parts.API)
     app = cloud.apps["identity"]
     async with asgi_client(app) as client:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import MetaData
@@ -19,6 +20,7 @@ from kilonova.kit.bus import Bus
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import ServiceSession
 from kilonova.kit.http.edge import Authenticator
+from tests.databases import Databases
 
 __all__ = ["CloudInProcess", "compute", "compute_agent", "consoles", "identity", "image", "network", "network_agents"]
 __all__ += ["placement"]
@@ -27,6 +29,16 @@ PATIENT_SECONDS = 1e9
 
 MakeDatabase = Callable[[str, MetaData], Database]
 """(service, its tables) → its database at the newest schema"""
+
+
+@dataclass(frozen=True)
+class IdentityTemplate:
+    """A bootstrapped identity service: its closed database, the directory of its keys, and everybody logged in."""
+
+    database: Database
+    fernet_keys: Path
+    sessions: dict[tuple[str, str], ServiceSession] = field(default_factory=dict)
+    """(user, project) → one that has a token."""
 
 
 class Options(dict[str, Any]):
@@ -115,3 +127,18 @@ class CloudInProcess(OneProcess):
         for part in parts:
             await self.add(part)
         return self.services
+
+
+def cloud_in(directory: Path, databases: Databases, template: IdentityTemplate, **options: Any) -> CloudInProcess:
+    """A cloud whose identity is a copy of a bootstrapped one, and whose other databases are empty."""
+
+    def make_database(service: str, metadata: MetaData) -> Database:
+        if service == "identity":
+            return databases.copy(template.database, service, directory)
+        return databases.migrated(service, metadata, directory)
+
+    settings = {
+        "fernet_tokens": {"key_repository": str(template.fernet_keys)},
+        "glance_store": {"filesystem_store_datadir": str(directory / "images")},
+    }
+    return CloudInProcess(make_database=make_database, settings=settings, **options)

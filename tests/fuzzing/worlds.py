@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 import msgspec
-from sqlalchemy import MetaData
 
 from kilonova.compute import tables as compute_tables
 from kilonova.compute.agent.spec import HostInventory
@@ -24,13 +23,12 @@ from kilonova.compute.service import Compute
 from kilonova.identity import tables as identity_tables
 from kilonova.image import tables as image_tables
 from kilonova.kit.auth import RequestContext
-from kilonova.kit.db import Database
 from kilonova.kit.http.client import Credentials, ServiceSession
 from kilonova.kit.testing import asgi_client
 from kilonova.network import tables as network_tables
 from kilonova.placement import tables as placement_tables
 from tests.databases import Databases
-from tests.worlds import CloudInProcess, compute, identity, image, network, placement
+from tests.worlds import CloudInProcess, cloud_in, compute, identity, image, network, placement
 
 TABLES = {
     "identity": identity_tables.metadata,
@@ -86,19 +84,11 @@ def one_of_everything(identity_template: Any, databases: Databases, directory: P
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner())
 
-        def make_database(service: str, metadata: MetaData) -> Database:
-            if service == "identity":
-                return databases.copy(identity_template.database, service, directory)
-            return databases.migrated(service, metadata, directory)
-
-        settings = {
-            "fernet_tokens": {"key_repository": str(identity_template.fernet_keys)},
-            "glance_store": {"filesystem_store_datadir": str(directory / "images")},
-        }
-        cloud = CloudInProcess(
-            make_database=make_database,
+        cloud = cloud_in(
+            directory,
+            databases,
+            identity_template,
             make_session=lambda _user: maker.session,
-            settings=settings,
             agent_timeout_seconds=0.01,
         )
         stack.callback(lambda: loop.run(cloud.close()))
