@@ -14,11 +14,10 @@ from starlette.datastructures import QueryParams
 from kilonova.image.images import MAX_PROPERTIES, MAX_TAGS, Condition, ImageFilters, Listing
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import MAX_INT64
+from kilonova.kit.http.bounds import MAX_INT32, MAX_INT64
 from kilonova.kit.http.queries import MAX_SHOWN, different, moment, short, whole_number, yes_or_no
 
 DEFAULT_LIMIT, MAX_LIMIT = 25, 1000
-LARGEST = 0x7FFFFFFFFFFFFFFF
 MOST_LISTED = 1000
 """Values of one `in:`: as many as a page has images."""
 REPEATED = ("sort_key", "sort_dir", "tag")
@@ -154,7 +153,7 @@ def _add_filter(filters: ImageFilters, name: str, text: str) -> None:
     elif name in PLAIN:
         filters.conditions.append(Condition(PLAIN[name], "eq", short(name, text)))
     elif base in NUMBERS:
-        number = whole_number(name, text, most=LARGEST)
+        number = whole_number(name, text, most=MAX_INT64 if NUMBERS[base].endswith("_bytes") else MAX_INT32)
         comparison: dict[str, Literal["eq", "gte", "lte"]] = {base: "eq", f"{base}_min": "gte", f"{base}_max": "lte"}
         filters.conditions.append(Condition(NUMBERS[base], comparison[name], number))
     else:

@@ -112,6 +112,15 @@ async def test_sort_keys_named_again_change_nothing(client: httpx.AsyncClient, s
     assert [each["name"] for each in page.json()["images"]] == several[3:]
 
 
+@pytest.mark.parametrize("end", ["", "_min", "_max"])
+@pytest.mark.parametrize(
+    ("name", "most"), [("min_disk", 2**31), ("min_ram", 2**31), ("size", 2**63), ("virtual_size", 2**63)]
+)
+async def test_numbers_are_as_large_as_their_columns(client: httpx.AsyncClient, name: str, most: int, end: str) -> None:
+    assert (await client.get(f"/v2/images?{name}{end}={most - 1}")).status_code == 200
+    assert f"a whole number from 0 to {most - 1}" in await refused(client, {f"{name}{end}": str(most)})
+
+
 @pytest.mark.parametrize("name", sorted({*QUERY, PROPERTY} - {*REPEATED}))
 async def test_what_counts_once_is_refused_twice(client: httpx.AsyncClient, name: str) -> None:
     told = await refused(client, [(name, usual(name)), (name, usual(name))])
