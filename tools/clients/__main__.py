@@ -7,6 +7,7 @@ What they ask is written down: `--record` keeps it as the corpus that `make test
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kilonova.cli.state import read_config
 from tests.e2e.cloud import CloudUnderTest, demo_cache_dir
@@ -27,6 +29,8 @@ SCRIPTS = Path(__file__).with_name("scripts")
 CORPUS = ROOT / "tests/clients/corpus.jsonl"
 START_SECONDS = 30
 CLIENT_SECONDS = 900
+RALLYS_NAMES = re.compile(r"[cs]_rally_\w+")
+NUMBERS = re.compile(r"\d+")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOmZ7eQwWzYkvBPcKfIfpnx0mzGHvPZqWDXDGCdQKsUZ clients"
 
 
@@ -130,15 +134,22 @@ def run(client: Client, host: OwnHost, cloud: CloudUnderTest, directory: Path) -
     return done.status == 0, f"{done.out}\n{done.err}"
 
 
+def shape_of(asked: dict[str, Any]) -> str:
+    """What is the same in two requests that differ only in names, numbers and times, whichever client sent them."""
+    text = json.dumps([asked[part] for part in ("method", "service", "path", "query", "body")], sort_keys=True)
+    text = RALLYS_NAMES.sub("{name}", text)
+    for name in (asked["client"], asked["client"].replace(".", "-")):
+        text = text.replace(name, "{name}")
+    return NUMBERS.sub("0", text) + json.dumps(asked["headers"], sort_keys=True)
+
+
 def keep(requests: Path) -> int:
-    """Adds each different request that succeeded to the corpus; returns the number of all in it."""
+    """Adds each request that succeeded, and has a shape of its own, to the corpus; returns the number of all in it."""
     lines: dict[str, str] = {}
     for line in [*(CORPUS.read_text().splitlines() if CORPUS.exists() else ()), *requests.read_text().splitlines()]:
         asked = json.loads(line)
         if asked["client"] != "demo" and asked["status"] < 400:
-            client = asked.pop("client")
-            shape = json.dumps(asked, sort_keys=True)
-            lines.setdefault(shape, json.dumps({"client": client, **asked}, sort_keys=True))
+            lines.setdefault(shape_of(asked), json.dumps(asked, sort_keys=True))
     CORPUS.parent.mkdir(exist_ok=True)
     CORPUS.write_text("".join(f"{each}\n" for each in sorted(lines.values())))
     return len(lines)

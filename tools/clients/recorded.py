@@ -84,7 +84,8 @@ def _body(content: bytes) -> Any:
 
 def _without_secrets(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: "x" if "pass" in key.lower() else _without_secrets(inner) for key, inner in value.items()}
+        is_secret = {key: "pass" in key.lower() and isinstance(inner, str) for key, inner in value.items()}
+        return {key: "x" if is_secret[key] else _without_secrets(inner) for key, inner in value.items()}
     return [_without_secrets(each) for each in value] if isinstance(value, list) else value
 
 
