@@ -275,10 +275,16 @@ ENDS = [
     Row("domain set --disable rock"),
     Row("domain delete rock"),
     Row("domain list -f value -c Name", shows="Default"),
+    # There are none yet, and making one is refused.
+    Row("application credential list"),
+    Row("application credential create program", 1, "Application credentials cannot be made here yet"),
+    Row("application credential show program", 1),
+    Row("access rule list"),
+    Row("credential list"),
+    Row("credential create --type cert admin text", 1, "Credentials cannot be kept here yet"),
+    Row("credential show 0123456789abcdef0123456789abcdef", 1, "Could not find credential"),
     # Not part of this API yet: the client has to say so, and go on living.
-    Row("application credential list", 1),
     Row("trust list", 1),
-    Row("credential list", 1),
     Row("limit list", 1),
     Row("registered limit list", 1),
     Row("endpoint group list", 1),
