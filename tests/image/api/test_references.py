@@ -53,7 +53,7 @@ REFERENCES: Mapping[Place, Reference] = {
 }
 PLAIN = {"name", "tags[]", "disk_format", "container_format"}
 """Texts and words of their own."""
-NOT_SERVED = {("POST", "/v2/tasks", "")}
+NOT_SERVED = {("POST", "/v2/tasks", ""), ("POST", "/v2/metadefs/namespaces", "")}
 """Bodies that may hold anything and are always refused."""
 BY_OPERATION = {("PATCH", IMAGE, "[].path"), ("PATCH", IMAGE, "[].value")}
 """How a patch spells its fields: each is in the table as its path."""
