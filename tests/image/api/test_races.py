@@ -197,7 +197,12 @@ AGREEING: Mapping[Callable[[Field], Awaitable[tuple[httpx.AsyncClient, Entry]]],
     reactivating: (("POST", f"{IMAGE}/actions/reactivate"), 204),
     renaming: (("PATCH", IMAGE), 200),
 }
-NOT_SERVED = {("POST", "/v2/tasks"), ("DELETE", "/v2/tasks/{task_id}")}
+NOT_SERVED = {
+    ("POST", "/v2/tasks"),
+    ("DELETE", "/v2/tasks/{task_id}"),
+    ("POST", "/v2/metadefs/namespaces"),
+    ("DELETE", "/v2/metadefs/namespaces/{namespace}"),
+}
 
 
 @pytest.mark.parametrize("prepare", AGREEING, ids=lambda prepare: prepare.__name__)
