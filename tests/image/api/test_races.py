@@ -203,6 +203,7 @@ NOT_SERVED = {
     ("POST", "/v2/metadefs/namespaces"),
     ("DELETE", "/v2/metadefs/namespaces/{namespace}"),
 }
+"""Always refused, and of things that are never there."""
 
 
 @pytest.mark.parametrize("prepare", AGREEING, ids=lambda prepare: prepare.__name__)
