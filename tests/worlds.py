@@ -55,26 +55,11 @@ class Options(dict[str, Any]):
 
 
 @functools.cache
-def _defaults_of(program: str, project: str) -> Options:
-    part = next(each for each in PARTS if (each.program, each.project) == (program, project))
+def _defaults_of(part: Part) -> Options:
     return Options(
         (name, Options(value) if isinstance(value, dict) else value)
         for name, value in read_defaults([COMMON, *part.options]).items()
     )
-
-
-PARTS = (
-    identity.API,
-    placement.API,
-    image.API,
-    network.SERVER,
-    compute.API,
-    compute.METADATA,
-    compute.CONDUCTOR,
-    consoles.NOVNC_PROXY,
-    compute_agent.AGENT,
-    network_agents.WHOLE,
-)
 
 
 @dataclass(kw_only=True)
@@ -95,8 +80,7 @@ class CloudInProcess(OneProcess):
         return self.host_names
 
     def config_of(self, part: Part) -> Any:
-        defaults = _defaults_of(part.program, part.project)
-        config = Options(defaults)
+        config = Options(_defaults_of(part))
         for group, values in self.settings.items():
             if group == "DEFAULT":
                 config.update(values)

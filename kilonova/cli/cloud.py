@@ -88,7 +88,7 @@ class Cloud(OneProcess):
         self._defaults, self._fixed = self._values()
 
     def _values(self) -> tuple[settings.Values, settings.Values]:
-        """What the parts read where the file says nothing, and what they read whatever it says."""
+        """Returns the options' defaults in this cloud, and the values that kilonova.conf cannot change."""
         config, state = self.config, self.state
         address, driver = config.my_ip, config.compute_driver
         defaults = {

@@ -76,17 +76,15 @@ def read(path: Path, tables: Sequence[Options], defaults: Values, fixed: Values)
     _register(config, tables)
     for (group, name), value in defaults.items():
         if _has(tables, group, name):
-            config.set_default(name, value, group=None if group == "DEFAULT" else group)
+            config.set_default(name, value, group=_section(group))
     try:
         config([], project="kilonova", default_config_files=[str(path)], default_config_dirs=[])
         for (group, name), value in fixed.items():
             if _has(tables, group, name):
-                config.set_override(name, value, group=None if group == "DEFAULT" else group)
-        for table in tables:
-            for group, options in table.items():
-                for option in options:
-                    # Values are parsed when first read: read them all now, so that a bad one stops the start.
-                    getattr(config if group == "DEFAULT" else getattr(config, group), option.dest)
+                config.set_override(name, value, group=_section(group))
+        # Values are parsed when first read: read them all now, so that a bad one stops the start.
+        for group, option in _of(tables):
+            _value(config, group, option)
     except (cfg.Error, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return config
@@ -100,14 +98,23 @@ def read_defaults(tables: Sequence[Options]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for group, option in _of(tables):
         place = found if group == "DEFAULT" else found.setdefault(group, {})
-        place[option.dest] = getattr(config if group == "DEFAULT" else config[group], option.dest)
+        place[option.dest] = _value(config, group, option)
     return found
 
 
 def _register(config: Any, tables: Sequence[Options]) -> None:
     for table in tables:
         for group, options in table.items():
-            config.register_opts(options, group=None if group == "DEFAULT" else group)
+            config.register_opts(options, group=_section(group))
+
+
+def _section(group: str) -> str | None:
+    """Returns the group as oslo.config names it: [DEFAULT] is none."""
+    return None if group == "DEFAULT" else group
+
+
+def _value(config: Any, group: str, option: cfg.Opt) -> Any:
+    return getattr(config if group == "DEFAULT" else config[group], option.dest)
 
 
 def _has(tables: Sequence[Options], group: str, name: str) -> bool:

@@ -1,1 +1,1 @@
-"""What a part of a cloud stands on: the files of one daemon, or one process for all."""
+"""Grounds give a part its database, bus, neighbours and options: from a daemon's files, or in one process."""

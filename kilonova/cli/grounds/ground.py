@@ -33,7 +33,7 @@ class Schema:
 
 
 class Ground(ABC):
-    """What a part takes from its surroundings; whoever makes a ground closes it.
+    """Gives a part its options, database, bus and neighbours. Whoever makes a ground closes it.
 
     `config` holds the part's options, `config.GROUP.NAME`. `is_alone`: no other process has a part of this cloud.
     """
@@ -91,7 +91,7 @@ class Ground(ABC):
         """The service on the cell that this process serves: the region itself where they are one database."""
 
     async def shared(self, name: str, make: Callable[[], Awaitable[SharedT]]) -> SharedT:
-        """What the parts of one process have in common: made by the first of them that asks."""
+        """Returns the object that all parts of the process share under a name; the first part that asks makes it."""
         if name not in self._shared:
             self._shared[name] = await make()
         found: SharedT = self._shared[name]

@@ -26,14 +26,17 @@ from kilonova.kit.http.client import RemoteService, ServiceSession
 from kilonova.kit.http.edge import Authenticator
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 
-USERS = {"glance": "glance", "placement": "placement", "nova": "nova", "neutron": "neutron"}
-"""Project → the user its service works as."""
+WANT_TOKENS = ("placement", "image", "network", "compute")
+"""The APIs that tell callers without a token where identity is."""
 DATA_SECONDS = 60.0
 
 
 @dataclass
 class OneProcess(ABC):
-    """What the parts of this process share; `add` builds them one after the other, identity first."""
+    """Holds what all parts of a cloud share. `add` builds one part after the other, identity first.
+
+    Each service works as the user that is called like its project: nova, neutron, glance, placement.
+    """
 
     bus: InProcessBus = field(default_factory=InProcessBus)
     clock: Clock = field(default_factory=SystemClock)
@@ -44,9 +47,9 @@ class OneProcess(ABC):
     """Service type → the service, and what else the parts share."""
     databases: dict[str, Database] = field(default_factory=dict)
     work: list[Work] = field(default_factory=list)
-    """What runs beside the APIs until the end: runners, agents, watchers."""
+    """Runners, agents and watchers, which run beside the APIs until the cloud stops."""
     identity_url: str = ""
-    """What callers without a token are told; empty: nothing."""
+    """URL of identity, told to callers without a token; empty: they are told none."""
     _closing: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -91,8 +94,8 @@ class OneProcess(ABC):
         """Builds a part. Raises ConfigError."""
         running = await part.build(PartGround(self, part))
         for each in running.apis:
-            told = self.identity_url if each.name not in ("identity", "metadata", "console") else ""
-            self.apps[each.name] = name_identity(each.app, told) if told else each.app
+            is_told = bool(self.identity_url) and each.name in WANT_TOKENS
+            self.apps[each.name] = name_identity(each.app, self.identity_url) if is_told else each.app
             if each.takes_websockets:
                 self.websockets.add(each.name)
         self.work += running.work
@@ -100,10 +103,12 @@ class OneProcess(ABC):
             self._closing.callback(end)
 
     def client(self, service_type: str) -> httpx.AsyncClient:
-        """A client of an app here, which may be made after its caller: it is looked up at the first call."""
-        return httpx.AsyncClient(
-            transport=_LateTransport(lambda: self.apps[service_type]), base_url=f"http://{service_type}"
-        )
+        """Returns a client of an API of this process."""
+        return httpx.AsyncClient(transport=self.transport(service_type), base_url=f"http://{service_type}")
+
+    def transport(self, api: str) -> httpx.AsyncBaseTransport:
+        """Returns the way to an API, which may be built later: it is looked up at the first call."""
+        return _LateTransport(lambda: self.apps[api])
 
     async def close(self) -> None:
         self._closing.close()
@@ -113,7 +118,7 @@ class OneProcess(ABC):
 
 
 class PartGround(Ground):
-    """What one part gets of it."""
+    """The ground of one part: its own options, and everything else of the process."""
 
     is_alone = True
 
@@ -139,10 +144,7 @@ class PartGround(Ground):
         return self._process.bus
 
     async def verifier(self) -> Authenticator:
-        return self._process.verifier(USERS[self._part.project])
-
-    def _session(self) -> ServiceSession:
-        return self._process.session(USERS[self._part.project])
+        return self._process.verifier(self._part.project)
 
     def remote(
         self, service_type: str, *, section: str = "", url: str | None = None, streams: bool = False
@@ -152,13 +154,13 @@ class PartGround(Ground):
             client = self._process.client(service_type)
         else:
             client = httpx.AsyncClient(base_url=socket_url, timeout=DATA_SECONDS)
-        return RemoteService(service_type, client, self._session())
+        return RemoteService(service_type, client, self._process.session(self._part.project))
 
     def require_placement(self) -> None:
         """Placement is here."""
 
     def transport(self, api: str) -> httpx.AsyncBaseTransport | None:
-        return _LateTransport(lambda: self._process.apps[api])
+        return self._process.transport(api)
 
     async def open_cells(self, region: Compute) -> None:
         await self._process.open_cells(region)

@@ -1,1 +1,1 @@
-"""What each program of a cloud is made of; a ground says what it stands on."""
+"""Parts say what each program of a cloud is made of, and which options it reads."""

@@ -114,7 +114,7 @@ async def build_conductor(ground: Ground) -> Running:
 
 
 _KEEPING = (deleted_servers.forget_in_time, leftovers.keep)
-"""What is done over and over with each database."""
+"""Chores that a conductor does on each database it serves."""
 
 
 async def _serve_cell0(compute: Compute) -> None:

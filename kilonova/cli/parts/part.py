@@ -29,7 +29,7 @@ class Running:
     closing: Sequence[Callable[[], object]] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """`program` and `project` say which files a daemon reads, `options` what it reads from them."""
 

@@ -8,6 +8,7 @@ from kilonova.identity import domain_removal, domains, records
 from kilonova.identity.api.bodies import (
     IdentityRequest,
     Kind,
+    RecordId,
     given,
     read_fields,
     refuse_given_id,
@@ -31,7 +32,7 @@ KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet:
 
 class NewDomain(Struct):
     name: DomainName
-    explicit_domain_id: Annotated[str, Meta(max_length=64, pattern=r"^[a-zA-Z0-9-]+$(?!\n)")] | None = None
+    explicit_domain_id: RecordId | None = None
     description: LongText | None = ""
     enabled: bool = True
 

@@ -144,7 +144,7 @@ class Runner(Generic[ServiceT]):
             pass
 
     async def _start_due(self, limit: int) -> bool:
-        """Whether there was anything that another runner had not taken."""
+        """Returns whether it started anything: other runners may have taken all that was due."""
         async with self.database.transaction() as tx:
             claimed = await self.tables.claim(tx, self.clock.now(), LEASE, limit)
         for task in claimed:

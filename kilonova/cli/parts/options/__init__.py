@@ -1,4 +1,4 @@
-"""What the daemons read from their configuration files: groups and names are upstream's, with the old spellings.
+"""The options of all daemons: groups and names are those of upstream's files, with the old spellings.
 
 Each option says what it does here. What files written for the guides hold beside them is in `without_effect.py`, with
 the reason; anything else in a file stops the start.
