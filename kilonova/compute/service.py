@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from kilonova.compute.cells import Cells
+from kilonova.compute.region.cells import Cells
 from kilonova.compute.tables import tasks
 from kilonova.compute.topics import AGENT_BINARY, TASKS_TOPIC
 from kilonova.image.client import ImageClient

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from kilonova.compute import mappings
+from kilonova.compute.region import mappings
 from kilonova.compute.tables import metadata
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade

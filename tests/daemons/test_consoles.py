@@ -13,7 +13,7 @@ from kilonova.cli.grounds.files import FilesGround
 from kilonova.cli.parts import consoles
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.cli.parts.part import Part, Running
-from kilonova.compute import control_daemons
+from kilonova.compute.hosts import control_daemons
 from kilonova.compute.tables import metadata
 from kilonova.kit.agents import Liveness
 from kilonova.kit.bus import InProcessBus

@@ -8,9 +8,9 @@ from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.grounds.neighbours import credentials_of, identity_url
 from kilonova.cli.parts.compute_agent import guest_cpu
 from kilonova.cli.parts.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
-from kilonova.compute import quotas
 from kilonova.compute.agent.spec import HostInventory, HostShare
-from kilonova.compute.registry import inventory_of
+from kilonova.compute.catalog import quotas
+from kilonova.compute.hosts.registry import inventory_of
 from kilonova.kit.config import ConfigError
 
 NOVA_CONF = """\

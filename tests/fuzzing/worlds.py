@@ -18,7 +18,7 @@ import msgspec
 
 from kilonova.compute import tables as compute_tables
 from kilonova.compute.agent.spec import HostInventory
-from kilonova.compute.registry import Registry
+from kilonova.compute.hosts.registry import Registry
 from kilonova.compute.service import Compute
 from kilonova.identity import tables as identity_tables
 from kilonova.image import tables as image_tables

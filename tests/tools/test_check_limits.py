@@ -86,7 +86,7 @@ def test_handlers_and_views_import_row_types_and_no_tables(tree: Path, directory
 
 
 def test_the_domain_imports_its_tables(tree: Path) -> None:
-    write(tree, "kilonova/compute/servers.py", "from kilonova.compute.tables import servers\n")
+    write(tree, "kilonova/compute/servers/servers.py", "from kilonova.compute.tables import servers\n")
     assert findings(tree) == []
 
 

@@ -24,9 +24,11 @@ from kilonova.cli.daemons.region import SYNC, database_of, fill, naming, region_
 from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.cli.frames import hide_password, render_frame
 from kilonova.cli.parts.options import COMPUTE
-from kilonova.compute import cells, hosts, housekeeping, mappings, servers
-from kilonova.compute.cells import same_database
-from kilonova.compute.mappings import CELL0_ID, NO_TRANSPORT
+from kilonova.compute.hosts import hosts
+from kilonova.compute.region import cells, housekeeping, mappings
+from kilonova.compute.region.cells import same_database
+from kilonova.compute.region.mappings import CELL0_ID, NO_TRANSPORT
+from kilonova.compute.servers import servers
 from kilonova.compute.tables import CellMapping, HostMapping, Server, metadata
 from kilonova.compute.tables import servers as server_table
 from kilonova.kit.bus.transport_url import BadTransportUrl

@@ -22,9 +22,10 @@ from kilonova.cli.daemons.region import SYNC, fill, naming, region_database, sec
 from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.cli.grounds.neighbours import Neighbours
 from kilonova.cli.parts.options import COMPUTE
-from kilonova.compute import hosts, mappings
-from kilonova.compute.cells import is_here
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.hosts import hosts
+from kilonova.compute.region import mappings
+from kilonova.compute.region.cells import is_here
+from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.tables import CellMapping, metadata
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database

@@ -17,9 +17,9 @@ from kilonova.cli.daemons.broker import open_bus_at, transport_url
 from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.refusals import check_schema
 from kilonova.cli.daemons.schemas import migrations_of
-from kilonova.compute import mappings
-from kilonova.compute.cells import CellDown, same_database
-from kilonova.compute.mappings import CELL0_ID, NO_TRANSPORT
+from kilonova.compute.region import mappings
+from kilonova.compute.region.cells import CellDown, same_database
+from kilonova.compute.region.mappings import CELL0_ID, NO_TRANSPORT
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, metadata
 from kilonova.kit.bus import Bus

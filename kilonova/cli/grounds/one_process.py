@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.part import Part, Work
 from kilonova.cli.serving import name_identity
-from kilonova.compute import mappings
+from kilonova.compute.region import mappings
 from kilonova.compute.service import Compute
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus, InProcessBus

@@ -14,12 +14,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.options import COMPUTE, QUOTAS
 from kilonova.cli.parts.part import Api, Part, Running, Work
-from kilonova.compute import deleted_servers, hosts, housekeeping, leftovers, quotas
 from kilonova.compute.app import make_app
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.catalog import quotas
+from kilonova.compute.hosts import hosts
+from kilonova.compute.hosts.registry import Registry
 from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
-from kilonova.compute.registry import Registry
+from kilonova.compute.region import housekeeping
+from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.servers import deleted_servers, leftovers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY

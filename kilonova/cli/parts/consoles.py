@@ -11,8 +11,8 @@ from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.compute import open_compute
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.cli.parts.part import Api, Part, Running
-from kilonova.compute import control_daemons
-from kilonova.compute.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
+from kilonova.compute.consoles.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
+from kilonova.compute.hosts import control_daemons
 from kilonova.compute.service import Compute
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import aggregates, cells
 from kilonova.compute.api.bodies import ComputeRequest, Name, refuse_unknown_queries
 from kilonova.compute.api.server_bodies import MOST_METADATA
+from kilonova.compute.hosts import aggregates
+from kilonova.compute.region import cells
 from kilonova.compute.tables import Aggregate
 from kilonova.compute.views.records import aggregate_view
 from kilonova.kit.db import Tx

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import cells, servers, specs
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.errors import ServerNotFound
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers, specs
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.bounds import Uuid

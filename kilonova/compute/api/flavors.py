@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import extra_specs, flavors
 from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, page_links, refuse_unknown_queries
+from kilonova.compute.catalog import extra_specs, flavors
 from kilonova.compute.errors import FlavorNotFound
-from kilonova.compute.servers import new_server_id
+from kilonova.compute.servers.servers import new_server_id
 from kilonova.compute.tables import Flavor
 from kilonova.compute.views.records import flavor_link_view, flavor_view
 from kilonova.kit.db import Tx

@@ -4,11 +4,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import aggregates, cells, control_daemons, hosts, mappings, servers
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
-from kilonova.compute.hosts import HostState, PlacedHost
-from kilonova.compute.servers import HostUse
+from kilonova.compute.hosts import aggregates, control_daemons, hosts
+from kilonova.compute.hosts.hosts import HostState, PlacedHost
+from kilonova.compute.region import cells, mappings
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import HostUse
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, ControlDaemon, Host
 from kilonova.compute.topics import AGENT_BINARY

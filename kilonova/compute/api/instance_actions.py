@@ -4,11 +4,12 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute import cells, servers, timeline
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
 from kilonova.compute.api.servers import fetch_server
 from kilonova.compute.errors import ActionNotFound, ServerNotFound
-from kilonova.compute.server_lists import read_moment
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers, timeline
+from kilonova.compute.servers.server_lists import read_moment
 from kilonova.compute.views.records import action_view, changed_at, event_view, moment_view, open_event_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute import generating, keypairs
 from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
+from kilonova.compute.catalog import generating, keypairs
 from kilonova.compute.tables import Keypair
 from kilonova.compute.views.records import keypair_detail_view, keypair_view
 from kilonova.kit.errors import BadRequest

@@ -5,10 +5,11 @@ Gone from microversion 2.43 on. Source: Compute API reference, "Hosts (os-hosts)
 
 from typing import Any
 
-from kilonova.compute import control_daemons, hosts, servers
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.errors import HostNotFound
-from kilonova.compute.servers import HostUse
+from kilonova.compute.hosts import control_daemons, hosts
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import HostUse
 from kilonova.compute.views.records import host_resource_view, host_service_view
 from kilonova.kit.errors import NotImplementedHere
 

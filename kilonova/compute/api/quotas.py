@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import quotas
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, refuse_unknown_queries
+from kilonova.compute.catalog import quotas
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import MAX_INT64, Word
 

@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import consoles, servers
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import reading_server, supersede_with_delete, task_for, writing_server
+from kilonova.compute.consoles import consoles
 from kilonova.compute.errors import WrongState
 from kilonova.compute.programs import power
-from kilonova.compute.servers import Wish
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import Wish
 from kilonova.kit.http.bounds import MAX_INT32
 from kilonova.kit.tasks import Program
 

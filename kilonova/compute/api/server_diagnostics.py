@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from kilonova.compute import diagnostics
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import reading_server
+from kilonova.compute.consoles import diagnostics
 from kilonova.compute.views.diagnostics import diagnostics_view, flat_diagnostics_view
 
 

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import cells, server_groups, servers
 from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, refuse_unknown_queries
 from kilonova.compute.api.server_bodies import HowMany
+from kilonova.compute.catalog import server_groups
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers
 from kilonova.compute.tables import ServerGroup
 from kilonova.compute.views.records import server_group_view
 from kilonova.kit.db import Tx

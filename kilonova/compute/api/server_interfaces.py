@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute import requests, servers, specs
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import Found, reading_server, task_for, writing_server
 from kilonova.compute.errors import InvalidServer, WrongState
 from kilonova.compute.programs import release
 from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES
-from kilonova.compute.servers import Wish
+from kilonova.compute.servers import requests, servers, specs
+from kilonova.compute.servers.servers import Wish
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view

@@ -9,12 +9,13 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
-from kilonova.compute import cells, mappings, moving, patterns, server_lists
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
 from kilonova.compute.api.servers import host_statuses, shown_in_detail
-from kilonova.compute.deleted_servers import merged
-from kilonova.compute.server_filters import Filters
-from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.region import cells, mappings, moving
+from kilonova.compute.servers import patterns, server_lists
+from kilonova.compute.servers.deleted_servers import merged
+from kilonova.compute.servers.server_filters import Filters
+from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Server
 from kilonova.compute.views.servers import Body, link_view, unknown_view

@@ -9,10 +9,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from kilonova.compute import mappings, quotas, servers
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.server_bodies import MOST_TAGS, Metadata, MetadataKey, MetadataValue, Tag, Tags
 from kilonova.compute.api.servers import Found, reading_server, writing_server
+from kilonova.compute.catalog import quotas
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import servers
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.routes import Reply

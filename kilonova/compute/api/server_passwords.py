@@ -3,9 +3,9 @@
 It posts it to the metadata service, encrypted with the server's key pair: nobody here can read it.
 """
 
-from kilonova.compute import servers
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import reading_server, writing_server
+from kilonova.compute.servers import servers
 
 
 async def show_password(request: ComputeRequest) -> dict[str, str]:

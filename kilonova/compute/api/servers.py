@@ -10,23 +10,11 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from kilonova.compute import (
-    admin_passwords,
-    cells,
-    hosts,
-    keypairs,
-    mappings,
-    quotas,
-    requests,
-    server_groups,
-    servers,
-    timeline,
-)
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.hosts import is_up
 from kilonova.compute.api.server_bodies import BlockDevice, ChangedServer, ChangedServerBody, NewServer, NewServerBody
-from kilonova.compute.cells import CellDown
+from kilonova.compute.catalog import keypairs, quotas, server_groups
 from kilonova.compute.errors import (
     FlavorNotFound,
     InvalidServer,
@@ -35,9 +23,13 @@ from kilonova.compute.errors import (
     ServerLocked,
     ServerNotFound,
 )
+from kilonova.compute.hosts import hosts
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
-from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.region import cells, mappings
+from kilonova.compute.region.cells import CellDown
+from kilonova.compute.servers import admin_passwords, requests, servers, timeline
+from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.views.servers import (

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from kilonova.compute import usage
 from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
-from kilonova.compute.usage import Used
+from kilonova.compute.servers import usage
+from kilonova.compute.servers.usage import Used
 from kilonova.compute.views.usage import project_usage_view, server_usage_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link

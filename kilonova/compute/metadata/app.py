@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from kilonova.compute import cells, servers, specs
 from kilonova.compute.agent.metadata_tree import render_path
 from kilonova.compute.agent.spec import MetadataDocument
 from kilonova.compute.errors import ServerNotFound
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers, specs
 from kilonova.compute.service import Compute
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault

@@ -11,13 +11,15 @@ import msgspec
 from msgspec import Struct, structs
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import admin_passwords, hosts, mappings, moving, security_groups, servers, specs, timeline
 from kilonova.compute.agent.spec import ServerObservation
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import placing, release
 from kilonova.compute.programs.placing import View
+from kilonova.compute.region import mappings, moving
+from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
+from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.topics import AGENT_BINARY

@@ -3,9 +3,10 @@
 Only forward: nothing here rolls back, each step is repeated until it holds or its deadline names what is in the way.
 """
 
-from kilonova.compute import admin_passwords, mappings, servers
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.programs import power, release
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import admin_passwords, servers
 from kilonova.compute.service import Compute
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError

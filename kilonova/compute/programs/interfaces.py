@@ -6,9 +6,9 @@ The row is changed before the task runs. One that fails leaves the server as it 
 from collections.abc import Callable
 from typing import Any
 
-from kilonova.compute import servers
 from kilonova.compute.programs import release
 from kilonova.compute.programs.build import Seen, ask_host
+from kilonova.compute.servers import servers
 from kilonova.compute.service import Compute
 from kilonova.kit.db import Tx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from kilonova.compute import cells, hosts, mappings, server_groups, servers
+from kilonova.compute.catalog import server_groups
 from kilonova.compute.errors import ServerGroupNotFound
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.hosts import hosts
+from kilonova.compute.region import cells, mappings
+from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.scheduling.requirements import requirements_of
-from kilonova.compute.servers import HostLoad
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import HostLoad
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host, Server
 from kilonova.kit.db import Tx

@@ -5,8 +5,8 @@ The agent converges to it: which of them it was only shows in the names.
 
 from collections.abc import Mapping
 
-from kilonova.compute import servers
 from kilonova.compute.programs.build import Seen, ask_host
+from kilonova.compute.servers import servers
 from kilonova.compute.service import Compute
 from kilonova.kit.db import Tx
 from kilonova.kit.tasks import Done, Outcome, Program, Run, Sleep, Task

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute.ports import of_server
+from kilonova.compute.servers.ports import of_server
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault, RemoteMissing

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute.servers import HostUse
+from kilonova.compute.servers.servers import HostUse
+from kilonova.compute.servers.timeline import Moment
 from kilonova.compute.tables import Aggregate, ControlDaemon, Flavor, Host, Keypair, ServerGroup
-from kilonova.compute.timeline import Moment
 from kilonova.compute.views.servers import host_id
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.tasks import Task, TaskStep

@@ -4,9 +4,9 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute import servers
-from kilonova.compute.servers import ServerWithTask
-from kilonova.compute.specs import encode_user_data
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import ServerWithTask
+from kilonova.compute.servers.specs import encode_user_data
 from kilonova.compute.tables import Server, ServerMapping
 from kilonova.kit.clock import iso8601
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute.usage import Used
+from kilonova.compute.servers.usage import Used
 
 Body = dict[str, Any]
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f"

@@ -10,10 +10,10 @@ import httpx
 import msgspec
 import pytest
 
-from kilonova.compute import requests, servers
 from kilonova.compute.agent.spec import HostInventory
+from kilonova.compute.hosts.registry import Registry
 from kilonova.compute.programs.build import BUILD
-from kilonova.compute.registry import Registry
+from kilonova.compute.servers import requests, servers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Server, tasks
 from tests.worlds import compute, image, network, placement

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import requests
 from kilonova.compute.app import ROUTES
+from kilonova.compute.servers import requests
 from kilonova.compute.tables import servers
 from kilonova.kit.http.bounds import unbounded_parts
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import housekeeping, mappings, moving, remote_consoles
-from kilonova.compute.cells import CellDown
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.consoles import remote_consoles
 from kilonova.compute.programs import placing
-from kilonova.compute.servers import forget
+from kilonova.compute.region import housekeeping, mappings, moving
+from kilonova.compute.region.cells import CellDown
+from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.servers.servers import forget
 from kilonova.compute.tables import Server, servers
 from kilonova.kit.agents import AgentRefused
 from kilonova.kit.errors import ServiceUnavailable

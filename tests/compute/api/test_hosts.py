@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kilonova.compute import servers
+from kilonova.compute.servers import servers
 
 MANAGE = {"by": "admin"}
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kilonova.compute import timeline
 from kilonova.compute.agent.spec import Milestone
+from kilonova.compute.servers import timeline
 from kilonova.compute.tables import tasks
 
 TOKEN = "identity_issue_token"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from kilonova.compute import generating
+from kilonova.compute.catalog import generating
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBwYG/LmvAJfXjvNcGMBzx8hQDQnPDqUDqPYXS4ZS3Hs"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import servers, usage
+from kilonova.compute.servers import servers, usage
 
 SHOWN = {
     "cores": 20,

@@ -8,8 +8,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import console_tokens, control_daemons, deleted_servers, mappings
 from kilonova.compute.api.remote_consoles import url_with_token
+from kilonova.compute.consoles import console_tokens
+from kilonova.compute.hosts import control_daemons
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import deleted_servers
 from kilonova.compute.tables import ConsoleToken
 from kilonova.compute.tables import console_tokens as table
 from tests.compute.consoles import ConsoleHost, console_host

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import admin_passwords, servers, specs
 from kilonova.compute.programs import placing
+from kilonova.compute.servers import admin_passwords, servers, specs
 from kilonova.compute.tables import tasks
 from kilonova.image.client import ImageClient
 from kilonova.kit.tasks import Task

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import deleted_servers, mappings, server_lists, servers
 from kilonova.compute.programs.power import REBOOT
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import deleted_servers, server_lists, servers
 from kilonova.compute.tables import Server, tasks
 
 PORT = {"id": "p1", "network_name": "lan", "mac_address": "fa:16:3e:00:00:01", "preserve": False}

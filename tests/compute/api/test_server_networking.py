@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kilonova.compute import servers
 from kilonova.compute.api import server_interfaces
+from kilonova.compute.servers import servers
 from kilonova.compute.tables import tasks
 
 

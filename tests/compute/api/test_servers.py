@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import servers
+from kilonova.compute.servers import servers
 from kilonova.compute.tables import tasks
 
 ADMINS_FIELDS = {

@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from kilonova.cli.serving import ApiServer, wait_until_started
-from kilonova.compute import remote_consoles
 from kilonova.compute.agent.spec import ConsoleAddress
-from kilonova.compute.console_proxy.app import NOVNC, Kind, make_app
+from kilonova.compute.consoles import remote_consoles
+from kilonova.compute.consoles.console_proxy.app import NOVNC, Kind, make_app
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.http.server import Connections
 from tests.compute.api.conftest import ComputeInProcess

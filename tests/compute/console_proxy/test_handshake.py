@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from kilonova.compute.console_proxy.handshake import Refused, check_origin, check_scheme, token_of
+from kilonova.compute.consoles.console_proxy.handshake import Refused, check_origin, check_scheme, token_of
 
 TOKEN = "1af18bea-5a64-490e-8251-29c8bed36125"
 

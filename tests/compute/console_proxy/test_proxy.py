@@ -10,8 +10,9 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from kilonova.compute import mappings, servers
-from kilonova.compute.console_proxy.app import NOVNC, SERIAL, SPICE, Kind
+from kilonova.compute.consoles.console_proxy.app import NOVNC, SERIAL, SPICE, Kind
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import servers
 from tests.compute.console_proxy.conftest import Guests, Proxy, read_all, serve
 
 

@@ -9,7 +9,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from kilonova.compute.agent.agent import ComputeAgent
-from kilonova.compute.console_proxy.app import NOVNC
+from kilonova.compute.consoles.console_proxy.app import NOVNC
 from tests.compute.agent.conftest import libvirt_rig as libvirt_rig
 from tests.compute.agent.conftest import libvirt_state_dir as libvirt_state_dir
 from tests.compute.agent.rigs import MIB, LibvirtRig, make_spec, settle

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kilonova.compute import servers
+from kilonova.compute.servers import servers
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 

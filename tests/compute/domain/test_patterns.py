@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilonova.compute.patterns import LONGEST, begins, check, is_in
+from kilonova.compute.servers.patterns import LONGEST, begins, check, is_in
 from kilonova.kit.errors import BadRequest
 
 TAKEN = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kilonova.compute.server_lists import is_status, read_moment
+from kilonova.compute.servers.server_lists import is_status, read_moment
 from kilonova.kit.errors import BadRequest
 
 

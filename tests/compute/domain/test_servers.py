@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import mappings, requests, servers
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import requests, servers
 from kilonova.compute.tables import Flavor, Server, metadata, tasks
 from kilonova.kit.db import Database
 from kilonova.kit.tasks.programs import step_name

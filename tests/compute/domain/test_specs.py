@@ -1,6 +1,6 @@
 """What a host's agent and a guest are told of a server's ports."""
 
-from kilonova.compute.specs import PortDetails, planned_ports
+from kilonova.compute.servers.specs import PortDetails, planned_ports
 from kilonova.network.client import FixedIp, Network, Port, Subnet
 
 

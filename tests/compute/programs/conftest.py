@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from kilonova.compute import cells, console_tokens, mappings, moving, requests, servers
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ServerNotFound
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.hosts.registry import Registry as ComputeRegistry
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
-from kilonova.compute.registry import Registry as ComputeRegistry
+from kilonova.compute.region import cells, mappings, moving
+from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.servers import requests, servers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kilonova.compute import hosts
+from kilonova.compute.hosts import hosts
 
 World = Any
 Act = Callable[[World, str], Awaitable[None]]

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from kilonova.compute import admin_passwords, servers
 from kilonova.compute.programs.build import BUILD
+from kilonova.compute.servers import admin_passwords, servers
 from kilonova.compute.tables import Server
 from kilonova.kit.tasks import Task
 

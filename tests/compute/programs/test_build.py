@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from kilonova.compute import timeline
-from kilonova.compute.leftovers import sweep
 from kilonova.compute.programs import placing
+from kilonova.compute.servers import timeline
+from kilonova.compute.servers.leftovers import sweep
 from kilonova.kit.agents import Liveness
 from kilonova.kit.http.client import RemoteMissing
 from kilonova.kit.testing import CrashPlan
@@ -223,7 +223,7 @@ async def test_a_disabled_host_is_not_chosen(two_hosts: Any) -> None:
     world = two_hosts
     response = await world.client.get("/v2.1/os-services", headers={"X-OpenStack-Nova-API-Version": "2.53"})
     assert response.status_code == 403
-    from kilonova.compute import hosts
+    from kilonova.compute.hosts import hosts
 
     async with world.compute.database.transaction() as tx:
         row = await hosts.find(tx, "nova-compute", "node1")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import moving
+from kilonova.compute.region import moving
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import CallPlan, Crashed, CrashPlan
 from kilonova.kit.testing.crash import POINTS

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from kilonova.compute import leftovers
 from kilonova.compute.programs import release
+from kilonova.compute.servers import leftovers
 from kilonova.compute.tables import Server
 from tests.compute.programs.conftest import NOTHING_LEFT
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute import hosts
+from kilonova.compute.hosts import hosts
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.compute.programs.conftest import NOTHING_LEFT

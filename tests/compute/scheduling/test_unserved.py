@@ -2,7 +2,7 @@
 
 import pytest
 
-from kilonova.compute import extra_specs
+from kilonova.compute.catalog import extra_specs
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.scheduling.unserved import FLAVOR, IMAGE, refuse_unserved
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute import patterns
+from kilonova.compute.servers import patterns
 
 
 class Filters(Struct, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import delete, func, select
 
-from kilonova.compute import mappings
 from kilonova.compute.errors import QuotaExceeded, TooManyServers
+from kilonova.compute.region import mappings
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
 from kilonova.kit.db import Tx
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from msgspec import Struct
 from sqlalchemy import delete, func, select
 
-from kilonova.compute import quotas
+from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import KeypairNotFound, NameExists
 from kilonova.compute.tables import Keypair, keypairs
 from kilonova.kit.db import Tx

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kilonova.compute.console_proxy.handshake import COOKIE
+from kilonova.compute.consoles.console_proxy.handshake import COOKIE
 
 _TOKEN = re.compile("[A-Za-z0-9_-]{1,128}")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute import ports, servers
 from kilonova.compute.agent.spec import (
     MetadataDocument,
     MetadataPort,
@@ -16,6 +15,7 @@ from kilonova.compute.agent.spec import (
     SpecPort,
     WantedPower,
 )
+from kilonova.compute.servers import ports, servers
 from kilonova.compute.tables import Server
 from kilonova.network.client import FixedIp, Network, NetworkClient, Port, Subnet
 

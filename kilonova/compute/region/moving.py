@@ -15,8 +15,8 @@ from typing import Any
 from msgspec import Struct, structs
 from sqlalchemy import delete, select, update
 
-from kilonova.compute import mappings
-from kilonova.compute.servers import ServerWithTask, find
+from kilonova.compute.region import mappings
+from kilonova.compute.servers.servers import ServerWithTask, find
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.kit.db import Tx

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Select, Table, select
 
-from kilonova.compute import cells
+from kilonova.compute.region import cells
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import server_history, servers
 from kilonova.kit.db import Tx

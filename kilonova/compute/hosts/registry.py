@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute import aggregates, hosts, mappings, servers
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
-from kilonova.compute.servers import ServerState
+from kilonova.compute.hosts import aggregates, hosts
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import servers
+from kilonova.compute.servers.servers import ServerState
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Host
 from kilonova.compute.topics import REGISTRY_TOPIC

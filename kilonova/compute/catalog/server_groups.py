@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from sqlalchemy import and_, delete, func, select, update
 
-from kilonova.compute import quotas
+from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import ServerGroupNotFound
 from kilonova.compute.tables import ServerGroup, server_groups, server_mappings, servers
 from kilonova.kit.db import Tx

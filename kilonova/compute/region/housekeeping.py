@@ -12,8 +12,9 @@ from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import hosts, mappings, moving
-from kilonova.compute.mappings import CELL0_ID
+from kilonova.compute.hosts import hosts
+from kilonova.compute.region import mappings, moving
+from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Host, server_history
 from kilonova.kit.db import Database, Tx

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import case, delete, func, select, update
 
-from kilonova.compute import mappings
 from kilonova.compute.errors import ServerNotFound, WrongState
+from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import total

@@ -5,8 +5,9 @@ The server's row keeps their names for what lists show and guests read.
 
 from collections.abc import Iterable
 
-from kilonova.compute import cells, ports, servers
 from kilonova.compute.errors import InvalidServer
+from kilonova.compute.region import cells
+from kilonova.compute.servers import ports, servers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server
 from kilonova.kit.auth import RequestContext

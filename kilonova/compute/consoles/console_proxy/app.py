@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from kilonova.compute import console_tokens, remote_consoles
 from kilonova.compute.agent.spec import ConsoleKind
-from kilonova.compute.console_proxy.handshake import Refused, check_origin, check_scheme, token_of
-from kilonova.compute.console_proxy.pages import make_pages
-from kilonova.compute.console_proxy.relay import PIECE_BYTES, Counts, relay
-from kilonova.compute.remote_consoles import Place
+from kilonova.compute.consoles import console_tokens, remote_consoles
+from kilonova.compute.consoles.console_proxy.handshake import Refused, check_origin, check_scheme, token_of
+from kilonova.compute.consoles.console_proxy.pages import make_pages
+from kilonova.compute.consoles.console_proxy.relay import PIECE_BYTES, Counts, relay
+from kilonova.compute.consoles.remote_consoles import Place
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import ConsoleToken
 from kilonova.kit.errors import Fault

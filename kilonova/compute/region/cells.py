@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import mappings
-from kilonova.compute.mappings import CELL1_ID
+from kilonova.compute.region import mappings
+from kilonova.compute.region.mappings import CELL1_ID
 from kilonova.compute.tables import CellMapping
 from kilonova.kit.clock import Clock
 from kilonova.kit.db import Database, Tx

@@ -7,9 +7,11 @@ reboot the same port may be another guest's.
 from dataclasses import dataclass
 from typing import cast
 
-from kilonova.compute import cells, console_tokens, servers
 from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind
+from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ConsoleNotReady, ConsoleTokenNotFound, ConsoleTypeUnavailable
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import ConsoleToken, Server
 from kilonova.kit.agents import AgentUnreachable

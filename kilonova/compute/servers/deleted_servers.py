@@ -15,9 +15,11 @@ import msgspec
 from sqlalchemy import Select, and_, delete, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute import console_tokens, mappings, patterns
-from kilonova.compute.server_filters import Filters, fits_addresses
-from kilonova.compute.servers import ServerWithTask
+from kilonova.compute.consoles import console_tokens
+from kilonova.compute.region import mappings
+from kilonova.compute.servers import patterns
+from kilonova.compute.servers.server_filters import Filters, fits_addresses
+from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.kit.db import Tx

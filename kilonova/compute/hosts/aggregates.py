@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, update
 
-from kilonova.compute import hosts
 from kilonova.compute.errors import AggregateConflict, AggregateNotFound, HostNotFound, NameExists
+from kilonova.compute.hosts import hosts
 from kilonova.compute.tables import Aggregate, aggregates, servers
 from kilonova.compute.tables import hosts as host_table
 from kilonova.kit.db import Tx

@@ -14,8 +14,9 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, func, select, update
 
-from kilonova.compute import cells, control_daemons
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
+from kilonova.compute.hosts import control_daemons
+from kilonova.compute.region import cells
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import CellMapping, Host, hosts
 from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness

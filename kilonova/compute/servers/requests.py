@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kilonova.compute import servers
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.scheduling.unserved import refuse_unserved
+from kilonova.compute.servers import servers
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.image.client import ImageRecord

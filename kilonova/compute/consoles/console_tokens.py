@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 
-from kilonova.compute import mappings
 from kilonova.compute.agent.spec import ConsoleKind
 from kilonova.compute.errors import ServerNotFound
+from kilonova.compute.region import mappings
 from kilonova.compute.tables import ConsoleToken, console_tokens
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.db import Tx

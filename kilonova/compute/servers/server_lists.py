@@ -12,9 +12,10 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, not_, or_, select
 
-from kilonova.compute import cells, deleted_servers, patterns
-from kilonova.compute.server_filters import Filters, fits_addresses
-from kilonova.compute.servers import TASK_STATES, ServerWithTask
+from kilonova.compute.region import cells
+from kilonova.compute.servers import deleted_servers, patterns
+from kilonova.compute.servers.server_filters import Filters, fits_addresses
+from kilonova.compute.servers.servers import TASK_STATES, ServerWithTask
 from kilonova.compute.service import Compute
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.kit.db import Tx

@@ -1,0 +1,1 @@
+"""What servers are made from and limited by: flavors, key pairs, server groups and quotas."""

@@ -1,0 +1,1 @@
+"""Servers: their rows, lists, specifications and history."""
