@@ -14,7 +14,7 @@ from kilonova.cli.parts import compute, compute_agent, consoles, identity, image
 from kilonova.cli.parts.options import COMMON
 from kilonova.cli.parts.part import Part
 from kilonova.cli.settings import read_defaults
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus
 from kilonova.kit.db import Database
@@ -103,7 +103,7 @@ class CloudInProcess(OneProcess):
     def liveness(self, bus: Bus) -> Liveness:
         return Liveness(bus, self.clock, leeway_seconds=self.leeway_seconds)
 
-    async def open_cells(self, region: Compute) -> None:
+    async def open_cells(self, region: Region) -> None:
         """Maps nothing: the stories about cells map their own."""
 
     async def add_all(self, *parts: Part) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ from kilonova.compute.api import (
 from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
 from kilonova.compute.before_microversions import ComputeEdge, admit
 from kilonova.compute.policy import RULES
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.versions import EDGE
 from kilonova.kit.auth import Policy
 from kilonova.kit.http.bounds import Free
@@ -360,13 +360,13 @@ ROUTES = [
 
 
 def make_app(
-    compute: Compute, authenticator: Authenticator, policy_overrides: dict[str, str] | None = None
-) -> Edge[Compute]:
+    region: Region, authenticator: Authenticator, policy_overrides: dict[str, str] | None = None
+) -> Edge[Region]:
     """The ASGI app of the compute API (nova-api)."""
     policy = Policy(RULES, policy_overrides)
     api = Api(
         "compute",
-        compute,
+        region,
         ROUTES,
         policy,
         authenticator,
@@ -374,7 +374,7 @@ def make_app(
         versions=EDGE,
         admit=admit,
         exact_paths=True,
-        check=compute.database.check,
+        check=region.database.check,
         request_id_headers=("x-openstack-request-id", "x-compute-request-id"),
     )
     return ComputeEdge(api)

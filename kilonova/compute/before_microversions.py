@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.edge import Edge
 from kilonova.kit.http.routes import Request, Route
@@ -28,7 +28,7 @@ _WITH_PROJECT = re.compile(
 """Nothing that is served directly below the version looks like a project's id."""
 
 
-class ComputeEdge(Edge[Compute]):
+class ComputeEdge(Edge[Region]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +64,7 @@ def without_project(scope: Scope) -> Scope:
     return {**scope, "path": path[: match.start("project") - 1] + match["rest"], "headers": headers}
 
 
-def admit(request: Request[Compute], _route: Route) -> None:
+def admit(request: Request[Region], _route: Route) -> None:
     """A path below a project is for a token of that project. Raises BadRequest."""
     project = request.headers.get(PROJECT_HEADER)
     if project is None or request.context is None or request.context.project_id in (None, project):

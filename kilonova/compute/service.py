@@ -1,12 +1,22 @@
-"""What compute's handlers and programs stand on: the service on one database, the region's or a cell's."""
+"""What compute stands on: the region, which handlers get, and its cells, which programs and agents' calls get."""
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager
+from dataclasses import InitVar, dataclass, field
 
-from kilonova.compute.region.cells import Cells
+from kilonova.compute.region.directory import Directory
+from kilonova.compute.region.mappings import CELL1_ID
 from kilonova.compute.tables import tasks
 from kilonova.compute.topics import AGENT_BINARY, TASKS_TOPIC
+from kilonova.compute.transactions import (
+    CellTx,
+    RegionTx,
+    cell_reading,
+    cell_transaction,
+    region_reading,
+    region_transaction,
+)
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus, Unsubscribe
@@ -18,16 +28,17 @@ from kilonova.placement.client import PlacementClient
 
 
 @dataclass
-class Compute:
-    """`database` and `bus` are the API database's where handlers get it; a runner gets those of its tasks."""
+class Region:
+    """Compute on the API database, with the services beside it."""
 
     database: Database
     bus: Bus
     placement: PlacementClient
     image: ImageClient
     network: NetworkClient
-    agents: AgentCalls
-    liveness: Liveness
+    agents: InitVar[AgentCalls]
+    liveness: InitVar[Liveness]
+    """Of `here`, both on `bus`."""
     default_zone: str = "nova"
     control_services: tuple[tuple[str, str, str], ...] = ()
     """(binary, host, id) of the parts that run beside the API: conductor and scheduler."""
@@ -37,43 +48,65 @@ class Compute:
     """Shared with the network agents (`metadata_proxy_shared_secret`)."""
     clock: Clock = field(default_factory=SystemClock)
     tasks: TaskTables = tasks
-    runner: "Runner[Compute] | None" = None
+    here: "Cell" = field(init=False)
+    """The cell on the API database. Servers wait in it until they are placed; in a region of one database they stay."""
+    cells: "Directory[Cell]" = field(init=False)
+
+    def __post_init__(self, agents: AgentCalls, liveness: Liveness) -> None:
+        self.here = Cell(self, CELL1_ID, self.database, self.bus, agents, liveness)
+        self.cells = Directory(self.database, self.here, self.clock)
+
+    def reading(self) -> AbstractAsyncContextManager[RegionTx]:
+        return region_reading(self.database)
+
+    def transaction(self) -> AbstractAsyncContextManager[RegionTx]:
+        return region_transaction(self.database)
+
+    def local(self, tx: RegionTx) -> CellTx:
+        """The same transaction, for what is in the cell `here`."""
+        return CellTx(tx)
+
+    def cell_on(self, cell_id: str, database: Database, bus: Bus) -> "Cell":
+        """A cell of this region on a database and a bus of its own; the bus may be the region's."""
+        if bus is self.bus:
+            return Cell(self, cell_id, database, bus, self.here.agents, self.here.liveness)
+        return Cell(self, cell_id, database, bus, AgentCalls(bus, AGENT_BINARY), Liveness(bus, self.clock))
+
+
+@dataclass
+class Cell:
+    """Compute on the database of one cell, with the bus and the agents of its hosts."""
+
+    region: Region
+    id: str
+    database: Database
+    bus: Bus
+    agents: AgentCalls
+    liveness: Liveness
+    runner: "Runner[Cell] | None" = None
     """Set where this process has one; without one a wake-up goes to those that have, over the bus."""
-    cell_id: str = ""
-    """The cell whose database this is; empty for the API database."""
-    shared_cells: Cells | None = None
-    cells: Cells = field(init=False)
-    """All of the region; made here for a region that is one database."""
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.cells = self.shared_cells or Cells(self.database, self, self.clock)
         self.database.on(TASKS_DUE, self._wake)
 
     @property
-    def is_region(self) -> bool:
-        """Whether this is the service on the API database."""
-        return self.cells.here is self
+    def clock(self) -> Clock:
+        return self.region.clock
 
     @property
-    def region(self) -> "Compute":
-        """The service on the API database."""
-        return self.cells.here
+    def tasks(self) -> TaskTables:
+        return self.region.tasks
 
-    def in_cell(self, cell_id: str, database: Database, bus: Bus) -> "Compute":
-        """The same service on a cell's database and bus."""
-        agents = self.agents if bus is self.bus else AgentCalls(bus, AGENT_BINARY)
-        liveness = self.liveness if bus is self.bus else Liveness(bus, self.clock)
-        return replace(
-            self,
-            database=database,
-            bus=bus,
-            agents=agents,
-            liveness=liveness,
-            runner=None,
-            cell_id=cell_id,
-            shared_cells=self.cells,
-        )
+    def reading(self) -> AbstractAsyncContextManager[CellTx]:
+        return cell_reading(self.database)
+
+    def transaction(self) -> AbstractAsyncContextManager[CellTx]:
+        return cell_transaction(self.database)
+
+    def regional(self, tx: CellTx) -> RegionTx | None:
+        """The same transaction, for the region's tables; None where those are in another database."""
+        return RegionTx(tx) if self.database is self.region.database else None
 
     async def _wake(self, superseded: Collection[str]) -> None:
         """Tasks were committed. `superseded`: the servers whose running operation was ended."""
@@ -85,7 +118,7 @@ class Compute:
         else:
             self._wake_runner(self.runner, superseded)
 
-    def _wake_runner(self, runner: "Runner[Compute]", superseded: Collection[str]) -> None:
+    def _wake_runner(self, runner: "Runner[Cell]", superseded: Collection[str]) -> None:
         for server_id in superseded:
             runner.abandon(server_id)
         runner.wake()

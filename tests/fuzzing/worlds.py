@@ -19,7 +19,7 @@ import msgspec
 from kilonova.compute import tables as compute_tables
 from kilonova.compute.agent.spec import HostInventory
 from kilonova.compute.hosts.registry import Registry
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.identity import tables as identity_tables
 from kilonova.image import tables as image_tables
 from kilonova.kit.auth import RequestContext
@@ -143,7 +143,7 @@ class Maker:
         for name in ("image", "placement", "network", "compute"):
             self.clients[name] = asgi_client(self.cloud.apps[name])
             self.clients[name].headers["x-auth-token"] = "any"
-        service: Compute = self.cloud.services["compute"]
+        service: Region = self.cloud.services["compute"]
         await self.fill_identity(user_id)
         await self.fill_image()
         await self.fill_placement()
@@ -229,7 +229,7 @@ class Maker:
         await create("floating_ip_id", "floatingips", {"floating_network_id": outside, "port_id": port})
         ids |= {"resource_id": lan, "project_id": self.project_id, "alias": "router", "tag": "red"}
 
-    async def fill_compute(self, service: Compute, user_id: str) -> None:
+    async def fill_compute(self, service: Region, user_id: str) -> None:
         inventory = HostInventory(
             hostname="node1",
             host_ip="10.0.0.31",
@@ -242,7 +242,7 @@ class Maker:
             supported_instances=(("x86_64", "qemu", "hvm"),),
         )
         info = {"binary": "nova-compute", "host": "node1", "availability_zone": ""}
-        await Registry(service).register({"info": info, "details": msgspec.to_builtins(inventory)})
+        await Registry(service.here).register({"info": info, "details": msgspec.to_builtins(inventory)})
         ids = self.ids["compute"]
         flavor = {"name": "tiny", "ram": 64, "vcpus": 1, "disk": 1}
         flavor_id = await self.created("compute", "flavor_id", "/v2.1/flavors", {"flavor": flavor})
@@ -273,7 +273,7 @@ class Maker:
             "network_id": self.ids["network"]["network_id"],
         }
 
-    async def activate(self, service: Compute) -> None:
+    async def activate(self, service: Region) -> None:
         """Puts the one server where the end of its build would have put it: no task runs here."""
         servers, tasks = compute_tables.servers, compute_tables.tasks.tasks
         async with service.database.transaction() as tx:

@@ -25,12 +25,13 @@ from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.cli.frames import hide_password, render_frame
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.hosts import hosts
-from kilonova.compute.region import cells, housekeeping, mappings
-from kilonova.compute.region.cells import same_database
+from kilonova.compute.region import housekeeping, mappings
+from kilonova.compute.region.directory import is_here, same_database
 from kilonova.compute.region.mappings import CELL0_ID, NO_TRANSPORT
 from kilonova.compute.servers import servers
 from kilonova.compute.tables import CellMapping, HostMapping, Server, metadata
 from kilonova.compute.tables import servers as server_table
+from kilonova.compute.transactions import cell_reading, region_reading, region_transaction
 from kilonova.kit.bus.transport_url import BadTransportUrl
 from kilonova.kit.bus.transports import make_bus
 from kilonova.kit.clock import SystemClock
@@ -60,7 +61,7 @@ class Region:
 
     async def cell(self, cell_id: str, code: int = 1) -> CellMapping:
         """Raises Refused."""
-        async with self.database.reading() as tx:
+        async with region_reading(self.database) as tx:
             for each in await mappings.list_cells(tx):
                 if each.id == cell_id:
                     return each
@@ -68,7 +69,7 @@ class Region:
 
     def open(self, cell: CellMapping) -> Database:
         """A cell's database, its schema checked. Raises ConfigError, NotReady."""
-        if cells.is_here(self.filled(cell), self.database):
+        if is_here(self.filled(cell), self.database):
             return self.database
         database = Database(self.filled(cell).database_connection, metadata)
         self.stack.push_async_callback(database.close)
@@ -165,7 +166,7 @@ async def _find_cell0(config: Any) -> CellMapping | None:
     if revision is None:
         raise ConfigError("the API database is empty")
     try:
-        async with database.reading() as tx:
+        async with region_reading(database) as tx:
             found = [each for each in await mappings.list_cells(tx) if each.id == CELL0_ID]
     finally:
         await database.close()
@@ -210,7 +211,7 @@ async def _map_cell0(region: Region, asked: Any) -> None:
 async def _ensure_cell0(region: Region, url: str) -> None:
     _check_database_url(fill(url, region.config.database.connection))
     made = CellMapping(CELL0_ID, "cell0", NO_TRANSPORT, url, False, SystemClock().now())
-    async with region.database.transaction() as tx:
+    async with region_transaction(region.database) as tx:
         if not await mappings.insert_cell(tx, made):
             print("Cell0 is already setup")
 
@@ -273,7 +274,7 @@ def _connection(region: Region, given: str | None) -> str:
 
 async def _refuse_shared(region: Region, new: CellMapping, code: int) -> None:
     """Two cells share neither a database nor a broker's virtual host. Raises Refused."""
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         known = await mappings.list_cells(tx)
     url = make_url(region.filled(new).database_connection)
     for each in known:
@@ -298,7 +299,7 @@ async def _create_cell(region: Region, asked: Any) -> None:
         SystemClock().now(),
     )
     await _refuse_shared(region, made, 2)
-    async with region.database.transaction() as tx:
+    async with region_transaction(region.database) as tx:
         await mappings.insert_cell(tx, made)
     if asked.verbose:
         print(made.id)
@@ -325,12 +326,12 @@ async def _update_cell(region: Region, asked: Any) -> None:
     values = structs.asdict(changed)
     values["disabled"] = asked.disable or (cell.disabled and not asked.enable)
     del values["id"]
-    async with region.database.transaction() as tx:
+    async with region_transaction(region.database) as tx:
         await mappings.change_cell(tx, cell.id, **values)
 
 
 async def _list_cells(region: Region, asked: Any) -> None:
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         found = await mappings.list_cells(tx)
     shown = (lambda url: url) if asked.verbose else hide_password
     here = region.database.url.render_as_string(hide_password=False)
@@ -343,13 +344,13 @@ async def _list_cells(region: Region, asked: Any) -> None:
 
 async def _delete_cell(region: Region, asked: Any) -> None:
     cell = await region.cell(asked.cell_uuid)
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         mapped, has_servers = await mappings.list_hosts(tx, cell.id), await mappings.has_servers(tx, cell.id)
     if mapped and not asked.force:
         raise Refused(2, f"There are existing hosts mapped to cell with uuid {cell.id}.")
     if has_servers:
         raise Refused(3, f"There are existing instances mapped to cell with uuid {cell.id}.")
-    async with region.database.transaction() as tx:
+    async with region_transaction(region.database) as tx:
         await mappings.remove_cell(tx, cell.id)
 
 
@@ -358,7 +359,7 @@ async def _delete_cell(region: Region, asked: Any) -> None:
 
 async def _discover_hosts(region: Region, asked: Any) -> int:
     said = print if asked.verbose else (lambda _line: None)
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         known = await mappings.list_cells(tx)
     if asked.cell_uuid:
         known = [await region.cell(asked.cell_uuid)]
@@ -379,7 +380,7 @@ async def _discover_hosts(region: Region, asked: Any) -> int:
 
 async def _map_hosts_of(region: Region, cell: CellMapping, said: Callable[[str], None]) -> int:
     """How many had no mapping."""
-    async with region.open(cell).reading() as tx:
+    async with cell_reading(region.open(cell)) as tx:
         found = await hosts.list_all(tx)
     missing = await housekeeping.unmapped(region.database, found)
     said(f"Found {len(missing)} unmapped computes in cell: {cell.id}")
@@ -393,7 +394,7 @@ async def _map_hosts_of(region: Region, cell: CellMapping, said: Callable[[str],
 async def _list_hosts(region: Region, asked: Any) -> None:
     if asked.cell_uuid:
         await region.cell(asked.cell_uuid)
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         names = {each.id: each.name for each in await mappings.list_cells(tx)}
         found = await mappings.list_hosts(tx, asked.cell_uuid)
     rows = [(names.get(each.cell_id, ""), each.cell_id, each.host) for each in sorted(found, key=_by_host)]
@@ -406,16 +407,16 @@ def _by_host(mapping: HostMapping) -> str:
 
 async def _delete_host(region: Region, asked: Any) -> None:
     cell = await region.cell(asked.cell_uuid)
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         mapping = await mappings.find_host(tx, asked.host)
     if mapping is None:
         raise Refused(2, f"The host {asked.host} was not found.")
     if mapping.cell_id != cell.id:
         raise Refused(3, f"The host {asked.host} was not found in the cell {cell.id}.")
-    async with region.open(cell).reading() as tx:
+    async with cell_reading(region.open(cell)) as tx:
         if await servers.names_on(tx, asked.host):
             raise Refused(4, f"There are instances on the host {asked.host}.")
-    async with region.database.transaction() as tx:
+    async with region_transaction(region.database) as tx:
         await mappings.unmap_host(tx, asked.host)
 
 
@@ -430,11 +431,11 @@ async def _map_instances(region: Region, asked: Any) -> int:
         most = int(asked.max_count) if asked.max_count.isdecimal() else 0
         if most < 1:
             raise Refused(127, "Must supply a positive value for max-count")
-    async with region.open(cell).reading() as tx:
+    async with cell_reading(region.open(cell)) as tx:
         found = await tx.all(Server, select(server_table).order_by(server_table.c.created_at))
     left = await _unmapped_servers(region, found)
     for server in left[:most]:
-        async with region.database.transaction() as tx:
+        async with region_transaction(region.database) as tx:
             if not await mappings.insert_server(tx, server, cell.id):
                 # Another cell has numbered its servers alike: in the mapping the number only has to be its own.
                 server.number = await mappings.next_number(tx)
@@ -443,7 +444,7 @@ async def _map_instances(region: Region, asked: Any) -> int:
 
 
 async def _unmapped_servers(region: Region, found: list[Server]) -> list[Server]:
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         return [each for each in found if await mappings.find_server(tx, each.id) is None]
 
 
@@ -455,14 +456,14 @@ async def _verify_instance(region: Region, asked: Any) -> int:
 
 
 async def _verdict(region: Region, server_id: str) -> tuple[int, str]:
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         mapping = await mappings.find_server(tx, server_id)
     if mapping is None:
         return 1, f"Instance {server_id} is not mapped to a cell (upgrade is incomplete) or instance does not exist"
     if mapping.cell_id is None:
         return 2, f"Instance {server_id} is not mapped to a cell"
     cell = await region.cell(mapping.cell_id)
-    async with region.open(cell).reading() as tx:
+    async with cell_reading(region.open(cell)) as tx:
         is_there = await tx.scalar(select(server_table.c.id).where(server_table.c.id == server_id))
         deleted = await servers.find_deleted(tx, server_id)
     if is_there is not None:
@@ -480,16 +481,16 @@ async def _simple_cell_setup(region: Region, asked: Any) -> int:
     if cell0.database_connection:
         await asyncio.to_thread(upgrade_schema, Database(cell0.database_connection, metadata), MIGRATIONS, "compute")
     connection = _connection(region, None)
-    async with region.database.reading() as tx:
+    async with region_reading(region.database) as tx:
         known = [each for each in await mappings.list_cells(tx) if each.id != CELL0_ID]
     own = [each for each in known if same_database(_place_of(region, each), make_url(connection))]
-    async with Database(connection, metadata).reading() as tx:
+    async with cell_reading(Database(connection, metadata)) as tx:
         found = await hosts.list_all(tx)
     if not found:
         raise Refused(1, "No hosts found to map to cell, exiting.")
     if not own:
         own = [CellMapping(str(uuid.uuid4()), "", url, connection, False, SystemClock().now())]
-        async with region.database.transaction() as tx:
+        async with region_transaction(region.database) as tx:
             await mappings.insert_cell(tx, own[0])
     if not await _map_hosts_of(region, own[0], lambda _line: None):
         print("All hosts are already mapped to cell(s).")

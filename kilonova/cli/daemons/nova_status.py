@@ -24,9 +24,10 @@ from kilonova.cli.grounds.neighbours import Neighbours
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
-from kilonova.compute.region.cells import is_here
+from kilonova.compute.region.directory import is_here
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.tables import CellMapping, metadata
+from kilonova.compute.transactions import cell_reading, region_reading
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.errors import ServiceUnavailable
@@ -51,7 +52,7 @@ async def _check_cells(config: Any) -> Result:
     try:
         with naming(section):
             await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC[section])
-        async with database.reading() as tx:
+        async with region_reading(database) as tx:
             known = await mappings.list_cells(tx)
         if section == "database":
             return Result(name, "Success")
@@ -74,12 +75,12 @@ async def _check_hosts(name: str, config: Any, region: Database, known: list[Cel
         if database is not region:
             with naming(f"cell {cell.name}"):
                 await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC["database"])
-        async with database.reading() as tx:
+        async with cell_reading(database) as tx:
             found = [each.host for each in await hosts.list_all(tx)]
         if database is not region:
             await database.close()
         total += len(found)
-        async with region.reading() as tx:
+        async with region_reading(region) as tx:
             unmapped += [each for each in found if await mappings.find_host(tx, each) is None]
     if unmapped:
         listed = ", ".join(unmapped)

@@ -18,9 +18,9 @@ from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.refusals import check_schema
 from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.compute.region import mappings
-from kilonova.compute.region.cells import CellDown, same_database
+from kilonova.compute.region.directory import CellDown, same_database
 from kilonova.compute.region.mappings import CELL0_ID, NO_TRANSPORT
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, metadata
 from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
@@ -91,12 +91,12 @@ def fill(template: str, own: str) -> str:
 class CellOpener:
     """Opens the service on a cell's database for this process; what it opens is closed with the daemon."""
 
-    def __init__(self, config: Any, closing: AsyncExitStack, region: Compute) -> None:
+    def __init__(self, config: Any, closing: AsyncExitStack, region: Region) -> None:
         self._config = config
         self._closing = closing
         self._region = region
         self._buses: dict[str, Bus] = {transport_url(config): region.bus, "": region.bus, NO_TRANSPORT: region.bus}
-        self.own: Compute | None = None
+        self.own: Cell | None = None
         """The service on [database], where that is a cell's and not the region's."""
 
     def resolve(self, mapping: CellMapping) -> CellMapping:
@@ -107,7 +107,7 @@ class CellOpener:
             transport_url=fill(mapping.transport_url, transport_url(self._config)),
         )
 
-    async def open(self, mapping: CellMapping) -> Compute:
+    async def open(self, mapping: CellMapping) -> Cell:
         """Raises CellDown for a mapping that cannot be meant."""
         try:
             if self.own is not None and same_database(make_url(mapping.database_connection), self.own.database.url):
@@ -118,7 +118,7 @@ class CellOpener:
             log.error("a cell's mapping cannot be meant", cell=mapping.name, reason=str(error))
             raise CellDown(mapping.name) from error
         self._closing.push_async_callback(database.close)
-        return self._region.in_cell(mapping.id, database, bus)
+        return self._region.cell_on(mapping.id, database, bus)
 
     async def _bus(self, url: str) -> Bus:
         if url not in self._buses:
@@ -128,7 +128,7 @@ class CellOpener:
         return self._buses[url]
 
 
-async def open_cells(config: Any, closing: AsyncExitStack, region: Compute) -> CellOpener:
+async def open_cells(config: Any, closing: AsyncExitStack, region: Region) -> CellOpener:
     """Lets the region reach its cells."""
     opener = CellOpener(config, closing, region)
     region.cells.connect = opener.open
@@ -138,36 +138,36 @@ async def open_cells(config: Any, closing: AsyncExitStack, region: Compute) -> C
     return opener
 
 
-async def _write_here(region: Compute) -> None:
-    async with region.database.reading() as tx:
+async def _write_here(region: Region) -> None:
+    async with region.reading() as tx:
         known = await mappings.list_cells(tx)
     if not known:
-        async with region.database.transaction() as tx:
+        async with region.transaction() as tx:
             await mappings.ensure_here(tx, region.clock.now())
 
 
-async def open_own_cell(config: Any, closing: AsyncExitStack, opener: CellOpener, region: Compute) -> Compute:
+async def open_own_cell(config: Any, closing: AsyncExitStack, opener: CellOpener, region: Region) -> Cell:
     """The service on [database], which a conductor serves beside the region's.
 
     Raises ConfigError where it is no cell's, naming what to run first.
     """
     if section_of_region(config) == "database":
-        return region
+        return region.here
     database = database_of(config, "database")
     if same_database(database.url, region.database.url):
         await _write_here(region)
-        return region
+        return region.here
     check_schema(database, migrations_of("compute"), "compute", SYNC["database"])
     closing.push_async_callback(database.close)
     mapping = await _own_mapping(config, opener, region, database.url)
-    opener.own = region.in_cell(mapping.id, database, region.bus)
+    opener.own = region.cell_on(mapping.id, database, region.bus)
     region.cells.look_again()
     return opener.own
 
 
-async def _own_mapping(config: Any, opener: CellOpener, region: Compute, url: URL) -> CellMapping:
+async def _own_mapping(config: Any, opener: CellOpener, region: Region, url: URL) -> CellMapping:
     """A region without any cell gets its first one by itself: there is nothing else that could be meant."""
-    async with region.database.transaction() as tx:
+    async with region.transaction() as tx:
         known = [opener.resolve(each) for each in await mappings.list_cells(tx)]
         for each in known:
             if each.database_connection and same_database(make_url(each.database_connection), url):

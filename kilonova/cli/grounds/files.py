@@ -16,7 +16,7 @@ from kilonova.kit.http.client import RemoteService
 if TYPE_CHECKING:
     from kilonova.cli.daemons.region import CellOpener
     from kilonova.cli.grounds.neighbours import Neighbours
-    from kilonova.compute.service import Compute
+    from kilonova.compute.service import Cell, Region
     from kilonova.kit.db import Database
     from kilonova.kit.http.tokens import TokenVerifier
 
@@ -91,15 +91,15 @@ class FilesGround(Ground):
     def transport(self, api: str) -> httpx.AsyncBaseTransport | None:
         return None
 
-    async def open_cells(self, region: "Compute") -> None:
+    async def open_cells(self, region: "Region") -> None:
         await self._cells(region)
 
-    async def own_cell(self, region: "Compute") -> "Compute":
+    async def own_cell(self, region: "Region") -> "Cell":
         from kilonova.cli.daemons.region import open_own_cell
 
         return await open_own_cell(self.config, self.closing, await self._cells(region), region)
 
-    async def _cells(self, region: "Compute") -> "CellOpener":
+    async def _cells(self, region: "Region") -> "CellOpener":
         from kilonova.cli.daemons.region import open_cells
 
         return await self.shared("cells", functools.partial(open_cells, self.config, self.closing, region))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     # An agent stands on a ground too, and loads nothing of databases.
     from sqlalchemy import MetaData
 
-    from kilonova.compute.service import Compute
+    from kilonova.compute.service import Cell, Region
     from kilonova.kit.db import Database
     from kilonova.kit.http.edge import Authenticator
 
@@ -83,11 +83,11 @@ class Ground(ABC):
         """The way to an API that this process serves itself; None where another one does."""
 
     @abstractmethod
-    async def open_cells(self, region: "Compute") -> None:
+    async def open_cells(self, region: "Region") -> None:
         """Lets the region reach the cells it has apart from its own database."""
 
     @abstractmethod
-    async def own_cell(self, region: "Compute") -> "Compute":
+    async def own_cell(self, region: "Region") -> "Cell":
         """The service on the cell that this process serves: the region itself where they are one database."""
 
     async def shared(self, name: str, make: Callable[[], Awaitable[SharedT]]) -> SharedT:

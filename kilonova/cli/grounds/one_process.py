@@ -17,7 +17,7 @@ from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.part import Part, Work
 from kilonova.cli.serving import name_identity
 from kilonova.compute.region import mappings
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.kit.agents import AgentCalls, Liveness
 from kilonova.kit.bus import Bus, InProcessBus
 from kilonova.kit.clock import Clock, SystemClock
@@ -85,9 +85,9 @@ class OneProcess(ABC):
     def liveness(self, bus: Bus) -> Liveness:
         return Liveness(bus, self.clock)
 
-    async def open_cells(self, region: Compute) -> None:
+    async def open_cells(self, region: Region) -> None:
         """Maps the one database as a cell, and as cell0."""
-        async with region.database.transaction() as tx:
+        async with region.transaction() as tx:
             await mappings.ensure_here(tx, region.clock.now())
 
     async def add(self, part: Part) -> None:
@@ -162,11 +162,11 @@ class PartGround(Ground):
     def transport(self, api: str) -> httpx.AsyncBaseTransport | None:
         return self._process.transport(api)
 
-    async def open_cells(self, region: Compute) -> None:
+    async def open_cells(self, region: Region) -> None:
         await self._process.open_cells(region)
 
-    async def own_cell(self, region: Compute) -> Compute:
-        return region
+    async def own_cell(self, region: Region) -> Cell:
+        return region.here
 
     def agent_calls(self, bus: Bus, binary: str) -> AgentCalls:
         return self._process.agent_calls(bus, binary)

@@ -23,7 +23,7 @@ from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import deleted_servers, leftovers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
@@ -43,16 +43,16 @@ QUOTA_NAMES = {"injected_file_path_length": "injected_file_path_bytes"}
 """Options whose resource has another name in the API."""
 
 
-async def open_compute(ground: Ground) -> Compute:
+async def open_compute(ground: Ground) -> Region:
     """The service on the API database, with the way to its cells."""
     return await ground.shared("compute", functools.partial(_make, ground))
 
 
-async def _make(ground: Ground) -> Compute:
+async def _make(ground: Ground) -> Region:
     config, database, bus = ground.config, await ground.database(SCHEMA), await ground.bus()
     (host, *_others) = ground.hosts
     quotas.set_defaults({QUOTA_NAMES.get(name, name): config.quota[name] for name, _default in QUOTAS})
-    compute = Compute(
+    region = Region(
         database=database,
         bus=bus,
         placement=PlacementClient(ground.remote("placement", section="placement")),
@@ -68,13 +68,13 @@ async def _make(ground: Ground) -> Compute:
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
         clock=ground.clock,
     )
-    await ground.open_cells(compute)
-    return compute
+    await ground.open_cells(region)
+    return region
 
 
-def _watch_hosts(ground: Ground, compute: Compute) -> list[Work]:
+def _watch_hosts(ground: Ground, region: Region) -> list[Work]:
     """Whoever answers for servers has to know which agents live."""
-    return [functools.partial(hosts.watch, compute)] if ground.is_first("compute's hosts are watched") else []
+    return [functools.partial(hosts.watch, region)] if ground.is_first("compute's hosts are watched") else []
 
 
 async def build_api(ground: Ground) -> Running:
@@ -86,33 +86,33 @@ async def build_metadata_api(ground: Ground) -> Running:
 
 
 async def _build_apis(ground: Ground, names: Sequence[str]) -> Running:
-    config, compute = ground.config, await open_compute(ground)
+    config, region = ground.config, await open_compute(ground)
     apis = []
     for name in names:
         match name:
             case "osapi_compute":
-                app = make_app(compute, await ground.verifier())
+                app = make_app(region, await ground.verifier())
                 apis.append(Api("compute", app, config.osapi_compute_listen, config.osapi_compute_listen_port))
             case "metadata":
-                metadata_app = make_metadata_app(compute)
+                metadata_app = make_metadata_app(region)
                 apis.append(Api("metadata", metadata_app, config.metadata_listen, config.metadata_listen_port))
             case _:
                 raise ConfigError(f"[DEFAULT] enabled_apis: {name!r} is none of osapi_compute, metadata")
-    return Running(apis, _watch_hosts(ground, compute))
+    return Running(apis, _watch_hosts(ground, region))
 
 
 async def build_conductor(ground: Ground) -> Running:
     ground.require_placement()
-    compute = await open_compute(ground)
-    own = await ground.own_cell(compute)
+    region = await open_compute(ground)
+    own = await ground.own_cell(region)
     closing = [Registry(own).serve()]
-    work = _watch_hosts(ground, compute)
-    for each in (compute, own) if own is not compute else (compute,):
+    work = _watch_hosts(ground, region)
+    for each in (region.here, own) if own is not region.here else (own,):
         each.runner = Runner(each.database, tasks, PROGRAMS, each, clock=ground.clock, sole_runner=ground.is_alone)
         closing.append(each.listen())
         work += [each.runner.run, *(functools.partial(one, each) for one in _KEEPING)]
     interval = ground.config.scheduler.discover_hosts_in_cells_interval
-    work += [functools.partial(_serve_cell0, compute), functools.partial(housekeeping.keep, compute, interval)]
+    work += [functools.partial(_serve_cell0, region), functools.partial(housekeeping.keep, region, interval)]
     return Running(work=work, closing=closing)
 
 
@@ -120,12 +120,12 @@ _KEEPING = (deleted_servers.forget_in_time, leftovers.keep)
 """Chores that a conductor does on each database it serves."""
 
 
-async def _serve_cell0(compute: Compute) -> None:
+async def _serve_cell0(region: Region) -> None:
     """Runs the tasks of cell0: deletes of what could not be placed. It may be mapped, or come back, later."""
     while True:
         try:
-            if CELL0_ID in await compute.cells.elsewhere():
-                cell0 = await compute.cells.member(CELL0_ID)
+            if CELL0_ID in await region.cells.elsewhere():
+                cell0 = await region.cells.member(CELL0_ID)
                 cell0.runner = Runner(cell0.database, tasks, PROGRAMS, cell0)
                 stop_listening = cell0.listen()
                 try:

@@ -13,7 +13,7 @@ from kilonova.cli.parts.options import COMPUTE
 from kilonova.cli.parts.part import Api, Part, Running
 from kilonova.compute.consoles.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
 from kilonova.compute.hosts import control_daemons
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 
@@ -40,26 +40,26 @@ async def _build_proxy(kind: Kind, section: str, prefix: str, ground: Ground) ->
 
 async def build_consoleauth(ground: Ground) -> Running:
     """It has nothing to look after: it is there for those who start it and look for it among the services."""
-    compute, (host, *_others) = await open_compute(ground), ground.hosts
-    await _register(compute, host)
+    region, (host, *_others) = await open_compute(ground), ground.hosts
+    await _register(region, host)
     log.info("consoles' tokens are kept in the API database: this daemon has nothing to do but to be listed", host=host)
     return Running(
-        work=[functools.partial(_stay_registered, compute, host)],
-        closing=[control_daemons.answer(compute.bus, CONSOLEAUTH, host)],
+        work=[functools.partial(_stay_registered, region, host)],
+        closing=[control_daemons.answer(region.bus, CONSOLEAUTH, host)],
     )
 
 
-async def _register(compute: Compute, host: str) -> None:
-    async with compute.database.transaction() as tx:
-        await control_daemons.register(tx, CONSOLEAUTH, host, compute.clock.now())
+async def _register(region: Region, host: str) -> None:
+    async with region.transaction() as tx:
+        await control_daemons.register(tx, CONSOLEAUTH, host, region.clock.now())
 
 
-async def _stay_registered(compute: Compute, host: str) -> None:
+async def _stay_registered(region: Region, host: str) -> None:
     """Whoever deletes the service of a daemon that runs sees it again, as with a compute host's."""
     while True:
         await asyncio.sleep(REGISTER_AGAIN_SECONDS)
         try:
-            await _register(compute, host)
+            await _register(region, host)
         except (ServiceUnavailable, SQLAlchemyError) as fault:
             log.warning("this daemon could not be registered again", reason=str(fault))
 

@@ -11,8 +11,8 @@ from kilonova.compute.api.server_bodies import MOST_METADATA
 from kilonova.compute.hosts import aggregates
 from kilonova.compute.region import cells
 from kilonova.compute.tables import Aggregate
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.compute.views.records import aggregate_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 
 Zone = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^:]*$")]
@@ -49,25 +49,25 @@ class ChangedMetadata(Struct, forbid_unknown_fields=True):
 async def list_aggregates(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     refuse_unknown_queries(request, "flavor_without_rxtx")
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         return {"aggregates": [aggregate_view(each) for each in await aggregates.list_all(tx)]}
 
 
 async def show_aggregate(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     refuse_unknown_queries(request, "flavor_without_rxtx")
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         return await _shown(tx, request)
 
 
-async def _shown(tx: Tx, request: ComputeRequest) -> dict[str, Any]:
+async def _shown(tx: RegionTx, request: ComputeRequest) -> dict[str, Any]:
     return {"aggregate": aggregate_view(await aggregates.find(tx, request.path["aggregate_id"]))}
 
 
 async def create_aggregate(request: ComputeRequest, body: NewAggregateBody) -> dict[str, Any]:
     request.authorize()
     new, now = body.aggregate, request.service.clock.now()
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         made = await aggregates.insert(tx, new.name, new.availability_zone, now)
     shown = aggregate_view(made)
     # A new one never had either: the answer of this one call has always left them out.
@@ -76,31 +76,31 @@ async def create_aggregate(request: ComputeRequest, body: NewAggregateBody) -> d
 
 
 @asynccontextmanager
-async def _changing(request: ComputeRequest) -> AsyncIterator[tuple[Tx, Sequence[Tx], Aggregate]]:
+async def _changing(request: ComputeRequest) -> AsyncIterator[tuple[RegionTx, Sequence[CellTx], Aggregate]]:
     """A transaction of the API database, one of each with hosts, and the aggregate of the path."""
-    compute = request.service
-    async with compute.database.transaction() as tx, cells.everywhere(compute, tx) as everywhere:
+    region = request.service
+    async with region.transaction() as tx, cells.everywhere(region, tx) as everywhere:
         yield tx, everywhere, await aggregates.find(tx, request.path["aggregate_id"])
 
 
 async def update_aggregate(request: ComputeRequest, body: ChangedAggregateBody) -> dict[str, Any]:
     request.authorize()
-    compute, change = request.service, body.aggregate
+    region, change = request.service, body.aggregate
     if change.name is UNSET and change.availability_zone is UNSET:
         raise BadRequest("Nothing to change: give name or availability_zone.")
     async with _changing(request) as (tx, everywhere, aggregate):
-        now = compute.clock.now()
+        now = region.clock.now()
         if change.name is not UNSET:
             await aggregates.rename(tx, aggregate, change.name, now)
         if change.availability_zone is not UNSET:
             zone = {aggregates.ZONE: change.availability_zone}
-            await aggregates.change_metadata(tx, everywhere, aggregate, zone, compute.default_zone, now)
+            await aggregates.change_metadata(tx, everywhere, aggregate, zone, region.default_zone, now)
         return await _shown(tx, request)
 
 
 async def delete_aggregate(request: ComputeRequest) -> None:
     request.authorize()
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await aggregates.remove(tx, await aggregates.find(tx, request.path["aggregate_id"]))
 
 
@@ -113,21 +113,21 @@ async def add_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
 
 async def remove_host(request: ComputeRequest, body: NamedHost) -> dict[str, Any]:
     request.authorize()
-    compute = request.service
+    region = request.service
     async with _changing(request) as (tx, everywhere, aggregate):
-        now = compute.clock.now()
-        await aggregates.remove_host(tx, everywhere, aggregate, body.host, compute.default_zone, now)
+        now = region.clock.now()
+        await aggregates.remove_host(tx, everywhere, aggregate, body.host, region.default_zone, now)
         return await _shown(tx, request)
 
 
 async def set_metadata(request: ComputeRequest, body: ChangedMetadata) -> dict[str, Any]:
     """Adds and changes keys; null takes one out."""
     request.authorize()
-    compute, changes = request.service, body.metadata
+    region, changes = request.service, body.metadata
     zone = changes.get(aggregates.ZONE)
     if zone is not None and (not zone or ":" in zone):
         raise BadRequest(f"Invalid input for {aggregates.ZONE}: a zone has a name without colon, got {zone!r}.")
     async with _changing(request) as (tx, everywhere, aggregate):
-        now = compute.clock.now()
-        await aggregates.change_metadata(tx, everywhere, aggregate, changes, compute.default_zone, now)
+        now = region.clock.now()
+        await aggregates.change_metadata(tx, everywhere, aggregate, changes, region.default_zone, now)
         return await _shown(tx, request)

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.queries import FALSE, TRUE
 from kilonova.kit.http.routes import Request
 
-ComputeRequest = Request[Compute]
+ComputeRequest = Request[Region]
 
 UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

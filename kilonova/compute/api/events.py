@@ -11,7 +11,7 @@ from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers, specs
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import Server
 from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteFault
@@ -56,36 +56,36 @@ async def create_events(request: ComputeRequest, body: EventsBody) -> Reply:
     return Reply({"events": shown}, status=200 if all_taken else 207)
 
 
-async def _take(compute: Compute, event: Event) -> dict[str, Any]:
+async def _take(region: Region, event: Event) -> dict[str, Any]:
     shown = {"name": event.name, "server_uuid": event.server_uuid, "status": event.status}
     if event.tag is not None:
         shown["tag"] = event.tag
     elif event.name in NEED_TAG:
         return {**shown, "status": "failed", "code": 400}
     try:
-        async with cells.writing(compute, event.server_uuid) as (_cell, tx):
+        async with cells.writing(region, event.server_uuid) as (_cell, tx):
             server = await servers.find(tx, event.server_uuid)
-            await compute.tasks.wake_subject(tx, server.id, compute.clock.now())
+            await region.tasks.wake_subject(tx, server.id, region.clock.now())
     except ServerNotFound:
         return {**shown, "status": "failed", "code": 404}
     if server.host is None:
         return {**shown, "status": "failed", "code": 422}
     if event.name == "network-changed":
-        await refresh_ports(compute, server)
+        await refresh_ports(region, server)
     return {**shown, "code": 200}
 
 
-async def refresh_ports(compute: Compute, server: Server) -> None:
+async def refresh_ports(region: Region, server: Server) -> None:
     """Brings the addresses a server's row shows up to date with the network service."""
     try:
-        details = await specs.port_details(compute.network, server)
+        details = await specs.port_details(region.network, server)
     except RemoteFault as fault:
         log.warning("addresses not refreshed", server=server.id, reason=fault.message)
         return
     preserved = [port["id"] for port in server.ports if port.get("preserve")]
     seen = {entry["id"]: entry for entry in specs.port_entries(details, preserved)}
     asked = {port["id"] for port in server.ports}
-    async with cells.writing(compute, server.id) as (_cell, tx):
+    async with cells.writing(region, server.id) as (_cell, tx):
         try:
             now = await servers.find(tx, server.id)
         except ServerNotFound:
@@ -93,4 +93,4 @@ async def refresh_ports(compute: Compute, server: Server) -> None:
         # A port that joined or left meanwhile was not asked for: as to it, the row knows better.
         entries = [seen.get(port["id"], port) for port in now.ports if port["id"] in seen or port["id"] not in asked]
         if entries != now.ports:
-            await servers.change(tx, server.id, compute.clock.now(), ports=entries)
+            await servers.change(tx, server.id, region.clock.now(), ports=entries)

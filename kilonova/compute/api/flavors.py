@@ -9,8 +9,8 @@ from kilonova.compute.catalog import extra_specs, flavors
 from kilonova.compute.errors import FlavorNotFound
 from kilonova.compute.servers.servers import new_server_id
 from kilonova.compute.tables import Flavor
+from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.records import flavor_link_view, flavor_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 from kilonova.kit.http.bounds import MAX_FLOAT, MAX_INT64, Float, Word
 from kilonova.kit.http.paging import Paging, next_link
@@ -103,7 +103,7 @@ async def create_flavor(request: ComputeRequest, body: NewFlavorBody) -> dict[st
         extra_specs={},
         projects=[],
     )
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await flavors.insert(tx, flavor)
     return {"flavor": _view(request, flavor)}
 
@@ -136,7 +136,7 @@ async def _page(request: ComputeRequest) -> tuple[list[Flavor], str | None]:
         min_root_gib=_whole(request, "minDisk"),
         name=request.query.get("name") if request.allows("flavor_without_rxtx") else None,
     )
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         found = await flavors.list_page(tx, filters, page)
     shown = found[: page.limit]
     more = len(found) > page.limit
@@ -155,42 +155,42 @@ def _is_public(request: ComputeRequest) -> bool | None:
     return None if text.lower() == "none" else as_boolean(text, "is_public")
 
 
-async def fetch_flavor(tx: Tx, request: ComputeRequest, flavor_id: str) -> Flavor:
+async def fetch_flavor(tx: RegionTx, request: ComputeRequest, flavor_id: str) -> Flavor:
     return await flavors.find(tx, flavor_id, project_id=request.ctx.project_id, sees_all=request.ctx.is_admin)
 
 
-async def _authorized(tx: Tx, request: ComputeRequest) -> Flavor:
+async def _authorized(tx: RegionTx, request: ComputeRequest) -> Flavor:
     request.authorize()
     return await fetch_flavor(tx, request, request.path["flavor_id"])
 
 
 async def show_flavor(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         flavor = await _authorized(tx, request)
     return {"flavor": _view(request, flavor)}
 
 
 async def update_flavor(request: ComputeRequest, body: ChangedFlavorBody) -> dict[str, Any]:
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         flavor = await flavors.change(tx, flavor, description=body.flavor.description)
     return {"flavor": _view(request, flavor)}
 
 
 async def delete_flavor(request: ComputeRequest) -> None:
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await flavors.remove(tx, await _authorized(tx, request))
 
 
 async def list_extra_specs(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         flavor = await _authorized(tx, request)
     return {"extra_specs": flavor.extra_specs}
 
 
 async def show_extra_spec(request: ComputeRequest) -> dict[str, Any]:
     key = request.path["key"]
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         flavor = await _authorized(tx, request)
     if key not in flavor.extra_specs:
         raise NotFound(f"Flavor {flavor.id} has no extra specs with key {key}.")
@@ -199,13 +199,13 @@ async def show_extra_spec(request: ComputeRequest) -> dict[str, Any]:
 
 async def create_extra_specs(request: ComputeRequest, body: ExtraSpecsBody) -> dict[str, Any]:
     _check_specs(request, body.extra_specs)
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         await _add_specs(tx, flavor, body.extra_specs)
     return {"extra_specs": body.extra_specs}
 
 
-async def _add_specs(tx: Tx, flavor: Flavor, specs: dict[SpecKey, SpecValue]) -> None:
+async def _add_specs(tx: RegionTx, flavor: Flavor, specs: dict[SpecKey, SpecValue]) -> None:
     """Raises Forbidden when they would be too many."""
     wanted = {**flavor.extra_specs, **_as_texts(specs)}
     if len(wanted) > MOST_SPECS:
@@ -229,7 +229,7 @@ async def update_extra_spec(request: ComputeRequest, body: OneSpec) -> dict[str,
     if list(body) != [key]:
         raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")
     _check_specs(request, body)
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         await _add_specs(tx, flavor, body)
     return dict(body)
@@ -237,7 +237,7 @@ async def update_extra_spec(request: ComputeRequest, body: OneSpec) -> dict[str,
 
 async def delete_extra_spec(request: ComputeRequest) -> None:
     key = request.path["key"]
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         if key not in flavor.extra_specs:
             raise NotFound(f"Flavor {flavor.id} has no extra specs with key {key}.")
@@ -250,7 +250,7 @@ def _access_view(flavor: Flavor) -> dict[str, Any]:
 
 
 async def list_access(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         flavor = await _authorized(tx, request)
     if flavor.is_public:
         raise NotFound("Access list not available for public flavors.")
@@ -258,7 +258,7 @@ async def list_access(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def add_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         if flavor.is_public and request.allows("private_flavor_access"):
             raise Conflict("Can not add access to a public flavor.")
@@ -271,7 +271,7 @@ async def add_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
 
 
 async def remove_access(request: ComputeRequest, body: Access) -> dict[str, Any]:
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         flavor = await _authorized(tx, request)
         if body.tenant not in flavor.projects:
             raise FlavorNotFound(f"access for {flavor.id} / {body.tenant} combination")

@@ -11,9 +11,10 @@ from kilonova.compute.hosts.hosts import HostState, PlacedHost
 from kilonova.compute.region import cells, mappings
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import HostUse
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, ControlDaemon, Host
 from kilonova.compute.topics import AGENT_BINARY
+from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.records import (
     control_daemon_view,
     hypervisor_link_view,
@@ -24,7 +25,6 @@ from kilonova.compute.views.records import (
     zone_view,
 )
 from kilonova.kit.clock import iso8601_micro
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.bounds import Word
 from kilonova.kit.http.paging import Paging, next_link
@@ -45,57 +45,57 @@ class ServiceChange(Struct, forbid_unknown_fields=True):
     forced_down: bool | Word | None = None
 
 
-def is_up(compute: Compute, host: Host | HostState) -> bool:
-    return not host.forced_down and compute.liveness.is_alive(host.binary, host.host)
+def is_up(cell: Cell, host: Host | HostState) -> bool:
+    return not host.forced_down and cell.liveness.is_alive(host.binary, host.host)
 
 
 async def list_services(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     refuse_unknown_queries(request)
-    compute = request.service
+    region = request.service
     by_uuid = _by_uuid(request)
-    found, down = await hosts.look_everywhere(compute)
+    found, down = await hosts.look_everywhere(region)
     shown = [service_view(each.host, is_up=is_up(each.cell, each.host), by_uuid=by_uuid) for each in found]
     if request.allows("partial_results"):
-        shown += await _unknown_services(compute, down)
-    shown += _control_services(compute, by_uuid=by_uuid)
-    shown += [_daemon_view(compute, *each, by_uuid=by_uuid) for each in await _numbered_daemons(compute)]
+        shown += await _unknown_services(region, down)
+    shown += _control_services(region, by_uuid=by_uuid)
+    shown += [_daemon_view(region, *each, by_uuid=by_uuid) for each in await _numbered_daemons(region)]
     for name in ("host", "binary"):
         wanted = request.query.get(name)
         shown = [each for each in shown if wanted in (None, "", each[name])]
     return {"services": shown}
 
 
-async def _unknown_services(compute: Compute, down: list[CellMapping]) -> list[dict[str, Any]]:
+async def _unknown_services(region: Region, down: list[CellMapping]) -> list[dict[str, Any]]:
     """Those of cells that do not answer. Source: Compute API guide, "Handling Down Cells"."""
-    async with compute.database.reading() as tx:
+    async with region.reading() as tx:
         mapped = [host for cell in down for host in await mappings.list_hosts(tx, cell.id)]
     return [{"binary": AGENT_BINARY, "host": each.host, "status": "UNKNOWN"} for each in mapped]
 
 
-def _control_services(compute: Compute, *, by_uuid: bool) -> list[dict[str, Any]]:
+def _control_services(region: Region, *, by_uuid: bool) -> list[dict[str, Any]]:
     """The parts of this process that have no host row: they are up, for it is they who answer."""
     entry = {"zone": "internal", "status": "enabled", "state": "up", "disabled_reason": None, "forced_down": False}
-    now = iso8601_micro(compute.clock.now())
+    now = iso8601_micro(region.clock.now())
     return [
         {**entry, "id": service_id if by_uuid else number, "binary": binary, "host": host, "updated_at": now}
-        for number, (binary, host, service_id) in enumerate(compute.control_services, FIRST_CONTROL_NUMBER)
+        for number, (binary, host, service_id) in enumerate(region.control_services, FIRST_CONTROL_NUMBER)
     ]
 
 
-async def _numbered_daemons(compute: Compute) -> list[tuple[int, ControlDaemon]]:
-    async with compute.database.reading() as tx:
+async def _numbered_daemons(region: Region) -> list[tuple[int, ControlDaemon]]:
+    async with region.reading() as tx:
         return list(enumerate(await control_daemons.list_all(tx), FIRST_DAEMON_NUMBER))
 
 
-def _daemon_view(compute: Compute, number: int, daemon: ControlDaemon, *, by_uuid: bool) -> dict[str, Any]:
-    is_alive = compute.liveness.is_alive(daemon.binary, daemon.host)
+def _daemon_view(region: Region, number: int, daemon: ControlDaemon, *, by_uuid: bool) -> dict[str, Any]:
+    is_alive = region.here.liveness.is_alive(daemon.binary, daemon.host)
     return control_daemon_view(number, daemon, is_up=is_alive, by_uuid=by_uuid)
 
 
 async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[str, Any]:
     request.authorize()
-    compute = request.service
+    region = request.service
     values: dict[str, Any] = {}
     if body.status is not None:
         values["disabled"] = body.status == "disabled"
@@ -109,37 +109,37 @@ async def update_service(request: ComputeRequest, body: ServiceChange) -> dict[s
     service_id = request.path["service_id"]
     if not UUID.fullmatch(service_id):
         raise InvalidService(f"Invalid uuid {service_id}")
-    found = await hosts.locate(compute, lambda tx: hosts.find_service(tx, service_id))
-    async with found.cell.database.transaction() as tx:
-        row = await hosts.change(tx, found.host, compute.clock.now(), **values)
+    found = await hosts.locate(region, lambda tx: hosts.find_service(tx, service_id))
+    async with found.cell.transaction() as tx:
+        row = await hosts.change(tx, found.host, region.clock.now(), **values)
     return {"service": service_view(row, is_up=is_up(found.cell, row), by_uuid=True)}
 
 
 async def delete_service(request: ComputeRequest) -> None:
     """Forgets a compute host, here and at placement. One that still runs registers again. By number before 2.53."""
     request.authorize()
-    compute, service_id = request.service, request.path["service_id"]
+    region, service_id = request.service, request.path["service_id"]
     if _by_uuid(request) and not UUID.fullmatch(service_id):
         raise InvalidService(f"Invalid uuid {service_id}")
-    for number, daemon in await _numbered_daemons(compute):
+    for number, daemon in await _numbered_daemons(region):
         if service_id == (daemon.id if _by_uuid(request) else str(number)):
-            async with compute.database.transaction() as tx:
+            async with region.transaction() as tx:
                 await control_daemons.remove(tx, daemon.id)
             return
-    found = await hosts.locate(compute, lambda tx: _service(tx, request, service_id))
+    found = await hosts.locate(region, lambda tx: _service(tx, request, service_id))
     row = found.host
-    async with found.cell.database.reading() as tx:
-        await _check_empty(tx, row)
+    async with found.cell.reading() as own:
+        await _check_empty(own, row)
     # Placement first: it refuses while anything is claimed there, and a repeated delete finds the row again.
-    await compute.placement.delete_provider(row.id)
-    async with compute.database.transaction() as tx, cells.beside(tx, compute, found.cell) as theirs:
+    await region.placement.delete_provider(row.id)
+    async with region.transaction() as tx, cells.beside(tx, region, found.cell) as theirs:
         await _check_empty(theirs, row)
-        await aggregates.forget_host(tx, row.host, compute.clock.now())
+        await aggregates.forget_host(tx, row.host, region.clock.now())
         await mappings.unmap_host(tx, row.host)
         await hosts.remove(theirs, row)
 
 
-async def _service(tx: Tx, request: ComputeRequest, service_id: str) -> Host:
+async def _service(tx: CellTx, request: ComputeRequest, service_id: str) -> Host:
     if _by_uuid(request):
         return await hosts.find_service(tx, service_id)
     for each in await hosts.list_all(tx):
@@ -148,7 +148,7 @@ async def _service(tx: Tx, request: ComputeRequest, service_id: str) -> Host:
     raise ServiceNotFound(service_id)
 
 
-async def _check_empty(tx: Tx, row: Host) -> None:
+async def _check_empty(tx: CellTx, row: Host) -> None:
     if await servers.names_on(tx, row.host):
         raise Conflict(f"Unable to delete compute service that is hosting instances: {row.host}.")
 
@@ -170,14 +170,14 @@ async def update_service_by_action(request: ComputeRequest, body: OldServiceChan
         raise InvalidService(
             f"Updating a {body.binary} service is not supported. Only {AGENT_BINARY} services can be updated."
         )
-    compute = request.service
-    found = await hosts.locate(compute, lambda tx: _named(tx, body))
-    async with found.cell.database.transaction() as tx:
-        await hosts.change(tx, found.host, compute.clock.now(), **values)
+    region = request.service
+    found = await hosts.locate(region, lambda tx: _named(tx, body))
+    async with found.cell.transaction() as tx:
+        await hosts.change(tx, found.host, region.clock.now(), **values)
     return {"service": {"host": body.host, "binary": body.binary, **shown}}
 
 
-async def _named(tx: Tx, body: OldServiceChange) -> Host:
+async def _named(tx: CellTx, body: OldServiceChange) -> Host:
     row = await hosts.find(tx, body.binary, body.host)
     if row is None:
         raise ServiceNotFound(f"{body.binary} on host {body.host}")
@@ -221,13 +221,13 @@ async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
     return {"hypervisors": shown, **page_links("hypervisors", url)}
 
 
-async def _uses(compute: Compute) -> dict[str, HostUse]:
+async def _uses(region: Region) -> dict[str, HostUse]:
     """What each host's servers have of it."""
 
-    async def ask(_cell: Compute, tx: Tx) -> dict[str, HostUse]:
+    async def ask(_cell: Cell, tx: CellTx) -> dict[str, HostUse]:
         return await servers.use_by_host(tx)
 
-    gathered = await cells.gather(compute, ask)
+    gathered = await cells.gather(region, ask)
     return {host: use for uses in gathered.values() for host, use in uses.items()}
 
 
@@ -334,7 +334,7 @@ async def _held(request: ComputeRequest, found: PlacedHost) -> dict[str, Any]:
 
 
 async def _servers_on(found: PlacedHost) -> dict[str, Any]:
-    async with found.cell.database.reading() as tx:
+    async with found.cell.reading() as tx:
         held = await servers.names_on(tx, found.host.host)
     return {"servers": [{"uuid": server_id, "name": name} for server_id, name in held.items()]}
 
@@ -352,9 +352,9 @@ async def _detail(request: ComputeRequest, found: PlacedHost, uses: dict[str, Ho
 async def show_statistics(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-hypervisors/statistics, up to version 2.87: what all enabled hosts hold and have used together."""
     request.authorize()
-    compute = request.service
-    found = [each.host for each in await hosts.everywhere(compute) if not each.host.disabled]
-    by_host = await _uses(compute)
+    region = request.service
+    found = [each.host for each in await hosts.everywhere(region) if not each.host.disabled]
+    by_host = await _uses(region)
     uses = [hypervisor_use_view(each, by_host.get(each.host, HostUse())) for each in found]
     summed = {name: sum(use[name] for use in uses) for name in SUMMED}
     return {"hypervisor_statistics": {"count": len(found), **summed}}
@@ -387,9 +387,9 @@ async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-availability-zone/detail: with the enabled hosts of each, and the zone of the control services."""
     request.authorize()
     refuse_unknown_queries(request, "flavor_without_rxtx")
-    compute = request.service
+    region = request.service
     shown = []
-    found = await hosts.everywhere(compute)
+    found = await hosts.everywhere(region)
     where = {each.host.host: each.cell for each in found}
     for name, enabled in _zones(found):
         listed = {
@@ -397,11 +397,11 @@ async def list_zones_detail(request: ComputeRequest) -> dict[str, Any]:
         }
         shown.append(zone_view(name, bool(enabled), listed or None))
     internal: dict[str, Any] = {}
-    for binary, host, _service_id in compute.control_services:
-        alive = {"active": True, "available": True, "updated_at": iso8601_micro(compute.clock.now())}
+    for binary, host, _service_id in region.control_services:
+        alive = {"active": True, "available": True, "updated_at": iso8601_micro(region.clock.now())}
         internal.setdefault(host, {})[binary] = alive
-    for _number, daemon in await _numbered_daemons(compute):
-        is_alive = compute.liveness.is_alive(daemon.binary, daemon.host)
+    for _number, daemon in await _numbered_daemons(region):
+        is_alive = region.here.liveness.is_alive(daemon.binary, daemon.host)
         seen = {"active": True, "available": is_alive, "updated_at": iso8601_micro(daemon.created_at)}
         internal.setdefault(daemon.host, {})[daemon.binary] = seen
     if internal:

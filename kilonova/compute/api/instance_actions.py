@@ -10,8 +10,8 @@ from kilonova.compute.errors import ActionNotFound, ServerNotFound
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers, timeline
 from kilonova.compute.servers.server_lists import read_moment
+from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.records import action_view, changed_at, event_view, moment_view, open_event_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Paging, next_link
 from kilonova.kit.tasks import Task
@@ -25,7 +25,7 @@ class Owner(Struct, frozen=True):
     host: str | None
 
 
-async def _owner_of_actions(tx: Tx, request: ComputeRequest) -> Owner:
+async def _owner_of_actions(tx: CellTx, request: ComputeRequest) -> Owner:
     """The server; a deleted one still shows its actions from version 2.21 on."""
     server_id = request.path["server_id"]
     deleted = await servers.find_deleted(tx, server_id)

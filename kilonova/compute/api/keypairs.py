@@ -54,7 +54,7 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
             raise BadRequest("public_key is required: from version 2.92 on key pairs are not generated.")
         async with generating.turn_of(owner):
             # What this user had generated before is kept by now: nothing is generated that would not be kept.
-            async with request.service.database.reading() as tx:
+            async with request.service.reading() as tx:
                 await keypairs.require_room(tx, owner, new.name)
             private_key, public_key = await generating.generate(kind, owner)
             keypair = await _keep(request, owner, new.name, kind, public_key)
@@ -69,13 +69,13 @@ async def _keep(request: ComputeRequest, owner: str, name: str, kind: str, publi
     """Raises BadRequest, NameExists, QuotaExceeded."""
     fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
     wanted = keypairs.NewKeypair(owner, name, kind, public_key, fingerprint_of(public_key))
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         return await keypairs.insert(tx, wanted, request.service.clock.now())
 
 
 async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
     owner = _owner(request)
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         found = await keypairs.list_of(tx, owner)
     url = None
     if request.allows("keypair_paging"):
@@ -103,13 +103,13 @@ def _page(request: ComputeRequest, found: list[Keypair]) -> tuple[list[Keypair],
 
 async def show_keypair(request: ComputeRequest) -> dict[str, Any]:
     owner = _owner(request)
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         keypair = await keypairs.find(tx, owner, request.path["name"])
     return {"keypair": keypair_detail_view(keypair)}
 
 
 async def delete_keypair(request: ComputeRequest) -> Reply:
     owner = _owner(request)
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await keypairs.remove(tx, await keypairs.find(tx, owner, request.path["name"]))
     return Reply(status=204 if request.allows("keypair_type") else 202)

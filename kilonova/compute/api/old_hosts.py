@@ -18,10 +18,10 @@ QUERY: dict[str, str | None] = {"zone": None, "service": None}
 
 async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    compute = request.service
-    found = [each.host for each in await hosts.everywhere(compute)]
-    shown = [host_service_view(host, binary, "internal") for binary, host, _id in compute.control_services]
-    async with compute.database.reading() as tx:
+    region = request.service
+    found = [each.host for each in await hosts.everywhere(region)]
+    shown = [host_service_view(host, binary, "internal") for binary, host, _id in region.control_services]
+    async with region.reading() as tx:
         shown += [host_service_view(each.host, each.binary, "internal") for each in await control_daemons.list_all(tx)]
     shown += [host_service_view(each.host, each.binary, each.availability_zone) for each in found]
     for name in QUERY:
@@ -59,7 +59,7 @@ async def show_host(request: ComputeRequest) -> dict[str, Any]:
     found = next((each for each in await hosts.everywhere(request.service) if each.host.host == name), None)
     if found is None:
         raise HostNotFound(name)
-    async with found.cell.database.reading() as tx:
+    async with found.cell.reading() as tx:
         by_project = await servers.use_by_project(tx, name)
     inventory = found.host.inventory
     whole = HostUse(0, inventory["vcpus"], inventory["memory_mib"], inventory["disk_gib"])

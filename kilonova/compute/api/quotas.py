@@ -55,14 +55,14 @@ def _own_project(request: ComputeRequest) -> str:
 async def show_quotas(request: ComputeRequest) -> dict[str, Any]:
     """There are no limits for single users here, so a user's (`user_id`) are his project's."""
     project_id = _own_project(request)
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         limits = await quotas.limits_of(tx, project_id)
     return {"quota_set": {"id": project_id, **{name: limits[name] for name in _resources(request)}}}
 
 
 async def show_defaults(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         limits = await quotas.class_limits(tx)
     shown = {name: limits[name] for name in _resources(request)}
     return {"quota_set": {"id": request.path["project_id"], **shown}}
@@ -70,7 +70,7 @@ async def show_defaults(request: ComputeRequest) -> dict[str, Any]:
 
 async def show_quotas_in_detail(request: ComputeRequest) -> dict[str, Any]:
     project_id = _own_project(request)
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         limits, used = await quotas.limits_of(tx, project_id), await quotas.use_of(tx, project_id)
     shown = {name: {"in_use": used[name], "limit": limits[name], "reserved": 0} for name in _resources(request)}
     return {"quota_set": {"id": project_id, **shown}}
@@ -85,7 +85,7 @@ async def update_quotas(request: ComputeRequest, body: QuotaSetBody) -> dict[str
     force = as_boolean(wanted.pop("force", False), "force")
     wanted.pop("tenant_id", None)
     limits = _limits(wanted, _resources(request))
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         used = await quotas.use_of(tx, project_id)
         for name, limit in limits.items():
             if not force and limit != quotas.UNLIMITED and limit < used[name]:
@@ -117,14 +117,14 @@ def _limits(wanted: Mapping[str, int | str | bool | None], known: list[str]) -> 
 async def delete_quotas(request: ComputeRequest) -> None:
     """Back to the defaults."""
     project_id = _own_project(request)
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await quotas.reset(tx, project_id)
 
 
 async def show_class(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     name = request.path["class_name"]
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         limits = await quotas.class_limits(tx, name)
     return {"quota_class_set": {"id": name, **{each: limits[each] for each in _class_resources(request)}}}
 
@@ -134,7 +134,7 @@ async def update_class(request: ComputeRequest, body: QuotaClassBody) -> dict[st
     name = request.path["class_name"]
     # Shown from version 2.50 on, and taken all along.
     limits = _limits(body.quota_class_set, [*_class_resources(request), *GROUPS])
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await quotas.change_class(tx, name, limits)
         now = await quotas.class_limits(tx, name)
     return {"quota_class_set": {each: now[each] for each in _class_resources(request)}}
@@ -173,7 +173,7 @@ async def show_limits(request: ComputeRequest) -> dict[str, Any]:
     if wanted and wanted != project_id:
         request.authorize({"project_id": wanted}, rule="os_compute_api:limits:other_project")
         project_id = wanted
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         limits, used = await quotas.limits_of(tx, project_id), await quotas.use_of(tx, project_id)
     absolute = {shown: limits[name] for shown, name in ABSOLUTE.items()}
     absolute |= {shown: used[name] for shown, name in USED.items()}

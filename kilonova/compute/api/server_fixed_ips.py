@@ -37,18 +37,18 @@ async def add_fixed_ip(request: ComputeRequest, body: WhichNetwork) -> None:
     """Another address of the network's first subnet, on the server's port there."""
     if not UUID.fullmatch(body.network_id):
         raise BadRequest(f"networkId is the UUID of a network, got {body.network_id!r}.")
-    compute, server = request.service, await _fetch(request)
+    region, server = request.service, await _fetch(request)
     with answers_of("network"):
-        own = await ports.of_server(compute.network, server)
+        own = await ports.of_server(region.network, server)
         there = [port for port in own if port.network_id == body.network_id]
-        subnets = await compute.network.list_subnets(network_id=body.network_id) if there else []
+        subnets = await region.network.list_subnets(network_id=body.network_id) if there else []
         if not subnets:
             raise BadRequest(f"Instance {server.id} has no port with addresses on network {body.network_id}.")
         new = {"subnet_id": subnets[0].id}
         await ports.change(
-            compute.network, there[0], lambda port: {"fixed_ips": [*msgspec.to_builtins(port.fixed_ips), new]}
+            region.network, there[0], lambda port: {"fixed_ips": [*msgspec.to_builtins(port.fixed_ips), new]}
         )
-    await refresh_ports(compute, server)
+    await refresh_ports(region, server)
 
 
 async def remove_fixed_ip(request: ComputeRequest, body: WhichAddress) -> None:
@@ -56,15 +56,15 @@ async def remove_fixed_ip(request: ComputeRequest, body: WhichAddress) -> None:
         address = str(ip_address(body.address))
     except ValueError as error:
         raise BadRequest(f"Invalid input for address: {error}.") from error
-    compute, server = request.service, await _fetch(request)
+    region, server = request.service, await _fetch(request)
 
     def without(port: Port) -> dict[str, Any]:
         return {"fixed_ips": [msgspec.to_builtins(each) for each in port.fixed_ips if each.ip_address != address]}
 
     with answers_of("network"):
-        own = await ports.of_server(compute.network, server)
+        own = await ports.of_server(region.network, server)
         having = [port for port in own if address in {each.ip_address for each in port.fixed_ips}]
         if not having:
             raise BadRequest(f"Instance {server.id} has no fixed IP {address}.")
-        await ports.change(compute.network, having[0], without)
-    await refresh_ports(compute, server)
+        await ports.change(region.network, having[0], without)
+    await refresh_ports(region, server)

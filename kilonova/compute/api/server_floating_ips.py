@@ -59,14 +59,14 @@ async def add_floating_ip(request: ComputeRequest, body: NewAddress) -> None:
     One that leads to another server is moved, as upstream does; of several requests that take one at once the first has
     it, and the others are told.
     """
-    compute, server = request.service, await _fetch(request)
+    region, server = request.service, await _fetch(request)
     fixed = None if body.fixed_address is None else _checked("fixed_address", body.fixed_address)
     with answers_of("network"):
-        own = await ports.of_server(compute.network, server)
+        own = await ports.of_server(region.network, server)
         port, fixed = _serving(server, own, fixed)
         floating = await _find(request, body.address)
         await _lead(request, floating, {"port_id": port.id, "fixed_ip_address": fixed})
-    await refresh_ports(compute, server)
+    await refresh_ports(region, server)
 
 
 def _serving(server: Server, own: list[Port], wanted: str | None) -> tuple[Port, str]:
@@ -102,11 +102,11 @@ async def _lead(request: ComputeRequest, floating: FloatingIp, fields: dict[str,
 
 
 async def remove_floating_ip(request: ComputeRequest, body: OldAddress) -> None:
-    compute, server = request.service, await _fetch(request)
+    region, server = request.service, await _fetch(request)
     with answers_of("network"):
         floating = await _find(request, body.address)
-        own = {port.id for port in await ports.of_server(compute.network, server)}
+        own = {port.id for port in await ports.of_server(region.network, server)}
         if floating.port_id not in own:
             raise Conflict(f"Floating IP {body.address} is not associated with instance {server.id}.")
         await _lead(request, floating, {"port_id": None})
-    await refresh_ports(compute, server)
+    await refresh_ports(region, server)

@@ -10,8 +10,8 @@ from kilonova.compute.catalog import server_groups
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers
 from kilonova.compute.tables import ServerGroup
+from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.records import server_group_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.queries import whole_number
 
@@ -72,7 +72,7 @@ async def _create(request: ComputeRequest, name: str, policy: str, most_on_a_hos
         most_on_a_host=most_on_a_host,
         created_at=request.service.clock.now(),
     )
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         await server_groups.insert(tx, group)
     return {"server_group": _view(request, group, [])}
 
@@ -90,7 +90,7 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     if asks_for_all and request.may(rule="os_compute_api:os-server-groups:index:all_projects"):
         project_id = None
     limit, offset = _whole(request, "limit") or MOST_LISTED, _whole(request, "offset")
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         found = await server_groups.list_page(tx, project_id, min(limit, MOST_LISTED), offset)
         members = await server_groups.members_of(tx, [each.id for each in found])
     return {"server_groups": [_view(request, each, members[each.id]) for each in found]}
@@ -100,7 +100,7 @@ def _whole(request: ComputeRequest, name: str) -> int:
     return whole_number(name, request.query.get(name, "0"))
 
 
-async def _fetch(tx: Tx, request: ComputeRequest) -> ServerGroup:
+async def _fetch(tx: RegionTx, request: ComputeRequest) -> ServerGroup:
     """Another project's group is one that could not be found."""
     project_id = None if request.ctx.is_admin else request.ctx.project_id
     group = await server_groups.find(tx, request.path["group_id"], project_id)
@@ -109,14 +109,14 @@ async def _fetch(tx: Tx, request: ComputeRequest) -> ServerGroup:
 
 
 async def show_group(request: ComputeRequest) -> dict[str, Any]:
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         group = await _fetch(tx, request)
         members = await server_groups.members_of(tx, [group.id])
     return {"server_group": _view(request, group, members[group.id])}
 
 
 async def delete_group(request: ComputeRequest) -> None:
-    async with request.service.database.transaction() as tx:
+    async with request.service.transaction() as tx:
         group = await _fetch(tx, request)
         async with cells.everywhere(request.service, tx) as everywhere:
             await server_groups.remove(tx, group, everywhere)

@@ -13,7 +13,7 @@ from kilonova.compute.programs import release
 from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES
 from kilonova.compute.servers import requests, servers, specs
 from kilonova.compute.servers.servers import Wish
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
 from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
@@ -46,7 +46,7 @@ class NewInterfaceBody(Struct, forbid_unknown_fields=True):
 
 async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> dict[str, Any]:
     """A port that is there, or a new one on a network: the one of the project when none is named."""
-    compute, new = request.service, body.interface_attachment
+    region, new = request.service, body.interface_attachment
     _check(new)
     async with reading_server(request, unlocked=True) as found:
         server = found.server
@@ -59,13 +59,13 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
     except RemoteFault as fault:
         raise _as_fault(fault) from fault
     is_new = new.port_id is None
-    details = await specs.details_of(compute.network, [port], new_ports=[port.id] if is_new else [])
+    details = await specs.details_of(region.network, [port], new_ports=[port.id] if is_new else [])
     (entry,) = specs.port_entries(details, [] if is_new else [port.id])
     try:
         await _begin(request, ATTACH_INTERFACE, entry)
     except Fault:
         if is_new:
-            await compute.network.delete_port(port.id)
+            await region.network.delete_port(port.id)
         raise
     return {"interfaceAttachment": interface_view(port)}
 
@@ -96,17 +96,17 @@ def _check(new: NewInterface) -> None:
 
 async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) -> Port:
     """The port to attach, looked up with the caller's token; a new one is the server's from its first moment."""
-    compute, ctx = request.service, request.ctx
+    region, ctx = request.service, request.ctx
     if new.port_id is not None:
-        return await requests.usable_port(compute, ctx, new.port_id, server.project_id)
+        return await requests.usable_port(region, ctx, new.port_id, server.project_id)
     wanted: dict[str, Any]
     if new.net_id is None:
-        (wanted,) = await requests.resolve_networks(compute, ctx, "auto")
+        (wanted,) = await requests.resolve_networks(region, ctx, "auto")
     else:
-        await compute.network.show_network(new.net_id, token=ctx.token)
+        await region.network.show_network(new.net_id, token=ctx.token)
         address = new.fixed_ips[0].ip_address if new.fixed_ips else None
-        (wanted,) = await requests.resolve_networks(compute, ctx, [{"uuid": new.net_id, "fixed_ip": address}])
-    return await compute.network.create_port({**release.owner_of(server), **release.new_port(server, wanted)})
+        (wanted,) = await requests.resolve_networks(region, ctx, [{"uuid": new.net_id, "fixed_ip": address}])
+    return await region.network.create_port({**release.owner_of(server), **release.new_port(server, wanted)})
 
 
 def _as_fault(fault: RemoteFault) -> Fault:
@@ -115,7 +115,7 @@ def _as_fault(fault: RemoteFault) -> Fault:
     return kinds.get(fault.status, BadRequest)(fault.message)
 
 
-async def _begin(request: ComputeRequest, program: Program[Compute], entry: dict[str, Any]) -> None:
+async def _begin(request: ComputeRequest, program: Program[Cell], entry: dict[str, Any]) -> None:
     """The row's change and its task in one commit; after another interface of the same server, should one be under way.
 
     Raises WrongState when it takes too long, or something else is under way.
@@ -135,7 +135,7 @@ def _waits_for_another(found: Found) -> bool:
     return found.task is not None and found.task.program in {each.name for each in INTERFACES}
 
 
-async def _write(request: ComputeRequest, found: Found, program: Program[Compute], entry: Any) -> None:
+async def _write(request: ComputeRequest, found: Found, program: Program[Cell], entry: Any) -> None:
     tx, server = found.tx, found.server
     now = request.service.clock.now()
     others = [each for each in server.ports if each["id"] != entry["id"]]

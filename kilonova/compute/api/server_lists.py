@@ -16,10 +16,10 @@ from kilonova.compute.servers import patterns, server_lists
 from kilonova.compute.servers.deleted_servers import merged
 from kilonova.compute.servers.server_filters import Filters
 from kilonova.compute.servers.servers import ServerWithTask
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import CellMapping, Server
+from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.servers import Body, link_view, unknown_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.paging import Page, Paging, next_link
 from kilonova.kit.http.queries import tags_of, whole_number
@@ -113,13 +113,13 @@ FOR_EVERYBODY = {
 
 
 async def list_servers(request: ComputeRequest) -> dict[str, Any]:
-    compute = request.service
+    region = request.service
     filters, page = _asked(request, "os_compute_api:servers:index:get_all_tenants")
-    marker = await server_lists.find_marker(compute, filters, page.marker)
-    if await compute.cells.elsewhere():
+    marker = await server_lists.find_marker(region, filters, page.marker)
+    if await region.cells.elsewhere():
         return await _list_over_cells(request, filters, page, marker, in_detail=False)
-    async with compute.database.reading() as tx:
-        found = await server_lists.list_names(tx, filters, page, marker)
+    async with region.reading() as tx:
+        found = await server_lists.list_names(region.local(tx), filters, page, marker)
     shown = [link_view(each.id, each.name, request.base_url) for each in found[: page.limit]]
     return _listed(request, shown, has_more=len(found) > page.limit)
 
@@ -133,7 +133,7 @@ async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
 async def _list_over_cells(
     request: ComputeRequest, filters: Filters, page: Page, marker: Server | None, *, in_detail: bool
 ) -> dict[str, Any]:
-    async def ask(cell: Compute, tx: Tx) -> tuple[list[ServerWithTask], dict[str, str]]:
+    async def ask(cell: Cell, tx: CellTx) -> tuple[list[ServerWithTask], dict[str, str]]:
         found = await server_lists.list_page(tx, filters, page, marker)
         return found, await host_statuses(cell, tx, request, found) if in_detail else {}
 
@@ -175,7 +175,7 @@ async def _unknown(
 ) -> list[Body]:
     """The servers of cells that do not answer."""
     project_id = filters.project_id or filters.equal.get("project_id")
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         ids = [each.id for each in down]
         found = await mappings.servers_in(tx, ids, None if project_id is None else str(project_id), max(most, 0))
     return [unknown_view(each, request.base_url, in_detail=in_detail) for each in found]

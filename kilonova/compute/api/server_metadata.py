@@ -85,7 +85,7 @@ async def delete_item(request: ComputeRequest) -> None:
 
 async def _limits(request: ComputeRequest) -> dict[str, int]:
     """The quota of the server's project."""
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         mapping = await mappings.find_server(tx, request.path["server_id"])
         project_id = mapping.project_id if mapping is not None else request.ctx.project_id or ""
         return await quotas.limits_of(tx, project_id)

@@ -27,11 +27,12 @@ from kilonova.compute.hosts import hosts
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.region import cells, mappings
-from kilonova.compute.region.cells import CellDown
+from kilonova.compute.region.directory import CellDown
 from kilonova.compute.servers import admin_passwords, requests, servers, timeline
 from kilonova.compute.servers.servers import ServerWithTask
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.compute.views.servers import (
     brief_addresses_view,
     detail_view,
@@ -40,7 +41,6 @@ from kilonova.compute.views.servers import (
     plain_view,
     unknown_server_view,
 )
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
@@ -57,15 +57,15 @@ MOST_HINTED = 64
 
 async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     request.authorize()
-    compute = request.service
+    region = request.service
     only_reservation = as_boolean(body.server.return_reservation_id, "return_reservation_id")
     try:
         wanted = await _resolve(request, body)
     except RemoteUnavailable as fault:
         sentence = f"The {fault.service} service could not be asked: {fault.message}"
         raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
-    now, project_id = compute.clock.now(), request.ctx.project_id or ""
-    async with compute.database.transaction() as tx:
+    now, project_id = region.clock.now(), request.ctx.project_id or ""
+    async with region.transaction() as tx:
         if wanted.metadata:
             quotas.check_metadata(await quotas.limits_of(tx, project_id), len(wanted.metadata))
         count = await _affordable(tx, wanted, body.server.min_count, project_id)
@@ -73,7 +73,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         password = body.server.admin_pass or secrets.token_urlsafe(9)
         for server in made:
             told = admin_passwords.of_request(server, password)
-            await servers.insert(tx, server, task_for(request, BUILD, server, **told), now)
+            await servers.insert(tx, region.local(tx), server, task_for(request, BUILD, server, **told), now)
     first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
@@ -88,7 +88,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     return Reply({"server": shown}, status=202, headers={"Location": location})
 
 
-async def _affordable(tx: Tx, wanted: requests.WantedServers, least: int, project_id: str) -> int:
+async def _affordable(tx: RegionTx, wanted: requests.WantedServers, least: int, project_id: str) -> int:
     """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded, BadRequest.
 
     Before any is made: how many are asked for is limited by nothing else.
@@ -115,7 +115,7 @@ def task_for(request: ComputeRequest, program: Program[Any], server: Server, **a
 
 
 async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.WantedServers:
-    compute, ctx, new = request.service, request.ctx, body.server
+    region, ctx, new = request.service, request.ctx, body.server
     count = new.max_count or new.min_count
     if new.min_count > count:
         raise BadRequest("min_count must be <= max_count")
@@ -126,20 +126,20 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise InvalidServer("A hostname can be given to one server only.")
     access = _access_addresses(new)
     asked = _asked_networks(request, new, count)
-    async with compute.database.reading() as tx:
+    async with region.reading() as tx:
         flavor = await _flavor(tx, request, str(new.flavor_ref))
         keypair = await _keypair(tx, request, new.key_name)
         group = await _group(tx, request, hints)
     zone, host = await _zone_and_host(request, new)
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
-    image = await requests.resolve_image(compute, ctx, _image_id(new), flavor)
+    image = await requests.resolve_image(region, ctx, _image_id(new), flavor)
     requests.check_requirements(flavor, image)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
-    groups = await requests.resolve_security_groups(compute, ctx, group_names)
+    groups = await requests.resolve_security_groups(region, ctx, group_names)
     group_ids = list(groups.values())
-    resolved = await requests.resolve_networks(compute, ctx, asked)
-    await requests.check_addresses(compute, resolved)
+    resolved = await requests.resolve_networks(region, ctx, asked)
+    await requests.check_addresses(region, resolved)
     return requests.WantedServers(
         name=new.name,
         hostname=hostname,
@@ -330,14 +330,14 @@ def _destination(known: list[Host], new: NewServer) -> Host:
     raise InvalidServer(f"Compute host {wanted} could not be found.")
 
 
-async def _flavor(tx: Tx, request: ComputeRequest, reference: str) -> Flavor:
+async def _flavor(tx: RegionTx, request: ComputeRequest, reference: str) -> Flavor:
     try:
         return await fetch_flavor(tx, request, reference.rpartition("/")[2])
     except FlavorNotFound as error:
         raise InvalidServer(error.message) from error
 
 
-async def _group(tx: Tx, request: ComputeRequest, hints: dict[str, Any]) -> ServerGroup | None:
+async def _group(tx: RegionTx, request: ComputeRequest, hints: dict[str, Any]) -> ServerGroup | None:
     if hints.get("group") is None:
         return None
     try:
@@ -346,7 +346,7 @@ async def _group(tx: Tx, request: ComputeRequest, hints: dict[str, Any]) -> Serv
         raise InvalidServer(error.message) from error
 
 
-async def _keypair(tx: Tx, request: ComputeRequest, name: str | None) -> Keypair | None:
+async def _keypair(tx: RegionTx, request: ComputeRequest, name: str | None) -> Keypair | None:
     if name is None:
         return None
     try:
@@ -361,7 +361,7 @@ def _sees_hosts(request: ComputeRequest, server: Server) -> bool:
 
 
 async def host_statuses(
-    cell: Compute, tx: Tx, request: ComputeRequest, shown: Iterable[ServerWithTask]
+    cell: Cell, tx: CellTx, request: ComputeRequest, shown: Iterable[ServerWithTask]
 ) -> dict[str, str]:
     """Host → UP, DOWN or MAINTENANCE, of the servers of a cell whose host the caller may see."""
     names = {each.server.host for each in shown if each.server.host and _sees_hosts(request, each.server)}
@@ -385,8 +385,8 @@ def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dic
 class Found:
     """A server the caller may act on, in an open transaction of the database it lives in."""
 
-    cell: Compute
-    tx: Tx
+    cell: Cell
+    tx: CellTx
     server: Server
     task: Task | None
 
@@ -418,14 +418,14 @@ async def look_up_server(request: ComputeRequest) -> None:
         pass
 
 
-async def _fetch(request: ComputeRequest, cell: Compute, tx: Tx, unlocked: bool) -> Found:
+async def _fetch(request: ComputeRequest, cell: Cell, tx: CellTx, unlocked: bool) -> Found:
     found = await fetch_server(tx, request)
     if unlocked and found.server.locked and not request.ctx.is_admin:
         raise ServerLocked(found.server.id)
     return Found(cell, tx, found.server, found.task)
 
 
-async def fetch_server(tx: Tx, request: ComputeRequest) -> ServerWithTask:
+async def fetch_server(tx: CellTx, request: ComputeRequest) -> ServerWithTask:
     found = await servers.find_with_task(tx, request.path["server_id"], seen_project(request))
     request.authorize({"project_id": found.server.project_id, "user_id": found.server.user_id})
     return found
@@ -446,7 +446,7 @@ async def show_server(request: ComputeRequest) -> dict[str, Any]:
 async def _unknown(request: ComputeRequest) -> dict[str, Any]:
     """What is known of a server whose cell is down."""
     server_id = request.path["server_id"]
-    async with request.service.database.reading() as tx:
+    async with request.service.reading() as tx:
         mapping = await mappings.find_server(tx, server_id)
     if mapping is None or mapping.deleted_at or seen_project(request) not in (None, mapping.project_id):
         raise ServerNotFound(server_id)

@@ -7,13 +7,13 @@ from sqlalchemy import delete, select, update
 
 from kilonova.compute.errors import FlavorNotFound, NameExists
 from kilonova.compute.tables import Flavor, flavors
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Page
 
 
-async def insert(tx: Tx, flavor: Flavor) -> None:
+async def insert(tx: RegionTx, flavor: Flavor) -> None:
     """Raises NameExists for a name or id that is taken."""
     if not await tx.insert_new(flavors, flavor):
         by_name = await tx.first(Flavor, select(flavors).where(flavors.c.name == flavor.name))
@@ -21,7 +21,7 @@ async def insert(tx: Tx, flavor: Flavor) -> None:
         raise NameExists(f"Flavor with {what} already exists.")
 
 
-async def find(tx: Tx, flavor_id: str, *, project_id: str | None, sees_all: bool) -> Flavor:
+async def find(tx: RegionTx, flavor_id: str, *, project_id: str | None, sees_all: bool) -> Flavor:
     """Raises FlavorNotFound, also for a private flavor the project has no access to."""
     flavor = await tx.first(Flavor, select(flavors).where(flavors.c.id == flavor_id))
     if flavor is None or not (sees_all or is_visible(flavor, project_id)):
@@ -42,7 +42,7 @@ class Filters(Struct, frozen=True):
     name: str | None = None
 
 
-async def list_page(tx: Tx, filters: Filters, page: Page) -> list[Flavor]:
+async def list_page(tx: RegionTx, filters: Filters, page: Page) -> list[Flavor]:
     """One page and one row beyond it. Raises BadRequest for a marker that is not there, or not to be seen."""
     sorts = [(flavors.c[key], direction) for key, direction in page.sorts]
     statement = ordered(select(flavors), sorts).where(
@@ -64,10 +64,10 @@ async def list_page(tx: Tx, filters: Filters, page: Page) -> list[Flavor]:
     return found[: page.limit + 1]
 
 
-async def change(tx: Tx, flavor: Flavor, **values: Any) -> Flavor:
+async def change(tx: RegionTx, flavor: Flavor, **values: Any) -> Flavor:
     await tx.execute(update(flavors).where(flavors.c.id == flavor.id).values(**values))
     return await find(tx, flavor.id, project_id=None, sees_all=True)
 
 
-async def remove(tx: Tx, flavor: Flavor) -> None:
+async def remove(tx: RegionTx, flavor: Flavor) -> None:
     await tx.execute(delete(flavors).where(flavors.c.id == flavor.id))

@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, select
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import KeypairNotFound, NameExists
 from kilonova.compute.tables import Keypair, keypairs
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.errors import BadRequest
 
 
@@ -55,7 +55,7 @@ class NewKeypair(Struct, frozen=True):
     fingerprint: str
 
 
-async def require_room(tx: Tx, user_id: str, name: str) -> None:
+async def require_room(tx: RegionTx, user_id: str, name: str) -> None:
     """Raises QuotaExceeded where the user has as many key pairs as are allowed, NameExists for one of that name."""
     of_user = keypairs.c.user_id == user_id
     count = await tx.scalar(select(func.count()).select_from(keypairs).where(of_user))
@@ -66,7 +66,7 @@ async def require_room(tx: Tx, user_id: str, name: str) -> None:
         raise NameExists(f"Key pair '{name}' already exists.")
 
 
-async def insert(tx: Tx, new: NewKeypair, now: datetime) -> Keypair:
+async def insert(tx: RegionTx, new: NewKeypair, now: datetime) -> Keypair:
     """Raises NameExists, QuotaExceeded."""
     await require_room(tx, new.user_id, new.name)
     newest = await tx.scalar(select(func.max(keypairs.c.number)))
@@ -83,7 +83,7 @@ async def insert(tx: Tx, new: NewKeypair, now: datetime) -> Keypair:
     return keypair
 
 
-async def find(tx: Tx, user_id: str, name: str) -> Keypair:
+async def find(tx: RegionTx, user_id: str, name: str) -> Keypair:
     """Raises KeypairNotFound."""
     statement = select(keypairs).where(keypairs.c.user_id == user_id, keypairs.c.name == name)
     keypair = await tx.first(Keypair, statement)
@@ -92,9 +92,9 @@ async def find(tx: Tx, user_id: str, name: str) -> Keypair:
     return keypair
 
 
-async def list_of(tx: Tx, user_id: str) -> list[Keypair]:
+async def list_of(tx: RegionTx, user_id: str) -> list[Keypair]:
     return await tx.all(Keypair, select(keypairs).where(keypairs.c.user_id == user_id).order_by(keypairs.c.name))
 
 
-async def remove(tx: Tx, keypair: Keypair) -> None:
+async def remove(tx: RegionTx, keypair: Keypair) -> None:
     await tx.execute(delete(keypairs).where(keypairs.c.number == keypair.number))

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select
 from kilonova.compute.errors import QuotaExceeded, TooManyServers
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import RegionTx
 
 DEFAULTS: dict[str, int] = {
     "cores": 20,
@@ -44,46 +44,46 @@ def set_defaults(limits: Mapping[str, int]) -> None:
     DEFAULTS.update(limits)
 
 
-async def class_limits(tx: Tx, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
+async def class_limits(tx: RegionTx, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
     """Every resource's limit in a class."""
     table = quota_classes.c
     found = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.class_name == class_name))
     return {**DEFAULTS, **{each.resource: each.hard_limit for each in found}}
 
 
-async def limits_of(tx: Tx, project_id: str) -> dict[str, int]:
+async def limits_of(tx: RegionTx, project_id: str) -> dict[str, int]:
     """Every resource's limit for a project."""
     table = quotas.c
     own = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.project_id == project_id))
     return {**await class_limits(tx), **{each.resource: each.hard_limit for each in own}}
 
 
-async def use_of(tx: Tx, project_id: str) -> dict[str, int]:
+async def use_of(tx: RegionTx, project_id: str) -> dict[str, int]:
     """What a project has of each resource. Those counted elsewhere (for a user, a server, a group) are 0."""
     groups = select(func.count()).select_from(server_groups).where(server_groups.c.project_id == project_id)
     counted = {**await mappings.usage_of_project(tx, project_id), "server_groups": await tx.scalar(groups)}
     return {**dict.fromkeys(DEFAULTS, 0), **counted}
 
 
-async def change(tx: Tx, project_id: str, limits: Mapping[str, int]) -> None:
+async def change(tx: RegionTx, project_id: str, limits: Mapping[str, int]) -> None:
     for resource, limit in limits.items():
         await tx.execute(delete(quotas).where(quotas.c.project_id == project_id, quotas.c.resource == resource))
         await tx.execute(quotas.insert().values(project_id=project_id, resource=resource, hard_limit=limit))
 
 
-async def reset(tx: Tx, project_id: str) -> None:
+async def reset(tx: RegionTx, project_id: str) -> None:
     """Back to the limits of the class."""
     await tx.execute(delete(quotas).where(quotas.c.project_id == project_id))
 
 
-async def change_class(tx: Tx, class_name: str, limits: Mapping[str, int]) -> None:
+async def change_class(tx: RegionTx, class_name: str, limits: Mapping[str, int]) -> None:
     table = quota_classes
     for resource, limit in limits.items():
         await tx.execute(delete(table).where(table.c.class_name == class_name, table.c.resource == resource))
         await tx.execute(table.insert().values(class_name=class_name, resource=resource, hard_limit=limit))
 
 
-async def affordable(tx: Tx, project_id: str, flavor: Flavor, least: int, most: int) -> int:
+async def affordable(tx: RegionTx, project_id: str, flavor: Flavor, least: int, most: int) -> int:
     """How many servers of `flavor` the project may add, `most` at most. Raises TooManyServers below `least`."""
     limits, used = await limits_of(tx, project_id), await mappings.usage_of_project(tx, project_id)
     each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.memory_mib}

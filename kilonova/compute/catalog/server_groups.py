@@ -10,13 +10,13 @@ from sqlalchemy import and_, delete, func, select, update
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import ServerGroupNotFound
 from kilonova.compute.tables import ServerGroup, server_groups, server_mappings, servers
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx, RegionTx
 
 AFFINITY, ANTI_AFFINITY = "affinity", "anti-affinity"
 SOFT_AFFINITY, SOFT_ANTI_AFFINITY = "soft-affinity", "soft-anti-affinity"
 
 
-async def insert(tx: Tx, group: ServerGroup) -> None:
+async def insert(tx: RegionTx, group: ServerGroup) -> None:
     """Raises QuotaExceeded."""
     limits = await quotas.limits_of(tx, group.project_id)
     mine = select(func.count()).select_from(server_groups).where(server_groups.c.project_id == group.project_id)
@@ -25,7 +25,7 @@ async def insert(tx: Tx, group: ServerGroup) -> None:
     await tx.insert(server_groups, group)
 
 
-async def find(tx: Tx, group_id: str, project_id: str | None = None) -> ServerGroup:
+async def find(tx: RegionTx, group_id: str, project_id: str | None = None) -> ServerGroup:
     """Raises ServerGroupNotFound; with `project_id` also for a group of another project."""
     statement = select(server_groups).where(server_groups.c.id == group_id)
     if project_id is not None:
@@ -36,7 +36,7 @@ async def find(tx: Tx, group_id: str, project_id: str | None = None) -> ServerGr
     return group
 
 
-async def list_page(tx: Tx, project_id: str | None, limit: int, offset: int) -> list[ServerGroup]:
+async def list_page(tx: RegionTx, project_id: str | None, limit: int, offset: int) -> list[ServerGroup]:
     """The oldest first; every project's when `project_id` is None."""
     statement = select(server_groups).order_by(server_groups.c.created_at, server_groups.c.id)
     if project_id is not None:
@@ -44,7 +44,7 @@ async def list_page(tx: Tx, project_id: str | None, limit: int, offset: int) -> 
     return await tx.all(ServerGroup, statement.limit(limit).offset(offset))
 
 
-async def members_of(tx: Tx, group_ids: list[str]) -> dict[str, list[str]]:
+async def members_of(tx: RegionTx, group_ids: list[str]) -> dict[str, list[str]]:
     """Group id → ids of its servers, the oldest first."""
     found: dict[str, list[str]] = {group_id: [] for group_id in group_ids}
     table = server_mappings.c
@@ -54,7 +54,7 @@ async def members_of(tx: Tx, group_ids: list[str]) -> dict[str, list[str]]:
     return found
 
 
-async def check_room(tx: Tx, group: ServerGroup, more: int) -> None:
+async def check_room(tx: RegionTx, group: ServerGroup, more: int) -> None:
     """Raises QuotaExceeded when `more` servers are too many for the group."""
     members = select(func.count()).select_from(server_mappings).where(server_mappings.c.group_id == group.id)
     wanted = await tx.scalar(members) + more
@@ -62,7 +62,7 @@ async def check_room(tx: Tx, group: ServerGroup, more: int) -> None:
     quotas.check_count(limits, "server_group_members", wanted, "Quota exceeded, too many servers in group")
 
 
-async def hosts_of_members(tx: Tx, group_id: str, except_server: str) -> dict[str, int]:
+async def hosts_of_members(tx: RegionTx, group_id: str, except_server: str) -> dict[str, int]:
     """Host → how many other members are on it."""
     table = server_mappings.c
     others = and_(table.group_id == group_id, table.host.is_not(None), table.server_id != except_server)
@@ -79,7 +79,7 @@ def is_kept(group: ServerGroup, host: str, members_on: Mapping[str, int]) -> boo
     return True
 
 
-async def remove(tx: Tx, group: ServerGroup, everywhere: Iterable[Tx]) -> None:
+async def remove(tx: RegionTx, group: ServerGroup, everywhere: Iterable[CellTx]) -> None:
     """Its servers stay where they are. `everywhere`: a transaction of each database with servers."""
     for each in everywhere:
         await each.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))

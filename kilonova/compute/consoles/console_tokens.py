@@ -15,8 +15,8 @@ from kilonova.compute.agent.spec import ConsoleKind
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import ConsoleToken, console_tokens
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.auth import RequestContext
-from kilonova.kit.db import Tx
 
 
 def digest_of(token: str) -> str:
@@ -24,7 +24,7 @@ def digest_of(token: str) -> str:
 
 
 async def create(
-    tx: Tx, server_id: str, kind: ConsoleKind, now: datetime, seconds: int, ctx: RequestContext | None = None
+    tx: RegionTx, server_id: str, kind: ConsoleKind, now: datetime, seconds: int, ctx: RequestContext | None = None
 ) -> str:
     """A new token, which ends with `ctx`'s. Raises ServerNotFound for a server that has been destroyed meanwhile."""
     await forget_expired(tx, now)
@@ -39,7 +39,7 @@ async def create(
     return token
 
 
-async def find(tx: Tx, token: str, now: datetime) -> ConsoleToken | None:
+async def find(tx: RegionTx, token: str, now: datetime) -> ConsoleToken | None:
     """None for one that never was, and for one whose time is over."""
     table = console_tokens.c
     statement = select(console_tokens).where(table.token_digest == digest_of(token), table.expires_at > now)
@@ -51,7 +51,7 @@ def is_concerned(token: ConsoleToken, event: Mapping[str, str]) -> bool:
     return all(getattr(token, name, None) == value for name, value in event.items())
 
 
-async def revoke(tx: Tx, event: Mapping[str, str]) -> None:
+async def revoke(tx: RegionTx, event: Mapping[str, str]) -> None:
     """Forgets the tokens that a revocation ends."""
     known = {name: console_tokens.c[name] for name in ("user_id", "project_id", "audit_id")}
     if not set(event) <= set(known):
@@ -59,5 +59,5 @@ async def revoke(tx: Tx, event: Mapping[str, str]) -> None:
     await tx.execute(delete(console_tokens).where(*(known[name] == value for name, value in event.items())))
 
 
-async def forget_expired(tx: Tx, now: datetime) -> None:
+async def forget_expired(tx: RegionTx, now: datetime) -> None:
     await tx.execute(delete(console_tokens).where(console_tokens.c.expires_at <= now))

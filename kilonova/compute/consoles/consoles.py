@@ -3,7 +3,7 @@
 import re
 
 from kilonova.compute.errors import ConsoleUnavailable
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
@@ -11,14 +11,12 @@ from kilonova.kit.bus import RemoteError
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f]")
 
 
-async def read_output(compute: Compute, server: Server, length_lines: int | None) -> str:
+async def read_output(cell: Cell, server: Server, length_lines: int | None) -> str:
     """The last `length_lines` lines, or all there are; control characters are left out. Raises ConsoleUnavailable."""
     if server.host is None:
         raise ConsoleUnavailable(server.id, "it is on no host yet")
     try:
-        output = await compute.agents.call(
-            server.host, "console_log", str, server_id=server.id, length_lines=length_lines
-        )
+        output = await cell.agents.call(server.host, "console_log", str, server_id=server.id, length_lines=length_lines)
     except (AgentUnreachable, RemoteError) as error:
         raise ConsoleUnavailable(server.id, str(error)) from error
     return _CONTROL_CHARACTERS.sub("", output)

@@ -2,17 +2,17 @@
 
 from kilonova.compute.agent.spec import ServerDiagnostics
 from kilonova.compute.errors import DiagnosticsUnavailable
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
 
 
-async def read(compute: Compute, server: Server) -> ServerDiagnostics:
+async def read(cell: Cell, server: Server) -> ServerDiagnostics:
     """Raises DiagnosticsUnavailable."""
     if server.host is None:
         raise DiagnosticsUnavailable(server.id, "it is on no host yet")
     try:
-        return await compute.agents.call(server.host, "diagnostics", ServerDiagnostics, server_id=server.id)
+        return await cell.agents.call(server.host, "diagnostics", ServerDiagnostics, server_id=server.id)
     except (AgentUnreachable, RemoteError) as error:
         raise DiagnosticsUnavailable(server.id, str(error)) from error

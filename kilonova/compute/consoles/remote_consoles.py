@@ -12,7 +12,7 @@ from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ConsoleNotReady, ConsoleTokenNotFound, ConsoleTypeUnavailable
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import ConsoleToken, Server
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.auth import RequestContext
@@ -34,14 +34,14 @@ class Opened:
 class Place:
     """Where a token leads just now."""
 
-    cell: Compute
+    cell: Cell
     server: Server
     kind: ConsoleKind
     address: ConsoleAddress
     token: ConsoleToken
 
 
-async def locate(cell: Compute, server: Server, kind: ConsoleKind) -> ConsoleAddress:
+async def locate(cell: Cell, server: Server, kind: ConsoleKind) -> ConsoleAddress:
     """Raises ConsoleTypeUnavailable, ConsoleNotReady. `cell`: the service on the server's database."""
     if server.host is None:
         raise ConsoleNotReady(server.id, kind, "it is on no host yet")
@@ -55,22 +55,22 @@ async def locate(cell: Compute, server: Server, kind: ConsoleKind) -> ConsoleAdd
         raise ConsoleNotReady(server.id, kind, error.message) from error
 
 
-async def open_console(cell: Compute, server: Server, kind: ConsoleKind, ctx: RequestContext | None = None) -> Opened:
+async def open_console(cell: Cell, server: Server, kind: ConsoleKind, ctx: RequestContext | None = None) -> Opened:
     """Raises ConsoleTypeUnavailable, ConsoleNotReady, ServerNotFound."""
     address = await locate(cell, server, kind)
     region = cell.region
-    async with region.database.transaction() as tx:
+    async with region.transaction() as tx:
         seconds = region.console_token_seconds
         token = await console_tokens.create(tx, server.id, kind, region.clock.now(), seconds, ctx)
     return Opened(address.base_url, token)
 
 
-async def follow(region: Compute, token: str, kind: ConsoleKind | None = None) -> Place:
+async def follow(region: Region, token: str, kind: ConsoleKind | None = None) -> Place:
     """Where a token leads just now; with `kind`, a token of another kind is none.
 
     Raises ConsoleTokenNotFound, ServerNotFound, CellDown and what `locate` raises.
     """
-    async with region.database.reading() as tx:
+    async with region.reading() as tx:
         found = await console_tokens.find(tx, token, region.clock.now())
     if found is None or kind not in (None, found.kind):
         raise ConsoleTokenNotFound

@@ -15,13 +15,13 @@ from kilonova.compute.errors import AggregateConflict, AggregateNotFound, HostNo
 from kilonova.compute.hosts import hosts
 from kilonova.compute.tables import Aggregate, aggregates, servers
 from kilonova.compute.tables import hosts as host_table
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx, RegionTx
 
 ZONE = "availability_zone"
 """The metadata key that makes an aggregate a zone."""
 
 
-async def insert(tx: Tx, name: str, zone: str | None, now: datetime) -> Aggregate:
+async def insert(tx: RegionTx, name: str, zone: str | None, now: datetime) -> Aggregate:
     """Raises NameExists."""
     newest = await tx.scalar(select(func.max(aggregates.c.number)))
     aggregate = Aggregate(
@@ -38,11 +38,11 @@ async def insert(tx: Tx, name: str, zone: str | None, now: datetime) -> Aggregat
     return aggregate
 
 
-async def list_all(tx: Tx) -> list[Aggregate]:
+async def list_all(tx: RegionTx) -> list[Aggregate]:
     return await tx.all(Aggregate, select(aggregates).order_by(aggregates.c.number))
 
 
-async def find(tx: Tx, reference: str) -> Aggregate:
+async def find(tx: RegionTx, reference: str) -> Aggregate:
     """By its number. Raises AggregateNotFound."""
     found = None
     if reference.isdecimal() and len(reference) < 10:
@@ -52,7 +52,7 @@ async def find(tx: Tx, reference: str) -> Aggregate:
     return found
 
 
-async def rename(tx: Tx, aggregate: Aggregate, name: str, now: datetime) -> None:
+async def rename(tx: RegionTx, aggregate: Aggregate, name: str, now: datetime) -> None:
     """Raises NameExists."""
     taken = await tx.scalar(select(aggregates.c.number).where(aggregates.c.name == name))
     if taken not in (None, aggregate.number):
@@ -61,8 +61,8 @@ async def rename(tx: Tx, aggregate: Aggregate, name: str, now: datetime) -> None
 
 
 async def change_metadata(
-    tx: Tx,
-    everywhere: Sequence[Tx],
+    tx: RegionTx,
+    everywhere: Sequence[CellTx],
     aggregate: Aggregate,
     changes: Mapping[str, str | None],
     default_zone: str,
@@ -76,7 +76,7 @@ async def change_metadata(
     await _write(tx, aggregate, now, metadata=metadata)
 
 
-async def add_host(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, host: str, now: datetime) -> None:
+async def add_host(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate, host: str, now: datetime) -> None:
     """Raises HostNotFound, AggregateConflict."""
     if not any([await hosts.is_known(each, host) for each in everywhere]):
         raise HostNotFound(host)
@@ -89,7 +89,7 @@ async def add_host(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, host:
 
 
 async def remove_host(
-    tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, host: str, default_zone: str, now: datetime
+    tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate, host: str, default_zone: str, now: datetime
 ) -> None:
     """Raises HostNotFound, AggregateConflict."""
     if host not in aggregate.hosts:
@@ -99,21 +99,21 @@ async def remove_host(
     await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
 
 
-async def remove(tx: Tx, aggregate: Aggregate) -> None:
+async def remove(tx: RegionTx, aggregate: Aggregate) -> None:
     """Raises AggregateConflict while hosts are in it."""
     if aggregate.hosts:
         raise AggregateConflict(f"Cannot delete aggregate {aggregate.number}: host aggregate is not empty.")
     await tx.execute(delete(aggregates).where(aggregates.c.number == aggregate.number))
 
 
-async def forget_host(tx: Tx, host: str, now: datetime) -> None:
+async def forget_host(tx: RegionTx, host: str, now: datetime) -> None:
     """Takes a host that is no more out of every aggregate."""
     for aggregate in await list_all(tx):
         if host in aggregate.hosts:
             await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
 
 
-async def place_new_host(tx: Tx, host: str, zone: str, now: datetime) -> None:
+async def place_new_host(tx: RegionTx, host: str, zone: str, now: datetime) -> None:
     """A host that registers with a zone of its own joins the aggregate of that zone, which is made if there is none.
 
     Only a new one: where an administrator has put it since is not the host's to say.
@@ -126,7 +126,7 @@ async def place_new_host(tx: Tx, host: str, zone: str, now: datetime) -> None:
     await _write(tx, aggregate, now, hosts=[host])
 
 
-async def _move(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, moved: list[str], zone: str) -> None:
+async def _move(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate, moved: list[str], zone: str) -> None:
     """Into `zone`. Raises AggregateConflict for a host that is in another aggregate's, or has servers: they were
     promised the old one.
     """
@@ -150,6 +150,6 @@ async def _move(tx: Tx, everywhere: Sequence[Tx], aggregate: Aggregate, moved: l
         await each.execute(update(host_table).where(table.host.in_(leaving)).values(availability_zone=zone))
 
 
-async def _write(tx: Tx, aggregate: Aggregate, now: datetime, **values: Any) -> None:
+async def _write(tx: RegionTx, aggregate: Aggregate, now: datetime, **values: Any) -> None:
     found = aggregates.c.number == aggregate.number
     await tx.execute(update(aggregates).where(found).values(updated_at=now, **values))

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from kilonova.compute.tables import ControlDaemon, control_daemons
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import Bus, Unsubscribe
-from kilonova.kit.db import Tx
 
 
 def id_of(binary: str, host: str) -> str:
@@ -22,7 +22,7 @@ def id_of(binary: str, host: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{binary}.{host}"))
 
 
-async def register(tx: Tx, binary: str, host: str, now: datetime) -> None:
+async def register(tx: RegionTx, binary: str, host: str, now: datetime) -> None:
     """Safe to repeat."""
     await tx.insert_new(control_daemons, ControlDaemon(id_of(binary, host), binary, host, now))
 
@@ -37,10 +37,10 @@ def answer(bus: Bus, binary: str, host: str) -> Unsubscribe:
     return bus.serve(agent_topic(binary, host), {"ping": ping})
 
 
-async def list_all(tx: Tx) -> list[ControlDaemon]:
+async def list_all(tx: RegionTx) -> list[ControlDaemon]:
     table = control_daemons.c
     return await tx.all(ControlDaemon, select(control_daemons).order_by(table.binary, table.host))
 
 
-async def remove(tx: Tx, daemon_id: str) -> None:
+async def remove(tx: RegionTx, daemon_id: str) -> None:
     await tx.execute(delete(control_daemons).where(control_daemons.c.id == daemon_id))

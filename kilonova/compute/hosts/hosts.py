@@ -17,11 +17,11 @@ from sqlalchemy import delete, func, select, update
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.hosts import control_daemons
 from kilonova.compute.region import cells
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, hosts
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness
 from kilonova.kit.bus import RemoteError
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import NotFound, ServiceUnavailable
 from kilonova.kit.log import logger
 
@@ -37,7 +37,7 @@ class NewHost(Struct, frozen=True):
     inventory: Mapping[str, Any]
 
 
-async def register(tx: Tx, new: NewHost, now: datetime, *, number: int | None = None) -> Host:
+async def register(tx: CellTx, new: NewHost, now: datetime, *, number: int | None = None) -> Host:
     """Inserts the host or brings its row up to date. Safe to repeat. `number`: that of its mapping."""
     binary, host, zone, inventory = new.binary, new.host, new.zone, new.inventory
     known = await find(tx, binary, host)
@@ -70,11 +70,11 @@ async def register(tx: Tx, new: NewHost, now: datetime, *, number: int | None = 
     return registered
 
 
-async def find(tx: Tx, binary: str, host: str) -> Host | None:
+async def find(tx: CellTx, binary: str, host: str) -> Host | None:
     return await tx.first(Host, select(hosts).where(hosts.c.binary == binary, hosts.c.host == host))
 
 
-async def is_known(tx: Tx, host: str) -> bool:
+async def is_known(tx: CellTx, host: str) -> bool:
     return await tx.scalar(select(hosts.c.id).where(hosts.c.host == host)) is not None
 
 
@@ -87,17 +87,17 @@ class HostState(Struct, frozen=True):
     forced_down: bool
 
 
-async def states_of(tx: Tx, names: Collection[str]) -> list[HostState]:
+async def states_of(tx: CellTx, names: Collection[str]) -> list[HostState]:
     table = hosts.c
     statement = select(table.binary, table.host, table.disabled, table.forced_down)
     return await tx.all(HostState, statement.where(table.host.in_(names)))
 
 
-async def list_agents(tx: Tx) -> list[AgentKey]:
+async def list_agents(tx: CellTx) -> list[AgentKey]:
     return [(binary, host) for binary, host in await tx.tuples(select(hosts.c.binary, hosts.c.host))]
 
 
-async def list_all(tx: Tx) -> list[Host]:
+async def list_all(tx: CellTx) -> list[Host]:
     return await tx.all(Host, select(hosts).order_by(hosts.c.number))
 
 
@@ -111,7 +111,7 @@ def by_zone(rows: Iterable[Host]) -> dict[str, list[Host]]:
     return zones
 
 
-async def find_service(tx: Tx, service_id: str) -> Host:
+async def find_service(tx: CellTx, service_id: str) -> Host:
     """Raises ServiceNotFound."""
     row = await tx.first(Host, select(hosts).where(hosts.c.service_id == service_id))
     if row is None:
@@ -119,7 +119,7 @@ async def find_service(tx: Tx, service_id: str) -> Host:
     return row
 
 
-async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
+async def find_hypervisor(tx: CellTx, hypervisor_id: str) -> Host:
     """By its id, or by the number older versions show. Raises HypervisorNotFound."""
     wanted = (
         hosts.c.number == int(hypervisor_id)
@@ -136,85 +136,85 @@ async def find_hypervisor(tx: Tx, hypervisor_id: str) -> Host:
 class PlacedHost:
     """A host, and the service on its cell's database."""
 
-    cell: Compute
+    cell: Cell
     host: Host
 
 
-async def everywhere(compute: Compute) -> list[PlacedHost]:
+async def everywhere(region: Region) -> list[PlacedHost]:
     """Those of all cells that answer, by number."""
-    return (await look_everywhere(compute))[0]
+    return (await look_everywhere(region))[0]
 
 
-async def look_everywhere(compute: Compute) -> tuple[list[PlacedHost], list[CellMapping]]:
+async def look_everywhere(region: Region) -> tuple[list[PlacedHost], list[CellMapping]]:
     """The same, and the cells that do not answer."""
 
-    async def ask(_cell: Compute, tx: Tx) -> list[Host]:
+    async def ask(_cell: Cell, tx: CellTx) -> list[Host]:
         return await list_all(tx)
 
-    gathered = await cells.gather(compute, ask)
+    gathered = await cells.gather(region, ask)
     found = [PlacedHost(cell, each) for cell, rows in gathered.answers for each in rows]
     return sorted(found, key=lambda each: each.host.number), gathered.down
 
 
-async def locate(compute: Compute, look: Callable[[Tx], Awaitable[Host]]) -> PlacedHost:
+async def locate(region: Region, look: Callable[[CellTx], Awaitable[Host]]) -> PlacedHost:
     """The host that `look` finds in some cell. Raises what `look` raises where there is none."""
 
-    async def ask(_cell: Compute, tx: Tx) -> Host | NotFound:
+    async def ask(_cell: Cell, tx: CellTx) -> Host | NotFound:
         try:
             return await look(tx)
         except NotFound as error:
             return error
 
-    gathered = await cells.gather(compute, ask)
+    gathered = await cells.gather(region, ask)
     for cell, found in gathered.answers:
         if isinstance(found, Host):
             return PlacedHost(cell, found)
     raise next(error for error in gathered.values() if isinstance(error, NotFound))
 
 
-async def watch(compute: Compute) -> None:
+async def watch(region: Region) -> None:
     """Asks the agents of all cells, and the daemons beside them, over and over whether they live, until cancelled."""
 
-    async def ask(_cell: Compute, tx: Tx) -> list[AgentKey]:
+    async def ask(_cell: Cell, tx: CellTx) -> list[AgentKey]:
         return await list_agents(tx)
 
     while True:
         keys: dict[int, tuple[Liveness, list[AgentKey]]] = {}
         try:
-            gathered = await cells.gather(compute, ask)
-            async with compute.database.reading() as tx:
+            gathered = await cells.gather(region, ask)
+            async with region.reading() as tx:
                 daemons = [(each.binary, each.host) for each in await control_daemons.list_all(tx)]
-            keys = {id(compute.liveness): (compute.liveness, daemons)}
+            keys = {id(region.here.liveness): (region.here.liveness, daemons)}
             for cell, agents in gathered.answers:
                 keys.setdefault(id(cell.liveness), (cell.liveness, []))[1].extend(agents)
         except ServiceUnavailable as fault:
             # Nobody is held to be down for not having been asked.
             log.warning("agents were not asked whether they live", reason=fault.message)
         await asyncio.gather(*(liveness.look(agents) for liveness, agents in keys.values()))
-        await compute.liveness.rest()
+        await region.here.liveness.rest()
 
 
-async def uptime(compute: Compute, row: Host) -> str | None:
+async def uptime(cell: Cell, row: Host) -> str | None:
     """What uptime(1) says on the host; None when its agent does not answer."""
     try:
-        return await compute.agents.call(row.host, "uptime", str)
+        return await cell.agents.call(row.host, "uptime", str)
     except (AgentUnreachable, RemoteError):
         return None
 
 
-async def count_failed_build(tx: Tx, host: str) -> None:
+async def count_failed_build(tx: CellTx, host: str) -> None:
     """What the scheduler's BuildFailureWeigher goes by: failures since the last build that went well."""
     await tx.execute(update(hosts).where(hosts.c.host == host).values(failed_builds=hosts.c.failed_builds + 1))
 
 
-async def count_success(tx: Tx, host: str) -> None:
+async def count_success(tx: CellTx, host: str) -> None:
     await tx.execute(update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0))
 
 
-async def remove(tx: Tx, row: Host) -> None:
+async def remove(tx: CellTx, row: Host) -> None:
     await tx.execute(delete(hosts).where(hosts.c.id == row.id))
 
 
-async def change(tx: Tx, row: Host, now: datetime, **values: Any) -> Host:
+async def change(tx: CellTx, row: Host, now: datetime, **values: Any) -> Host:
     await tx.execute(update(hosts).where(hosts.c.id == row.id).values(updated_at=now, **values))
     return await find_service(tx, row.service_id)

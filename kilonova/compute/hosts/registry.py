@@ -10,13 +10,13 @@ from kilonova.compute.hosts import aggregates, hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import ServerState
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host
 from kilonova.compute.topics import REGISTRY_TOPIC
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.agents import AgentInfo, AgentRefused
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import CallTimedOut, RemoteError, Unsubscribe
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
@@ -48,23 +48,23 @@ class ReportAnswer(msgspec.Struct):
 
 
 class Registry:
-    def __init__(self, compute: Compute) -> None:
-        self._compute = compute
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
 
     def serve(self) -> Unsubscribe:
         """Answers agents from now on; returns what ends that."""
-        return self._compute.bus.serve(REGISTRY_TOPIC, {"register": self.register, "report": self.report})
+        return self._cell.bus.serve(REGISTRY_TOPIC, {"register": self.register, "report": self.report})
 
     async def register(self, payload: Any) -> None:
         """Makes the host known here and to placement: service, hypervisor, provider and inventory. Safe to repeat."""
         registration = msgspec.convert(payload, Registration)
         info = registration.info
         await self._refuse_second(info)
-        zone = info.availability_zone or self._compute.default_zone
+        zone = info.availability_zone or self._cell.region.default_zone
         inventory = msgspec.to_builtins(registration.details)
         host = await self._make_known(hosts.NewHost(info.binary, info.host, zone, inventory))
         await self._tell_placement(host, registration.details)
-        await self._compute.liveness.announce(info.binary, info.host)
+        await self._cell.liveness.announce(info.binary, info.host)
         log.info("compute host registered", host=info.host, zone=zone)
 
     async def _refuse_second(self, info: AgentInfo) -> None:
@@ -74,13 +74,13 @@ class Registry:
         """
         try:
             topic = agent_topic(info.binary, info.host)
-            answer = await self._compute.bus.call(topic, "ping", {"known": True}, timeout_seconds=NAMESAKE_SECONDS)
+            answer = await self._cell.bus.call(topic, "ping", {"known": True}, timeout_seconds=NAMESAKE_SECONDS)
         except (CallTimedOut, RemoteError):
             return
         began = datetime.fromisoformat(answer["started_at"])
         if began == info.started_at:
             return
-        async with self._compute.database.reading() as tx:
+        async with self._cell.reading() as tx:
             row = await hosts.find(tx, info.binary, info.host)
         where = row.inventory["host_ip"] if row is not None else "unknown"
         raise AgentRefused(
@@ -90,29 +90,25 @@ class Registry:
         )
 
     async def _make_known(self, new: hosts.NewHost) -> Host:
-        """Maps the host and writes its row, at once where the cell's database is the API database.
+        """Maps the host, then writes its row. A host that dies between the two registers again.
 
         While the API database cannot be reached, the host serves all the same; it is mapped later (`discovery`).
         """
-        compute, now = self._compute, self._compute.clock.now()
-        if compute.is_region:
-            async with compute.database.transaction() as tx:
-                own = await self._map(tx, new, compute.cells.here_id)
-                return await hosts.register(tx, new, now, number=own)
+        cell, now = self._cell, self._cell.clock.now()
         number: int | None = None
         try:
-            async with compute.region.database.transaction() as tx:
-                number = await self._map(tx, new, compute.cell_id)
+            async with cell.region.transaction() as tx:
+                number = await self._map(tx, new, cell.id)
         except ServiceUnavailable as fault:
             log.warning("a host is not mapped yet", host=new.host, reason=fault.message)
-        async with compute.database.transaction() as tx:
+        async with cell.transaction() as tx:
             return await hosts.register(tx, new, now, number=number)
 
-    async def _map(self, tx: Tx, new: hosts.NewHost, cell_id: str) -> int:
+    async def _map(self, tx: RegionTx, new: hosts.NewHost, cell_id: str) -> int:
         """The host's number; a new one joins the aggregate of its zone. Raises AgentRefused."""
-        compute, now = self._compute, self._compute.clock.now()
+        now = self._cell.clock.now()
         known = await mappings.find_host(tx, new.host)
-        if known is None and new.zone != compute.default_zone:
+        if known is None and new.zone != self._cell.region.default_zone:
             await aggregates.place_new_host(tx, new.host, new.zone, now)
         mapping = known or await mappings.map_host(tx, new.host, cell_id, now)
         if mapping.cell_id != cell_id:
@@ -123,7 +119,7 @@ class Registry:
         return mapping.number
 
     async def _tell_placement(self, host: Host, inventory: HostInventory) -> None:
-        placement = self._compute.placement
+        placement = self._cell.region.placement
         wanted = inventory_of(inventory)
         generation = await placement.ensure_provider(host.id, host.hypervisor_hostname)
         if await placement.inventory(host.id) != wanted:
@@ -138,8 +134,8 @@ class Registry:
     async def report(self, payload: Any) -> dict[str, Any]:
         """Brings power states up to date, and says which servers do not belong on that host."""
         report = msgspec.convert(payload, Report)
-        compute = self._compute
-        async with compute.database.reading() as tx:
+        cell = self._cell
+        async with cell.reading() as tx:
             known = await hosts.is_known(tx, report.host)
             belonging = await servers.states_on(tx, report.host)
             waiting = await servers.active_subjects(tx)
@@ -150,7 +146,7 @@ class Registry:
         answer = ReportAnswer(known, {})
         # Most reports bring nothing new: those take no write lock.
         if changed or homeless or sleeping:
-            async with compute.database.transaction() as tx:
+            async with cell.transaction() as tx:
                 for each in changed:
                     await self._follow(tx, report.host, each)
                 for server_id in homeless:
@@ -158,13 +154,13 @@ class Registry:
                     if epoch is not None:
                         answer.strangers[server_id] = epoch
                 for server_id in sleeping:
-                    await compute.tasks.wake_subject(tx, server_id, compute.clock.now())
+                    await cell.tasks.wake_subject(tx, server_id, cell.clock.now())
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 
-    async def _epoch_of_stranger(self, tx: Tx, host: str, server_id: str) -> int | None:
+    async def _epoch_of_stranger(self, tx: CellTx, host: str, server_id: str) -> int | None:
         """The epoch to remove a stranger under; None when the server belongs there after all, or nobody can say."""
-        of_subject = await self._compute.tasks.of_subject(tx, server_id)
+        of_subject = await self._cell.tasks.of_subject(tx, server_id)
         if any(task.finished_at is None for task in of_subject):
             return None
         newest = max((task.epoch for task in of_subject), default=0)
@@ -175,17 +171,17 @@ class Registry:
         # A server nobody knows is never removed: it may be somebody else's, or the database an older copy.
         return newest if of_subject else None
 
-    async def _follow(self, tx: Tx, host: str, seen: ServerObservation) -> None:
+    async def _follow(self, tx: CellTx, host: str, seen: ServerObservation) -> None:
         """A guest that stopped or started by itself: the row follows what is, once no operation is under way."""
         state = (await servers.states_on(tx, host)).get(seen.id)
-        if state is None or await self._compute.tasks.active(tx, seen.id) is not None:
+        if state is None or await self._cell.tasks.active(tx, seen.id) is not None:
             return
         values: dict[str, Any] = {"power_state": servers.POWER_STATES[seen.power]}
         vm_state = followed(state.vm_state, seen.power)
         if vm_state != state.vm_state:
             values.update(vm_state=vm_state, wanted_power="running" if vm_state == "active" else "stopped")
         log.info("power state followed the guest", server=seen.id, seen=seen.power)
-        await servers.change(tx, seen.id, self._compute.clock.now(), **values)
+        await servers.change(tx, seen.id, self._cell.clock.now(), **values)
 
 
 def is_news(state: ServerState, seen: ServerObservation) -> bool:

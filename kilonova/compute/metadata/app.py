@@ -1,6 +1,6 @@
 """nova-api-metadata: answers guests' questions about themselves, passed on by the network agents.
 
-Source: the metadata service of the Compute user guide (EC2-compatible and OpenStack trees). The network agent names the
+Source: the metadata service of the Region user guide (EC2-compatible and OpenStack trees). The network agent names the
 server in X-Instance-ID, signed with the secret both share: a guest cannot ask in another's name.
 """
 
@@ -18,7 +18,7 @@ from kilonova.compute.agent.spec import MetadataDocument
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers, specs
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
@@ -35,19 +35,19 @@ MOST_PASSWORD_BYTES = 1020
 class Documents:
     """The documents asked for lately."""
 
-    def __init__(self, compute: Compute) -> None:
-        self._compute = compute
+    def __init__(self, region: Region) -> None:
+        self._region = region
         self._kept: OrderedDict[str, tuple[float, MetadataDocument]] = OrderedDict()
 
     async def of(self, server_id: str, project_id: str) -> MetadataDocument:
         """Raises ServerNotFound, RemoteFault."""
-        now = self._compute.clock.monotonic()
+        now = self._region.clock.monotonic()
         kept = self._kept.get(server_id)
         if kept is not None and now - kept[0] < KEEP_SECONDS and kept[1].project_id == project_id:
             return kept[1]
-        async with cells.reading(self._compute, server_id) as (_cell, tx):
+        async with cells.reading(self._region, server_id) as (_cell, tx):
             server = await servers.find(tx, server_id, project_id)
-        details = await specs.port_details(self._compute.network, server)
+        details = await specs.port_details(self._region.network, server)
         document = specs.metadata_document(server, specs.planned_ports(details))
         self._kept[server_id] = (now, document)
         if len(self._kept) > MOST_KEPT:
@@ -58,9 +58,7 @@ class Documents:
         self._kept.pop(server_id, None)
 
 
-async def take_password(
-    compute: Compute, documents: Documents, document: MetadataDocument, request: Request
-) -> Response:
+async def take_password(region: Region, documents: Documents, document: MetadataDocument, request: Request) -> Response:
     """POST /openstack/latest/password: a guest leaves its sealed password, once until the owner clears it."""
     path = request.url.path
     if not path.startswith("/openstack/") or not path.endswith("/password") or render_path(document, path) is None:
@@ -68,11 +66,11 @@ async def take_password(
     password = await _read_password(request)
     if password is None:
         return PlainTextResponse(f"A password has at most {MOST_PASSWORD_BYTES} bytes of UTF-8.", 400)
-    async with cells.writing(compute, document.server_id) as (_cell, tx):
+    async with cells.writing(region, document.server_id) as (_cell, tx):
         server = await servers.find(tx, document.server_id, document.project_id)
         if server.sealed_password:
             return PlainTextResponse("The password is set already.", 409)
-        await servers.change(tx, server.id, compute.clock.now(), sealed_password=password)
+        await servers.change(tx, server.id, region.clock.now(), sealed_password=password)
     documents.forget(document.server_id)
     return PlainTextResponse("")
 
@@ -90,16 +88,16 @@ async def _read_password(request: Request) -> str | None:
         return None
 
 
-def make_app(compute: Compute) -> Starlette:
+def make_app(region: Region) -> Starlette:
     """The ASGI app of the metadata service; `compute.metadata_secret` is the shared secret."""
-    documents = Documents(compute)
+    documents = Documents(region)
 
     async def answer(request: Request) -> Response:
         server_id = request.headers.get("x-instance-id", "")
         project_id = request.headers.get("x-tenant-id", "")
         if not server_id or not project_id:
             return PlainTextResponse("X-Instance-ID and X-Tenant-ID headers are missing from request.", 400)
-        if not is_signed(compute.metadata_secret, server_id, request.headers.get("x-instance-id-signature", "")):
+        if not is_signed(region.metadata_secret, server_id, request.headers.get("x-instance-id-signature", "")):
             log.warning("a metadata request was not signed with our secret", server=server_id)
             return PlainTextResponse("Invalid proxy request signature.", 403)
         try:
@@ -109,7 +107,7 @@ def make_app(compute: Compute) -> Starlette:
         except (RemoteFault, ServiceUnavailable) as error:
             return PlainTextResponse(f"The metadata cannot be put together now: {error}", 503)
         if request.method == "POST":
-            return await take_password(compute, documents, document, request)
+            return await take_password(region, documents, document, request)
         body = render_path(document, request.url.path)
         return PlainTextResponse("Not Found", 404) if body is None else Response(body, media_type=_media_type(request))
 

@@ -6,7 +6,7 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.programs.interfaces import INTERFACES
 from kilonova.compute.programs.power import POWER
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.kit.tasks import Program
 
-PROGRAMS: Mapping[str, Program[Compute]] = {each.name: each for each in (BUILD, DESTROY, *POWER, *INTERFACES)}
+PROGRAMS: Mapping[str, Program[Cell]] = {each.name: each for each in (BUILD, DESTROY, *POWER, *INTERFACES)}

@@ -20,12 +20,12 @@ from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.topics import AGENT_BINARY
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
@@ -44,22 +44,22 @@ FIRST_EPOCH = 2
 """Of a subject's first task when it has been claimed once."""
 
 
-async def schedule(run: Run[Compute]) -> Outcome:
+async def schedule(run: Run[Cell]) -> Outcome:
     """Picks a host and claims its resources. The claim is what decides: a conflict takes the next host."""
-    compute = run.service
+    cell = run.service
     try:
-        view = await placing.look(compute, run.subject_id, tuple(run.args.get("failures", {})))
+        view = await placing.look(cell, run.subject_id, tuple(run.args.get("failures", {})))
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
     try:
-        rooms = await placing.rooms_for(compute, view.wanted)
+        rooms = await placing.rooms_for(cell, view.wanted)
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
         return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
     plan = placing.plan(view, rooms)
     for choice in plan.hosts:
-        host = await placing.claim(compute, view, choice)
+        host = await placing.claim(cell, view, choice)
         if host is not None:
             return await _settle(run, view, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
     if plan.hosts:
@@ -67,43 +67,43 @@ async def schedule(run: Run[Compute]) -> Outcome:
     if not run.args.get("failures") and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
         # A cloud that has just been started, for the first time or again: its hosts are about to register.
         return Sleep(POLL_SECONDS, "no compute host has registered yet, or one has not answered yet")
-    message, details = await placing.explain(compute, view, rooms, run.args.get("failures", {}))
+    message, details = await placing.explain(cell, view, rooms, run.args.get("failures", {}))
     return Fail(message, args={"details": details})
 
 
-async def _settle(run: Run[Compute], view: View, host: Host, note: str) -> Outcome:
+async def _settle(run: Run[Cell], view: View, host: Host, note: str) -> Outcome:
     """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
     been placed in the same moment, and the one that writes second goes elsewhere.
     """
-    compute, server, cell = run.service, view.server, view.where[host.host]
+    own, server, cell = run.service, view.server, view.where[host.host]
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
     if server.group_id is not None:
-        async with compute.region.database.transaction() as tx:
+        async with own.region.transaction() as tx:
             kept = await placing.keeps_group_rule(tx, server, host.host)
             if kept:
                 await mappings.change_server(tx, server.id, host=host.host)
         if not kept:
-            await compute.placement.release(server.id)
+            await own.region.placement.release(server.id)
             return Sleep(0, "another member of the server group was placed in the same moment")
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), **values)
-        if compute.is_region and cell is compute:
-            await mappings.change_server(tx, server.id, cell_id=compute.cells.here_id)
+        if cell is own and (region_tx := own.regional(tx)):
+            await mappings.change_server(region_tx, server.id, cell_id=cell.id)
 
-    step = ports if cell is compute else enter_cell
-    return Next(step, args={"host": host.host, "cell": cell.cell_id}, commit=write, note=note)
+    step = ports if cell is own else enter_cell
+    return Next(step, args={"host": host.host, "cell": cell.id}, commit=write, note=note)
 
 
-async def enter_cell(run: Run[Compute]) -> Outcome:
+async def enter_cell(run: Run[Cell]) -> Outcome:
     """Moves the server and this task into the host's cell, where another runner goes on with it."""
-    compute = run.service
-    async with compute.database.reading() as tx:
+    own = run.service
+    async with own.reading() as tx:
         before = await moving.pack(tx, run.subject_id)
     copy = moving.as_copy(before, before.server, run.task, run.clock.now(), step=step_name(ports), error=None)
     try:
-        cell = await compute.cells.member(run.args["cell"])
-        await moving.move(compute, run.task, cell, copy, before)
+        cell = await own.region.cells.member(run.args["cell"])
+        await moving.move(own.region, run.task, cell, copy, before)
     except moving.Overtaken as error:
         return Sleep(0, str(error))
     except ServiceUnavailable as fault:
@@ -111,45 +111,45 @@ async def enter_cell(run: Run[Compute]) -> Outcome:
             return Sleep(2**run.task.attempt, fault.message)
         return await _leave_claim(run, before.server, f"the cell went away: {fault.message}")
     await moving.awaken(cell, run.task.id)
-    return HandedOver(f"to cell {cell.cell_id}")
+    return HandedOver(f"to cell {cell.id}")
 
 
-async def _leave_claim(run: Run[Compute], server: Server, note: str) -> Outcome:
+async def _leave_claim(run: Run[Cell], server: Server, note: str) -> Outcome:
     """Gives the claim on a host back that was never told of the server, and looks for another."""
     await placing.note(run.service, server, None)
-    await run.service.placement.release(server.id)
+    await run.service.region.placement.release(server.id)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), host=None, node_id=None, availability_zone=None)
 
     return Next(schedule, commit=write, note=note)
 
 
-async def ports(run: Run[Compute]) -> Outcome:
+async def ports(run: Run[Cell]) -> Outcome:
     """Makes or binds one port for each requested network, on the host that was chosen."""
-    compute = run.service
-    async with compute.database.reading() as tx:
+    cell = run.service
+    async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
-        bound = await release.bind_ports(compute.network, server, is_first_try=_is_first_try(run))
+        bound = await release.bind_ports(cell.region.network, server, is_first_try=_is_first_try(run))
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
         return Fail(f"The ports could not be made: {fault.message}")
-    details = await specs.details_of(compute.network, bound.ports, new_ports=bound.made_now)
+    details = await specs.details_of(cell.region.network, bound.ports, new_ports=bound.made_now)
     entries = specs.port_entries(details, bound.brought)
     values: dict[str, Any] = {"ports": entries}
     if bound.brought or not any(port.security_groups for port in bound.ports):
-        values["security_groups"] = await security_groups.names_of(compute.network, bound.ports)
+        values["security_groups"] = await security_groups.names_of(cell.region.network, bound.ports)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), **values)
 
     planned = msgspec.to_builtins(specs.planned_ports(details))
     return Next(spawn, args={"ports": planned}, commit=write, note=_ports_note(entries))
 
 
-def _is_first_try(run: Run[Compute]) -> bool:
+def _is_first_try(run: Run[Cell]) -> bool:
     """Whether no try of this step, nor of the task, can have left anything: every other claim raises the epoch."""
     return run.task.epoch == FIRST_EPOCH and "failures" not in run.args
 
@@ -159,7 +159,7 @@ def _ports_note(entries: list[dict[str, Any]]) -> str:
     return f"{len(entries)} bound, {', '.join(addresses) or 'no address'}"
 
 
-async def spawn(run: Run[Compute]) -> Outcome:
+async def spawn(run: Run[Cell]) -> Outcome:
     """Hands the whole specification to the host's agent, which starts converging to it."""
     answer = await ask_host(run)
     if isinstance(answer, Seen):
@@ -169,7 +169,7 @@ async def spawn(run: Run[Compute]) -> Outcome:
     return await _unless_host_failed(run, answer)
 
 
-async def wait_active(run: Run[Compute]) -> Outcome:
+async def wait_active(run: Run[Cell]) -> Outcome:
     """Waits until the guest runs and its ports are plugged; now and then the agent is asked again, which would repair
     what went missing.
     """
@@ -185,15 +185,15 @@ async def wait_active(run: Run[Compute]) -> Outcome:
             return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
     plugged_ids = [port["id"] for port in run.args["ports"]["spec"]]
     if plugged_ids:
-        for port in await run.service.network.list_ports(device_id=run.subject_id, id=plugged_ids):
+        for port in await run.service.region.network.list_ports(device_id=run.subject_id, id=plugged_ids):
             if port.status != "ACTIVE":
                 waiting = f"port {port.id} is {port.status}: not plugged on the host yet"
                 return Sleep(POLL_SECONDS, waiting, args=told)
     return _done(run, told)
 
 
-def _done(run: Run[Compute], told: dict[str, Any]) -> Done:
-    async def write(tx: Tx) -> None:
+def _done(run: Run[Cell], told: dict[str, Any]) -> Done:
+    async def write(tx: CellTx) -> None:
         now = run.clock.now()
         values = {"vm_state": "active", "power_state": servers.RUNNING, "launched_at": now, "fault": None}
         await servers.change(tx, run.subject_id, now, **values)
@@ -211,18 +211,18 @@ class Seen(Struct, frozen=True):
     observed: ServerObservation
 
 
-async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
+async def ask_host(run: Run[Cell]) -> Seen | Sleep | Fail:
     """One call to the agent with the whole wanted state. Fail: the host says it cannot, or stays silent too long."""
-    compute = run.service
-    async with compute.database.reading() as tx:
+    cell = run.service
+    async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     if "ports" in run.args:
         planned = msgspec.convert(run.args["ports"], specs.PlannedPorts)
     else:
-        planned = specs.planned_ports(await specs.port_details(compute.network, server))
+        planned = specs.planned_ports(await specs.port_details(cell.region.network, server))
     spec = specs.server_spec(server, planned, run.args.get(admin_passwords.ARGUMENT))
     try:
-        observed = await compute.agents.call(
+        observed = await cell.agents.call(
             server.host or "", "ensure_server", ServerObservation, spec=spec, epoch=run.task.epoch
         )
     except AgentUnreachable as error:
@@ -230,7 +230,7 @@ async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
         unanswered = run.args.get("unanswered", 0)
         if unanswered < UNREACHABLE_TRIES:
             return Sleep(2**unanswered, str(error), args={"unanswered": unanswered + 1})
-        if compute.liveness.is_awaited(AGENT_BINARY, server.host or ""):
+        if cell.liveness.is_awaited(AGENT_BINARY, server.host or ""):
             # This process has just started, and maybe the agent with it: nobody knows yet that it is dead.
             return Sleep(2, str(error))
         return Fail(str(error))
@@ -240,14 +240,14 @@ async def ask_host(run: Run[Compute]) -> Seen | Sleep | Fail:
     return Fail(observed.message) if observed.message else Seen(server, observed)
 
 
-async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcome:
+async def _unless_host_failed(run: Run[Cell], answer: Sleep | Fail) -> Outcome:
     """A host that failed is left for another one; too many, and the server has failed."""
     if isinstance(answer, Sleep):
         return answer
     host = run.args["host"]
     failures = {**run.args.get("failures", {}), host: answer.error}
 
-    async def count(tx: Tx) -> None:
+    async def count(tx: CellTx) -> None:
         await hosts.count_failed_build(tx, host)
 
     if len(failures) >= MOST_HOSTS_TRIED:
@@ -257,54 +257,54 @@ async def _unless_host_failed(run: Run[Compute], answer: Sleep | Fail) -> Outcom
     return Next(leave_host, args=args, note=f"host {host} failed: {answer.error}", commit=count)
 
 
-async def leave_host(run: Run[Compute]) -> Outcome:
+async def leave_host(run: Run[Cell]) -> Outcome:
     """Gives the failing host's claim back, then schedules again without it."""
-    compute = run.service
-    async with compute.database.reading() as tx:
+    cell = run.service
+    async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
-        await release.from_host(compute, server, run.task.epoch)
+        await release.from_host(cell, server, run.task.epoch)
     except AgentUnreachable:
         # A silent host cannot be freed now. It asks what belongs to it when it returns, and removes the rest then.
         log.warning("host left without its answer", host=server.host, server=server.id)
-    await release.unbind_ports(compute.network, server)
-    await placing.note(compute, server, None)
-    await compute.placement.release(server.id)
+    await release.unbind_ports(cell.region.network, server)
+    await placing.note(cell, server, None)
+    await cell.region.placement.release(server.id)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), host=None, node_id=None, availability_zone=None)
 
     return Next(schedule, commit=write)
 
 
-async def roll_back(run: Run[Compute]) -> Outcome:
+async def roll_back(run: Run[Cell]) -> Outcome:
     """Gives back what runs on the host, the ports and the claim. The server stays, in ERROR with its reason."""
-    compute = run.service
-    async with compute.database.reading() as tx:
+    cell = run.service
+    async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
-        await release.from_host(compute, server, run.task.epoch)
+        await release.from_host(cell, server, run.task.epoch)
     except AgentUnreachable as error:
         if run.task.attempt < UNREACHABLE_TRIES:
             return Sleep(2**run.task.attempt, str(error))
-    await release.ports(compute.network, server)
-    await placing.note(compute, server, None)
-    await compute.placement.release(server.id)
-    if compute.is_region and CELL0_ID in await compute.cells.elsewhere():
+    await release.ports(cell.region.network, server)
+    await placing.note(cell, server, None)
+    await cell.region.placement.release(server.id)
+    if cell is cell.region.here and CELL0_ID in await cell.region.cells.elsewhere():
         return await _bury(run, server)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
-        if compute.is_region:
-            await mappings.change_server(tx, server.id, cell_id=CELL0_ID)
+        if region_tx := cell.regional(tx):
+            await mappings.change_server(region_tx, server.id, cell_id=CELL0_ID)
 
     return Done(commit=write)
 
 
-async def _bury(run: Run[Compute], server: Server) -> Outcome:
+async def _bury(run: Run[Cell], server: Server) -> Outcome:
     """What could not be placed goes to cell0, with its reason. While that is down it stays where it is."""
-    compute, task, now = run.service, run.task, run.clock.now()
-    async with compute.database.reading() as tx:
+    cell, task, now = run.service, run.task, run.clock.now()
+    async with cell.reading() as tx:
         before = await moving.pack(tx, server.id)
     error = task.error or "the operation failed"
     values = {**_failed(task, error, now), "ports": [], "host": None, "node_id": None, "updated_at": now}
@@ -312,14 +312,14 @@ async def _bury(run: Run[Compute], server: Server) -> Outcome:
     ended: dict[str, Any] = {"active_subject": None, "finished_at": now, "outcome": "failed"}
     ended["args"] = admin_passwords.without(task.args)
     try:
-        cell0 = await compute.cells.member(CELL0_ID)
-        await moving.move(compute, task, cell0, moving.as_copy(before, buried, task, now, **ended), before)
+        cell0 = await cell.region.cells.member(CELL0_ID)
+        await moving.move(cell.region, task, cell0, moving.as_copy(before, buried, task, now, **ended), before)
     except moving.Overtaken as overtaken:
         return Sleep(0, str(overtaken))
     except (ServiceUnavailable, SQLAlchemyError) as fault:
         log.warning("a server that could not be placed stays in the API database", server=server.id, reason=str(fault))
 
-        async def write(tx: Tx) -> None:
+        async def write(tx: CellTx) -> None:
             await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
 
         return Done(commit=write)
@@ -327,7 +327,7 @@ async def _bury(run: Run[Compute], server: Server) -> Outcome:
     return HandedOver("to cell0")
 
 
-async def on_failed(tx: Tx, task: Task, error: str) -> None:
+async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     """ERROR, with the reason as the server's fault; details are for administrators."""
     now = task.finished_at or task.wake_at
     await servers.change(tx, task.subject_id, now, **_failed(task, error, now))

@@ -7,21 +7,21 @@ from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.programs import power, release
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import admin_passwords, servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
-from kilonova.kit.db import Tx
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep
 
 UNREACHABLE_TRIES = 5
 
 
-async def stop_guest(run: Run[Compute]) -> Outcome:
+async def stop_guest(run: Run[Cell]) -> Outcome:
     """Has the host destroy the guest. A host that stays silent is left to clean up when it returns.
 
     It will: an agent asks what belongs to its host, and the history of deleted servers answers.
     """
-    async with run.service.database.reading() as tx:
+    async with run.service.reading() as tx:
         try:
             server = await servers.find(tx, run.subject_id)
         except ServerNotFound:
@@ -39,32 +39,32 @@ async def stop_guest(run: Run[Compute]) -> Outcome:
     return Next(release_ports)
 
 
-async def release_ports(run: Run[Compute]) -> Outcome:
-    async with run.service.database.reading() as tx:
+async def release_ports(run: Run[Cell]) -> Outcome:
+    async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    await release.ports(run.service.network, server)
+    await release.ports(run.service.region.network, server)
     return Next(release_claim)
 
 
-async def release_claim(run: Run[Compute]) -> Outcome:
-    await run.service.placement.release(run.subject_id)
+async def release_claim(run: Run[Cell]) -> Outcome:
+    await run.service.region.placement.release(run.subject_id)
     return Next(forget)
 
 
-async def forget(run: Run[Compute]) -> Outcome:
+async def forget(run: Run[Cell]) -> Outcome:
     """The last step moves the row to the history: until then a restart finds the server and goes on."""
-    async with run.service.database.reading() as tx:
+    async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    now, region = run.clock.now(), run.service.region
-    if region is not run.service:
-        async with region.database.transaction() as tx:
-            await mappings.end_server(tx, server.id, now)
+    now, cell = run.clock.now(), run.service
+    if cell is not cell.region.here:
+        async with cell.region.transaction() as region_tx:
+            await mappings.end_server(region_tx, server.id, now)
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         await servers.forget(tx, server, now)
         await admin_passwords.forget(tx, server.id)
-        if region is run.service:
-            await mappings.end_server(tx, server.id, now)
+        if region_tx := cell.regional(tx):
+            await mappings.end_server(region_tx, server.id, now)
 
     return Done(commit=write)
 

@@ -9,8 +9,8 @@ from typing import Any
 from kilonova.compute.programs import release
 from kilonova.compute.programs.build import Seen, ask_host
 from kilonova.compute.servers import servers
-from kilonova.compute.service import Compute
-from kilonova.kit.db import Tx
+from kilonova.compute.service import Cell
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
 
@@ -20,10 +20,10 @@ Entry = dict[str, Any]
 """What a server's row keeps of a port (`specs.port_entries`)."""
 
 
-async def bind(run: Run[Compute]) -> Outcome:
+async def bind(run: Run[Cell]) -> Outcome:
     """Binds the port to the server's host, unless another device has taken it meanwhile."""
-    network, port_id = run.service.network, run.args["entry"]["id"]
-    async with run.service.database.reading() as tx:
+    network, port_id = run.service.region.network, run.args["entry"]["id"]
+    async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
         await network.take_port(port_id, release.binding_of(server), project_id=server.project_id)
@@ -34,23 +34,23 @@ async def bind(run: Run[Compute]) -> Outcome:
     return Next(plug)
 
 
-async def plug(run: Run[Compute]) -> Outcome:
+async def plug(run: Run[Cell]) -> Outcome:
     """The guest gets the interface, at once or with its next start."""
     return await _converged(run) or Done()
 
 
-async def unplug(run: Run[Compute]) -> Outcome:
+async def unplug(run: Run[Cell]) -> Outcome:
     """The guest loses the interface. A running one has to let it go, which takes as long as it likes."""
     return await _converged(run) or Next(let_go)
 
 
-async def let_go(run: Run[Compute]) -> Outcome:
+async def let_go(run: Run[Cell]) -> Outcome:
     entry = run.args["entry"]
-    await release.let_go(run.service.network, entry["id"], preserve=entry["preserve"])
+    await release.let_go(run.service.region.network, entry["id"], preserve=entry["preserve"])
     return Done()
 
 
-async def _converged(run: Run[Compute]) -> Sleep | Fail | None:
+async def _converged(run: Run[Cell]) -> Sleep | Fail | None:
     """None once the host has the server as its row says."""
     answer = await ask_host(run)
     if not isinstance(answer, Seen):
@@ -59,9 +59,9 @@ async def _converged(run: Run[Compute]) -> Sleep | Fail | None:
     return Sleep(POLL_SECONDS, progress) if progress else None
 
 
-async def take_off(run: Run[Compute]) -> Outcome:
+async def take_off(run: Run[Cell]) -> Outcome:
     """An attachment that failed: the port leaves the server again, and its host as soon as that answers."""
-    entry, network = run.args["entry"], run.service.network
+    entry, network = run.args["entry"], run.service.region.network
     await _write_ports(run, lambda ports: [each for each in ports if each["id"] != entry["id"]])
     await ask_host(run)
     # It may be another device's by now: that was one reason to fail.
@@ -70,7 +70,7 @@ async def take_off(run: Run[Compute]) -> Outcome:
     return Done()
 
 
-async def put_back(run: Run[Compute]) -> Outcome:
+async def put_back(run: Run[Cell]) -> Outcome:
     """A detachment that failed: the port is the server's again, where it was."""
     entry = run.args["entry"]
     await _write_ports(run, lambda ports: [*(each for each in ports if each["id"] != entry["id"]), entry])
@@ -78,13 +78,13 @@ async def put_back(run: Run[Compute]) -> Outcome:
     return Done()
 
 
-async def _write_ports(run: Run[Compute], changed: Callable[[list[Entry]], list[Entry]]) -> None:
-    async with run.service.database.transaction() as tx:
+async def _write_ports(run: Run[Cell], changed: Callable[[list[Entry]], list[Entry]]) -> None:
+    async with run.service.transaction() as tx:
         server = await servers.find(tx, run.subject_id)
         await servers.change(tx, server.id, run.clock.now(), ports=changed(server.ports))
 
 
-async def on_failed(tx: Tx, task: Task, error: str) -> None:
+async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     """The server itself has not failed."""
 
 

@@ -4,7 +4,7 @@ The decision itself is `scheduling.plan`. What it was made from may have changed
 `keeps_group_rule` are what makes it true.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from msgspec import Struct
 
@@ -12,15 +12,16 @@ from kilonova.compute.catalog import server_groups
 from kilonova.compute.errors import ServerGroupNotFound
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import cells, mappings
+from kilonova.compute.region.cells import Gathered
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.scheduling.requirements import requirements_of
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import HostLoad
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.placement.client import ClaimConflict, Room
 
 NO_ROOM = Room({}, {})
@@ -36,7 +37,7 @@ class View(Struct, frozen=True):
     wanted: Wanted
     hosts: list[Host]
     loads: dict[str, HostLoad]
-    where: dict[str, Compute]
+    where: dict[str, Cell]
     """Host → the service on its cell's database."""
 
 
@@ -49,24 +50,24 @@ class _Share(Struct):
     """Server id → host, of those the hints name."""
 
 
-async def look(compute: Compute, server_id: str, excluded_hosts: tuple[str, ...]) -> View:
+async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> View:
     """All hosts of the region for a server in the API database; for one in a cell, those of the cell.
 
     Raises UnusableSpec for a flavor or image that asks for what cannot be meant.
     """
     looked_at: list[Server] = []
 
-    async def ask(cell: Compute, tx: Tx) -> _Share:
+    async def ask(_cell: Cell, tx: CellTx) -> _Share:
         # The database the server is in is asked first.
-        if cell is compute:
+        if not looked_at:
             looked_at.append(await servers.find(tx, server_id))
         named = _named(looked_at[0])
         found = await servers.hosts_of(tx, named, looked_at[0].project_id) if named else {}
         return _Share(await hosts.list_all(tx), await servers.load_by_host(tx), found)
 
-    gathered = await cells.gather(compute, ask, only=lambda cell: not cell.disabled and cell.id != CELL0_ID)
+    gathered = await _gather(cell, ask)
     server, shares = looked_at[0], gathered.values()
-    group = await _group_rule(compute, server)
+    group = await _group_rule(cell, server)
     wanted = _wanted(server, excluded_hosts, {k: v for each in shares for k, v in each.named.items()}, group)
     return View(
         server,
@@ -107,10 +108,18 @@ def _as_list(hint: object) -> list[object]:
     return hint if isinstance(hint, list) else [] if hint is None else [hint]
 
 
-async def _group_rule(compute: Compute, server: Server) -> GroupRule | None:
+async def _gather(cell: Cell, ask: Callable[[Cell, CellTx], Awaitable[_Share]]) -> Gathered[_Share]:
+    """The shares of all cells with hosts for what waits in the API database; of the server's own cell otherwise."""
+    if cell is cell.region.here:
+        return await cells.gather(cell.region, ask, only=lambda each: not each.disabled and each.id != CELL0_ID)
+    async with cell.reading() as tx:
+        return Gathered([(cell, await ask(cell, tx))])
+
+
+async def _group_rule(cell: Cell, server: Server) -> GroupRule | None:
     if server.group_id is None:
         return None
-    async with compute.region.database.reading() as tx:
+    async with cell.region.reading() as tx:
         try:
             group = await server_groups.find(tx, server.group_id)
         except ServerGroupNotFound:
@@ -120,7 +129,7 @@ async def _group_rule(compute: Compute, server: Server) -> GroupRule | None:
     return GroupRule(group.policy, group.most_on_a_host or 1, members_on)
 
 
-async def keeps_group_rule(tx: Tx, server: Server, host: str) -> bool:
+async def keeps_group_rule(tx: RegionTx, server: Server, host: str) -> bool:
     """Whether the server may be written to `host` now, in the transaction of the API database that writes it."""
     if server.group_id is None:
         return True
@@ -131,10 +140,10 @@ async def keeps_group_rule(tx: Tx, server: Server, host: str) -> bool:
     return server_groups.is_kept(group, host, await server_groups.hosts_of_members(tx, group.id, server.id))
 
 
-async def rooms_for(compute: Compute, wanted: Wanted) -> dict[str, Room]:
+async def rooms_for(cell: Cell, wanted: Wanted) -> dict[str, Room]:
     """The providers with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
     traits = [*wanted.required_traits, *(f"!{name}" for name in wanted.forbidden_traits)]
-    return await compute.placement.allocation_candidates(wanted.resources, required=traits or None)
+    return await cell.region.placement.allocation_candidates(wanted.resources, required=traits or None)
 
 
 def plan(view: View, rooms: Rooms) -> Plan:
@@ -172,29 +181,29 @@ def _host_state(view: View, host: Host, room: Room) -> HostState:
     )
 
 
-async def claim(compute: Compute, view: View, choice: HostState) -> Host | None:
+async def claim(cell: Cell, view: View, choice: HostState) -> Host | None:
     """The host whose resources the server holds now; None when the choice was taken by somebody else meanwhile.
 
     It may hold another one's: those this step claimed before it died, and that is the host then.
     """
     server = view.server
     try:
-        await compute.placement.claim(
+        await cell.region.placement.claim(
             server.id, choice.id, view.wanted.resources, project_id=server.project_id, user_id=server.user_id
         )
     except ClaimConflict:
-        held = await compute.placement.allocations(server.id)
+        held = await cell.region.placement.allocations(server.id)
         return next((each for each in view.hosts if each.id in held), None)
     return next(each for each in view.hosts if each.id == choice.id)
 
 
-async def explain(compute: Compute, view: View, rooms: Rooms, failures: Mapping[str, str]) -> tuple[str, str]:
+async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, str]) -> tuple[str, str]:
     """Why no host will do: a sentence for the user, and one with the hosts' names for administrators.
 
     Only a refusal asks every host for its room: the account has to say what each one lacked.
     """
     everyone = [
-        _host_state(view, each, rooms.get(each.id) or await compute.placement.room(each.id)) for each in view.hosts
+        _host_state(view, each, rooms.get(each.id) or await cell.region.placement.room(each.id)) for each in view.hosts
     ]
     refused = make_plan(everyone, rooms.keys(), view.wanted)
     message = account(refused, len(everyone), view.wanted, with_hosts=False)
@@ -205,8 +214,8 @@ async def explain(compute: Compute, view: View, rooms: Rooms, failures: Mapping[
     return message, details
 
 
-async def note(compute: Compute, server: Server, host: str | None) -> None:
+async def note(cell: Cell, server: Server, host: str | None) -> None:
     """Tells the server's group, which counts in the API database, where the member is now."""
     if server.group_id is not None:
-        async with compute.region.database.transaction() as tx:
+        async with cell.region.transaction() as tx:
             await mappings.change_server(tx, server.id, host=host)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from kilonova.compute.programs.build import Seen, ask_host
 from kilonova.compute.servers import servers
-from kilonova.compute.service import Compute
-from kilonova.kit.db import Tx
+from kilonova.compute.service import Cell
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.tasks import Done, Outcome, Program, Run, Sleep, Task
 
 POLL_SECONDS = 0.5
@@ -20,7 +20,7 @@ VM_STATES: Mapping[str, str] = {
 }
 
 
-async def converge_power(run: Run[Compute]) -> Outcome:
+async def converge_power(run: Run[Cell]) -> Outcome:
     """Asks the agent for the wanted state until the guest is in it. A reboot is a raised count in the same document."""
     answer = await ask_host(run)
     if not isinstance(answer, Seen):
@@ -31,14 +31,14 @@ async def converge_power(run: Run[Compute]) -> Outcome:
     now = run.clock.now()
     power_state = servers.POWER_STATES[observed.power]
 
-    async def write(tx: Tx) -> None:
+    async def write(tx: CellTx) -> None:
         vm_state = VM_STATES[server.wanted_power]
         await servers.change(tx, server.id, now, vm_state=vm_state, power_state=power_state, fault=None)
 
     return Done(commit=write)
 
 
-async def on_failed(tx: Tx, task: Task, error: str) -> None:
+async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     """ERROR with its reason; the claim and the ports stay, for the guest may still be there."""
     now = task.finished_at or task.wake_at
     server = await servers.find(tx, task.subject_id)
@@ -46,7 +46,7 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
     await servers.change(tx, task.subject_id, now, vm_state="error", fault=told)
 
 
-def _program(name: str, deadline_seconds: float) -> Program[Compute]:
+def _program(name: str, deadline_seconds: float) -> Program[Cell]:
     return Program(name, (converge_power,), on_failed, deadline_seconds=deadline_seconds)
 
 

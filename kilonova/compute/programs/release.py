@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from kilonova.compute.servers.ports import of_server
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault, RemoteMissing
 from kilonova.network.client import NetworkClient, Port
@@ -113,8 +113,8 @@ async def let_go(network: NetworkClient, port_id: str, *, preserve: bool) -> Non
             raise
 
 
-async def from_host(compute: Compute, server: Server, epoch: int) -> None:
+async def from_host(cell: Cell, server: Server, epoch: int) -> None:
     """Has the host's agent destroy whatever it has of the server. Raises AgentUnreachable, RemoteError."""
     if server.host is None:
         return
-    await compute.agents.call(server.host, "release_server", type(None), server_id=server.id, epoch=epoch)
+    await cell.agents.call(server.host, "release_server", type(None), server_id=server.id, epoch=epoch)

@@ -15,9 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, server_history
-from kilonova.kit.db import Database, Tx
+from kilonova.compute.transactions import RegionTx, region_reading, region_transaction
+from kilonova.kit.db import Database
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 
@@ -38,68 +39,68 @@ class Discovered(Struct):
     """Those that had no mapping and have one now."""
 
 
-async def discover_hosts(compute: Compute, only: str | None = None) -> AsyncIterator[Discovered]:
+async def discover_hosts(region: Region, only: str | None = None) -> AsyncIterator[Discovered]:
     """Maps the hosts of every cell, or of the one with that id, that have no mapping. Raises what a cell that is down
     raises.
     """
-    async with compute.database.reading() as tx:
+    async with region.reading() as tx:
         known = [each for each in await mappings.list_cells(tx) if only in (None, each.id)]
     for cell in known:
         if cell.id != CELL0_ID:
-            member = await compute.cells.member(cell.id)
-            async with member.database.reading() as tx:
+            member = await region.cells.member(cell.id)
+            async with member.reading() as tx:
                 found = await hosts.list_all(tx)
-            yield Discovered(cell, found, await _map_missing(compute, cell, found))
+            yield Discovered(cell, found, await _map_missing(region, cell, found))
 
 
 async def unmapped(database: Database, found: list[Host]) -> list[Host]:
     """Those without a mapping in the API database."""
-    async with database.reading() as tx:
+    async with region_reading(database) as tx:
         return [each for each in found if await mappings.find_host(tx, each.host) is None]
 
 
 async def map_one(database: Database, cell: CellMapping, host: Host, now: datetime) -> bool:
     """False when somebody else has mapped it meanwhile."""
-    async with database.transaction() as tx:
+    async with region_transaction(database) as tx:
         if await mappings.find_host(tx, host.host) is not None:
             return False
         await mappings.map_host(tx, host.host, cell.id, now, number=host.number)
         return True
 
 
-async def _map_missing(compute: Compute, cell: CellMapping, found: list[Host]) -> list[Host]:
-    missing, now = await unmapped(compute.database, found), compute.clock.now()
-    return [each for each in missing if await map_one(compute.database, cell, each, now)]
+async def _map_missing(region: Region, cell: CellMapping, found: list[Host]) -> list[Host]:
+    missing, now = await unmapped(region.database, found), region.clock.now()
+    return [each for each in missing if await map_one(region.database, cell, each, now)]
 
 
-async def end_mappings(compute: Compute, cell: Compute, since: datetime) -> None:
+async def end_mappings(region: Region, cell: Cell, since: datetime) -> None:
     """Of servers that were destroyed in a cell since then without the API database hearing of it."""
-    async with cell.database.reading() as tx:
+    async with cell.reading() as tx:
         rows = await tx.tuples(select(server_history.c.id).where(server_history.c.deleted_at >= since))
     ids = [row[0] for row in rows]
-    async with compute.database.reading() as tx:
+    async with region.reading() as tx:
         open_ones = [each for each in ids if await _is_open(tx, each)]
     for server_id in open_ones:
-        async with compute.database.transaction() as tx:
-            await mappings.end_server(tx, server_id, compute.clock.now())
+        async with region.transaction() as tx:
+            await mappings.end_server(tx, server_id, region.clock.now())
 
 
-async def _is_open(tx: Tx, server_id: str) -> bool:
+async def _is_open(tx: RegionTx, server_id: str) -> bool:
     mapping = await mappings.find_server(tx, server_id)
     return mapping is not None and mapping.deleted_at is None
 
 
-async def keep(compute: Compute, discover_seconds: float = 0) -> None:
+async def keep(region: Region, discover_seconds: float = 0) -> None:
     """Works until cancelled; a cell that is down is looked at again later. `discover_seconds`: 0 discovers nothing."""
     looked_at: dict[str, datetime] = {}
     discover_at = 0.0
     while True:
         try:
-            for cell_id in await compute.cells.elsewhere():
-                await _keep_cell(compute, cell_id, looked_at)
-            if discover_seconds > 0 and compute.clock.monotonic() >= discover_at:
-                discover_at = compute.clock.monotonic() + discover_seconds
-                async for found in discover_hosts(compute):
+            for cell_id in await region.cells.elsewhere():
+                await _keep_cell(region, cell_id, looked_at)
+            if discover_seconds > 0 and region.clock.monotonic() >= discover_at:
+                discover_at = region.clock.monotonic() + discover_seconds
+                async for found in discover_hosts(region):
                     for host in found.mapped:
                         log.info("mapped a host that was found in a cell", host=host.host, cell=found.cell.name)
         except (ServiceUnavailable, SQLAlchemyError) as fault:
@@ -107,12 +108,12 @@ async def keep(compute: Compute, discover_seconds: float = 0) -> None:
         await asyncio.sleep(REST_SECONDS)
 
 
-async def _keep_cell(compute: Compute, cell_id: str, looked_at: dict[str, datetime]) -> None:
-    now = compute.clock.now()
+async def _keep_cell(region: Region, cell_id: str, looked_at: dict[str, datetime]) -> None:
+    now = region.clock.now()
     try:
-        cell = await compute.cells.member(cell_id)
-        await moving.settle_arrivals(compute, cell)
-        await end_mappings(compute, cell, looked_at.get(cell_id, now - FIRST_LOOK_BACK))
+        cell = await region.cells.member(cell_id)
+        await moving.settle_arrivals(region, cell)
+        await end_mappings(region, cell, looked_at.get(cell_id, now - FIRST_LOOK_BACK))
     except (ServiceUnavailable, SQLAlchemyError) as fault:
         log.debug("a cell could not be looked after", cell=cell_id, reason=str(fault))
         return

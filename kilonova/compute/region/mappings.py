@@ -21,7 +21,7 @@ from kilonova.compute.tables import (
     server_history,
     server_mappings,
 )
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.db.expressions import total
 
 CELL0_ID = "00000000-0000-0000-0000-000000000000"
@@ -32,27 +32,27 @@ NO_TRANSPORT = "none:///"
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-async def list_cells(tx: Tx) -> list[CellMapping]:
+async def list_cells(tx: RegionTx) -> list[CellMapping]:
     return await tx.all(CellMapping, select(cell_mappings).order_by(cell_mappings.c.id))
 
 
-async def insert_cell(tx: Tx, cell: CellMapping) -> bool:
+async def insert_cell(tx: RegionTx, cell: CellMapping) -> bool:
     """False when there is a cell of that id."""
     return await tx.insert_new(cell_mappings, cell)
 
 
-async def change_cell(tx: Tx, cell_id: str, **values: Any) -> None:
+async def change_cell(tx: RegionTx, cell_id: str, **values: Any) -> None:
     await tx.execute(update(cell_mappings).where(cell_mappings.c.id == cell_id).values(**values))
 
 
-async def remove_cell(tx: Tx, cell_id: str) -> None:
+async def remove_cell(tx: RegionTx, cell_id: str) -> None:
     """With what is left of its hosts' and deleted servers' mappings."""
     await tx.execute(delete(host_mappings).where(host_mappings.c.cell_id == cell_id))
     await tx.execute(delete(server_mappings).where(server_mappings.c.cell_id == cell_id))
     await tx.execute(delete(cell_mappings).where(cell_mappings.c.id == cell_id))
 
 
-async def ensure_here(tx: Tx, now: datetime) -> None:
+async def ensure_here(tx: RegionTx, now: datetime) -> None:
     """A region of one database: it is cell0 and cell1, too."""
     for cell_id, name, transport_url in ((CELL0_ID, "cell0", NO_TRANSPORT), (CELL1_ID, "cell1", "")):
         await insert_cell(tx, CellMapping(cell_id, name, transport_url, "", False, now))
@@ -61,7 +61,7 @@ async def ensure_here(tx: Tx, now: datetime) -> None:
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
 
-async def map_host(tx: Tx, host: str, cell_id: str, now: datetime, *, number: int | None = None) -> HostMapping:
+async def map_host(tx: RegionTx, host: str, cell_id: str, now: datetime, *, number: int | None = None) -> HostMapping:
     """The host's mapping, made if there is none: it may name another cell. `number`: its own, if that is free."""
     known = await find_host(tx, host)
     if known is not None:
@@ -74,11 +74,11 @@ async def map_host(tx: Tx, host: str, cell_id: str, now: datetime, *, number: in
     return made
 
 
-async def find_host(tx: Tx, host: str) -> HostMapping | None:
+async def find_host(tx: RegionTx, host: str) -> HostMapping | None:
     return await tx.first(HostMapping, select(host_mappings).where(host_mappings.c.host == host))
 
 
-async def list_hosts(tx: Tx, cell_id: str | None = None) -> list[HostMapping]:
+async def list_hosts(tx: RegionTx, cell_id: str | None = None) -> list[HostMapping]:
     statement = select(host_mappings).order_by(host_mappings.c.cell_id, host_mappings.c.host)
     return await tx.all(HostMapping, statement if cell_id is None else statement.where(_of_cell(cell_id)))
 
@@ -87,19 +87,19 @@ def _of_cell(cell_id: str) -> Any:
     return host_mappings.c.cell_id == cell_id
 
 
-async def unmap_host(tx: Tx, host: str) -> None:
+async def unmap_host(tx: RegionTx, host: str) -> None:
     await tx.execute(delete(host_mappings).where(host_mappings.c.host == host))
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
 
 
-async def next_number(tx: Tx) -> int:
+async def next_number(tx: RegionTx) -> int:
     """The server's in every cell: domains are named by it. The mapping with the highest one is never forgotten."""
     return (await tx.scalar(select(func.max(server_mappings.c.number))) or 0) + 1
 
 
-async def insert_server(tx: Tx, server: Server, cell_id: str | None = None) -> bool:
+async def insert_server(tx: RegionTx, server: Server, cell_id: str | None = None) -> bool:
     """False when it is there already."""
     mapping = ServerMapping(
         server_id=server.id,
@@ -117,11 +117,11 @@ async def insert_server(tx: Tx, server: Server, cell_id: str | None = None) -> b
     return await tx.insert_new(server_mappings, mapping)
 
 
-async def find_server(tx: Tx, server_id: str) -> ServerMapping | None:
+async def find_server(tx: RegionTx, server_id: str) -> ServerMapping | None:
     return await tx.first(ServerMapping, select(server_mappings).where(server_mappings.c.server_id == server_id))
 
 
-async def cell_of_server(tx: Tx, server_id: str) -> str | None:
+async def cell_of_server(tx: RegionTx, server_id: str) -> str | None:
     """None: it is not placed, or there is none."""
     cell_id: str | None = await tx.scalar(
         select(server_mappings.c.cell_id).where(server_mappings.c.server_id == server_id)
@@ -129,17 +129,19 @@ async def cell_of_server(tx: Tx, server_id: str) -> str | None:
     return cell_id
 
 
-async def change_server(tx: Tx, server_id: str, **values: Any) -> None:
+async def change_server(tx: RegionTx, server_id: str, **values: Any) -> None:
     await tx.execute(update(server_mappings).where(server_mappings.c.server_id == server_id).values(**values))
 
 
-async def end_server(tx: Tx, server_id: str, now: datetime) -> None:
+async def end_server(tx: RegionTx, server_id: str, now: datetime) -> None:
     """From now on it counts for nothing, and nobody's token opens a console of it. Safe to repeat."""
     await change_server(tx, server_id, deleted_at=now, group_id=None, host=None)
     await tx.execute(delete(console_tokens).where(console_tokens.c.server_id == server_id))
 
 
-async def servers_in(tx: Tx, cell_ids: Collection[str], project_id: str | None, limit: int) -> list[ServerMapping]:
+async def servers_in(
+    tx: RegionTx, cell_ids: Collection[str], project_id: str | None, limit: int
+) -> list[ServerMapping]:
     """What is known of the servers in these cells without asking them, the newest first."""
     table = server_mappings.c
     statement = select(server_mappings).where(table.cell_id.in_(cell_ids), table.deleted_at.is_(None))
@@ -148,13 +150,13 @@ async def servers_in(tx: Tx, cell_ids: Collection[str], project_id: str | None, 
     return await tx.all(ServerMapping, statement.order_by(table.created_at.desc(), table.server_id.desc()).limit(limit))
 
 
-async def has_servers(tx: Tx, cell_id: str) -> bool:
+async def has_servers(tx: RegionTx, cell_id: str) -> bool:
     table = server_mappings.c
     found = select(table.server_id).where(table.cell_id == cell_id, table.deleted_at.is_(None)).limit(1)
     return await tx.scalar(found) is not None
 
 
-async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:
+async def usage_of_project(tx: RegionTx, project_id: str) -> dict[str, int]:
     """`{"instances", "cores", "ram"}` in use in all cells; ram in MiB."""
     table = server_mappings.c
     sums = select(func.count(), total(table.vcpus), total(table.memory_mib))
@@ -163,14 +165,14 @@ async def usage_of_project(tx: Tx, project_id: str) -> dict[str, int]:
     return {"instances": count, "cores": vcpus, "ram": memory_mib}
 
 
-async def forget_servers(tx: Tx, server_ids: Collection[str]) -> None:
+async def forget_servers(tx: RegionTx, server_ids: Collection[str]) -> None:
     """For good, with those whose history is. The one with the highest number stays."""
     newest = await tx.scalar(select(func.max(server_mappings.c.number)))
     over = server_mappings.c.server_id.in_(server_ids)
     await tx.execute(delete(server_mappings).where(over, server_mappings.c.number != newest))
 
 
-async def remembered(tx: Tx, server_ids: Collection[str]) -> set[str]:
+async def remembered(tx: RegionTx, server_ids: Collection[str]) -> set[str]:
     """Those of these ids that are in the history of deleted servers; `tx` is of their cell."""
     statement = select(server_history.c.id).where(server_history.c.id.in_(server_ids))
     return {row[0] for row in await tx.tuples(statement)}

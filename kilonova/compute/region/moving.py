@@ -17,9 +17,9 @@ from sqlalchemy import delete, select, update
 
 from kilonova.compute.region import mappings
 from kilonova.compute.servers.servers import ServerWithTask, find
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Server, servers, tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.log import logger
 from kilonova.kit.tasks import TASKS_DUE, Task, TaskStep
 
@@ -41,22 +41,23 @@ class Load(Struct):
     steps: list[TaskStep]
 
 
-async def pack(tx: Tx, server_id: str) -> Load:
+async def pack(tx: CellTx, server_id: str) -> Load:
     """Raises ServerNotFound."""
     of_server = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id == server_id)
     steps = select(tasks.steps).where(tasks.steps.c.task_id.in_(of_server)).order_by(tasks.steps.c.id)
     return Load(await find(tx, server_id), await tasks.of_subject(tx, server_id), await tx.all(TaskStep, steps))
 
 
-async def move(compute: Compute, task: Task, cell: Compute, changed: Load, before: Load) -> None:
+async def move(region: Region, task: Task, cell: Cell, changed: Load, before: Load) -> None:
     """Moves what `before` says is in the API database into `cell`, as `changed`. Raises Overtaken."""
-    async with cell.database.transaction() as tx:
+    async with cell.transaction() as tx:
         await unpack(tx, changed, task)
-    async with compute.database.transaction() as tx:
-        await leave(tx, before, task, cell.cell_id, changed.server.host if changed.server.group_id else None)
+    async with region.transaction() as tx:
+        host = changed.server.host if changed.server.group_id else None
+        await leave(tx, region.local(tx), before, task, cell.id, host)
 
 
-async def unpack(tx: Tx, load: Load, mover: Task) -> None:
+async def unpack(tx: CellTx, load: Load, mover: Task) -> None:
     """Writes the copy, over an earlier one of the same move. Raises Overtaken where it has arrived already."""
     server_id = load.server.id
     earlier = await tx.first(Task, select(tasks.tasks).where(tasks.tasks.c.id == mover.id))
@@ -75,9 +76,10 @@ def _is_copy(task: Task) -> bool:
     return task.wake_at == ASLEEP
 
 
-async def leave(tx: Tx, load: Load, mover: Task, cell_id: str, group_host: str | None) -> None:
-    """Takes the server out of the API database and says where it is. Raises Overtaken when it is not what was copied:
-    somebody has changed or deleted it meanwhile.
+async def leave(region_tx: RegionTx, tx: CellTx, load: Load, mover: Task, cell_id: str, group_host: str | None) -> None:
+    """Takes the server out of the API database, of which both transactions are, and says where it is.
+
+    Raises Overtaken when the server is not what was copied: somebody has changed or deleted it meanwhile.
     """
     server_id = load.server.id
     now = await tx.first(Server, select(servers).where(servers.c.id == server_id))
@@ -85,10 +87,10 @@ async def leave(tx: Tx, load: Load, mover: Task, cell_id: str, group_host: str |
     if now != load.server or mine is None:
         raise Overtaken(f"server {server_id} was changed while it was copied")
     await _remove(tx, server_id)
-    await mappings.change_server(tx, server_id, cell_id=cell_id, host=group_host)
+    await mappings.change_server(region_tx, server_id, cell_id=cell_id, host=group_host)
 
 
-async def _remove(tx: Tx, server_id: str) -> None:
+async def _remove(tx: CellTx, server_id: str) -> None:
     of_server = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id == server_id)
     ids = [row[0] for row in await tx.tuples(of_server)]
     await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(ids)))
@@ -96,36 +98,36 @@ async def _remove(tx: Tx, server_id: str) -> None:
     await tx.execute(delete(servers).where(servers.c.id == server_id))
 
 
-async def awaken(cell: Compute, task_id: str) -> None:
+async def awaken(cell: Cell, task_id: str) -> None:
     """The server is here now: what is done to it goes on."""
     asleep = (tasks.tasks.c.id == task_id) & (tasks.tasks.c.wake_at == ASLEEP)
-    async with cell.database.transaction() as tx:
+    async with cell.transaction() as tx:
         await tx.execute(update(tasks.tasks).where(asleep).values(wake_at=cell.clock.now()))
         tx.after(TASKS_DUE)
 
 
-async def settle_arrivals(compute: Compute, cell: Compute) -> None:
+async def settle_arrivals(region: Region, cell: Cell) -> None:
     """Wakes what has arrived in a cell and was not woken; removes copies that will not arrive."""
     asleep = select(tasks.tasks).where(tasks.tasks.c.wake_at == ASLEEP)
-    async with cell.database.reading() as tx:
+    async with cell.reading() as tx:
         found = await tx.all(Task, asleep)
     for task in found:
-        async with compute.database.reading() as tx:
+        async with region.reading() as tx:
             mover = await tx.first(Task, select(tasks.tasks).where(tasks.tasks.c.id == task.id))
             cell_id = await mappings.cell_of_server(tx, task.subject_id)
-        if cell_id == cell.cell_id:
+        if cell_id == cell.id:
             await awaken(cell, task.id)
         elif mover is None or mover.finished_at is not None or mover.epoch != task.epoch:
             # Who made the copy cannot `leave` any more.
             await _remove_copy(cell, task)
 
 
-async def _remove_copy(cell: Compute, task: Task) -> None:
-    async with cell.database.transaction() as tx:
+async def _remove_copy(cell: Cell, task: Task) -> None:
+    async with cell.transaction() as tx:
         still = await tx.first(Task, select(tasks.tasks).where(tasks.tasks.c.id == task.id))
         if still is not None and still.epoch == task.epoch and _is_copy(still):
             await _remove(tx, task.subject_id)
-            log.info("removed the copy of a server that went elsewhere", server=task.subject_id, cell=cell.cell_id)
+            log.info("removed the copy of a server that went elsewhere", server=task.subject_id, cell=cell.id)
 
 
 def as_copy(load: Load, server: Server, task: Task, now: datetime, **values: Any) -> Load:
@@ -146,12 +148,12 @@ def as_copy(load: Load, server: Server, task: Task, now: datetime, **values: Any
     return Load(server, [moved, *(each for each in load.tasks if each.id != task.id)], [*load.steps, left])
 
 
-async def drop_copies(compute: Compute, parts: Sequence[tuple[Compute, list[ServerWithTask]]]) -> None:
+async def drop_copies(region: Region, parts: Sequence[tuple[Cell, list[ServerWithTask]]]) -> None:
     """Takes out of lists what nobody is led to: copies of servers that have not arrived where they were listed."""
     asleep = [(cell, found, each) for cell, found in parts for each in found if each.task and _is_copy(each.task)]
     if not asleep:
         return
-    async with compute.database.reading() as tx:
+    async with region.reading() as tx:
         for cell, found, each in asleep:
-            if await mappings.cell_of_server(tx, each.server.id) != cell.cell_id:
+            if await mappings.cell_of_server(tx, each.server.id) != cell.id:
                 found.remove(each)

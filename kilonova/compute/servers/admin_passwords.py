@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import update
 
 from kilonova.compute.tables import Server, tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx
 
 ARGUMENT = "admin_password"
 
@@ -24,7 +24,7 @@ def without(args: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in args.items() if name != ARGUMENT}
 
 
-async def forget(tx: Tx, server_id: str) -> None:
+async def forget(tx: CellTx, server_id: str) -> None:
     """Out of whatever was done to the server."""
     for task in await tasks.of_subject(tx, server_id):
         if ARGUMENT in task.args:

@@ -20,9 +20,9 @@ from kilonova.compute.region import mappings
 from kilonova.compute.servers import patterns
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
 from kilonova.compute.servers.servers import ServerWithTask
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.paging import Page
 from kilonova.kit.log import logger
@@ -37,7 +37,7 @@ FORGOTTEN_AT_ONCE = 100
 SECONDS_BETWEEN_LOOKS = 3600.0
 
 
-async def first_matching(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
+async def first_matching(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
     """One page and one beyond it of those that match, in the page's order."""
     by_server = sorting(page)
     first: list[ServerWithTask] = []
@@ -136,7 +136,7 @@ def _compare_values(one: Any, other: Any) -> int:
     return -1 if one < other else 1
 
 
-async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server | None:
+async def find_record(tx: CellTx, server_id: str, project_id: str | None) -> Server | None:
     """For a page that begins after a deleted server."""
     statement = select(server_history).where(server_history.c.id == server_id)
     if project_id is not None:
@@ -145,33 +145,33 @@ async def find_record(tx: Tx, server_id: str, project_id: str | None) -> Server 
     return None if deleted is None else _as_listed(deleted).server
 
 
-async def forget_in_time(compute: Compute) -> None:
+async def forget_in_time(cell: Cell) -> None:
     """Forgets what is over in one database, hour by hour, until cancelled; in the API database console tokens, too."""
     while True:
         try:
-            await _forget_all(compute)
+            await _forget_all(cell)
         except (ServiceUnavailable, SQLAlchemyError) as fault:
             log.warning("deleted servers could not be forgotten yet", reason=str(fault))
         await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
 
-async def _forget_all(compute: Compute) -> None:
-    if compute.is_region:
-        async with compute.database.transaction() as tx:
-            await console_tokens.forget_expired(tx, compute.clock.now())
-    async with compute.database.reading() as tx:
-        left = await over(tx, compute.clock.now())
+async def _forget_all(cell: Cell) -> None:
+    if cell is cell.region.here:
+        async with cell.region.transaction() as region_tx:
+            await console_tokens.forget_expired(region_tx, cell.clock.now())
+    async with cell.reading() as tx:
+        left = await over(tx, cell.clock.now())
     while left:
         # The mappings first: what they lead to must not go before them, and what they do not lead to may stay.
-        async with compute.region.database.transaction() as tx:
-            await mappings.forget_servers(tx, left)
-        async with compute.database.transaction() as tx:
+        async with cell.region.transaction() as region_tx:
+            await mappings.forget_servers(region_tx, left)
+        async with cell.transaction() as tx:
             await forget_some(tx, left)
-            left = await over(tx, compute.clock.now())
+            left = await over(tx, cell.clock.now())
         log.info("forgot deleted servers", days=KEPT.days)
 
 
-async def forget_some(tx: Tx, server_ids: Sequence[str]) -> None:
+async def forget_some(tx: CellTx, server_ids: Sequence[str]) -> None:
     """Deletes these, with what was done to them."""
     done = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id.in_(server_ids))
     await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(done)))
@@ -179,7 +179,7 @@ async def forget_some(tx: Tx, server_ids: Sequence[str]) -> None:
     await tx.execute(delete(server_history).where(server_history.c.id.in_(server_ids)))
 
 
-async def over(tx: Tx, now: datetime) -> list[str]:
+async def over(tx: CellTx, now: datetime) -> list[str]:
     """Some of those whose time is over."""
     table = server_history.c
     statement = select(table.id).where(table.deleted_at < now - KEPT).limit(FORGOTTEN_AT_ONCE)

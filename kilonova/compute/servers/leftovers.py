@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.compute.programs import release
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteMissing
@@ -30,13 +30,13 @@ REST_SECONDS = 15.0
 AT_ONCE = 50
 
 
-async def keep(compute: Compute) -> None:
+async def keep(cell: Cell) -> None:
     """Looks at one database's deleted servers over and over, until cancelled."""
-    since = compute.clock.now() - FIRST_LOOK_BACK
+    since = cell.clock.now() - FIRST_LOOK_BACK
     while True:
-        until = compute.clock.now() - LONGEST_CALL
+        until = cell.clock.now() - LONGEST_CALL
         try:
-            await sweep(compute, since, until)
+            await sweep(cell, since, until)
             since = until - OVERLAP
         except (ServiceUnavailable, SQLAlchemyError, RemoteFault) as fault:
             # What was not looked at is looked at with the next ones.
@@ -44,27 +44,27 @@ async def keep(compute: Compute) -> None:
         await asyncio.sleep(REST_SECONDS)
 
 
-async def sweep(compute: Compute, since: datetime, until: datetime) -> None:
+async def sweep(cell: Cell, since: datetime, until: datetime) -> None:
     """Frees what servers hold that were deleted in this time. Safe to repeat."""
-    async with compute.database.reading() as tx:
+    async with cell.reading() as tx:
         deleted_at = server_history.c.deleted_at
         statement = select(server_history).where(deleted_at >= since, deleted_at < until)
         gone = await tx.all(DeletedServer, statement)
     for start in range(0, len(gone), AT_ONCE):
-        await _free(compute, gone[start : start + AT_ONCE])
+        await _free(cell, gone[start : start + AT_ONCE])
 
 
-async def _free(compute: Compute, gone: list[DeletedServer]) -> None:
+async def _free(cell: Cell, gone: list[DeletedServer]) -> None:
     by_id = {each.id: each for each in gone}
     try:
-        found = await compute.network.list_ports(device_id=sorted(by_id))
+        found = await cell.region.network.list_ports(device_id=sorted(by_id))
     except RemoteMissing:
         # A cloud without a network service has claims to give back all the same.
         found = []
     for server_id in {each.device_id for each in found if each.project_id == by_id[each.device_id].project_id}:
         log.warning("a port came to a server after its deletion, and is taken away", server=server_id)
-        await release.ports(compute.network, msgspec.convert(by_id[server_id].record, Server))
+        await release.ports(cell.region.network, msgspec.convert(by_id[server_id].record, Server))
     for server_id in by_id:
-        if await compute.placement.allocations(server_id):
+        if await cell.region.placement.allocations(server_id):
             log.warning("a claim came to a server after its deletion, and is given back", server=server_id)
-            await compute.placement.release(server_id)
+            await cell.region.placement.release(server_id)

@@ -18,7 +18,7 @@ from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.scheduling.unserved import refuse_unserved
 from kilonova.compute.servers import servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.image.client import ImageRecord
 from kilonova.kit.auth import RequestContext
@@ -56,10 +56,10 @@ class WantedServers(Struct, kw_only=True):
     access_ip_v6: str
 
 
-async def resolve_image(compute: Compute, ctx: RequestContext, image_id: str, flavor: Flavor) -> Fields:
+async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flavor: Flavor) -> Fields:
     """The image as a server keeps it. Raises InvalidServer when it cannot be used with this flavor."""
     try:
-        image = await compute.image.show(image_id, token=ctx.token)
+        image = await region.image.show(image_id, token=ctx.token)
     except RemoteFault as fault:
         if fault.status == 404:
             raise InvalidServer(f"Image {image_id} could not be found.") from fault
@@ -110,17 +110,17 @@ def _check_disk(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:
         )
 
 
-async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -> list[Fields]:
+async def resolve_networks(region: Region, ctx: RequestContext, wanted: Any) -> list[Fields]:
     """`networks` of a request → `{"network_id"}` or `{"port_id"}` each. Raises InvalidServer, Conflict, Forbidden."""
     if wanted == "none":
         return []
     if wanted is None or wanted == "auto":
-        return await _only_network(compute, ctx, must_exist=wanted == "auto")
+        return await _only_network(region, ctx, must_exist=wanted == "auto")
     resolved = []
     for each in wanted:
         if each.get("port") is not None:
             try:
-                port = await usable_port(compute, ctx, each["port"], ctx.project_id or "")
+                port = await usable_port(region, ctx, each["port"], ctx.project_id or "")
             except RemoteFault as fault:
                 if fault.status == 404:
                     raise InvalidServer(f"Port id {each['port']} could not be found.") from fault
@@ -131,7 +131,7 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
         if network_id is None:
             raise InvalidServer("Each of networks must name a uuid or a port.")
         try:
-            network = await compute.network.show_network(network_id, token=ctx.token)
+            network = await region.network.show_network(network_id, token=ctx.token)
         except RemoteFault as fault:
             if fault.status == 404:
                 raise InvalidServer(f"Network {network_id} could not be found.") from fault
@@ -147,7 +147,7 @@ async def resolve_networks(compute: Compute, ctx: RequestContext, wanted: Any) -
     return resolved
 
 
-async def check_addresses(compute: Compute, resolved: list[Fields]) -> None:
+async def check_addresses(region: Region, resolved: list[Fields]) -> None:
     """Raises InvalidServer for an address that no subnet of its network has, or that somebody has already.
 
     Who takes it meanwhile is found out when the port is made.
@@ -155,22 +155,22 @@ async def check_addresses(compute: Compute, resolved: list[Fields]) -> None:
     asked = [each for each in resolved if each.get("fixed_ip")]
     if not asked:
         return
-    subnets = await compute.network.list_subnets(network_id=sorted({each["network_id"] for each in asked}))
+    subnets = await region.network.list_subnets(network_id=sorted({each["network_id"] for each in asked}))
     for each in asked:
         network_id, address = each["network_id"], each["fixed_ip"]
         cidrs = [subnet.cidr for subnet in subnets if subnet.network_id == network_id]
         if not any(ip_address(address) in ip_network(cidr, strict=False) for cidr in cidrs):
             raise InvalidServer(f"Fixed IP {address} is not in a subnet of network {network_id}: {', '.join(cidrs)}.")
-        having = await compute.network.list_ports(network_id=network_id, fixed_ips=f"ip_address={address}")
+        having = await region.network.list_ports(network_id=network_id, fixed_ips=f"ip_address={address}")
         if having:
             raise InvalidServer(f"Fixed IP {address} is already in use on network {network_id}.")
 
 
-async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bool) -> list[Fields]:
+async def _only_network(region: Region, ctx: RequestContext, *, must_exist: bool) -> list[Fields]:
     """The one network of the project; a choice between several is the user's."""
-    networks = await compute.network.list_networks(token=ctx.token, project_id=ctx.project_id)
+    networks = await region.network.list_networks(token=ctx.token, project_id=ctx.project_id)
     if not networks:
-        networks = await compute.network.list_networks(token=ctx.token, shared=True)
+        networks = await region.network.list_networks(token=ctx.token, shared=True)
         networks = [each for each in networks if not each.is_external]
     networks = [each for each in networks if each.subnets]
     if len(networks) > 1:
@@ -180,12 +180,12 @@ async def _only_network(compute: Compute, ctx: RequestContext, *, must_exist: bo
     return [{"network_id": each.id} for each in networks]
 
 
-async def usable_port(compute: Compute, ctx: RequestContext, port_id: str, project_id: str) -> Port:
+async def usable_port(region: Region, ctx: RequestContext, port_id: str, project_id: str) -> Port:
     """A port for a server of the project. Raises RemoteFault (404), InvalidServer, and Conflict for one that is taken.
 
     Whoever owns a network sees the ports that others have on it, and an administrator all; they stay their projects'.
     """
-    port = await compute.network.show_port(port_id, token=ctx.token)
+    port = await region.network.show_port(port_id, token=ctx.token)
     if port.project_id != project_id:
         raise InvalidServer(f"Port {port_id} is not usable for the server: it belongs to another project.")
     if port.device_id:
@@ -193,14 +193,14 @@ async def usable_port(compute: Compute, ctx: RequestContext, port_id: str, proje
     return port
 
 
-async def resolve_security_groups(compute: Compute, ctx: RequestContext, names: list[str]) -> dict[str, str]:
+async def resolve_security_groups(region: Region, ctx: RequestContext, names: list[str]) -> dict[str, str]:
     """Names or ids → name and id of each group, of the caller's project.
 
     Raises InvalidServer for one that is missing, Conflict for an ambiguous one.
     """
     if not names or names == ["default"]:
         return {}
-    known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
+    known = await region.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
     found: dict[str, str] = {}
     for name in names:
         matches = [each for each in known if name in (each.id, each.name)]

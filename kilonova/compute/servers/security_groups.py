@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.region import cells
 from kilonova.compute.servers import ports, servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import Server
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.errors import Conflict, NotFound
 from kilonova.network.client import NetworkClient, Port, SecurityGroup
 
 
-async def find(compute: Compute, ctx: RequestContext, name: str) -> SecurityGroup:
+async def find(region: Region, ctx: RequestContext, name: str) -> SecurityGroup:
     """By name or id, of those the caller sees. Raises NotFound, or Conflict for a name that several have."""
-    known = await compute.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
+    known = await region.network.list_security_groups(token=ctx.token, project_id=ctx.project_id)
     matches = [each for each in known if name in (each.id, each.name)]
     if not matches:
         raise NotFound(f"Security group {name} not found.")
@@ -41,9 +41,9 @@ async def _named(network: NetworkClient, wanted: Iterable[Port]) -> list[Securit
     return sorted(found, key=lambda each: each.name)
 
 
-async def add(compute: Compute, server: Server, group: SecurityGroup) -> None:
+async def add(region: Region, server: Server, group: SecurityGroup) -> None:
     """On every port of the server. Raises InvalidServer when it has none that takes groups. Safe to repeat."""
-    found = await ports.of_server(compute.network, server)
+    found = await ports.of_server(region.network, server)
     if not any(port.port_security_enabled for port in found):
         raise InvalidServer(
             f"Security group {group.name} cannot be applied to instance {server.id}: it has no port with port security."
@@ -54,13 +54,13 @@ async def add(compute: Compute, server: Server, group: SecurityGroup) -> None:
             return None
         return {"security_groups": [*port.security_groups, group.id]}
 
-    changed = [await ports.change(compute.network, port, added) for port in found]
-    await _write_names(compute, server, changed)
+    changed = [await ports.change(region.network, port, added) for port in found]
+    await _write_names(region, server, changed)
 
 
-async def remove(compute: Compute, server: Server, group: SecurityGroup) -> None:
+async def remove(region: Region, server: Server, group: SecurityGroup) -> None:
     """From every port of the server. Raises NotFound when none has it."""
-    found = await ports.of_server(compute.network, server)
+    found = await ports.of_server(region.network, server)
     if not any(group.id in port.security_groups for port in found):
         raise NotFound(f"Security group {group.name} is not associated with the instance {server.id}.")
 
@@ -68,11 +68,11 @@ async def remove(compute: Compute, server: Server, group: SecurityGroup) -> None
         left = [each for each in port.security_groups if each != group.id]
         return {"security_groups": left} if len(left) < len(port.security_groups) else None
 
-    changed = [await ports.change(compute.network, port, without) for port in found]
-    await _write_names(compute, server, changed)
+    changed = [await ports.change(region.network, port, without) for port in found]
+    await _write_names(region, server, changed)
 
 
-async def _write_names(compute: Compute, server: Server, changed: list[Port]) -> None:
-    names = await names_of(compute.network, changed)
-    async with cells.writing(compute, server.id) as (_cell, tx):
-        await servers.change(tx, server.id, compute.clock.now(), security_groups=names)
+async def _write_names(region: Region, server: Server, changed: list[Port]) -> None:
+    names = await names_of(region.network, changed)
+    async with cells.writing(region, server.id) as (_cell, tx):
+        await servers.change(tx, server.id, region.clock.now(), security_groups=names)

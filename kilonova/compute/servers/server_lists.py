@@ -16,9 +16,9 @@ from kilonova.compute.region import cells
 from kilonova.compute.servers import deleted_servers, patterns
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
 from kilonova.compute.servers.servers import TASK_STATES, ServerWithTask
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import Server, servers, tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Page
@@ -61,7 +61,7 @@ class NamedServer(Struct, frozen=True):
     name: str
 
 
-async def list_names(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[NamedServer]:
+async def list_names(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[NamedServer]:
     """Like `list_page`, and reads no more than it shows."""
     if filters.with_deleted:
         found = await list_page(tx, filters, page, marker)
@@ -70,7 +70,7 @@ async def list_names(tx: Tx, filters: Filters, page: Page, marker: Server | None
     return await tx.all(NamedServer, statement)
 
 
-async def list_page(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
+async def list_page(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
     """One page and one row beyond it, in the page's order, each with its active task. It begins after `marker`."""
     statement = await _narrowed(tx, select(servers), filters, page, marker)
     found = await tx.all(Server, statement) if filters.with_live else []
@@ -82,7 +82,9 @@ async def list_page(tx: Tx, filters: Filters, page: Page, marker: Server | None)
     return deleted_servers.merged([live, deleted], page)
 
 
-async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None) -> Select[Any]:
+async def _narrowed(
+    tx: CellTx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None
+) -> Select[Any]:
     """The statement with the filters, in the page's order, from the marker on: the page's rows and one beyond."""
     sorts = [(servers.c[key], direction) for key, direction in page.sorts]
     if filters.patterns or filters.addresses:
@@ -94,7 +96,7 @@ async def _narrowed(tx: Tx, statement: Select[Any], filters: Filters, page: Page
     return statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
 
 
-async def _matching(tx: Tx, filters: Filters, page: Page, marker: Server | None) -> list[str]:
+async def _matching(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[str]:
     """Ids of the page's servers, and of one beyond it, by the text filters, too."""
     keys = [key for key, _ in page.sorts]
     sorts = [(servers.c[key], direction) for key, direction in page.sorts]
@@ -122,7 +124,7 @@ def _fits(row: dict[str, Any], filters: Filters) -> bool:
     return fits and (not filters.addresses or fits_addresses(filters, row["ports"]))
 
 
-async def find_marker(compute: Compute, filters: Filters, server_id: str | None) -> Server | None:
+async def find_marker(region: Region, filters: Filters, server_id: str | None) -> Server | None:
     """The server a page begins after, in whichever cell it is; one that was deleted since the page before will do.
 
     Raises BadRequest for one that is not there, or that belongs to a project the list is not of.
@@ -132,7 +134,7 @@ async def find_marker(compute: Compute, filters: Filters, server_id: str | None)
     by_id = select(servers).where(servers.c.id == server_id)
     if filters.project_id is not None:
         by_id = by_id.where(servers.c.project_id == filters.project_id)
-    async with cells.reading(compute, server_id) as (_cell, tx):
+    async with cells.reading(region, server_id) as (_cell, tx):
         marker = await tx.first(Server, by_id)
         if marker is None:
             marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
@@ -141,7 +143,7 @@ async def find_marker(compute: Compute, filters: Filters, server_id: str | None)
     return marker
 
 
-async def _active_tasks(tx: Tx, found: list[Server]) -> dict[str, Task]:
+async def _active_tasks(tx: CellTx, found: list[Server]) -> dict[str, Task]:
     """Server id → what is being done to it."""
     ids = [server.id for server in found]
     active = await tx.all(Task, select(tasks.tasks).where(tasks.tasks.c.active_subject.in_(ids)))

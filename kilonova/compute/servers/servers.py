@@ -16,7 +16,7 @@ from sqlalchemy import case, delete, func, select, update
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.db.expressions import total
 from kilonova.kit.tasks import NewTask, SubjectBusy, Task
 
@@ -67,18 +67,19 @@ def domain_name(number: int) -> str:
     return f"instance-{number:08x}"
 
 
-async def insert(tx: Tx, server: Server, new: NewTask, now: datetime) -> Server:
-    """Inserts a server with the task that builds it: one commit, so neither exists alone. Until it is placed, it is in
-    the API database, whose `tx` is.
+async def insert(region_tx: RegionTx, tx: CellTx, server: Server, new: NewTask, now: datetime) -> Server:
+    """Inserts a server with the task that builds it: one commit, so neither exists alone.
+
+    Both are one transaction, of the API database: there a server waits until it is placed.
     """
-    server.number = await mappings.next_number(tx)
+    server.number = await mappings.next_number(region_tx)
     await tx.insert(servers, server)
-    await mappings.insert_server(tx, server)
+    await mappings.insert_server(region_tx, server)
     await tasks.start(tx, new, now)
     return server
 
 
-async def find(tx: Tx, server_id: str, project_id: str | None = None) -> Server:
+async def find(tx: CellTx, server_id: str, project_id: str | None = None) -> Server:
     """Raises ServerNotFound; with `project_id` also for a server of another project."""
     statement = select(servers).where(servers.c.id == server_id)
     if project_id is not None:
@@ -89,7 +90,7 @@ async def find(tx: Tx, server_id: str, project_id: str | None = None) -> Server:
     return server
 
 
-async def find_with_task(tx: Tx, server_id: str, project_id: str | None = None) -> ServerWithTask:
+async def find_with_task(tx: CellTx, server_id: str, project_id: str | None = None) -> ServerWithTask:
     server = await find(tx, server_id, project_id)
     return ServerWithTask(server, await tasks.active(tx, server_id))
 
@@ -100,12 +101,12 @@ def check_state(server: Server, action: str, states: Collection[str]) -> None:
         raise WrongState(server.id, action, f"vm_state {server.vm_state}")
 
 
-async def change(tx: Tx, server_id: str, now: datetime, **values: Any) -> None:
+async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> None:
     """Writes into a server's row; nothing happens when it is gone."""
     await tx.execute(update(servers).where(servers.c.id == server_id).values(updated_at=now, **values))
 
 
-async def begin(tx: Tx, server: Server, wish: Wish, new: NewTask, now: datetime) -> Task:
+async def begin(tx: CellTx, server: Server, wish: Wish, new: NewTask, now: datetime) -> Task:
     """Starts an operation on a server. Raises WrongState when another is under way or its state does not allow it."""
     active = await tasks.active(tx, server.id)
     replaces = active is not None and active.program in wish.replaces
@@ -120,7 +121,7 @@ async def begin(tx: Tx, server: Server, wish: Wish, new: NewTask, now: datetime)
         raise WrongState(server.id, wish.action, f"task_state {task_state_of(busy.program, busy.step)}") from busy
 
 
-async def reset_state(tx: Tx, server: Server, vm_state: str, now: datetime) -> None:
+async def reset_state(tx: CellTx, server: Server, vm_state: str, now: datetime) -> None:
     """Says what a server is, whatever it was, and ends what is being done to it. Touches nothing but the rows."""
     active = await tasks.active(tx, server.id)
     if active is not None:
@@ -128,7 +129,7 @@ async def reset_state(tx: Tx, server: Server, vm_state: str, now: datetime) -> N
     await change(tx, server.id, now, vm_state=vm_state)
 
 
-async def names_on(tx: Tx, host: str) -> dict[str, str]:
+async def names_on(tx: CellTx, host: str) -> dict[str, str]:
     """Server id → domain name, of a host's servers."""
     rows = await tx.tuples(select(servers.c.id, servers.c.number).where(servers.c.host == host))
     return {server_id: domain_name(number) for server_id, number in rows}
@@ -143,7 +144,7 @@ class HostUse(msgspec.Struct, frozen=True):
     disk_gib: int = 0
 
 
-async def use_by_host(tx: Tx) -> dict[str, HostUse]:
+async def use_by_host(tx: CellTx) -> dict[str, HostUse]:
     table = servers.c
     disk_gib = total(table.flavor["root_gib"].as_integer())
     sums = select(table.host, func.count(), total(table.vcpus), total(table.memory_mib), disk_gib)
@@ -151,7 +152,7 @@ async def use_by_host(tx: Tx) -> dict[str, HostUse]:
     return {row[0]: HostUse(*row[1:]) for row in rows}
 
 
-async def use_by_project(tx: Tx, host: str) -> dict[str, HostUse]:
+async def use_by_project(tx: CellTx, host: str) -> dict[str, HostUse]:
     """Project id → what its servers have of a host, by their flavors."""
     table = servers.c
     disk_gib = total(table.flavor["root_gib"].as_integer())
@@ -166,20 +167,20 @@ class ServerState(msgspec.Struct, frozen=True):
     power_state: int
 
 
-async def states_on(tx: Tx, host: str) -> dict[str, ServerState]:
+async def states_on(tx: CellTx, host: str) -> dict[str, ServerState]:
     """Server id → state, of a host's servers."""
     statement = select(servers.c.id, servers.c.vm_state, servers.c.power_state).where(servers.c.host == host)
     return {row[0]: ServerState(*row) for row in await tx.tuples(statement)}
 
 
-async def active_subjects(tx: Tx) -> dict[str, bool]:
+async def active_subjects(tx: CellTx) -> dict[str, bool]:
     """Id of every server an operation is under way for → whether that sleeps now, waiting for something."""
     table = tasks.tasks.c
     rows = await tx.tuples(select(table.subject_id, table.lease_until).where(table.finished_at.is_(None)))
     return {server_id: lease is None for server_id, lease in rows}
 
 
-async def hosts_of(tx: Tx, server_ids: Collection[str], project_id: str) -> dict[str, str]:
+async def hosts_of(tx: CellTx, server_ids: Collection[str], project_id: str) -> dict[str, str]:
     """Server id → host, of those that exist, are placed and belong to the project: hints may name any."""
     statement = select(servers.c.id, servers.c.host).where(
         servers.c.id.in_(server_ids), servers.c.project_id == project_id, servers.c.host.is_not(None)
@@ -194,14 +195,14 @@ class HostLoad(msgspec.Struct, frozen=True):
     building: int = 0
 
 
-async def load_by_host(tx: Tx) -> dict[str, HostLoad]:
+async def load_by_host(tx: CellTx) -> dict[str, HostLoad]:
     building = total(case((servers.c.vm_state == "building", 1), else_=0))
     placed = select(servers.c.host, func.count(), building).where(servers.c.host.is_not(None))
     rows = await tx.tuples(placed.group_by(servers.c.host))
     return {str(host): HostLoad(count, built) for host, count, built in rows}
 
 
-async def forget(tx: Tx, server: Server, now: datetime) -> None:
+async def forget(tx: CellTx, server: Server, now: datetime) -> None:
     """Moves a destroyed server to the history of its database. Safe to repeat."""
     record = msgspec.to_builtins(server)
     deleted = DeletedServer(
@@ -218,7 +219,7 @@ async def forget(tx: Tx, server: Server, now: datetime) -> None:
     await tx.execute(delete(servers).where(servers.c.id == server.id))
 
 
-async def find_deleted(tx: Tx, server_id: str) -> DeletedServer | None:
+async def find_deleted(tx: CellTx, server_id: str) -> DeletedServer | None:
     return await tx.first(DeletedServer, select(server_history).where(server_history.c.id == server_id))
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from kilonova.compute.agent.spec import Milestone
 from kilonova.compute.tables import tasks
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx
 from kilonova.kit.tasks import Task
 
 TOKEN_ISSUED_AT, MILESTONES = "token_issued_at", "milestones"
@@ -45,7 +45,7 @@ FORGOTTEN: dict[str, Any] = {MILESTONES: []}
 """Arguments for a step that leaves the host."""
 
 
-async def keep(tx: Tx, task: Task, told: dict[str, Any]) -> None:
+async def keep(tx: CellTx, task: Task, told: dict[str, Any]) -> None:
     """Arguments of the last step, whose outcome takes none."""
     if MILESTONES in told and told[MILESTONES] != task.args.get(MILESTONES):
         values = {"args": {**task.args, **told}}

@@ -13,9 +13,9 @@ from msgspec import Struct
 from sqlalchemy import Select, Table, select
 
 from kilonova.compute.region import cells
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import server_history, servers
-from kilonova.kit.db import Tx
+from kilonova.compute.transactions import CellTx
 
 READ_AT_ONCE = 500
 
@@ -36,19 +36,21 @@ class Used(Struct, frozen=True):
     hours: float
 
 
-async def everywhere(compute: Compute, start: datetime, end: datetime, project_id: str | None = None) -> list[Used]:
+async def everywhere(region: Region, start: datetime, end: datetime, project_id: str | None = None) -> list[Used]:
     """In all cells that answer."""
-    now = compute.clock.now()
+    now = region.clock.now()
 
-    async def ask(_cell: Compute, tx: Tx) -> list[Used]:
+    async def ask(_cell: Cell, tx: CellTx) -> list[Used]:
         return await between(tx, start, end, now, project_id)
 
-    gathered = await cells.gather(compute, ask)
+    gathered = await cells.gather(region, ask)
     by_id = {each.id: each for part in reversed(gathered.values()) for each in part}
     return sorted(by_id.values(), key=lambda each: (each.project_id, each.id))
 
 
-async def between(tx: Tx, start: datetime, end: datetime, now: datetime, project_id: str | None = None) -> list[Used]:
+async def between(
+    tx: CellTx, start: datetime, end: datetime, now: datetime, project_id: str | None = None
+) -> list[Used]:
     """Every server that ran at some moment in between. What is to come is not counted."""
     end, table = min(end, now), servers.c
     columns = (table.id, table.name, table.project_id, table.flavor, table.vcpus, table.memory_mib)
@@ -64,7 +66,7 @@ async def between(tx: Tx, start: datetime, end: datetime, now: datetime, project
     return found + await _read(tx, gone, server_history, lambda row: _gone(row, start, end))
 
 
-async def _read(tx: Tx, statement: Select[Any], table: Table, used_of: Callable[[Any], Used | None]) -> list[Used]:
+async def _read(tx: CellTx, statement: Select[Any], table: Table, used_of: Callable[[Any], Used | None]) -> list[Used]:
     """The statement's first column is the id."""
     found: list[Used] = []
     ordered, after = statement.order_by(table.c.id).limit(READ_AT_ONCE), ""

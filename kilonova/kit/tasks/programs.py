@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from kilonova.kit.clock import Clock
-from kilonova.kit.db import Tx
 from kilonova.kit.tasks.table import NewTask, Task
 
 ServiceT = TypeVar("ServiceT")
 
-Commit = Callable[[Tx], Awaitable[None]]
-"""Writes that belong to a step: they commit with its outcome or not at all. Never awaits anything but `tx`."""
+Commit = Callable[[Any], Awaitable[None]]
+"""Gets the transaction, under the type the service has for it, and does the writes that belong to a step: they commit
+with its outcome or not at all. Never awaits anything but the transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Run(Generic[ServiceT]):
 
 
 Step = Callable[[Run[ServiceT]], Awaitable[Outcome]]
-OnFailed = Callable[[Tx, Task, str], Awaitable[None]]
+OnFailed = Callable[[Any, Task, str], Awaitable[None]]
 """(tx, task, error): puts the resource into ERROR with its reason, in the commit that ends the task."""
 
 

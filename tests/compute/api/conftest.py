@@ -14,8 +14,9 @@ from kilonova.compute.agent.spec import HostInventory
 from kilonova.compute.hosts.registry import Registry
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.servers import requests, servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Flavor, Server, tasks
+from kilonova.compute.transactions import CellTx, RegionTx
 from tests.worlds import compute, image, network, placement
 
 VERSION = "openstack-api-version"
@@ -58,7 +59,7 @@ class Door:
 class ComputeInProcess:
     """The service, the doors to it and its neighbours, and ways to put rows where a story begins."""
 
-    service: Compute
+    service: Region
     identity: Any
     body_of: Any
     api: Door
@@ -166,7 +167,7 @@ class ComputeInProcess:
         who = await self.who(owner)
         new = BUILD.new_task(server.id, request_id="req-build", user_id=who.user_id, project_id=who.project_id)
         async with self.service.database.transaction() as tx:
-            inserted = await servers.insert(tx, server, new, now)
+            inserted = await servers.insert(RegionTx(tx), CellTx(tx), server, new, now)
             if not building:
                 task = await tasks.active(tx, server.id)
                 assert task is not None
@@ -182,8 +183,8 @@ class ComputeInProcess:
         async with self.service.database.reading() as tx:
             return await servers.find(tx, server_id)
 
-    async def register_host(self, host: str = "node1", zone: str = "", **values: Any) -> None:
-        """A compute host that has just said it is there."""
+    async def register_host(self, host: str = "node1", zone: str = "", cell: Cell | None = None, **values: Any) -> None:
+        """Registers a compute host, in the cell on the API database unless another is given."""
         inventory = HostInventory(
             **{
                 "hostname": f"{host}.example.org",
@@ -199,7 +200,7 @@ class ComputeInProcess:
             }
         )
         info = {"binary": "nova-compute", "host": host, "availability_zone": zone}
-        await Registry(self.service).register({"info": info, "details": msgspec.to_builtins(inventory)})
+        await Registry(cell or self.service.here).register({"info": info, "details": msgspec.to_builtins(inventory)})
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ async def nova(identity: Any, body_of: Any) -> AsyncIterator[ComputeInProcess]:
     cloud = identity.cloud
     cloud.agent_timeout_seconds = 1.0
     await cloud.add_all(placement.API, network.SERVER, image.API, compute.API)
-    service: Compute = cloud.services["compute"]
+    service: Region = cloud.services["compute"]
     service.control_services = (CONDUCTOR,)
     doors = [Door(identity, cloud.apps[each]) for each in ("compute", "network", "image")]
     yield ComputeInProcess(service, identity, body_of, *doors)

@@ -11,7 +11,7 @@ import pytest
 from kilonova.compute.consoles import remote_consoles
 from kilonova.compute.programs import placing
 from kilonova.compute.region import housekeeping, mappings, moving
-from kilonova.compute.region.cells import CellDown
+from kilonova.compute.region.directory import CellDown
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers.servers import forget
 from kilonova.compute.tables import Server, servers
@@ -167,11 +167,7 @@ async def test_a_server_is_changed_where_it_is(region: Region) -> None:
 
 
 async def register(region: Region, cell_id: str, host: str) -> None:
-    in_cell = Region(region.cells[cell_id], *(getattr(region, name) for name in REST))
-    await in_cell.register_host(host)
-
-
-REST = ("identity", "body_of", "api", "networking", "imaging")
+    await region.register_host(host, cell=region.cells[cell_id])
 
 
 async def test_hosts_register_in_their_cell_and_are_mapped_at_once(region: Region) -> None:
@@ -294,14 +290,14 @@ async def test_a_scheduler_leaves_out_cells_that_are_disabled_or_down(
     for cell_id, host in ((CELL1_ID, "node1"), (CELL2_ID, "node2")):
         await register(region, cell_id, host)
     server = await region.insert_server(building=True)
-    seen = await placing.look(region.service, server.id, ())
+    seen = await placing.look(region.service.here, server.id, ())
     assert sorted(seen.where) == ["node1", "node2"]
     async with region.service.database.transaction() as tx:
         await mappings.change_cell(tx, CELL1_ID, disabled=True)
     region.service.cells.look_again()
-    assert sorted((await placing.look(region.service, server.id, ())).where) == ["node2"]
+    assert sorted((await placing.look(region.service.here, server.id, ())).where) == ["node2"]
     region.take_down(CELL2_ID, monkeypatch)
-    assert (await placing.look(region.service, server.id, ())).hosts == []
+    assert (await placing.look(region.service.here, server.id, ())).hosts == []
 
 
 async def test_a_token_lies_in_the_api_database_and_leads_into_its_servers_cell(region: Region) -> None:

@@ -72,7 +72,7 @@ async def test_control_services_are_listed_beside_the_hosts(nova: Any) -> None:
 async def test_a_host_that_does_not_answer_is_down(nova: Any) -> None:
     await nova.register_host()
     for _question in range(4):
-        await nova.service.liveness.ask([("nova-compute", "node1")])
+        await nova.service.here.liveness.ask([("nova-compute", "node1")])
     assert (await service_of(nova))["state"] == "down"
     assert (await nova.call("GET", "/os-hypervisors", **MANAGE))["hypervisors"][0]["state"] == "down"
 

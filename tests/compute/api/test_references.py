@@ -297,7 +297,7 @@ async def test_a_hint_that_names_another_projects_server_tells_nothing_of_it(rea
     theirs = await ready.insert_server("other", host="node1")
     body = {"server": ready.base, "os:scheduler_hints": {hint: [theirs.id]}}
     made = (await ready.call("POST", "/servers", 202, json=body))["server"]
-    view = await placing.look(ready.service, made["id"], ())
+    view = await placing.look(ready.service.here, made["id"], ())
     assert view.wanted.hosts_of_servers == {}
 
 

@@ -183,7 +183,7 @@ async def test_expired_tokens_are_forgotten_when_nobody_asks_for_new_ones(nova: 
     nova.service.console_token_seconds = -1
     await nova.call("POST", f"/servers/{server.id}/remote-consoles", json=NOVNC)
     assert len(await rows(nova)) == 1
-    await deleted_servers._forget_all(nova.service)
+    await deleted_servers._forget_all(nova.service.here)
     assert await rows(nova) == []
 
 
@@ -206,7 +206,7 @@ async def test_a_daemon_that_has_registered_is_listed_and_can_be_forgotten(nova:
         for _ in range(2):
             await control_daemons.register(tx, "nova-consoleauth", "controller", service.clock.now())
     stop = control_daemons.answer(service.bus, "nova-consoleauth", "controller")
-    await service.liveness.ask([("nova-consoleauth", "controller")])
+    await service.here.liveness.ask([("nova-consoleauth", "controller")])
     path = "/os-services?binary=nova-consoleauth"
     (shown,) = (await nova.call("GET", path, by="admin"))["services"]
     assert (shown["host"], shown["zone"], shown["state"], shown["status"]) == (
@@ -218,7 +218,7 @@ async def test_a_daemon_that_has_registered_is_listed_and_can_be_forgotten(nova:
     zones = (await nova.call("GET", "/os-availability-zone/detail", by="admin"))["availabilityZoneInfo"]
     assert zones[0]["hosts"]["controller"]["nova-consoleauth"]["available"] is True
     stop()
-    service.liveness._missed[("nova-consoleauth", "controller")] = 100
+    service.here.liveness._missed[("nova-consoleauth", "controller")] = 100
     (gone,) = (await nova.call("GET", path, by="admin"))["services"]
     assert gone["state"] == "down"
     await nova.call("DELETE", f"/os-services/{shown['id']}", 204, by="admin")

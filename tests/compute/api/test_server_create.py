@@ -362,7 +362,7 @@ async def test_an_image_claims_neither_more_nor_less_than_the_flavor(ready: Any,
     noted = {"resources:MEMORY_MB": amount, "resources:VCPU": "0", "trait:HW_CPU_X86_AVX": "required"}
     image_id = await ready.image("demo", visibility="private", **noted)
     made = (await create(ready, imageRef=image_id))["server"]
-    wanted = (await placing.look(ready.service, made["id"], ())).wanted
+    wanted = (await placing.look(ready.service.here, made["id"], ())).wanted
     assert wanted.resources == {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}
     assert wanted.required_traits == ("HW_CPU_X86_AVX",)
 

@@ -386,7 +386,7 @@ async def test_what_was_deleted_long_ago_is_forgotten_with_what_was_done_to_it(
             await tasks.supersede(tx, REBOOT.new_task(server.id), now)
         await forget(nova, server, 401 * 24 * 60)
     await forget(nova, made[4], 399 * 24 * 60)
-    forgetting = asyncio.create_task(deleted_servers.forget_in_time(nova.service))
+    forgetting = asyncio.create_task(deleted_servers.forget_in_time(nova.service.here))
     async with asyncio.timeout(5):
         while await names(nova, DELETED, by="admin") != ["s4"]:
             await asyncio.sleep(0.01)

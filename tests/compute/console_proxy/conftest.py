@@ -65,7 +65,7 @@ class Proxy:
         return server
 
     async def token(self, server: Any, kind: Any = "vnc", ctx: RequestContext | None = None) -> str:
-        return (await remote_consoles.open_console(self.nova.service, server, kind, ctx)).token
+        return (await remote_consoles.open_console(self.nova.service.here, server, kind, ctx)).token
 
     def connect(self, token: str, **options: Any) -> connect:
         """A WebSocket of a browser's page of this very proxy, unless told otherwise."""

@@ -12,6 +12,7 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import requests, servers
 from kilonova.compute.tables import Flavor, Server, metadata, tasks
+from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.db import Database
 from kilonova.kit.tasks.programs import step_name
 
@@ -62,7 +63,7 @@ def make_server(project_id: str = "p", **values: Any) -> Server:
 async def insert(database: Database, project_id: str = "p", **values: Any) -> Server:
     server = make_server(project_id, **values)
     async with database.transaction() as tx:
-        return await servers.insert(tx, server, BUILD.new_task(server.id), NOW)
+        return await servers.insert(RegionTx(tx), CellTx(tx), server, BUILD.new_task(server.id), NOW)
 
 
 async def test_numbers_are_never_given_twice(database: Database) -> None:

@@ -21,7 +21,7 @@ from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.region import cells, mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import requests, servers
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows
 from kilonova.compute.tables import metadata as compute_metadata
@@ -44,7 +44,7 @@ from tests.worlds import PATIENT_SECONDS, compute, network, placement
 class World:
     """The cloud and what it stands on."""
 
-    compute: Compute
+    compute: Region
     network: NetworkService
     placement: Placement
     clock: FakeClock
@@ -58,9 +58,9 @@ class World:
     project_id: str
     user_id: str
     network_id: str = ""
-    runners: list[Runner[Compute]] = field(default_factory=list)
-    cells: dict[str, Compute] = field(default_factory=dict)
-    """Id → the service on the database of a cell that is not the region's."""
+    runners: list[Runner[Cell]] = field(default_factory=list)
+    cells: dict[str, Cell] = field(default_factory=dict)
+    """Id → cell on a database of its own."""
     silent: list[Any] = field(default_factory=list)
     _unserved: dict[str, Any] = field(default_factory=dict)
     always_looks: bool = False
@@ -68,9 +68,9 @@ class World:
     _network_writes: int = -1
     """How many there had been when the network's agents last began a pass."""
 
-    def members(self) -> list[Compute]:
-        """The service on each database: the region's, and those of its cells."""
-        return [self.compute, *self.cells.values()]
+    def members(self) -> list[Cell]:
+        """The cell on each database."""
+        return [self.compute.here, *self.cells.values()]
 
     async def tick(self) -> None:
         """What agents do between two turns of the runner; those of the network, when there is something new."""
@@ -83,9 +83,9 @@ class World:
         self._network_writes = writes
         await self.sender.send_batch()
 
-    def make_runner(self, plan: CrashPlan | None = None, member: Compute | None = None) -> Runner[Compute]:
+    def make_runner(self, plan: CrashPlan | None = None, member: Cell | None = None) -> Runner[Cell]:
         probe = {"probe": plan} if plan is not None else {}
-        member = member or self.compute
+        member = member or self.compute.here
         runner = Runner(member.database, tasks, PROGRAMS, member, clock=self.clock, **probe)
         self.runners.append(runner)
         return runner
@@ -141,9 +141,8 @@ class World:
     def _mortal(self, plan: CallPlan) -> Iterator[None]:
         """What steps call is counted while this lasts."""
         callers = [
-            (member, name, getattr(member, name))
-            for member in self.members()
-            for name in ("placement", "network", "agents")
+            *((self.compute, name, getattr(self.compute, name)) for name in ("placement", "network")),
+            *((cell, "agents", cell.agents) for cell in self.members()),
         ]
         for member, name, caller in callers:
             setattr(member, name, MortalCaller(caller, plan, READS))
@@ -203,8 +202,8 @@ class World:
         )
         assert not changes
         (server,) = requests.make_servers(wanted, _Caller(self.project_id, self.user_id), self.clock.now())  # type: ignore[arg-type]
-        async with self.compute.database.transaction() as tx:
-            return await servers.insert(tx, server, BUILD.new_task(server.id), self.clock.now())
+        async with self.compute.transaction() as tx:
+            return await servers.insert(tx, self.compute.local(tx), server, BUILD.new_task(server.id), self.clock.now())
 
     async def destroy(self, server_id: str) -> None:
         """While somebody may open its console."""
@@ -293,23 +292,23 @@ async def two_cells(identity: Any, migrated: Any, tmp_path: Path) -> AsyncIterat
         yield made
 
 
-async def make_cells(compute: Compute, migrated: Any, tmp_path: Path, count: int) -> dict[str, Compute]:
+async def make_cells(region: Region, migrated: Any, tmp_path: Path, count: int) -> dict[str, Cell]:
     """Cells with a database and a bus of their own, and cell0."""
-    made: dict[str, Compute] = {}
+    made: dict[str, Cell] = {}
 
-    async def connect(mapping: CellMapping) -> Compute:
+    async def connect(mapping: CellMapping) -> Cell:
         return made[mapping.id]
 
-    compute.cells.connect = connect
-    async with compute.database.transaction() as tx:
+    region.cells.connect = connect
+    async with region.transaction() as tx:
         for number in range(count + 1):
             cell_id = str(uuid.UUID(int=number))
             directory = tmp_path / f"cell{number}"
             directory.mkdir()
             database = migrated("compute", compute_metadata, directory)
-            made[cell_id] = compute.in_cell(cell_id, database, InProcessBus())
+            made[cell_id] = region.cell_on(cell_id, database, InProcessBus())
             url = database.url.render_as_string(hide_password=False)
-            now = compute.clock.now()
+            now = region.clock.now()
             await mappings.insert_cell(tx, CellMapping(cell_id, f"cell{number}", f"bus{number}", url, False, now))
     return made
 
@@ -320,10 +319,10 @@ async def make_world(
     cloud, bus, clock = identity.cloud, identity.bus, FakeClock()
     cloud.clock, cloud.leeway_seconds = clock, PATIENT_SECONDS
     await cloud.add_all(placement.API, network.SERVER, compute.API)
-    service: Compute = cloud.services["compute"]
+    service: Region = cloud.services["compute"]
     networking: NetworkService = cloud.services["network"]
     made_cells = await make_cells(service, migrated, tmp_path, cell_count) if cell_count else {}
-    with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [service]
+    with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [service.here]
     for each in with_hosts:
         ComputeRegistry(each).serve()
     metals = {f"node{number}": FakeHost(f"node{number}") for number in range(1, host_count + 1)}

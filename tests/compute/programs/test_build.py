@@ -119,12 +119,12 @@ async def test_a_server_does_not_wait_for_a_first_host_for_ever(world: Any, unre
 
 
 async def test_a_server_waits_for_hosts_to_answer_a_server_side_that_has_just_started(world: Any) -> None:
-    world.compute.liveness = Liveness(world.compute.bus, world.clock)
+    world.compute.here.liveness = Liveness(world.compute.bus, world.clock)
     server = await world.insert_server()
     runner = world.make_runner()
     await runner.run_task(await runner.claim_one())
     assert (await world.server(server.id)).vm_state == "building"
-    world.compute.liveness.heard("nova-compute", "node1")
+    world.compute.here.liveness.heard("nova-compute", "node1")
     await world.run()
     await assert_active_and_nothing_else(world, server.id)
 
@@ -173,7 +173,7 @@ async def test_a_host_is_not_left_while_its_agent_may_be_about_to_answer(world: 
     world.silence()
     runner = world.make_runner()
     await runner.run_task(await runner.claim_one())
-    world.compute.liveness = Liveness(world.compute.bus, world.clock)
+    world.compute.here.liveness = Liveness(world.compute.bus, world.clock)
     for _ in range(8):
         world.clock.advance(5)
         await runner.run_task(await runner.claim_one())

@@ -203,7 +203,7 @@ async def test_a_copy_is_not_taken_away_from_a_slow_mover(two_cells: Any, monkey
         await two_cells.tick()
         waited.append(True)
         async with compute.database.transaction() as tx:
-            await moving.leave(tx, before, task, cell.cell_id, None)
+            await moving.leave(tx, tx, before, task, cell.id, None)
 
     monkeypatch.setattr(moving, "move", move_slowly)
     await two_cells.run()

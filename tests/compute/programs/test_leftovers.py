@@ -19,7 +19,7 @@ async def deleted_server(world: Any) -> Server:
 
 async def sweep(world: Any) -> None:
     now = world.clock.now()
-    await leftovers.sweep(world.compute, now - leftovers.FIRST_LOOK_BACK, now - leftovers.LONGEST_CALL)
+    await leftovers.sweep(world.compute.here, now - leftovers.FIRST_LOOK_BACK, now - leftovers.LONGEST_CALL)
 
 
 async def late_port(world: Any, server: Server) -> str:

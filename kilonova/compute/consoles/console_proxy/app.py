@@ -22,7 +22,7 @@ from kilonova.compute.consoles.console_proxy.handshake import Refused, check_ori
 from kilonova.compute.consoles.console_proxy.pages import make_pages
 from kilonova.compute.consoles.console_proxy.relay import PIECE_BYTES, Counts, relay
 from kilonova.compute.consoles.remote_consoles import Place
-from kilonova.compute.service import Compute
+from kilonova.compute.service import Region
 from kilonova.compute.tables import ConsoleToken
 from kilonova.kit.errors import Fault
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC
@@ -59,13 +59,11 @@ SPICE = Kind("spice", Path("/usr/share/spice-html5"), "spice-html5")
 SERIAL = Kind("serial", None, "")
 
 
-def make_app(
-    compute: Compute, kind: Kind, *, allowed_origins: Collection[str] = (), web: Path | None = None
-) -> ASGIApp:
+def make_app(region: Region, kind: Kind, *, allowed_origins: Collection[str] = (), web: Path | None = None) -> ASGIApp:
     """`compute`: the service on the API database; `web`: a directory of pages other than the kind's own."""
     pages = make_pages(web or kind.directory, kind.package, kind.stand_ins)
-    sessions = Sessions(compute)
-    compute.bus.subscribe(REVOCATIONS_TOPIC, sessions.end)
+    sessions = Sessions(region)
+    region.bus.subscribe(REVOCATIONS_TOPIC, sessions.end)
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -73,7 +71,7 @@ def make_app(
             return
         websocket = WebSocket(scope, receive, send)
         try:
-            place, reader, writer = await _let_in(websocket, compute, kind.console, allowed_origins)
+            place, reader, writer = await _let_in(websocket, region, kind.console, allowed_origins)
         except Refused as refusal:
             log.warning("a console was not opened", client=_client(websocket), reason=str(refusal))
             await websocket.close(NOT_ALLOWED)
@@ -86,8 +84,8 @@ def make_app(
 class Sessions:
     """The consoles that are open through this proxy, and how they end before their users close them."""
 
-    def __init__(self, compute: Compute) -> None:
-        self._compute = compute
+    def __init__(self, region: Region) -> None:
+        self._region = region
         self._open: dict[asyncio.Task[Counts], ConsoleToken] = {}
 
     async def carry(self, token: ConsoleToken, work: Coroutine[Any, Any, Counts]) -> Counts | None:
@@ -106,7 +104,7 @@ class Sessions:
     async def end(self, event: Mapping[str, str]) -> None:
         """Handles a revocation event: a console lives no longer than the user, project or token it was opened by."""
         try:
-            async with self._compute.region.database.transaction() as tx:
+            async with self._region.transaction() as tx:
                 await console_tokens.revoke(tx, event)
         except (Fault, SQLAlchemyError) as error:
             # Those that are open end all the same; the others end by their time.
@@ -119,9 +117,7 @@ class Sessions:
 Reached = tuple[Place, asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _let_in(
-    websocket: WebSocket, compute: Compute, kind: ConsoleKind, allowed_origins: Collection[str]
-) -> Reached:
+async def _let_in(websocket: WebSocket, region: Region, kind: ConsoleKind, allowed_origins: Collection[str]) -> Reached:
     """Raises Refused."""
     # The first message of every WebSocket; it says nothing.
     await websocket.receive()
@@ -133,7 +129,7 @@ async def _let_in(
     if not token:
         raise Refused("it brings no token")
     try:
-        place = await remote_consoles.follow(compute, token, kind)
+        place = await remote_consoles.follow(region, token, kind)
         check_scheme(websocket.headers, place.address.base_url)
         reader, writer = await _reach(place)
         try:
