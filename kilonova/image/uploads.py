@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Awaitable
 from kilonova.image import images, quotas
 from kilonova.image.errors import ImageTooLarge, RefusedData, StorageFull, UploadLost
 from kilonova.image.images import SavedData
-from kilonova.image.inspection import ImageRefused, Inspector
 from kilonova.image.quotas import Allowance
 from kilonova.image.service import Image
 from kilonova.image.stores.file import FileStore, Part
 from kilonova.image.tables import ImageRow
+from kilonova.kit.disks.inspection import ImageRefused, Inspector
 from kilonova.kit.log import logger
 
 BATCH_BYTES = 1 << 20

@@ -14,10 +14,10 @@ from kilonova.compute.agent.driver import ComputeDriver, OnEvent
 from kilonova.compute.agent.drivers.options import GuestCpu
 from kilonova.compute.agent.spec import HostShare
 from kilonova.image.client import ImageClient
-from kilonova.image.inspection import inspect_file
 from kilonova.kit.agents import AgentRefused
 from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
+from kilonova.kit.disks.inspection import inspect_file
 
 
 async def build(ground: Ground) -> Running:

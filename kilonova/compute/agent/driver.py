@@ -22,8 +22,7 @@ FetchImage = Callable[[str], AsyncIterator[bytes]]
 
 InspectImage = Callable[[Path, str], int | None]
 """Given a downloaded file and its declared disk format, the virtual size in bytes (None when the format tells none).
-Raises ValueError with the reason when the file must not be used (`image/inspection`; injected, because services
-do not import each other)."""
+Raises ValueError with the reason when the file must not be used."""
 
 OnEvent = Callable[[str], None]
 """Called on the loop with the id of a server whose domain has changed state, or whose background work has ended. A

@@ -15,7 +15,7 @@ from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.image_cache import ImageCache, discard_partial, sweep
 from kilonova.compute.agent.drivers.jobs import Jobs
 from kilonova.compute.agent.spec import SpecImage
-from kilonova.image.inspection import inspect_file
+from kilonova.kit.disks.inspection import inspect_file
 from tests.compute.agent.rigs import MIB, Images
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from kilonova.image.inspection import qcow2, small_formats, vhd, vhdx, vmdk
-from kilonova.image.inspection.reading import HEAD_BYTES, SECTOR_BYTES, TAIL_BYTES, ImageRefused
-from kilonova.image.inspection.signatures import PARTITIONED, formats_in_head, formats_in_tail
+from kilonova.kit.disks.inspection import qcow2, small_formats, vhd, vhdx, vmdk
+from kilonova.kit.disks.inspection.reading import HEAD_BYTES, SECTOR_BYTES, TAIL_BYTES, ImageRefused
+from kilonova.kit.disks.inspection.signatures import PARTITIONED, formats_in_head, formats_in_tail
 
 MAX_VIRTUAL_BYTES = 1 << 62
 

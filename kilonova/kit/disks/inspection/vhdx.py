@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from kilonova.image.inspection.reading import ImageRefused, unpack, whole_sectors
+from kilonova.kit.disks.inspection.reading import ImageRefused, unpack, whole_sectors
 
 HEADER_OFFSETS = (64 << 10, 128 << 10)
 HEADER_BYTES = 4096

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kilonova.image.inspection import ImageRefused, Inspection, Inspector
-from tests.image.inspection.test_against_qemu import with_footer
-from tests.image.inspection.test_inspection import create, inspect_stream
+from kilonova.kit.disks.inspection import ImageRefused, Inspection, Inspector
+from tests.kit.disks.inspection.test_against_qemu import with_footer
+from tests.kit.disks.inspection.test_inspection import create, inspect_stream
 
 MIB = 1 << 20
 

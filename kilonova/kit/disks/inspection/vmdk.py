@@ -5,7 +5,7 @@ A stream-optimized file ends in a footer, a second header that readers take inst
 
 import re
 
-from kilonova.image.inspection.reading import HEAD_BYTES, SECTOR_BYTES, ImageRefused, unpack
+from kilonova.kit.disks.inspection.reading import HEAD_BYTES, SECTOR_BYTES, ImageRefused, unpack
 
 CREATE_TYPES = ("monolithicSparse", "streamOptimized")
 MAX_DESCRIPTOR_BYTES = 32 << 10

@@ -1,6 +1,6 @@
 """VHD: a footer in the last sector, and in a disk that grows a copy of it in the first."""
 
-from kilonova.image.inspection.reading import SECTOR_BYTES, ImageRefused, unpack, whole_sectors
+from kilonova.kit.disks.inspection.reading import SECTOR_BYTES, ImageRefused, unpack, whole_sectors
 
 MAGIC = b"conectix"
 FIXED, DYNAMIC = 2, 3

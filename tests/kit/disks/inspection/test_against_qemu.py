@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from kilonova.image.images import DISK_FORMATS
-from kilonova.image.inspection import ImageRefused, Inspection, inspect_file
+from kilonova.kit.disks.inspection import ImageRefused, Inspection, inspect_file
 
 SEED = int(os.environ.get("KILONOVA_FUZZ_SEED", "20261101"))
 """Another one than the usual looks elsewhere."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kilonova.image.inspection import ImageRefused, Inspection, Inspector, inspect_file
-from kilonova.image.inspection.signatures import formats_in_head
+from kilonova.kit.disks.inspection import ImageRefused, Inspection, Inspector, inspect_file
+from kilonova.kit.disks.inspection.signatures import formats_in_head
 
 MIB = 1 << 20
 QEMU_FORMATS = {

@@ -1,6 +1,6 @@
 """VDI and ploop, whose headers say everything in one place."""
 
-from kilonova.image.inspection.reading import SECTOR_BYTES, ImageRefused, unpack
+from kilonova.kit.disks.inspection.reading import SECTOR_BYTES, ImageRefused, unpack
 
 VDI_VERSION = 0x00010001
 VDI_BLOCK_BYTES = 1 << 20

@@ -9,7 +9,7 @@ Sources: the formats' specifications (qcow2 in QEMU's documentation, VMDK techni
 VHDX, ISO 9660) and what QEMU does with them, which the tests ask it.
 """
 
-from kilonova.image.inspection.inspector import Inspection, Inspector, inspect_file
-from kilonova.image.inspection.reading import ImageRefused
+from kilonova.kit.disks.inspection.inspector import Inspection, Inspector, inspect_file
+from kilonova.kit.disks.inspection.reading import ImageRefused
 
 __all__ = ["ImageRefused", "Inspection", "Inspector", "inspect_file"]

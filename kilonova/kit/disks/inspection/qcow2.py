@@ -1,6 +1,6 @@
 """qcow2: a header with numbered extensions behind it, both within the first cluster."""
 
-from kilonova.image.inspection.reading import HEAD_BYTES, ImageRefused, unpack, whole_sectors
+from kilonova.kit.disks.inspection.reading import HEAD_BYTES, ImageRefused, unpack, whole_sectors
 
 EXTERNAL_DATA_BIT = 1 << 2
 COMPRESSION_BIT = 1 << 3
