@@ -3,13 +3,16 @@
 The root partition comes last so that the guest can grow it into whatever disk it gets.
 """
 
+import asyncio
 import lzma
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from kilonova.cli.guest_image.commands import run
+from kilonova.cli.guest_image.commands import GuestImageError, run
 from kilonova.cli.guest_image.root_tree import DISK_MODULES, Tree, add_modules
+from kilonova.kit.disks import qemu_img
+from kilonova.kit.host_commands import HostError
 
 INITRAMFS_INIT = Path(__file__).parent / "initramfs-init"
 BOOT_CODE = Path("/usr/lib/syslinux/mbr/mbr.bin")
@@ -49,14 +52,21 @@ def make_qcow2(tree: Tree, target: Path) -> None:
             disk.seek(start_mib * MIB)
             with partition.open("rb") as content:
                 shutil.copyfileobj(content, disk, MIB)
-    run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zlib", raw, target])
+    compress(raw, target)
 
 
 def make_root_qcow2(tree: Tree, target: Path) -> None:
     """The root file system alone, on a disk without partitions: for a kernel and ramdisk given apart."""
     root = target.parent / "root.ext4"
     make_root_partition(tree, root)
-    run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", root, target])
+    compress(root, target)
+
+
+def compress(raw: Path, target: Path) -> None:
+    try:
+        asyncio.run(qemu_img.compress(raw, target))
+    except HostError as error:
+        raise GuestImageError(error.reason) from error
 
 
 def make_kernel(tree: Tree, target: Path) -> None:

@@ -16,6 +16,7 @@ from kilonova.compute.agent.spec import (
     ServerObservation,
     ServerSpec,
 )
+from kilonova.kit.host_commands import HostError as HostError
 
 FetchImage = Callable[[str], AsyncIterator[bytes]]
 """Given an image id, its data in chunks of any size."""
@@ -27,14 +28,6 @@ Raises ValueError with the reason when the file must not be used."""
 OnEvent = Callable[[str], None]
 """Called on the loop with the id of a server whose domain has changed state, or whose background work has ended. A
 hint to look, no more: it may name a domain that is not ours, and a hypervisor that restarts may lose some."""
-
-
-class HostError(Exception):
-    """The host cannot do what was asked; `reason` is a sentence naming the thing that is in the way."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class ConsoleNotOffered(HostError):

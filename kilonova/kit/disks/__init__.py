@@ -1,1 +1,1 @@
-"""Disks in files: what an uploaded image really is. Services that store, boot or copy disks share it."""
+"""Disks in files: what an uploaded image really is, and every call of qemu-img, under its account and its limits."""

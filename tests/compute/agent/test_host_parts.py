@@ -1,4 +1,4 @@
-"""The small parts of the host side: jobs, records, disks, commands, console files, capabilities."""
+"""The small parts of the host side: jobs, records, disks, console files, capabilities."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kilonova.compute.agent.driver import HostError, StaleEpoch
-from kilonova.compute.agent.drivers import commands, console, disks, inventory
+from kilonova.compute.agent.drivers import console, disks, inventory
 from kilonova.compute.agent.drivers.config_drive import ensure_config_drive
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
@@ -158,16 +158,6 @@ async def test_the_config_drive_is_made_once(tmp_path: Path) -> None:
     command = ["isoinfo", "-J", "-i", path, "-x", "/openstack/latest/meta_data.json"]
     assert subprocess.run(command, check=True, capture_output=True).stdout == b"{}"
     assert [entry.name for entry in tmp_path.iterdir()] == ["disk.config"]
-
-
-async def test_commands_fail_with_a_sentence() -> None:
-    assert await commands.run(["echo", "a b"], timeout_seconds=5) == "a b\n"
-    with pytest.raises(HostError, match="no-such-command is not installed"):
-        await commands.run(["no-such-command"], timeout_seconds=5)
-    with pytest.raises(HostError, match=r"ls failed with status 2: .*No such file"):
-        await commands.run(["ls", "/no/such/file"], timeout_seconds=5)
-    with pytest.raises(HostError, match="sleep did not end within 0 seconds"):
-        await commands.run(["sleep", "60"], timeout_seconds=0.05)
 
 
 def test_the_console_goes_on_over_a_rollover(tmp_path: Path) -> None:

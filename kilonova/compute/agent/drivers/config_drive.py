@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers import commands
+from kilonova.kit import host_commands
+from kilonova.kit.host_commands import HostError
 
 LABEL = "config-2"
 TIMEOUT_SECONDS = 60.0
@@ -24,7 +24,7 @@ async def ensure_config_drive(path: Path, files: Mapping[str, bytes]) -> None:
     partial, tree = path.with_name(path.name + ".part"), path.with_name(path.name + ".tree")
     try:
         await asyncio.to_thread(_write_tree, tree, files)
-        await commands.run(
+        await host_commands.run(
             [
                 *("genisoimage", "-quiet", "-o", partial, "-V", LABEL, "-publisher", "Kilonova"),
                 *("-J", "-r", "-l", "-ldots", "-allow-lowercase", "-allow-multidot", tree),

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers import commands
-from kilonova.compute.agent.drivers.confinement import Account, give, qemu_account
+from kilonova.kit import host_commands
+from kilonova.kit.disks import qemu_img
+from kilonova.kit.host_commands import HostError
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -35,13 +35,7 @@ async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
         )
 
     async def make(partial: Path) -> None:
-        await commands.run(
-            # -u: the size is given, so the image under it need not be opened.
-            ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing, partial, str(size_bytes)],
-            timeout_seconds=TIMEOUT_SECONDS,
-            account=_given(partial),
-            most_file_bytes=0,
-        )
+        await qemu_img.create_overlay(partial, backing, size_bytes)
 
     await _make(path, make)
 
@@ -50,12 +44,7 @@ async def ensure_blank(path: Path, root_gib: int) -> None:
     """An empty root disk, for a server without an image."""
 
     async def make(partial: Path) -> None:
-        await commands.run(
-            ["qemu-img", "create", "-q", "-f", "qcow2", partial, str(root_gib * GIB)],
-            timeout_seconds=TIMEOUT_SECONDS,
-            account=_given(partial),
-            most_file_bytes=0,
-        )
+        await qemu_img.create_blank(partial, root_gib * GIB)
 
     await _make(path, make)
 
@@ -65,7 +54,7 @@ async def ensure_ephemeral(path: Path, size_gib: int) -> None:
 
     async def make(partial: Path) -> None:
         await asyncio.to_thread(_make_sparse, partial, size_gib * GIB)
-        await commands.run(
+        await host_commands.run(
             ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "ephemeral0", partial], timeout_seconds=TIMEOUT_SECONDS
         )
 
@@ -77,7 +66,7 @@ async def ensure_swap(path: Path, size_mib: int) -> None:
 
     async def make(partial: Path) -> None:
         await asyncio.to_thread(_make_sparse, partial, size_mib * MIB)
-        await commands.run(["mkswap", "-q", partial], timeout_seconds=TIMEOUT_SECONDS)
+        await host_commands.run(["mkswap", "-q", partial], timeout_seconds=TIMEOUT_SECONDS)
 
     await _make(path, make)
 
@@ -107,14 +96,6 @@ async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:
         raise HostError(f"Cannot make {path}: {error.strerror}.") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _given(partial: Path) -> Account | None:
-    """QEMU's account, which has been given the empty file: it may not make one in the servers' directories."""
-    account = qemu_account()
-    _make_sparse(partial, 0)
-    give(partial, account)
-    return account
 
 
 def _make_sparse(path: Path, size_bytes: int) -> None:

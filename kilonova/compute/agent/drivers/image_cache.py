@@ -17,23 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage
-from kilonova.compute.agent.drivers import commands
-from kilonova.compute.agent.drivers.confinement import give, qemu_account
+from kilonova.compute.agent.driver import FetchImage, InspectImage
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.records import sync_directory
 from kilonova.compute.agent.spec import SpecImage
+from kilonova.kit.disks import qemu_img
+from kilonova.kit.host_commands import HostError
 
 WRITE_BYTES = 1 << 20
 """Chunks are gathered to this before a thread writes and hashes them."""
 
-CONVERT_TIMEOUT_SECONDS = 3600.0
 RAW_FORMATS = ("raw", "iso", "ami")
-CONVERTED_FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}
-"""Disk format of the image service → name of the format in qemu-img."""
-
-MOST_DISK_BYTES = 1 << 42
-"""Largest raw disk that qemu-img may write when the image's header does not give the size."""
 DAY_SECONDS = 86400.0
 
 
@@ -69,7 +63,7 @@ class ImageCache:
         return jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
 
     async def _fetch(self, image: SpecImage, job: Job) -> None:
-        if image.disk_format not in RAW_FORMATS and image.disk_format not in CONVERTED_FORMATS:
+        if image.disk_format not in RAW_FORMATS and image.disk_format not in qemu_img.FORMATS:
             raise HostError(
                 f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
             )
@@ -130,18 +124,7 @@ class ImageCache:
             raise HostError(f"Image {image.id} is refused: {error}") from error
 
     async def _convert(self, image: SpecImage, partial: Path, raw: Path, virtual_size_bytes: int | None) -> None:
-        # Both files are the account's: it owns nothing else that a crafted image could make it read or write.
-        account = qemu_account()
-        await asyncio.to_thread(lambda: _create(raw).close())
-        for each in (partial, raw):
-            give(each, account)
-        # The format is named, never guessed: what a guest wrote into a raw disk must not make it another format.
-        await commands.run(
-            ["qemu-img", "convert", "-f", CONVERTED_FORMATS[image.disk_format], "-O", "raw", partial, raw],
-            timeout_seconds=CONVERT_TIMEOUT_SECONDS,
-            account=account,
-            most_file_bytes=MOST_DISK_BYTES if virtual_size_bytes is None else virtual_size_bytes,
-        )
+        await qemu_img.convert_to_raw(partial, image.disk_format, raw, virtual_size_bytes)
         found = raw.stat().st_size
         if virtual_size_bytes is not None and found < virtual_size_bytes:
             raise HostError(f"Image {image.id} converts to {found} bytes instead of {virtual_size_bytes}.")

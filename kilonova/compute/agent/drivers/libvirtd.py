@@ -23,11 +23,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers import commands
-from kilonova.compute.agent.drivers.confinement import check_reachable, qemu_account
 from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
 from kilonova.compute.agent.drivers.records import list_recorded
+from kilonova.kit import host_commands
+from kilonova.kit.disks.confinement import check_reachable, qemu_account
+from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -160,7 +160,9 @@ def _shares_network_namespace(path: Path) -> bool:
 
 async def _answers(uri: str) -> bool:
     try:
-        await commands.run(["virsh", "--quiet", "--connect", uri, "version"], timeout_seconds=SYSTEM_TIMEOUT_SECONDS)
+        await host_commands.run(
+            ["virsh", "--quiet", "--connect", uri, "version"], timeout_seconds=SYSTEM_TIMEOUT_SECONDS
+        )
     except HostError:
         return False
     return True
@@ -195,7 +197,7 @@ async def _ensure_running(sandbox: Path) -> None:
     await asyncio.to_thread(_write_configuration, sandbox)
     hide_kvm = Path("/dev/kvm").exists() and detect_virt_type() != "kvm"
     script = Path(__file__).with_name("libvirtd_sandbox.py")
-    await commands.run(
+    await host_commands.run(
         [sys.executable, "-I", "-S", script, sandbox, "hide-kvm" if hide_kvm else "keep-kvm", *missing],
         timeout_seconds=START_TIMEOUT_SECONDS,
         new_session=True,

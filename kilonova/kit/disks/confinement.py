@@ -1,34 +1,18 @@
-"""The account that QEMU and qemu-img run as, and the limits of qemu-img: both read bytes that users wrote.
+"""The account that QEMU and qemu-img run as, and what it can reach: both read bytes that users wrote.
 
-libvirt gives a guest's disks to that account while the guest runs. qemu-img reads what a user has uploaded, so it gets
-limits of memory, processor time and file size too: a crafted image may make a parser loop, or swell.
+libvirt gives a guest's disks to that account while the guest runs.
 """
 
 import grp
 import os
 import pwd
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from kilonova.compute.agent.driver import HostError
+from kilonova.kit.host_commands import Account, HostError
 
 ACCOUNTS = ("libvirt-qemu", "qemu")
 """QEMU's account, as distributions name it."""
-MEMORY_BYTES = 2 << 30
-CPU_SECONDS = 1800
-FILES = 64
-SLACK_BYTES = 64 << 20
-"""Room for the headers and tables that an image format adds to a disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    name: str
-    user_id: int
-    group_id: int
-    group_name: str
 
 
 @cache
@@ -53,20 +37,6 @@ def give(path: Path, account: Account | None) -> None:
     path.chmod(0o600)
     if account is not None:
         os.chown(path, account.user_id, account.group_id)
-
-
-def limited(command: Sequence[str | os.PathLike[str]], *, file_bytes: int) -> list[str | os.PathLike[str]]:
-    """The command under limits of memory, processor time, descriptors and the size of the files it writes."""
-    return [
-        "prlimit",
-        f"--as={MEMORY_BYTES}",
-        f"--cpu={CPU_SECONDS}",
-        f"--nofile={FILES}",
-        f"--fsize={file_bytes + SLACK_BYTES}",
-        "--core=0",
-        "--",
-        *command,
-    ]
 
 
 def check_reachable(directory: Path, account: Account | None) -> None:

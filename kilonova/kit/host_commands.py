@@ -3,10 +3,8 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.confinement import Account, limited
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -15,19 +13,48 @@ ENVIRONMENT = {
 }
 
 
+class HostError(Exception):
+    """The host cannot do what was asked; `reason` is a sentence naming the thing that is in the way."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of the host that a command can run as."""
+
+    name: str
+    user_id: int
+    group_id: int
+    group_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a command may take from the host before the kernel ends it; it never dumps core."""
+
+    memory_bytes: int
+    cpu_seconds: int
+    files: int
+    """Descriptors open at once."""
+    file_bytes: int
+    """Size of each file that it writes."""
+
+
 async def run(
     arguments: Sequence[str | os.PathLike[str]],
     *,
     timeout_seconds: float,
     new_session: bool = False,
     account: Account | None = None,
-    most_file_bytes: int | None = None,
+    limits: Limits | None = None,
 ) -> str:
     """What the command wrote to stdout. Raises HostError when it is missing, fails or takes too long (it is killed).
 
     With `new_session` the command and what it starts leave our session, so that they outlive this process. With an
-    `account` it runs as that one, in none of our groups; with `most_file_bytes` under the limits of `confinement`, its
-    files as large as that.
+    `account` it runs as that one, in none of our groups.
     """
     name = os.fspath(arguments[0])
     identity: dict[str, Any] = {}
@@ -35,7 +62,7 @@ async def run(
         identity = {"user": account.user_id, "group": account.group_id, "extra_groups": []}
     try:
         process = await asyncio.create_subprocess_exec(
-            *(arguments if most_file_bytes is None else limited(arguments, file_bytes=most_file_bytes)),
+            *(arguments if limits is None else _limited(arguments, limits)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -57,6 +84,19 @@ async def run(
     if process.returncode != 0:
         raise HostError(f"{name} failed with status {process.returncode}: {_last_words(complaint)}")
     return output.decode(errors="replace")
+
+
+def _limited(command: Sequence[str | os.PathLike[str]], limits: Limits) -> list[str | os.PathLike[str]]:
+    return [
+        "prlimit",
+        f"--as={limits.memory_bytes}",
+        f"--cpu={limits.cpu_seconds}",
+        f"--nofile={limits.files}",
+        f"--fsize={limits.file_bytes}",
+        "--core=0",
+        "--",
+        *command,
+    ]
 
 
 def _last_words(complaint: bytes) -> str:

@@ -1,0 +1,84 @@
+"""Every call of qemu-img. It reads what users have uploaded, so it gets an account that owns nothing else, and limits.
+
+A crafted image may make a parser loop, or swell. The format is named, never guessed: what a guest wrote into a raw disk
+must not make it another format.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kilonova.kit import host_commands
+from kilonova.kit.disks.confinement import give, qemu_account
+from kilonova.kit.host_commands import Account, Limits
+
+MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 1800
+FILES = 64
+SLACK_BYTES = 64 << 20
+"""Room for the headers and tables that an image format adds to a disk."""
+
+MOST_DISK_BYTES = 1 << 42
+"""Largest raw disk that it may write when the image's header does not give the size."""
+
+CREATE_TIMEOUT_SECONDS = 120.0
+CONVERT_TIMEOUT_SECONDS = 3600.0
+
+FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}
+"""Disk format of the image service → its name in qemu-img, for the formats that become a raw disk by conversion."""
+
+
+def limits(disk_bytes: int) -> Limits:
+    """Limits for a call that writes at most so many bytes of a disk's content."""
+    return Limits(MEMORY_BYTES, CPU_SECONDS, FILES, file_bytes=disk_bytes + SLACK_BYTES)
+
+
+async def create_overlay(path: Path, backing: Path, size_bytes: int) -> None:
+    """Makes a qcow2 disk whose content is that of a raw file until it is written to. Raises HostError, OSError."""
+    # -u: the size is given, so the file under it need not be opened.
+    await _create(path, ["-u", "-F", "raw", "-b", backing], size_bytes)
+
+
+async def create_blank(path: Path, size_bytes: int) -> None:
+    """Makes an empty qcow2 disk. Raises HostError, OSError."""
+    await _create(path, [], size_bytes)
+
+
+async def _create(path: Path, options: Sequence[str | os.PathLike[str]], size_bytes: int) -> None:
+    # The account may not make files in the directories of disks: it is given an empty one.
+    account = qemu_account()
+    _make_empty(path, account)
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", *options, path, str(size_bytes)]
+    await host_commands.run(command, timeout_seconds=CREATE_TIMEOUT_SECONDS, account=account, limits=limits(0))
+
+
+async def convert_to_raw(source: Path, disk_format: str, target: Path, virtual_size_bytes: int | None) -> None:
+    """Writes the disk in `source` to the new file `target`; both become the account's own.
+
+    `virtual_size_bytes` is the size that the inspection found, if it found one. Raises HostError, OSError.
+    """
+    account = qemu_account()
+    await asyncio.to_thread(give, source, account)
+    await asyncio.to_thread(_make_empty, target, account)
+    await host_commands.run(
+        ["qemu-img", "convert", "-f", FORMATS[disk_format], "-O", "raw", source, target],
+        timeout_seconds=CONVERT_TIMEOUT_SECONDS,
+        account=account,
+        limits=limits(MOST_DISK_BYTES if virtual_size_bytes is None else virtual_size_bytes),
+    )
+
+
+async def compress(raw: Path, target: Path) -> None:
+    """Writes a raw disk of our own making to a compressed qcow2 image. Raises HostError."""
+    options = ["-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zlib"]
+    await host_commands.run(
+        ["qemu-img", "convert", *options, raw, target],
+        timeout_seconds=CONVERT_TIMEOUT_SECONDS,
+        limits=limits(raw.stat().st_size),
+    )
+
+
+def _make_empty(path: Path, account: Account | None) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    give(path, account)
