@@ -1,0 +1,26 @@
+"""Connecting and disconnecting a volume of any kind. Both are safe to repeat."""
+
+from kilonova.kit.connectors import file
+from kilonova.kit.connectors.connections import Connection, FileConnection
+from kilonova.kit.connectors.disk import ConnectedDisk
+from kilonova.kit.host_commands import HostError
+
+
+async def connect(connection: Connection) -> ConnectedDisk:
+    """Does what this host has to do before a guest can use the volume. Raises HostError."""
+    match connection:
+        case FileConnection():
+            return await file.connect(connection)
+    raise _unknown(connection)
+
+
+async def disconnect(connection: Connection) -> None:
+    """Undoes what `connect` did, once no guest uses the volume; one that is gone is disconnected. Raises HostError."""
+    match connection:
+        case FileConnection():
+            return
+    raise _unknown(connection)
+
+
+def _unknown(connection: Connection) -> HostError:
+    return HostError(f"This host cannot connect volumes of kind {connection.__struct_config__.tag} yet.")
