@@ -1,11 +1,23 @@
 """Agents: registration, calls, liveness."""
 
 import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
-from kilonova.kit.agents import Agent, AgentCalls, AgentInfo, AgentUnreachable, Liveness
+from kilonova.kit.agents import (
+    Agent,
+    AgentCalls,
+    AgentInfo,
+    AgentUnreachable,
+    Call,
+    Liveness,
+    NoArguments,
+    Served,
+)
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import InProcessBus, RemoteError
 from kilonova.kit.testing import FakeClock
@@ -15,31 +27,52 @@ async def nothing() -> None:
     return None
 
 
-def make_agent(bus: InProcessBus, converge: Any = nothing, **methods: Any) -> Agent:
-    return Agent(
-        AgentInfo("agent", "node1"), bus, "registry", methods=methods, converge=converge, interval_seconds=0.01
-    )
+class Sum(Struct):
+    number: int
+    key: bytes = b""
 
 
-async def double(payload: Any) -> Any:
-    return payload["number"] * 2
+class Result(Struct):
+    number: int
+    key: bytes
+    since: datetime
 
 
-async def refuse(payload: Any) -> Any:
+DOUBLE = Call("double", Sum, Result)
+REFUSE = Call("refuse", NoArguments, type(None))
+
+
+def make_agent(bus: InProcessBus, converge: Any = nothing, serves: Iterable[Served] = ()) -> Agent:
+    return Agent(AgentInfo("agent", "node1"), bus, "registry", serves=serves, converge=converge, interval_seconds=0.01)
+
+
+async def double(asked: Sum) -> Result:
+    return Result(asked.number * 2, asked.key, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+async def refuse(_asked: NoArguments) -> None:
     raise ValueError("the disk is full")
 
 
 async def test_a_call_reaches_the_agent_and_its_refusal_comes_back() -> None:
     bus = InProcessBus()
-    stop = make_agent(bus, double=double, refuse=refuse).serve()
+    stop = make_agent(bus, serves=[DOUBLE.served_by(double), REFUSE.served_by(refuse)]).serve()
     calls = AgentCalls(bus, "agent", timeout_seconds=1)
-    assert await calls.call("node1", "double", int, number=4) == 8
+    answer = await calls.call("node1", DOUBLE, Sum(4, b"\xff"))
+    assert answer == Result(8, b"\xff", datetime(2026, 1, 1, tzinfo=UTC))
     with pytest.raises(RemoteError, match="the disk is full") as error:
-        await calls.call("node1", "refuse", int)
+        await calls.call("node1", REFUSE, NoArguments())
     assert error.value.kind == "ValueError"
     stop()
     with pytest.raises(AgentUnreachable, match="agent on host node1"):
-        await calls.call("node1", "double", int, number=4)
+        await calls.call("node1", DOUBLE, Sum(4))
+
+
+async def test_arguments_that_are_not_as_declared_are_refused_with_the_reason() -> None:
+    bus = InProcessBus()
+    make_agent(bus, serves=[DOUBLE.served_by(double)]).serve()
+    with pytest.raises(RemoteError, match=r"Expected `int`, got `str` - at `\$.number`"):
+        await bus.call(agent_topic("agent", "node1"), "double", {"number": "four"})
 
 
 async def test_an_agent_registers_until_it_is_answered_and_survives_a_failing_pass(
@@ -76,7 +109,6 @@ async def test_an_agent_whose_passes_go_well_looks_less_and_less_often_until_it_
         AgentInfo("agent", "node1"),
         InProcessBus(),
         "registry",
-        methods={},
         converge=fail,
         interval_seconds=0.01,
         longest_interval_seconds=0.04,
@@ -186,7 +218,7 @@ async def test_a_host_that_cannot_be_described_keeps_its_agent_waiting(monkeypat
         assert payload["details"] == {"vcpus": 1}
 
     bus.serve("registry", {"register": register})
-    agent = Agent(AgentInfo("agent", "node1"), bus, "registry", methods={}, converge=nothing, describe=describe)
+    agent = Agent(AgentInfo("agent", "node1"), bus, "registry", converge=nothing, describe=describe)
     async with asyncio.timeout(5):
         await agent.register()
     assert tries == 3

@@ -4,31 +4,20 @@ A pass asks the driver for everything on the host and tells the server; what the
 """
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
+from kilonova.compute.agent import contract
 from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
-from kilonova.compute.agent.spec import ConsoleKind, HostInventory, HostShare, ServerSpec
+from kilonova.compute.agent.spec import ConsoleAddress, HostInventory, HostShare, ServerDiagnostics, ServerObservation
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
-from kilonova.kit.agents import Agent, AgentInfo
-from kilonova.kit.bus import Bus, Handler
+from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Served
+from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
 
 log = logger(__name__)
-
-
-class EnsureArguments(msgspec.Struct):
-    spec: ServerSpec
-    epoch: int
-
-
-class ConsoleArguments(msgspec.Struct):
-    server_id: str
-    kind: ConsoleKind
 
 
 SWEEP_INTERVAL_SECONDS = 2400.0
@@ -50,7 +39,7 @@ class ComputeAgent:
             info,
             bus,
             REGISTRY_TOPIC,
-            methods=self._methods(),
+            serves=self._served(),
             converge=self._report,
             describe=self._describe,
             longest_interval_seconds=LONGEST_INTERVAL_SECONDS,
@@ -87,38 +76,36 @@ class ComputeAgent:
             else:
                 log.debug("cached images were looked over", removed=len(removed))
 
-    def _methods(self) -> Mapping[str, Handler]:
-        return {
-            "ensure_server": self._ensure_server,
-            "observe_server": self._observe_server,
-            "release_server": self._release_server,
-            "console_log": self._console_log,
-            "console_address": self._console_address,
-            "diagnostics": self._diagnostics,
-            "uptime": self._uptime,
-        }
+    def _served(self) -> list[Served]:
+        return [
+            contract.ENSURE_SERVER.served_by(self._ensure_server),
+            contract.OBSERVE_SERVER.served_by(self._observe_server),
+            contract.RELEASE_SERVER.served_by(self._release_server),
+            contract.CONSOLE_LOG.served_by(self._console_log),
+            contract.CONSOLE_ADDRESS.served_by(self._console_address),
+            contract.DIAGNOSTICS.served_by(self._diagnostics),
+            contract.UPTIME.served_by(self._uptime),
+        ]
 
-    async def _ensure_server(self, payload: Any) -> Any:
-        arguments = msgspec.convert(payload, EnsureArguments)
-        return msgspec.to_builtins(await self._driver.ensure_server(arguments.spec, arguments.epoch))
+    async def _ensure_server(self, asked: contract.EnsureArguments) -> ServerObservation:
+        return await self._driver.ensure_server(asked.spec, asked.epoch)
 
-    async def _observe_server(self, payload: Any) -> Any:
-        return msgspec.to_builtins(await self._driver.observe_server(payload["server_id"]))
+    async def _observe_server(self, asked: contract.ServerArguments) -> ServerObservation:
+        return await self._driver.observe_server(asked.server_id)
 
-    async def _release_server(self, payload: Any) -> None:
-        await self._driver.release_server(payload["server_id"], payload["epoch"])
+    async def _release_server(self, asked: contract.ReleaseArguments) -> None:
+        await self._driver.release_server(asked.server_id, asked.epoch)
 
-    async def _console_log(self, payload: Any) -> str:
-        return await self._driver.console_log(payload["server_id"], payload["length_lines"])
+    async def _console_log(self, asked: contract.ConsoleLogArguments) -> str:
+        return await self._driver.console_log(asked.server_id, asked.length_lines)
 
-    async def _console_address(self, payload: Any) -> Any:
-        arguments = msgspec.convert(payload, ConsoleArguments)
-        return msgspec.to_builtins(await self._driver.console_address(arguments.server_id, arguments.kind))
+    async def _console_address(self, asked: contract.ConsoleAddressArguments) -> ConsoleAddress:
+        return await self._driver.console_address(asked.server_id, asked.kind)
 
-    async def _diagnostics(self, payload: Any) -> Any:
-        return msgspec.to_builtins(await self._driver.diagnostics(payload["server_id"]))
+    async def _diagnostics(self, asked: contract.ServerArguments) -> ServerDiagnostics:
+        return await self._driver.diagnostics(asked.server_id)
 
-    async def _uptime(self, _payload: Any) -> str:
+    async def _uptime(self, _asked: NoArguments) -> str:
         return read_uptime()
 
     async def _report(self) -> None:

@@ -2,6 +2,7 @@
 
 import re
 
+from kilonova.compute.agent.contract import CONSOLE_LOG, ConsoleLogArguments
 from kilonova.compute.errors import ConsoleUnavailable
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
@@ -16,7 +17,7 @@ async def read_output(cell: Cell, server: Server, length_lines: int | None) -> s
     if server.host is None:
         raise ConsoleUnavailable(server.id, "it is on no host yet")
     try:
-        output = await cell.agents.call(server.host, "console_log", str, server_id=server.id, length_lines=length_lines)
+        output = await cell.agents.call(server.host, CONSOLE_LOG, ConsoleLogArguments(server.id, length_lines))
     except (AgentUnreachable, RemoteError) as error:
         raise ConsoleUnavailable(server.id, str(error)) from error
     return _CONTROL_CHARACTERS.sub("", output)

@@ -1,5 +1,6 @@
 """What a server's guest uses, read on the host it runs on."""
 
+from kilonova.compute.agent.contract import DIAGNOSTICS, ServerArguments
 from kilonova.compute.agent.spec import ServerDiagnostics
 from kilonova.compute.errors import DiagnosticsUnavailable
 from kilonova.compute.service import Cell
@@ -13,6 +14,6 @@ async def read(cell: Cell, server: Server) -> ServerDiagnostics:
     if server.host is None:
         raise DiagnosticsUnavailable(server.id, "it is on no host yet")
     try:
-        return await cell.agents.call(server.host, "diagnostics", ServerDiagnostics, server_id=server.id)
+        return await cell.agents.call(server.host, DIAGNOSTICS, ServerArguments(server.id))
     except (AgentUnreachable, RemoteError) as error:
         raise DiagnosticsUnavailable(server.id, str(error)) from error

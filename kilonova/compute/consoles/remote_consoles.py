@@ -7,6 +7,7 @@ reboot the same port may be another guest's.
 from dataclasses import dataclass
 from typing import cast
 
+from kilonova.compute.agent.contract import CONSOLE_ADDRESS, ConsoleAddressArguments
 from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind
 from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ConsoleNotReady, ConsoleTokenNotFound, ConsoleTypeUnavailable
@@ -46,7 +47,7 @@ async def locate(cell: Cell, server: Server, kind: ConsoleKind) -> ConsoleAddres
     if server.host is None:
         raise ConsoleNotReady(server.id, kind, "it is on no host yet")
     try:
-        return await cell.agents.call(server.host, "console_address", ConsoleAddress, server_id=server.id, kind=kind)
+        return await cell.agents.call(server.host, CONSOLE_ADDRESS, ConsoleAddressArguments(server.id, kind))
     except AgentUnreachable as error:
         raise ConsoleNotReady(server.id, kind, str(error)) from error
     except RemoteError as error:

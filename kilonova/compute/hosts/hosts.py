@@ -14,13 +14,14 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, func, select, update
 
+from kilonova.compute.agent.contract import UPTIME
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.hosts import control_daemons
 from kilonova.compute.region import cells
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, hosts
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness
+from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness, NoArguments
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.errors import NotFound, ServiceUnavailable
 from kilonova.kit.log import logger
@@ -197,7 +198,7 @@ async def watch(region: Region) -> None:
 async def uptime(cell: Cell, row: Host) -> str | None:
     """What uptime(1) says on the host; None when its agent does not answer."""
     try:
-        return await cell.agents.call(row.host, "uptime", str)
+        return await cell.agents.call(row.host, UPTIME, NoArguments())
     except (AgentUnreachable, RemoteError):
         return None
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, structs
 from sqlalchemy.exc import SQLAlchemyError
 
+from kilonova.compute.agent.contract import ENSURE_SERVER, EnsureArguments
 from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import placing, release
@@ -222,9 +223,8 @@ async def ask_host(run: Run[Cell]) -> Seen | Sleep | Fail:
         planned = specs.planned_ports(await specs.port_details(cell.region.network, server))
     spec = specs.server_spec(server, planned, run.args.get(admin_passwords.ARGUMENT))
     try:
-        observed = await cell.agents.call(
-            server.host or "", "ensure_server", ServerObservation, spec=spec, epoch=run.task.epoch
-        )
+        asked = EnsureArguments(spec, run.task.epoch)
+        observed = await cell.agents.call(server.host or "", ENSURE_SERVER, asked)
     except AgentUnreachable as error:
         # In a row: a step that has waited for its guest for long is not to lose its host with one lost message.
         unanswered = run.args.get("unanswered", 0)

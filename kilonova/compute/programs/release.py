@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
 from kilonova.compute.servers.ports import of_server
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
@@ -117,4 +118,4 @@ async def from_host(cell: Cell, server: Server, epoch: int) -> None:
     """Has the host's agent destroy whatever it has of the server. Raises AgentUnreachable, RemoteError."""
     if server.host is None:
         return
-    await cell.agents.call(server.host, "release_server", type(None), server_id=server.id, epoch=epoch)
+    await cell.agents.call(server.host, RELEASE_SERVER, ReleaseArguments(server.id, epoch))

@@ -4,7 +4,18 @@ Agents never touch a database (design §1). What they serve is reached over the 
 """
 
 from kilonova.kit.agents.agent import Agent, AgentInfo, AgentRefused
-from kilonova.kit.agents.calls import AgentCalls, AgentUnreachable
+from kilonova.kit.agents.calls import AgentCalls, AgentUnreachable, Call, NoArguments, Served
 from kilonova.kit.agents.liveness import AgentKey, Liveness
 
-__all__ = ["Agent", "AgentCalls", "AgentInfo", "AgentKey", "AgentRefused", "AgentUnreachable", "Liveness"]
+__all__ = [
+    "Agent",
+    "AgentCalls",
+    "AgentInfo",
+    "AgentKey",
+    "AgentRefused",
+    "AgentUnreachable",
+    "Call",
+    "Liveness",
+    "NoArguments",
+    "Served",
+]

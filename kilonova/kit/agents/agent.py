@@ -6,15 +6,15 @@ A pass that fails is logged with its reason and tried again; the agent itself on
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from kilonova.kit.agents.calls import agent_topic
-from kilonova.kit.bus import Bus, CallTimedOut, Handler, RemoteError
+from kilonova.kit.agents.calls import Served, agent_topic
+from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -40,7 +40,8 @@ class AgentInfo(Struct, frozen=True):
 
 
 class Agent:
-    """`registry_topic` is the server's topic that answers `register`; `converge` is one pass over the host.
+    """`registry_topic` is the server's topic that answers `register`; `serves` are the calls this agent answers (see
+    `Call.served_by`); `converge` is one pass over the host.
 
     It comes every `interval_seconds`; while it goes well and nothing wakes the agent, less and less often, up to every
     `longest_interval_seconds`: an agent that hears of whatever happens on its host looks for what it may have missed.
@@ -52,7 +53,7 @@ class Agent:
         bus: Bus,
         registry_topic: str,
         *,
-        methods: Mapping[str, Handler],
+        serves: Iterable[Served] = (),
         converge: Callable[[], Awaitable[None]],
         describe: Callable[[], Awaitable[Any]] | None = None,
         interval_seconds: float = 5.0,
@@ -61,7 +62,7 @@ class Agent:
         self.info = info
         self._bus = bus
         self._registry_topic = registry_topic
-        self._methods = methods
+        self._methods = dict(serves)
         self._converge = converge
         self._describe = describe
         self._interval_seconds = self._pause_seconds = interval_seconds

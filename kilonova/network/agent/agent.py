@@ -70,7 +70,6 @@ class NetworkAgent:
             info,
             bus,
             REGISTRY_TOPIC,
-            methods={},
             converge=self._converge,
             describe=self._describe,
             interval_seconds=interval_seconds,

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from kilonova.compute.agent.contract import UPTIME
 from kilonova.compute.servers import servers
+from kilonova.kit.agents import NoArguments
 
 MANAGE = {"by": "admin"}
 
@@ -296,10 +298,10 @@ async def test_a_hypervisor_is_searched_and_tells_its_servers_and_how_long_it_is
         await nova.refused("GET", f"/os-hypervisors/node1/{what}", 404, by="admin", version="2.53")
     assert "does not answer" in await nova.refused("GET", "/os-hypervisors/1/uptime", 400, **old)
 
-    async def uptime(_payload: Any) -> str:
+    async def uptime(_asked: NoArguments) -> str:
         return " 08:00:00 up 3 min,  0 users,  load average: 0.1, 0.2, 0.3"
 
-    stop = nova.service.bus.serve("nova-compute.node1", {"uptime": uptime})
+    stop = nova.service.bus.serve("nova-compute.node1", dict([UPTIME.served_by(uptime)]))
     shown = (await nova.call("GET", "/os-hypervisors/1/uptime", **old))["hypervisor"]
     assert (shown["hypervisor_hostname"], shown["uptime"].split(",")[0]) == ("node1.example.org", " 08:00:00 up 3 min")
     newest = (await nova.call("GET", "/os-hypervisors", **MANAGE))["hypervisors"][0]

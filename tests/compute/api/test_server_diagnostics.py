@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import msgspec
-
+from kilonova.compute.agent.contract import DIAGNOSTICS, ServerArguments
 from kilonova.compute.agent.spec import DiskUse, InterfaceUse, ServerDiagnostics
 
 FOUND = ServerDiagnostics(
@@ -19,17 +18,17 @@ FOUND = ServerDiagnostics(
 
 
 async def test_an_administrator_sees_what_a_guest_uses(nova: Any) -> None:
-    asked: list[Any] = []
+    asked: list[ServerArguments] = []
 
-    async def diagnostics(arguments: Any) -> Any:
+    async def diagnostics(arguments: ServerArguments) -> ServerDiagnostics:
         asked.append(arguments)
-        return msgspec.to_builtins(FOUND)
+        return FOUND
 
-    stop = nova.service.bus.serve("nova-compute.node1", {"diagnostics": diagnostics})
+    stop = nova.service.bus.serve("nova-compute.node1", dict([DIAGNOSTICS.served_by(diagnostics)]))
     server = await nova.insert_server()
     url = f"/servers/{server.id}/diagnostics"
     shown = await nova.call("GET", url, by="admin")
-    assert asked == [{"server_id": server.id}]
+    assert asked == [ServerArguments(server.id)]
     assert shown.pop("uptime") >= 3500
     assert shown == {
         "state": "running",
@@ -65,10 +64,10 @@ async def test_an_administrator_sees_what_a_guest_uses(nova: Any) -> None:
 
 
 async def test_before_2_48_the_names_are_those_of_the_hosts_devices(nova: Any) -> None:
-    async def diagnostics(_arguments: Any) -> Any:
-        return msgspec.to_builtins(FOUND)
+    async def diagnostics(_arguments: ServerArguments) -> ServerDiagnostics:
+        return FOUND
 
-    stop = nova.service.bus.serve("nova-compute.node1", {"diagnostics": diagnostics})
+    stop = nova.service.bus.serve("nova-compute.node1", dict([DIAGNOSTICS.served_by(diagnostics)]))
     server = await nova.insert_server()
     shown = await nova.call("GET", f"/servers/{server.id}/diagnostics", by="admin", version="2.47")
     assert shown["cpu1_time"] == 18

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute.agent.contract import CONSOLE_LOG, ConsoleLogArguments
 from kilonova.compute.servers import servers
 from kilonova.compute.tables import tasks
 
@@ -341,20 +342,20 @@ async def test_an_action_that_cannot_be_meant_is_400(nova: Any) -> None:
 
 
 async def test_the_console_is_read_on_the_host(nova: Any) -> None:
-    asked: list[Any] = []
+    asked: list[ConsoleLogArguments] = []
 
-    async def console_log(arguments: Any) -> str:
+    async def console_log(arguments: ConsoleLogArguments) -> str:
         asked.append(arguments)
         return "one\ntwo\x00\x1b[0m\n"
 
-    stop = nova.service.bus.serve("nova-compute.node1", {"console_log": console_log})
+    stop = nova.service.bus.serve("nova-compute.node1", dict([CONSOLE_LOG.served_by(console_log)]))
     server = await nova.insert_server()
     url = f"/servers/{server.id}/action"
     for length in (None, "20", 20, -1):
         answer = await nova.call("POST", url, json={"os-getConsoleOutput": {"length": length}})
         assert answer == {"output": "one\ntwo[0m\n"}
-    assert [each["length_lines"] for each in asked] == [None, 20, 20, None]
-    assert {each["server_id"] for each in asked} == {server.id}
+    assert [each.length_lines for each in asked] == [None, 20, 20, None]
+    assert {each.server_id for each in asked} == {server.id}
     stop()
     sentence = await nova.refused("POST", url, 409, json={"os-getConsoleOutput": {}})
     assert "node1" in sentence

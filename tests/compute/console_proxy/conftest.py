@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from kilonova.cli.serving import ApiServer, wait_until_started
+from kilonova.compute.agent.contract import CONSOLE_ADDRESS, ConsoleAddressArguments
 from kilonova.compute.agent.spec import ConsoleAddress
 from kilonova.compute.consoles import remote_consoles
 from kilonova.compute.consoles.console_proxy.app import NOVNC, Kind, make_app
@@ -31,10 +31,10 @@ class Guests:
     servers: list[asyncio.Server] = field(default_factory=list)
     on_asked: Callable[[int], None] = lambda _count: None
 
-    async def console_address(self, arguments: Any) -> Any:
+    async def console_address(self, arguments: ConsoleAddressArguments) -> ConsoleAddress:
         self.asked += 1
         self.on_asked(self.asked)
-        return msgspec.to_builtins(self.addresses[arguments["server_id"]])
+        return self.addresses[arguments.server_id]
 
     async def serve(self, server_id: str, guest: Serve, boot: str = "1") -> None:
         async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,7 +78,7 @@ async def serve(nova: ComputeInProcess, guests: Guests, kind: Kind, **options: A
     app = make_app(nova.service, kind, allowed_origins=["cloud.example.org"], **options)
     server = ApiServer(app, "console", Connections(), takes_websockets=True)
     server.config.port = 0
-    stop = nova.service.bus.serve("nova-compute.node1", {"console_address": guests.console_address})
+    stop = nova.service.bus.serve("nova-compute.node1", dict([CONSOLE_ADDRESS.served_by(guests.console_address)]))
     serving = asyncio.create_task(server.serve())
     await wait_until_started([server])
     yield Proxy(nova, guests, server.servers[0].sockets[0].getsockname()[1])

@@ -1,0 +1,43 @@
+"""Every call that compute's agent answers, with its types. Programs and the agent use these declarations alone.
+
+A call that carries an epoch is refused (StaleEpoch) when its host has obeyed a newer one for that server.
+"""
+
+from msgspec import Struct
+
+from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind, ServerDiagnostics, ServerObservation, ServerSpec
+from kilonova.kit.agents import Call, NoArguments
+
+
+class EnsureArguments(Struct, frozen=True):
+    spec: ServerSpec
+    epoch: int
+
+
+class ServerArguments(Struct, frozen=True):
+    server_id: str
+
+
+class ReleaseArguments(Struct, frozen=True):
+    server_id: str
+    epoch: int
+
+
+class ConsoleLogArguments(Struct, frozen=True):
+    server_id: str
+    length_lines: int | None
+    """None: all that is kept."""
+
+
+class ConsoleAddressArguments(Struct, frozen=True):
+    server_id: str
+    kind: ConsoleKind
+
+
+ENSURE_SERVER = Call("ensure_server", EnsureArguments, ServerObservation)
+OBSERVE_SERVER = Call("observe_server", ServerArguments, ServerObservation)
+RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
+CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)
+CONSOLE_ADDRESS = Call("console_address", ConsoleAddressArguments, ConsoleAddress)
+DIAGNOSTICS = Call("diagnostics", ServerArguments, ServerDiagnostics)
+UPTIME = Call("uptime", NoArguments, str)
