@@ -2,7 +2,8 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -11,13 +12,16 @@ from kilonova.kit.tasks import Program
 from kilonova.kit.tasks.programs import step_name
 
 
-def every_program() -> dict[tuple[str, str], Program[object]]:
+def every_program() -> dict[tuple[str, str], Program[Any, Any]]:
     """(service, name) → each program that is made anywhere in the package."""
     found = {}
     for module_name in _module_names(kilonova.__path__, "kilonova."):
-        for value in vars(importlib.import_module(module_name)).values():
-            if isinstance(value, Program):
-                found[_service_of(value), value.name] = value
+        for name, value in vars(importlib.import_module(module_name)).items():
+            # What is registered is what is compared with.
+            several = value.values() if isinstance(value, Mapping) and name != "PROGRAMS" else [value]
+            for each in several:
+                if isinstance(each, Program):
+                    found[_service_of(each), each.name] = each
     return found
 
 
@@ -30,7 +34,7 @@ def _module_names(path: list[str], prefix: str) -> Iterator[str]:
             yield from _module_names(importlib.import_module(each.name).__path__, each.name + ".")
 
 
-def _service_of(program: Program[object]) -> str:
+def _service_of(program: Program[Any, Any]) -> str:
     return program.steps[0].__module__.split(".")[1]
 
 

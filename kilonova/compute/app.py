@@ -1,5 +1,6 @@
 """The whole compute API on one screen. Source: Compute API v2.1 reference; numbers are microversions."""
 
+from kilonova.compute import operations
 from kilonova.compute.api import (
     aggregates,
     events,
@@ -48,12 +49,12 @@ P = "os_compute_api:"
 
 SERVER_ACTIONS = (
     Action("reboot", server_actions.reboot_server, P + "servers:reboot", body=Reboot),
-    Action("os-start", server_actions.start_server, P + "servers:start", body=Free),
-    Action("os-stop", server_actions.stop_server, P + "servers:stop", body=Free),
-    Action("pause", server_actions.pause_server, P + "os-pause-server:pause", body=Free),
-    Action("unpause", server_actions.unpause_server, P + "os-pause-server:unpause", body=Free),
-    Action("suspend", server_actions.suspend_server, P + "os-suspend-server:suspend", body=Free),
-    Action("resume", server_actions.resume_server, P + "os-suspend-server:resume", body=Free),
+    Action("os-start", server_actions.power(operations.START), P + "servers:start", body=Free),
+    Action("os-stop", server_actions.power(operations.STOP), P + "servers:stop", body=Free),
+    Action("pause", server_actions.power(operations.PAUSE), P + "os-pause-server:pause", body=Free),
+    Action("unpause", server_actions.power(operations.UNPAUSE), P + "os-pause-server:unpause", body=Free),
+    Action("suspend", server_actions.power(operations.SUSPEND), P + "os-suspend-server:suspend", body=Free),
+    Action("resume", server_actions.power(operations.RESUME), P + "os-suspend-server:resume", body=Free),
     Action("lock", server_actions.lock_server, P + "os-lock-server:lock", body=Free, until="2.72"),
     Action("lock", server_actions.lock_server, P + "os-lock-server:lock", body=Lock | None, since="2.73"),
     Action("unlock", server_actions.unlock_server, P + "os-lock-server:unlock", body=Free),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from sqlalchemy import Column, MetaData, String, Table, delete, insert, select
 
 from kilonova.kit.clock import Clock, SystemClock
@@ -47,7 +48,11 @@ class World:
         self.broken_times = 0
 
 
-async def make(run: Run[World]) -> Outcome:
+class MakeArgs(Struct, frozen=True):
+    made: bool = False
+
+
+async def make(run: Run[World, MakeArgs]) -> Outcome:
     run.service.calls.append("make")
     if run.service.broken_times:
         run.service.broken_times -= 1
@@ -55,24 +60,24 @@ async def make(run: Run[World]) -> Outcome:
     if run.service.refuse:
         return Fail(run.service.refuse)
     run.service.made.add(run.subject_id)
-    return Next(wait, args={"made": True}, note="made it")
+    return Next(wait, args=MakeArgs(made=True), note="made it")
 
 
-async def wait(run: Run[World]) -> Outcome:
+async def wait(run: Run[World, MakeArgs]) -> Outcome:
     run.service.calls.append("wait")
     if run.task.attempt < run.service.ready_after:
         return Sleep(5, "not ready yet")
     return Next(finish)
 
 
-async def finish(run: Run[World]) -> Outcome:
+async def finish(run: Run[World, MakeArgs]) -> Outcome:
     async def write(tx: Tx) -> None:
         await tx.execute(insert(results).values(id=run.subject_id, text="ok"))
 
     return Done(commit=write)
 
 
-async def undo(run: Run[World]) -> Outcome:
+async def undo(run: Run[World, MakeArgs]) -> Outcome:
     run.service.calls.append("undo")
     run.service.made.discard(run.subject_id)
     return Done()
@@ -83,8 +88,8 @@ async def on_failed(tx: Tx, task: Task, error: str) -> None:
     await tx.execute(insert(results).values(id=task.subject_id, text=error))
 
 
-MAKE = Program("make_it", (make, wait, finish), on_failed, deadline_seconds=100, roll_back=undo)
-UNMAKE: Program[World] = Program("unmake_it", (undo,), on_failed, deadline_seconds=100)
+MAKE = Program("make_it", MakeArgs, (make, wait, finish), on_failed, deadline_seconds=100, roll_back=undo)
+UNMAKE = Program("unmake_it", MakeArgs, (undo,), on_failed, deadline_seconds=100)
 PROGRAMS = {each.name: each for each in (MAKE, UNMAKE)}
 
 
@@ -101,7 +106,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-async def begin(database: Database, clock: FakeClock, program: Program[World] = MAKE) -> Task:
+async def begin(database: Database, clock: FakeClock, program: Program[World, MakeArgs] = MAKE) -> Task:
     async with database.transaction() as tx:
         return await tables.start(tx, program.new_task("s1", request_id="req-1"), clock.now())
 

@@ -1,5 +1,6 @@
 """POST /servers/{id}/action: what can be done to a server."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -7,15 +8,11 @@ from msgspec import Meta, Struct
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.consoles import consoles
-from kilonova.compute.errors import WrongState
-from kilonova.compute.programs import power
+from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
+from kilonova.compute.programs.convergence import HostArgs
+from kilonova.compute.programs.power import POWER
 from kilonova.compute.servers import servers
-from kilonova.compute.servers.servers import Wish
 from kilonova.kit.http.bounds import MAX_INT32
-from kilonova.kit.tasks import Program
-
-REPLACED_BY_HARD_REBOOT = ("reboot", "pause", "unpause", "suspend", "resume")
-
 
 _RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
 _SHELVE = "Servers cannot be shelved here yet: stop one to free its processors, or delete it."
@@ -63,50 +60,24 @@ class State(Struct, forbid_unknown_fields=True):
     state: Literal["active", "error"]
 
 
-async def start_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.START, Wish("start", ("stopped",)), wanted_power="running")
+def power(operation: Operation) -> Callable[[ComputeRequest, Any], Awaitable[None]]:
+    """Returns the handler of an operation that only changes power."""
 
+    async def handle(request: ComputeRequest, _body: Any) -> None:
+        await _begin_power(request, operation)
 
-async def stop_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.STOP, Wish("stop", ("active", "error")), wanted_power="stopped")
-
-
-async def pause_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.PAUSE, Wish("pause", ("active",)), wanted_power="paused")
-
-
-async def unpause_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.UNPAUSE, Wish("unpause", ("paused",)), wanted_power="running")
-
-
-async def suspend_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.SUSPEND, Wish("suspend", ("active",)), wanted_power="suspended")
-
-
-async def resume_server(request: ComputeRequest, _body: Any) -> None:
-    await _begin(request, power.RESUME, Wish("resume", ("suspended",)), wanted_power="running")
+    return handle
 
 
 async def reboot_server(request: ComputeRequest, body: Reboot) -> None:
-    """A hard one is the way out of what does not come to its end, so it takes the place of most operations."""
-    kind = body.type.upper()
-    wish = Wish("reboot", ("active",))
-    if kind == "HARD":
-        wish = Wish("reboot", ("active", "stopped", "paused", "suspended", "error"), REPLACED_BY_HARD_REBOOT)
-    await _begin(request, power.REBOOT, wish, reboot_type=kind, wanted_power="running")
+    await _begin_power(request, REBOOT_HARD if body.type.upper() == "HARD" else REBOOT)
 
 
-async def _begin(request: ComputeRequest, program: Program[Any], wish: Wish, **values: Any) -> None:
+async def _begin_power(request: ComputeRequest, operation: Operation) -> None:
     """The server's change and the task that carries it out, in one commit."""
-    now = request.service.clock.now()
     async with writing_server(request, unlocked=True) as found:
-        tx, server = found.tx, found.server
-        if server.host is None:
-            raise WrongState(server.id, wish.action, f"vm_state {server.vm_state}: it is on no host")
-        await servers.begin(tx, server, wish, task_for(request, program, server), now)
-        if program is power.REBOOT:
-            values["reboot_count"] = server.reboot_count + 1
-        await servers.change(tx, server.id, now, **values)
+        task = task_for(request, POWER[operation.program], found.server, HostArgs())
+        await servers.begin_power(found.tx, found.server, operation, task, found.cell.clock.now())
 
 
 async def force_delete_server(request: ComputeRequest, _body: Any) -> None:

@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.servers import Found, reading_server, task_for, writing_server
 from kilonova.compute.errors import InvalidServer, WrongState
+from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs import release
-from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES
+from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES, InterfaceArgs
 from kilonova.compute.servers import requests, servers, specs
-from kilonova.compute.servers.servers import Wish
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
@@ -23,7 +23,6 @@ from kilonova.kit.http.versions import since
 from kilonova.kit.tasks import Program
 from kilonova.network.client import Port
 
-STATES = ("active", "paused", "stopped")
 PATIENCE_SECONDS = 5.0
 """How long one interface waits for another of the same server."""
 PAUSE_SECONDS = 0.1
@@ -50,7 +49,7 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
     _check(new)
     async with reading_server(request, unlocked=True) as found:
         server = found.server
-    servers.check_state(server, ATTACH_INTERFACE.name, STATES)
+    servers.check_state(server, ATTACH_INTERFACE.name, OPERATIONS[ATTACH_INTERFACE.name].begins_in)
     try:
         port = await _port_for(request, server, new)
     except RemoteUnavailable as fault:
@@ -115,7 +114,7 @@ def _as_fault(fault: RemoteFault) -> Fault:
     return kinds.get(fault.status, BadRequest)(fault.message)
 
 
-async def _begin(request: ComputeRequest, program: Program[Cell], entry: dict[str, Any]) -> None:
+async def _begin(request: ComputeRequest, program: Program[Cell, InterfaceArgs], entry: dict[str, Any]) -> None:
     """The row's change and its task in one commit; after another interface of the same server, should one be under way.
 
     Raises WrongState when it takes too long, or something else is under way.
@@ -135,13 +134,13 @@ def _waits_for_another(found: Found) -> bool:
     return found.task is not None and found.task.program in {each.name for each in INTERFACES}
 
 
-async def _write(request: ComputeRequest, found: Found, program: Program[Cell], entry: Any) -> None:
+async def _write(request: ComputeRequest, found: Found, program: Program[Cell, InterfaceArgs], entry: Any) -> None:
     tx, server = found.tx, found.server
     now = request.service.clock.now()
     others = [each for each in server.ports if each["id"] != entry["id"]]
     if program is DETACH_INTERFACE and len(others) == len(server.ports):
         raise NotFound(f"Port {entry['id']} is no interface of instance {server.id}.")
-    task = task_for(request, program, server, entry=entry)
-    await servers.begin(tx, server, Wish(program.name, STATES), task, now)
+    task = task_for(request, program, server, InterfaceArgs(entry=entry))
+    await servers.begin(tx, server, OPERATIONS[program.name], task, now)
     ports = [*others, entry] if program is ATTACH_INTERFACE else others
     await servers.change(tx, server.id, now, ports=ports)

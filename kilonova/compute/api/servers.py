@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
@@ -24,12 +24,13 @@ from kilonova.compute.errors import (
     ServerNotFound,
 )
 from kilonova.compute.hosts import hosts
-from kilonova.compute.programs.build import BUILD
+from kilonova.compute.programs.build import BUILD, BuildArgs
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.region import cells, mappings
 from kilonova.compute.region.directory import CellDown
-from kilonova.compute.servers import admin_passwords, requests, servers, timeline
+from kilonova.compute.servers import admin_passwords, requests, servers
 from kilonova.compute.servers.servers import ServerWithTask
+from kilonova.compute.servers.timeline import ArgsT, ServerArgs
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -44,7 +45,7 @@ from kilonova.compute.views.servers import (
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
-from kilonova.kit.tasks import Program, Task
+from kilonova.kit.tasks import NewTask, Program, Task
 
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
 MOST_AT_ONCE = 500
@@ -72,8 +73,8 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
         made = requests.make_servers(wanted, request.ctx, now, count)
         password = body.server.admin_pass or secrets.token_urlsafe(9)
         for server in made:
-            told = admin_passwords.of_request(server, password)
-            await servers.insert(tx, region.local(tx), server, task_for(request, BUILD, server, **told), now)
+            args = BuildArgs(admin_password=admin_passwords.of_request(server, password))
+            await servers.insert(tx, region.local(tx), server, task_for(request, BUILD, server, args), now)
     first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
@@ -102,12 +103,12 @@ async def _affordable(tx: RegionTx, wanted: requests.WantedServers, least: int, 
     return count
 
 
-def task_for(request: ComputeRequest, program: Program[Any], server: Server, **args: Any) -> Any:
+def task_for(request: ComputeRequest, program: Program[Cell, ArgsT], server: Server, args: ArgsT) -> NewTask:
     """The program's task for a server, in the caller's name."""
     ctx = request.ctx
     return program.new_task(
         server.id,
-        {**timeline.of_token(ctx.issued_at), **args},
+        structs.replace(args, token_issued_at=ctx.issued_at),
         request_id=request.request_id,
         user_id=ctx.user_id,
         project_id=ctx.project_id or "",
@@ -490,7 +491,7 @@ async def supersede_with_delete(request: ComputeRequest) -> None:
     async with writing_server(request, unlocked=True) as found:
         if found.task is not None and found.task.program == DESTROY.name:
             return
-        task = task_for(request, DESTROY, found.server)
+        task = task_for(request, DESTROY, found.server, ServerArgs())
         await found.cell.tasks.supersede(found.tx, task, found.cell.clock.now())
 
 

@@ -1,6 +1,7 @@
 """Every operation on a server that takes more than one step, in reading order in its own file."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
@@ -9,4 +10,5 @@ from kilonova.compute.programs.power import POWER
 from kilonova.compute.service import Cell
 from kilonova.kit.tasks import Program
 
-PROGRAMS: Mapping[str, Program[Cell]] = {each.name: each for each in (BUILD, DESTROY, *POWER, *INTERFACES)}
+_ALL: tuple[Program[Cell, Any], ...] = (BUILD, DESTROY, *POWER.values(), *INTERFACES)
+PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

@@ -7,14 +7,12 @@ it. Each step may die anywhere and runs again from its first line; what it made 
 from datetime import datetime
 from typing import Any
 
-import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute.agent.contract import ENSURE_SERVER, EnsureArguments
-from kilonova.compute.agent.spec import ServerObservation
 from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import placing, release
+from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
 from kilonova.compute.programs.placing import View
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
@@ -23,10 +21,8 @@ from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
-from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
-from kilonova.kit.bus import RemoteError
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
@@ -35,8 +31,6 @@ from kilonova.kit.tasks import Done, Fail, HandedOver, Next, Outcome, Program, R
 log = logger(__name__)
 
 MOST_HOSTS_TRIED = 3
-UNREACHABLE_TRIES = 3
-ANSWERED: dict[str, Any] = {"unanswered": 0}
 POLL_SECONDS = 0.5
 REGISTRATION_TRIES = 120
 """How often a server looks again while hosts are about to answer for the first time: a minute long."""
@@ -45,11 +39,27 @@ FIRST_EPOCH = 2
 """Of a subject's first task when it has been claimed once."""
 
 
-async def schedule(run: Run[Cell]) -> Outcome:
+class BuildArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
+    host: str = ""
+    """The host that was chosen."""
+    cell: str = ""
+    """The id of its cell."""
+    failures: dict[str, str] = {}
+    """Host → why it could not build the server."""
+    ports: specs.PlannedPorts | None = None
+    runs: bool = False
+    """Whether the guest ran when the host was last asked."""
+    details: str = ""
+    """Of a failure, for administrators."""
+    admin_password: str | None = None
+    """Until the config drive is written (`admin_passwords`)."""
+
+
+async def schedule(run: Run[Cell, BuildArgs]) -> Outcome:
     """Picks a host and claims its resources. The claim is what decides: a conflict takes the next host."""
     cell = run.service
     try:
-        view = await placing.look(cell, run.subject_id, tuple(run.args.get("failures", {})))
+        view = await placing.look(cell, run.subject_id, tuple(run.args.failures))
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
     try:
@@ -65,14 +75,14 @@ async def schedule(run: Run[Cell]) -> Outcome:
             return await _settle(run, view, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    if not run.args.get("failures") and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
+    if not run.args.failures and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
         # A cloud that has just been started, for the first time or again: its hosts are about to register.
         return Sleep(POLL_SECONDS, "no compute host has registered yet, or one has not answered yet")
-    message, details = await placing.explain(cell, view, rooms, run.args.get("failures", {}))
-    return Fail(message, args={"details": details})
+    message, details = await placing.explain(cell, view, rooms, run.args.failures)
+    return Fail(message, args=structs.replace(run.args, details=details))
 
 
-async def _settle(run: Run[Cell], view: View, host: Host, note: str) -> Outcome:
+async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) -> Outcome:
     """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
     been placed in the same moment, and the one that writes second goes elsewhere.
     """
@@ -93,17 +103,17 @@ async def _settle(run: Run[Cell], view: View, host: Host, note: str) -> Outcome:
             await mappings.change_server(region_tx, server.id, cell_id=cell.id)
 
     step = ports if cell is own else enter_cell
-    return Next(step, args={"host": host.host, "cell": cell.id}, commit=write, note=note)
+    return Next(step, args=structs.replace(run.args, host=host.host, cell=cell.id), commit=write, note=note)
 
 
-async def enter_cell(run: Run[Cell]) -> Outcome:
+async def enter_cell(run: Run[Cell, BuildArgs]) -> Outcome:
     """Moves the server and this task into the host's cell, where another runner goes on with it."""
     own = run.service
     async with own.reading() as tx:
         before = await moving.pack(tx, run.subject_id)
     copy = moving.as_copy(before, before.server, run.task, run.clock.now(), step=step_name(ports), error=None)
     try:
-        cell = await own.region.cells.member(run.args["cell"])
+        cell = await own.region.cells.member(run.args.cell)
         await moving.move(own.region, run.task, cell, copy, before)
     except moving.Overtaken as error:
         return Sleep(0, str(error))
@@ -115,7 +125,7 @@ async def enter_cell(run: Run[Cell]) -> Outcome:
     return HandedOver(f"to cell {cell.id}")
 
 
-async def _leave_claim(run: Run[Cell], server: Server, note: str) -> Outcome:
+async def _leave_claim(run: Run[Cell, BuildArgs], server: Server, note: str) -> Outcome:
     """Gives the claim on a host back that was never told of the server, and looks for another."""
     await placing.note(run.service, server, None)
     await run.service.region.placement.release(server.id)
@@ -126,7 +136,7 @@ async def _leave_claim(run: Run[Cell], server: Server, note: str) -> Outcome:
     return Next(schedule, commit=write, note=note)
 
 
-async def ports(run: Run[Cell]) -> Outcome:
+async def ports(run: Run[Cell, BuildArgs]) -> Outcome:
     """Makes or binds one port for each requested network, on the host that was chosen."""
     cell = run.service
     async with cell.reading() as tx:
@@ -146,13 +156,13 @@ async def ports(run: Run[Cell]) -> Outcome:
     async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), **values)
 
-    planned = msgspec.to_builtins(specs.planned_ports(details))
-    return Next(spawn, args={"ports": planned}, commit=write, note=_ports_note(entries))
+    args = structs.replace(run.args, ports=specs.planned_ports(details))
+    return Next(spawn, args=args, commit=write, note=_ports_note(entries))
 
 
-def _is_first_try(run: Run[Cell]) -> bool:
+def _is_first_try(run: Run[Cell, BuildArgs]) -> bool:
     """Whether no try of this step, nor of the task, can have left anything: every other claim raises the epoch."""
-    return run.task.epoch == FIRST_EPOCH and "failures" not in run.args
+    return run.task.epoch == FIRST_EPOCH and not run.args.failures
 
 
 def _ports_note(entries: list[dict[str, Any]]) -> str:
@@ -160,92 +170,60 @@ def _ports_note(entries: list[dict[str, Any]]) -> str:
     return f"{len(entries)} bound, {', '.join(addresses) or 'no address'}"
 
 
-async def spawn(run: Run[Cell]) -> Outcome:
+async def spawn(run: Run[Cell, BuildArgs]) -> Outcome:
     """Hands the whole specification to the host's agent, which starts converging to it."""
-    answer = await ask_host(run)
+    answer = await _ask_host(run)
     if isinstance(answer, Seen):
         seen = answer.observed
-        told = {"runs": seen.power == "running", **ANSWERED, **timeline.of_host(run.task, seen.milestones)}
-        return Next(wait_active, args=told)
+        args = timeline.with_milestones(run.args, seen.milestones)
+        return Next(wait_active, args=structs.replace(args, runs=seen.power == "running", unanswered=0))
     return await _unless_host_failed(run, answer)
 
 
-async def wait_active(run: Run[Cell]) -> Outcome:
+async def wait_active(run: Run[Cell, BuildArgs]) -> Outcome:
     """Waits until the guest runs and its ports are plugged; now and then the agent is asked again, which would repair
     what went missing.
     """
-    told: dict[str, Any] = {"runs": True}
-    if not run.args.get("runs") or run.task.attempt % POLLS_BETWEEN_CALLS == POLLS_BETWEEN_CALLS - 1:
-        answer = await ask_host(run)
+    args = structs.replace(run.args, runs=True)
+    if not run.args.runs or run.task.attempt % POLLS_BETWEEN_CALLS == POLLS_BETWEEN_CALLS - 1:
+        answer = await _ask_host(run)
         if not isinstance(answer, Seen):
             return await _unless_host_failed(run, answer)
         observed = answer.observed
-        told |= ANSWERED | timeline.of_host(run.task, observed.milestones)
+        args = structs.replace(timeline.with_milestones(args, observed.milestones), unanswered=0)
         if observed.power != "running":
             reason = observed.progress or f"the guest is {observed.power}"
-            return Sleep(POLL_SECONDS, reason, args={**told, "runs": False})
-    plugged_ids = [port["id"] for port in run.args["ports"]["spec"]]
+            return Sleep(POLL_SECONDS, reason, args=structs.replace(args, runs=False))
+    plugged_ids = [port.id for port in run.args.ports.spec] if run.args.ports is not None else []
     if plugged_ids:
         for port in await run.service.region.network.list_ports(device_id=run.subject_id, id=plugged_ids):
             if port.status != "ACTIVE":
                 waiting = f"port {port.id} is {port.status}: not plugged on the host yet"
-                return Sleep(POLL_SECONDS, waiting, args=told)
-    return _done(run, told)
+                return Sleep(POLL_SECONDS, waiting, args=args)
+    return _done(run, args)
 
 
-def _done(run: Run[Cell], told: dict[str, Any]) -> Done:
+def _done(run: Run[Cell, BuildArgs], args: BuildArgs) -> Done:
     async def write(tx: CellTx) -> None:
         now = run.clock.now()
         values = {"vm_state": "active", "power_state": servers.RUNNING, "launched_at": now, "fault": None}
         await servers.change(tx, run.subject_id, now, **values)
-        await hosts.count_success(tx, run.args["host"])
-        await timeline.keep(tx, run.task, told)
+        await hosts.count_success(tx, run.args.host)
         await admin_passwords.forget(tx, run.subject_id)
 
-    return Done(commit=write, note=f"running on {run.args['host']}")
+    return Done(structs.replace(args, admin_password=None), commit=write, note=f"running on {run.args.host}")
 
 
-class Seen(Struct, frozen=True):
-    """What the host answered, and the server that it was told of."""
-
-    server: Server
-    observed: ServerObservation
+async def _ask_host(run: Run[Cell, BuildArgs]) -> Seen | Sleep | Fail:
+    return await ask_host(run, run.args.ports, run.args.admin_password)
 
 
-async def ask_host(run: Run[Cell]) -> Seen | Sleep | Fail:
-    """One call to the agent with the whole wanted state. Fail: the host says it cannot, or stays silent too long."""
-    cell = run.service
-    async with cell.reading() as tx:
-        server = await servers.find(tx, run.subject_id)
-    if "ports" in run.args:
-        planned = msgspec.convert(run.args["ports"], specs.PlannedPorts)
-    else:
-        planned = specs.planned_ports(await specs.port_details(cell.region.network, server))
-    spec = specs.server_spec(server, planned, run.args.get(admin_passwords.ARGUMENT))
-    try:
-        asked = EnsureArguments(spec, run.task.epoch)
-        observed = await cell.agents.call(server.host or "", ENSURE_SERVER, asked)
-    except AgentUnreachable as error:
-        # In a row: a step that has waited for its guest for long is not to lose its host with one lost message.
-        unanswered = run.args.get("unanswered", 0)
-        if unanswered < UNREACHABLE_TRIES:
-            return Sleep(2**unanswered, str(error), args={"unanswered": unanswered + 1})
-        if cell.liveness.is_awaited(AGENT_BINARY, server.host or ""):
-            # This process has just started, and maybe the agent with it: nobody knows yet that it is dead.
-            return Sleep(2, str(error))
-        return Fail(str(error))
-    except RemoteError as error:
-        # A stale epoch says that another task owns the server by now: this one's commit will be refused.
-        return Sleep(1, error.message) if error.kind == "StaleEpoch" else Fail(error.message)
-    return Fail(observed.message) if observed.message else Seen(server, observed)
-
-
-async def _unless_host_failed(run: Run[Cell], answer: Sleep | Fail) -> Outcome:
+async def _unless_host_failed(run: Run[Cell, BuildArgs], answer: Sleep | Fail) -> Outcome:
     """A host that failed is left for another one; too many, and the server has failed."""
     if isinstance(answer, Sleep):
         return answer
-    host = run.args["host"]
-    failures = {**run.args.get("failures", {}), host: answer.error}
+    host = run.args.host
+    failures = {**run.args.failures, host: answer.error}
 
     async def count(tx: CellTx) -> None:
         await hosts.count_failed_build(tx, host)
@@ -253,11 +231,11 @@ async def _unless_host_failed(run: Run[Cell], answer: Sleep | Fail) -> Outcome:
     if len(failures) >= MOST_HOSTS_TRIED:
         told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
         return Fail(told, commit=count)
-    args = {"failures": failures, **ANSWERED, **timeline.FORGOTTEN}
+    args = structs.replace(run.args, failures=failures, unanswered=0, milestones=())
     return Next(leave_host, args=args, note=f"host {host} failed: {answer.error}", commit=count)
 
 
-async def leave_host(run: Run[Cell]) -> Outcome:
+async def leave_host(run: Run[Cell, BuildArgs]) -> Outcome:
     """Gives the failing host's claim back, then schedules again without it."""
     cell = run.service
     async with cell.reading() as tx:
@@ -277,7 +255,7 @@ async def leave_host(run: Run[Cell]) -> Outcome:
     return Next(schedule, commit=write)
 
 
-async def roll_back(run: Run[Cell]) -> Outcome:
+async def roll_back(run: Run[Cell, BuildArgs]) -> Outcome:
     """Gives back what runs on the host, the ports and the claim. The server stays, in ERROR with its reason."""
     cell = run.service
     async with cell.reading() as tx:
@@ -301,7 +279,7 @@ async def roll_back(run: Run[Cell]) -> Outcome:
     return Done(commit=write)
 
 
-async def _bury(run: Run[Cell], server: Server) -> Outcome:
+async def _bury(run: Run[Cell, BuildArgs], server: Server) -> Outcome:
     """What could not be placed goes to cell0, with its reason. While that is down it stays where it is."""
     cell, task, now = run.service, run.task, run.clock.now()
     async with cell.reading() as tx:
@@ -335,13 +313,14 @@ async def on_failed(tx: CellTx, task: Task, error: str) -> None:
 
 
 def _failed(task: Task, error: str, now: datetime) -> dict[str, Any]:
-    named = (*task.args.get("failures", {}), str(task.args.get("host") or ""))
-    fault = servers.fault(error, now, details=str(task.args.get("details", "")), hosts=named)
+    args = BUILD.read_args(task)
+    fault = servers.fault(error, now, details=args.details, hosts=(*args.failures, args.host))
     return {"vm_state": "error", "power_state": servers.NO_STATE, "fault": fault}
 
 
 BUILD = Program(
     name="build",
+    args_type=BuildArgs,
     steps=(schedule, enter_cell, ports, spawn, wait_active, leave_host),
     on_failed=on_failed,
     deadline_seconds=600,

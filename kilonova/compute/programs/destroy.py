@@ -7,6 +7,7 @@ from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.programs import power, release
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import admin_passwords, servers
+from kilonova.compute.servers.timeline import ServerArgs
 from kilonova.compute.service import Cell
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
@@ -16,7 +17,7 @@ from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep
 UNREACHABLE_TRIES = 5
 
 
-async def stop_guest(run: Run[Cell]) -> Outcome:
+async def stop_guest(run: Run[Cell, ServerArgs]) -> Outcome:
     """Has the host destroy the guest. A host that stays silent is left to clean up when it returns.
 
     It will: an agent asks what belongs to its host, and the history of deleted servers answers.
@@ -39,19 +40,19 @@ async def stop_guest(run: Run[Cell]) -> Outcome:
     return Next(release_ports)
 
 
-async def release_ports(run: Run[Cell]) -> Outcome:
+async def release_ports(run: Run[Cell, ServerArgs]) -> Outcome:
     async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     await release.ports(run.service.region.network, server)
     return Next(release_claim)
 
 
-async def release_claim(run: Run[Cell]) -> Outcome:
+async def release_claim(run: Run[Cell, ServerArgs]) -> Outcome:
     await run.service.region.placement.release(run.subject_id)
     return Next(forget)
 
 
-async def forget(run: Run[Cell]) -> Outcome:
+async def forget(run: Run[Cell, ServerArgs]) -> Outcome:
     """The last step moves the row to the history: until then a restart finds the server and goes on."""
     async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
@@ -71,6 +72,7 @@ async def forget(run: Run[Cell]) -> Outcome:
 
 DESTROY = Program(
     name="destroy",
+    args_type=ServerArgs,
     steps=(stop_guest, release_ports, release_claim, forget),
     on_failed=power.on_failed,
     deadline_seconds=600,

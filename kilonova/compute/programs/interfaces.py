@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kilonova.compute.programs import release
-from kilonova.compute.programs.build import Seen, ask_host
+from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
 from kilonova.compute.transactions import CellTx
@@ -20,9 +20,13 @@ Entry = dict[str, Any]
 """What a server's row keeps of a port (`specs.port_entries`)."""
 
 
-async def bind(run: Run[Cell]) -> Outcome:
+class InterfaceArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
+    entry: Entry
+
+
+async def bind(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """Binds the port to the server's host, unless another device has taken it meanwhile."""
-    network, port_id = run.service.region.network, run.args["entry"]["id"]
+    network, port_id = run.service.region.network, run.args.entry["id"]
     async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     try:
@@ -34,23 +38,23 @@ async def bind(run: Run[Cell]) -> Outcome:
     return Next(plug)
 
 
-async def plug(run: Run[Cell]) -> Outcome:
+async def plug(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """The guest gets the interface, at once or with its next start."""
     return await _converged(run) or Done()
 
 
-async def unplug(run: Run[Cell]) -> Outcome:
+async def unplug(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """The guest loses the interface. A running one has to let it go, which takes as long as it likes."""
     return await _converged(run) or Next(let_go)
 
 
-async def let_go(run: Run[Cell]) -> Outcome:
-    entry = run.args["entry"]
+async def let_go(run: Run[Cell, InterfaceArgs]) -> Outcome:
+    entry = run.args.entry
     await release.let_go(run.service.region.network, entry["id"], preserve=entry["preserve"])
     return Done()
 
 
-async def _converged(run: Run[Cell]) -> Sleep | Fail | None:
+async def _converged(run: Run[Cell, InterfaceArgs]) -> Sleep | Fail | None:
     """None once the host has the server as its row says."""
     answer = await ask_host(run)
     if not isinstance(answer, Seen):
@@ -59,9 +63,9 @@ async def _converged(run: Run[Cell]) -> Sleep | Fail | None:
     return Sleep(POLL_SECONDS, progress) if progress else None
 
 
-async def take_off(run: Run[Cell]) -> Outcome:
+async def take_off(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """An attachment that failed: the port leaves the server again, and its host as soon as that answers."""
-    entry, network = run.args["entry"], run.service.region.network
+    entry, network = run.args.entry, run.service.region.network
     await _write_ports(run, lambda ports: [each for each in ports if each["id"] != entry["id"]])
     await ask_host(run)
     # It may be another device's by now: that was one reason to fail.
@@ -70,15 +74,15 @@ async def take_off(run: Run[Cell]) -> Outcome:
     return Done()
 
 
-async def put_back(run: Run[Cell]) -> Outcome:
+async def put_back(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """A detachment that failed: the port is the server's again, where it was."""
-    entry = run.args["entry"]
+    entry = run.args.entry
     await _write_ports(run, lambda ports: [*(each for each in ports if each["id"] != entry["id"]), entry])
     await ask_host(run)
     return Done()
 
 
-async def _write_ports(run: Run[Cell], changed: Callable[[list[Entry]], list[Entry]]) -> None:
+async def _write_ports(run: Run[Cell, InterfaceArgs], changed: Callable[[list[Entry]], list[Entry]]) -> None:
     async with run.service.transaction() as tx:
         server = await servers.find(tx, run.subject_id)
         await servers.change(tx, server.id, run.clock.now(), ports=changed(server.ports))
@@ -88,6 +92,10 @@ async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     """The server itself has not failed."""
 
 
-ATTACH_INTERFACE = Program("attach_interface", (bind, plug), on_failed, deadline_seconds=120, roll_back=take_off)
-DETACH_INTERFACE = Program("detach_interface", (unplug, let_go), on_failed, deadline_seconds=180, roll_back=put_back)
+ATTACH_INTERFACE = Program(
+    "attach_interface", InterfaceArgs, (bind, plug), on_failed, deadline_seconds=120, roll_back=take_off
+)
+DETACH_INTERFACE = Program(
+    "detach_interface", InterfaceArgs, (unplug, let_go), on_failed, deadline_seconds=180, roll_back=put_back
+)
 INTERFACES = (ATTACH_INTERFACE, DETACH_INTERFACE)

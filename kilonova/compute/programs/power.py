@@ -1,39 +1,35 @@
-"""Start, stop, reboot, pause, suspend and their opposites: the wanted power is in the row before the task runs.
+"""The operations that only change a server's power: start, stop, reboot, pause, suspend and their opposites.
 
-The agent converges to it: which of them it was only shows in the names.
+The wanted power is in the server's row before the task runs, and the agent converges to it. So they have one step, and
+differ in their rows of `operations.py` alone.
 """
 
 from collections.abc import Mapping
 
-from kilonova.compute.programs.build import Seen, ask_host
+from kilonova.compute.operations import OPERATIONS, Operation
+from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.tasks import Done, Outcome, Program, Run, Sleep, Task
 
 POLL_SECONDS = 0.5
-VM_STATES: Mapping[str, str] = {
-    "running": "active",
-    "stopped": "stopped",
-    "paused": "paused",
-    "suspended": "suspended",
-}
 
 
-async def converge_power(run: Run[Cell]) -> Outcome:
+async def converge_power(run: Run[Cell, HostArgs]) -> Outcome:
     """Asks the agent for the wanted state until the guest is in it. A reboot is a raised count in the same document."""
+    operation = OPERATIONS[run.task.program]
     answer = await ask_host(run)
     if not isinstance(answer, Seen):
         return answer
     server, observed = answer.server, answer.observed
-    if observed.power != server.wanted_power or observed.progress:
+    if observed.power != operation.wants or observed.progress:
         return Sleep(POLL_SECONDS, observed.progress or f"the guest is {observed.power}")
     now = run.clock.now()
     power_state = servers.POWER_STATES[observed.power]
 
     async def write(tx: CellTx) -> None:
-        vm_state = VM_STATES[server.wanted_power]
-        await servers.change(tx, server.id, now, vm_state=vm_state, power_state=power_state, fault=None)
+        await servers.change(tx, server.id, now, vm_state=operation.ends_in, power_state=power_state, fault=None)
 
     return Done(commit=write)
 
@@ -46,16 +42,11 @@ async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     await servers.change(tx, task.subject_id, now, vm_state="error", fault=told)
 
 
-def _program(name: str, deadline_seconds: float) -> Program[Cell]:
-    return Program(name, (converge_power,), on_failed, deadline_seconds=deadline_seconds)
+def _program(operation: Operation) -> Program[Cell, HostArgs]:
+    steps = (converge_power,)
+    return Program(operation.program, HostArgs, steps, on_failed, deadline_seconds=operation.deadline_seconds)
 
 
-# Longer than a lease: a runner that dies holds its task for so long.
-START = _program("start", 180)
-STOP = _program("stop", 180)
-REBOOT = _program("reboot", 300)
-PAUSE = _program("pause", 180)
-UNPAUSE = _program("unpause", 180)
-SUSPEND = _program("suspend", 300)
-RESUME = _program("resume", 180)
-POWER = (START, STOP, REBOOT, PAUSE, UNPAUSE, SUSPEND, RESUME)
+POWER: Mapping[str, Program[Cell, HostArgs]] = {
+    name: _program(each) for name, each in OPERATIONS.items() if each.wants is not None
+}

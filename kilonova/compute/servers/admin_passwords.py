@@ -13,11 +13,14 @@ from kilonova.compute.tables import Server, tasks
 from kilonova.compute.transactions import CellTx
 
 ARGUMENT = "admin_password"
+"""The name of the field in the arguments of a build."""
 
 
-def of_request(server: Server, password: str) -> dict[str, Any]:
-    """Arguments for the task that builds the server. Without a config drive one that was made up gets into no guest."""
-    return {ARGUMENT: password} if server.config_drive else {}
+def of_request(server: Server, password: str) -> str | None:
+    """Returns what the task that builds the server is told. Without a config drive one that was made up gets into no
+    guest.
+    """
+    return password if server.config_drive else None
 
 
 def without(args: dict[str, Any]) -> dict[str, Any]:

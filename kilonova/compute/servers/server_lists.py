@@ -12,10 +12,11 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, not_, or_, select
 
+from kilonova.compute.operations import steps_shown_as
 from kilonova.compute.region import cells
 from kilonova.compute.servers import deleted_servers, patterns
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
-from kilonova.compute.servers.servers import TASK_STATES, ServerWithTask
+from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.compute.transactions import CellTx
@@ -193,14 +194,8 @@ def _has_status(status: str) -> ColumnElement[bool]:
 def _in_task_state(state: str) -> ColumnElement[bool]:
     """`task_state` is a view of the active task, so its filter asks for that task."""
     table = tasks.tasks.c
-    plain = "rebooting" if state == "rebooting_hard" else state
     choices = [
-        and_(table.program == program, table.step == step) if step else table.program == program
-        for (program, step), shown in TASK_STATES.items()
-        if shown == plain
+        table.program == program if step is None else and_(table.program == program, table.step == step)
+        for program, step in steps_shown_as(state)
     ]
-    active = exists().where(table.active_subject == servers.c.id, or_(false(), *choices))
-    if plain != "rebooting":
-        return active
-    is_hard = servers.c.reboot_type == "HARD"
-    return and_(active, is_hard if state == "rebooting_hard" else not_(is_hard))
+    return exists().where(table.active_subject == servers.c.id, or_(false(), *choices))

@@ -6,7 +6,7 @@ Functions that take `tx` first are the only SQL; what they change commits with t
 import re
 import secrets
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import case, delete, func, select, update
 
 from kilonova.compute.errors import ServerNotFound, WrongState
+from kilonova.compute.operations import OPERATIONS, Operation
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -30,16 +31,6 @@ POWER_STATES = {
     "suspended": SUSPENDED,
 }
 """What the agent observes → upstream's power_state numbers."""
-
-
-class Wish(msgspec.Struct, frozen=True):
-    """An operation somebody asks for, and when it may begin."""
-
-    action: str
-    states: tuple[str, ...]
-    """The vm_states it may begin in."""
-    replaces: tuple[str, ...] = ()
-    """Programs it may take the place of while they run."""
 
 
 class ServerWithTask(msgspec.Struct):
@@ -106,19 +97,30 @@ async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> No
     await tx.execute(update(servers).where(servers.c.id == server_id).values(updated_at=now, **values))
 
 
-async def begin(tx: CellTx, server: Server, wish: Wish, new: NewTask, now: datetime) -> Task:
+async def begin(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> Task:
     """Starts an operation on a server. Raises WrongState when another is under way or its state does not allow it."""
     active = await tasks.active(tx, server.id)
-    replaces = active is not None and active.program in wish.replaces
+    replaces = active is not None and active.program in operation.replaces
     if active is not None and not replaces:
-        raise WrongState(server.id, wish.action, f"task_state {task_state_of(active.program, active.step)}")
-    check_state(server, wish.action, wish.states)
+        raise WrongState(server.id, operation.action, f"task_state {_state_of(active.program, active.step)}")
+    check_state(server, operation.action, operation.begins_in)
     if replaces:
         return await tasks.supersede(tx, new, now)
     try:
         return await tasks.start(tx, new, now)
     except SubjectBusy as busy:
-        raise WrongState(server.id, wish.action, f"task_state {task_state_of(busy.program, busy.step)}") from busy
+        raise WrongState(server.id, operation.action, f"task_state {_state_of(busy.program, busy.step)}") from busy
+
+
+async def begin_power(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> None:
+    """Starts an operation that only changes power, and writes down the power that is wanted. Raises WrongState."""
+    if server.host is None:
+        raise WrongState(server.id, operation.action, f"vm_state {server.vm_state}: it is on no host")
+    await begin(tx, server, operation, new, now)
+    values: dict[str, Any] = {"wanted_power": operation.wants}
+    if operation.reboots is not None:
+        values |= {"reboot_type": operation.reboots, "reboot_count": server.reboot_count + 1}
+    await change(tx, server.id, now, **values)
 
 
 async def reset_state(tx: CellTx, server: Server, vm_state: str, now: datetime) -> None:
@@ -251,43 +253,15 @@ def _the_host(match: re.Match[str]) -> str:
     return f"{lead} the host" if lead in ("on", "of") else "the host"
 
 
-TASK_STATES: Mapping[tuple[str, str], str] = {
-    ("build", "schedule"): "scheduling",
-    ("build", "enter_cell"): "scheduling",
-    ("build", "ports"): "networking",
-    ("build", "spawn"): "spawning",
-    ("build", "wait_active"): "spawning",
-    ("build", "leave_host"): "scheduling",
-    ("build", "roll_back"): "deleting",
-    ("start", ""): "powering-on",
-    ("stop", ""): "powering-off",
-    ("reboot", ""): "rebooting",
-    ("pause", ""): "pausing",
-    ("unpause", ""): "unpausing",
-    ("suspend", ""): "suspending",
-    ("resume", ""): "resuming",
-    ("attach_interface", ""): "attaching_interface",
-    ("detach_interface", ""): "detaching_interface",
-    ("destroy", ""): "deleting",
-}
-
-
-def task_state_of(program: str, step: str) -> str:
-    """`task_state` is a view of the active task: by its step where upstream tells steps apart, else by its program."""
-    return TASK_STATES.get((program, step)) or TASK_STATES[(program, "")]
-
-
-UNSHOWN = ("attach_interface", "detach_interface")
-"""Programs that the API does not show as a task_state."""
+def _state_of(program: str, step: str) -> str:
+    return OPERATIONS[program].task_state(step)
 
 
 def task_state(each: ServerWithTask) -> str | None:
-    if each.task is None or each.task.program in UNSHOWN:
+    """Returns the task_state users see: a view of the active task."""
+    if each.task is None or not OPERATIONS[each.task.program].is_shown:
         return None
-    state = task_state_of(each.task.program, each.task.step)
-    if state == "rebooting" and each.server.reboot_type == "HARD":
-        return "rebooting_hard"
-    return state
+    return _state_of(each.task.program, each.task.step)
 
 
 STATUSES = {
@@ -303,7 +277,7 @@ STATUSES = {
 
 def status(each: ServerWithTask) -> str:
     """The status users see. Source: Compute API guide, "Server concepts"."""
-    state = task_state(each)
     if each.server.vm_state == "active":
-        return {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT"}.get(state or "", "ACTIVE")
+        shown = None if each.task is None else OPERATIONS[each.task.program].status
+        return shown or "ACTIVE"
     return STATUSES[each.server.vm_state]

@@ -5,18 +5,25 @@ It stands in the task's arguments, so it lasts as long as the task and costs no 
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
-from sqlalchemy import update
+from msgspec import Struct, structs
 
 from kilonova.compute.agent.spec import Milestone
-from kilonova.compute.tables import tasks
-from kilonova.compute.transactions import CellTx
 from kilonova.kit.tasks import Task
 
-TOKEN_ISSUED_AT, MILESTONES = "token_issued_at", "milestones"
+
+class ServerArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The arguments that every operation on a server has."""
+
+    token_issued_at: datetime | None = None
+    """When the token of the caller was issued."""
+    milestones: tuple[Milestone, ...] = ()
+    """What the host did, the earliest first."""
+
+
+ArgsT = TypeVar("ArgsT", bound=ServerArgs)
 
 
 class Moment(Struct, frozen=True):
@@ -27,37 +34,21 @@ class Moment(Struct, frozen=True):
     finished_at: datetime
 
 
-def of_token(issued_at: datetime) -> dict[str, Any]:
-    """Arguments for a new task."""
-    return {TOKEN_ISSUED_AT: issued_at.isoformat()}
-
-
-def of_host(task: Task, milestones: Iterable[Milestone]) -> dict[str, Any]:
-    """Arguments for a step that has asked the host. What was known stays: an agent that was started anew finds it
-    done.
+def with_milestones(args: ArgsT, milestones: Iterable[Milestone]) -> ArgsT:
+    """Returns the arguments of a step that has asked the host. What was known stays: an agent that was started anew
+    finds it done.
     """
-    new = {each.what: msgspec.to_builtins(each) for each in milestones if each.finished_at is not None}
-    known = {each["what"]: each for each in task.args.get(MILESTONES, [])}
-    return {MILESTONES: list({**new, **known}.values())}
-
-
-FORGOTTEN: dict[str, Any] = {MILESTONES: []}
-"""Arguments for a step that leaves the host."""
-
-
-async def keep(tx: CellTx, task: Task, told: dict[str, Any]) -> None:
-    """Arguments of the last step, whose outcome takes none."""
-    if MILESTONES in told and told[MILESTONES] != task.args.get(MILESTONES):
-        values = {"args": {**task.args, **told}}
-        await tx.execute(update(tasks.tasks).where(tasks.tasks.c.id == task.id).values(**values))
+    new = {each.what: each for each in milestones if each.finished_at is not None}
+    known = {each.what: each for each in args.milestones}
+    return structs.replace(args, milestones=tuple({**new, **known}.values()))
 
 
 def moments(task: Task) -> list[Moment]:
     """What is known, the earliest first."""
+    args = msgspec.convert(task.args, ServerArgs)
     found = []
-    if TOKEN_ISSUED_AT in task.args:
-        issued = datetime.fromisoformat(task.args[TOKEN_ISSUED_AT])
-        found.append(Moment("identity_issue_token", issued, issued))
-    for each in msgspec.convert(task.args.get(MILESTONES, []), list[Milestone]):
+    if args.token_issued_at is not None:
+        found.append(Moment("identity_issue_token", args.token_issued_at, args.token_issued_at))
+    for each in args.milestones:
         found.append(Moment(f"compute_{each.what}", each.started_at, each.finished_at or each.started_at))
     return sorted(found, key=lambda each: each.started_at)

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from kilonova.compute.operations import EVENTS, OPERATIONS
 from kilonova.compute.servers.servers import HostUse
 from kilonova.compute.servers.timeline import Moment
 from kilonova.compute.tables import Aggregate, ControlDaemon, Flavor, Host, Keypair, ServerGroup
@@ -193,18 +194,10 @@ def server_group_view(group: ServerGroup, members: list[str], *, with_rules: boo
     return {**shown, "policy": group.policy, "rules": rules}
 
 
-ACTION_NAMES = {"build": "create", "destroy": "delete"}
-STEP_EVENTS = {
-    "schedule": "conductor_schedule_and_build_instances",
-    "spawn": "compute__do_build_and_run_instance",
-    "stop_guest": "compute_terminate_instance",
-}
-
-
 def action_view(task: Task, server_id: str) -> Body:
     """One operation there was. Actions are a view of the tasks: there is no second bookkeeping."""
     return {
-        "action": ACTION_NAMES.get(task.program, task.program),
+        "action": OPERATIONS[task.program].action,
         "instance_uuid": server_id,
         "request_id": task.request_id,
         "user_id": task.user_id or None,
@@ -246,7 +239,7 @@ def moment_view(moment: Moment, project_id: str, host: str | None) -> Body:
 
 def _event(step: str, started_at: datetime, project_id: str, host: str | None) -> Body:
     return {
-        "event": STEP_EVENTS.get(step, f"compute_{step}"),
+        "event": EVENTS.get(step, f"compute_{step}"),
         "start_time": iso8601_micro(started_at),
         "finish_time": None,
         "result": None,

@@ -3,16 +3,23 @@
 A program is a module of step functions in reading order, closed by one `Program(...)`. A step reads, acts, and returns
 one of four outcomes; the runner commits it once, together with the step's own writes. Every step is safe to repeat: it
 may die anywhere and then runs again from its first line.
+
+The arguments of a program are a Struct: they are checked when a task is read. Its fields have defaults, so that a task
+of an earlier release can be read.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from kilonova.kit.clock import Clock
 from kilonova.kit.tasks.table import NewTask, Task
 
 ServiceT = TypeVar("ServiceT")
+ArgsT = TypeVar("ArgsT", bound=Struct)
 
 Commit = Callable[[Any], Awaitable[None]]
 """Gets the transaction, under the type the service has for it, and does the writes that belong to a step: they commit
@@ -21,10 +28,10 @@ with its outcome or not at all. Never awaits anything but the transaction."""
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """Go on with `step`. `args` are merged into the task's."""
+    """Go on with `step`. `args` replace the task's; None leaves them."""
 
     step: Callable[..., Awaitable["Outcome"]]
-    args: dict[str, Any] = field(default_factory=dict)
+    args: Struct | None = None
     commit: Commit | None = None
     note: str | None = None
     """What this step found, for the trace."""
@@ -36,7 +43,7 @@ class Sleep:
 
     seconds: float
     reason: str = ""
-    args: dict[str, Any] = field(default_factory=dict)
+    args: Struct | None = None
     commit: Commit | None = None
 
 
@@ -44,6 +51,7 @@ class Sleep:
 class Done:
     """The operation is over; in `roll_back`, it is over and has failed with the error that led there."""
 
+    args: Struct | None = None
     commit: Commit | None = None
     note: str | None = None
 
@@ -53,7 +61,7 @@ class Fail:
     """The operation cannot go on. `error` is a sentence for the user; the program rolls back if it can."""
 
     error: str
-    args: dict[str, Any] = field(default_factory=dict)
+    args: Struct | None = None
     commit: Commit | None = None
 
 
@@ -68,42 +76,41 @@ Outcome = Next | Sleep | Done | Fail | HandedOver
 
 
 @dataclass(slots=True)
-class Run(Generic[ServiceT]):
+class Run(Generic[ServiceT, ArgsT]):
     """What a step sees."""
 
     task: Task
+    args: ArgsT
+    """The task's, decoded."""
     service: ServiceT
     clock: Clock
-
-    @property
-    def args(self) -> dict[str, Any]:
-        return self.task.args
 
     @property
     def subject_id(self) -> str:
         return self.task.subject_id
 
 
-Step = Callable[[Run[ServiceT]], Awaitable[Outcome]]
+Step = Callable[[Run[ServiceT, ArgsT]], Awaitable[Outcome]]
 OnFailed = Callable[[Any, Task, str], Awaitable[None]]
 """(tx, task, error): puts the resource into ERROR with its reason, in the commit that ends the task."""
 
 
 @dataclass(frozen=True)
-class Program(Generic[ServiceT]):
+class Program(Generic[ServiceT, ArgsT]):
     """One operation. The first step is where it starts; `roll_back` is reached by Fail or a missed deadline."""
 
     name: str
-    steps: tuple[Step[ServiceT], ...]
+    args_type: type[ArgsT]
+    steps: tuple[Step[ServiceT, ArgsT], ...]
     on_failed: OnFailed
     deadline_seconds: float
-    roll_back: Step[ServiceT] | None = None
+    roll_back: Step[ServiceT, ArgsT] | None = None
     roll_back_seconds: float = 300.0
 
     def new_task(
         self,
         subject_id: str,
-        args: dict[str, Any] | None = None,
+        args: ArgsT | None = None,
         *,
         request_id: str = "",
         user_id: str = "",
@@ -114,20 +121,24 @@ class Program(Generic[ServiceT]):
             step=step_name(self.steps[0]),
             subject_id=subject_id,
             deadline_seconds=self.deadline_seconds,
-            args=args or {},
+            args={} if args is None else msgspec.to_builtins(args),
             request_id=request_id,
             user_id=user_id,
             project_id=project_id,
         )
 
-    def find(self, name: str) -> Step[ServiceT]:
+    def read_args(self, task: Task) -> ArgsT:
+        """The task's arguments. Raises msgspec.ValidationError for what this release cannot read."""
+        return msgspec.convert(task.args, self.args_type)
+
+    def find(self, name: str) -> Step[ServiceT, ArgsT]:
         """The step of that name. Raises KeyError: the table names a step this release does not have."""
         for step in self.all_steps():
             if step_name(step) == name:
                 return step
         raise KeyError(f"program {self.name} has no step {name}")
 
-    def all_steps(self) -> tuple[Step[ServiceT], ...]:
+    def all_steps(self) -> tuple[Step[ServiceT, ArgsT], ...]:
         return self.steps if self.roll_back is None else (*self.steps, self.roll_back)
 
 

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic
+from typing import Any, Generic
+
+import msgspec
+from msgspec import Struct
 
 from kilonova.kit import tracing
 from kilonova.kit.clock import Clock, SystemClock
@@ -64,7 +67,7 @@ class Runner(Generic[ServiceT]):
         self,
         database: Database,
         tables: TaskTables,
-        programs: Mapping[str, Program[ServiceT]],
+        programs: Mapping[str, Program[ServiceT, Any]],
         service: ServiceT,
         *,
         clock: Clock | None = None,
@@ -201,29 +204,9 @@ class Runner(Generic[ServiceT]):
     async def _run_step(self, task: Task) -> Task | None:
         """Runs one step and commits it. Returns the task when it goes straight on."""
         program = self.programs[task.program]
-        step = program.find(task.step)
         self._probe("before_effect", task)
-        outcome: Outcome | _Retry
         began = time.perf_counter()
-        if self.clock.now() >= task.deadline_at:
-            deadlines_missed.labels(program.name).inc()
-            outcome = Fail(_missed_deadline(program, task))
-        else:
-            try:
-                with tracing.span(
-                    f"{program.name}.{task.step}",
-                    "internal",
-                    kilonova_subject=task.subject_id,
-                    kilonova_request=task.request_id,
-                ):
-                    outcome = await step(Run(task, self.service, self.clock))
-            except Exception as error:
-                # Whatever a step meets, the task survives it: it is run again until its deadline names the reason.
-                outcome = _Retry(f"{type(error).__name__}: {error}")
-                if outcome.reason == task.error:
-                    log.warning("step raised again", step=task.step, attempt=task.attempt, reason=outcome.reason)
-                else:
-                    log.exception("step raised", step=task.step, attempt=task.attempt)
+        outcome = await self._take_step(program, task)
         step_seconds.labels(program.name, task.step).observe(time.perf_counter() - began)
         steps.labels(program.name, task.step, _OUTCOMES[type(outcome)]).inc()
         self._probe("after_effect", task)
@@ -236,19 +219,45 @@ class Runner(Generic[ServiceT]):
         waits = isinstance(outcome, Sleep | _Retry) or after.finished_at is not None
         return None if waits else after
 
+    async def _take_step(self, program: Program[ServiceT, Any], task: Task) -> Outcome | _Retry:
+        step = program.find(task.step)
+        if self.clock.now() >= task.deadline_at:
+            deadlines_missed.labels(program.name).inc()
+            return Fail(_missed_deadline(program, task))
+        try:
+            args = program.read_args(task)
+        except msgspec.ValidationError as error:
+            return Fail(f"This release cannot read the arguments of {program.name}: {error}")
+        try:
+            with tracing.span(
+                f"{program.name}.{task.step}",
+                "internal",
+                kilonova_subject=task.subject_id,
+                kilonova_request=task.request_id,
+            ):
+                return await step(Run(task, args, self.service, self.clock))
+        except Exception as error:
+            # Whatever a step meets, the task survives it: it is run again until its deadline names the reason.
+            retry = _Retry(f"{type(error).__name__}: {error}")
+            if retry.reason == task.error:
+                log.warning("step raised again", step=task.step, attempt=task.attempt, reason=retry.reason)
+            else:
+                log.exception("step raised", step=task.step, attempt=task.attempt)
+            return retry
+
     async def _commit(
-        self, program: Program[ServiceT], task: Task, outcome: Next | Sleep | Done | Fail | _Retry
+        self, program: Program[ServiceT, Any], task: Task, outcome: Next | Sleep | Done | Fail | _Retry
     ) -> Task:
         now = self.clock.now()
         async with self.database.transaction() as tx:
             if isinstance(outcome, _Retry):
                 return await self._pause(tx, task, _backoff_seconds(task.attempt), outcome.reason)
             if isinstance(outcome, Sleep):
-                args = {**task.args, **outcome.args}
+                args = _stored(task, outcome.args)
                 after = await self._pause(tx, task, outcome.seconds, outcome.reason or None, args=args)
             elif isinstance(outcome, Next):
                 await self.tables.leave_step(tx, task, now, "next", outcome.note)
-                after = await self._enter(tx, task, step_name(outcome.step), args={**task.args, **outcome.args})
+                after = await self._enter(tx, task, step_name(outcome.step), args=_stored(task, outcome.args))
             elif isinstance(outcome, Fail):
                 after = await self._fail(tx, program, task, outcome)
             else:
@@ -258,11 +267,11 @@ class Runner(Generic[ServiceT]):
         log.info("step", left=task.step, outcome=type(outcome).__name__, now=after.step)
         return after
 
-    async def _fail(self, tx: Tx, program: Program[ServiceT], task: Task, outcome: Fail) -> Task:
+    async def _fail(self, tx: Tx, program: Program[ServiceT, Any], task: Task, outcome: Fail) -> Task:
         now = self.clock.now()
         await self.tables.leave_step(tx, task, now, "fail", outcome.error)
         log.warning("operation failed", step=task.step, reason=outcome.error)
-        args = {**task.args, **outcome.args}
+        args = _stored(task, outcome.args)
         if program.roll_back is not None and not task.rolling_back:
             deadline = now + timedelta(seconds=program.roll_back_seconds)
             return await self._enter(
@@ -275,23 +284,26 @@ class Runner(Generic[ServiceT]):
                 deadline_at=deadline,
             )
         error = f"{task.error}; then {outcome.error}" if task.rolling_back and task.error else outcome.error
-        return await self._end(tx, program, task, "failed", error)
+        return await self._end(tx, program, task, error, args)
 
-    async def _finish(self, tx: Tx, program: Program[ServiceT], task: Task, outcome: Done) -> Task:
+    async def _finish(self, tx: Tx, program: Program[ServiceT, Any], task: Task, outcome: Done) -> Task:
         await self.tables.leave_step(tx, task, self.clock.now(), "done", outcome.note)
-        if task.rolling_back:
-            return await self._end(tx, program, task, "failed", task.error or "the operation failed")
-        return await self._end(tx, program, task, "done", None)
+        args = _stored(task, outcome.args)
+        error = (task.error or "the operation failed") if task.rolling_back else None
+        return await self._end(tx, program, task, error, args)
 
-    async def _end(self, tx: Tx, program: Program[ServiceT], task: Task, outcome: str, error: str | None) -> Task:
+    async def _end(
+        self, tx: Tx, program: Program[ServiceT, Any], task: Task, error: str | None, args: dict[str, Any]
+    ) -> Task:
         ended = await self._set(
             tx,
             task,
             finished_at=self.clock.now(),
             active_subject=None,
             lease_until=None,
-            outcome=outcome,
+            outcome="done" if error is None else "failed",
             error=error,
+            args=args,
         )
         if error is not None:
             await program.on_failed(tx, ended, error)
@@ -317,7 +329,15 @@ class Runner(Generic[ServiceT]):
         return after
 
 
-def _missed_deadline(program: Program[ServiceT], task: Task) -> str:
+def _stored(task: Task, args: Struct | None) -> dict[str, Any]:
+    """The arguments as the table has them: new ones, or what is there."""
+    if args is None:
+        return task.args
+    stored: dict[str, Any] = msgspec.to_builtins(args)
+    return stored
+
+
+def _missed_deadline(program: Program[ServiceT, Any], task: Task) -> str:
     allowed = program.roll_back_seconds if task.rolling_back else program.deadline_seconds
     waiting = "" if task.rolling_back or not task.error else f" The last that was known: {task.error}"
     return f"{program.name} did not finish within {allowed:g} seconds; it was at step {task.step}.{waiting}"

@@ -55,7 +55,7 @@ async def test_a_hard_reboot_replaces_what_is_under_way_but_no_delete(nova: Any)
         await nova.call("POST", f"{url}/action", 202, json=action)
     async with nova.service.database.reading() as tx:
         found = await tasks.of_subject(tx, server.id)
-    assert [(task.program, task.outcome) for task in found][:2] == [("reboot", None), ("pause", "superseded")]
+    assert [(task.program, task.outcome) for task in found][:2] == [("reboot_hard", None), ("pause", "superseded")]
     assert (await nova.server(server.id)).reboot_count == 1
     await nova.call("DELETE", url, 204)
     assert "task_state deleting" in await nova.refused("POST", f"{url}/action", 409, json=hard)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.region import mappings
@@ -105,27 +106,39 @@ async def test_use_of_a_project_is_the_sum_of_its_servers(database: Database) ->
 def test_every_step_of_every_program_is_a_task_state() -> None:
     for program in PROGRAMS.values():
         for step in program.all_steps():
-            assert servers.task_state_of(program.name, step_name(step))
+            assert OPERATIONS[program.name].task_state(step_name(step))
+
+
+def test_programs_and_operations_are_each_others() -> None:
+    assert set(PROGRAMS) == set(OPERATIONS)
+    assert all(name == each.program for name, each in OPERATIONS.items())
+
+
+def test_an_operation_replaces_programs_that_there_are_and_begins_in_states_that_there_are() -> None:
+    for each in OPERATIONS.values():
+        assert set(each.replaces) <= set(PROGRAMS)
+        assert {*each.begins_in, *filter(None, [each.ends_in])} <= {"active", *servers.STATUSES}
+        assert (each.wants is None) == (each.ends_in is None)
 
 
 @pytest.mark.parametrize(
-    ("vm_state", "reboot_type", "program", "status", "task_state"),
+    ("vm_state", "program", "status", "task_state"),
     [
-        ("active", "SOFT", None, "ACTIVE", None),
-        ("active", "SOFT", "reboot", "REBOOT", "rebooting"),
-        ("active", "HARD", "reboot", "HARD_REBOOT", "rebooting_hard"),
-        ("active", "SOFT", "stop", "ACTIVE", "powering-off"),
-        ("stopped", "SOFT", None, "SHUTOFF", None),
-        ("stopped", "SOFT", "start", "SHUTOFF", "powering-on"),
-        ("error", "SOFT", None, "ERROR", None),
-        ("building", "SOFT", "build", "BUILD", "scheduling"),
-        ("building", "SOFT", "destroy", "BUILD", "deleting"),
+        ("active", None, "ACTIVE", None),
+        ("active", "reboot", "REBOOT", "rebooting"),
+        ("active", "reboot_hard", "HARD_REBOOT", "rebooting_hard"),
+        ("active", "stop", "ACTIVE", "powering-off"),
+        ("stopped", None, "SHUTOFF", None),
+        ("stopped", "start", "SHUTOFF", "powering-on"),
+        ("error", None, "ERROR", None),
+        ("building", "build", "BUILD", "scheduling"),
+        ("building", "destroy", "BUILD", "deleting"),
     ],
 )
 async def test_status_and_task_state_are_views_of_the_row_and_its_task(
-    database: Database, vm_state: str, reboot_type: str, program: str | None, status: str, task_state: str | None
+    database: Database, vm_state: str, program: str | None, status: str, task_state: str | None
 ) -> None:
-    server = await insert(database, vm_state=vm_state, reboot_type=reboot_type)
+    server = await insert(database, vm_state=vm_state)
     async with database.transaction() as tx:
         build = await tasks.active(tx, server.id)
         assert build is not None

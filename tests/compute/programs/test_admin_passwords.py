@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from kilonova.compute.programs.build import BUILD
+from kilonova.compute.programs.build import BUILD, BuildArgs
 from kilonova.compute.servers import admin_passwords, servers
 from kilonova.compute.tables import Server
 from kilonova.kit.tasks import Task
@@ -17,9 +17,8 @@ async def insert(world: Any) -> Server:
     server = await world.insert_server()
     async with world.compute.database.transaction() as tx:
         await servers.change(tx, server.id, world.clock.now(), config_drive=True)
-        new = BUILD.new_task(
-            server.id, admin_passwords.of_request(msgspec.structs.replace(server, config_drive=True), SECRET)
-        )
+        password = admin_passwords.of_request(msgspec.structs.replace(server, config_drive=True), SECRET)
+        new = BUILD.new_task(server.id, BuildArgs(admin_password=password))
         await world.compute.tasks.supersede(tx, new, world.clock.now())
     return server  # type: ignore[no-any-return]
 

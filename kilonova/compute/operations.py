@@ -1,0 +1,155 @@
+"""The operations on a server, one row each: when one may begin, what it shows while it runs, and where it ends.
+
+Task states, status filters, the names of instance actions and what the agent should want all derive from these rows. An
+operation that only changes power is a row here and a line in `app.py`; any other one has its steps in `programs/`, too.
+
+Source: Compute API guide, "Server concepts"; Compute API reference, "Servers run an action".
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from kilonova.compute.agent.spec import WantedPower
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    program: str
+    """The program that carries it out; it has the same name."""
+    action: str
+    """The name of the instance action, and of what is refused."""
+    begins_in: tuple[str, ...] = ()
+    """The vm_states it may begin in; none for a build, which begins with its server, and a delete, which always may."""
+    replaces: tuple[str, ...] = ()
+    """Programs whose place it takes while they run."""
+    shows: str | Mapping[str, str]
+    """The task_state while it runs: one, or one for each step."""
+    is_shown: bool = True
+    """Whether the API shows the task_state; where it does not, only refusals name it."""
+    status: str | None = None
+    """The status of an active server while it runs; None: ACTIVE."""
+    events: Mapping[str, str] = {}
+    """Step → the event of the instance action, where that is not `compute_` and the step's name."""
+    ends_in: str | None = None
+    """The vm_state of one that only changes power."""
+    wants: WantedPower | None = None
+    """The power that the host is to bring about, of one that only changes power."""
+    reboots: Literal["SOFT", "HARD"] | None = None
+    """How the guest is started anew on its way there."""
+    deadline_seconds: float = 180
+    """Of one that only changes power. Longer than a lease: a runner that dies holds its task for so long."""
+
+    def task_state(self, step: str) -> str:
+        return self.shows if isinstance(self.shows, str) else self.shows[step]
+
+
+BUILD = Operation(
+    program="build",
+    action="create",
+    shows={
+        "schedule": "scheduling",
+        "enter_cell": "scheduling",
+        "ports": "networking",
+        "spawn": "spawning",
+        "wait_active": "spawning",
+        "leave_host": "scheduling",
+        "roll_back": "deleting",
+    },
+    events={
+        "schedule": "conductor_schedule_and_build_instances",
+        "spawn": "compute__do_build_and_run_instance",
+    },
+)
+DESTROY = Operation(
+    program="destroy", action="delete", shows="deleting", events={"stop_guest": "compute_terminate_instance"}
+)
+START = Operation(
+    program="start", action="start", begins_in=("stopped",), shows="powering-on", ends_in="active", wants="running"
+)
+STOP = Operation(
+    program="stop",
+    action="stop",
+    begins_in=("active", "error"),
+    shows="powering-off",
+    ends_in="stopped",
+    wants="stopped",
+)
+REBOOT = Operation(
+    program="reboot",
+    action="reboot",
+    begins_in=("active",),
+    shows="rebooting",
+    status="REBOOT",
+    ends_in="active",
+    wants="running",
+    reboots="SOFT",
+    deadline_seconds=300,
+)
+REBOOT_HARD = Operation(
+    # The way out of what does not come to its end, so it takes the place of most operations.
+    program="reboot_hard",
+    action="reboot",
+    begins_in=("active", "stopped", "paused", "suspended", "error"),
+    replaces=("reboot", "reboot_hard", "pause", "unpause", "suspend", "resume"),
+    shows="rebooting_hard",
+    status="HARD_REBOOT",
+    ends_in="active",
+    wants="running",
+    reboots="HARD",
+    deadline_seconds=300,
+)
+PAUSE = Operation(
+    program="pause", action="pause", begins_in=("active",), shows="pausing", ends_in="paused", wants="paused"
+)
+UNPAUSE = Operation(
+    program="unpause", action="unpause", begins_in=("paused",), shows="unpausing", ends_in="active", wants="running"
+)
+SUSPEND = Operation(
+    program="suspend",
+    action="suspend",
+    begins_in=("active",),
+    shows="suspending",
+    ends_in="suspended",
+    wants="suspended",
+    deadline_seconds=300,
+)
+RESUME = Operation(
+    program="resume", action="resume", begins_in=("suspended",), shows="resuming", ends_in="active", wants="running"
+)
+ATTACH_INTERFACE = Operation(
+    program="attach_interface",
+    action="attach_interface",
+    begins_in=("active", "paused", "stopped"),
+    shows="attaching_interface",
+    is_shown=False,
+)
+DETACH_INTERFACE = Operation(
+    program="detach_interface",
+    action="detach_interface",
+    begins_in=("active", "paused", "stopped"),
+    shows="detaching_interface",
+    is_shown=False,
+)
+
+OPERATIONS: Mapping[str, Operation] = {
+    each.program: each
+    for each in (
+        BUILD, DESTROY, START, STOP, REBOOT, REBOOT_HARD, PAUSE, UNPAUSE, SUSPEND, RESUME, ATTACH_INTERFACE,
+        DETACH_INTERFACE,
+    )
+}  # fmt: skip
+"""Program → its operation."""
+
+EVENTS: Mapping[str, str] = {step: event for each in OPERATIONS.values() for step, event in each.events.items()}
+
+
+def steps_shown_as(task_state: str) -> Iterator[tuple[str, str | None]]:
+    """The (program, step) that show a task_state; step None: every one of the program."""
+    for each in OPERATIONS.values():
+        if each.shows == task_state:
+            yield each.program, None
+        elif not isinstance(each.shows, str):
+            for step, shown in each.shows.items():
+                if shown == task_state:
+                    yield each.program, step
