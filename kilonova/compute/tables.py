@@ -28,10 +28,11 @@ from sqlalchemy import (
 )
 
 from kilonova.kit.db import UtcDateTime
-from kilonova.kit.tasks import TaskTables
+from kilonova.kit.tasks import ChoreTable, TaskTables
 
 metadata = MetaData()
 tasks = TaskTables(metadata)
+chores = ChoreTable(metadata)
 
 flavors = Table(
     "flavors",

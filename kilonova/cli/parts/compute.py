@@ -4,18 +4,17 @@ The conductor runs the operations, the scheduler's part among them; `nova-schedu
 API database (what is not placed yet), the cell of [database] with that one's hosts, and cell0.
 """
 
-import asyncio
 import functools
 import uuid
 from collections.abc import Sequence
-
-from sqlalchemy.exc import SQLAlchemyError
+from datetime import datetime
 
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.options import COMPUTE, QUOTAS
 from kilonova.cli.parts.part import Api, Part, Running, Work
 from kilonova.compute.app import make_app
 from kilonova.compute.catalog import quotas
+from kilonova.compute.consoles import console_tokens
 from kilonova.compute.hosts import hosts
 from kilonova.compute.hosts.registry import Registry
 from kilonova.compute.metadata.app import make_app as make_metadata_app
@@ -23,14 +22,14 @@ from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import deleted_servers, leftovers
-from kilonova.compute.service import Region
-from kilonova.compute.tables import metadata, tasks
+from kilonova.compute.service import Cell, Region
+from kilonova.compute.tables import chores, metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
+from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.config import ConfigError
-from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
-from kilonova.kit.tasks import Runner
+from kilonova.kit.tasks import Runner, SharedChoreKeeper
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
@@ -74,7 +73,13 @@ async def _make(ground: Ground) -> Region:
 
 def _watch_hosts(ground: Ground, region: Region) -> list[Work]:
     """Whoever answers for servers has to know which agents live."""
-    return [functools.partial(hosts.watch, region)] if ground.is_first("compute's hosts are watched") else []
+    if not ground.is_first("compute's hosts are watched"):
+        return []
+
+    async def look(_last: object) -> None:
+        await hosts.look_after(region)
+
+    return [ChoreKeeper([Chore("watch-hosts", region.here.liveness.interval_seconds, look)], ground.clock).run]
 
 
 async def build_api(ground: Ground) -> Running:
@@ -110,31 +115,65 @@ async def build_conductor(ground: Ground) -> Running:
     for each in (region.here, own) if own is not region.here else (own,):
         each.runner = Runner(each.database, tasks, PROGRAMS, each, clock=ground.clock, sole_runner=ground.is_alone)
         closing.append(each.listen())
-        work += [each.runner.run, *(functools.partial(one, each) for one in _KEEPING)]
+        work += [each.runner.run, SharedChoreKeeper(_chores_of_cell(each), ground.clock, each.database, chores).run]
     interval = ground.config.scheduler.discover_hosts_in_cells_interval
-    work += [functools.partial(_serve_cell0, region), functools.partial(housekeeping.keep, region, interval)]
+    work.append(SharedChoreKeeper(_chores_of_region(region, interval), ground.clock, region.database, chores).run)
+    work.append(ChoreKeeper([_serve_cell0(region)], ground.clock).run)
     return Running(work=work, closing=closing)
 
 
-_KEEPING = (deleted_servers.forget_in_time, leftovers.keep)
-"""Chores that a conductor does on each database it serves."""
+def _chores_of_cell(cell: Cell) -> list[Chore]:
+    """Those of each database that a conductor serves."""
+
+    async def forget(_last: object) -> None:
+        await deleted_servers.forget_in_time(cell)
+
+    async def sweep(last: datetime | None) -> None:
+        await leftovers.sweep_since(cell, last)
+
+    return [
+        Chore("forget-deleted-servers", deleted_servers.EVERY_SECONDS, forget),
+        Chore("sweep-leftovers", leftovers.EVERY_SECONDS, sweep),
+    ]
 
 
-async def _serve_cell0(region: Region) -> None:
+def _chores_of_region(region: Region, discover_seconds: float) -> list[Chore]:
+    """`discover_seconds`: 0 discovers nothing."""
+
+    async def forget(_last: object) -> None:
+        async with region.transaction() as tx:
+            await console_tokens.forget_expired(tx, region.clock.now())
+
+    async def settle(last: datetime | None) -> None:
+        await housekeeping.settle(region, last)
+
+    async def discover(_last: object) -> None:
+        await housekeeping.discover(region)
+
+    found = [Chore("forget-console-tokens", console_tokens.EVERY_SECONDS, forget)]
+    if region.cells.connect is not None:
+        # A region that can have no other database has nothing to settle.
+        found.append(Chore("settle-cells", housekeeping.EVERY_SECONDS, settle))
+    if discover_seconds > 0:
+        found.append(Chore("discover-hosts", discover_seconds, discover))
+    return found
+
+
+def _serve_cell0(region: Region) -> Chore:
     """Runs the tasks of cell0: deletes of what could not be placed. It may be mapped, or come back, later."""
-    while True:
+
+    async def serve(_last: object) -> None:
+        if CELL0_ID not in await region.cells.elsewhere():
+            return
+        cell0 = await region.cells.member(CELL0_ID)
+        cell0.runner = Runner(cell0.database, tasks, PROGRAMS, cell0)
+        stop_listening = cell0.listen()
         try:
-            if CELL0_ID in await region.cells.elsewhere():
-                cell0 = await region.cells.member(CELL0_ID)
-                cell0.runner = Runner(cell0.database, tasks, PROGRAMS, cell0)
-                stop_listening = cell0.listen()
-                try:
-                    await cell0.runner.run()
-                finally:
-                    stop_listening()
-        except (ServiceUnavailable, SQLAlchemyError) as error:
-            log.debug("cell0 cannot be served now", reason=str(error))
-        await asyncio.sleep(CELL0_REST_SECONDS)
+            await cell0.runner.run()
+        finally:
+            stop_listening()
+
+    return Chore("serve-cell0", CELL0_REST_SECONDS, serve)
 
 
 API = Part("nova-api", "nova", [COMPUTE], build_api)

@@ -1,11 +1,8 @@
 """`nova-novncproxy`, `nova-spicehtml5proxy`, `nova-serialproxy`, `nova-consoleauth`. They read nova.conf."""
 
-import asyncio
 import functools
 from pathlib import Path
 from typing import Any
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.compute import open_compute
@@ -14,7 +11,7 @@ from kilonova.cli.parts.part import Api, Part, Running
 from kilonova.compute.consoles.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
 from kilonova.compute.hosts import control_daemons
 from kilonova.compute.service import Region
-from kilonova.kit.errors import ServiceUnavailable
+from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -42,9 +39,14 @@ async def build_consoleauth(ground: Ground) -> Running:
     """It has nothing to look after: it is there for those who start it and look for it among the services."""
     region, (host, *_others) = await open_compute(ground), ground.hosts
     await _register(region, host)
+
+    async def stay_registered(_last: object) -> None:
+        """Whoever deletes the service of a daemon that runs sees it again, as with a compute host's."""
+        await _register(region, host)
+
     log.info("consoles' tokens are kept in the API database: this daemon has nothing to do but to be listed", host=host)
     return Running(
-        work=[functools.partial(_stay_registered, region, host)],
+        work=[ChoreKeeper([Chore("stay-registered", REGISTER_AGAIN_SECONDS, stay_registered)], ground.clock).run],
         closing=[control_daemons.answer(region.bus, CONSOLEAUTH, host)],
     )
 
@@ -52,16 +54,6 @@ async def build_consoleauth(ground: Ground) -> Running:
 async def _register(region: Region, host: str) -> None:
     async with region.transaction() as tx:
         await control_daemons.register(tx, CONSOLEAUTH, host, region.clock.now())
-
-
-async def _stay_registered(region: Region, host: str) -> None:
-    """Whoever deletes the service of a daemon that runs sees it again, as with a compute host's."""
-    while True:
-        await asyncio.sleep(REGISTER_AGAIN_SECONDS)
-        try:
-            await _register(region, host)
-        except (ServiceUnavailable, SQLAlchemyError) as fault:
-            log.warning("this daemon could not be registered again", reason=str(fault))
 
 
 def _part(program: str, build: Any) -> Part:

@@ -5,6 +5,7 @@ import functools
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.options import NETWORK
 from kilonova.cli.parts.part import Api, Part, Running
+from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.config import ConfigError
 from kilonova.network import agents
 from kilonova.network.app import make_app
@@ -51,16 +52,23 @@ async def build(ground: Ground) -> Running:
     config, network = ground.config, await open_network(ground)
     registry = await ground.shared("network registry", functools.partial(_make_registry, network))
 
-    async def known_agents() -> list[tuple[str, str]]:
-        async with network.database.reading() as tx:
-            return await agents.to_ask(tx)
-
     app = make_app(network, await ground.verifier())
     return Running(
         [Api("network", app, config.bind_host, config.bind_port or PORT)],
-        [EventSender(network).run, functools.partial(network.liveness.watch, known_agents)],
+        [EventSender(network).run, ChoreKeeper([_watch(network)], ground.clock).run],
         [registry.serve()],
     )
+
+
+def _watch(network: NetworkService) -> Chore:
+    """Whoever answers for agents has to know which of them live."""
+
+    async def look(_last: object) -> None:
+        async with network.database.reading() as tx:
+            known = await agents.to_ask(tx)
+        await network.liveness.look(known)
+
+    return Chore("watch-agents", network.liveness.interval_seconds, look)
 
 
 SERVER = Part("neutron-server", "neutron", [NETWORK], build)

@@ -15,6 +15,8 @@ from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Served
 from kilonova.kit.bus import Bus
+from kilonova.kit.chores import Chore, ChoreKeeper
+from kilonova.kit.clock import SystemClock
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -57,7 +59,8 @@ class ComputeAgent:
 
     async def run(self) -> None:
         """Works until cancelled. Guests go on running afterwards."""
-        sweeping = asyncio.create_task(self._keep_images_swept())
+        sweep = Chore("sweep-images", SWEEP_INTERVAL_SECONDS, self._sweep_images)
+        sweeping = asyncio.create_task(ChoreKeeper([sweep], SystemClock()).run())
         try:
             await self.agent.run()
         finally:
@@ -65,16 +68,10 @@ class ComputeAgent:
             await asyncio.wait([sweeping])
             await asyncio.shield(self._driver.close())
 
-    async def _keep_images_swept(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_INTERVAL_SECONDS)
-            try:
-                removed = await self._driver.sweep_images()
-            except (HostError, OSError) as error:
-                # What cannot be read may use an image: nothing is removed then.
-                log.warning("cached images were not looked over", reason=str(error))
-            else:
-                log.debug("cached images were looked over", removed=len(removed))
+    async def _sweep_images(self, _last: object) -> None:
+        """What cannot be read may use an image: nothing is removed then."""
+        removed = await self._driver.sweep_images()
+        log.debug("cached images were looked over", removed=len(removed))
 
     def _served(self) -> list[Served]:
         return [

@@ -18,6 +18,9 @@ from kilonova.compute.tables import ConsoleToken, console_tokens
 from kilonova.compute.transactions import RegionTx
 from kilonova.kit.auth import RequestContext
 
+EVERY_SECONDS = 3600.0
+"""Between two looks for tokens that have expired."""
+
 
 def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -21,9 +21,9 @@ from kilonova.compute.region import cells
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, hosts
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.agents import AgentKey, AgentUnreachable, Liveness, NoArguments
+from kilonova.kit.agents import AgentKey, AgentUnreachable, NoArguments
 from kilonova.kit.bus import RemoteError
-from kilonova.kit.errors import NotFound, ServiceUnavailable
+from kilonova.kit.errors import NotFound
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -173,26 +173,22 @@ async def locate(region: Region, look: Callable[[CellTx], Awaitable[Host]]) -> P
     raise next(error for error in gathered.values() if isinstance(error, NotFound))
 
 
-async def watch(region: Region) -> None:
-    """Asks the agents of all cells, and the daemons beside them, over and over whether they live, until cancelled."""
+async def look_after(region: Region) -> None:
+    """Asks the agents of all cells, and the daemons beside them, whether they live.
+
+    Where it cannot be read who they are, nobody is asked: nobody is held to be down for that.
+    """
 
     async def ask(_cell: Cell, tx: CellTx) -> list[AgentKey]:
         return await list_agents(tx)
 
-    while True:
-        keys: dict[int, tuple[Liveness, list[AgentKey]]] = {}
-        try:
-            gathered = await cells.gather(region, ask)
-            async with region.reading() as tx:
-                daemons = [(each.binary, each.host) for each in await control_daemons.list_all(tx)]
-            keys = {id(region.here.liveness): (region.here.liveness, daemons)}
-            for cell, agents in gathered.answers:
-                keys.setdefault(id(cell.liveness), (cell.liveness, []))[1].extend(agents)
-        except ServiceUnavailable as fault:
-            # Nobody is held to be down for not having been asked.
-            log.warning("agents were not asked whether they live", reason=fault.message)
-        await asyncio.gather(*(liveness.look(agents) for liveness, agents in keys.values()))
-        await region.here.liveness.rest()
+    gathered = await cells.gather(region, ask)
+    async with region.reading() as tx:
+        daemons = [(each.binary, each.host) for each in await control_daemons.list_all(tx)]
+    keys = {id(region.here.liveness): (region.here.liveness, daemons)}
+    for cell, agents in gathered.answers:
+        keys.setdefault(id(cell.liveness), (cell.liveness, []))[1].extend(agents)
+    await asyncio.gather(*(liveness.look(agents) for liveness, agents in keys.values()))
 
 
 async def uptime(cell: Cell, row: Host) -> str | None:

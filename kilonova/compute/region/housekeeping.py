@@ -4,7 +4,6 @@ Nothing here is needed while nobody dies: a move wakes what it has moved, a cell
 mappings of the servers it destroys. One that dies, or cannot reach the API database, leaves it to this.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings, moving
+from kilonova.compute.region.directory import CellDown
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, server_history
@@ -24,7 +24,7 @@ from kilonova.kit.log import logger
 
 log = logger(__name__)
 
-REST_SECONDS = 5.0
+EVERY_SECONDS = 5.0
 FIRST_LOOK_BACK = timedelta(days=7)
 OVERLAP = timedelta(minutes=10)
 """Two looks share this much: a row may be committed later than its time says."""
@@ -90,31 +90,27 @@ async def _is_open(tx: RegionTx, server_id: str) -> bool:
     return mapping is not None and mapping.deleted_at is None
 
 
-async def keep(region: Region, discover_seconds: float = 0) -> None:
-    """Works until cancelled; a cell that is down is looked at again later. `discover_seconds`: 0 discovers nothing."""
-    looked_at: dict[str, datetime] = {}
-    discover_at = 0.0
-    while True:
+async def settle(region: Region, last: datetime | None) -> None:
+    """Settles what was moved into every other cell, and ends the mappings of what was destroyed there since `last`.
+
+    Raises CellDown, once the others are looked after, for a cell that is down.
+    """
+    since = (last or region.clock.now() - FIRST_LOOK_BACK) - OVERLAP
+    down: list[CellDown] = []
+    for cell_id in await region.cells.elsewhere():
         try:
-            for cell_id in await region.cells.elsewhere():
-                await _keep_cell(region, cell_id, looked_at)
-            if discover_seconds > 0 and region.clock.monotonic() >= discover_at:
-                discover_at = region.clock.monotonic() + discover_seconds
-                async for found in discover_hosts(region):
-                    for host in found.mapped:
-                        log.info("mapped a host that was found in a cell", host=host.host, cell=found.cell.name)
+            cell = await region.cells.member(cell_id)
+            await moving.settle_arrivals(region, cell)
+            await end_mappings(region, cell, since)
         except (ServiceUnavailable, SQLAlchemyError) as fault:
-            log.warning("the cells could not be looked after", reason=str(fault))
-        await asyncio.sleep(REST_SECONDS)
+            log.debug("a cell could not be looked after", cell=cell_id, reason=str(fault))
+            down.append(CellDown(cell_id))
+    if down:
+        raise down[0]
 
 
-async def _keep_cell(region: Region, cell_id: str, looked_at: dict[str, datetime]) -> None:
-    now = region.clock.now()
-    try:
-        cell = await region.cells.member(cell_id)
-        await moving.settle_arrivals(region, cell)
-        await end_mappings(region, cell, looked_at.get(cell_id, now - FIRST_LOOK_BACK))
-    except (ServiceUnavailable, SQLAlchemyError) as fault:
-        log.debug("a cell could not be looked after", cell=cell_id, reason=str(fault))
-        return
-    looked_at[cell_id] = now - OVERLAP
+async def discover(region: Region) -> None:
+    """Maps the hosts of all cells that have no mapping."""
+    async for found in discover_hosts(region):
+        for host in found.mapped:
+            log.info("mapped a host that was found in a cell", host=host.host, cell=found.cell.name)

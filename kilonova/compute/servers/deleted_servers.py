@@ -13,9 +13,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Select, and_, delete, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
-from kilonova.compute.consoles import console_tokens
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import patterns
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
@@ -23,7 +21,6 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.paging import Page
 from kilonova.kit.log import logger
 
@@ -34,7 +31,7 @@ KEPT = timedelta(days=400)
 """How long a deleted server is remembered, with what was done to it: the usage of a year can be asked for."""
 
 FORGOTTEN_AT_ONCE = 100
-SECONDS_BETWEEN_LOOKS = 3600.0
+EVERY_SECONDS = 3600.0
 
 
 async def first_matching(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
@@ -146,19 +143,7 @@ async def find_record(tx: CellTx, server_id: str, project_id: str | None) -> Ser
 
 
 async def forget_in_time(cell: Cell) -> None:
-    """Forgets what is over in one database, hour by hour, until cancelled; in the API database console tokens, too."""
-    while True:
-        try:
-            await _forget_all(cell)
-        except (ServiceUnavailable, SQLAlchemyError) as fault:
-            log.warning("deleted servers could not be forgotten yet", reason=str(fault))
-        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-
-
-async def _forget_all(cell: Cell) -> None:
-    if cell is cell.region.here:
-        async with cell.region.transaction() as region_tx:
-            await console_tokens.forget_expired(region_tx, cell.clock.now())
+    """Forgets the deleted servers of one database whose time is over."""
     async with cell.reading() as tx:
         left = await over(tx, cell.clock.now())
     while left:

@@ -5,18 +5,15 @@ does not see what that call is about to make. So the servers of the last while a
 that was made for them can be under way any longer.
 """
 
-import asyncio
 from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.compute.programs import release
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history
-from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.http.client import RemoteFault, RemoteMissing
+from kilonova.kit.http.client import RemoteMissing
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -26,22 +23,15 @@ LONGEST_CALL = timedelta(seconds=90)
 FIRST_LOOK_BACK = timedelta(minutes=30)
 OVERLAP = timedelta(seconds=30)
 """Two looks share this much: a row may be committed later than its time says."""
-REST_SECONDS = 15.0
+EVERY_SECONDS = 15.0
 AT_ONCE = 50
 
 
-async def keep(cell: Cell) -> None:
-    """Looks at one database's deleted servers over and over, until cancelled."""
-    since = cell.clock.now() - FIRST_LOOK_BACK
-    while True:
-        until = cell.clock.now() - LONGEST_CALL
-        try:
-            await sweep(cell, since, until)
-            since = until - OVERLAP
-        except (ServiceUnavailable, SQLAlchemyError, RemoteFault) as fault:
-            # What was not looked at is looked at with the next ones.
-            log.debug("leftovers could not be looked for", reason=str(fault))
-        await asyncio.sleep(REST_SECONDS)
+async def sweep_since(cell: Cell, last: datetime | None) -> None:
+    """Looks at the servers of one database that nobody has looked at since `last`."""
+    now = cell.clock.now()
+    since = now - FIRST_LOOK_BACK if last is None else last - OVERLAP
+    await sweep(cell, since - LONGEST_CALL, now - LONGEST_CALL)
 
 
 async def sweep(cell: Cell, since: datetime, until: datetime) -> None:

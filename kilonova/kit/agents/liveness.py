@@ -9,17 +9,14 @@ hardly more than one does. What is told is only ever good news; an agent that an
 """
 
 import asyncio
-import contextlib
-import random
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 from kilonova.kit.clock import Clock, SystemClock
-from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 from kilonova.kit.metrics import agent_alive, agent_clock_skew_seconds
 
@@ -51,7 +48,7 @@ class Liveness:
     ) -> None:
         self._bus = bus
         self._clock = clock or SystemClock()
-        self._interval_seconds = interval_seconds
+        self.interval_seconds = interval_seconds
         self._most_missed = max(round(leeway_seconds / interval_seconds), 1)
         self._answered: dict[AgentKey, float] = {}
         self._missed: dict[AgentKey, int] = {}
@@ -88,19 +85,6 @@ class Liveness:
         """How far the agent's wall clock was from ours at its last answer; None when it never answered."""
         return self._skew_seconds.get((binary, host))
 
-    async def watch(self, list_agents: Callable[[], Awaitable[Iterable[AgentKey]]]) -> None:
-        """Asks until cancelled. While it cannot be read who the agents are, those known last are asked."""
-        agents: list[AgentKey] = []
-        while True:
-            with contextlib.suppress(ServiceUnavailable):
-                agents = list(await list_agents())
-            await self.look(agents)
-            await self.rest()
-
-    async def rest(self) -> None:
-        """The time between two rounds. Processes that began together would else ask together for ever."""
-        await self._clock.sleep(self._interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, not a secret
-
     async def look(self, agents: Iterable[AgentKey]) -> None:
         """One round: asks those of all agents that nobody has heard lately."""
         known = list(agents)
@@ -126,7 +110,7 @@ class Liveness:
 
     def _is_fresh(self, key: AgentKey) -> bool:
         seconds = self.seconds_since_answer(*key)
-        return seconds is not None and seconds < FRESH * self._interval_seconds
+        return seconds is not None and seconds < FRESH * self.interval_seconds
 
     async def _tell(self, keys: list[AgentKey]) -> None:
         if keys:
@@ -149,7 +133,7 @@ class Liveness:
         """The agent, if it answered."""
         try:
             answer = await self._bus.call(
-                agent_topic(binary, host), "ping", {"known": True}, timeout_seconds=self._interval_seconds
+                agent_topic(binary, host), "ping", {"known": True}, timeout_seconds=self.interval_seconds
             )
         except (CallTimedOut, RemoteError) as error:
             log.debug("agent did not answer", agent=binary, host=host, reason=str(error))

@@ -1,11 +1,13 @@
 """Durable operations: the one mechanism under every multi-step operation of every service (design §4)."""
 
+from kilonova.kit.tasks.chores import ChoreTable, SharedChoreKeeper
 from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, Sleep, step_name
 from kilonova.kit.tasks.runner import Runner
 from kilonova.kit.tasks.table import TASKS_DUE, NewTask, SubjectBusy, Task, TaskStep, TaskTables
 
 __all__ = [
     "TASKS_DUE",
+    "ChoreTable",
     "Done",
     "Fail",
     "HandedOver",
@@ -15,6 +17,7 @@ __all__ = [
     "Program",
     "Run",
     "Runner",
+    "SharedChoreKeeper",
     "Sleep",
     "SubjectBusy",
     "Task",

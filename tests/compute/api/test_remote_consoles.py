@@ -12,7 +12,6 @@ from kilonova.compute.api.remote_consoles import url_with_token
 from kilonova.compute.consoles import console_tokens
 from kilonova.compute.hosts import control_daemons
 from kilonova.compute.region import mappings
-from kilonova.compute.servers import deleted_servers
 from kilonova.compute.tables import ConsoleToken
 from kilonova.compute.tables import console_tokens as table
 from tests.compute.consoles import ConsoleHost, console_host
@@ -183,7 +182,8 @@ async def test_expired_tokens_are_forgotten_when_nobody_asks_for_new_ones(nova: 
     nova.service.console_token_seconds = -1
     await nova.call("POST", f"/servers/{server.id}/remote-consoles", json=NOVNC)
     assert len(await rows(nova)) == 1
-    await deleted_servers._forget_all(nova.service.here)
+    async with nova.service.transaction() as tx:
+        await console_tokens.forget_expired(tx, nova.service.clock.now())
     assert await rows(nova) == []
 
 
