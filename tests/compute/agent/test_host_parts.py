@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from kilonova.compute.agent.devices import local_disks
+from kilonova.compute.agent.devices.config_drive import ensure_config_drive
 from kilonova.compute.agent.driver import HostError, StaleEpoch
-from kilonova.compute.agent.drivers import console, disks, inventory
-from kilonova.compute.agent.drivers.config_drive import ensure_config_drive
+from kilonova.compute.agent.drivers import console, inventory
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
@@ -111,11 +112,11 @@ async def test_an_overlay_has_the_flavors_size_or_the_images(tmp_path: Path) -> 
     backing = tmp_path / "base"
     backing.write_bytes(bytes(MIB))
     for name, root_gib, expected in (("large", 3, 3 << 30), ("equal", 0, MIB)):
-        await disks.ensure_overlay(tmp_path / name, backing, root_gib)
+        await local_disks.ensure_overlay(tmp_path / name, backing, root_gib)
         info = subprocess.run(["qemu-img", "info", "--output=json", tmp_path / name], check=True, capture_output=True)
         assert json.loads(info.stdout)["virtual-size"] == expected
     before = (tmp_path / "large").stat().st_mtime_ns
-    await disks.ensure_overlay(tmp_path / "large", backing, 9)
+    await local_disks.ensure_overlay(tmp_path / "large", backing, 9)
     assert (tmp_path / "large").stat().st_mtime_ns == before
 
 
@@ -123,15 +124,15 @@ async def test_a_disk_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None
     backing = tmp_path / "base"
     backing.write_bytes(bytes(MIB))
     with pytest.raises(HostError, match="Cannot make"):
-        await disks.ensure_overlay(tmp_path / "missing/disk", backing, 1)
+        await local_disks.ensure_overlay(tmp_path / "missing/disk", backing, 1)
     with pytest.raises(HostError, match=r"Cannot make .*disk\.swap"):
-        await disks.ensure_swap(tmp_path / "missing/disk.swap", 1)
+        await local_disks.ensure_swap(tmp_path / "missing/disk.swap", 1)
     assert [path.name for path in tmp_path.iterdir()] == ["base"]
 
 
 async def test_ephemeral_and_swap_disks_are_ready_for_use(tmp_path: Path) -> None:
-    await disks.ensure_ephemeral(tmp_path / "disk.eph0", 1)
-    await disks.ensure_swap(tmp_path / "disk.swap", 4)
+    await local_disks.ensure_ephemeral(tmp_path / "disk.eph0", 1)
+    await local_disks.ensure_swap(tmp_path / "disk.swap", 4)
     ephemeral = (tmp_path / "disk.eph0").read_bytes()[:2048]
     assert ephemeral[1024 + 56 : 1024 + 58] == b"\x53\xef"
     assert b"ephemeral0" in ephemeral
@@ -141,12 +142,12 @@ async def test_ephemeral_and_swap_disks_are_ready_for_use(tmp_path: Path) -> Non
 def test_the_disks_formats_are_written_down_and_follow_them(tmp_path: Path) -> None:
     path = tmp_path / "disk.info"
     for formats in ({tmp_path / "disk": "qcow2"}, {tmp_path / "disk": "qcow2", tmp_path / "disk.swap": "raw"}):
-        disks.ensure_info(path, formats)
-        disks.ensure_info(path, formats)
+        local_disks.ensure_info(path, formats)
+        local_disks.ensure_info(path, formats)
         assert json.loads(path.read_text()) == {str(disk): disk_format for disk, disk_format in formats.items()}
     assert [each.name for each in tmp_path.iterdir()] == ["disk.info"]
     with pytest.raises(HostError, match=r"Cannot write .*disk\.info: No such file"):
-        disks.ensure_info(tmp_path / "missing/disk.info", {})
+        local_disks.ensure_info(tmp_path / "missing/disk.info", {})
 
 
 async def test_the_config_drive_is_made_once(tmp_path: Path) -> None:

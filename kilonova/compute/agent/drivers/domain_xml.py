@@ -67,7 +67,7 @@ class DomainPlan:
     """Of the serial line where that can be typed on (`consoles.serial`)."""
     guest_cpu: GuestCpu = field(default_factory=GuestCpu)
     disk_cache: Literal["none", "writeback"] = "none"
-    """`none` needs a file system with direct I/O (`disks.pick_cache_mode`)."""
+    """`none` needs a file system with direct I/O (`local_disks.pick_cache_mode`)."""
 
 
 def render_domain(plan: DomainPlan) -> str:

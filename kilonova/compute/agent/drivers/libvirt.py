@@ -16,12 +16,11 @@ from weakref import WeakValueDictionary
 import libvirt
 import msgspec
 
+from kilonova.compute.agent.devices import config_drive, local_disks
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
 from kilonova.compute.agent.drivers import (
-    config_drive,
     console,
     console_addresses,
-    disks,
     domains,
     image_cache,
     inventory,
@@ -147,13 +146,13 @@ class LibvirtDriver:
     async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> None:
         root = directory / "disk"
         if spec.image:
-            await disks.ensure_overlay(root, self._images.path_of(spec.image), spec.flavor.root_gib)
+            await local_disks.ensure_overlay(root, self._images.path_of(spec.image), spec.flavor.root_gib)
         elif spec.flavor.root_gib:
-            await disks.ensure_blank(root, spec.flavor.root_gib)
+            await local_disks.ensure_blank(root, spec.flavor.root_gib)
         if spec.flavor.ephemeral_gib:
-            await disks.ensure_ephemeral(directory / "disk.eph0", spec.flavor.ephemeral_gib)
+            await local_disks.ensure_ephemeral(directory / "disk.eph0", spec.flavor.ephemeral_gib)
         if spec.flavor.swap_mib:
-            await disks.ensure_swap(directory / "disk.swap", spec.flavor.swap_mib)
+            await local_disks.ensure_swap(directory / "disk.swap", spec.flavor.swap_mib)
         if spec.config_drive:
             files = config_drive_files(spec.metadata_document)
             await config_drive.ensure_config_drive(directory / "disk.config", files)
@@ -169,7 +168,7 @@ class LibvirtDriver:
         if spec.config_drive:
             planned.append(PlannedDisk(directory / "disk.config", "raw", "config-2", is_config_drive=True))
         await asyncio.to_thread(
-            disks.ensure_info, directory / "disk.info", {each.path: each.format for each in planned}
+            local_disks.ensure_info, directory / "disk.info", {each.path: each.format for each in planned}
         )
         plan = DomainPlan(
             spec,
@@ -179,7 +178,7 @@ class LibvirtDriver:
             self._options.machine_type,
             self._options.consoles,
             guest_cpu=self._options.guest_cpu,
-            disk_cache=await asyncio.to_thread(disks.pick_cache_mode, directory),
+            disk_cache=await asyncio.to_thread(local_disks.pick_cache_mode, directory),
         )
         if plan.consoles.serial is None:
             await self._define(plan)
@@ -416,7 +415,7 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         hypervisor_version=connection.getVersion(),
         vcpus=os.cpu_count() or 1,
         memory_mib=connection.getInfo()[1],
-        disk_gib=disk_bytes // disks.GIB,
+        disk_gib=disk_bytes // local_disks.GIB,
         cpu_info=cpu_info,
         supported_instances=inventory.parse_supported_instances(capabilities),
         traits=inventory.pick_traits(

@@ -1,0 +1,1 @@
+"""The devices of a server, whatever the hypervisor: what it should have, what its guest has, and the difference."""
