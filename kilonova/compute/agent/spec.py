@@ -4,14 +4,19 @@ The agent gets the whole `ServerSpec` each time (design §2): first boot, repair
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from kilonova.kit.connectors import Connection
 
 PowerState = Literal["running", "stopped", "paused", "suspended", "crashed", "absent"]
 WantedPower = Literal["running", "stopped", "paused", "suspended"]
 ConsoleKind = Literal["vnc", "spice", "serial"]
 """What is spoken with a guest's screen, or that it is its serial line."""
+
+Presence = Literal["home", "incoming", "leaving"]
+"""What a host is to a server: it runs it, a migration brings the server to it, or takes the server away from it."""
 
 
 class SpecFlavor(Struct, frozen=True):
@@ -36,6 +41,76 @@ class SpecImage(Struct, frozen=True):
     """Image properties as the image service gives them (`hw_machine_type`, `hw_disk_bus`, `hw_vif_model` …)."""
 
 
+class DiskPlace(Struct, frozen=True):
+    """Where a guest finds a disk."""
+
+    device: str
+    """The disk's name on the host, such as `vda`; a guest may give it another one."""
+    bus: str
+    serial: str
+    """Tells the disks of a guest apart, inside the guest and on the host."""
+    boot_order: int | None = None
+    """Disks are booted from in this order; where none has one, the guest boots from the first in the list."""
+
+
+class ImageSource(Struct, frozen=True, tag_field="kind", tag="image"):
+    """A disk that begins as an image's copy."""
+
+    image: SpecImage
+    size_gib: int
+    """0 means: as large as the image."""
+
+
+class BlankSource(Struct, frozen=True, tag_field="kind", tag="blank"):
+    """An empty disk."""
+
+    size_gib: int
+    file_system_label: str = ""
+    """Of the ext4 file system that is made on it; empty: none is."""
+
+
+class SwapSource(Struct, frozen=True, tag_field="kind", tag="swap"):
+    """A disk that is a swap area."""
+
+    size_mib: int
+
+
+class ConfigDriveSource(Struct, frozen=True, tag_field="kind", tag="config_drive"):
+    """A read-only disk of files that tell the guest what the metadata document says when the disk is made."""
+
+
+class VolumeSource(Struct, frozen=True, tag_field="kind", tag="volume"):
+    """A volume, which outlives the server. A running guest gets and loses it at once."""
+
+    volume_id: str
+    connection: Connection
+
+
+DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | VolumeSource
+
+
+class SpecDisk(Struct, frozen=True):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+    """The name of the disk's file in the server's directory; for a volume, its id."""
+    place: DiskPlace
+    source: DiskSource
+
+
+class TapPlug(Struct, frozen=True, tag_field="kind", tag="tap"):
+    """The hypervisor makes a tap and leaves it to the network agent, which plugs it into a bridge."""
+
+
+class OpenVSwitchPlug(Struct, frozen=True, tag_field="kind", tag="ovs"):
+    """The hypervisor makes a tap and plugs it into a bridge of Open vSwitch."""
+
+    bridge: str
+    interface_id: str
+    """What the bridge's controller knows the port by."""
+
+
+Plug = TapPlug | OpenVSwitchPlug
+
+
 class SpecPort(Struct, frozen=True):
     id: str
     network_id: str
@@ -45,6 +120,7 @@ class SpecPort(Struct, frozen=True):
     """The device that the hypervisor makes. The network agent sees it come and plugs it into its network, so the two
     agents need no order between them."""
     vnic_type: str = "normal"
+    plug: Plug = TapPlug()
 
 
 class ServerSpec(Struct, frozen=True):
@@ -61,6 +137,10 @@ class ServerSpec(Struct, frozen=True):
     ports: tuple[SpecPort, ...]
     metadata_document: "MetadataDocument"
     config_drive: bool = False
+    """Read only by agents of the release before this one, which make disks of the flavor's sizes and of this."""
+    disks: tuple[SpecDisk, ...] = ()
+    """In the order in which the guest shall see them. Records of the release before this one have none."""
+    presence: Presence = "home"
     reboot_count: int = 0
     """Raised by each accepted reboot; the agent reboots when it is above the count it has recorded."""
     reboot_type: Literal["SOFT", "HARD"] = "SOFT"

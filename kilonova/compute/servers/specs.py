@@ -15,7 +15,7 @@ from kilonova.compute.agent.spec import (
     SpecPort,
     WantedPower,
 )
-from kilonova.compute.servers import ports, servers
+from kilonova.compute.servers import disks, ports, servers
 from kilonova.compute.tables import Server
 from kilonova.network.client import FixedIp, Network, NetworkClient, Port, Subnet
 
@@ -76,7 +76,8 @@ def planned_ports(details: Iterable[PortDetails]) -> PlannedPorts:
 
 def server_spec(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> ServerSpec:
     """`admin_password`: what the config drive is to tell, while it has yet to be written."""
-    flavor = server.flavor
+    flavor = _spec_flavor(server.flavor)
+    image = None if server.image is None else msgspec.convert(server.image, SpecImage)
     return ServerSpec(
         id=server.id,
         instance_name=servers.instance_name(server),
@@ -84,22 +85,27 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         project_id=server.project_id,
         user_id=server.user_id,
         power=msgspec.convert(server.wanted_power, WantedPower),
-        flavor=SpecFlavor(
-            id=flavor["id"],
-            name=flavor["name"],
-            vcpus=flavor["vcpus"],
-            memory_mib=flavor["memory_mib"],
-            root_gib=flavor["root_gib"],
-            ephemeral_gib=flavor["ephemeral_gib"],
-            swap_mib=flavor["swap_mib"],
-            extra_specs=flavor["extra_specs"],
-        ),
-        image=None if server.image is None else msgspec.convert(server.image, SpecImage),
+        flavor=flavor,
+        image=image,
         ports=planned.spec,
         metadata_document=metadata_document(server, planned, admin_password),
         config_drive=server.config_drive,
+        disks=disks.local_disks(flavor, image, config_drive=server.config_drive),
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
+    )
+
+
+def _spec_flavor(flavor: Fields) -> SpecFlavor:
+    return SpecFlavor(
+        id=flavor["id"],
+        name=flavor["name"],
+        vcpus=flavor["vcpus"],
+        memory_mib=flavor["memory_mib"],
+        root_gib=flavor["root_gib"],
+        ephemeral_gib=flavor["ephemeral_gib"],
+        swap_mib=flavor["swap_mib"],
+        extra_specs=flavor["extra_specs"],
     )
 
 

@@ -18,14 +18,21 @@ from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
 from kilonova.compute.agent.drivers.libvirtd import find_daemon, private_uri, sandbox_path, sandbox_processes
 from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.compute.agent.drivers.records import read_record
 from kilonova.compute.agent.spec import (
+    DiskPlace,
     MetadataDocument,
     PowerState,
     ServerObservation,
     ServerSpec,
+    SpecDisk,
     SpecFlavor,
     SpecImage,
+    SpecPort,
+    VolumeSource,
 )
+from kilonova.compute.servers.disks import local_disks
+from kilonova.kit.connectors import FileConnection
 
 MIB = 1 << 20
 IMAGE_ID = "0b2b5d29-6f2f-4d1e-9f3f-d9f2d0c7a001"
@@ -55,6 +62,7 @@ class Images:
 
 
 def make_spec(image: SpecImage | None, server_id: str | None = None, **changes: Any) -> ServerSpec:
+    """A server with a port, and with the disks that its image, flavor and config drive make."""
     server_id = server_id or str(uuid.uuid4())
     spec = ServerSpec(
         id=server_id,
@@ -65,10 +73,35 @@ def make_spec(image: SpecImage | None, server_id: str | None = None, **changes: 
         power="running",
         flavor=SpecFlavor("1", "m1.nano", 1, 32, 0),
         image=image,
-        ports=(),
+        ports=(make_port(server_id),),
         metadata_document=make_document(server_id),
     )
-    return msgspec.structs.replace(spec, **changes)
+    return change(spec, **changes)
+
+
+def change(spec: ServerSpec, **changes: Any) -> ServerSpec:
+    """The server with other properties, and the local disks that follow from them; its volumes stay."""
+    changed = msgspec.structs.replace(spec, **changes)
+    if "disks" in changes:
+        return changed
+    volumes = tuple(disk for disk in spec.disks if isinstance(disk.source, VolumeSource))
+    local = local_disks(changed.flavor, changed.image, config_drive=changed.config_drive)
+    return msgspec.structs.replace(changed, disks=local + volumes)
+
+
+def make_port(of: str | None = None, **changes: Any) -> SpecPort:
+    """A port; always the same one `of` a server."""
+    port_id = str(uuid.uuid5(uuid.NAMESPACE_OID, of) if of else uuid.uuid4())
+    tail = ":".join(port_id[start : start + 2] for start in (0, 2, 4))
+    return msgspec.structs.replace(SpecPort(port_id, "n1", f"fa:16:3e:{tail}", 1450, f"tap{port_id[:11]}"), **changes)
+
+
+def make_volume(path: Path, device: str = "sdb", *, bus: str = "scsi") -> SpecDisk:
+    """A raw file of a MiB as a volume. On SCSI a guest loses it without having to help."""
+    path.write_bytes(bytes(MIB))
+    volume_id = str(uuid.uuid4())
+    source = VolumeSource(volume_id, FileConnection(path=str(path), disk_format="raw"))
+    return SpecDisk(volume_id, DiskPlace(device, bus, volume_id), source)
 
 
 def make_document(server_id: str, **changes: Any) -> MetadataDocument:
@@ -118,6 +151,14 @@ class Rig(Protocol):
 
     def has_leftovers(self, server_id: str) -> bool: ...
 
+    def connected(self, server_id: str) -> set[str]:
+        """Serials of the volumes that the host is connected to for a server."""
+        ...
+
+    def make_guests_keep_devices(self) -> None:
+        """From now on, guests do not let go of what is unplugged from a bus that needs their help."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -148,6 +189,12 @@ class FakeRig:
 
     def has_leftovers(self, server_id: str) -> bool:
         return server_id in self.host.servers
+
+    def connected(self, server_id: str) -> set[str]:
+        return set(self.host.servers[server_id].connected)
+
+    def make_guests_keep_devices(self) -> None:
+        self.host.guests_keep_devices = True
 
     async def close(self) -> None:
         await self.driver.close()
@@ -217,6 +264,13 @@ class LibvirtRig:
 
     def has_leftovers(self, server_id: str) -> bool:
         return (self.options.instances_path / server_id).exists() or server_id in self.virsh("list", "--all", "--uuid")
+
+    def connected(self, server_id: str) -> set[str]:
+        record = read_record(self.options.instances_path / server_id)
+        return set(record.connected) if record else set()
+
+    def make_guests_keep_devices(self) -> None:
+        """They have no operating system, so they do not help with anything."""
 
     async def close(self) -> None:
         for server_id in self.virsh("list", "--all", "--uuid").split() if self.sandbox.exists() else ():

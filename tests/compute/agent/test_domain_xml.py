@@ -1,5 +1,6 @@
 """The domain definition, element by element."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -7,27 +8,25 @@ from xml.etree.ElementTree import Element
 import msgspec
 import pytest
 
+from kilonova.compute.agent.devices import disks, interfaces
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
-    PlannedDisk,
     definition_digest,
-    disk_target,
+    disks_of,
+    interfaces_of,
     kilonova_version,
     parse_xml,
     render_domain,
 )
 from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, SerialOptions
 from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, SpecPort
+from kilonova.compute.servers.disks import device_name
 from tests.compute.agent.rigs import make_document, make_spec
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"
 PORT = SpecPort("p1", "n1", "fa:16:3e:00:00:2a", 1450, "tap6a0f5b7e-11")
 DIRECTORY = Path("/var/lib/nova/instances") / SERVER_ID
-DISKS = (
-    PlannedDisk(DIRECTORY / "disk", "qcow2", "root"),
-    PlannedDisk(DIRECTORY / "disk.config", "raw", "config-2", is_config_drive=True),
-)
 NOVA = "{http://openstack.org/xmlns/libvirt/nova/1.1}"
 
 
@@ -35,10 +34,9 @@ def make_plan(
     *, properties: dict[str, str] | None = None, spec: dict[str, Any] | None = None, **plan: Any
 ) -> DomainPlan:
     image = SpecImage("i1", "qcow2", 1, "", properties=properties or {})
-    found = make_spec(image, SERVER_ID, ports=(PORT,), **(spec or {}))
-    return DomainPlan(
-        **{"spec": found, "virt_type": "qemu", "disks": DISKS, "console_path": DIRECTORY / "console.log", **plan}
-    )
+    found = make_spec(image, SERVER_ID, ports=(PORT,), config_drive=True, **(spec or {}))
+    planned = disks.plan(found, DIRECTORY, {}), tuple(interfaces.plan(found).values())
+    return DomainPlan(found, plan.pop("virt_type", "qemu"), *planned, DIRECTORY / "console.log", **plan)
 
 
 def render(**changes: Any) -> Element:
@@ -222,12 +220,28 @@ def test_a_name_cannot_break_out_of_the_definition() -> None:
 
 
 def test_disks_are_named_as_on_their_bus() -> None:
-    assert [disk_target(bus, 1) for bus in ("virtio", "scsi", "sata", "ide")] == ["vdb", "sdb", "sdb", "hdb"]
+    assert [device_name(bus, 1) for bus in ("virtio", "scsi", "sata", "ide")] == ["vdb", "sdb", "sdb", "hdb"]
+
+
+def test_a_guest_boots_from_its_first_disk_unless_the_disks_say_in_which_order() -> None:
+    plan = make_plan()
+    assert found(parse_xml(render_domain(plan)), "os/boot").get("dev") == "hd"
+    root, config = plan.disks
+    ordered = replace(plan, disks=(root, replace(config, place=msgspec.structs.replace(config.place, boot_order=1))))
+    domain = parse_xml(render_domain(ordered))
+    assert domain.find("os/boot") is None
+    assert [disk.find("boot") is not None for disk in domain.findall("devices/disk")] == [False, True]
+
+
+def test_what_a_definition_has_is_read_back() -> None:
+    xml = render_domain(make_plan())
+    assert list(interfaces_of(xml)) == [PORT.tap]
+    assert list(disks_of(xml)) == ["root", "config-2"]
 
 
 def test_a_server_without_image_has_no_root_in_its_metadata() -> None:
     plan = make_plan()
-    plan = DomainPlan(msgspec.structs.replace(plan.spec, image=None), "qemu", DISKS, plan.console_path)
+    plan = replace(plan, spec=msgspec.structs.replace(plan.spec, image=None))
     assert parse_xml(render_domain(plan)).find(f"metadata/{NOVA}instance/{NOVA}root") is None
 
 

@@ -10,8 +10,18 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import ConsoleNotOffered, HostError, StaleEpoch
-from kilonova.compute.agent.spec import SpecFlavor
-from tests.compute.agent.rigs import MIB, Rig, make_spec, settle, wait_for_event, wait_for_power
+from kilonova.compute.agent.spec import OpenVSwitchPlug, ServerSpec, SpecFlavor
+from tests.compute.agent.rigs import (
+    MIB,
+    Rig,
+    change,
+    make_port,
+    make_spec,
+    make_volume,
+    settle,
+    wait_for_event,
+    wait_for_power,
+)
 
 replace = msgspec.structs.replace
 
@@ -220,7 +230,7 @@ async def test_an_image_with_another_checksum_is_refused_and_fetched_anew_by_the
     with pytest.raises(HostError, match=f"Image {good.id} does not have the SHA-512"):
         await settle(rig, spec)
     assert "SHA-512" in (await rig.driver.observe_server(spec.id)).message
-    assert (await settle(rig, replace(spec, image=good))).power == "running"
+    assert (await settle(rig, change(spec, image=good))).power == "running"
     assert (await rig.driver.observe_server(spec.id)).message == ""
 
 
@@ -261,14 +271,118 @@ async def test_diagnostics_tell_what_a_guest_uses(rig: Rig) -> None:
     found = await rig.driver.diagnostics(spec.id)
     assert (found.power, len(found.cpu_times_ns)) == ("running", spec.flavor.vcpus)
     assert [each.device for each in found.disks] == ["vda"]
-    assert [each.mac_address for each in found.interfaces] == [port.mac_address for port in spec.ports]
-    assert found.memory_maximum_kib == spec.flavor.memory_mib << 10
-    assert all(
-        number >= 0
-        for each in (*found.disks, *found.interfaces)
-        for number in msgspec.structs.astuple(each)
-        if isinstance(number, int)
-    )
+    assert [(each.device, each.mac_address) for each in found.interfaces] == [
+        (port.tap, port.mac_address) for port in spec.ports
+    ]
+    assert (found.memory_kib, found.memory_maximum_kib) == (spec.flavor.memory_mib << 10,) * 2
+    assert {each.errors for each in found.disks} == {0}
+    assert {(each.rx_errors, each.rx_dropped, each.tx_errors) for each in found.interfaces} == {(0, 0, 0)}
+
+
+async def devices_of(rig: Rig, spec: ServerSpec) -> tuple[list[str], list[str]]:
+    """The disks and the taps of a server's guest."""
+    found = await rig.driver.diagnostics(spec.id)
+    return sorted(each.device for each in found.disks), sorted(each.device for each in found.interfaces)
+
+
+async def test_a_running_guest_gets_and_loses_a_port(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    (first,), second = spec.ports, make_port()
+    for _ in range(2):
+        await settle(rig, replace(spec, ports=(first, second)))
+        assert (await devices_of(rig, spec))[1] == sorted([first.tap, second.tap])
+    assert await rig.boot_marker(spec.id) == marker
+    rig.make_guests_keep_devices()
+    for _ in range(2):
+        asked = await rig.driver.ensure_server(spec, 1)
+        assert asked.progress == f"the guest has yet to let go of {second.tap}"
+    await settle(rig, replace(spec, reboot_count=1, reboot_type="HARD"))
+    assert (await devices_of(rig, spec))[1] == [first.tap]
+
+
+async def test_a_running_guest_gets_and_loses_a_volume(rig: Rig, tmp_path: Path) -> None:
+    image = rig.images.add(bytes(MIB), properties={"hw_disk_bus": "scsi"})
+    spec, volume = make_spec(image), make_volume(tmp_path / "volume")
+    with_volume = replace(spec, disks=(*spec.disks, volume))
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    for _ in range(2):
+        assert (await settle(rig, with_volume)).power == "running"
+        assert (await devices_of(rig, spec))[0] == ["sda", "sdb"]
+        assert rig.connected(spec.id) == {volume.place.serial}
+        await rig.restart_agent()
+    for _ in range(2):
+        assert (await settle(rig, spec)).power == "running"
+        assert (await devices_of(rig, spec))[0] == ["sda"]
+        assert rig.connected(spec.id) == set()
+    assert await rig.boot_marker(spec.id) == marker
+    assert (tmp_path / "volume").stat().st_size == MIB
+
+
+async def test_a_server_is_started_with_its_volumes_and_released_without_them(rig: Rig, tmp_path: Path) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    volumes = tuple(make_volume(tmp_path / name, name, bus="virtio") for name in ("vdb", "vdc"))
+    spec = replace(spec, disks=spec.disks + volumes)
+    await settle(rig, spec)
+    assert (await devices_of(rig, spec))[0] == ["vda", "vdb", "vdc"]
+    assert rig.connected(spec.id) == {each.place.serial for each in volumes}
+    await rig.driver.release_server(spec.id, 1)
+    assert not rig.has_leftovers(spec.id)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["vdb", "vdc"]
+
+
+async def test_a_volume_stays_connected_until_the_guest_has_let_go_of_it(rig: Rig, tmp_path: Path) -> None:
+    spec, volume = make_spec(rig.images.add(bytes(MIB))), make_volume(tmp_path / "volume", "vdb", bus="virtio")
+    await settle(rig, replace(spec, disks=(*spec.disks, volume)))
+    rig.make_guests_keep_devices()
+    serial = volume.place.serial
+    for _ in range(2):
+        asked = await rig.driver.ensure_server(spec, 1)
+        assert asked.progress == f"the guest has yet to let go of {serial}"
+        assert rig.connected(spec.id) == {serial}
+        await rig.restart_agent()
+    await settle(rig, replace(spec, reboot_count=1, reboot_type="HARD"))
+    await settle(rig, replace(spec, reboot_count=1))
+    assert (await devices_of(rig, spec))[0] == ["vda"]
+    assert rig.connected(spec.id) == set()
+
+
+async def test_a_suspended_guest_keeps_its_volume_until_it_is_resumed(rig: Rig, tmp_path: Path) -> None:
+    image = rig.images.add(bytes(MIB), properties={"hw_disk_bus": "scsi"})
+    spec, volume = make_spec(image), make_volume(tmp_path / "volume")
+    with_volume = replace(spec, disks=(*spec.disks, volume))
+    await settle(rig, with_volume)
+    await settle(rig, replace(with_volume, power="suspended"))
+    asked = await rig.driver.ensure_server(replace(spec, power="suspended"), 1)
+    assert (asked.power, rig.connected(spec.id)) == ("suspended", {volume.place.serial})
+    assert "has yet to let go" in asked.progress
+    await settle(rig, spec)
+    await settle(rig, spec)
+    assert (await devices_of(rig, spec))[0] == ["sda"]
+    assert rig.connected(spec.id) == set()
+
+
+async def test_a_volume_that_cannot_be_reached_is_refused_by_name(rig: Rig, tmp_path: Path) -> None:
+    spec, volume = make_spec(rig.images.add(bytes(MIB))), make_volume(tmp_path / "volume")
+    (tmp_path / "volume").unlink()
+    with pytest.raises(HostError, match=f"{tmp_path}/volume cannot be reached"):
+        await settle(rig, replace(spec, disks=(*spec.disks, volume)))
+    assert (await settle(rig, spec)).power == "running"
+    assert rig.connected(spec.id) == set()
+
+
+async def test_two_disks_in_one_place_are_refused(rig: Rig, tmp_path: Path) -> None:
+    spec, volume = make_spec(rig.images.add(bytes(MIB))), make_volume(tmp_path / "volume", "vda")
+    with pytest.raises(HostError, match="Two disks of the server are to be vda"):
+        await settle(rig, replace(spec, disks=(*spec.disks, volume)))
+
+
+async def test_a_plug_that_the_host_does_not_have_is_refused(rig: Rig) -> None:
+    port = make_port(plug=OpenVSwitchPlug("br-int", "p1"))
+    with pytest.raises(HostError, match=f"Port {port.id} belongs into br-int of Open vSwitch"):
+        await settle(rig, make_spec(rig.images.add(bytes(MIB)), ports=(port,)))
 
 
 async def test_a_running_guest_says_where_its_screen_is(rig: Rig) -> None:

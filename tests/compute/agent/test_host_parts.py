@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from kilonova.compute.agent.devices import local_disks
@@ -82,6 +83,18 @@ def test_a_record_survives_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert [path.name for path in directory.iterdir()] == ["spec.json"]
 
 
+def test_a_record_of_the_release_before_devices_is_read(tmp_path: Path) -> None:
+    written = msgspec.to_builtins(ServerRecord(7, 2, make_spec(Images().add(b"x"))))
+    del written["connected"], written["spec"]["disks"], written["spec"]["presence"]
+    for port in written["spec"]["ports"]:
+        del port["plug"]
+    (tmp_path / "spec.json").write_bytes(msgspec.json.encode(written))
+    record = read_record(tmp_path)
+    assert record is not None
+    assert (record.epoch, record.spec.disks, record.connected) == (7, (), {})
+    assert record.spec.image is not None
+
+
 def test_a_damaged_record_is_an_error_naming_the_file(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text('{"epoch": "seven"}')
     with pytest.raises(HostError, match=r"spec\.json is damaged"):
@@ -131,7 +144,7 @@ async def test_a_disk_that_cannot_be_made_leaves_no_file(tmp_path: Path) -> None
 
 
 async def test_ephemeral_and_swap_disks_are_ready_for_use(tmp_path: Path) -> None:
-    await local_disks.ensure_ephemeral(tmp_path / "disk.eph0", 1)
+    await local_disks.ensure_ephemeral(tmp_path / "disk.eph0", 1, "ephemeral0")
     await local_disks.ensure_swap(tmp_path / "disk.swap", 4)
     ephemeral = (tmp_path / "disk.eph0").read_bytes()[:2048]
     assert ephemeral[1024 + 56 : 1024 + 58] == b"\x53\xef"

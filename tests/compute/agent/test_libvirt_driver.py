@@ -220,6 +220,16 @@ async def test_unused_images_are_swept_and_used_ones_kept(libvirt_rig: LibvirtRi
     assert [path.name for path in removed] == [hashlib.sha1(f"other {other.sha512}".encode()).hexdigest()]
 
 
+async def test_the_image_of_a_server_of_the_release_before_devices_is_not_swept(libvirt_rig: LibvirtRig) -> None:
+    spec = make_spec(libvirt_rig.images.add(bytes(MIB)))
+    await settle(libvirt_rig, spec)
+    path = libvirt_rig.options.instances_path / spec.id / "spec.json"
+    record = json.loads(path.read_text())
+    del record["spec"]["disks"]
+    path.write_text(json.dumps(record))
+    assert await libvirt_rig.driver.sweep_images(min_age_seconds=0.0) == []
+
+
 async def longest_pause_seconds(work: Awaitable[object]) -> float:
     """The longest time for which the loop did not come round while `work` went on."""
     loop = asyncio.get_running_loop()

@@ -19,6 +19,8 @@ GIB = 1 << 30
 MIB = 1 << 20
 TIMEOUT_SECONDS = 120.0
 
+CacheMode = Literal["none", "writeback"]
+
 
 async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
     """Makes the root disk over a raw image, enlarged to `root_gib` (0: as large as the image).
@@ -41,7 +43,7 @@ async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
 
 
 async def ensure_blank(path: Path, root_gib: int) -> None:
-    """An empty root disk, for a server without an image."""
+    """Makes an empty root disk, for a server without an image."""
 
     async def make(partial: Path) -> None:
         await qemu_img.create_blank(partial, root_gib * GIB)
@@ -49,20 +51,20 @@ async def ensure_blank(path: Path, root_gib: int) -> None:
     await _make(path, make)
 
 
-async def ensure_ephemeral(path: Path, size_gib: int) -> None:
-    """An empty ext4 file system labelled `ephemeral0`, as large as the flavor says."""
+async def ensure_ephemeral(path: Path, size_gib: int, label: str) -> None:
+    """Makes a disk with an empty ext4 file system of that label."""
 
     async def make(partial: Path) -> None:
         await asyncio.to_thread(_make_sparse, partial, size_gib * GIB)
         await host_commands.run(
-            ["mke2fs", "-q", "-F", "-t", "ext4", "-L", "ephemeral0", partial], timeout_seconds=TIMEOUT_SECONDS
+            ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, partial], timeout_seconds=TIMEOUT_SECONDS
         )
 
     await _make(path, make)
 
 
 async def ensure_swap(path: Path, size_mib: int) -> None:
-    """A swap area of the flavor's size."""
+    """Makes a swap area."""
 
     async def make(partial: Path) -> None:
         await asyncio.to_thread(_make_sparse, partial, size_mib * MIB)
@@ -72,7 +74,7 @@ async def ensure_swap(path: Path, size_mib: int) -> None:
 
 
 def ensure_info(path: Path, formats: Mapping[Path, str]) -> None:
-    """`disk.info`: which format each disk of the directory is in, as JSON, for operators and their tools."""
+    """Writes `disk.info`, which tells operators and their tools the format of each disk of the directory, as JSON."""
     text = json.dumps({str(disk): disk_format for disk, disk_format in formats.items()})
     partial = path.with_name(path.name + ".part")
     try:
@@ -106,7 +108,7 @@ def _make_sparse(path: Path, size_bytes: int) -> None:
         os.close(descriptor)
 
 
-def pick_cache_mode(directory: Path) -> Literal["none", "writeback"]:
+def pick_cache_mode(directory: Path) -> CacheMode:
     """`none` when the file system of a directory allows direct I/O, which QEMU's mode of that name opens files with."""
     probe = directory / ".direct-io-probe"
     try:
@@ -116,4 +118,13 @@ def pick_cache_mode(directory: Path) -> Literal["none", "writeback"]:
     finally:
         probe.unlink(missing_ok=True)
     os.close(descriptor)
+    return "none"
+
+
+def pick_cache_mode_of(path: Path) -> CacheMode:
+    """`none` when a file that is there can be opened for direct I/O."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        return "writeback"
     return "none"

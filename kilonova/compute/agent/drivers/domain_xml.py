@@ -11,13 +11,14 @@ import importlib.metadata
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from kilonova.compute.agent.devices.disks import PlannedDisk
+from kilonova.compute.agent.devices.interfaces import PlannedInterface
 from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, VirtType
-from kilonova.compute.agent.spec import ServerSpec, SpecPort
+from kilonova.compute.agent.spec import ServerSpec
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
 KILONOVA_NAMESPACE = "https://kilonova.cloud/xmlns/libvirt/1"
@@ -30,7 +31,6 @@ BALLOON_PERIOD_SECONDS = 10
 PCIE_HOTPLUG_PORTS = 16
 """Root ports of a q35 guest; each takes one device, and ports cannot be added while it runs."""
 
-DISK_BUSES = ("virtio", "scsi", "sata", "ide")
 VIF_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "ne2k_pci", "pcnet")
 VIDEO_MODELS = ("vga", "virtio", "cirrus", "qxl", "bochs", "none")
 NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -44,30 +44,19 @@ ElementTree.register_namespace("kilonova", KILONOVA_NAMESPACE)
 
 
 @dataclass(frozen=True)
-class PlannedDisk:
-    path: Path
-    format: Literal["qcow2", "raw"]
-    serial: str
-    is_config_drive: bool = False
-    """Read-only and last: as a disk where the bus can do that, else as a cdrom (Linux's cloud kernels have no AHCI, so
-    on q35's default bus for cdroms they would not see it)."""
-
-
-@dataclass(frozen=True)
 class DomainPlan:
     """All that the definition depends on. `disks` are in the order in which the guest shall see them."""
 
     spec: ServerSpec
     virt_type: VirtType
     disks: tuple[PlannedDisk, ...]
+    interfaces: tuple[PlannedInterface, ...]
     console_path: Path
     machine_type: str = ""
     consoles: ConsoleOptions = field(default_factory=ConsoleOptions)
     serial_port: int | None = None
     """Of the serial line where that can be typed on (`consoles.serial`)."""
     guest_cpu: GuestCpu = field(default_factory=GuestCpu)
-    disk_cache: Literal["none", "writeback"] = "none"
-    """`none` needs a file system with direct I/O (`local_disks.pick_cache_mode`)."""
 
 
 def render_domain(plan: DomainPlan) -> str:
@@ -90,12 +79,6 @@ def definition_digest(xml: str) -> str | None:
 def parse_xml(xml: str) -> Element:
     """An answer of libvirt, which is trusted, as elements."""
     return ElementTree.fromstring(xml)  # noqa: S314
-
-
-def disk_target(bus: str, index: int) -> str:
-    """Name of the n-th disk on a bus: `vda`, `sdb`, `hda`. Linux may name it otherwise; the serial holds."""
-    prefix = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}[bus]
-    return prefix + "abcdefghijklmnopqrstuvwxyz"[index]
 
 
 def pick_machine_type(plan: DomainPlan) -> str:
@@ -128,7 +111,8 @@ def _render_without_digest(plan: DomainPlan) -> Element:
     machine_type = pick_machine_type(plan)
     os_element = SubElement(domain, "os")
     _text(os_element, "type", "hvm", arch="x86_64", machine=machine_type)
-    SubElement(os_element, "boot", dev="hd")
+    if not _has_boot_order(plan):
+        SubElement(os_element, "boot", dev="hd")
     SubElement(os_element, "smbios", mode="sysinfo")
     features = SubElement(domain, "features")
     SubElement(features, "acpi")
@@ -139,6 +123,10 @@ def _render_without_digest(plan: DomainPlan) -> Element:
         _text(domain, event, action)
     _add_devices(SubElement(domain, "devices"), plan, is_pcie=_is_pcie(machine_type))
     return domain
+
+
+def _has_boot_order(plan: DomainPlan) -> bool:
+    return any(disk.place.boot_order is not None for disk in plan.disks)
 
 
 def _is_pcie(machine_type: str) -> bool:
@@ -227,18 +215,17 @@ def _add_clock(domain: Element, virt_type: VirtType) -> None:
 
 
 def _add_devices(devices: Element, plan: DomainPlan, *, is_pcie: bool) -> None:
-    bus = _chosen(plan.spec, "hw_disk_bus", DISK_BUSES, "virtio")
-    for index, disk in enumerate(plan.disks):
-        _add_disk(devices, disk, bus=bus, target=disk_target(bus, index), cache=plan.disk_cache)
-    if bus == "scsi":
+    for disk in plan.disks:
+        _add_disk(devices, disk)
+    if any(disk.place.bus == "scsi" for disk in plan.disks):
         SubElement(devices, "controller", type="scsi", index="0", model="virtio-scsi")
     if is_pcie:
         SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(PCIE_HOTPLUG_PORTS):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
     vif_model = _vif_model(plan.spec)
-    for port in plan.spec.ports:
-        _add_interface(devices, port, vif_model)
+    for interface in plan.interfaces:
+        _add_interface(devices, interface, vif_model)
     _add_serial(devices, plan)
     if _chosen(plan.spec, "hw_pointer_model", POINTER_MODELS, "usbtablet") == "usbtablet":
         # Its absolute positions keep the pointer of a console in a browser under the one the user sees.
@@ -286,24 +273,35 @@ def _add_screen(devices: Element, kind: str, offered: ScreenOptions) -> None:
     SubElement(graphics, "listen", type="address", address=offered.listen)
 
 
-def _add_disk(devices: Element, disk: PlannedDisk, *, bus: str, target: str, cache: str) -> None:
-    is_cdrom = disk.is_config_drive and bus in ("ide", "sata")
+def _add_disk(devices: Element, disk: PlannedDisk) -> None:
+    # The config drive is a disk where the bus has read-only ones: Linux's cloud kernels have no AHCI, so on q35's
+    # default bus for cdroms they would not see it.
+    is_cdrom = disk.is_config_drive and disk.place.bus in ("ide", "sata")
     element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
-    driver = {"name": "qemu", "type": disk.format, "cache": cache}
+    driver = {"name": "qemu", "type": disk.format, "cache": disk.cache}
     if not disk.is_config_drive:
         driver["discard"] = "unmap"
     SubElement(element, "driver", driver)
     SubElement(element, "source", file=str(disk.path))
-    SubElement(element, "target", dev=target, bus=bus)
+    SubElement(element, "target", dev=disk.place.device, bus=disk.place.bus)
     if disk.is_config_drive:
         SubElement(element, "readonly")
-    _text(element, "serial", disk.serial)
+    _text(element, "serial", disk.place.serial)
+    if disk.place.boot_order is not None:
+        SubElement(element, "boot", order=str(disk.place.boot_order))
 
 
-def render_interface(spec: ServerSpec, port: SpecPort) -> str:
+def render_disk(disk: PlannedDisk) -> str:
+    """The definition of one disk, to plug into a running guest."""
+    devices = Element("devices")
+    _add_disk(devices, disk)
+    return ElementTree.tostring(devices[0], encoding="unicode")
+
+
+def render_interface(spec: ServerSpec, interface: PlannedInterface) -> str:
     """The definition of one interface of a server, to plug into a running guest. Raises HostError like the domain's."""
     devices = Element("devices")
-    _add_interface(devices, port, _vif_model(spec))
+    _add_interface(devices, interface, _vif_model(spec))
     return ElementTree.tostring(devices[0], encoding="unicode")
 
 
@@ -317,15 +315,24 @@ def interfaces_of(xml: str) -> dict[str, str]:
     return found
 
 
+def disks_of(xml: str) -> dict[str, str]:
+    """Serial → definition, of each disk in a domain's definition that has a serial."""
+    return {
+        serial: ElementTree.tostring(disk, encoding="unicode")
+        for disk in parse_xml(xml).iterfind("devices/disk")
+        if (serial := disk.findtext("serial"))
+    }
+
+
 def _vif_model(spec: ServerSpec) -> str:
     return _chosen(spec, "hw_vif_model", VIF_MODELS, "virtio")
 
 
-def _add_interface(devices: Element, port: SpecPort, model: str) -> None:
+def _add_interface(devices: Element, planned: PlannedInterface, model: str) -> None:
     # The tap alone: the network agent plugs it, once its rules stand. Were libvirt to plug it too, whichever of the two
     # came second would be refused.
     interface = SubElement(devices, "interface", type="ethernet")
-    SubElement(interface, "mac", address=port.mac_address)
-    SubElement(interface, "target", dev=port.tap)
+    SubElement(interface, "mac", address=planned.mac_address)
+    SubElement(interface, "target", dev=planned.tap)
     SubElement(interface, "model", type=model)
-    SubElement(interface, "mtu", size=str(port.mtu))
+    SubElement(interface, "mtu", size=str(planned.mtu))

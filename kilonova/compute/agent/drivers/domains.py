@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.domain_xml import definition_digest, interfaces_of
+from kilonova.compute.agent.drivers.domain_xml import definition_digest
 from kilonova.compute.agent.drivers.power import PowerAction
 from kilonova.compute.agent.spec import PowerState
 
@@ -199,34 +199,42 @@ def is_active(connection: Any, server_id: str) -> bool:
     return domain is not None and bool(domain.isActive())
 
 
-def live_interfaces(connection: Any, server_id: str) -> dict[str, str] | None:
-    """Name of the tap → definition, of each interface of a guest; None when there is no guest."""
+def live_definition(connection: Any, server_id: str) -> str | None:
+    """The definition that a guest runs with; None when there is no guest."""
     domain = lookup(connection, server_id)
     if domain is None or not domain.isActive():
         return None
-    return interfaces_of(domain.XMLDesc(0))
+    definition: str = domain.XMLDesc(0)
+    return definition
 
 
-def plug(connection: Any, server_id: str, tap: str, interface: str) -> None:
-    """Puts an interface into a guest; ok when it is there, or when the guest has ended meanwhile."""
-    _change_device(connection, server_id, "attachDeviceFlags", interface, lambda there: tap in there)
+def held_definition(connection: Any, server_id: str) -> str | None:
+    """The definition that a guest runs with, or goes on with after it was suspended; None when there is no guest."""
+    domain = lookup(connection, server_id)
+    if domain is None or domain.isActive() or not domain.hasManagedSaveImage():
+        return live_definition(connection, server_id)
+    definition: str = domain.managedSaveGetXMLDesc(0)
+    return definition
 
 
-def unplug(connection: Any, server_id: str, tap: str, interface: str) -> None:
-    """Asks a guest to let go of an interface; it is gone once `live_interfaces` does not show it."""
-    _change_device(connection, server_id, "detachDeviceFlags", interface, lambda there: tap not in there)
+def plug(connection: Any, server_id: str, device: str, is_done: Callable[[str], bool]) -> None:
+    """Puts a device into a guest; ok when `is_done` finds it in the guest's definition, or when the guest has ended."""
+    _change_device(connection, server_id, "attachDeviceFlags", device, is_done)
 
 
-def _change_device(
-    connection: Any, server_id: str, method: str, device: str, is_done: Callable[[dict[str, str]], bool]
-) -> None:
+def unplug(connection: Any, server_id: str, device: str, is_done: Callable[[str], bool]) -> None:
+    """Asks a guest to let go of a device; it is gone once the guest's definition does not show it."""
+    _change_device(connection, server_id, "detachDeviceFlags", device, is_done)
+
+
+def _change_device(connection: Any, server_id: str, method: str, device: str, is_done: Callable[[str], bool]) -> None:
     domain = lookup(connection, server_id)
     if domain is None:
         return
     try:
         getattr(domain, method)(device, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     except libvirt.libvirtError as error:
-        there = live_interfaces(connection, server_id)
+        there = live_definition(connection, server_id)
         if there is not None and not is_done(there) and UNPLUGGING not in str(error):
             raise
 

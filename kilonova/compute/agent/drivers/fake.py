@@ -6,9 +6,13 @@ same host finds what the first one left. Any number of hosts live in one process
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kilonova.compute.agent.devices import disks, interfaces, plugging
+from kilonova.compute.agent.devices.disks import PlannedDisk
+from kilonova.compute.agent.devices.interfaces import PlannedInterface
 from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, HostError, OnEvent
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
@@ -22,13 +26,16 @@ from kilonova.compute.agent.spec import (
     ConsoleKind,
     DiskUse,
     HostInventory,
+    ImageSource,
     InterfaceUse,
     PowerState,
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
     SpecImage,
+    VolumeSource,
 )
+from kilonova.kit import connectors
 
 GIB = 1 << 30
 
@@ -55,6 +62,32 @@ class FakeServer:
     power: PowerState = "absent"
     console: str = ""
     boots: int = 0
+    defined_disks: dict[str, PlannedDisk] = field(default_factory=dict)
+    """Serial → disk that its guest is started with."""
+    defined_interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
+    """Tap → interface that its guest is started with."""
+    disks: dict[str, PlannedDisk] = field(default_factory=dict)
+    """Of its guest; a suspended one keeps them."""
+    interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
+    """Of its guest."""
+    connected: dict[str, VolumeSource] = field(default_factory=dict)
+    """Serial → volume that the host is connected to for it."""
+
+    @property
+    def has_guest(self) -> bool:
+        return self.power in ("running", "paused")
+
+    def start_guest(self) -> None:
+        self.boots += 1
+        self.console = f"Booting {self.spec.display_name}\n{self.spec.display_name} login: \n"
+        if self.power != "suspended":
+            self.disks = dict(self.defined_disks)
+        self.interfaces = dict(self.defined_interfaces)
+
+    def end_guest(self) -> None:
+        if self.power != "suspended":
+            self.disks = {}
+        self.interfaces = {}
 
 
 @dataclass
@@ -74,6 +107,8 @@ class FakeHost:
     foreign_domains: dict[str, str] = field(default_factory=dict)
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
+    guests_keep_devices: bool = False
+    """Its guests let go of nothing that is unplugged, like those without an operating system."""
     console_urls: dict[ConsoleKind, str] = field(
         default_factory=lambda: {
             "vnc": "http://127.0.0.1:6080/vnc_auto.html",
@@ -85,6 +120,45 @@ class FakeHost:
     def fail_next_spawn(self, reason: str = "The fake host was told to fail.") -> None:
         """The next start of a server raises HostError with this reason; may be called several times."""
         self.failures.append(reason)
+
+
+@dataclass(frozen=True)
+class FakeVolumes:
+    """The volumes of a simulated guest, for `devices.plugging`."""
+
+    host: FakeHost
+    server: FakeServer
+
+    async def observe(self) -> Collection[str] | None:
+        if not self.server.has_guest and self.server.power != "suspended":
+            return None
+        return disks.to_plug(self.server.disks.values()).keys()
+
+    async def plug(self, name: str, device: PlannedDisk) -> None:
+        if self.server.has_guest:
+            self.server.disks[name] = device
+
+    async def unplug(self, name: str) -> None:
+        if self.server.has_guest and not self.host.guests_keep_devices:
+            del self.server.disks[name]
+
+
+@dataclass(frozen=True)
+class FakeInterfaces:
+    """The interfaces of a simulated guest, for `devices.plugging`."""
+
+    host: FakeHost
+    server: FakeServer
+
+    async def observe(self) -> Collection[str] | None:
+        return self.server.interfaces.keys() if self.server.has_guest else None
+
+    async def plug(self, name: str, device: PlannedInterface) -> None:
+        self.server.interfaces[name] = device
+
+    async def unplug(self, name: str) -> None:
+        if not self.host.guests_keep_devices:
+            del self.server.interfaces[name]
 
 
 class FakeDriver:
@@ -124,16 +198,37 @@ class FakeDriver:
         if server is None:
             server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
         server.spec, server.epoch = spec, epoch
-        if spec.image:
-            self._timeline.begin(spec.id, "fetch_image")
-            fetching = self._ensure_image(spec.image, spec.id)
-            if fetching:
-                return fetching.progress
-            self._timeline.end(spec.id, "fetch_image")
-            _check_size(spec, spec.image)
+        for disk in spec.disks:
+            if isinstance(disk.source, ImageSource):
+                self._timeline.begin(spec.id, "fetch_image")
+                fetching = self._ensure_image(disk.source.image, spec.id)
+                if fetching:
+                    return fetching.progress
+                self._timeline.end(spec.id, "fetch_image")
+                _check_size(disk.source)
+        await self._define(server)
+        kept = await self._plug(server)
+        return await self._ensure_power(server) or plugging.describe(kept)
+
+    async def _define(self, server: FakeServer) -> None:
+        server.defined_interfaces = interfaces.plan(server.spec)
+        volumes = disks.volumes_of(server.spec.disks)
+        server.connected |= volumes
+        connected = {serial: await connectors.connect(each.connection) for serial, each in volumes.items()}
+        planned = disks.plan(server.spec, Path("/") / server.spec.id, connected)
+        server.defined_disks = {disk.place.serial: disk for disk in planned}
         if server.power == "absent":
             server.power = "stopped"
-        return await self._ensure_power(server)
+
+    async def _plug(self, server: FakeServer) -> tuple[str, ...]:
+        """The devices that the guest has yet to let go of."""
+        server_id, wanted = server.spec.id, disks.to_plug(server.defined_disks.values())
+        kept_disks = await plugging.converge(FakeVolumes(self._host, server), wanted, server_id=server_id)
+        taps = FakeInterfaces(self._host, server)
+        kept_taps = await plugging.converge(taps, server.defined_interfaces, server_id=server_id)
+        for serial in server.connected.keys() - wanted.keys() - set(kept_disks):
+            await connectors.disconnect(server.connected.pop(serial).connection)
+        return kept_disks + kept_taps
 
     def _check_free(self, spec: ServerSpec) -> None:
         host = self._host
@@ -188,14 +283,15 @@ class FakeDriver:
             if self._host.failures:
                 raise HostError(self._host.failures.pop(0))
             self._timeline.end(spec.id, "start_domain")
-            server.boots += 1
-            server.console = f"Booting {spec.display_name}\n{spec.display_name} login: \n"
+            server.start_guest()
         if spec.power == "running":
             server.reboots_done = spec.reboot_count
         if action != "none":
             server.power = STATES_AFTER[action]
             if server.power in ("stopped", "suspended") or action in ("start", "reboot_hard", "reboot_soft"):
                 self._consoles.end(spec.id)
+            if not server.has_guest:
+                server.end_guest()
             self._tell(spec.id)
 
     async def observe_server(self, server_id: str) -> ServerObservation:
@@ -222,11 +318,13 @@ class FakeDriver:
         await self._jobs.cancel(f"power {server_id}")
         self._jobs.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
+        for volume in removed.connected.values() if removed else ():
+            await connectors.disconnect(volume.connection)
         self._consoles.end(server_id)
         self._messages.pop(server_id, None)
         self._timeline.forget(server_id)
         self._tombstones.bury(server_id, epoch)
-        if removed and removed.power in ("running", "paused"):
+        if removed and removed.has_guest:
             self._tell(server_id)
 
     async def console_log(self, server_id: str, length_lines: int | None) -> str:
@@ -238,7 +336,7 @@ class FakeDriver:
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """See `ComputeDriver`."""
         server = self._host.servers.get(server_id)
-        if server is None or server.power not in ("running", "paused"):
+        if server is None or not server.has_guest:
             raise HostError(f"Server {server_id} has no guest on this host.")
         flavor = server.spec.flavor
         return ServerDiagnostics(
@@ -248,9 +346,9 @@ class FakeDriver:
             cpu_times_ns=(0,) * flavor.vcpus,
             memory_kib=flavor.memory_mib << 10,
             memory_maximum_kib=flavor.memory_mib << 10,
-            disks=(DiskUse("vda", 0, 0, 0, 0, 0),),
+            disks=tuple(DiskUse(each.place.device, 0, 0, 0, 0, 0) for each in server.disks.values()),
             interfaces=tuple(
-                InterfaceUse(port.tap, port.mac_address, 0, 0, 0, 0, 0, 0, 0, 0) for port in server.spec.ports
+                InterfaceUse(each.tap, each.mac_address, 0, 0, 0, 0, 0, 0, 0, 0) for each in server.interfaces.values()
             ),
         )
 
@@ -259,7 +357,7 @@ class FakeDriver:
         if kind == "spice" or kind not in self._host.console_urls:
             raise ConsoleNotOffered(f"its host offers no {kind} consoles (it is a simulated one)")
         server = self._host.servers.get(server_id)
-        if server is None or server.power not in ("running", "paused"):
+        if server is None or not server.has_guest:
             raise HostError(f"Server {server_id} has no guest on this host.")
         port = await self._consoles.port(server_id, kind, server.spec.display_name)
         return ConsoleAddress(ADDRESS, port, self._host.console_urls[kind], str(server.boots))
@@ -297,7 +395,9 @@ class FakeDriver:
 
     def change_power(self, server_id: str, power: PowerState) -> None:
         """Something happened inside the guest: it powered off (`stopped`) or died (`crashed`)."""
-        self._host.servers[server_id].power = power
+        server = self._host.servers[server_id]
+        server.power = power
+        server.end_guest()
         self._consoles.end(server_id)
         self._tell(server_id)
 
@@ -306,13 +406,14 @@ class FakeDriver:
         asyncio.get_running_loop().call_soon(self._on_event, server_id)
 
 
-def _check_size(spec: ServerSpec, image: SpecImage) -> None:
+def _check_size(source: ImageSource) -> None:
+    image = source.image
     image_bytes = max(image.min_disk_gib * GIB, image.size_bytes if image.disk_format == "raw" else 0)
-    size_bytes = spec.flavor.root_gib * GIB
+    size_bytes = source.size_gib * GIB
     if 0 < size_bytes < image_bytes:
         raise HostError(
             f"The image needs {image_bytes} bytes of root disk, "
-            f"the flavor has {spec.flavor.root_gib} GiB ({size_bytes} bytes)."
+            f"the flavor has {source.size_gib} GiB ({size_bytes} bytes)."
         )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from kilonova.compute.agent.drivers.domain_xml import DISK_BUSES, VIDEO_MODELS, parse_xml
+from kilonova.compute.agent.devices.disks import BUSES
+from kilonova.compute.agent.drivers.domain_xml import VIDEO_MODELS, parse_xml
 
 CPU_TRAITS = {
     "3dnow": "3DNOW",
@@ -132,7 +133,7 @@ def parse_device_traits(domain_capabilities_xml: str) -> set[str]:
         values = devices.findall(f"{path}/value") if devices is not None else []
         return {value.text.upper() for value in values if value.text in known and value.text}
 
-    buses = offered("disk/enum[@name='bus']", DISK_BUSES)
+    buses = offered("disk/enum[@name='bus']", BUSES)
     models = offered("video/enum[@name='modelType']", VIDEO_MODELS)
     return {f"COMPUTE_STORAGE_BUS_{bus}" for bus in buses} | {f"COMPUTE_GRAPHICS_MODEL_{model}" for model in models}
 

@@ -8,6 +8,7 @@ import asyncio
 import functools
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from weakref import WeakValueDictionary
 import libvirt
 import msgspec
 
-from kilonova.compute.agent.devices import config_drive, local_disks
+from kilonova.compute.agent.devices import disks, interfaces, plugging
+from kilonova.compute.agent.devices.local_disks import GIB
 from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
 from kilonova.compute.agent.drivers import (
     console,
     console_addresses,
     domains,
+    guest_devices,
     image_cache,
     inventory,
     serial_ports,
@@ -30,10 +33,8 @@ from kilonova.compute.agent.drivers import (
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
-    PlannedDisk,
     definition_digest,
     render_domain,
-    render_interface,
 )
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.jobs import Job, Jobs
@@ -48,7 +49,6 @@ from kilonova.compute.agent.drivers.records import (
     write_record,
 )
 from kilonova.compute.agent.drivers.timeline import Timeline
-from kilonova.compute.agent.metadata_tree import config_drive_files
 from kilonova.compute.agent.spec import (
     ConsoleAddress,
     ConsoleKind,
@@ -57,6 +57,7 @@ from kilonova.compute.agent.spec import (
     ServerObservation,
     ServerSpec,
 )
+from kilonova.kit import connectors
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -122,70 +123,68 @@ class LibvirtDriver:
         """Brings the host nearer to the spec; returns what is still going on."""
         directory = self._directory(spec.id)
         await self._connection.call(domains.check_free, spec.id, spec.instance_name)
-        record = ServerRecord(epoch, record.reboots_done if record else spec.reboot_count, spec)
+        volumes = disks.volumes_of(spec.disks)
+        record = ServerRecord(
+            epoch,
+            record.reboots_done if record else spec.reboot_count,
+            spec,
+            (record.connected if record else {}) | volumes,
+        )
         await asyncio.to_thread(write_record, directory, record)
-        fetching = await self._ensure_image(spec)
+        fetching = await self._ensure_images(spec)
         if fetching:
             return fetching.progress
+        planned_interfaces = interfaces.plan(spec)
         with self._timeline.measured(spec.id, "make_disks"):
-            await self._ensure_disks(spec, directory)
-        await self._ensure_definition(spec, directory)
-        unplugging = await self._ensure_interfaces(spec)
-        return await self._ensure_power(spec, record) or unplugging
-
-    async def _ensure_image(self, spec: ServerSpec) -> Job | None:
-        if spec.image is None:
-            return None
-        self._timeline.begin(spec.id, "fetch_image")
-        has_disk = (self._directory(spec.id) / "disk").exists()
-        fetching = self._images.ensure(spec.image, self._jobs, server_id=spec.id, has_disk=has_disk)
-        if fetching is None:
-            self._timeline.end(spec.id, "fetch_image")
-        return fetching
-
-    async def _ensure_disks(self, spec: ServerSpec, directory: Path) -> None:
-        root = directory / "disk"
-        if spec.image:
-            await local_disks.ensure_overlay(root, self._images.path_of(spec.image), spec.flavor.root_gib)
-        elif spec.flavor.root_gib:
-            await local_disks.ensure_blank(root, spec.flavor.root_gib)
-        if spec.flavor.ephemeral_gib:
-            await local_disks.ensure_ephemeral(directory / "disk.eph0", spec.flavor.ephemeral_gib)
-        if spec.flavor.swap_mib:
-            await local_disks.ensure_swap(directory / "disk.swap", spec.flavor.swap_mib)
-        if spec.config_drive:
-            files = config_drive_files(spec.metadata_document)
-            await config_drive.ensure_config_drive(directory / "disk.config", files)
-
-    async def _ensure_definition(self, spec: ServerSpec, directory: Path) -> None:
-        planned: list[PlannedDisk] = []
-        if spec.image or spec.flavor.root_gib:
-            planned.append(PlannedDisk(directory / "disk", "qcow2", "root"))
-        if spec.flavor.ephemeral_gib:
-            planned.append(PlannedDisk(directory / "disk.eph0", "raw", "ephemeral0"))
-        if spec.flavor.swap_mib:
-            planned.append(PlannedDisk(directory / "disk.swap", "raw", "swap"))
-        if spec.config_drive:
-            planned.append(PlannedDisk(directory / "disk.config", "raw", "config-2", is_config_drive=True))
-        await asyncio.to_thread(
-            local_disks.ensure_info, directory / "disk.info", {each.path: each.format for each in planned}
-        )
+            planned_disks = await disks.prepare(spec, directory, self._images.path_of)
         plan = DomainPlan(
             spec,
             self._virt_type,
-            tuple(planned),
+            tuple(planned_disks),
+            tuple(planned_interfaces.values()),
             directory / "console.log",
             self._options.machine_type,
             self._options.consoles,
             guest_cpu=self._options.guest_cpu,
-            disk_cache=await asyncio.to_thread(local_disks.pick_cache_mode, directory),
         )
+        await self._ensure_definition(plan)
+        guest_disks = guest_devices.volumes(self._connection, spec, directory)
+        kept_disks = await plugging.converge(guest_disks, disks.to_plug(planned_disks), server_id=spec.id)
+        guest_interfaces = guest_devices.interfaces(self._connection, spec)
+        kept_taps = await plugging.converge(guest_interfaces, planned_interfaces, server_id=spec.id)
+        await self._disconnect(record, kept_disks)
+        return await self._ensure_power(spec, record) or plugging.describe(kept_disks + kept_taps)
+
+    async def _ensure_images(self, spec: ServerSpec) -> Job | None:
+        """The job that fetches an image of the server; None when all are there."""
+        for image in disks.images_of(spec):
+            self._timeline.begin(spec.id, "fetch_image")
+            has_disk = (self._directory(spec.id) / "disk").exists()
+            fetching = self._images.ensure(image, self._jobs, server_id=spec.id, has_disk=has_disk)
+            if fetching is not None:
+                return fetching
+            self._timeline.end(spec.id, "fetch_image")
+        return None
+
+    async def _disconnect(self, record: ServerRecord, kept: Collection[str]) -> None:
+        """Disconnects the volumes that the server should not have and its guest has not."""
+        wanted = disks.volumes_of(record.spec.disks)
+        surplus = {serial: each for serial, each in record.connected.items() if serial not in {*wanted, *kept}}
+        if not surplus:
+            return
+        for volume in surplus.values():
+            await connectors.disconnect(volume.connection)
+        left = {serial: each for serial, each in record.connected.items() if serial not in surplus}
+        record = msgspec.structs.replace(record, connected=left)
+        await asyncio.to_thread(write_record, self._directory(record.spec.id), record)
+
+    async def _ensure_definition(self, plan: DomainPlan) -> None:
         if plan.consoles.serial is None:
             await self._define(plan)
             return
         # What is picked is free until it stands in a definition.
         async with self._picking_port:
-            port = await self._connection.call(serial_ports.pick, spec.id, plan.consoles.serial)
+            port = await self._connection.call(serial_ports.pick, plan.spec.id, plan.consoles.serial)
             await self._define(replace(plan, serial_port=port))
 
     async def _define(self, plan: DomainPlan) -> None:
@@ -195,22 +194,6 @@ class LibvirtDriver:
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
             with self._timeline.measured(spec.id, "define_domain"):
                 await self._connection.call(domains.define, xml)
-
-    async def _ensure_interfaces(self, spec: ServerSpec) -> str:
-        """A guest that runs gets and loses interfaces; what it has not let go of yet is named in the answer."""
-        there = await self._connection.call(domains.live_interfaces, spec.id)
-        if there is None:
-            return ""
-        wanted = {port.tap: port for port in spec.ports}
-        for tap in wanted.keys() - there.keys():
-            log.info("plugging in", server=spec.id, tap=tap)
-            interface = render_interface(spec, wanted[tap])
-            await self._connection.call(domains.plug, spec.id, tap, interface)
-        surplus = sorted(there.keys() - wanted.keys())
-        for tap in surplus:
-            log.info("unplugging", server=spec.id, tap=tap)
-            await self._connection.call(domains.unplug, spec.id, tap, there[tap])
-        return f"the guest has yet to let go of {', '.join(surplus)}" if surplus else ""
 
     # --- power --------------------------------------------------------------------------------------------------------
 
@@ -341,10 +324,12 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         directory = self._directory(server_id)
         async with self._lock(server_id):
-            await self._admit(server_id, epoch)
+            record = await self._admit(server_id, epoch)
             await self._jobs.cancel(f"power {server_id}")
             self._jobs.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
+            for volume in record.connected.values() if record else ():
+                await connectors.disconnect(volume.connection)
             await asyncio.to_thread(_remove_directory, directory)
             self._messages.pop(server_id, None)
             self._timeline.forget(server_id)
@@ -375,7 +360,9 @@ class LibvirtDriver:
     def _sweep(self, min_age_seconds: float) -> list[Path]:
         path = self._options.instances_path
         records = [read_record(path / server_id) for server_id in list_recorded(path)]
-        used = [record.spec.image for record in records if record and record.spec.image]
+        used = [image for record in records if record for image in disks.images_of(record.spec)]
+        # A record of the release before this one names its image alone.
+        used += [record.spec.image for record in records if record and record.spec.image]
         return image_cache.sweep(self._images.base_path, used, min_age_seconds=min_age_seconds)
 
     async def close(self) -> None:
@@ -415,7 +402,7 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         hypervisor_version=connection.getVersion(),
         vcpus=os.cpu_count() or 1,
         memory_mib=connection.getInfo()[1],
-        disk_gib=disk_bytes // local_disks.GIB,
+        disk_gib=disk_bytes // GIB,
         cpu_info=cpu_info,
         supported_instances=inventory.parse_supported_instances(capabilities),
         traits=inventory.pick_traits(

@@ -1,7 +1,8 @@
 """What this host remembers of a server across restarts of the agent: `spec.json` in its instance directory.
 
 The rule: everything else is asked of the host. The record holds what the host cannot tell: the epoch of the last
-caller obeyed, and how many reboots were carried out. It contains user data, so it is its owner's alone (0600).
+caller obeyed, how many reboots were carried out, and how to disconnect volumes. It contains user data, so it is its
+owner's alone (0600).
 """
 
 import os
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.spec import ServerSpec
+from kilonova.compute.agent.spec import ServerSpec, VolumeSource
 
 FILE_NAME = "spec.json"
 
@@ -22,6 +23,9 @@ class ServerRecord(Struct, frozen=True):
     reboots_done: int
     """The `reboot_count` up to which reboots have been carried out."""
     spec: ServerSpec
+    connected: dict[str, VolumeSource] = {}
+    """Serial → volume, of those this host may be connected to for the server: written before it connects, taken out
+    after it has disconnected."""
 
 
 def instance_directory(instances_path: Path, server_id: str) -> Path:

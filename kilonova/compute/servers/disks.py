@@ -1,0 +1,45 @@
+"""The disks that a server has by its image and its flavor; pure."""
+
+from kilonova.compute.agent.spec import (
+    BlankSource,
+    ConfigDriveSource,
+    DiskPlace,
+    DiskSource,
+    ImageSource,
+    SpecDisk,
+    SpecFlavor,
+    SpecImage,
+    SwapSource,
+)
+
+USUAL_BUS = "virtio"
+DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def local_disks(flavor: SpecFlavor, image: SpecImage | None, *, config_drive: bool) -> tuple[SpecDisk, ...]:
+    """Root, ephemeral, swap and config drive, as far as the server has them, on the bus that its image asks for.
+
+    The names of files and the serials are those that operators' tools know.
+    """
+    sources: list[tuple[str, str, DiskSource]] = []
+    if image is not None:
+        sources.append(("disk", "root", ImageSource(image, flavor.root_gib)))
+    elif flavor.root_gib:
+        sources.append(("disk", "root", BlankSource(flavor.root_gib)))
+    if flavor.ephemeral_gib:
+        sources.append(("disk.eph0", "ephemeral0", BlankSource(flavor.ephemeral_gib, "ephemeral0")))
+    if flavor.swap_mib:
+        sources.append(("disk.swap", "swap", SwapSource(flavor.swap_mib)))
+    if config_drive:
+        sources.append(("disk.config", "config-2", ConfigDriveSource()))
+    bus = (image.properties.get("hw_disk_bus") if image is not None else None) or USUAL_BUS
+    return tuple(
+        SpecDisk(name, DiskPlace(device_name(bus, index), bus, serial), source)
+        for index, (name, serial, source) in enumerate(sources)
+    )
+
+
+def device_name(bus: str, index: int) -> str:
+    """Name of the n-th disk on a bus: `vda`, `sdb`, `hda`. A host refuses a bus that has no names here."""
+    return DEVICE_PREFIXES.get(bus, "vd") + LETTERS[index]
