@@ -43,6 +43,26 @@ class Limits:
     """Size of each file that it writes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, as whom it runs and within which limits. Without an account it runs as this process."""
+
+    arguments: Sequence[str | os.PathLike[str]]
+    timeout_seconds: float
+    account: Account | None = None
+    limits: Limits | None = None
+
+
+async def carry_out(command: Command) -> str:
+    """Runs a command like `run`."""
+    return await run(
+        command.arguments,
+        timeout_seconds=command.timeout_seconds,
+        account=command.account,
+        limits=command.limits,
+    )
+
+
 async def run(
     arguments: Sequence[str | os.PathLike[str]],
     *,
@@ -62,7 +82,7 @@ async def run(
         identity = {"user": account.user_id, "group": account.group_id, "extra_groups": []}
     try:
         process = await asyncio.create_subprocess_exec(
-            *(arguments if limits is None else _limited(arguments, limits)),
+            *(arguments if limits is None else limited(arguments, limits)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -82,11 +102,14 @@ async def run(
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise HostError(f"{name} failed with status {process.returncode}: {_last_words(complaint)}")
+        raise HostError(
+            f"{name} failed with status {process.returncode}: {last_words(complaint.decode(errors='replace'))}"
+        )
     return output.decode(errors="replace")
 
 
-def _limited(command: Sequence[str | os.PathLike[str]], limits: Limits) -> list[str | os.PathLike[str]]:
+def limited(command: Sequence[str | os.PathLike[str]], limits: Limits) -> list[str | os.PathLike[str]]:
+    """The command under its limits."""
     return [
         "prlimit",
         f"--as={limits.memory_bytes}",
@@ -99,6 +122,7 @@ def _limited(command: Sequence[str | os.PathLike[str]], limits: Limits) -> list[
     ]
 
 
-def _last_words(complaint: bytes) -> str:
-    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+def last_words(complaint: str) -> str:
+    """The end of what a command complained of, on one line."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     return " / ".join(lines[-3:])[-600:] or "it gave no reason"

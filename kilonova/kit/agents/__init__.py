@@ -5,6 +5,7 @@ Agents never touch a database (design §1). What they serve is reached over the 
 
 from kilonova.kit.agents.agent import Agent, AgentInfo, AgentRefused
 from kilonova.kit.agents.calls import AgentCalls, AgentUnreachable, Call, NoArguments, Served
+from kilonova.kit.agents.jobs import Job, Jobs
 from kilonova.kit.agents.liveness import AgentKey, Liveness
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "AgentRefused",
     "AgentUnreachable",
     "Call",
+    "Job",
+    "Jobs",
     "Liveness",
     "NoArguments",
     "Served",
