@@ -1,4 +1,4 @@
-"""The small parts of the host side: jobs, records, disks, console files, capabilities."""
+"""The small parts of the host side: errands, records, disks, console files, capabilities."""
 
 import asyncio
 import json
@@ -15,59 +15,59 @@ from kilonova.compute.agent.devices.config_drive import ensure_config_drive
 from kilonova.compute.agent.driver import HostError, StaleEpoch
 from kilonova.compute.agent.drivers import console, inventory
 from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
-from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.records import ServerRecord, list_recorded, read_record, write_record
 from tests.compute.agent.rigs import FakeRig, Images, make_spec, settle
 
 MIB = 1 << 20
 
 
-async def test_a_jobs_failure_is_raised_once_to_each_who_waited() -> None:
+async def test_the_failure_of_an_errand_is_raised_once_to_each_who_waited() -> None:
     events: list[str] = []
-    jobs = Jobs(events.append)
+    errands = Errands(events.append)
 
-    async def fail(job: Job) -> None:
+    async def fail(errand: Errand) -> None:
         raise HostError("The disk is full.")
 
     for server_id in ("a", "b"):
-        jobs.start("image 1", "fetch", "downloading", fail, server_id=server_id)
+        errands.start("image 1", "fetch", "downloading", fail, server_id=server_id)
     await asyncio.sleep(0.01)
     assert events == ["a", "b"]
     for server_id in ("a", "b"):
         with pytest.raises(HostError, match="The disk is full"):
-            jobs.raise_failure("image 1", server_id)
-        jobs.raise_failure("image 1", server_id)
-    jobs.raise_failure("image 1", "c")
+            errands.raise_failure("image 1", server_id)
+        errands.raise_failure("image 1", server_id)
+    errands.raise_failure("image 1", "c")
 
 
-async def test_an_unexpected_failure_of_a_job_keeps_its_cause() -> None:
-    jobs = Jobs(lambda server_id: None)
+async def test_an_unexpected_failure_of_an_errand_keeps_its_cause() -> None:
+    errands = Errands(lambda server_id: None)
 
-    async def fail(job: Job) -> None:
+    async def fail(errand: Errand) -> None:
         raise KeyError("sector")
 
-    jobs.start("power 1", "stop", "stopping", fail, server_id="a")
+    errands.start("power 1", "stop", "stopping", fail, server_id="a")
     await asyncio.sleep(0.01)
     with pytest.raises(HostError, match="power 1 failed: KeyError: 'sector'") as caught:
-        jobs.raise_failure("power 1", "a")
+        errands.raise_failure("power 1", "a")
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-async def test_a_cancelled_job_is_forgotten_and_reports_nothing() -> None:
+async def test_a_cancelled_errand_is_forgotten_and_reports_nothing() -> None:
     events: list[str] = []
-    jobs = Jobs(events.append)
+    errands = Errands(events.append)
 
-    async def work(job: Job) -> None:
+    async def work(errand: Errand) -> None:
         await asyncio.sleep(60)
 
-    jobs.start("power 1", "stop", "stopping", work, server_id="a")
+    errands.start("power 1", "stop", "stopping", work, server_id="a")
     await asyncio.sleep(0)
-    assert jobs.progress_of("a") == "stopping"
-    await jobs.cancel("power 1")
-    assert jobs.find_running("power 1") is None
-    assert jobs.progress_of("a") == ""
-    jobs.raise_failure("power 1", "a")
+    assert errands.progress_of("a") == "stopping"
+    await errands.cancel("power 1")
+    assert errands.find_running("power 1") is None
+    assert errands.progress_of("a") == ""
+    errands.raise_failure("power 1", "a")
     assert events == []
 
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.errands import Errands
 from kilonova.compute.agent.drivers.image_cache import ImageCache, discard_partial, sweep
-from kilonova.compute.agent.drivers.jobs import Jobs
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.disks.inspection import inspect_file
 from tests.compute.agent.rigs import MIB, Images
@@ -26,17 +26,17 @@ def inspect(path: Path, disk_format: str) -> int | None:
 
 
 async def fetch(cache: ImageCache, image: SpecImage) -> Path:
-    """Waits until the image is there, or raises what its job failed with."""
+    """Waits until the image is there, or raises what its errand failed with."""
     events: list[str] = []
-    jobs = Jobs(events.append)
+    errands = Errands(events.append)
     try:
-        while cache.ensure(image, jobs, server_id=SERVER_ID):
+        while cache.ensure(image, errands, server_id=SERVER_ID):
             async with asyncio.timeout(20):
                 while not events:
                     await asyncio.sleep(0.005)
             events.clear()
     finally:
-        await jobs.close()
+        await errands.close()
     return cache.path_of(image)
 
 
@@ -207,8 +207,8 @@ async def test_a_disk_made_over_a_file_of_the_former_name_needs_no_other(cache: 
     image = images.add(b"content")
     cache.base_path.mkdir()
     former_path(cache, image).write_bytes(b"content")
-    jobs = Jobs(lambda _server_id: None)
-    assert cache.ensure(image, jobs, server_id=SERVER_ID, has_disk=True) is None
+    errands = Errands(lambda _server_id: None)
+    assert cache.ensure(image, errands, server_id=SERVER_ID, has_disk=True) is None
     assert images.fetched == []
     assert (await fetch(cache, image)).read_bytes() == b"content"
     assert images.fetched == [image.id]

@@ -15,9 +15,9 @@ from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
 from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, HostError, OnEvent
 from kilonova.compute.agent.drivers.epochs import Tombstones
+from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
 from kilonova.compute.agent.drivers.inventory import DRIVER_TRAITS
-from kilonova.compute.agent.drivers.jobs import Job, Jobs
 from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
 from kilonova.compute.agent.drivers.records import instance_directory
 from kilonova.compute.agent.drivers.timeline import Timeline
@@ -168,7 +168,7 @@ class FakeDriver:
         self._host = host
         self._on_event = on_event
         self._fetch_image = fetch_image
-        self._jobs = Jobs(on_event)
+        self._errands = Errands(on_event)
         self._tombstones = Tombstones()
         self._consoles = FakeConsoles()
         self._timeline = Timeline()
@@ -240,40 +240,40 @@ class FakeDriver:
             if name == spec.instance_name and domain_id != spec.id:
                 raise HostError(f"The domain name {name} is taken on this host by a domain {domain_id}.")
 
-    def _ensure_image(self, image: SpecImage, server_id: str) -> Job | None:
+    def _ensure_image(self, image: SpecImage, server_id: str) -> Errand | None:
         name, key = f"image {image.id} {image.sha512}", (image.id, image.sha512)
-        self._jobs.raise_failure(name, server_id)
+        self._errands.raise_failure(name, server_id)
         if key in self._host.image_hashes:
             return None
         if not self._host.delay_seconds and self._fetch_image is None:
             self._host.image_hashes.add(key)
             return None
 
-        async def work(job: Job) -> None:
+        async def work(errand: Errand) -> None:
             await asyncio.sleep(self._host.delay_seconds)
             if self._fetch_image:
                 await _verify(image, self._fetch_image)
             self._host.image_hashes.add(key)
 
-        return self._jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
+        return self._errands.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
 
     async def _ensure_power(self, server: FakeServer) -> str:
         spec = server.spec
         name = f"power {spec.id}"
-        self._jobs.raise_failure(name, spec.id)
+        self._errands.raise_failure(name, spec.id)
         is_reboot_due = spec.reboot_count > server.reboots_done
         action = plan_power(server.power, spec.power, spec.reboot_type if is_reboot_due else None)
-        running = self._jobs.find_running(name)
+        running = self._errands.find_running(name)
         if running and running.kind == action:
             return running.progress
-        await self._jobs.cancel(name)
+        await self._errands.cancel(name)
         if action in LONG_ACTIONS and self._host.delay_seconds:
 
-            async def work(job: Job) -> None:
+            async def work(errand: Errand) -> None:
                 await asyncio.sleep(self._host.delay_seconds)
                 self._act(server, action)
 
-            return self._jobs.start(name, action, f"{action.replace('_', ' ')}", work, server_id=spec.id).progress
+            return self._errands.start(name, action, f"{action.replace('_', ' ')}", work, server_id=spec.id).progress
         self._act(server, action)
         return ""
 
@@ -305,7 +305,7 @@ class FakeDriver:
             server.power if server else "absent",
             server.epoch if server else 0,
             self._messages.get(server_id, ""),
-            progress or self._jobs.progress_of(server_id),
+            progress or self._errands.progress_of(server_id),
         )
 
     async def observe_all(self) -> list[ServerObservation]:
@@ -315,8 +315,8 @@ class FakeDriver:
     async def release_server(self, server_id: str, epoch: int) -> None:
         """See `ComputeDriver`."""
         self._admit(server_id, epoch)
-        await self._jobs.cancel(f"power {server_id}")
-        self._jobs.forget_server(server_id)
+        await self._errands.cancel(f"power {server_id}")
+        self._errands.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
         for volume in removed.connected.values() if removed else ():
             await connectors.disconnect(volume.connection)
@@ -390,7 +390,7 @@ class FakeDriver:
 
     async def close(self) -> None:
         """See `ComputeDriver`."""
-        await self._jobs.close()
+        await self._errands.close()
         self._consoles.close()
 
     def change_power(self, server_id: str, power: PowerState) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kilonova.compute.agent.driver import FetchImage, InspectImage
-from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.records import sync_directory
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.disks import qemu_img
@@ -44,25 +44,25 @@ class ImageCache:
         """Where the raw image lies once it is there."""
         return self.base_path / _file_name(image)
 
-    def ensure(self, image: SpecImage, jobs: Jobs, *, server_id: str, has_disk: bool = False) -> Job | None:
-        """None when the image is there; else the job that fetches it, which reports to `server_id` when it ends.
+    def ensure(self, image: SpecImage, errands: Errands, *, server_id: str, has_disk: bool = False) -> Errand | None:
+        """None when the image is there; else the errand that fetches it, which reports to `server_id` when it ends.
 
         `has_disk`: the server's disk was made before, maybe over a file that has its name from the id alone.
         Raises HostError when the last attempt has failed since somebody asked.
         """
         name = f"image {image.id} {image.sha512}"
-        jobs.raise_failure(name, server_id)
+        errands.raise_failure(name, server_id)
         for path in (self.path_of(image), *([self.base_path / _former_name(image)] if has_disk else ())):
             if path.exists():
                 os.utime(path)  # keeps `sweep` away until the overlay is there
                 return None
 
-        async def work(job: Job) -> None:
-            await self._fetch(image, job)
+        async def work(errand: Errand) -> None:
+            await self._fetch(image, errand)
 
-        return jobs.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
+        return errands.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
 
-    async def _fetch(self, image: SpecImage, job: Job) -> None:
+    async def _fetch(self, image: SpecImage, errand: Errand) -> None:
         if image.disk_format not in RAW_FORMATS and image.disk_format not in qemu_img.FORMATS:
             raise HostError(
                 f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
@@ -74,12 +74,12 @@ class ImageCache:
             partial.unlink(missing_ok=True)
             raw.unlink(missing_ok=True)
             await asyncio.to_thread(self._check_space, image)
-            await self._download(image, partial, job)
+            await self._download(image, partial, errand)
             virtual_size_bytes = await asyncio.to_thread(self._inspect, image, partial)
             if image.disk_format in RAW_FORMATS:
                 raw = partial
             else:
-                job.progress = f"converting image {image.id}"
+                errand.progress = f"converting image {image.id}"
                 await self._convert(image, partial, raw, virtual_size_bytes)
             await asyncio.to_thread(_settle, raw, path)
         except OSError as error:
@@ -95,7 +95,7 @@ class ImageCache:
                 f"Image {image.id} has {image.size_bytes} bytes, the file system of {self.base_path} {free} bytes free."
             )
 
-    async def _download(self, image: SpecImage, partial: Path, job: Job) -> None:
+    async def _download(self, image: SpecImage, partial: Path, errand: Errand) -> None:
         digest = hashlib.sha512()
         received = 0
         pending = bytearray()
@@ -108,7 +108,7 @@ class ImageCache:
                 if len(pending) >= WRITE_BYTES:
                     await asyncio.to_thread(_write, file, digest, bytes(pending))
                     pending.clear()
-                    job.progress = f"downloading image {image.id}: {100 * received // max(1, image.size_bytes)} %"
+                    errand.progress = f"downloading image {image.id}: {100 * received // max(1, image.size_bytes)} %"
             await asyncio.to_thread(_write, file, digest, bytes(pending))
         if received != image.size_bytes:
             raise HostError(

@@ -37,7 +37,7 @@ from kilonova.compute.agent.drivers.domain_xml import (
     render_domain,
 )
 from kilonova.compute.agent.drivers.epochs import Tombstones
-from kilonova.compute.agent.drivers.jobs import Job, Jobs
+from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.libvirtd import connect_or_start, detect_virt_type
 from kilonova.compute.agent.drivers.options import LibvirtOptions, VirtType
 from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan_power
@@ -81,7 +81,7 @@ class LibvirtDriver:
         )
         image_cache.discard_partial(self._images.base_path)
         self._virt_type: VirtType = detect_virt_type() if options.virt_type == "auto" else options.virt_type
-        self._jobs = Jobs(on_event)
+        self._errands = Errands(on_event)
         self._tombstones = Tombstones()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._picking_port = asyncio.Lock()
@@ -155,12 +155,12 @@ class LibvirtDriver:
         await self._disconnect(record, kept_disks)
         return await self._ensure_power(spec, record) or plugging.describe(kept_disks + kept_taps)
 
-    async def _ensure_images(self, spec: ServerSpec) -> Job | None:
-        """The job that fetches an image of the server; None when all are there."""
+    async def _ensure_images(self, spec: ServerSpec) -> Errand | None:
+        """The errand that fetches an image of the server; None when all are there."""
         for image in disks.images_of(spec):
             self._timeline.begin(spec.id, "fetch_image")
             has_disk = (self._directory(spec.id) / "disk").exists()
-            fetching = self._images.ensure(image, self._jobs, server_id=spec.id, has_disk=has_disk)
+            fetching = self._images.ensure(image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching
             self._timeline.end(spec.id, "fetch_image")
@@ -198,18 +198,18 @@ class LibvirtDriver:
     # --- power --------------------------------------------------------------------------------------------------------
 
     async def _ensure_power(self, spec: ServerSpec, record: ServerRecord) -> str:
-        job_name = f"power {spec.id}"
-        self._jobs.raise_failure(job_name, spec.id)
+        name = f"power {spec.id}"
+        self._errands.raise_failure(name, spec.id)
         facts = await self._connection.call(domains.observe, spec.id)
         is_reboot_due = spec.reboot_count > record.reboots_done
         action = plan_power(facts.power, spec.power, spec.reboot_type if is_reboot_due else None)
-        running = self._jobs.find_running(job_name)
+        running = self._errands.find_running(name)
         if running and running.kind == action:
             return running.progress
-        await self._jobs.cancel(job_name)
+        await self._errands.cancel(name)
         if action in LONG_ACTIONS:
             work = functools.partial(self._wait_for_guest, action, spec)
-            return self._jobs.start(job_name, action, _describe(action), work, server_id=spec.id).progress
+            return self._errands.start(name, action, _describe(action), work, server_id=spec.id).progress
         if action == "reboot_hard":
             await self._connection.call(domains.act, spec.id, "power_off")
             action = "start"
@@ -234,13 +234,13 @@ class LibvirtDriver:
             done = msgspec.structs.replace(record, reboots_done=spec.reboot_count)
             await asyncio.to_thread(write_record, directory, done)
 
-    async def _wait_for_guest(self, action: PowerAction, spec: ServerSpec, job: Job) -> None:
+    async def _wait_for_guest(self, action: PowerAction, spec: ServerSpec, errand: Errand) -> None:
         """The long actions: the guest is asked to go down, and cut off when it does not in time."""
         if action == "save":
             await self._connection.call(domains.act, spec.id, "save")
             return
         if not await self._goes_down(spec, self._patience_seconds(action, spec)):
-            job.progress = "cutting the guest off"
+            errand.progress = "cutting the guest off"
             log.info("the guest does not shut down and is cut off", server=spec.id)
             await self._connection.call(domains.act, spec.id, "power_off")
         if action == "reboot_soft":
@@ -281,7 +281,7 @@ class LibvirtDriver:
             facts.power,
             record.epoch if record else 0,
             self._messages.get(server_id, ""),
-            progress or self._jobs.progress_of(server_id),
+            progress or self._errands.progress_of(server_id),
         )
 
     async def observe_all(self) -> list[ServerObservation]:
@@ -294,7 +294,7 @@ class LibvirtDriver:
                 powers.get(server_id, "absent"),
                 recorded.get(server_id, 0),
                 self._messages.get(server_id, ""),
-                self._jobs.progress_of(server_id),
+                self._errands.progress_of(server_id),
             )
             for server_id in sorted(powers.keys() | recorded.keys())
         ]
@@ -325,8 +325,8 @@ class LibvirtDriver:
         directory = self._directory(server_id)
         async with self._lock(server_id):
             record = await self._admit(server_id, epoch)
-            await self._jobs.cancel(f"power {server_id}")
-            self._jobs.forget_server(server_id)
+            await self._errands.cancel(f"power {server_id}")
+            self._errands.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
             for volume in record.connected.values() if record else ():
                 await connectors.disconnect(volume.connection)
@@ -367,7 +367,7 @@ class LibvirtDriver:
 
     async def close(self) -> None:
         """See `ComputeDriver`."""
-        await self._jobs.close()
+        await self._errands.close()
         await self._connection.close()
 
 
