@@ -54,9 +54,9 @@ async def test_a_job_is_started_once_and_found_until_it_is_cleaned(jobs: Jobs, t
 @pytest.mark.parametrize(
     ("command", "failure"),
     [
-        (script("echo The disk is full. >&2; exit 3"), "it failed with status 3: The disk is full."),
-        (Command(["/no/such/command"], 60), "it cannot be started: No such file or directory"),
-        (script("exec sleep 60", seconds=0.1), "it did not end within 0 seconds"),
+        (script("echo The disk is full. >&2; exit 3"), "sh failed with status 3: The disk is full."),
+        (Command(["/no/such/command"], 60), "/no/such/command cannot be started: No such file or directory."),
+        (script("exec sleep 60", seconds=0.1), "sh did not end within 0 seconds."),
     ],
     ids=["status", "missing", "too long"],
 )
@@ -122,12 +122,33 @@ async def test_the_next_agent_finds_the_job_of_one_that_was_killed(jobs: Jobs, t
 
 async def test_a_job_that_was_killed_is_started_afresh(jobs: Jobs, tmp_path: Path) -> None:
     await asyncio.to_thread(agent_that_dies, tmp_path)
-    await wait_for(lambda: len(list((tmp_path / "jobs").glob("*/group"))) == 1)
     (group,) = (tmp_path / "jobs").glob("*/group")
+    await wait_for(lambda: bool(group.read_text().strip()))
     os.killpg(int(group.read_text()), signal.SIGKILL)
     assert await jobs.wait(NAME) is None
     await jobs.start(NAME, Command(["true"], 30))
     assert await jobs.wait(NAME) == Job(NAME, is_running=False)
+
+
+async def test_the_end_of_a_long_output_is_kept(jobs: Jobs) -> None:
+    await jobs.start(NAME, script("seq 1 100000"))
+    ended = await jobs.wait(NAME)
+    assert ended is not None and ended.output.endswith("99999\n100000\n") and len(ended.output) == 4096
+
+
+@pytest.mark.root
+async def test_a_job_that_fills_the_disk_still_tells_why_it_failed(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path / "small"], check=True)
+    try:
+        jobs = Jobs(tmp_path / "small/jobs")
+        await jobs.start(NAME, Command(["dd", "if=/dev/zero", f"of={tmp_path}/small/large", "status=none"], 60))
+        ended = await jobs.wait(NAME)
+    finally:
+        subprocess.run(["umount", tmp_path / "small"], check=True)
+    assert ended is not None
+    assert ended.failure.startswith("dd failed with status 1:")
+    assert "No space left on device" in ended.failure
 
 
 @pytest.mark.root

@@ -31,8 +31,8 @@ LONGEST_POLL_SECONDS = 1.0
 START_SECONDS = 10.0
 """How long a job that is to be cancelled may take to say which processes it has."""
 
-OUTPUT_BYTES = 4096
-"""How much of the end of a job's output is looked at."""
+ROOM_BYTES = {"group": 16, "output": 4096, "end": 1024}
+"""The files that a job writes, and how large they are from the start: a job may end because the disk is full."""
 
 
 class Job(Struct, frozen=True):
@@ -48,6 +48,7 @@ class Job(Struct, frozen=True):
 
 class _Description(Struct):
     name: str
+    program: str
     arguments: list[str]
     timeout_seconds: float
     account: Account | None
@@ -73,7 +74,8 @@ class Jobs:
         limits = command.limits
         words = command.arguments if limits is None else limited(command.arguments, limits)
         arguments = [os.fspath(each) for each in words]
-        description = _Description(name, arguments, command.timeout_seconds, command.account, ENVIRONMENT)
+        program = os.fspath(command.arguments[0])
+        description = _Description(name, program, arguments, command.timeout_seconds, command.account, ENVIRONMENT)
         await asyncio.to_thread(self._start, description)
 
     def _start(self, description: _Description) -> None:
@@ -84,8 +86,8 @@ class Jobs:
             with contextlib.closing(os.fdopen(lock)):
                 if not _try_lock(lock) or (place / "ended.json").exists():
                     return
-                for left in ("group", "output"):
-                    (place / left).unlink(missing_ok=True)
+                for file, size in ROOM_BYTES.items():
+                    _write(place / file, b" " * size)
                 _write(place / "job.json", msgspec.json.encode(description))
                 log.info("starting a job", job=description.name)
                 self._children.append(_spawn(place, lock))
@@ -101,14 +103,14 @@ class Jobs:
             self._children = [child for child in self._children if os.waitpid(child, os.WNOHANG)[0] == 0]
         is_running = _is_locked(place)
         try:
-            name = msgspec.json.decode((place / "job.json").read_bytes(), type=_Description).name
-            output = _read_end(place / "output")
+            job = msgspec.json.decode((place / "job.json").read_bytes(), type=_Description)
+            output = (place / "output").read_text(errors="replace").rstrip(" ")
             if is_running:
-                return Job(name, True, output=output)
+                return Job(job.name, True, output=output)
             end = msgspec.json.decode((place / "ended.json").read_bytes(), type=_End)
         except FileNotFoundError:
             return None
-        return Job(name, False, _failure(end, output), output)
+        return Job(job.name, False, _failure(job.program, end, output), output)
 
     async def wait(self, name: str) -> Job | None:
         """The job of this name once it does not run any more."""
@@ -132,9 +134,7 @@ class Jobs:
         place = self._place(name)
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while await asyncio.to_thread(_is_locked, place):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                # The group is the job's as long as the lock is held.
-                os.killpg(int((place / "group").read_text()), signal.SIGKILL)
+            await asyncio.to_thread(_kill, place)
             if asyncio.get_running_loop().time() > deadline:
                 raise HostError(f"The job {name} does not end.")
             await asyncio.sleep(POLL_SECONDS)
@@ -189,16 +189,14 @@ def _write(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def _read_end(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - OUTPUT_BYTES))
-            return file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+def _kill(place: Path) -> None:
+    """Ends the processes of a job whose lock is held, as soon as it has said which they are."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if group := (place / "group").read_text().strip():
+            os.killpg(int(group), signal.SIGKILL)
 
 
-def _failure(end: _End, output: str) -> str:
+def _failure(program: str, end: _End, output: str) -> str:
     if end.reason:
-        return end.reason
-    return "" if end.status == 0 else f"it failed with status {end.status}: {last_words(output)}"
+        return f"{program} {end.reason}."
+    return "" if end.status == 0 else f"{program} failed with status {end.status}: {last_words(output)}"

@@ -53,19 +53,22 @@ async def _create(path: Path, options: Sequence[str | os.PathLike[str]], size_by
     await host_commands.run(command, timeout_seconds=CREATE_TIMEOUT_SECONDS, account=account, limits=limits(0))
 
 
-async def convert_to_raw(source: Path, disk_format: str, target: Path, virtual_size_bytes: int | None) -> None:
-    """Writes the disk in `source` to the new file `target`; both become the account's own.
+async def conversion_to_raw(
+    source: Path, disk_format: str, target: Path, virtual_size_bytes: int | None
+) -> host_commands.Command:
+    """Makes an empty `target`, and returns the command that writes the disk in `source` to it.
 
-    `virtual_size_bytes` is the size that the inspection found, if it found one. Raises HostError, OSError.
+    Both files become the account's own. `virtual_size_bytes` is the size that the inspection found, if it found one.
+    Raises HostError, OSError.
     """
     account = qemu_account()
     await asyncio.to_thread(give, source, account)
     await asyncio.to_thread(_make_empty, target, account)
-    await host_commands.run(
+    return host_commands.Command(
         ["qemu-img", "convert", "-f", FORMATS[disk_format], "-O", "raw", source, target],
-        timeout_seconds=CONVERT_TIMEOUT_SECONDS,
-        account=account,
-        limits=limits(MOST_DISK_BYTES if virtual_size_bytes is None else virtual_size_bytes),
+        CONVERT_TIMEOUT_SECONDS,
+        account,
+        limits(MOST_DISK_BYTES if virtual_size_bytes is None else virtual_size_bytes),
     )
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,11 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.driver import FetchImage, HostError
 from kilonova.compute.agent.drivers.errands import Errands
-from kilonova.compute.agent.drivers.image_cache import ImageCache, discard_partial, sweep
+from kilonova.compute.agent.drivers.image_cache import ImageCache
 from kilonova.compute.agent.spec import SpecImage
+from kilonova.kit.agents import Jobs
 from kilonova.kit.disks.inspection import inspect_file
+from kilonova.kit.host_commands import Command
 from tests.compute.agent.rigs import MIB, Images
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"
@@ -47,7 +51,11 @@ def images() -> Images:
 
 @pytest.fixture
 def cache(tmp_path: Path, images: Images) -> ImageCache:
-    return ImageCache(tmp_path / "_base", images.fetch, inspect)
+    return make_cache(tmp_path, images.fetch)
+
+
+def make_cache(directory: Path, fetch: FetchImage) -> ImageCache:
+    return ImageCache(directory / "_base", Jobs(directory / "jobs"), fetch, inspect)
 
 
 async def test_a_raw_image_is_kept_as_it_is(cache: ImageCache, images: Images) -> None:
@@ -113,7 +121,7 @@ async def test_a_download_that_breaks_off_is_an_error_naming_the_image(tmp_path:
         yield b"x" * 1000
         raise ConnectionError("connection reset by peer")
 
-    cache = ImageCache(tmp_path / "_base", broken, inspect)
+    cache = make_cache(tmp_path, broken)
     image = images.add(bytes(MIB))
     with pytest.raises(HostError, match=f"{image.id}.*connection reset by peer"):
         await fetch(cache, image)
@@ -143,7 +151,7 @@ async def test_a_disk_that_becomes_full_is_an_error_and_leaves_no_file(small_fil
         async for chunk in images.fetch(image_id):
             yield chunk
 
-    cache = ImageCache(small_file_system / "_base", fill_and_fetch, inspect)
+    cache = make_cache(small_file_system, fill_and_fetch)
     with pytest.raises(HostError, match=f"The file system of {cache.base_path} is full"):
         await fetch(cache, images.add(os.urandom(3 * MIB // 2)))
     assert list(cache.base_path.iterdir()) == []
@@ -156,35 +164,107 @@ async def test_a_disk_that_becomes_full_by_the_conversion_leaves_no_file(
     raw, packed = tmp_path / "raw", tmp_path / "packed"
     raw.write_bytes(b"compressible" * MIB)
     subprocess.run(["qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", raw, packed], check=True)
-    cache = ImageCache(small_file_system / "_base", images.fetch, inspect)
+    cache = make_cache(small_file_system, images.fetch)
     with pytest.raises(HostError, match="No space left on device"):
         await fetch(cache, images.add(packed.read_bytes(), disk_format="qcow2"))
     assert list(cache.base_path.iterdir()) == []
 
 
-def test_partial_files_of_a_dead_process_are_discarded_and_images_kept(tmp_path: Path) -> None:
-    for name in ("a" * 40, "b" * 40 + ".part", "c" * 40 + ".raw-part"):
-        (tmp_path / name).touch()
-    discard_partial(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["a" * 40]
-    discard_partial(tmp_path / "missing")
+def test_downloads_of_a_dead_process_are_discarded_and_all_else_is_kept(cache: ImageCache) -> None:
+    cache.discard_downloads()
+    cache.base_path.mkdir()
+    kept = ["a" * 40, "b" * 40 + ".verified", "c" * 40 + ".raw-part"]
+    for name in (*kept, "d" * 40 + ".part"):
+        (cache.base_path / name).touch()
+    cache.discard_downloads()
+    assert sorted(path.name for path in cache.base_path.iterdir()) == kept
 
 
-def test_the_sweep_takes_old_unused_images_only(tmp_path: Path) -> None:
-    images = Images()
-    cache = ImageCache(tmp_path, images.fetch, inspect)
-    used, unused, young = (images.add(name.encode(), image_id=name) for name in ("used", "unused", "young"))
-    old = time.time() - 1000
-    former = former_path(cache, used)
-    for path in (former, *map(cache.path_of, (used, unused, young))):
+async def test_the_sweep_takes_old_unused_images_and_old_unfinished_ones(cache: ImageCache, images: Images) -> None:
+    assert await cache.sweep([]) == []
+    cache.base_path.mkdir()
+    used, unused, young, begun = (
+        images.add(name.encode(), image_id=name) for name in ("used", "unused", "young", "begun")
+    )
+    former, begun_path = former_path(cache, used), cache.path_of(begun).with_suffix(".raw-part")
+    other = cache.base_path / "not-ours"
+    for path in (former, *map(cache.path_of, (used, unused, young)), other, begun_path):
         path.touch()
-    (tmp_path / "not-ours").touch()
-    for path in (former, cache.path_of(used), cache.path_of(unused), tmp_path / "not-ours"):
+    name = f"convert {cache.path_of(begun)}"
+    await cache.jobs.start(name, Command(["true"], 10))
+    await cache.jobs.wait(name)
+    old = time.time() - 1000
+    for path in (former, cache.path_of(used), cache.path_of(unused), other, begun_path):
         os.utime(path, (old, old))
-    assert sweep(tmp_path, [used], min_age_seconds=500) == [cache.path_of(unused)]
-    kept = [former, cache.path_of(used), cache.path_of(young), tmp_path / "not-ours"]
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
-    assert sweep(tmp_path / "missing", []) == []
+    assert await cache.sweep([used], min_age_seconds=500) == sorted([cache.path_of(unused), begun_path])
+    kept = [former, cache.path_of(used), cache.path_of(young), other]
+    assert sorted(cache.base_path.iterdir()) == sorted(kept)
+    assert await cache.jobs.list_all() == []
+
+
+AGENT = """
+import asyncio, sys
+from pathlib import Path
+from kilonova.compute.agent.drivers.errands import Errands
+from kilonova.compute.agent.drivers.image_cache import ImageCache
+from kilonova.kit.agents import Jobs
+from kilonova.kit.disks.inspection import inspect_file
+from kilonova.kit.host_commands import Command
+from tests.compute.agent.rigs import Images
+
+async def main(directory, packed):
+    def inspect(path, disk_format):
+        return inspect_file(path, disk_format).virtual_size_bytes
+
+    images = Images()
+    image = images.add(packed.read_bytes(), disk_format="qcow2")
+    cache = ImageCache(directory / "_base", Jobs(directory / "jobs"), images.fetch, inspect)
+    assert cache.ensure(image, Errands(lambda _server_id: None), server_id="s1")
+    while not await cache.jobs.list_all():
+        await asyncio.sleep(0.01)
+    print("converting", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+"""
+"""Downloads the image and dies while a job converts it."""
+
+
+async def test_the_next_agent_goes_on_with_the_conversion_of_one_that_was_killed(
+    cache: ImageCache, images: Images, tmp_path: Path
+) -> None:
+    raw, packed = tmp_path / "raw", tmp_path / "packed"
+    raw.write_bytes(os.urandom(8 * MIB))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, packed], check=True)
+    agent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", AGENT, tmp_path, packed), stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    assert agent.stdout is not None
+    assert await agent.stdout.readline() == b"converting\n"
+    os.killpg(agent.pid, signal.SIGKILL)
+    await agent.wait()
+    cache.discard_downloads()
+    path = await fetch(cache, images.add(packed.read_bytes(), disk_format="qcow2"))
+    assert path.read_bytes() == raw.read_bytes()
+    assert images.fetched == []
+    assert list(cache.base_path.iterdir()) == [path]
+    assert await cache.jobs.list_all() == []
+
+
+async def test_a_verified_image_whose_conversion_was_killed_is_converted_again(
+    cache: ImageCache, images: Images, tmp_path: Path
+) -> None:
+    raw, packed = tmp_path / "raw", tmp_path / "packed"
+    raw.write_bytes(b"kilonova".ljust(MIB, b"\0"))
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, packed], check=True)
+    image = images.add(packed.read_bytes(), disk_format="qcow2")
+    cache.base_path.mkdir(mode=0o711)
+    cache.path_of(image).with_suffix(".verified").write_bytes(packed.read_bytes())
+    cache.path_of(image).with_suffix(".raw-part").write_bytes(b"half")
+    path = await fetch(cache, image)
+    assert path.read_bytes() == raw.read_bytes()
+    assert images.fetched == []
+    assert list(cache.base_path.iterdir()) == [path]
 
 
 def former_path(cache: ImageCache, image: SpecImage) -> Path:

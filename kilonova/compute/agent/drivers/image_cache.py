@@ -1,9 +1,12 @@
 """The images of a host: fetched once, verified, inspected, kept as raw files in `_base`.
 
-The rule: a file without a suffix is whole, verified and raw. Everything on the way there is called `*.part` or
-`*.raw-part` and is discarded by whoever finds it without work on it under way. The layout is the one operators know,
-but for one thing: a name is the SHA-1 of the image's id and of its data's hash. So whoever asks for an image by an id
-that is not his to use, or that has stood for other data before, does not find it here by that id alone.
+The rule: a file without a suffix is whole, verified and raw. On the way there it is `*.part` while it is downloaded,
+`*.verified` when that is whole and as declared, and `*.raw-part` while a job converts that. An agent that is asked for
+an image goes on from a verified file or a job that it finds; anything else on the way is discarded.
+
+The layout is the one operators know, but for one thing: a name is the SHA-1 of the image's id and of its data's hash.
+So whoever asks for an image by an id that is not his to use, or that has stood for other data before, does not find it
+here by that id alone.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from kilonova.compute.agent.driver import FetchImage, InspectImage
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.records import sync_directory
 from kilonova.compute.agent.spec import SpecImage
+from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
 from kilonova.kit.host_commands import HostError
 
@@ -36,6 +40,7 @@ class ImageCache:
     """`base_path` is `<instances_path>/_base`."""
 
     base_path: Path
+    jobs: Jobs
     fetch: FetchImage
     inspect: InspectImage
     reserved_disk_bytes: int = 0
@@ -68,25 +73,24 @@ class ImageCache:
                 f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
             )
         path = self.path_of(image)
-        partial, raw = path.with_suffix(".part"), path.with_suffix(".raw-part")
+        partial, verified = path.with_suffix(".part"), path.with_suffix(".verified")
         await asyncio.to_thread(self.base_path.mkdir, parents=True, exist_ok=True, mode=0o711)
         try:
-            partial.unlink(missing_ok=True)
-            raw.unlink(missing_ok=True)
-            await asyncio.to_thread(self._check_space, image)
-            await self._download(image, partial, errand)
-            virtual_size_bytes = await asyncio.to_thread(self._inspect, image, partial)
+            if not verified.exists():
+                partial.unlink(missing_ok=True)
+                await asyncio.to_thread(self._check_space, image)
+                await self._download(image, partial, errand)
+                await asyncio.to_thread(self._inspect, image, partial)
+                partial.replace(verified)
             if image.disk_format in RAW_FORMATS:
-                raw = partial
+                await asyncio.to_thread(_settle, verified, path)
             else:
                 errand.progress = f"converting image {image.id}"
-                await self._convert(image, partial, raw, virtual_size_bytes)
-            await asyncio.to_thread(_settle, raw, path)
+                await self._convert(image, verified, path)
         except OSError as error:
             raise HostError(_disk_complaint(image, self.base_path, error)) from error
         finally:
             partial.unlink(missing_ok=True)
-            raw.unlink(missing_ok=True)
 
     def _check_space(self, image: SpecImage) -> None:
         free = shutil.disk_usage(self.base_path).free
@@ -123,29 +127,52 @@ class ImageCache:
         except ValueError as error:
             raise HostError(f"Image {image.id} is refused: {error}") from error
 
-    async def _convert(self, image: SpecImage, partial: Path, raw: Path, virtual_size_bytes: int | None) -> None:
-        await qemu_img.convert_to_raw(partial, image.disk_format, raw, virtual_size_bytes)
-        found = raw.stat().st_size
-        if virtual_size_bytes is not None and found < virtual_size_bytes:
-            raise HostError(f"Image {image.id} converts to {found} bytes instead of {virtual_size_bytes}.")
+    async def _convert(self, image: SpecImage, verified: Path, path: Path) -> None:
+        """Has a job convert the image, or finds the job of an agent that has died."""
+        raw, name = path.with_suffix(".raw-part"), _conversion_of(path)
+        virtual_size_bytes = await asyncio.to_thread(self._inspect, image, verified)
+        if await self.jobs.observe(name) is None:
+            raw.unlink(missing_ok=True)
+            command = await qemu_img.conversion_to_raw(verified, image.disk_format, raw, virtual_size_bytes)
+            await self.jobs.start(name, command)
+        converted = await self.jobs.wait(name)
+        try:
+            if converted is None:
+                raise HostError(f"The conversion of image {image.id} was ended.")
+            if converted.failure:
+                raise HostError(converted.failure)
+            found = raw.stat().st_size
+            if virtual_size_bytes is not None and found < virtual_size_bytes:
+                raise HostError(f"Image {image.id} converts to {found} bytes instead of {virtual_size_bytes}.")
+            await asyncio.to_thread(_settle, raw, path)
+        finally:
+            await self.jobs.clean(name)
+            raw.unlink(missing_ok=True)
+            verified.unlink(missing_ok=True)
+
+    def discard_downloads(self) -> None:
+        """Removes what a dead agent had yet to download; only for the start of an agent."""
+        for path in self.base_path.glob("*.part"):
+            path.unlink(missing_ok=True)
+
+    async def sweep(self, used: Collection[SpecImage], *, min_age_seconds: float = DAY_SECONDS) -> list[Path]:
+        """Removes images nobody uses, and unfinished ones, that nobody touched for `min_age_seconds`; returns them.
+
+        Conservative: `used` must be the images of all servers of this host; a wrong answer is caught by the age only.
+        Files whose name is not one of ours are left alone.
+        """
+        removed = await asyncio.to_thread(_sweep, self.base_path, used, min_age_seconds)
+        for path in removed:
+            await self.jobs.clean(_conversion_of(path.with_suffix("")))
+        return removed
 
 
-def sweep(
-    base_path: Path,
-    used: Collection[SpecImage],
-    *,
-    min_age_seconds: float = DAY_SECONDS,
-) -> list[Path]:
-    """Removes cached images nobody uses, and partial ones, that nobody touched for `min_age_seconds`; returns them.
-
-    Conservative: `used` must be the images of all servers of this host; a wrong answer is caught by the age only. Files
-    whose name is not one of ours are left alone.
-    """
+def _sweep(base_path: Path, used: Collection[SpecImage], min_age_seconds: float) -> list[Path]:
     kept = {name for image in used for name in (_file_name(image), _former_name(image))}
     oldest = time.time() - min_age_seconds
     removed = []
     for path in sorted(base_path.iterdir()) if base_path.is_dir() else []:
-        is_partial = path.suffix in (".part", ".raw-part")
+        is_partial = path.suffix in (".part", ".verified", ".raw-part")
         is_ours = len(path.stem) == 40 and (is_partial or not path.suffix)
         if is_ours and (is_partial or path.name not in kept) and path.stat().st_mtime < oldest:
             path.unlink()
@@ -166,11 +193,9 @@ def _sha1(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def discard_partial(base_path: Path) -> None:
-    """Removes what a dead process left of its downloads; only for the start, when no work is under way."""
-    for pattern in ("*.part", "*.raw-part"):
-        for path in base_path.glob(pattern):
-            path.unlink(missing_ok=True)
+def _conversion_of(path: Path) -> str:
+    """The name of the job that makes the raw image at `path`."""
+    return f"convert {path}"
 
 
 def _create(path: Path) -> BinaryIO:

@@ -56,8 +56,10 @@ from kilonova.compute.agent.spec import (
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
+    SpecImage,
 )
 from kilonova.kit import connectors
+from kilonova.kit.agents import Jobs
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -77,9 +79,13 @@ class LibvirtDriver:
     ) -> None:
         self._options = options
         self._images = image_cache.ImageCache(
-            options.instances_path / "_base", fetch_image, inspect_image, options.reserved_disk_bytes
+            options.instances_path / "_base",
+            Jobs(options.state_dir / "jobs"),
+            fetch_image,
+            inspect_image,
+            options.reserved_disk_bytes,
         )
-        image_cache.discard_partial(self._images.base_path)
+        self._images.discard_downloads()
         self._virt_type: VirtType = detect_virt_type() if options.virt_type == "auto" else options.virt_type
         self._errands = Errands(on_event)
         self._tombstones = Tombstones()
@@ -337,7 +343,9 @@ class LibvirtDriver:
             log.info("released", server=server_id)
 
     async def take_down(self) -> list[str]:
-        """Cuts off and undefines every domain of ours; disks stay, so that each server can be started again."""
+        """Ends our jobs, and cuts off and undefines all our domains; disks stay, so that servers can be started again."""
+        for job in await self._images.jobs.list_all():
+            await self._images.jobs.cancel(job.name)
         taken = []
         for observation in await self.observe_all():
             await self._connection.call(domains.remove, observation.id)
@@ -354,16 +362,17 @@ class LibvirtDriver:
         return await self._connection.call(_read_inventory, options, self._virt_type, total)
 
     async def sweep_images(self, min_age_seconds: float = image_cache.DAY_SECONDS) -> list[Path]:
-        """Removes cached images which no server of this host uses (`image_cache.sweep`)."""
-        return await asyncio.to_thread(self._sweep, min_age_seconds)
+        """Removes cached images which no server of this host uses (`image_cache.ImageCache.sweep`)."""
+        used = await asyncio.to_thread(self._used_images)
+        return await self._images.sweep(used, min_age_seconds=min_age_seconds)
 
-    def _sweep(self, min_age_seconds: float) -> list[Path]:
+    def _used_images(self) -> list[SpecImage]:
         path = self._options.instances_path
         records = [read_record(path / server_id) for server_id in list_recorded(path)]
         used = [image for record in records if record for image in disks.images_of(record.spec)]
         # A record of the release before this one names its image alone.
         used += [record.spec.image for record in records if record and record.spec.image]
-        return image_cache.sweep(self._images.base_path, used, min_age_seconds=min_age_seconds)
+        return used
 
     async def close(self) -> None:
         """See `ComputeDriver`."""

@@ -54,7 +54,7 @@ class GuestCpu:
 
 @dataclass(frozen=True)
 class LibvirtOptions:
-    """`state_dir` holds what belongs to this host's private libvirtd; `instances_path` the servers' directories."""
+    """`state_dir` holds this host's jobs and its private libvirtd; `instances_path` the servers' directories."""
 
     state_dir: Path
     instances_path: Path
