@@ -186,7 +186,7 @@ def check_options(counts: dict[str, int]) -> Iterator[Finding]:
 
 
 def check_cycles(sources: Iterable[Source]) -> Iterator[Finding]:
-    trees = {source.path: source.tree for source in sources if source.parts[0] == PACKAGE}
+    trees = {source.path: source.tree for source in sources}
     for cycle in find_cycles(trees):
         first = cycle[0]
         way = " → ".join([link.importer for link in cycle] + [first.importer])

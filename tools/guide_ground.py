@@ -6,13 +6,10 @@ httpd get placement-api at the line where httpd is restarted. Passwords are the 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tools.guide_run import Run, start_memcached
 from tools.lab import engines
-from tools.lab.hosts import Host, wait_for
-
-if TYPE_CHECKING:
-    from tools.guide import Run
+from tools.lab.hosts import Host
 
 OPENRC = """\
 export OS_PROJECT_DOMAIN_NAME=Default
@@ -62,10 +59,10 @@ class Ground:
     """Nothing but the engines: the guide begins with identity."""
     has_placement: bool = False
     """The guide says nothing of placement but how it is reached."""
-    before: Mapping[int, Callable[["Run"], None]] = field(default_factory=dict)
+    before: Mapping[int, Callable[[Run], None]] = field(default_factory=dict)
 
 
-def lay_ground(run: "Run", ground: Ground) -> None:
+def lay_ground(run: Run, ground: Ground) -> None:
     host = run.controller
     engines.start(host)
     if ground.is_empty:
@@ -82,19 +79,6 @@ def lay_ground(run: "Run", ground: Ground) -> None:
         install_placement(run)
 
 
-def start_memcached(host: Host) -> None:
-    """As its package starts it. Safe to repeat."""
-    if not host.is_running("memcached"):
-        host.start("memcached", ["memcached", "-u", "nobody", "-l", host.address])
-    wait_listening(host, 11211)
-
-
-def restart_broker(host: Host) -> None:
-    host.run(["rabbitmqctl", "stop"])
-    wait_for(lambda: not host.is_running(engines.RABBITMQ), "RabbitMQ ends", READY_SECONDS)
-    engines.start_rabbitmq(host)
-
-
 def make_database(host: Host, name: str, password: str) -> None:
     grants = [
         f"GRANT ALL PRIVILEGES ON {name}.* TO '{name}'@'{place}' IDENTIFIED BY '{password}';"
@@ -103,7 +87,7 @@ def make_database(host: Host, name: str, password: str) -> None:
     engines.run_sql(host, "\n".join([f"CREATE DATABASE IF NOT EXISTS {name};", *grants]))
 
 
-def install_identity(run: "Run", admin_password: str) -> None:
+def install_identity(run: Run, admin_password: str) -> None:
     host = run.controller
     make_database(host, "keystone", "KEYSTONE_DBPASS")
     host.write("/etc/keystone/keystone.conf", KEYSTONE_CONF)
@@ -111,7 +95,7 @@ def install_identity(run: "Run", admin_password: str) -> None:
     bootstrap_identity(run, admin_password)
 
 
-def bootstrap_identity(run: "Run", admin_password: str) -> None:
+def bootstrap_identity(run: Run, admin_password: str) -> None:
     """From an empty schema to an API that answers."""
     host = run.controller
     host.run(["keystone-manage", "fernet_setup"])
@@ -131,7 +115,7 @@ def _user_words(user: str, password: str, service_type: str, url: str) -> list[l
     ]
 
 
-def install_image(run: "Run") -> None:
+def install_image(run: Run) -> None:
     host = run.controller
     make_database(host, "glance", "GLANCE_DBPASS")
     for words in _user_words("glance", "GLANCE_PASS", "image", "http://controller:9292"):
@@ -142,7 +126,7 @@ def install_image(run: "Run") -> None:
     run.start(host.name, "glance-api")
 
 
-def install_placement(run: "Run", password: str = "PLACEMENT_PASS", connection: str = "") -> None:
+def install_placement(run: Run, password: str = "PLACEMENT_PASS", connection: str = "") -> None:
     """placement.conf, its schema and its API. `connection` names a database that the guide has made."""
     host = run.controller
     if not connection:
@@ -154,18 +138,14 @@ def install_placement(run: "Run", password: str = "PLACEMENT_PASS", connection: 
     run.start(host.name, "placement-api")
 
 
-def wait_listening(host: Host, port: int) -> None:
-    wait_for(lambda: engines.is_listening(host, port), f"port {port} of {host.name}", READY_SECONDS)
-
-
 # --- where a line stands for more than it says ------------------------------------------------------------------------
 
 
-def _placement_of_001(run: "Run") -> None:
+def _placement_of_001(run: Run) -> None:
     install_placement(run, "passwd", "mysql+pymysql://plc_db:passwd@controller/placement")
 
 
-def _keystone_of_002(run: "Run") -> None:
+def _keystone_of_002(run: Run) -> None:
     """In httpd's place. Records that the guide makes with admin_token are bootstrap's."""
     bootstrap_identity(run, "admin")
     for name in ("admin", "demo"):
@@ -174,14 +154,14 @@ def _keystone_of_002(run: "Run") -> None:
     run.use_openrc("controller", OPENRC.format(name="admin", password="admin"))
 
 
-def _flavors_of_002(run: "Run") -> None:
+def _flavors_of_002(run: Run) -> None:
     """Which the release made by itself."""
     for number, (name, ram_mib, disk_gib, vcpus) in enumerate(FLAVORS_OF_002, 1):
         size = ["--ram", str(ram_mib), "--disk", str(disk_gib), "--vcpus", str(vcpus)]
         run.openstack(["flavor", "create", "--id", str(number), *size, name])
 
 
-def _placement_of_002(run: "Run") -> None:
+def _placement_of_002(run: Run) -> None:
     """Liberty's nova had no placement: a user, a service, and the section that names them, on both hosts."""
     for words in _user_words("placement", "PLACEMENT_PASS", "placement", "http://controller:8778"):
         run.openstack(words)
@@ -195,16 +175,16 @@ def _placement_of_002(run: "Run") -> None:
             run.set(host, "/etc/nova/nova.conf", "placement", key, value)
 
 
-def _admin_shell(run: "Run") -> None:
+def _admin_shell(run: Run) -> None:
     """The guide does not say that its shell has the administrator's environment."""
     run.use_openrc("controller", run.controller.read("/root/admin-openrc"))
 
 
-def _libvirtd(run: "Run") -> None:
+def _libvirtd(run: Run) -> None:
     run.lab.start_libvirtd("compute")
 
 
-def _agents_of_004(run: "Run") -> None:
+def _agents_of_004(run: Run) -> None:
     """The guide sets one file and says that it belongs on both hosts, each with its own address."""
     for name in ("controller", "compute"):
         address = run.lab.host(name).address
@@ -230,20 +210,20 @@ def _agents_of_004(run: "Run") -> None:
     run.set("controller", "/etc/neutron/l3_agent.ini", "DEFAULT", "interface_driver", "linuxbridge")
 
 
-def _compute_of_004(run: "Run") -> None:
+def _compute_of_004(run: Run) -> None:
     """Its packages start what they install; the guide starts again only what it changes later."""
     for daemon in COMPUTE_DAEMONS:
         run.start("controller", daemon)
     run.lab.start_libvirtd("compute")
 
 
-def _after_agents_of_004(run: "Run") -> None:
+def _after_agents_of_004(run: Run) -> None:
     run.start("compute", "neutron-linuxbridge-agent")
     for daemon in COMPUTE_DAEMONS:
         run.restart("controller", daemon)
 
 
-def _pings_of_004(run: "Run") -> None:
+def _pings_of_004(run: Run) -> None:
     """The guide opens port 22 alone, and then sends a ping."""
     run.openstack(["security", "group", "rule", "create", "--proto", "icmp", "default"])
 

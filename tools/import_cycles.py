@@ -1,7 +1,7 @@
 """Find rings of modules that import each other, from syntax trees alone.
 
-An import inside a function closes a ring as much as one at the top of a file; only `if TYPE_CHECKING:` does not count,
-for nothing is imported there when the program runs.
+An import inside a function closes a ring as much as one at the top of a file, and so does one under
+`if TYPE_CHECKING:`: whoever reads one of the two modules has to know the other.
 """
 
 import ast
@@ -26,22 +26,10 @@ def module_name(path: str) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def is_type_checking(node: ast.AST) -> bool:
-    if not isinstance(node, ast.If):
-        return False
-    test = node.test
-    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
-        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
-    )
-
-
 def import_nodes(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child
-        elif isinstance(child, ast.If) and is_type_checking(child):
-            for statement in child.orelse:
-                yield from import_nodes(statement)
         else:
             yield from import_nodes(child)
 
