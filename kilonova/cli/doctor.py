@@ -27,7 +27,7 @@ from kilonova.cli.rest import Session, login_from
 from kilonova.cli.settings import idle
 from kilonova.cli.state import PASSWORD_USERS, StateDir, default_path, read_config
 from kilonova.cli.status import render_table
-from kilonova.image.stores.file import FileStore
+from kilonova.image.stores.file import measure
 from kilonova.kit.http.client import RemoteFault
 
 PROBE_SECONDS = 3.0
@@ -88,7 +88,7 @@ def _image_storage_findings(state: StateDir, config: Any) -> list[Finding]:
     directory = state.path / "images"
     if not directory.is_dir():
         return []
-    space = FileStore(directory, config.glance_store.filesystem_store_reserve).space()
+    space = measure(directory, config.glance_store.filesystem_store_reserve)
     return checks.check_image_storage(directory, space.free, space.reserve)
 
 

@@ -48,10 +48,6 @@ class TooMany(TooLarge):
     """More tags, properties or members than an image may have."""
 
 
-class StorageFull(TooLarge):
-    """The file system that holds the images has no room left for uploads."""
-
-
 class OverLimit(TooLarge):
     """A project has as many images, or as large ones, as it may have."""
 

@@ -4,19 +4,16 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
-from uuid import uuid4
 
 from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 
 from kilonova.image.errors import (
     ImageExists,
-    ImageGone,
     ImageNotFound,
     ImageProtected,
     TagNotFound,
     TooMany,
-    WrongStatus,
 )
 from kilonova.image.tables import (
     DeletedImage,
@@ -24,12 +21,15 @@ from kilonova.image.tables import (
     ImageProperty,
     ImageRow,
     ImageTag,
+    Location,
     Status,
     deleted_images,
+    image_locations,
     image_members,
     image_properties,
     image_tags,
     images,
+    upload_leases,
 )
 from kilonova.kit.db import Tx
 from kilonova.kit.db.paging import after_marker, ordered
@@ -53,6 +53,8 @@ class ImageRecord(Struct):
     properties: dict[str, str]
     tags: list[str]
     shared_status: str | None = None
+    locations: list[Location] = []
+    """Where its data is, by store."""
 
 
 class Viewer(Struct, frozen=True):
@@ -118,6 +120,9 @@ async def _complete(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer) -> list[Im
     tags = select(image_tags).where(image_tags.c.image_id.in_(ids)).order_by(image_tags.c.tag)
     for tag in await tx.all(ImageTag, tags):
         records[tag.image_id].tags.append(tag.tag)
+    places = select(image_locations).where(image_locations.c.image_id.in_(ids)).order_by(image_locations.c.store)
+    for location in await tx.all(Location, places):
+        records[location.image_id].locations.append(location)
     mine = (image_members.c.member_id == viewer.project_id) & image_members.c.image_id.in_(ids)
     for member in await tx.all(ImageMember, select(image_members).where(mine)):
         records[member.image_id].shared_status = member.status
@@ -282,7 +287,7 @@ async def remove(tx: Tx, row: ImageRow, now: datetime) -> None:
     ImageProtected."""
     if row.protected:
         raise ImageProtected(f"Image {row.id} is protected and cannot be deleted.")
-    for table in (image_properties, image_tags, image_members):
+    for table in (image_properties, image_tags, image_members, image_locations, upload_leases):
         await tx.execute(delete(table).where(table.c.image_id == row.id))
     await tx.execute(delete(images).where(images.c.id == row.id))
     await tx.insert_new(deleted_images, DeletedImage(row.id, now))
@@ -295,51 +300,3 @@ async def set_active(tx: Tx, row: ImageRow, *, active: bool, now: datetime) -> N
         raise Forbidden(f"Image {row.id} is {row.status}: there is nothing to {action}.")
     status: Status = "active" if active else "deactivated"
     await tx.execute(update(images).where(images.c.id == row.id).values(status=status, updated_at=now))
-
-
-# --- data ------------------------------------------------------------------------------------------------------------
-
-
-async def begin_saving(tx: Tx, row: ImageRow, now: datetime) -> ImageRow:
-    """queued → saving, claimed by a new upload. Raises BadRequest without formats, WrongStatus unless it is queued."""
-    missing = [name for name in ("disk_format", "container_format") if getattr(row, name) is None]
-    if missing:
-        raise BadRequest(f"An image needs {' and '.join(missing)} before its data.")
-    claimed = structs.replace(row, status="saving", upload_id=str(uuid4()))
-    saving = update(images).where(images.c.id == row.id, images.c.status == "queued")
-    if await tx.execute(saving.values(status="saving", upload_id=claimed.upload_id, updated_at=now)) != 1:
-        raise WrongStatus(f"Image {row.id} is {row.status}; data is accepted while it is queued.")
-    return claimed
-
-
-class SavedData(Struct, frozen=True):
-    size_bytes: int
-    virtual_size_bytes: int | None
-    checksum: str
-    hash_algorithm: str
-    hash_value: str
-
-
-def _claimed(row: ImageRow) -> ColumnElement[bool]:
-    """The image while the upload that `row` names holds it: after that another one may."""
-    return (images.c.id == row.id) & (images.c.status == "saving") & (images.c.upload_id == row.upload_id)
-
-
-async def finish_saving(tx: Tx, row: ImageRow, data: SavedData, now: datetime) -> None:
-    """saving → active. Raises ImageGone, and WrongStatus when the upload has lost the image to another one."""
-    saved = update(images).where(_claimed(row))
-    if await tx.execute(saved.values(status="active", updated_at=now, **structs.asdict(data))) == 1:
-        return
-    if await tx.scalar(select(images.c.id).where(images.c.id == row.id)) is None:
-        raise ImageGone(f"Image {row.id} was deleted while its data arrived.")
-    raise WrongStatus(f"Image {row.id} waits for this data no longer: it was given up, and may have other data by now.")
-
-
-async def give_up_saving(tx: Tx, row: ImageRow, now: datetime) -> None:
-    """saving → queued, as if nothing had arrived, unless another upload has the image. Safe to repeat."""
-    nothing = {"upload_id": None, "size_bytes": None, "virtual_size_bytes": None}
-    await tx.execute(update(images).where(_claimed(row)).values(status="queued", updated_at=now, **nothing))
-
-
-async def with_status(tx: Tx, *statuses: Status) -> list[ImageRow]:
-    return await tx.all(ImageRow, select(images).where(images.c.status.in_(statuses)).order_by(images.c.id))

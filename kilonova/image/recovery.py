@@ -1,15 +1,17 @@
-"""Puts right what a crash left: run before the service answers its first request. Safe to repeat, and beside others.
-
-Several processes may share a store: an upload that is alive in any of them holds the lock of its file.
-"""
+"""Puts right what a crash left. Safe to repeat, and beside other processes that use the same database and stores."""
 
 import asyncio
 
 from msgspec import Struct
 
-from kilonova.image import images
+from kilonova.image import leases
 from kilonova.image.service import Image
+from kilonova.image.tables import Upload
+from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
+
+LOOKS = 4
+"""For dead uploads, within the length of a lease."""
 
 log = logger(__name__)
 
@@ -18,23 +20,46 @@ class Recovered(Struct):
     requeued: list[str]
     """Ids of images whose upload died; they wait for their data again."""
     removed: list[str]
-    """Names of files that belonged to no image."""
+    """Names of data that belonged to no image and no upload."""
+
+
+async def give_up_lapsed(service: Image) -> list[Upload]:
+    """Queues the images again whose uploads have let their leases lapse, and removes what had arrived."""
+    async with service.database.reading() as tx:
+        lapsed = await leases.lapsed(tx, service.clock.now())
+    if not lapsed:
+        return []
+    async with service.database.transaction() as tx:
+        now = service.clock.now()
+        dead = [each for each in lapsed if await leases.give_up(tx, each, now, unless_renewed=True)]
+    for upload in dead:
+        log.info("an upload whose process died was given up", image_id=upload.image_id)
+    await service.remove_data(each.place for each in dead)
+    return dead
+
+
+async def watch(service: Image) -> None:
+    """Gives up dead uploads as their leases lapse, until it is cancelled."""
+    while True:
+        await asyncio.sleep(service.upload_lease.total_seconds() / LOOKS)
+        try:
+            await give_up_lapsed(service)
+        except (ServiceUnavailable, OSError) as error:
+            log.warning("dead uploads were not looked for", reason=str(error))
 
 
 async def recover(service: Image) -> Recovered:
-    """Images that were `saving` are queued again; parts of uploads and data without an image are removed."""
-    # The files before the records, and their locks with them: one that is written now is left alone, and one that was
-    # whole by then is the data of a record that is read after it.
-    found = await asyncio.to_thread(service.store.listing)
-    written = {each.name for each in found if each.is_being_written}
-    async with service.database.transaction() as tx:
-        dead = [row for row in await images.with_status(tx, "saving") if row.file_name not in written]
-        for row in dead:
-            await images.give_up_saving(tx, row, service.clock.now())
-        kept = {row.file_name for row in await images.with_status(tx, "active", "deactivated")}
-    removed = [each.name for each in found if each.name not in kept | written]
-    for name in removed:
-        await service.store.remove(name)
-    if dead or removed:
-        log.info("recovered from a crash", requeued=[row.id for row in dead], removed=removed)
-    return Recovered([row.id for row in dead], removed)
+    """Gives up dead uploads, and removes data of which nobody knows; for the start."""
+    dead = await give_up_lapsed(service)
+    removed = []
+    for store in service.stores.values():
+        # The names before the records: an upload has its lease before its data, and a location when it loses the lease.
+        found = await store.names()
+        async with service.database.reading() as tx:
+            known = await leases.names_in(tx, store.id)
+        for name in sorted(found - known):
+            await store.remove(name)
+            removed.append(name)
+    if removed:
+        log.info("removed data that belonged to no image", removed=removed)
+    return Recovered([each.image_id for each in dead], removed)

@@ -1,8 +1,8 @@
 """The image service's tables and row types.
 
 An image's record outlives no data and its data no record: data is written before the record says `active`, and removed
-after the record is gone; what a crash leaves in between, recovery removes (`recovery.py`). Each upload has a file of
-its own, which no other ever writes to. An id is given once: what booted from it must not become another image.
+after the record is gone; what a crash leaves in between, recovery removes (`recovery.py`). Each upload writes under a
+name of its own. An id is given once: what booted from it must not become another image.
 """
 
 from datetime import datetime
@@ -38,7 +38,6 @@ images = Table(
     Column("checksum", String(32)),
     Column("hash_algorithm", String(64)),
     Column("hash_value", String(128)),
-    Column("upload_id", String(36)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("images_owner", "owner"),
@@ -50,6 +49,25 @@ deleted_images = Table(
     metadata,
     Column("id", String(36), primary_key=True),
     Column("deleted_at", UtcDateTime, nullable=False),
+)
+
+image_locations = Table(
+    "image_locations",
+    metadata,
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("store", String(64), primary_key=True),
+    Column("name", String(255), nullable=False),
+)
+
+upload_leases = Table(
+    "upload_leases",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("image_id", String(36), ForeignKey("images.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("store", String(64), nullable=False),
+    Column("name", String(255), nullable=False),
+    Column("lease_until", UtcDateTime, nullable=False),
+    Index("upload_leases_until", "lease_until"),
 )
 
 image_properties = Table(
@@ -99,21 +117,35 @@ class ImageRow(Struct, frozen=True):
     """MD5 of the data, in hexadecimal; it tells copies apart, and protects nothing."""
     hash_algorithm: str | None
     hash_value: str | None
-    upload_id: str | None
-    """The upload that may write the data, while the image is `saving`, and then the one that has; None: there is no
-    data, or it is older than uploads with names."""
     created_at: datetime
     updated_at: datetime
-
-    @property
-    def file_name(self) -> str:
-        """Of the data, in the store."""
-        return self.id if self.upload_id is None else f"{self.id}.{self.upload_id}"
 
 
 class DeletedImage(Struct, frozen=True):
     id: str
     deleted_at: datetime
+
+
+class Location(Struct, frozen=True):
+    """Where an image's data is: in which store, under which name."""
+
+    image_id: str
+    store: str
+    name: str
+
+
+class Upload(Struct, frozen=True):
+    """What holds an image that is `saving`, and where it writes."""
+
+    id: str
+    image_id: str
+    store: str
+    name: str
+    lease_until: datetime
+
+    @property
+    def place(self) -> Location:
+        return Location(self.image_id, self.store, self.name)
 
 
 class ImageProperty(Struct, frozen=True):

@@ -7,20 +7,20 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from kilonova.image import images, tables, uploads
+from kilonova.image import images, leases, tables, uploads
 from kilonova.image.images import Viewer
 from kilonova.image.service import Image
-from kilonova.image.stores.file import FileStore, Part
+from kilonova.image.stores.file import FileStore, IncomingFile
 from kilonova.kit.db import Database
 
 DATA = bytes(range(256)) * (3 << 12)
 """Three batches."""
 
-POINTS = ("before begin", "after begin", "after write", "before keep", "after keep", "never")
+POINTS = ("before begin", "after begin", "after write", "before commit", "after commit", "never")
 
 
 def die(*_arguments: Any, **_named: Any) -> None:
@@ -32,13 +32,13 @@ def plan(point: str) -> None:
     when, _, name = point.partition(" ")
     if when == "never":
         return
-    owner: Any = FileStore if name == "begin" else Part
-    method: Callable[..., Any] = getattr(owner, name)
+    owner: Any = FileStore if name == "begin" else IncomingFile
+    method: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
-    def mortal(*arguments: Any) -> Any:
+    async def mortal(*arguments: Any) -> Any:
         if when == "before":
             die()
-        method(*arguments)
+        await method(*arguments)
         die()
 
     setattr(owner, name, mortal)
@@ -54,8 +54,9 @@ async def run(url: str, directory: Path, image_id: str) -> None:
     service = Image(database, FileStore(directory / "images"))
     async with database.transaction() as tx:
         record = await images.find(tx, image_id, Viewer(None, True))
-        row = await images.begin_saving(tx, record.row, service.clock.now())
-    await uploads.take_in(service, row, data())
+        now = service.clock.now()
+        upload = await leases.begin(tx, record.row, "file", now, now + service.upload_lease)
+    await uploads.take_in(service, record.row, upload, data())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from kilonova.image import tables
 from kilonova.image.app import make_app
 from kilonova.image.service import Image
 from kilonova.image.stores import file as file_store
-from kilonova.image.stores.file import FileStore
+from kilonova.image.stores.file import FileStore, measure
 from kilonova.kit.db import Database
 
 OCTETS = {"content-type": "application/octet-stream"}
@@ -42,12 +42,11 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_a_twentieth_is_reserved_and_1_gib_at_most(tmp_path: Path, disk: SimpleNamespace) -> None:
-    store = FileStore(tmp_path / "images")
-    assert store.space().reserve == (1 << 30) // 20
+    assert measure(tmp_path, -1).reserve == (1 << 30) // 20
     disk.f_blocks = 1 << 30
-    assert store.space().reserve == 1 << 30
-    assert FileStore(tmp_path / "images", 0).space().reserve == 0
-    assert FileStore(tmp_path / "images", 5).space().reserve == 5
+    assert measure(tmp_path, -1).reserve == 1 << 30
+    assert measure(tmp_path, 0).reserve == 0
+    assert measure(tmp_path, 5).reserve == 5
 
 
 async def test_an_announced_upload_is_refused_before_a_byte_is_stored(
@@ -59,7 +58,7 @@ async def test_an_announced_upload_is_refused_before_a_byte_is_stored(
     assert response.status_code == 413
     assert "Image storage media is full" in response.text
     assert (await client.get(url)).json()["status"] == "queued"
-    assert image.store.listing() == []
+    assert await image.store.names() == set()
 
 
 async def test_an_upload_stops_at_the_reserve_and_leaves_nothing(
@@ -76,7 +75,7 @@ async def test_an_upload_stops_at_the_reserve_and_leaves_nothing(
     assert response.status_code == 413
     assert "0 bytes are free, and uploads leave 53687091 to others" in response.text
     assert (await client.get(url)).json()["status"] == "queued"
-    assert image.store.listing() == []
+    assert await image.store.names() == set()
     disk.f_bavail = 1 << 19
     assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204
 
@@ -146,7 +145,7 @@ async def test_on_a_full_disk_uploads_are_refused_and_deletes_work(
     for url in reversed(urls):
         assert (await demo.delete(url)).status_code == 204
     assert (await demo.get("/v2/images")).json()["images"] == []
-    assert on_small.store.listing() == []
+    assert await on_small.store.names() == set()
     (small / "others").unlink()
     url = await make(demo)
     assert (await demo.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204

@@ -1,6 +1,7 @@
 """The migrations make exactly the tables the code speaks of, and may be run again."""
 
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -33,17 +34,45 @@ def test_a_database_of_the_release_before_uploads_had_names_comes_up(databases: 
 
     database.run_alone(fill)
     upgrade(database, MIGRATIONS)
-
-    def read(connection: Connection) -> list[tuple[str, str, int | None, str | None]]:
-        found = connection.execute(text("SELECT id, status, size_bytes, upload_id FROM images ORDER BY id"))
-        return [tuple(row) for row in found]
-
-    assert database.run_alone(read) == [
-        ("active", "active", 5, None),
-        ("queued", "queued", 5, None),
-        ("saving", "queued", None, None),
+    assert rows_of(database, "SELECT id, status, size_bytes FROM images ORDER BY id") == [
+        ("active", "active", 5),
+        ("queued", "queued", 5),
+        ("saving", "queued", None),
     ]
-    assert (
-        database.run_alone(lambda connection: connection.execute(text("SELECT tag FROM image_tags")).all())
-        == [("red",)] * 3
-    )
+    assert rows_of(database, "SELECT image_id, store, name FROM image_locations") == [("active", "file", "active")]
+    assert rows_of(database, "SELECT tag FROM image_tags") == [("red",)] * 3
+
+
+def test_data_of_the_release_before_locations_is_found_and_its_uploads_are_not_gone_on_with(
+    databases: Databases, tmp_path: Path
+) -> None:
+    database = Database(databases.engine.create("older", tmp_path), metadata)
+    upgrade(database, MIGRATIONS, "0002")
+    columns = "id, status, upload_id, visibility, protected, hidden, min_disk_gib, min_ram_mib, created_at, updated_at"
+
+    def fill(connection: Connection) -> None:
+        for status in ("active", "deactivated", "saving", "queued"):
+            upload = "NULL" if status == "queued" else "'u1'"
+            values = f"'{status}', '{status}', {upload}, 'shared', {FALSE}, {FALSE}, 0, 0, '{WHEN}', '{WHEN}'"
+            connection.execute(text(f"INSERT INTO images ({columns}) VALUES ({values})"))
+            member = f"'{status}', 'p', 'pending', '{WHEN}', '{WHEN}'"
+            connection.execute(text(f"INSERT INTO image_members VALUES ({member})"))
+
+    database.run_alone(fill)
+    upgrade(database, MIGRATIONS)
+    assert rows_of(database, "SELECT image_id, store, name FROM image_locations ORDER BY image_id") == [
+        ("active", "file", "active.u1"),
+        ("deactivated", "file", "deactivated.u1"),
+    ]
+    assert rows_of(database, "SELECT id, status FROM images ORDER BY id") == [
+        ("active", "active"),
+        ("deactivated", "deactivated"),
+        ("queued", "queued"),
+        ("saving", "queued"),
+    ]
+    assert len(rows_of(database, "SELECT * FROM image_members")) == 4
+    assert rows_of(database, "SELECT * FROM upload_leases") == []
+
+
+def rows_of(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    return database.run_alone(lambda connection: [tuple(row) for row in connection.execute(text(statement))])

@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from kilonova.image import recovery
+from kilonova.image.recovery import Recovered
 from kilonova.image.service import Image
+from tests.image.conftest import after_the_lease
 from tests.image.dying import DATA, POINTS
 from tools.stages import ROOT
 
@@ -28,13 +30,14 @@ async def test_an_upload_that_dies_anywhere_leaves_an_image_that_waits_or_one_th
     command = [sys.executable, "-m", "tests.image.dying", url_of_database, str(tmp_path), image_id, point]
     done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == (0 if point == "never" else -signal.SIGKILL), done.stderr
-    await recovery.recover(image)
+    assert await recovery.recover(image) == Recovered([], [])
+    await recovery.recover(after_the_lease(image))
     shown = (await client.get(url)).json()
     if point == "never":
-        (file,) = image.store.listing()
+        (name,) = await image.store.names()
         assert shown["status"] == "active"
-        assert file.name.startswith(f"{image_id}.") and not file.is_being_written
+        assert name.startswith(f"{image_id}.")
     else:
-        assert (shown["status"], shown["size"], image.store.listing()) == ("queued", None, [])
+        assert (shown["status"], shown["size"], await image.store.names()) == ("queued", None, set())
         assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204
     assert (await client.get(f"{url}/file")).content == DATA

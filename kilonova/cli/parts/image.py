@@ -36,8 +36,10 @@ async def _make(ground: Ground) -> Image:
 
 async def build(ground: Ground) -> Running:
     config = ground.config
-    app = make_app(await open_image(ground), await ground.verifier())
-    return Running([Api("image", app, config.bind_host, config.bind_port or PORT)])
+    image = await open_image(ground)
+    app = make_app(image, await ground.verifier())
+    api = Api("image", app, config.bind_host, config.bind_port or PORT)
+    return Running([api], [functools.partial(recovery.watch, image)])
 
 
 API = Part("glance-api", "glance", [IMAGE], build)

@@ -1,15 +1,14 @@
 """/v2/images/{image_id}/file: data in and out, as it flows."""
 
-import asyncio
 import re
 
 from starlette.responses import Response, StreamingResponse
 
-from kilonova.image import images, quotas, uploads
+from kilonova.image import leases, quotas, recovery, uploads
 from kilonova.image.api.access import ImageRequest, fetch, viewer_of
 from kilonova.image.errors import ImageDataMissing, ImageTooLarge, RangeNotSatisfiable
-from kilonova.image.tables import ImageRow
-from kilonova.image.views.images import STORE_ID
+from kilonova.image.images import ImageRecord
+from kilonova.image.stores.interface import DataMissing
 from kilonova.kit.errors import BadRequest, Forbidden, UnsupportedMediaType
 from kilonova.kit.http.bounds import MAX_INT64
 from kilonova.kit.http.queries import whole_number
@@ -24,21 +23,26 @@ async def upload(request: ImageRequest) -> Reply:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if content_type != OCTETS:
         raise UnsupportedMediaType(f"Image data is sent as {OCTETS}, not as {content_type or 'nothing'}.")
-    store_id = request.headers.get("x-image-meta-store", STORE_ID)
-    if store_id != STORE_ID:
-        raise BadRequest(f"There is no store {store_id!r}; the only one is {STORE_ID!r}.")
+    stores = request.service.stores
+    store_id = request.headers.get("x-image-meta-store", request.service.store.id)
+    if store_id not in stores:
+        raise BadRequest(f"There is no store {store_id!r}; there is {', '.join(stores)}.")
+    store = stores[store_id]
     announced = _size(request, "x-openstack-image-size")
     length = _size(request, "content-length")
     if max(announced or 0, length or 0) > request.service.max_image_bytes:
         raise ImageTooLarge(f"An image has at most {request.service.max_image_bytes} bytes.")
-    await asyncio.to_thread(uploads.require_room, request.service.store, max(announced or 0, length or 0))
+    await store.require_room(max(announced or 0, length or 0))
+    if record.row.status == "saving":
+        await recovery.give_up_lapsed(request.service)
     async with request.service.database.transaction() as tx:
         # Again: what the data is looked at as must be what the record says from now on.
         record = await fetch(tx, request)
         allowance = await quotas.allowance_of(tx, record.row.owner, request.service.limits)
         allowance.require(max(announced or 0, length or 0))
-        row = await images.begin_saving(tx, record.row, request.service.clock.now())
-    await uploads.take_in(request.service, row, request.stream(), announced)
+        now = request.service.clock.now()
+        upload = await leases.begin(tx, record.row, store.id, now, now + request.service.upload_lease)
+    await uploads.take_in(request.service, record.row, upload, request.stream(), announced)
     return Reply(None, status=204)
 
 
@@ -68,20 +72,26 @@ async def download(request: ImageRequest) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.size_bytes}"
     elif row.checksum is not None:
         headers["Content-MD5"] = row.checksum
-    return await _streamed(request, row, start, end, 200 if part is None else 206, headers)
+    return await _streamed(request, record, (start, end), 200 if part is None else 206, headers)
 
 
 async def _streamed(
-    request: ImageRequest, row: ImageRow, start: int, end: int, status: int, headers: dict[str, str]
+    request: ImageRequest, record: ImageRecord, part: tuple[int, int], status: int, headers: dict[str, str]
 ) -> Response:
+    start, end = part
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
-    try:
-        chunks = await request.service.store.read(row.file_name, start, end - start)
-    except FileNotFoundError as error:
-        # Deleted since it was looked up, or lost by the store.
-        raise ImageDataMissing(f"The data of image {row.id} is not in the store.") from error
-    return StreamingResponse(chunks, status_code=status, headers=headers)
+    stores = request.service.stores
+    for location in record.locations:
+        if location.store not in stores:
+            continue
+        try:
+            chunks = await stores[location.store].read(location.name, start, end - start)
+        except DataMissing:
+            # Deleted since it was looked up, or lost by the store.
+            continue
+        return StreamingResponse(chunks, status_code=status, headers=headers)
+    raise ImageDataMissing(f"The data of image {record.row.id} is not in the store.")
 
 
 def _part(request: ImageRequest, size: int, etag: str | None) -> tuple[int, int] | None:

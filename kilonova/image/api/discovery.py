@@ -4,7 +4,8 @@ from typing import Any
 
 from kilonova.image import quotas
 from kilonova.image.api.access import ImageRequest, fetch
-from kilonova.image.views.images import STORE_ID
+from kilonova.image.service import Image
+from kilonova.image.stores.interface import Store
 from kilonova.image.views.schemas import SCHEMAS
 from kilonova.kit.errors import BadRequest, NotFound
 
@@ -25,20 +26,22 @@ async def show_import_methods(request: ImageRequest) -> dict[str, Any]:
 
 async def list_stores(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
-    return {"stores": [{"id": STORE_ID, "description": "Files on the image host", "default": "true"}]}
+    return {"stores": [_show_store(request.service, each) for each in request.service.stores.values()]}
 
 
 async def list_stores_in_detail(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
-    store = {
-        "id": STORE_ID,
-        "description": "Files on the image host",
-        "default": "true",
-        "type": "file",
-        "weight": 0,
-        "properties": {},
-    }
-    return {"stores": [store]}
+    service = request.service
+    detailed = [
+        {**_show_store(service, each), "type": each.type, "weight": 0, "properties": {}}
+        for each in service.stores.values()
+    ]
+    return {"stores": detailed}
+
+
+def _show_store(service: Image, store: Store) -> dict[str, Any]:
+    is_default = {"default": "true"} if store.id == service.store.id else {}
+    return {"id": store.id, "description": store.description, **is_default}
 
 
 async def show_usage(request: ImageRequest) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from msgspec import structs
 
-from kilonova.image import images, quotas
+from kilonova.image import images, leases, quotas
 from kilonova.image.api.access import ImageRequest, authorize_visibility, fetch, target_of, viewer_of
 from kilonova.image.api.bodies import (
     COLUMNS,
@@ -23,8 +23,8 @@ from kilonova.image.api.bodies import (
 from kilonova.image.api.queries import read_filters, read_listing
 from kilonova.image.errors import NoSuchProperty, ReadOnlyField
 from kilonova.image.images import ImageRecord
-from kilonova.image.tables import ImageRow
-from kilonova.image.views.images import STORE_ID, image_view
+from kilonova.image.tables import ImageRow, Location
+from kilonova.image.views.images import image_view
 from kilonova.kit.errors import BadRequest, DiskFull, Forbidden
 from kilonova.kit.http.routes import Reply
 
@@ -72,7 +72,6 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
         checksum=None,
         hash_algorithm=None,
         hash_value=None,
-        upload_id=None,
         created_at=now,
         updated_at=now,
     )
@@ -80,8 +79,11 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
     async with request.service.database.transaction() as tx:
         await quotas.require_place(tx, owner, request.service.limits)
         await images.create(tx, record)
-    location = f"{request.base_url}/v2/images/{row.id}"
-    return Reply(image_view(record), headers={"Location": location, "OpenStack-image-store-ids": STORE_ID})
+    headers = {
+        "Location": f"{request.base_url}/v2/images/{row.id}",
+        "OpenStack-image-store-ids": ",".join(request.service.stores),
+    }
+    return Reply(image_view(record), headers=headers)
 
 
 async def show_image(request: ImageRequest) -> dict[str, Any]:
@@ -137,24 +139,26 @@ def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: An
 
 
 async def delete_image(request: ImageRequest) -> None:
-    store = request.service.store
     async with request.service.database.reading() as tx:
         record = await fetch(tx, request)
+        places = await leases.places_of(tx, record.row.id)
     try:
-        row = await _remove_record(request)
+        places = await _remove_record(request)
     except DiskFull:
         # What is deleted makes the room that its record needs to go.
-        await store.remove(record.row.file_name)
-        row = await _remove_record(request)
+        await request.service.remove_data(places)
+        places = await _remove_record(request)
     # After the record: a crash in between leaves data that no one can reach, and recovery removes it.
-    await store.remove(row.file_name)
+    await request.service.remove_data(places)
 
 
-async def _remove_record(request: ImageRequest) -> ImageRow:
+async def _remove_record(request: ImageRequest) -> list[Location]:
+    """Returns where the image's data is, or was arriving."""
     async with request.service.database.transaction() as tx:
         record = await fetch(tx, request)
+        places = await leases.places_of(tx, record.row.id)
         await images.remove(tx, record.row, request.service.clock.now())
-    return record.row
+    return places
 
 
 async def add_tag(request: ImageRequest) -> None:

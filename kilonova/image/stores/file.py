@@ -1,64 +1,25 @@
-"""Image data as files, one for each upload.
+"""Image data as files of one directory. Everything that touches the disk runs in a thread.
 
-A file is whole when an image's record names it, and is written to by nobody but its upload, which holds its lock until
-then. Everything that touches the disk runs in a thread. Errors are the file system's own (OSError).
+Errors other than a full disk are the file system's own (OSError).
 """
 
 import asyncio
 import contextlib
-import fcntl
+import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import Struct
 
+from kilonova.image.stores.interface import DataLost, DataMissing, StorageFull
+
 CHUNK_BYTES = 1 << 20
 RESERVED_PART = 20
 MOST_RESERVED_BYTES = 1 << 30
 """A twentieth of the file system stays free, or this where that would be more."""
-
-
-class Part:
-    """Data on its way in. All but `close` block: call them in a thread."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb")
-        # It goes with the process: a file without a lock that no record names belongs to an upload that died.
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def write(self, data: bytes) -> None:
-        self._file.write(data)
-
-    def keep(self) -> bool:
-        """Puts all of it on the disk, before a record says that it is there; False when somebody took the file away."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        _sync_directory(self._path.parent)
-        try:
-            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
-        except FileNotFoundError:
-            return False
-
-    def close(self) -> None:
-        """After the record names the file."""
-        self._file.close()
-
-    def discard(self) -> None:
-        """Safe to repeat."""
-        self._path.unlink(missing_ok=True)
-        # What was not written yet may find no room: it is not wanted any more.
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-
-class Found(Struct, frozen=True):
-    name: str
-    is_being_written: bool
-    """By an upload of this process or another one."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Space(Struct, frozen=True):
@@ -80,6 +41,19 @@ class Space(Struct, frozen=True):
             return None
         return f"Image storage media is full: {self.free} bytes are free, and uploads leave {self.reserve} to others."
 
+    def require(self, size_bytes: int) -> None:
+        """Raises StorageFull when the data would take what uploads leave free."""
+        if size_bytes > self.room:
+            raise StorageFull(self.refusal or f"Image storage media is full: there is room for {self.room} bytes.")
+
+
+def measure(directory: Path, reserve_bytes: int) -> Space:
+    """The space for images in a directory. Blocks."""
+    disk = os.statvfs(directory)
+    if reserve_bytes < 0:
+        reserve_bytes = min(disk.f_blocks * disk.f_frsize // RESERVED_PART, MOST_RESERVED_BYTES)
+    return Space(disk.f_bavail * disk.f_frsize, reserve_bytes)
+
 
 class FileStore:
     """`directory` is made when it is missing, readable by this service's user alone.
@@ -87,29 +61,25 @@ class FileStore:
     `reserve_bytes` of its file system are left free; with -1 it is 5 % of it, at most 1 GiB.
     """
 
-    def __init__(self, directory: Path, reserve_bytes: int = -1) -> None:
+    type = "file"
+    description = "Files on the image host"
+
+    def __init__(self, directory: Path, reserve_bytes: int = -1, store_id: str = "file") -> None:
+        self.id = store_id
         self.directory = directory
         self._reserve_bytes = reserve_bytes
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def space(self) -> Space:
-        """Blocks."""
-        disk = os.statvfs(self.directory)
-        reserve = self._reserve_bytes
-        if reserve < 0:
-            reserve = min(disk.f_blocks * disk.f_frsize // RESERVED_PART, MOST_RESERVED_BYTES)
-        return Space(disk.f_bavail * disk.f_frsize, reserve)
-
-    def begin(self, name: str) -> Part:
-        """Blocks. Raises FileExistsError: a name is written to once."""
-        return Part(self.directory / name)
+    async def begin(self, name: str) -> "IncomingFile":
+        with _full_disk_said():
+            return await asyncio.to_thread(IncomingFile, self.directory / name, self._reserve_bytes)
 
     async def read(self, name: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start` on, in chunks. Raises FileNotFoundError.
-
-        Whoever has begun to read keeps the file, even if it is removed meanwhile.
-        """
-        file = await asyncio.to_thread((self.directory / name).open, "rb", 0)
+        # Whoever has opened the file keeps it, even if it is removed meanwhile.
+        try:
+            file = await asyncio.to_thread((self.directory / name).open, "rb", 0)
+        except FileNotFoundError as error:
+            raise DataMissing(name) from error
         return self._chunks(file, name, start, length)
 
     async def _chunks(self, file: BinaryIO, name: str, start: int, length: int) -> AsyncIterator[bytes]:
@@ -125,25 +95,69 @@ class FileStore:
             file.close()
 
     async def remove(self, name: str) -> None:
-        """Safe to repeat."""
         await asyncio.to_thread((self.directory / name).unlink, missing_ok=True)
 
-    def listing(self) -> list[Found]:
-        """All files. Blocks."""
-        paths = sorted(path for path in self.directory.iterdir() if path.is_file())
-        return [Found(path.name, _is_locked(path)) for path in paths]
+    async def names(self) -> set[str]:
+        return await asyncio.to_thread(lambda: {path.name for path in self.directory.iterdir() if path.is_file()})
+
+    async def require_room(self, size_bytes: int) -> None:
+        (await asyncio.to_thread(measure, self.directory, self._reserve_bytes)).require(size_bytes)
+
+    async def refusal(self) -> str | None:
+        return (await asyncio.to_thread(measure, self.directory, self._reserve_bytes)).refusal
 
 
-def _is_locked(path: Path) -> bool:
+class IncomingFile:
+    """A file that one upload writes. Making one blocks."""
+
+    def __init__(self, path: Path, reserve_bytes: int) -> None:
+        self._path = path
+        self._reserve_bytes = reserve_bytes
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file: BinaryIO = os.fdopen(os.open(path, flags, 0o600), "wb")
+
+    async def write(self, data: bytes) -> None:
+        with _full_disk_said():
+            await asyncio.to_thread(self._write, data)
+
+    def _write(self, data: bytes) -> None:
+        measure(self._path.parent, self._reserve_bytes).require(len(data))
+        self._file.write(data)
+
+    async def commit(self) -> None:
+        with _full_disk_said():
+            await asyncio.to_thread(self._commit)
+
+    def _commit(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        _sync_directory(self._path.parent)
+        try:
+            is_there = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except FileNotFoundError:
+            is_there = False
+        self._file.close()
+        if not is_there:
+            raise DataLost(self._path.name)
+
+    async def abort(self) -> None:
+        await asyncio.to_thread(self._abort)
+
+    def _abort(self) -> None:
+        self._path.unlink(missing_ok=True)
+        # What was not written yet may find no room: it is not wanted any more.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def _full_disk_said() -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except FileNotFoundError:
-        # Gone since it was listed.
-        return False
-    return False
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StorageFull("Image storage media is full: there is no room left for this image.") from error
 
 
 def _sync_directory(path: Path) -> None:

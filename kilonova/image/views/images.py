@@ -7,13 +7,11 @@ from kilonova.image.images import ImageRecord
 from kilonova.image.tables import ImageMember
 from kilonova.kit.clock import iso8601
 
-STORE_ID = "file"
-
 
 def image_view(record: ImageRecord) -> dict[str, Any]:
     row = record.row
     url = f"/v2/images/{row.id}"
-    stored = {"stores": STORE_ID} if row.status in ("active", "deactivated") else {}
+    stored = {"stores": ",".join(each.store for each in record.locations)} if record.locations else {}
     return {
         **record.properties,
         "id": row.id,

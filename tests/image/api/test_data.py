@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from kilonova.image import images, recovery, tables
+from kilonova.image import images, leases, recovery, tables
 from kilonova.image.images import Viewer
 from kilonova.image.service import Image
-from kilonova.image.stores.file import FileStore, Part
-from kilonova.image.tables import ImageRow
+from kilonova.image.stores.file import FileStore, IncomingFile
+from kilonova.image.tables import Upload
+from tests.image.conftest import after_the_lease
 
 OCTETS = {"content-type": "application/octet-stream"}
 DATA = os.urandom(3 << 20) + b"end"
@@ -40,15 +42,20 @@ def qcow2(virtual_size: int, backing_offset: int = 0) -> bytes:
 async def assert_queued_again(client: httpx.AsyncClient, image: Image, url: str) -> None:
     shown = (await client.get(url)).json()
     assert (shown["status"], shown["size"], shown["checksum"]) == ("queued", None, None)
-    assert image.store.listing() == []
+    assert await image.store.names() == set()
     # Nothing stands in the way of the next try.
     assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204
 
 
-def file_of(image: Image) -> str:
+async def file_of(image: Image) -> str:
     """The name of the only file in the store."""
-    (found,) = image.store.listing()
-    return found.name
+    (name,) = await image.store.names()
+    return name
+
+
+def directory_of(image: Image) -> Path:
+    assert isinstance(image.store, FileStore)
+    return image.store.directory
 
 
 async def test_data_goes_in_and_comes_out(client: httpx.AsyncClient, image: Image) -> None:
@@ -71,7 +78,7 @@ async def test_data_goes_in_and_comes_out(client: httpx.AsyncClient, image: Imag
     assert answer.headers["content-md5"] == expected["checksum"]
     assert answer.headers["content-length"] == str(len(DATA))
     assert (await client.head(f"{url}/file")).headers["content-length"] == str(len(DATA))
-    (path,) = image.store.directory.iterdir()
+    (path,) = directory_of(image).iterdir()
     assert path.stat().st_mode & 0o777 == 0o600
     again = await client.put(f"{url}/file", content=DATA, headers=OCTETS)
     assert again.status_code == 409
@@ -79,7 +86,7 @@ async def test_data_goes_in_and_comes_out(client: httpx.AsyncClient, image: Imag
     patch = {"content-type": "application/openstack-images-v2.1-json-patch"}
     assert (await client.patch(url, json=locked, headers=patch)).status_code == 403
     assert (await client.delete(url)).status_code == 204
-    assert image.store.listing() == []
+    assert await image.store.names() == set()
 
 
 async def test_the_size_a_guest_sees_is_read_from_the_image(client: httpx.AsyncClient) -> None:
@@ -219,7 +226,7 @@ async def test_a_limit_holds_for_announced_and_for_arriving_bytes(client: httpx.
     await assert_queued_again(client, image, url)
 
 
-@pytest.mark.parametrize("failing", ["write", "keep"])
+@pytest.mark.parametrize("failing", ["_write", "_commit"])
 async def test_a_full_disk_is_413_and_leaves_nothing(
     client: httpx.AsyncClient, image: Image, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -229,7 +236,7 @@ async def test_a_full_disk_is_413_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Part, failing, full)
+        patched.setattr(IncomingFile, failing, full)
         response = await client.put(f"{url}/file", content=DATA, headers=OCTETS)
     assert response.status_code == 413
     assert "Image storage media is full" in response.text
@@ -245,7 +252,7 @@ async def test_a_disk_that_is_really_full_is_413(client: httpx.AsyncClient, imag
         roomy, image.store = image.store, FileStore(small)
         url = await make(client)
         assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 413
-        assert image.store.listing() == []
+        assert await image.store.names() == set()
         image.store = roomy
         await assert_queued_again(client, image, url)
     finally:
@@ -261,7 +268,7 @@ async def test_another_failure_of_the_disk_is_500_and_leaves_nothing(
         raise OSError(errno.EIO, "/secret/path is broken")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Part, "write", broken)
+        patched.setattr(IncomingFile, "_write", broken)
         response = await client.put(f"{url}/file", content=DATA, headers=OCTETS)
     assert response.status_code == 500
     assert "secret" not in response.text
@@ -329,7 +336,7 @@ async def test_an_image_deleted_while_its_data_arrives_is_410_and_leaves_nothing
 
     response = await client.put(f"{url}/file", content=stream(), headers=OCTETS)
     assert response.status_code == 410
-    assert image.store.listing() == []
+    assert await image.store.names() == set()
     assert (await client.get(url)).status_code == 404
 
 
@@ -348,7 +355,7 @@ async def test_a_deactivated_image_is_not_downloaded(client: httpx.AsyncClient, 
 async def test_data_that_the_store_has_lost_is_404(client: httpx.AsyncClient, image: Image) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
-    await image.store.remove(file_of(image))
+    await image.store.remove(await file_of(image))
     response = await client.get(f"{url}/file")
     assert response.status_code == 404
     assert "is not in the store" in response.text
@@ -357,7 +364,7 @@ async def test_data_that_the_store_has_lost_is_404(client: httpx.AsyncClient, im
 async def test_a_download_goes_on_after_the_image_is_deleted(client: httpx.AsyncClient, image: Image) -> None:
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
-    chunks = await image.store.read(file_of(image), 0, len(DATA))
+    chunks = await image.store.read(await file_of(image), 0, len(DATA))
     first = await anext(chunks)
     await client.delete(url)
     assert first + b"".join([chunk async for chunk in chunks]) == DATA
@@ -387,11 +394,12 @@ async def test_the_loop_is_never_held_by_an_upload(client: httpx.AsyncClient) ->
     assert longest < 0.05
 
 
-async def claim(image: Image, url: str) -> ImageRow:
+async def claim(image: Image, url: str) -> Upload:
     """What a request does before it takes in the first byte."""
     async with image.database.transaction() as tx:
         record = await images.find(tx, url.rpartition("/")[2], Viewer(None, True))
-        return await images.begin_saving(tx, record.row, image.clock.now())
+        now = image.clock.now()
+        return await leases.begin(tx, record.row, "file", now, now + image.upload_lease)
 
 
 async def test_recovery_queues_dead_uploads_and_removes_what_belongs_to_no_image(
@@ -399,15 +407,16 @@ async def test_recovery_queues_dead_uploads_and_removes_what_belongs_to_no_image
 ) -> None:
     kept, dying = await make(client), await make(client)
     await client.put(f"{kept}/file", content=DATA, headers=OCTETS)
-    whole = file_of(image)
+    whole = await file_of(image)
     # What a process killed in the middle of an upload leaves.
-    row = await claim(image, dying)
-    (image.store.directory / row.file_name).write_bytes(b"half")
-    (image.store.directory / "00000000-0000-0000-0000-000000000000").write_bytes(b"whose?")
+    upload = await claim(image, dying)
+    (directory_of(image) / upload.name).write_bytes(b"half")
+    (directory_of(image) / "00000000-0000-0000-0000-000000000000").write_bytes(b"whose?")
     found = await recovery.recover(image)
-    assert found.requeued == [row.id]
-    assert len(found.removed) == 2
-    assert file_of(image) == whole
+    assert (found.requeued, found.removed) == ([], ["00000000-0000-0000-0000-000000000000"])
+    found = await recovery.recover(after_the_lease(image))
+    assert (found.requeued, found.removed) == ([upload.image_id], [])
+    assert await file_of(image) == whole
     assert (await client.get(f"{kept}/file")).content == DATA
     assert (await client.put(f"{dying}/file", content=DATA, headers=OCTETS)).status_code == 204
     again = await recovery.recover(image)
@@ -420,12 +429,84 @@ async def test_recovery_leaves_an_upload_alone_that_is_alive(client: httpx.Async
     async def stream() -> AsyncIterator[bytes]:
         yield DATA
         # As another process of the service does when it starts.
-        found = await recovery.recover(replace(image, store=FileStore(image.store.directory)))
+        found = await recovery.recover(replace(image, store=FileStore(directory_of(image))))
         assert (found.requeued, found.removed) == ([], [])
         yield DATA
 
     assert (await client.put(f"{url}/file", content=stream(), headers=OCTETS)).status_code == 204
     assert (await client.get(f"{url}/file")).content == DATA + DATA
+
+
+async def test_an_upload_that_lasts_keeps_its_lease(client: httpx.AsyncClient, image: Image) -> None:
+    url = await make(client)
+    image.upload_lease = timedelta(seconds=0.6)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield DATA
+        # Nothing arrives for longer than the lease.
+        await asyncio.sleep(1.2)
+        found = await recovery.recover(image)
+        assert (found.requeued, found.removed) == ([], [])
+        yield DATA
+
+    assert (await client.put(f"{url}/file", content=stream(), headers=OCTETS)).status_code == 204
+    assert (await client.get(f"{url}/file")).content == DATA + DATA
+    async with image.database.reading() as tx:
+        assert await leases.lapsed(tx, datetime.max.replace(tzinfo=UTC)) == []
+
+
+async def test_an_upload_that_has_lost_its_lease_ends_before_its_data_does(
+    client: httpx.AsyncClient, image: Image
+) -> None:
+    url, sent = await make(client), 0
+    image.upload_lease = timedelta(seconds=0.3)
+
+    async def stream() -> AsyncIterator[bytes]:
+        nonlocal sent
+        async with image.database.transaction() as tx:
+            (upload,) = await leases.lapsed(tx, image.clock.now() + 2 * image.upload_lease)
+            assert await leases.give_up(tx, upload, image.clock.now())
+        while sent < 1000:
+            sent += 1
+            await asyncio.sleep(0.02)
+            yield DATA[: 1 << 20]
+
+    answer = await client.put(f"{url}/file", content=stream(), headers=OCTETS)
+    assert answer.status_code == 409
+    assert sent < 100
+    await assert_queued_again(client, image, url)
+
+
+async def test_who_comes_when_a_lease_has_lapsed_takes_the_image_over(client: httpx.AsyncClient, image: Image) -> None:
+    url = await make(client)
+    dead = await claim(image, url)
+    (directory_of(image) / dead.name).write_bytes(b"half")
+    assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 409
+    image.clock = after_the_lease(image).clock
+    assert (await client.put(f"{url}/file", content=DATA, headers=OCTETS)).status_code == 204
+    assert (await client.get(f"{url}/file")).content == DATA
+    assert await file_of(image) != dead.name
+
+
+async def test_an_image_has_a_location_in_the_store_that_its_data_was_sent_to(
+    client: httpx.AsyncClient, image: Image, tmp_path: Path
+) -> None:
+    second = FileStore(tmp_path / "second", store_id="second")
+    image.other_stores = [second]
+    stores = (await client.get("/v2/info/stores")).json()["stores"]
+    assert [(each["id"], each.get("default")) for each in stores] == [("file", "true"), ("second", None)]
+    url = await make(client)
+    to_second = {**OCTETS, "x-image-meta-store": "second"}
+    assert (await client.put(f"{url}/file", content=DATA, headers=to_second)).status_code == 204
+    assert (await client.get(url)).json()["stores"] == "second"
+    assert (await image.store.names(), len(await second.names())) == (set(), 1)
+    assert (await recovery.recover(image)).removed == []
+    assert (await client.get(f"{url}/file", headers={"range": "bytes=5-9"})).content == DATA[5:10]
+    image.other_stores = []
+    assert (await client.get(f"{url}/file")).status_code == 404
+    image.other_stores = [second]
+    assert (await client.delete(url)).status_code == 204
+    assert await second.names() == set()
 
 
 async def test_an_upload_that_has_lost_the_image_is_409_and_the_other_ones_data_stays(
@@ -436,8 +517,8 @@ async def test_an_upload_that_has_lost_the_image_is_409_and_the_other_ones_data_
     async def stream() -> AsyncIterator[bytes]:
         yield DATA
         async with image.database.transaction() as tx:
-            (row,) = await images.with_status(tx, "saving")
-            await images.give_up_saving(tx, row, image.clock.now())
+            (upload,) = await leases.lapsed(tx, image.clock.now() + 2 * image.upload_lease)
+            assert await leases.give_up(tx, upload, image.clock.now())
         assert (await client.put(f"{url}/file", content=other, headers=OCTETS)).status_code == 204
         yield DATA
 
@@ -447,7 +528,7 @@ async def test_an_upload_that_has_lost_the_image_is_409_and_the_other_ones_data_
     shown = (await client.get(url)).json()
     assert (shown["status"], shown["os_hash_value"]) == ("active", hashlib.sha512(other).hexdigest())
     assert (await client.get(f"{url}/file")).content == other
-    file_of(image)
+    await file_of(image)
 
 
 async def test_of_eight_uploads_at_once_one_is_taken(client: httpx.AsyncClient, image: Image) -> None:
@@ -458,7 +539,7 @@ async def test_of_eight_uploads_at_once_one_is_taken(client: httpx.AsyncClient, 
     (won,) = [content for content, answer in zip(contents, answers, strict=True) if answer.status_code == 204]
     assert (await client.get(url)).json()["os_hash_value"] == hashlib.sha512(won).hexdigest()
     assert (await client.get(f"{url}/file")).content == won
-    file_of(image)
+    await file_of(image)
 
 
 async def test_a_file_that_was_replaced_while_it_was_written_is_no_image(
@@ -468,7 +549,7 @@ async def test_a_file_that_was_replaced_while_it_was_written_is_no_image(
 
     async def stream() -> AsyncIterator[bytes]:
         yield DATA
-        (path,) = image.store.directory.iterdir()
+        (path,) = directory_of(image).iterdir()
         path.unlink()
         path.write_bytes(b"another's")
         yield DATA
@@ -485,11 +566,11 @@ async def test_data_from_before_uploads_had_names_is_found_by_the_images_id(
     url = await make(client)
     await client.put(f"{url}/file", content=DATA, headers=OCTETS)
     image_id = url.rpartition("/")[2]
-    (path,) = image.store.directory.iterdir()
-    path.rename(image.store.directory / image_id)
+    (path,) = directory_of(image).iterdir()
+    path.rename(directory_of(image) / image_id)
     async with image.database.transaction() as tx:
-        await tx.execute(tables.images.update().values(upload_id=None))
+        await tx.execute(tables.image_locations.update().values(name=image_id))
     assert (await recovery.recover(image)).removed == []
     assert (await client.get(f"{url}/file")).content == DATA
     assert (await client.delete(url)).status_code == 204
-    assert image.store.listing() == []
+    assert await image.store.names() == set()

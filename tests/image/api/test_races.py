@@ -13,7 +13,6 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from kilonova.image import uploads
 from kilonova.image.app import IMAGE, MEMBER, ROUTES
 from kilonova.image.quotas import Limits
 from kilonova.image.service import Image
@@ -160,7 +159,7 @@ async def test_the_data_is_that_of_the_one_who_was_told_so(field: Field) -> None
     answers = await race(field.client, entries)
     (winner,) = (more["content"] for (_, _, more), each in zip(entries, answers, strict=True) if each.is_success)
     assert (await field.client.get(entries[0][1])).content == winner
-    assert len(field.image.store.listing()) == 1
+    assert len(await field.image.store.names()) == 1
 
 
 # --- all get the same ------------------------------------------------------------------------------------------------
@@ -267,17 +266,15 @@ async def test_data_is_looked_at_as_what_the_record_says_when_it_is_claimed(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The format is changed between the look at the record and the claim: the data has to be of the new one."""
-    url, loop, look = await field.new(), asyncio.get_running_loop(), uploads.require_room
+    url, look = await field.new(), field.image.store.require_room
     operation = {"op": "replace", "path": "/disk_format", "value": "qcow2"}
 
-    def change_first(*arguments: Any) -> None:
-        # In a thread of its own, while the upload waits.
-        monkeypatch.setattr(uploads, "require_room", look)
-        changing = field.client.patch(url, json=[operation], headers=PATCH)
-        assert asyncio.run_coroutine_threadsafe(changing, loop).result().status_code == 200
-        look(*arguments)
+    async def change_first(size_bytes: int) -> None:
+        monkeypatch.setattr(field.image.store, "require_room", look)
+        assert (await field.client.patch(url, json=[operation], headers=PATCH)).status_code == 200
+        await look(size_bytes)
 
-    monkeypatch.setattr(uploads, "require_room", change_first)
+    monkeypatch.setattr(field.image.store, "require_room", change_first)
     refused = await field.client.put(f"{url}/file", content=DATA, headers=OCTETS)
     assert refused.status_code == 400, refused.text
     shown = (await field.client.get(url)).json()
