@@ -6,7 +6,7 @@ from msgspec import structs
 from sqlalchemy import delete, func, insert, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, events, records, subnets
+from kilonova.network import events, records, subnets
 from kilonova.network.errors import (
     InvalidInput,
     InvalidIpForNetwork,
@@ -114,8 +114,7 @@ async def give_automatic(tx: Tx, service: NetworkService, subnet: Subnet) -> Non
         await tx.execute(insert(addresses).values([structs.asdict(each) for each in piece]))
     for port in served:
         await events.tell_compute(tx, service, port, "network-changed")
-    # The ports' groups have more addresses, on every host.
-    await records.raise_revision(tx, concerns.network(subnet.network_id), concerns.EVERYTHING)
+    await records.raise_revision(tx, *await subnets.concerned_by_addresses(tx, subnet.network_id))
 
 
 async def _give_up(tx: Tx, port: Port) -> list[Address]:

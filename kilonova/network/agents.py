@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, func, select, update
 
@@ -13,6 +14,7 @@ from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, parts, records, subnets
 from kilonova.network import ports as ports_domain
+from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
     AgentNotFound,
     AvailabilityZoneNotFound,
@@ -74,11 +76,13 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
     await records.raise_revision(tx, concerns.host(info.host), *others)
 
 
-async def _concerned_by_agent(tx: Tx, host: str) -> list[str]:
+async def _concerned_by_agent(tx: Tx, host: str) -> list[Concern]:
     """Who else hears that an agent of this host is new, changed or gone: the hosts of the networks that are there."""
-    joined = await tx.tuples(select(ports.c.network_id).where(ports.c.host == host).distinct())
-    joined += await tx.tuples(select(networks.c.id).where(networks.c.dhcp_host == host))
-    return [concerns.AGENTS, *(concerns.ports_of(network_id) for (network_id,) in joined)]
+    there = await tx.tuples(select(ports.c.network_id, ports.c.id).where(ports.c.host == host))
+    served = await tx.tuples(select(networks.c.id).where(networks.c.dhcp_host == host))
+    found = [Concern(concerns.AGENTS), *(Concern(concerns.ports_of(network_id), port) for network_id, port in there)]
+    joined = sorted({each[0] for each in (*there, *served)})
+    return [*found, *(Concern(concerns.peers_of(network_id), host) for network_id in joined)]
 
 
 async def list_all(tx: Tx) -> list[AgentRow]:
@@ -268,23 +272,35 @@ async def give_router(tx: Tx, router: Router, host: str | None) -> None:
     """The router with its ports and floating IPs moves to `host`; None: nobody carries it until an agent takes it."""
     await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host))
     owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
+    joined = await tx.all(Port, select(ports).where(owned))
     await tx.execute(update(ports).where(owned).values(host=host or ""))
     status = "ACTIVE" if host else "DOWN"
     await tx.execute(update(floating_ips).where(floating_ips.c.router_id == router.id).values(status=status))
-    joined = await tx.tuples(select(ports.c.network_id).where(owned).distinct())
-    concerned = [concerns.router(router.id), *(concerns.ports_of(network_id) for (network_id,) in joined)]
-    await records.raise_revision(tx, *concerned, _concerned_by(host))
+    concerned = [each for port in joined for each in _concerned_by_move(port, host)]
+    await records.raise_revision(tx, concerns.router(router.id), *concerned, *_carriers(router.host, host))
 
 
-def _concerned_by(new_carrier: str | None) -> str:
-    return concerns.host(new_carrier) if new_carrier else concerns.CARRIERS
+def _concerned_by_move(port: Port, host: str | None) -> list[Concern]:
+    """Who has to hear that a router's or a DHCP service's port is on another host now."""
+    moved = msgspec.structs.replace(port, host=host or "")
+    return [*ports_domain.concerned_by(port, ()), *ports_domain.concerned_by(moved, ())]
+
+
+def _carriers(*hosts: str | None) -> list[str]:
+    """Who has to hear of what was taken from one host and given to another: with nobody who has it, all that may."""
+    found = [concerns.carried_by(each) for each in hosts if each]
+    return found if hosts[-1] else [*found, concerns.CARRIERS]
 
 
 async def _set_dhcp_host(tx: Tx, network: Network, host: str | None) -> None:
     await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
+    before = network.dhcp_host
     served = (ports.c.network_id == network.id) & (ports.c.device_owner == ports_domain.DHCP_OWNER)
+    joined = await tx.all(Port, select(ports).where(served))
     await tx.execute(update(ports).where(served).values(host=host or ""))
-    await records.raise_revision(tx, concerns.ports_of(network.id), _concerned_by(host))
+    concerned = [each for port in joined for each in _concerned_by_move(port, host)]
+    concerned += [Concern(concerns.peers_of(network.id), each) for each in (before, host) if each]
+    await records.raise_revision(tx, concerns.network(network.id), *concerned, *_carriers(before, host))
 
 
 async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:

@@ -1,45 +1,67 @@
-"""What a change of wanted state concerns, by name: so that it wakes few hosts, and few documents are compiled anew.
+"""What a change of wanted state concerns, by name: so that it wakes few hosts, and each is told what has changed alone.
 
-The rule: whatever a host's document is made of has a name here, the transaction that changes it gives that name to
-`records.raise_revision`, and `of_host` gives it to every host whose document it is part of.
+The rule: whatever a host's wanted state is made of has a name here, and the transaction that changes it gives that name
+to `records.raise_revision`: bare for all that the name stands for, or `about` one object of it. Sections
+(`sections/section.py`) say which names their objects hang on, `of_host` says which ones a host hears of.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from kilonova.network import parts
-from kilonova.network.wanted import WantedState
-
-EVERYTHING = "everything"
-"""What is too rare to be named."""
 
 AGENTS = "agents"
-"""Agents that came, went, or tell of themselves otherwise. No document is made of that alone: other hosts hear of it as
-of the ports on the agent's host."""
+"""Agents that came, went, or tell of themselves otherwise. No wanted state hangs on that alone: other hosts hear of it
+as of the ports on the agent's host."""
 
 CARRIERS = "carriers"
 """A router or a network's DHCP that nobody carries, or that lacks its port."""
 
+ALL = ""
+"""In place of an object: everything that the name stands for."""
+
+
+class Concern(NamedTuple):
+    name: str
+    about: str = ALL
+    """The id of the one object that changed."""
+
 
 def host(name: str) -> str:
-    """What is on the host itself: its ports, the routers and networks it is given."""
+    """Everything that a host is told. About a port: that port, which is or was on the host."""
     return f"host:{name}"
 
 
+def carried_by(name: str) -> str:
+    """Which routers and which networks' DHCP a host carries."""
+    return f"carried:{name}"
+
+
 def network(network_id: str) -> str:
-    """The network and its subnets."""
+    """The network, its subnets, and the port of its DHCP."""
     return f"network:{network_id}"
 
 
 def ports_of(network_id: str) -> str:
-    """The network's ports on every host, and who serves its addresses."""
+    """The network's ports on every host. About one of them by its id."""
     return f"ports:{network_id}"
 
 
+def peers_of(network_id: str) -> str:
+    """The hosts that have ports of the network, or serve its addresses. About one of them by its name."""
+    return f"peers:{network_id}"
+
+
 def router(router_id: str) -> str:
-    """The router, its routes and its floating IPs."""
+    """The router, its ports and its routes."""
     return f"router:{router_id}"
+
+
+def floating_of(router_id: str) -> str:
+    """The router's floating IPs. About one of them by its id."""
+    return f"floating:{router_id}"
 
 
 def group(group_id: str) -> str:
@@ -48,7 +70,7 @@ def group(group_id: str) -> str:
 
 
 def members_of(group_id: str) -> str:
-    """The addresses of the group's ports on every host."""
+    """The addresses of the group's ports on every host. About one of its ports by its id."""
     return f"members:{group_id}"
 
 
@@ -57,30 +79,26 @@ class Concerns(Struct, frozen=True):
 
     at_once: frozenset[str] = frozenset()
     soon: frozenset[str] = frozenset()
-    offers: frozenset[str] = frozenset()
-    """What it looks at once whether to take; its document is not made of it."""
-
-    def is_document_concerned(self, changed: Collection[str]) -> bool:
-        return not (self.at_once.isdisjoint(changed) and self.soon.isdisjoint(changed))
 
     def is_urgent(self, changed: Collection[str]) -> bool:
-        return not (self.at_once.isdisjoint(changed) and self.offers.isdisjoint(changed))
+        return not self.at_once.isdisjoint(changed)
 
 
-def of_host(name: str, played: Collection[str], wanted: WantedState) -> Concerns:
-    """What the document `wanted` of a host is made of, for a process that plays these parts.
+def of_host(name: str, played: Collection[str], owners: Mapping[str, Iterable[str]]) -> Concerns:
+    """What concerns a host that is told of these `owners` in each section, for a process that plays these parts.
 
     Where other hosts' ports are, and who else is in a group, is of no hurry: a guest takes seconds to boot. The host
     that answers a network's DHCP is told at once.
     """
-    at_once = {host(name)}
-    soon = {EVERYTHING}
-    for each in wanted.networks:
-        at_once.add(network(each.id))
-        (at_once if each.dhcp is not None else soon).add(ports_of(each.id))
-    for known in wanted.security_groups:
-        at_once.add(group(known.id))
-        soon.add(members_of(known.id))
-    at_once.update(router(each.id) for each in wanted.routers)
-    is_carrier = parts.DHCP in played or parts.L3 in played
-    return Concerns(frozenset(at_once), frozenset(soon), frozenset({CARRIERS} if is_carrier else ()))
+    at_once = {host(name), carried_by(name)}
+    at_once.update(network(each) for each in owners["networks"])
+    at_once.update(ports_of(each) for each in owners["leases"])
+    at_once.update(group(each) for each in owners["groups"])
+    at_once.update(router(each) for each in owners["routers"])
+    at_once.update(floating_of(each) for each in owners["floating_ips"])
+    if parts.DHCP in played or parts.L3 in played:
+        at_once.add(CARRIERS)
+    soon = {peers_of(each) for each in owners["peers"]}
+    soon.update(ports_of(each) for each in owners["stations"])
+    soon.update(members_of(each) for each in owners["members"])
+    return Concerns(frozenset(at_once), frozenset(soon - at_once))

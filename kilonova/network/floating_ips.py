@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, dns_names, events, ports, records, routers
+from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
     ExternalGatewayForFloatingIPNotFound,
     FixedIpInUse,
@@ -142,12 +143,12 @@ async def associate(
         values["status"] = "ACTIVE" if router.host else "DOWN"
         await events.tell_compute(tx, service, port, "network-changed")
     await records.change(tx, floating_ips, floating, service.clock.now(), values)
-    await records.raise_revision(tx, *_routers_of(floating.router_id, values["router_id"]))
+    await records.raise_revision(tx, *_concerned_by(floating, floating.router_id, values["router_id"]))
     return await find(tx, floating.id)
 
 
-def _routers_of(*router_ids: str | None) -> list[str]:
-    return [concerns.router(each) for each in router_ids if each]
+def _concerned_by(floating: FloatingIp, *router_ids: str | None) -> list[Concern]:
+    return [Concern(concerns.floating_of(each), floating.id) for each in router_ids if each]
 
 
 async def _tell_server(tx: Tx, service: NetworkService, port_id: str) -> None:
@@ -211,5 +212,5 @@ async def delete(tx: Tx, service: NetworkService, floating: FloatingIp) -> None:
     if floating.fixed_port_id is not None:
         await _tell_server(tx, service, floating.fixed_port_id)
     await records.remove(tx, floating_ips, floating.id)
-    await records.raise_revision(tx, *_routers_of(floating.router_id))
+    await records.raise_revision(tx, *_concerned_by(floating, floating.router_id))
     await ports.delete_port(tx, await ports.find(tx, floating.floating_port_id))

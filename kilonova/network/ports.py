@@ -12,6 +12,7 @@ from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
 from kilonova.network import concerns, dhcp_options, events, records
 from kilonova.network.addresses import FixedIps
+from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
     AddressPairAndPortSecurityRequired,
     AllowedAddressPairExhausted,
@@ -150,7 +151,7 @@ async def create(tx: Tx, port: Port, fixed_ips: FixedIps | None, group_ids: Sequ
     await _insert(tx, port)
     taken = await addresses_domain.assign(tx, port, fixed_ips, is_new=True)
     await _join_groups(tx, port.id, group_ids)
-    await records.raise_revision(tx, *_concerned(port, group_ids))
+    await records.raise_revision(tx, *concerned_by(port, group_ids))
     return PortWithDetails(port, taken, sorted(set(group_ids)))
 
 
@@ -224,7 +225,7 @@ async def change(
         await set_groups(tx, port.id, group_ids)
     changed = msgspec.structs.replace(port, **values)
     groups = () if _keeps_members(values, fixed_ips, group_ids) else (*group_ids_before, *(group_ids or ()))
-    await records.raise_revision(tx, *_concerned(port, groups), *_concerned(changed, ()))
+    await records.raise_revision(tx, *concerned_by(port, groups), *concerned_by(changed, ()))
     return await details_of(tx, port.id)
 
 
@@ -233,13 +234,17 @@ def _keeps_members(values: Mapping[str, Any], fixed_ips: FixedIps | None, group_
     return fixed_ips is None and group_ids is None and "allowed_address_pairs" not in values
 
 
-def _concerned(port: Port, group_ids: Iterable[str]) -> list[str]:
+def concerned_by(port: Port, group_ids: Iterable[str]) -> list[Concern]:
     """Who has to hear that a port came, went or changed; of its groups, when their members change."""
-    found = [concerns.ports_of(port.network_id), *(concerns.members_of(each) for each in group_ids)]
+    found = [Concern(concerns.members_of(each), port.id) for each in group_ids]
+    found.append(Concern(concerns.ports_of(port.network_id), port.id))
     if port.host:
-        found.append(concerns.host(port.host))
+        found.append(Concern(concerns.host(port.host), port.id))
+        found.append(Concern(concerns.peers_of(port.network_id), port.host))
     if port.device_owner == DHCP_OWNER:
-        found.append(concerns.CARRIERS)
+        found += [Concern(concerns.CARRIERS), Concern(concerns.network(port.network_id))]
+    if port.device_owner in ROUTER_OWNERS:
+        found.append(Concern(concerns.router(port.device_id)))
     return found
 
 
@@ -335,7 +340,7 @@ def refuse_owned(port: Port) -> None:
 async def delete_port(tx: Tx, port: Port) -> None:
     group_ids = await group_ids_of(tx, port.id)
     await records.remove(tx, ports, port.id)
-    await records.raise_revision(tx, *_concerned(port, group_ids))
+    await records.raise_revision(tx, *concerned_by(port, group_ids))
 
 
 async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], status: str) -> None:

@@ -12,6 +12,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import has_text
 from kilonova.kit.db.paging import after_marker, ordered
 from kilonova.kit.errors import Fault
+from kilonova.network.concerns import Concern
 from kilonova.network.errors import InvalidInput, RevisionNumberConstraintFailed
 from kilonova.network.tables import Standard, changes, revisions
 from kilonova.network.topics import HOSTS_CONCERNED
@@ -25,6 +26,9 @@ MOST_TAGS = 50
 """Of one resource."""
 CHUNK = 10_000
 """Most values one statement names; SQLite allows 32,766."""
+
+
+CHANGES_AT_ONCE = 1000
 
 
 class Selection(Struct, frozen=True):
@@ -150,7 +154,7 @@ async def remove(tx: Tx, table: Table, wanted_id: str) -> None:
 _RAISE = update(revisions).where(revisions.c.id == 1).values(value=revisions.c.value + 1)
 
 
-async def raise_revision(tx: Tx, *concerned: str) -> None:
+async def raise_revision(tx: Tx, *concerned: str | Concern) -> None:
     """Marks that the hosts that are `concerned` (`concerns.py`) have something to hear of.
 
     Called by every transaction that changes wanted state. The row of the revision is held until the commit, so
@@ -159,19 +163,18 @@ async def raise_revision(tx: Tx, *concerned: str) -> None:
     if not await tx.execute(_RAISE):
         await tx.execute(insert(revisions).values(id=1, value=1))
     revision = await current_revision(tx)
-    rows = [{"revision": revision, "concerned": each} for each in dict.fromkeys(concerned)]
-    if rows:
-        await tx.execute(insert(changes).values(rows))
-    tx.after(HOSTS_CONCERNED, *concerned)
+    found = dict.fromkeys(Concern(each) if isinstance(each, str) else each for each in concerned)
+    rows = [{"revision": revision, "concerned": each.name, "about": each.about} for each in found]
+    for piece in chunks(rows, CHANGES_AT_ONCE):
+        await tx.execute(insert(changes).values(piece))
+    tx.after(HOSTS_CONCERNED, *dict.fromkeys(each.name for each in found))
 
 
-async def changed_since(tx: Tx, revision: int) -> list[tuple[int, str]]:
-    """(revision, what it concerned) of every later revision that is not forgotten."""
-    columns = (changes.c.revision, changes.c.concerned)
-    found: list[tuple[int, str]] = []
-    for row in await tx.tuples(select(*columns).where(changes.c.revision > revision)):
-        found.append((row[0], row[1]))
-    return found
+async def changed_since(tx: Tx, revision: int, until: int) -> list[tuple[int, Concern]]:
+    """(revision, what it concerned), in order, of the later revisions up to `until` that are not forgotten."""
+    later = select(changes.c.revision, changes.c.concerned, changes.c.about)
+    later = later.where(changes.c.revision > revision, changes.c.revision <= until).order_by(changes.c.revision)
+    return [(number, Concern(name, about)) for number, name, about in await tx.tuples(later)]
 
 
 async def forget_changes(tx: Tx, until: int) -> None:

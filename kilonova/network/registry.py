@@ -1,28 +1,31 @@
-"""The server side of the network agents: they register, ask what their host should look like, and report what is up."""
+"""The server side of the network agents: they register, ask what has changed for their host, and report what is up."""
 
-import bisect
+import itertools
+import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import select
 
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.db import Tx
 from kilonova.kit.log import logger
-from kilonova.network import agents, compilation, concerns, parts, ports, records
+from kilonova.network import agents, concerns, parts, records, reports
+from kilonova.network.news import News
+from kilonova.network.sections import telling
+from kilonova.network.sections.facts import Facts
+from kilonova.network.sections.interest import Interest, read_interest
+from kilonova.network.sections.section import Asking
+from kilonova.network.sections.telling import Pending
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Port, routers
-from kilonova.network.tables import ports as ports_table
+from kilonova.network.state import Delta
 from kilonova.network.topics import REGISTRY_TOPIC
-from kilonova.network.wanted import ConvergeReport
+from kilonova.network.wanted import UpReport
 
 log = logger(__name__)
 
-REPORTED_AT_ONCE = 100
-CHANGES_KEPT = 10_000
-"""Revisions of which it is remembered what they concerned; who has not looked for longer is told everything anew."""
 PICKS_SECONDS = 5.0
 
 
@@ -37,84 +40,66 @@ class Registration(msgspec.Struct):
     details: Played | None = None
 
 
-class WantedAnswer(msgspec.Struct):
-    """`wanted` is None when nothing has changed since the revision the agent has."""
+class Ask(msgspec.Struct):
+    host: str
+    since: int
+    """The revision of what the agent has; negative: it has nothing."""
+    parts: tuple[str, ...] = parts.ALL
+    serial: str = ""
+    """Of the last answer."""
+    has: Mapping[str, Sequence[str]] | None = None
+    """The owners that the agent has been told of: told where the server does not know, or not to the end."""
+    pending: Sequence[Pending] = ()
+    """What the last answer left to be told."""
+    sent_at: datetime | None = None
 
+
+class Answer(msgspec.Struct):
     known: bool
-    wanted: Any = None
+    """Whether the host's agent is registered."""
+    delta: Delta | None = None
+    """None: the agent is to ask again and say what it has."""
+    serial: str = ""
+    """Which owners the host is told of, as this process remembers."""
+    pending: list[Pending] = []
+    is_all: bool = True
+    """Whether there is nothing more to ask for at once."""
 
 
-class News:
-    """What the latest revisions concerned, read from the database as far as this process has not seen it."""
-
-    def __init__(self) -> None:
-        self.revision = -1
-        """As far as it was read."""
-        self._first = -1
-        """Known is what the revisions after this one concerned."""
-        self._changed: list[tuple[int, str]] = []
-        """(revision, what it concerned), in the order of revisions."""
-
-    async def read(self, tx: Tx) -> int:
-        """Returns the revision that the transaction sees."""
-        revision = await records.current_revision(tx)
-        if self.revision < 0 or revision - self.revision > CHANGES_KEPT:
-            # Others that serve agents may have had forgotten what this one has not read.
-            self.revision = self._first = revision
-            self._changed.clear()
-        if revision > self.revision:
-            found = [each for each in await records.changed_since(tx, self.revision) if each[0] <= revision]
-            # Somebody else's reading of the same may have ended while this one waited.
-            self._changed += sorted(each for each in found if each[0] > self.revision)
-            self.revision = max(revision, self.revision)
-        return revision
-
-    def since(self, revision: int) -> set[str] | None:
-        """What has changed after `revision`; None: that is too long ago to be known."""
-        if revision < self._first:
-            return None
-        start = bisect.bisect_right(self._changed, revision, key=_revision_of)
-        return {concerned for _, concerned in self._changed[start:]}
-
-    def is_long(self) -> bool:
-        return self.revision - self._first > 2 * CHANGES_KEPT
-
-    def forget(self) -> int:
-        """Keeps the last `CHANGES_KEPT` revisions; returns the last that is forgotten."""
-        self._first = self.revision - CHANGES_KEPT
-        start = bisect.bisect_right(self._changed, self._first, key=_revision_of)
-        del self._changed[:start]
-        return self._first
+class Report(msgspec.Struct):
+    host: str
+    report: UpReport
+    parts: tuple[str, ...] = parts.ALL
 
 
-def _revision_of(change: tuple[int, str]) -> int:
-    return change[0]
+class _Known(msgspec.Struct):
+    """What this process remembers of what a host is told."""
+
+    serial: str
+    interest: Interest
+    names: frozenset[str]
+    """Of all that it hangs on."""
 
 
-class _Told(msgspec.Struct):
-    """What a process of a host was told last."""
-
-    revision: int
-    """Of its document."""
-    concerned: concerns.Concerns
-    looked_until: int
-    """No revision up to this one concerned it after its document's."""
+HostParts = tuple[str, tuple[str, ...]]
 
 
 class Registry:
     def __init__(self, service: NetworkService) -> None:
         self._service = service
         self._news = News()
-        self._around = compilation.Surroundings(-1, {}, service.dns_domain, {})
+        self._facts = Facts(self._news, service.dns_domain)
         self._picks = agents.Picks()
         self._picked_at_revision, self._picked_at = -1, 0.0
-        self._known: dict[tuple[str, tuple[str, ...]], int] = {}
-        """(host, parts) that were registered → at which revision."""
-        self._told: dict[tuple[str, tuple[str, ...]], _Told] = {}
+        self._registered: dict[HostParts, int] = {}
+        """Which were registered → at which revision."""
+        self._known: dict[HostParts, _Known] = {}
+        self._name = uuid.uuid4().hex
+        self._numbers = itertools.count()
 
     def serve(self) -> Unsubscribe:
         """Answers agents from now on; returns what ends that."""
-        methods = {"register": self.register, "wanted": self.wanted, "report": self.report}
+        methods = {"register": self.register, "changes": self.changes, "report": self.report}
         return self._service.bus.serve(REGISTRY_TOPIC, methods)
 
     async def register(self, payload: Any) -> None:
@@ -126,139 +111,96 @@ class Registry:
         await service.liveness.announce(info.binary, info.host)
         log.info("network agent registered", agent=info.binary, host=info.host)
 
-    async def wanted(self, payload: Any) -> dict[str, Any]:
-        """The host's document, unless the agent has it: `{"host", "since", "parts"}` → `{"known", "wanted"}`."""
-        host, since = payload["host"], payload["since"]
-        played = msgspec.convert(payload, Played).parts
-        service = self._service
-        answer = WantedAnswer(known=True)
-        async with service.database.reading() as tx:
-            await self._news.read(tx)
-            answer.known = await self._is_known(tx, host, played)
-            picks = await self._current_picks(tx)
-        is_free = picks.has_any_for(host, played)
-        if answer.known and is_free:
-            async with service.database.transaction() as tx:
-                await agents.assign(tx, service, host, played, picks)
-            self._picked_at_revision = -1
-        if answer.known and (is_free or self._has_news(host, played, since)):
-            async with service.database.reading() as tx:
-                answer.wanted = await compilation.wanted_state(tx, host, await self._surroundings(tx))
-            concerned = concerns.of_host(host, played, answer.wanted)
-            self._told[host, played] = _Told(answer.wanted.revision, concerned, answer.wanted.revision)
+    async def changes(self, payload: Any) -> Answer:
+        """What the agent of a host has to be told since it asked last. `payload` is an Ask."""
+        ask, service = msgspec.convert(payload, Ask), self._service
+        if ask.sent_at is not None:
+            service.clock_skews[ask.host] = (ask.sent_at - service.clock.now()).total_seconds()
+        answer = await self._answer(ask)
         await self._forget_old_changes()
-        built: dict[str, Any] = msgspec.to_builtins(answer)
-        return built
+        return answer
 
-    def _has_news(self, host: str, played: tuple[str, ...], since: int) -> bool:
-        """Whether something that concerns the host has changed since the document it has. Asked after `News.read`."""
-        told = self._told.get((host, played))
-        if told is None or told.revision != since:
+    async def _answer(self, ask: Ask) -> Answer:
+        service = self._service
+        async with service.database.reading() as tx:
+            revision = await self._news.read(tx)
+            if not await self._is_registered(tx, ask, revision):
+                return Answer(known=False)
+            picks = await self._current_picks(tx, revision)
+            if not picks.has_any_for(ask.host, ask.parts):
+                return await self._tell(tx, ask, revision)
+        async with service.database.transaction() as tx:
+            await agents.assign(tx, service, ask.host, ask.parts, picks)
+        self._picked_at_revision = -1
+        async with service.database.reading() as tx:
+            return await self._tell(tx, ask, await self._news.read(tx))
+
+    async def _tell(self, tx: Tx, ask: Ask, revision: int) -> Answer:
+        asking = Asking(tx, ask.host, self._facts, await self._facts.agents(tx))
+        whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
+        if ask.since < 0 or whole or not self._news.knows(ask.since):
+            interest = await read_interest(tx, ask.host, asking.agents)
+            known = self._remember(ask, interest)
+            told = await telling.tell_everything(asking, revision, interest)
+            return Answer(True, told.delta, known.serial, told.pending, told.is_all)
+        remembered = self._known.get((ask.host, ask.parts))
+        if remembered is not None and remembered.serial != ask.serial:
+            remembered = None
+        if remembered is None and ask.has is None:
+            return Answer(True)
+        if remembered is not None and not ask.pending and not self._news.has_changed(remembered.names, ask.since):
+            return Answer(True, Delta(revision), remembered.serial)
+        interest = await self._interest(asking, ask, remembered)
+        has = ask.has if ask.has is not None or remembered is None else remembered.interest.owners
+        known = self._remember(ask, interest)
+        revisions = (ask.since, revision)
+        told = await telling.tell_changes(asking, self._news, revisions, has or {}, interest, ask.pending)
+        return Answer(True, told.delta, known.serial, told.pending, told.is_all)
+
+    async def _interest(self, asking: Asking, ask: Ask, remembered: _Known | None) -> Interest:
+        if remembered is not None:
+            follows = remembered.interest.follows(ask.host)
+            if not self._news.has_changed(follows, ask.since):
+                return remembered.interest
+        return await read_interest(asking.tx, ask.host, asking.agents)
+
+    def _remember(self, ask: Ask, interest: Interest) -> _Known:
+        key = (ask.host, ask.parts)
+        known = self._known.get(key)
+        if known is None or known.interest != interest:
+            concerned = concerns.of_host(ask.host, ask.parts, interest.owners)
+            serial = f"{self._name}/{next(self._numbers)}"
+            known = self._known[key] = _Known(serial, interest, concerned.at_once | concerned.soon)
+        return known
+
+    async def _is_registered(self, tx: Tx, ask: Ask, revision: int) -> bool:
+        """Whether each of the process's parts has registered for the host."""
+        key = (ask.host, ask.parts)
+        seen_at = self._registered.get(key, -1)
+        is_told = seen_at >= 0 and self._news.knows(seen_at)
+        if is_told and concerns.ALL not in self._news.objects(concerns.host(ask.host), seen_at, revision):
             return True
-        changed = self._news.since(told.looked_until)
-        if changed is None or told.concerned.is_document_concerned(changed):
+        if await agents.is_known(tx, ask.host, ask.parts):
+            self._registered[key] = revision
             return True
-        told.looked_until = self._news.revision
+        self._registered.pop(key, None)
         return False
 
-    async def _is_known(self, tx: Tx, host: str, played: tuple[str, ...]) -> bool:
-        """Whether each of these parts has registered for the host."""
-        changed = self._news.since(self._known.get((host, played), -1))
-        is_told = changed is not None and concerns.host(host) not in changed
-        if is_told or await agents.is_known(tx, host, played):
-            self._known[host, played] = self._news.revision
-            return True
-        self._known.pop((host, played), None)
-        return False
-
-    async def _current_picks(self, tx: Tx) -> agents.Picks:
+    async def _current_picks(self, tx: Tx, revision: int) -> agents.Picks:
         """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""
-        now = self._service.clock.monotonic()
-        changed = self._news.since(self._picked_at_revision)
-        is_stale = changed is None or not changed.isdisjoint((concerns.CARRIERS, concerns.AGENTS))
+        now, since = self._service.clock.monotonic(), self._picked_at_revision
+        is_stale = not self._news.knows(since) or self._news.has_changed((concerns.CARRIERS, concerns.AGENTS), since)
         if is_stale or now - self._picked_at > PICKS_SECONDS:
             self._picks = await agents.pick_carriers(tx, self._service)
-            self._picked_at_revision, self._picked_at = self._news.revision, now
+            self._picked_at_revision, self._picked_at = revision, now
         return self._picks
 
-    async def _surroundings(self, tx: Tx) -> compilation.Surroundings:
-        revision = await self._news.read(tx)
-        changed = self._news.since(self._around.revision)
-        is_stale = changed is None or not changed.isdisjoint((concerns.AGENTS, concerns.EVERYTHING))
-        if changed is None or is_stale or revision < self._around.revision:
-            self._around = await compilation.surroundings(tx, revision, self._service.dns_domain)
-        elif revision > self._around.revision:
-            self._around = compilation.without_changed(self._around, revision, changed)
-        return self._around
+    async def report(self, payload: Any) -> None:
+        """What is up on a host, or what has come up or gone down. `payload` is a Report."""
+        given = msgspec.convert(payload, Report)
+        await reports.take_in(self._service, given.host, given.parts, given.report)
 
     async def _forget_old_changes(self) -> None:
         if self._news.is_long():
             async with self._service.database.transaction() as tx:
                 await records.forget_changes(tx, self._news.forget())
-
-    async def report(self, payload: Any) -> None:
-        """What one pass over the host found: ports become ACTIVE or DOWN. Nothing is written when nothing changed."""
-        host = payload["host"]
-        report = msgspec.convert(payload["report"], ConvergeReport)
-        played = msgspec.convert(payload, Played).parts
-        service = self._service
-        skew = datetime.fromisoformat(payload["sent_at"]) - service.clock.now()
-        service.clock_skews[host] = skew.total_seconds()
-        async with service.database.reading() as tx:
-            judge = _Judge(report, await _stopped_routers(tx, host))
-            states = [each for each in await _states(tx, host) if part_of(each.device_owner) in played]
-            changed = [each.id for each in states if judge.status(each) != each.status]
-        # In pieces, because whoever else waits for the database waits for each of them.
-        for start in range(0, len(changed), REPORTED_AT_ONCE):
-            async with service.database.transaction() as tx:
-                found = await ports.find_all(tx, changed[start : start + REPORTED_AT_ONCE])
-                for status in ("ACTIVE", "DOWN"):
-                    news = [each for each in found if each.status != status and judge.status(each) == status]
-                    await ports.set_status(tx, service, news, status)
-
-
-class _State(msgspec.Struct):
-    """What of a port decides its status, and the status it has."""
-
-    id: str
-    network_id: str
-    device_id: str
-    device_owner: str
-    admin_state_up: bool
-    status: str
-
-
-async def _states(tx: Tx, host: str) -> list[_State]:
-    columns = [ports_table.c[name] for name in _State.__struct_fields__]
-    return await tx.all(_State, select(*columns).where(ports_table.c.host == host))
-
-
-async def _stopped_routers(tx: Tx, host: str) -> set[str]:
-    statement = select(routers.c.id).where(routers.c.host == host, routers.c.admin_state_up.is_(False))
-    return {router_id for (router_id,) in await tx.tuples(statement)}
-
-
-def part_of(device_owner: str) -> str:
-    """The part that makes a port of this owner."""
-    if device_owner == ports.DHCP_OWNER:
-        return parts.DHCP
-    return parts.L3 if device_owner in ports.ROUTER_OWNERS else parts.BRIDGE
-
-
-class _Judge:
-    """What a report says of each port. A stopped router asks nothing of the host: its ports have all they want."""
-
-    def __init__(self, report: ConvergeReport, stopped_routers: set[str]) -> None:
-        self._ports_up = set(report.ports_up)
-        self._dhcp_up = set(report.dhcp_up)
-        self._routers_up = stopped_routers.union(report.routers_up)
-
-    def status(self, port: _State | Port) -> str:
-        match part_of(port.device_owner):
-            case parts.DHCP:
-                is_up = port.network_id in self._dhcp_up
-            case parts.L3:
-                is_up = port.device_id in self._routers_up
-            case _:
-                is_up = port.id in self._ports_up
-        return "ACTIVE" if is_up and port.admin_state_up else "DOWN"

@@ -177,9 +177,13 @@ async def delete(tx: Tx, group: SecurityGroup, *, is_admin: bool) -> None:
         raise SecurityGroupCannotRemoveDefault
     if await _is_in_use(tx, group):
         raise SecurityGroupInUse(group.id)
+    named_by = select(security_group_rules.c.security_group_id).where(
+        security_group_rules.c.remote_group_id == group.id
+    )
+    others = [each for (each,) in await tx.tuples(named_by.distinct())]
     await records.remove(tx, security_groups, group.id)
     # Rules of other groups that named it go with it.
-    await records.raise_revision(tx, concerns.group(group.id))
+    await records.raise_revision(tx, *(concerns.group(each) for each in (group.id, *others)))
 
 
 async def rules_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[SecurityGroupRule]]:

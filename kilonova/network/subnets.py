@@ -27,7 +27,7 @@ from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
 from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Condition, Listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Address, Port, Subnet, addresses, networks, ports, subnets
+from kilonova.network.tables import Address, Port, Subnet, addresses, networks, port_security_groups, ports, subnets
 
 AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
 SHORTEST_SERVED_PREFIX = 64
@@ -283,14 +283,27 @@ async def delete(tx: Tx, service: NetworkService, subnet: Subnet) -> None:
     port = await tx.first(Port, held.where(is_user))
     if port is not None:
         raise SubnetInUse(subnet.id, f"One or more ports have an IP allocation from this subnet (port {port.id})")
+    # Of an automatic subnet, groups on every host may have addresses: named before those are gone.
+    concerned = [concerns.network(subnet.network_id), concerns.ports_of(subnet.network_id)]
+    if is_automatic:
+        concerned = await concerned_by_addresses(tx, subnet.network_id)
     for port in await tx.all(Port, held) if is_automatic else ():
         await events.tell_compute(tx, service, port, "network-changed")
     await tx.execute(addresses.delete().where(addresses.c.subnet_id == subnet.id))
     await _remove_empty_dhcp_ports(tx, subnet.network_id)
     await records.remove(tx, subnets, subnet.id)
-    # Of an automatic subnet, groups on every host may have lost addresses.
-    groups = concerns.EVERYTHING if is_automatic else concerns.ports_of(subnet.network_id)
-    await records.raise_revision(tx, concerns.network(subnet.network_id), groups)
+    await records.raise_revision(tx, *concerned)
+
+
+async def concerned_by_addresses(tx: Tx, network_id: str) -> list[str]:
+    """Who has to hear that many ports of a network have other addresses: their hosts, and whoever has their groups."""
+    found = [concerns.network(network_id), concerns.ports_of(network_id)]
+    here = ports.c.network_id == network_id
+    hosts = await tx.tuples(select(ports.c.host).where(here, ports.c.host != "").distinct())
+    joined = select(port_security_groups.c.security_group_id).join(ports, ports.c.id == port_security_groups.c.port_id)
+    found += [concerns.host(each) for (each,) in hosts]
+    found += [concerns.members_of(each) for (each,) in await tx.tuples(joined.where(here).distinct())]
+    return found
 
 
 async def _remove_empty_dhcp_ports(tx: Tx, network_id: str) -> None:

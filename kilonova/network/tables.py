@@ -223,6 +223,7 @@ changes = Table(
     metadata,
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("concerned", String(300), primary_key=True),
+    Column("about", String(255), primary_key=True),
 )
 
 compute_events = Table(

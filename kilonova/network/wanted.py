@@ -1,8 +1,8 @@
-"""What a host's network should look like: the document the server compiles and the agent converges to.
+"""What a host's network should look like: the objects the server tells of, and the document that they make.
 
-The agent sees nothing else. It never asks for a single port or a single rule; it gets this whole document for its
-host, compares it with the kernel and closes the difference (design §5). Everything here is plain data, so it travels
-as msgpack and two documents can be compared with `==`.
+The agent sees nothing else. It has all that concerns its host, is told what changes of it (`state.py`), compares it
+with the kernel and closes the difference (design §5). Everything here is plain data, so it travels as msgpack and two
+documents can be compared with `==`.
 """
 
 from typing import Literal
@@ -205,7 +205,21 @@ class ConvergeReport(Struct):
     dhcp_up: tuple[str, ...] = ()
     """Networks whose DHCP answers here."""
     routers_up: tuple[str, ...] = ()
+    is_whole: bool = True
+    """Whether it looked at everything: what is not named as up is down."""
+    down: tuple[tuple[str, str], ...] = ()
+    """(`ports`, `dhcp` or `routers`, id) that a pass which is not whole has found not to be up."""
     problems: tuple[tuple[str, str], ...] = ()
     """(resource id, sentence): what could not be converged and why; the rest of the document still was."""
     waiting: tuple[tuple[str, str], ...] = ()
     """Likewise, for what another part's process has to make first: worth another look soon."""
+
+
+class UpReport(Struct):
+    """What an agent tells of guests' ports, networks' DHCP and routers: id → whether it is up."""
+
+    is_whole: bool = False
+    """Whether everything that is not named is down; else it is as it was told before."""
+    ports: dict[str, bool] = {}
+    dhcp: dict[str, bool] = {}
+    routers: dict[str, bool] = {}

@@ -1,4 +1,4 @@
-"""A network agent of one host: asks for its document, converges, reports what is up.
+"""A network agent of one host: asks what has changed for it, converges, reports what has come up or gone down.
 
 One process plays the Linux bridge, DHCP, L3 and metadata agents that operators know, or only those it is told to.
 """
@@ -8,19 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from kilonova.kit.agents import Agent, AgentInfo
 from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
 from kilonova.network import concerns, parts
+from kilonova.network.agent.copy import Copy
 from kilonova.network.agent.driver import NetworkDriver
+from kilonova.network.agent.upkeep import UpKeep
+from kilonova.network.state import Touched
 from kilonova.network.topics import REGISTRY_TOPIC, WAKE_TOPIC
-from kilonova.network.wanted import ConvergeReport, WantedState
+from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)
-
-NOTHING_YET = -1
 
 SOON_SECONDS = 1.0
 """How long changes that many hosts hear of, and none waits for, are gathered before they are looked at together."""
@@ -28,6 +27,8 @@ SOON_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.1
 PATIENCE = 7
 """Looks in a row after which what a pass waits for is told: some ten seconds, while each look waits twice as long."""
+WHOLE_REPORT_SECONDS = 300.0
+"""How often everything is reported that is up, whatever the server has heard."""
 
 
 class NetworkAgent:
@@ -51,8 +52,14 @@ class NetworkAgent:
         self._bus = bus
         self._host = host
         self._watch = watch
-        self._wanted: WantedState | None = None
+        self._copy = Copy(bus, host, played)
         self._concerned = concerns.Concerns()
+        self._up_keep = UpKeep()
+        self._has_other_taps = False
+        """Whether a tap has come or gone since the driver looked."""
+        self._interval_seconds = interval_seconds
+        self._looks_through_at = self._reports_all_at = 0.0
+        """On the loop's clock: when the whole host is looked at, and reported of, next."""
         self._look_soon: asyncio.TimerHandle | None = None
         self._told: set[tuple[str, str]] = set()
         """What the last pass could not converge: told when it begins, not with every pass that it lasts."""
@@ -78,7 +85,7 @@ class NetworkAgent:
     async def run(self) -> None:
         """Works until cancelled. What it has built keeps carrying traffic afterwards."""
         stop_listening = self._bus.subscribe(WAKE_TOPIC, self._on_wake)
-        stop_watching = self._watch(self.agent.wake) if self._watch is not None else None
+        stop_watching = self._watch(self._on_tap) if self._watch is not None else None
         try:
             await self.agent.run()
         finally:
@@ -94,10 +101,14 @@ class NetworkAgent:
 
     async def _on_wake(self, payload: Any) -> None:
         """Wanted state has changed: look now if it concerns this host, soon if it does not matter when."""
-        if self._wanted is None or self._concerned.is_urgent(payload["concerned"]):
+        if not self._copy.is_all or self._concerned.is_urgent(payload["concerned"]):
             self._look_now()
         elif self._look_soon is None and not self._concerned.soon.isdisjoint(payload["concerned"]):
             self._look_soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._look_now)
+
+    def _on_tap(self) -> None:
+        self._has_other_taps = True
+        self.agent.wake()
 
     def _look_now(self) -> None:
         if self._look_soon is not None:
@@ -106,24 +117,47 @@ class NetworkAgent:
         self.agent.wake()
 
     async def _converge(self) -> None:
-        since = NOTHING_YET if self._wanted is None else self._wanted.revision
-        about = {"host": self._host, "parts": self._played}
-        answer = await self._bus.call(REGISTRY_TOPIC, "wanted", {**about, "since": since})
-        if not answer["known"]:
+        copy = self._copy
+        if not await copy.catch_up():
+            self._up_keep.tell_all()
             self.agent.register_again()
             return
-        if answer["wanted"] is not None:
-            self._wanted = msgspec.convert(answer["wanted"], WantedState)
-            self._concerned = concerns.of_host(self._host, self._played, self._wanted)
-        if self._wanted is None:
-            return
-        report = await self._driver.converge(self._wanted)
-        self._tell(report)
-        told = {**about, "sent_at": datetime.now(UTC).isoformat(), "report": msgspec.to_builtins(report)}
-        await self._bus.call(REGISTRY_TOPIC, "report", told)
+        if copy.is_new:
+            self._up_keep.tell_all()
+        if copy.is_new or copy.touched.owners:
+            self._concerned = concerns.of_host(self._host, self._played, copy.state.owners())
+        now = asyncio.get_running_loop().time()
+        if (copy.touched or self._has_other_taps) and not copy.is_new:
+            self._has_other_taps = False
+            await self._converge_to(copy.touched)
+        if copy.is_new or now >= self._looks_through_at:
+            # A little less than the pause between two passes, which is not always as long.
+            self._looks_through_at = now + 0.8 * self._interval_seconds
+            await self._converge_to(None)
+        if now >= self._reports_all_at:
+            self._reports_all_at = now + WHOLE_REPORT_SECONDS
+            self._up_keep.tell_all()
+        await self._report()
 
-    def _tell(self, report: ConvergeReport) -> None:
+    async def _converge_to(self, touched: Touched | None) -> None:
+        """The driver makes what was touched, or looks through the whole host."""
+        report = await self._driver.converge(self._copy.state, touched)
+        self._up_keep.tell_again(self._copy.touched)
+        self._copy.was_seen()
+        self._up_keep.note(report)
+        self._tell(report, is_whole=touched is None)
+
+    async def _report(self) -> None:
+        report = self._up_keep.render()
+        if report is not None:
+            told = {"host": self._host, "parts": self._played, "report": report}
+            await self._bus.call(REGISTRY_TOPIC, "report", told)
+            self._up_keep.told()
+
+    def _tell(self, report: ConvergeReport, *, is_whole: bool) -> None:
         """Log what is wrong, once; look again soon where another process has to act first, less often each time."""
+        if report.waiting:
+            self._looks_through_at = 0.0
         self._waits = self._waits + 1 if report.waiting else 0
         wrong = set(report.problems)
         if self._waits >= PATIENCE:
@@ -133,4 +167,4 @@ class NetworkAgent:
             asyncio.get_running_loop().call_later(seconds, self.agent.wake)
         for resource_id, problem in wrong - self._told:
             log.warning("not converged", resource=resource_id, problem=problem)
-        self._told = wrong
+        self._told = wrong if is_whole else self._told | wrong

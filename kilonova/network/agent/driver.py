@@ -1,14 +1,16 @@
-"""What every network driver promises: make the host look like the document, say what is there, let go, take away.
+"""What every network driver promises: make the host look as is wanted, say what is there, let go, take away.
 
-The rule of the contract: `converge` may be called at any time, with any document, any number of times; a second call
-with the same document on an unchanged host reports 0 changes.
+The rule of the contract: `converge` may be called at any time, with any state, any number of times; a second call with
+the same state on an unchanged host reports 0 changes. With what was touched since the call before, it need not look at
+anything else: what else differs is closed when it is called without.
 """
 
 from typing import Protocol
 
 from msgspec import Struct
 
-from kilonova.network.wanted import ConvergeReport, WantedState
+from kilonova.network.state import HostState, Touched
+from kilonova.network.wanted import ConvergeReport
 
 
 class Observation(Struct, frozen=True):
@@ -30,9 +32,9 @@ class Observation(Struct, frozen=True):
 
 
 class NetworkDriver(Protocol):
-    async def converge(self, wanted: WantedState) -> ConvergeReport:
-        """Close the difference between the host and the document. Never raises for what the host lacks or refuses:
-        that is a sentence in `problems`, and everything else is still converged."""
+    async def converge(self, state: HostState, touched: Touched | None = None) -> ConvergeReport:
+        """Close the difference between the host and the state; None: look through the whole host. Never raises for
+        what the host lacks or refuses: that is a sentence in `problems`, and everything else is still converged."""
         ...
 
     async def observe(self) -> Observation:

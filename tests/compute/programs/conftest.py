@@ -239,7 +239,9 @@ class World:
             "allocations": await self.allocations(),
             "servers": sorted(ids),
             "taps": sorted(
-                (host, port.device_id) for host, each in self.network_drivers.items() for port in each.wanted.ports
+                (host, port.device_id)
+                for host, each in self.network_drivers.items()
+                for port in each.state.ports.values()
             ),
         }
 

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from kilonova.network.agent.driver import NetworkDriver, Observation
+from kilonova.network.agent.driver import Observation
 from kilonova.network.agent.drivers.fake import FakeDriver
 from kilonova.network.wanted import WantedState, device_name
 from tests.network.agent.documents import PING, Net, group, router, state
-from tests.network.agent.drivers import make_driver
+from tests.network.agent.drivers import ByDocuments, make_driver, make_fake
 from tests.network.agent.hosts import Guest, Host, on_own_host
 
 
@@ -33,7 +33,7 @@ def documents() -> list[WantedState]:
     return [full, fewer, narrower, changed, full, WantedState(revision=6)]
 
 
-async def check_contract(driver: NetworkDriver) -> list[tuple[Observation, tuple[str, ...], tuple[str, ...]]]:
+async def check_contract(driver: ByDocuments) -> list[tuple[Observation, tuple[str, ...], tuple[str, ...]]]:
     """Walk through the documents; returns what was seen, which has to be the same for every driver."""
     seen = []
     for wanted in documents():
@@ -58,7 +58,7 @@ async def check_contract(driver: NetworkDriver) -> list[tuple[Observation, tuple
 
 async def test_the_fake_keeps_the_contract() -> None:
     fake = FakeDriver()
-    await check_contract(fake)
+    await check_contract(ByDocuments(fake))
     assert fake.is_closed
 
 
@@ -66,11 +66,11 @@ async def test_the_fake_keeps_the_contract() -> None:
 async def test_the_real_driver_keeps_the_contract_and_shows_what_the_fake_shows(host: Host) -> None:
     for number, port in enumerate(documents()[0].ports):
         Guest(host, f"guest{number}", device_name("tap", port.id), port.mac_address)
-    assert await check_contract(make_driver(host)) == await check_contract(FakeDriver())
+    assert await check_contract(make_driver(host)) == await check_contract(make_fake())
 
 
 async def test_the_fake_says_when_a_port_has_no_network() -> None:
     net = Net(1)
-    report = await FakeDriver().converge(state([], [net.port(5)]))
+    report = await make_fake().converge(state([], [net.port(5)]))
     assert report.ports_up == ()
     assert [resource for resource, _ in report.problems] == [net.port(5).id]

@@ -4,21 +4,18 @@ import msgspec
 
 from kilonova.network import parts
 from kilonova.network.agent.driver import Observation
-from kilonova.network.agent.drivers.linux import LinuxDriver
-from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.wanted import ConvergeReport, WantedState
 from tests.network.agent.documents import Net, router, state
-from tests.network.agent.drivers import make_driver, make_guest
+from tests.network.agent.drivers import ByDocuments, make_driver, make_guest
 from tests.network.agent.hosts import Host, on_own_host
 from tests.network.agent.test_contract import documents
 
 
-def make_parts(host: Host) -> dict[str, LinuxDriver]:
-    options = LinuxOptions(state_dir=host.state_dir, verify_seconds=0)
-    return {part: LinuxDriver(options, (part,)) for part in parts.ALL}
+def make_parts(host: Host) -> dict[str, ByDocuments]:
+    return {part: make_driver(host, (part,)) for part in parts.ALL}
 
 
-async def settle(drivers: dict[str, LinuxDriver], wanted: WantedState) -> dict[str, ConvergeReport]:
+async def settle(drivers: dict[str, ByDocuments], wanted: WantedState) -> dict[str, ConvergeReport]:
     """Passes of all, the last part first, until none waits; the pass after that finds nothing to do."""
     for _ in range(4):
         reports = {part: await drivers[part].converge(wanted) for part in reversed(parts.ALL)}
@@ -28,7 +25,7 @@ async def settle(drivers: dict[str, LinuxDriver], wanted: WantedState) -> dict[s
     raise AssertionError(reports)
 
 
-async def observed(drivers: dict[str, LinuxDriver]) -> Observation:
+async def observed(drivers: dict[str, ByDocuments]) -> Observation:
     return await drivers[parts.BRIDGE].observe()
 
 

@@ -10,16 +10,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from kilonova.network.agent.drivers.linux import LinuxDriver
 from kilonova.network.wanted import HostRoute
 from tests.network.agent.documents import PING, Net, floating_ip, gateway, group, router, state, tcp
-from tests.network.agent.drivers import converge, make_driver, make_guest
+from tests.network.agent.drivers import ByDocuments, converge, make_driver, make_guest
 from tests.network.agent.hosts import Guest, Host, on_own_host
 
 PROVIDER = Net(9, dhcp=False, network_type="flat", physical_network="provider", cidr_prefix="172.24.4", mtu=1500)
 
 
-def make_provider(host: Host, **options: object) -> LinuxDriver:
+def make_provider(host: Host, **options: object) -> ByDocuments:
     """The operator's bridge with an address of the host, as in the demo."""
     host.run("ip", "link", "add", "br-ex", "type", "bridge")
     host.run("ip", "link", "set", "br-ex", "up")

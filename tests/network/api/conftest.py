@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from kilonova.kit.testing import asgi_client
+from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
+from kilonova.network.agent.copy import Copy
 from kilonova.network.agent.drivers.fake import FakeDriver
 from kilonova.network.client import NetworkClient
 from kilonova.network.registry import Registry
 from kilonova.network.service import NetworkService
+from kilonova.network.wanted import WantedState
 from tests.worlds import network
 
 
@@ -65,6 +68,12 @@ class Networking:
             "allocation_pools": [{"start": "172.24.4.10", "end": "172.24.4.20"}],
         }
         return network, await self.create("subnets", subnet, by="admin")
+
+    async def told(self, host: str = "node1") -> WantedState:
+        """Everything that a host is told."""
+        copy = Copy(self.service.bus, host, parts.ALL)
+        assert await copy.catch_up(), f"{host} is not registered"
+        return copy.state.document()
 
     async def agent(self, host: str = "node1") -> tuple[NetworkAgent, FakeDriver]:
         """A registered agent on a simulated host; `agent.agent.pass_once()` is one pass."""

@@ -50,7 +50,7 @@ async def test_a_disabled_agent_takes_nothing_new(net: Any, body_of: Any) -> Non
     router = await net.create("routers", {})
     await net.lan()
     for host in ("node1", "node2"):
-        await net.registry.wanted({"host": host, "since": 0})
+        await net.told(host)
     (l3,) = body_of(await net.admin.get(f"/v2.0/routers/{router['id']}/l3-agents"))["agents"]
     assert l3["host"] == "node2"
     assert len(await carried(net, body_of, hosts["node2"]["DHCP agent"], "dhcp-networks")) == 1
@@ -60,7 +60,7 @@ async def test_routers_and_networks_are_moved_by_hand(net: Any, body_of: Any) ->
     network, _ = await net.lan()
     router = await net.create("routers", {})
     hosts = await two_hosts(net, body_of)
-    await net.registry.wanted({"host": "node1", "since": 0})
+    await net.told("node1")
     for kind, what, key, wanted_id in (
         ("L3 agent", "l3-routers", "router_id", router["id"]),
         ("DHCP agent", "dhcp-networks", "network_id", network["id"]),
@@ -69,7 +69,7 @@ async def test_routers_and_networks_are_moved_by_hand(net: Any, body_of: Any) ->
         assert (await net.admin.post(second, json={key: wanted_id})).status_code == 409
         assert (await net.admin.delete(f"{second}/{wanted_id}")).status_code == 409
         assert (await net.admin.delete(f"{first}/{wanted_id}")).status_code == 204
-        await net.registry.wanted({"host": "node1", "since": 0})
+        await net.told("node1")
         assert await carried(net, body_of, hosts["node1"][kind], what) == []
         assert (await net.admin.post(second, json={key: wanted_id})).status_code == 201
         assert await carried(net, body_of, hosts["node2"][kind], what) == [wanted_id]
@@ -79,7 +79,7 @@ async def test_routers_and_networks_are_moved_by_hand(net: Any, body_of: Any) ->
     assert (await net.admin.post(f"{wrong}/dhcp-networks", json={"network_id": network["id"]})).status_code == 404
     ports = body_of(await net.admin.get("/v2.0/ports?device_owner=network:dhcp"))["ports"]
     assert [each["binding:host_id"] for each in ports] == ["node2"]
-    assert (await net.registry.wanted({"host": "node2", "since": 0}))["wanted"]["networks"][0]["dhcp"] is not None
+    assert (await net.told("node2")).networks[0].dhcp is not None
 
 
 async def test_hints_keep_networks_and_routers_in_their_zone(net: Any, body_of: Any) -> None:

@@ -8,11 +8,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from kilonova.network import compilation, concerns, records
-from kilonova.network import registry as registry_module
+from kilonova.network import concerns, parts, records
+from kilonova.network import news as news_module
 from kilonova.network.agent import agent as agent_module
-from kilonova.network.registry import News
-from kilonova.network.wanted import ConvergeReport, WantedState
+from kilonova.network.agent.copy import Copy
+from kilonova.network.news import News
+from kilonova.network.registry import Registry
+from kilonova.network.sections import telling
+from kilonova.network.sections.facts import Facts
+from kilonova.network.sections.interest import read_interest
+from kilonova.network.sections.section import Asking
+from kilonova.network.state import HostState, Touched
 
 HOSTS = ("node1", "node2", "node3")
 STEPS = 30
@@ -166,8 +172,7 @@ async def register_anew(tenant: Tenant) -> None:
         for each in (await tenant.net.admin.get("/v2.0/agents")).json()["agents"]:
             if each["host"] == host:
                 await tenant.net.admin.delete(f"/v2.0/agents/{each['id']}")
-        answer = await tenant.net.registry.wanted({"host": host, "since": -1})
-        assert answer == {"known": False, "wanted": None}
+        assert not await Copy(tenant.net.service.bus, host, parts.ALL).catch_up()
     await register(tenant.net, host, f"10.9.{tenant.dice.randrange(250)}.{HOSTS.index(host) + 1}")
 
 
@@ -205,78 +210,160 @@ DEEDS: list[Callable[[Tenant], Awaitable[None]]] = [
 ]
 
 
-async def register(net: Any, host: str, address: str) -> None:
-    told = {"tunneling_ip": address, "l2_population": True, "bridge_mappings": {"provider": "br"}}
+async def register(net: Any, host: str, address: str, **configurations: Any) -> None:
+    told = {"tunneling_ip": address, "l2_population": True, "bridge_mappings": {"provider": "br"}, **configurations}
     info = {"binary": "neutron-linuxbridge-agent", "host": host, "configurations": told}
     await net.registry.register({"info": info})
     net.service.liveness.heard("neutron-linuxbridge-agent", host)
 
 
-async def look(net: Any, documents: dict[str, WantedState]) -> int:
-    """Every host asks as its agent would; returns how many were told something."""
-    told = 0
-    for host in HOSTS:
-        since = documents[host].revision if host in documents else -1
-        answer = await net.registry.wanted({"host": host, "since": since})
-        if answer["wanted"] is not None:
-            documents[host] = msgspec.convert(answer["wanted"], WantedState)
-            told += 1
-    return told
+class Servers:
+    """Two processes that serve agents of the same cloud; an ask goes to either."""
+
+    def __init__(self, net: Any, dice: random.Random) -> None:
+        self._dice = dice
+        self._servers = (net.registry, Registry(net.service))
+
+    async def call(self, _topic: str, method: str, payload: Any = None) -> Any:
+        server = self._dice.choice(self._servers)
+        answer = await getattr(server, method)(msgspec.msgpack.decode(msgspec.msgpack.encode(payload)))
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(answer))
 
 
-async def compiled(net: Any, host: str) -> WantedState:
+async def compiled(net: Any, host: str) -> HostState:
+    """What a host should look like, told at one stroke by a server that remembers nothing."""
+    news, state = News(), HostState(host)
+    facts = Facts(news, net.service.dns_domain)
     async with net.service.database.reading() as tx:
-        revision = await records.current_revision(tx)
-        around = await compilation.surroundings(tx, revision, net.service.dns_domain)
-        return await compilation.wanted_state(tx, host, around)
+        revision = await news.read(tx)
+        asking = Asking(tx, host, facts, await facts.agents(tx))
+        interest = await read_interest(tx, host, asking.agents)
+        told = await telling.tell_everything(asking, revision, interest)
+        state.apply(told.delta, Touched())
+        while not told.is_all:
+            at = (revision, revision)
+            told = await telling.tell_changes(asking, news, at, state.owners(), interest, told.pending)
+            state.apply(told.delta, Touched())
+    return state
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_whatever_changes_each_host_has_been_told(net: Any, seed: int) -> None:
-    tenant, documents = Tenant(net, random.Random(seed)), dict[str, WantedState]()
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_changes_each_host_has_been_told(net: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    dice = random.Random(seed)
+    if seed % 2:
+        # Whoever sleeps has missed too much, and whatever is told is told in pieces.
+        monkeypatch.setattr(news_module, "CHANGES_KEPT", 8)
+        monkeypatch.setattr(telling, "MOST_OBJECTS", 3)
+        monkeypatch.setattr(telling, "MOST_REVISIONS", 2)
+    tenant, servers = Tenant(net, dice), Servers(net, dice)
     for number, host in enumerate(HOSTS, 1):
         await register(net, host, f"10.9.0.{number}")
+    copies = {host: Copy(servers, host, parts.ALL) for host in HOSTS}  # type: ignore[arg-type]
     outside, subnet = await net.outside()
     tenant.there["networks"].append({**outside, "subnet": subnet, "outside": outside["id"]})
     await begin(tenant, outside["id"])
-    for _ in range(STEPS):
-        deed = await tenant.step()
-        # What is taken by one host while it asks concerns the others the next time.
-        await look(net, documents)
-        await look(net, documents)
-        for host in HOSTS:
-            fresh = await compiled(net, host)
-            assert msgspec.structs.replace(documents[host], revision=fresh.revision) == fresh, f"{deed}, {host}"
-        assert await look(net, documents) == 0, f"somebody is told of nothing new after {deed}"
+    deeds = []
+    for number in range(STEPS):
+        deeds.append(await tenant.step())
+        awake = HOSTS if number == STEPS - 1 else [host for host in HOSTS if dice.random() < 0.5]
+        for host in awake:
+            if dice.random() < 0.05:
+                copies[host] = Copy(servers, host, parts.ALL)  # type: ignore[arg-type]
+            # What is taken by one host while it asks concerns the others the next time.
+            await copies[host].catch_up()
+        for host in awake:
+            await copies[host].catch_up()
+            assert copies[host].state.sections == (await compiled(net, host)).sections, f"{deeds}, {host}"
+            copies[host].was_seen()
+            await copies[host].catch_up()
+            assert not copies[host].touched, f"{host} is told of nothing new after {deeds}"
+
+
+async def copies_of(net: Any, **configurations: Any) -> dict[str, Copy]:
+    """Each host's copy, up to date."""
+    for number, host in enumerate(HOSTS, 1):
+        await register(net, host, f"10.9.0.{number}", **configurations)
+    return {host: Copy(net.service.bus, host, parts.ALL) for host in HOSTS}
+
+
+async def touched(copies: dict[str, Copy]) -> dict[str, set[tuple[str, str]]]:
+    """Host → (section, id) of what it is told now."""
+    found = {}
+    for host, copy in copies.items():
+        assert await copy.catch_up()
+        found[host] = {(name, object_id) for name, _, object_id in copy.touched.before}
+        copy.was_seen()
+    return found
+
+
+GUEST = {"device_owner": "compute:nova", "device_id": "server", "security_groups": []}
 
 
 async def test_a_port_elsewhere_is_told_to_hosts_of_its_network_only(net: Any) -> None:
-    for number, host in enumerate(HOSTS, 1):
-        await register(net, host, f"10.9.0.{number}")
-    documents: dict[str, WantedState] = {}
+    copies = await copies_of(net)
     mine, _ = await net.lan(enable_dhcp=False)
     other, _ = await net.lan(cidr="10.1.0.0/24", enable_dhcp=False)
-    binding = {"device_owner": "compute:nova", "device_id": "server", "security_groups": []}
-    await net.create("ports", {"network_id": mine["id"], "binding:host_id": "node1", **binding}, by="admin")
-    await net.create("ports", {"network_id": other["id"], "binding:host_id": "node2", **binding}, by="admin")
-    await look(net, documents)
-    before = dict(documents)
-    await net.create("ports", {"network_id": mine["id"], "binding:host_id": "node3", **binding}, by="admin")
-    await look(net, documents)
-    assert [host for host in HOSTS if documents[host] is not before[host]] == ["node1", "node3"]
+    await net.create("ports", {"network_id": mine["id"], "binding:host_id": "node1", **GUEST}, by="admin")
+    await net.create("ports", {"network_id": other["id"], "binding:host_id": "node2", **GUEST}, by="admin")
+    await touched(copies)
+    port = await net.create("ports", {"network_id": mine["id"], "binding:host_id": "node3", **GUEST}, by="admin")
+    told = await touched(copies)
+    assert told["node1"] == {("stations", port["id"]), ("peers", "node3")}
+    assert told["node2"] == set()
+    assert ("ports", port["id"]) in told["node3"]
+
+
+async def test_one_more_port_is_told_as_itself_however_many_there_are(net: Any) -> None:
+    """To the host that serves its addresses, to one with a port of its group, and to the host it comes to."""
+    copies = await copies_of(net, l2_population=False)
+    network, _ = await net.lan()
+    group = await net.create("security-groups", {"name": "all"})
+    fields = {
+        "network_id": network["id"],
+        "project_id": network["project_id"],
+        **GUEST,
+        "security_groups": [group["id"]],
+    }
+    rule = {"security_group_id": group["id"], "direction": "ingress", "remote_group_id": group["id"]}
+    await net.create("security-group-rules", rule)
+    told: list[dict[str, int]] = []
+    for _ in range(3):
+        for _ in range(5):
+            for host in HOSTS:
+                await net.create("ports", {**fields, "binding:host_id": host}, by="admin")
+        await touched(copies)
+        await touched(copies)
+        await net.create("ports", {**fields, "binding:host_id": "node3"}, by="admin")
+        told.append({host: len(found) for host, found in (await touched(copies)).items()})
+    assert told[0] == told[1] == told[2]
+    # A member and a host that carries the network; a lease where they are given; where it is, the port itself.
+    assert sorted(told[0].values()) == [2, 3, 3] and told[0]["node3"] in (3, 4)
+
+
+async def test_a_host_that_comes_to_a_network_is_told_its_contents_once(net: Any) -> None:
+    copies = await copies_of(net)
+    network, _ = await net.lan(enable_dhcp=False)
+    fields = {"network_id": network["id"], **GUEST}
+    there = [await net.create("ports", {**fields, "binding:host_id": "node1"}, by="admin") for _ in range(3)]
+    await touched(copies)
+    port = await net.create("ports", {**fields, "binding:host_id": "node2"}, by="admin")
+    told = (await touched(copies))["node2"]
+    assert {each for name, each in told if name == "stations"} == {each["id"] for each in (*there, port)}
+    assert (await net.admin.delete(f"/v2.0/ports/{port['id']}")).status_code == 204
+    await touched(copies)
+    assert copies["node2"].state.owners()["stations"] == []
+    assert copies["node2"].state.document().networks == ()
 
 
 async def test_a_port_that_moves_is_told_to_the_host_it_leaves_and_the_one_it_comes_to(net: Any, body_of: Any) -> None:
-    for number, host in enumerate(HOSTS, 1):
-        await register(net, host, f"10.9.0.{number}")
-    documents: dict[str, WantedState] = {}
+    copies = await copies_of(net)
     network, _ = await net.lan(enable_dhcp=False)
     fields = {"network_id": network["id"], "binding:host_id": "node1", "security_groups": []}
     port = await net.create("ports", fields, by="admin")
-    await look(net, documents)
+    await touched(copies)
     body_of(await net.admin.put(f"/v2.0/ports/{port['id']}", json={"port": {"binding:host_id": "node3"}}))
-    await look(net, documents)
-    assert [len(documents[host].ports) for host in HOSTS] == [0, 0, 1]
+    await touched(copies)
+    assert [list(copies[host].state.ports) for host in HOSTS] == [[], [], [port["id"]]]
 
 
 async def test_a_floating_ip_that_is_deleted_is_told_to_the_routers_host(net: Any, body_of: Any) -> None:
@@ -287,34 +374,35 @@ async def test_a_floating_ip_that_is_deleted_is_told_to_the_routers_host(net: An
     port = await net.create("ports", {"network_id": network["id"]})
     fields = {"floating_network_id": outside["id"], "port_id": port["id"]}
     floating = await net.create("floatingips", fields)
-    answer = await net.registry.wanted({"host": "node1", "since": -1})
-    document = msgspec.convert(answer["wanted"], WantedState)
-    assert len(document.routers[0].floating_ips) == 1
+    copies = {"node1": Copy(net.service.bus, "node1", parts.ALL)}
+    await touched(copies)
+    assert len(copies["node1"].state.document().routers[0].floating_ips) == 1
     body_of(await net.demo.delete(f"/v2.0/floatingips/{floating['id']}"), 204)
-    answer = await net.registry.wanted({"host": "node1", "since": document.revision})
-    assert answer["wanted"]["routers"][0]["floating_ips"] == ()
+    assert (await touched(copies))["node1"] == {("floating_ips", floating["id"])}
+    assert copies["node1"].state.document().routers[0].floating_ips == ()
 
 
 async def test_who_has_not_looked_for_long_is_told_everything(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "CHANGES_KEPT", 2)
+    monkeypatch.setattr(news_module, "CHANGES_KEPT", 2)
     news, late = News(), News()
     async with net.service.database.reading() as tx:
         start = await late.read(tx)
         assert await news.read(tx) == start
     for number in range(6):
         async with net.service.database.transaction() as tx:
-            await records.raise_revision(tx, f"host:{number}", "everything")
+            await records.raise_revision(tx, concerns.Concern("name", str(number)), "other")
         async with net.service.database.reading() as tx:
             await news.read(tx)
-    assert news.since(start + 4) == {"host:4", "host:5", "everything"}
+    assert news.objects("name", start + 4, start + 6) == {"4", "5"}
+    assert news.objects("other", start + 5, start + 6) == {concerns.ALL}
     assert news.is_long()
     async with net.service.database.transaction() as tx:
         await records.forget_changes(tx, news.forget())
-    assert news.since(start) is None
-    assert news.since(start + 4) == {"host:4", "host:5", "everything"}
+    assert (news.knows(start), news.knows(start + 4)) == (False, True)
+    assert news.objects("name", start + 4, start + 6) == {"4", "5"}
     async with net.service.database.reading() as tx:
         await late.read(tx)
-    assert late.since(start) is None, "what was forgotten meanwhile is not taken for nothing"
+    assert not late.knows(start), "what was forgotten meanwhile is not taken for nothing"
 
 
 async def test_an_agent_looks_at_once_at_its_own_and_soon_at_what_many_hear(
@@ -323,31 +411,31 @@ async def test_an_agent_looks_at_once_at_its_own_and_soon_at_what_many_hear(
     monkeypatch.setattr(agent_module, "SOON_SECONDS", 0.05)
     network, _ = await net.lan(enable_dhcp=False)
     agent, driver = await net.agent()
-    converge, seen = driver.converge, []
+    call, seen = net.service.bus.call, []
 
-    async def counted(wanted: WantedState) -> ConvergeReport:
-        seen.append(wanted)
-        report: ConvergeReport = await converge(wanted)
-        return report
+    async def counted(topic: str, method: str, payload: Any = None, **more: Any) -> Any:
+        if method == "changes":
+            seen.append(payload)
+        return await call(topic, method, payload, **more)
 
-    monkeypatch.setattr(driver, "converge", counted)
+    monkeypatch.setattr(net.service.bus, "call", counted)
     binding = {"device_owner": "compute:nova", "device_id": "server"}
     await net.create("ports", {"network_id": network["id"], "binding:host_id": "node1", **binding}, by="admin")
     work = asyncio.create_task(agent.run())
     try:
-        await until(lambda: len(driver.wanted.ports) == 1)
+        await until(lambda: len(driver.state.ports) == 1)
         await asyncio.sleep(0.1)
         passes = len(seen)
         await net.service.bus.publish("network.agents.wake", {"concerned": [concerns.host("node2")]})
         await asyncio.sleep(0.1)
         assert len(seen) == passes
         for _ in range(3):
-            await net.service.bus.publish("network.agents.wake", {"concerned": [concerns.ports_of(network["id"])]})
+            await net.service.bus.publish("network.agents.wake", {"concerned": [concerns.peers_of(network["id"])]})
         await until(lambda: len(seen) > passes)
         await asyncio.sleep(0.1)
         assert len(seen) == passes + 1, "three changes of the like are looked at together"
         await net.create("ports", {"network_id": network["id"], "binding:host_id": "node1", **binding}, by="admin")
-        await until(lambda: len(driver.wanted.ports) == 2)
+        await until(lambda: len(driver.state.ports) == 2)
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)

@@ -244,8 +244,7 @@ async def everything_of_demo(net: Any, body_of: Any, world: Mapping[str, str]) -
         (found[collection],) = body_of(
             await net.demo.get(f"/v2.0/{collection}?project_id={world['demo.project']}")
         ).values()
-    answer = await net.registry.wanted({"host": "node1", "since": -1})
-    routers = [each for each in answer["wanted"]["routers"] if each["id"] == world["demo.router"]]
+    routers = [each for each in (await net.told("node1")).routers if each.id == world["demo.router"]]
     return found, routers
 
 

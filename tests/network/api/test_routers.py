@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from kilonova.network import parts
+from kilonova.network.agent.copy import Copy
 from kilonova.network.wanted import device_name
 
 
@@ -259,7 +261,7 @@ async def test_a_floating_ip_needs_an_external_network_and_a_way_there(net: Any)
     assert made["floating_ip_address"] == "172.24.4.15"
 
 
-async def test_an_agent_gets_the_document_and_its_report_makes_ports_active(net: Any, body_of: Any) -> None:
+async def test_an_agent_gets_what_its_host_needs_and_its_report_makes_ports_active(net: Any, body_of: Any) -> None:
     made = await connected(net)
     agent, driver = await net.agent()
     binding = {"port": {"binding:host_id": "node1", "device_id": "server", "device_owner": "compute:nova"}}
@@ -278,16 +280,18 @@ async def test_an_agent_gets_the_document_and_its_report_makes_ports_active(net:
     assert body_of(await net.demo.get(f"/v2.0/routers/{made['router']['id']}"))["router"]["status"] == "ACTIVE"
 
 
-async def test_an_unchanged_document_is_not_sent_again(net: Any) -> None:
+async def test_what_has_not_changed_is_not_told_again(net: Any) -> None:
     made = await connected(net)
-    agent, driver = await net.agent()
-    await agent.agent.pass_once()
-    before = driver.wanted.revision
-    answer = await net.registry.wanted({"host": "node1", "since": before})
-    assert answer == {"known": True, "wanted": None}
-    await net.create("ports", {"network_id": made["network"]["id"]})
-    assert (await net.registry.wanted({"host": "node1", "since": before}))["wanted"] is not None
-    assert (await net.registry.wanted({"host": "elsewhere", "since": before}))["known"] is False
+    copy = Copy(net.service.bus, "node1", parts.ALL)
+    assert not await copy.catch_up(), "nobody is told anything who has not registered"
+    await net.agent()
+    assert await copy.catch_up()
+    copy.was_seen()
+    assert await copy.catch_up()
+    assert (copy.is_new, bool(copy.touched)) == (False, False)
+    port = await net.create("ports", {"network_id": made["network"]["id"]})
+    assert await copy.catch_up()
+    assert list(copy.touched.before) == [("leases", made["network"]["id"], port["id"])]
 
 
 async def test_a_mapped_physical_network_names_the_operators_bridge(net: Any, body_of: Any) -> None:

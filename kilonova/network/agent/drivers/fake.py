@@ -1,12 +1,14 @@
-"""A fake of the metal: remembers the last document and reports every port up. Shipped; `kilonova up --fake` uses it."""
+"""A fake of the metal: knows what is wanted and reports every port up. Shipped; `kilonova up --fake` uses it."""
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import msgspec
 
 from kilonova.network import parts
 from kilonova.network.agent import dhcp
 from kilonova.network.agent.driver import Observation
+from kilonova.network.state import HostState, Key, Touched
 from kilonova.network.wanted import NAME_ID_LENGTH, ConvergeReport, WantedState
 
 
@@ -41,39 +43,98 @@ def render_observation(wanted: WantedState, played: Collection[str] = parts.ALL)
     return observation if parts.L3 in played else msgspec.structs.replace(observation, routers=())
 
 
+LOCAL = ("networks", "ports", "groups", "routers", "floating_ips")
+"""Sections of what lies on the host itself."""
+
+
 class FakeDriver:
-    """See `driver.NetworkDriver`. `wanted` is the last document, for tests to look at."""
+    """See `driver.NetworkDriver`. Its metal looks as was wanted last; what it has of other hosts is not counted."""
 
     def __init__(self, played: Collection[str] = parts.ALL) -> None:
         self._played = frozenset(played)
-        self.wanted = WantedState(revision=0)
+        self.state = HostState("")
+        self._made: dict[Key, Any] = {}
+        self._made_revision = self.state.revision
         self.is_closed = False
 
-    async def converge(self, wanted: WantedState) -> ConvergeReport:
-        before, after = self._things(self.wanted), self._things(wanted)
-        changes = sum(before.get(key) != after.get(key) for key in before.keys() | after.keys())
-        self.wanted = wanted
-        carried = {network.id for network in wanted.networks}
-        guests = wanted.ports if parts.BRIDGE in self._played else ()
-        missing = [port for port in guests if port.network_id not in carried]
-        observation = render_observation(wanted, self._played)
+    @property
+    def wanted(self) -> WantedState:
+        """The whole of what was wanted last, for tests to look at."""
+        return self.state.document()
+
+    async def converge(self, state: HostState, touched: Touched | None = None) -> ConvergeReport:
+        if touched is not None and state is self.state:
+            return self._change(touched)
+        if state is self.state and state.revision == self._made_revision:
+            # Nobody else changes what is made up.
+            return ConvergeReport(state.revision, 0, is_whole=False)
+        self.state = state
+        before, self._made = self._made, {}
+        for name in LOCAL:
+            for owner, found in state.sections[name].items():
+                self._made.update({(name, owner, object_id): each for object_id, each in found.items()})
+        keys = before.keys() | self._made.keys()
+        changed = {key for key in keys if before.get(key) != self._made.get(key)}
+        return self._report(changed, list(self._made), is_whole=True)
+
+    def _change(self, touched: Touched) -> ConvergeReport:
+        keys = [key for key in touched.before if key[0] in LOCAL]
+        changed = set()
+        for key in keys:
+            wanted = self.state.get(*key)
+            if self._made.get(key) != wanted:
+                changed.add(key)
+            if wanted is None:
+                self._made.pop(key, None)
+            else:
+                self._made[key] = wanted
+        # A port is up when its network is there.
+        networks = {owner for name, owner, _ in changed if name == "networks"}
+        if networks:
+            on_them = (each.id for each in self.state.ports.values() if each.network_id in networks)
+            keys += (("ports", self.state.host, each) for each in on_them)
+        return self._report(changed, keys, is_whole=False)
+
+    def _report(self, changed: Collection[Key], looked_at: Iterable[Key], *, is_whole: bool) -> ConvergeReport:
+        self._made_revision = self.state.revision
+        up: dict[str, list[str]] = {"ports": [], "dhcp": [], "routers": []}
+        down: list[tuple[str, str]] = []
+        problems = []
+        for name, _, object_id in dict.fromkeys(looked_at):
+            match name:
+                case "ports":
+                    kind, is_up = "ports", self._is_port_up(object_id)
+                    port = self.state.ports.get(object_id)
+                    if port is not None and self.state.network(port.network_id) is None:
+                        problems.append((port.id, f"Its network {port.network_id} is not ready on this host."))
+                case "networks":
+                    network = self.state.network(object_id)
+                    kind, is_up = "dhcp", network is not None and dhcp.is_served(network) and parts.DHCP in self._played
+                case "routers":
+                    router = self.state.router(object_id)
+                    kind, is_up = "routers", router is not None and router.admin_state_up and parts.L3 in self._played
+                case _:
+                    continue
+            if is_up:
+                up[kind].append(object_id)
+            else:
+                down.append((kind, object_id))
         return ConvergeReport(
-            revision=wanted.revision,
-            changes=changes,
-            ports_up=tuple(sorted(port.id for port in guests if port.admin_state_up and port.network_id in carried)),
-            dhcp_up=observation.dhcp,
-            routers_up=observation.routers,
-            problems=tuple((p.id, f"Its network {p.network_id} is not ready on this host.") for p in missing),
+            revision=self.state.revision,
+            changes=len(changed),
+            ports_up=tuple(sorted(up["ports"])),
+            dhcp_up=tuple(sorted(up["dhcp"])),
+            routers_up=tuple(sorted(up["routers"])),
+            is_whole=is_whole,
+            down=tuple(down),
+            problems=tuple(problems if parts.BRIDGE in self._played else ()),
         )
 
-    @staticmethod
-    def _things(wanted: WantedState) -> dict[tuple[str, str], object]:
-        things: dict[tuple[str, str], object] = {}
-        things |= {("network", network.id): network for network in wanted.networks}
-        things |= {("port", port.id): port for port in wanted.ports}
-        things |= {("group", group.id): group for group in wanted.security_groups}
-        things |= {("router", router.id): router for router in wanted.routers}
-        return things
+    def _is_port_up(self, port_id: str) -> bool:
+        port = self.state.ports.get(port_id)
+        if port is None or not port.admin_state_up or parts.BRIDGE not in self._played:
+            return False
+        return self.state.network(port.network_id) is not None
 
     async def observe(self) -> Observation:
         return render_observation(self.wanted, self._played)
@@ -82,4 +143,4 @@ class FakeDriver:
         self.is_closed = True
 
     async def remove_everything(self) -> None:
-        self.wanted = WantedState(revision=0)
+        self.state, self._made = HostState(""), {}

@@ -26,6 +26,7 @@ from kilonova.network.agent.ports import is_own_namespace
 from kilonova.network.agent.router_rules import METADATA_PORT
 from kilonova.network.agent.routers import router_ports
 from kilonova.network.agent.rulesets import parse_saved
+from kilonova.network.state import HostState, Touched
 from kilonova.network.wanted import (
     BRIDGE_PREFIX,
     TAP_PREFIX,
@@ -83,9 +84,9 @@ class LinuxDriver:
         self._foreign: dict[str, int | None] = {}
         self._repeats: list[asyncio.Task[None]] = []
 
-    async def converge(self, wanted: WantedState) -> ConvergeReport:
+    async def converge(self, state: HostState, touched: Touched | None = None) -> ConvergeReport:
         async with self._lock:
-            ledger = Ledger()
+            ledger, wanted = Ledger(), state.document()
             report = await asyncio.to_thread(self._converge, wanted, ledger)
             places = await asyncio.to_thread(self._places, wanted, ledger)
             if ledger.announcements:
@@ -116,7 +117,7 @@ class LinuxDriver:
     async def remove_everything(self) -> None:
         """Also what runs with other options have left: the host's marks say what is ours. Raises HostProblem when
         something of ours could not be removed."""
-        report = await self.converge(WantedState(revision=0))
+        report = await self.converge(HostState(""))
         await self.close()
         if report.problems:
             raise HostProblem(" ".join(sentence for _, sentence in report.problems))

@@ -1,0 +1,62 @@
+"""What a host is told at all: owners by section, found from what is on the host, in a handful of queries."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from sqlalchemy import Select, select
+
+from kilonova.kit.db import Tx
+from kilonova.network import concerns
+from kilonova.network.routers import GATEWAY
+from kilonova.network.sections.facts import Agents
+from kilonova.network.tables import networks, port_security_groups, ports, routers, security_group_rules
+
+
+class Interest(Struct, frozen=True):
+    owners: Mapping[str, frozenset[str]]
+    """Section → the owners whose objects the host is told of."""
+    gateway_networks: frozenset[str] = frozenset()
+    """Networks in which routers of the host have their gateway."""
+
+    def follows(self, host: str) -> set[str]:
+        """The names whose changes may change this: what the host has of ports, routers, networks and rules."""
+        names = {concerns.host(host), concerns.carried_by(host)}
+        names.update(concerns.network(each) for each in self.owners["networks"])
+        names.update(concerns.group(each) for each in self.owners["groups"])
+        names.update(concerns.router(each) for each in self.owners["routers"])
+        return names
+
+
+async def read_interest(tx: Tx, host: str, known: Agents) -> Interest:
+    there = ports.c.host == host
+    found = await tx.tuples(select(ports.c.network_id, ports.c.device_owner).where(there).distinct())
+    served = await _ids(tx, select(networks.c.id).where(networks.c.dhcp_host == host))
+    carried = served.union(network_id for network_id, _ in found)
+    memberships = select(port_security_groups.c.security_group_id).join(
+        ports, ports.c.id == port_security_groups.c.port_id
+    )
+    groups = await _ids(tx, memberships.where(there, ports.c.device_owner.not_like("network:%")).distinct())
+    naming = security_group_rules.c.security_group_id.in_(groups)
+    remote = security_group_rules.c.remote_group_id
+    named = await _ids(tx, select(remote).where(naming, remote.is_not(None)).distinct()) if groups else frozenset()
+    is_tunnelled = networks.c.network_type == "vxlan"
+    tunnelled = await _ids(tx, select(networks.c.id).where(networks.c.id.in_(carried), is_tunnelled))
+    routed = await _ids(tx, select(routers.c.id).where(routers.c.host == host))
+    return Interest(
+        {
+            "networks": carried,
+            "ports": frozenset({host}),
+            "groups": groups,
+            "members": groups | named,
+            "leases": served,
+            "stations": tunnelled if known.wants_stations(host) else frozenset(),
+            "peers": tunnelled,
+            "routers": routed,
+            "floating_ips": routed,
+        },
+        frozenset(network_id for network_id, owner in found if owner == GATEWAY),
+    )
+
+
+async def _ids(tx: Tx, statement: Select[tuple[str]]) -> frozenset[str]:
+    return frozenset(each for (each,) in await tx.tuples(statement))

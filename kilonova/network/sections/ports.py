@@ -1,0 +1,45 @@
+"""Guests' ports on the host."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import select
+
+from kilonova.network import concerns
+from kilonova.network.sections.facts import PortFacts
+from kilonova.network.sections.interest import Interest
+from kilonova.network.sections.section import Asking, Spot, ids_of
+from kilonova.network.tables import ports
+from kilonova.network.wanted import AddressPair, WantedPort
+
+
+class Ports:
+    name = "ports"
+    is_single = False
+
+    def names(self, owner: str, _interest: Interest) -> list[str]:
+        return [concerns.host(owner)]
+
+    async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
+        guests = (ports.c.host == owner, ports.c.device_owner.not_like("network:%"), ports.c.id > after)
+        return await ids_of(asking.tx, select(ports.c.id).where(*guests).order_by(ports.c.id).limit(most))
+
+    async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedPort]:
+        found = await asking.facts.ports(asking.tx, [spot.id for spot in spots])
+        known = {spot: found[spot.id] for spot in spots if spot.id in found}
+        return {spot: _port(each) for spot, each in known.items() if each.host == spot.owner and not each.is_internal}
+
+
+def _port(port: PortFacts) -> WantedPort:
+    pairs = (AddressPair(pair["ip_address"], pair["mac_address"]) for pair in port.allowed_address_pairs)
+    return WantedPort(
+        id=port.id,
+        network_id=port.network_id,
+        device_id=port.device_id,
+        mac_address=port.mac_address,
+        fixed_ips=tuple(port.fixed_ips),
+        admin_state_up=port.admin_state_up,
+        port_security_enabled=port.port_security_enabled,
+        allowed_address_pairs=tuple(pairs),
+        security_group_ids=tuple(port.group_ids),
+        project_id=port.project_id,
+    )

@@ -1,0 +1,35 @@
+"""Where each port of a vxlan network is, for hosts whose agents want to know it (`l2_population`)."""
+
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import select
+
+from kilonova.network.sections.facts import Agents, PortFacts
+from kilonova.network.sections.section import Asking, Spot, ids_of, names_of_ports
+from kilonova.network.state import Station
+from kilonova.network.tables import ports
+
+
+class Stations:
+    name = "stations"
+    is_single = False
+    names = staticmethod(names_of_ports)
+
+    async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
+        here = (ports.c.network_id == owner, ports.c.host != "", ports.c.id > after)
+        return await ids_of(asking.tx, select(ports.c.id).where(*here).order_by(ports.c.id).limit(most))
+
+    async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, Station]:
+        found = await asking.facts.ports(asking.tx, [spot.id for spot in spots])
+        known = {spot: found[spot.id] for spot in spots if spot.id in found}
+        return {spot: _station(each, asking.agents) for spot, each in known.items() if each.host}
+
+
+def _station(port: PortFacts, agents: Agents) -> Station:
+    return Station(
+        host=port.host,
+        tunnel_ip=agents.tunnel_ips.get(port.host, ""),
+        mac_address=port.mac_address,
+        ip_addresses=tuple(sorted(fixed.ip_address for fixed in port.fixed_ips)),
+        has_others=not port.is_internal and bool(port.allowed_address_pairs or not port.port_security_enabled),
+    )
