@@ -343,7 +343,7 @@ class LibvirtDriver:
             log.info("released", server=server_id)
 
     async def take_down(self) -> list[str]:
-        """Ends our jobs, and cuts off and undefines all our domains; disks stay, so that servers can be started again."""
+        """Ends our jobs, cuts off and undefines all our domains; disks stay, so that servers can be started again."""
         for job in await self._images.jobs.list_all():
             await self._images.jobs.cancel(job.name)
         taken = []
