@@ -16,11 +16,11 @@ from kilonova.network.errors import (
     InvalidInput,
 )
 from kilonova.network.ports import PortWithDetails
-from kilonova.network.records import Selection
 from kilonova.network.selections import NAMELESS, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import FloatingIp, Network, Port, Router, floating_ips
 from kilonova.network.tables import routers as routers_table
+from kilonova.network.visibility import Visibility
 
 OWNER = "network:floatingip"
 LISTING = Listing(
@@ -39,17 +39,11 @@ LISTING = Listing(
 )
 
 
+VISIBILITY = Visibility(floating_ips, FloatingIp, FloatingIPNotFound)
+
+
 async def find(tx: Tx, floating_id: str) -> FloatingIp:
     return await records.find(tx, floating_ips, FloatingIp, floating_id, FloatingIPNotFound)
-
-
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    return records.own_or(floating_ips, project_id)
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[FloatingIp]:
-    visible = None if sees_all else visible_to(seen_by)
-    return await records.list_where(tx, floating_ips, FloatingIp, selection, visible)
 
 
 async def fixed_ports(tx: Tx, found: Sequence[FloatingIp]) -> dict[str, PortWithDetails]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, records
@@ -19,10 +19,10 @@ from kilonova.network.errors import (
     TunnelIdInUse,
 )
 from kilonova.network.ipam.pick import pick_number
-from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Network, Port, floating_ips, networks, ports, subnets
+from kilonova.network.visibility import Visibility
 
 VXLAN_OVERHEAD_BYTES = 50
 SMALLEST_MTU = 68
@@ -50,8 +50,9 @@ ROUTER_INTERFACE = "network:router_interface"
 """Ports that come and go with the network itself."""
 
 
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    return records.own_or(networks, project_id, networks.c.shared.is_(True), networks.c.external.is_(True))
+VISIBILITY = Visibility(
+    networks, Network, NetworkNotFound, lambda _project_id: (networks.c.shared.is_(True), networks.c.external.is_(True))
+)
 
 
 async def find(tx: Tx, network_id: str) -> Network:
@@ -65,15 +66,6 @@ async def find_all(tx: Tx, network_ids: Collection[str]) -> dict[str, Network]:
         for network in await tx.all(Network, select(networks).where(networks.c.id.in_(piece))):
             found[network.id] = network
     return found
-
-
-def is_visible(network: Network, project_id: str | None) -> bool:
-    return network.shared or network.external or network.project_id == project_id
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Network]:
-    """Networks that match and that the project `seen_by` sees."""
-    return await records.list_where(tx, networks, Network, selection, None if sees_all else visible_to(seen_by))
 
 
 async def segment(tx: Tx, service: NetworkService, wanted: Mapping[str, Any]) -> dict[str, Any]:

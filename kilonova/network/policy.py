@@ -11,6 +11,7 @@ OWN_NETWORK_READER = " or (role:reader and 'True':%(own_network)s)"
 
 RULES = [
     Rule("admin_only", "role:admin", "Administrators of the cloud"),
+    Rule("context_is_admin", "role:admin", "Seeing everything"),
     Rule("admin_or_project_member", "rule:admin_only or (role:member and project_id:%(project_id)s)"),
     Rule("admin_or_project_reader", "rule:admin_only or (role:reader and project_id:%(project_id)s)"),
     Rule("get_network", SHARED),

@@ -24,7 +24,6 @@ from kilonova.network.errors import (
     ServicePortInUse,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
@@ -37,6 +36,7 @@ from kilonova.network.tables import (
     port_security_groups,
     ports,
 )
+from kilonova.network.visibility import Visibility
 
 DHCP_OWNER = "network:dhcp"
 ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")
@@ -108,23 +108,19 @@ class PortWithDetails(msgspec.Struct):
     security_group_ids: list[str]
 
 
+def _on_own_networks(project_id: str) -> list[ColumnElement[bool]]:
+    return [ports.c.network_id.in_(select(networks.c.id).where(networks.c.project_id == project_id))]
+
+
+VISIBILITY = Visibility(ports, Port, PortNotFound, _on_own_networks)
+
+
 async def find(tx: Tx, port_id: str) -> Port:
     return await records.find(tx, ports, Port, port_id, PortNotFound)
 
 
 async def find_all(tx: Tx, port_ids: Sequence[str]) -> list[Port]:
     return await tx.all(Port, select(ports).where(ports.c.id.in_(port_ids)))
-
-
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    """One's own ports, and those on networks of one's own."""
-    mine = select(networks.c.id).where(networks.c.project_id == (project_id or ""))
-    return records.own_or(ports, project_id, ports.c.network_id.in_(mine))
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[PortWithDetails]:
-    visible = None if sees_all else visible_to(seen_by)
-    return await with_details(tx, await records.list_where(tx, ports, Port, selection, visible))
 
 
 async def with_details(tx: Tx, found: Sequence[Port]) -> list[PortWithDetails]:

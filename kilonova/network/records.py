@@ -131,11 +131,6 @@ def chunks(values: Sequence[ItemT], longest: int = CHUNK) -> Iterator[Sequence[I
         yield values[start : start + longest]
 
 
-def own_or(table: Table, project_id: str | None, *others: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Rows of the project, and those that any of `others` opens to it."""
-    return or_(table.c.project_id == (project_id or ""), *others)
-
-
 async def change(tx: Tx, table: Table, row: Standard, now: datetime, values: Mapping[str, Any]) -> None:
     """Writes `values` and raises the row's revision. Raises RevisionNumberConstraintFailed unless the row is still as
     it was read: whatever was concluded from `row` holds for what is written."""

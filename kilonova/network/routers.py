@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, networks, ports, quotas, records, subnets
@@ -23,12 +23,12 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.ports import PortWithDetails
-from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, FloatingIp, Port, Router, Subnet, addresses, floating_ips, routers
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.tables import subnets as subnets_table
+from kilonova.network.visibility import Visibility
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
 LISTING = Listing(
@@ -38,16 +38,11 @@ LISTING = Listing(
 )
 
 
+VISIBILITY = Visibility(routers, Router, RouterNotFound)
+
+
 async def find(tx: Tx, router_id: str) -> Router:
     return await records.find(tx, routers, Router, router_id, RouterNotFound)
-
-
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    return records.own_or(routers, project_id)
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Router]:
-    return await records.list_where(tx, routers, Router, selection, None if sees_all else visible_to(seen_by))
 
 
 async def gateways(tx: Tx, found: Sequence[Router]) -> dict[str, PortWithDetails]:

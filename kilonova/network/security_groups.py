@@ -19,7 +19,6 @@ from kilonova.network.errors import (
     SecurityGroupRuleNotFound,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.records import Selection
 from kilonova.network.selections import NAMELESS, STANDARD, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
@@ -29,6 +28,7 @@ from kilonova.network.tables import (
     security_group_rules,
     security_groups,
 )
+from kilonova.network.visibility import Visibility
 
 PROTOCOLS = (
     "ah dccp egp esp gre hopopt icmp igmp ipip ipv6-encap ipv6-frag ipv6-icmp icmpv6 ipv6-nonxt ipv6-opts ipv6-route "
@@ -75,26 +75,20 @@ RULES_LISTING = Listing(
 )
 
 
+def _of_own_groups(project_id: str) -> list[ColumnElement[bool]]:
+    """Rules that somebody else has made for groups of one's own."""
+    mine = select(security_groups.c.id).where(security_groups.c.project_id == project_id)
+    return [security_group_rules.c.security_group_id.in_(mine)]
+
+
+VISIBILITY = Visibility(
+    security_groups, SecurityGroup, SecurityGroupNotFound, lambda _project_id: (security_groups.c.shared.is_(True),)
+)
+RULE_VISIBILITY = Visibility(security_group_rules, SecurityGroupRule, SecurityGroupRuleNotFound, _of_own_groups)
+
+
 async def find(tx: Tx, group_id: str) -> SecurityGroup:
     return await records.find(tx, security_groups, SecurityGroup, group_id, SecurityGroupNotFound)
-
-
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    return records.own_or(security_groups, project_id, security_groups.c.shared.is_(True))
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroup]:
-    visible = None if sees_all else visible_to(seen_by)
-    return await records.list_where(tx, security_groups, SecurityGroup, selection, visible)
-
-
-async def list_rules(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[SecurityGroupRule]:
-    """Rules of one's own, and of groups of one's own that somebody else made rules for."""
-    mine = select(security_groups.c.id).where(security_groups.c.project_id == (seen_by or ""))
-    visible = records.own_or(security_group_rules, seen_by, security_group_rules.c.security_group_id.in_(mine))
-    return await records.list_where(
-        tx, security_group_rules, SecurityGroupRule, selection, None if sees_all else visible
-    )
 
 
 async def default_ids(tx: Tx, group_ids: Sequence[str]) -> set[str]:

@@ -24,10 +24,10 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
-from kilonova.network.records import Selection
 from kilonova.network.selections import STANDARD, Condition, Listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, Port, Subnet, addresses, networks, port_security_groups, ports, subnets
+from kilonova.network.visibility import Visibility
 
 AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
 SHORTEST_SERVED_PREFIX = 64
@@ -70,19 +70,22 @@ LISTING = Listing(
 )
 
 
+def _on_networks_seen(project_id: str) -> list[ColumnElement[bool]]:
+    """Subnets of shared and external networks, and of networks of one's own."""
+    return [
+        subnets.c.network_id.in_(
+            select(networks.c.id).where(
+                or_(networks.c.shared.is_(True), networks.c.external.is_(True), networks.c.project_id == project_id)
+            )
+        )
+    ]
+
+
+VISIBILITY = Visibility(subnets, Subnet, SubnetNotFound, _on_networks_seen)
+
+
 async def find(tx: Tx, subnet_id: str) -> Subnet:
     return await records.find(tx, subnets, Subnet, subnet_id, SubnetNotFound)
-
-
-def visible_to(project_id: str | None) -> ColumnElement[bool]:
-    """Subnets of one's own, and of shared and external networks."""
-    open_to_all = or_(networks.c.shared.is_(True), networks.c.external.is_(True))
-    seen = select(networks.c.id).where(or_(open_to_all, networks.c.project_id == (project_id or "")))
-    return records.own_or(subnets, project_id, subnets.c.network_id.in_(seen))
-
-
-async def list_seen(tx: Tx, selection: Selection, seen_by: str | None, *, sees_all: bool) -> list[Subnet]:
-    return await records.list_where(tx, subnets, Subnet, selection, None if sees_all else visible_to(seen_by))
 
 
 async def of_network(tx: Tx, network_id: str) -> list[Subnet]:

@@ -18,6 +18,7 @@ from tests.fuzzing.worlds import World, one_of_everything
 TIMES, MOST_TIMES = (1, 10, 100), 1000
 SECONDS = 1.0
 """Of processor time, for one answer about one of everything: some milliseconds is what it takes."""
+TRIES = 3
 LONGEST = 32_000
 """Of a query: what is longer is not read at all."""
 UUID = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11"
@@ -70,14 +71,24 @@ def queries(names: list[str]) -> Iterator[list[tuple[str, str]]]:
     yield [(name, value) for name in names for value in MEANT.get(name, ANYTHING)] * 10
 
 
+def ask(world: World, service: str, path: str) -> tuple[int, float]:
+    """Status, and seconds of this process. What took too long is asked again: beside other work, a second of a
+    processor does half as much."""
+    taken = []
+    while True:
+        began = time.process_time()
+        response = send(world, service, "GET", path, NEWEST)
+        taken.append(time.process_time() - began)
+        if min(taken) <= SECONDS or len(taken) == TRIES:
+            return response.status_code, min(taken)
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_no_parameter_costs_more_for_being_repeated(world: World, service: str) -> None:
     failed = []
     for path, names in lists(world, service):
         for query in queries(names):
-            began = time.process_time()
-            response = send(world, service, "GET", f"{path}?{urlencode(query)[:LONGEST]}", NEWEST)
-            taken = time.process_time() - began
-            if response.status_code >= 500 or taken > SECONDS:
-                failed.append(f"{path} {query[0]} repeated to {len(query)}: {response.status_code} in {taken:.2f} s")
+            status, taken = ask(world, service, f"{path}?{urlencode(query)[:LONGEST]}")
+            if status >= 500 or taken > SECONDS:
+                failed.append(f"{path} {query[0]} repeated to {len(query)}: {status} in {taken:.2f} s")
     assert not failed, "\n".join(failed)

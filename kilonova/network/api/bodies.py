@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from kilonova.kit.errors import BadRequest, Fault, Forbidden
+from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.routes import Request
 from kilonova.network.errors import RevisionNumberConstraintFailed
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Standard
+from kilonova.network.visibility import Viewer
 
 NetworkRequest = Request[NetworkService]
 Body = dict[str, Any]
@@ -66,7 +67,7 @@ def owner(request: NetworkRequest, fields: Any) -> str:
 
 def owns(request: NetworkRequest, row: Standard) -> bool:
     """Whether the caller may do to the resource what is for its owner alone."""
-    return request.ctx.is_admin or row.project_id == request.ctx.project_id
+    return is_cloud_admin(request) or row.project_id == request.ctx.project_id
 
 
 def require(request: NetworkRequest, rule: str, target: Mapping[str, Any], attribute: str) -> None:
@@ -75,15 +76,10 @@ def require(request: NetworkRequest, rule: str, target: Mapping[str, Any], attri
         raise Forbidden(f"rule:{rule} disallows to set {attribute}")
 
 
-def seen(request: NetworkRequest) -> dict[str, Any]:
-    """Whose view a list is narrowed to; administrators see everything."""
-    return {"seen_by": request.ctx.project_id, "sees_all": request.ctx.is_admin}
+def viewer(request: NetworkRequest) -> Viewer:
+    """Whose view the answer is; seeing everything is a matter of policy."""
+    return Viewer(request.ctx.project_id or "", is_cloud_admin(request))
 
 
-def authorize_found(
-    request: NetworkRequest, target: Mapping[str, Any], visible: bool, missing: Fault, rule: str | None = None
-) -> None:
-    """Lookup and authorization in one: what the caller cannot see could not be found; what he may not change is 403."""
-    if not (visible or request.ctx.is_admin):
-        raise missing
-    request.authorize(target, rule=rule)
+def is_cloud_admin(request: NetworkRequest) -> bool:
+    return request.may(rule="context_is_admin")

@@ -11,20 +11,18 @@ from kilonova.network import floating_ips, networks, quotas, tags
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
+    is_cloud_admin,
     one_or_many,
-    only_fields,
     owner,
     require,
-    seen,
+    viewer,
 )
 from kilonova.network.api.fields import MOST_AT_ONCE, Description, DnsName, Fields, ProjectId, Tags, given
-from kilonova.network.api.listing import answer, selection_of
-from kilonova.network.api.ports import fetch_port
-from kilonova.network.api.subnets import fetch_subnet
-from kilonova.network.errors import FloatingIPNotFound, InvalidInput, NetworkNotFound
+from kilonova.network.api.ports import PORTS
+from kilonova.network.api.resource import Resource
+from kilonova.network.api.subnets import SUBNETS
+from kilonova.network.errors import InvalidInput
 from kilonova.network.tables import FloatingIp
 from kilonova.network.views.resources import floating_ip_view
 
@@ -60,7 +58,7 @@ class ChangedFloatingIpBody(Fields):
     floatingip: ChangedFloatingIp
 
 
-async def _views(tx: Tx, found: list[FloatingIp]) -> list[Body]:
+async def _views(tx: Tx, _request: NetworkRequest, found: list[FloatingIp]) -> list[Body]:
     serving = await floating_ips.fixed_ports(tx, found)
     return [floating_ip_view(each, serving.get(each.fixed_port_id or "")) for each in found]
 
@@ -68,7 +66,7 @@ async def _views(tx: Tx, found: list[FloatingIp]) -> list[Body]:
 async def create_floating_ip(request: NetworkRequest, body: NewFloatingIpBody) -> Body:
     wanted, service = one_or_many(body.floatingip, body.floatingips, "floatingip"), request.service
     async with service.database.transaction() as tx:
-        views = await _views(tx, [await _create(tx, request, new) for new in wanted])
+        views = await _views(tx, request, [await _create(tx, request, new) for new in wanted])
     return created("floatingip", views, body.floatingips)
 
 
@@ -78,11 +76,9 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> Floati
         require(request, "create_floatingip:floating_ip_address", {"project_id": project_id}, "floating_ip_address")
     if new.port_id is not None:
         await _check_port(tx, request, new.port_id, project_id)
-    network = await networks.find(tx, new.floating_network_id)
-    if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
-        raise NetworkNotFound(network.id)
+    network = await networks.VISIBILITY.find(tx, viewer(request), new.floating_network_id)
     if new.subnet_id is not None:
-        await fetch_subnet(tx, request, new.subnet_id, rule="get_subnet")
+        await SUBNETS.fetch(tx, request, new.subnet_id, rule="get_subnet")
     tags.check(new.tags)
     await quotas.claim(tx, project_id, "floatingip")
     return await floating_ips.create(tx, request.service, project_id, network, given(new))
@@ -90,38 +86,28 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> Floati
 
 async def _check_port(tx: Tx, request: NetworkRequest, port_id: str, project_id: str) -> None:
     """Raises PortNotFound, or BadRequest for a port of another project than the floating IP's."""
-    port = await fetch_port(tx, request, port_id, rule="get_port")
-    if port.project_id != project_id and not request.ctx.is_admin:
+    port = await PORTS.fetch(tx, request, port_id, rule="get_port")
+    if port.project_id != project_id and not is_cloud_admin(request):
         raise BadRequest(f"Port {port_id} is associated with a different project than the floating IP.")
 
 
+FLOATING_IPS = Resource(
+    "floatingip", "floatingips", "floating_ip_id", floating_ips.VISIBILITY, floating_ips.LISTING, _views
+)
+
+
 async def list_floating_ips(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_floatingip")
-    selection = selection_of(request, floating_ips.LISTING)
-    async with request.service.database.reading() as tx:
-        views = await _views(tx, await floating_ips.list_seen(tx, selection, **seen(request)))
-    return answer(request, "floatingips", views)
-
-
-async def fetch_floating_ip(tx: Tx, request: NetworkRequest) -> FloatingIp:
-    floating_id = request.path["floating_ip_id"]
-    floating = await floating_ips.find(tx, floating_id)
-    visible = floating.project_id == request.ctx.project_id
-    authorize_found(request, {"project_id": floating.project_id}, visible, FloatingIPNotFound(floating_id))
-    return floating
+    return await FLOATING_IPS.list(request)
 
 
 async def show_floating_ip(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        (view,) = await _views(tx, [await fetch_floating_ip(tx, request)])
-    return {"floatingip": only_fields(view, request.query.getlist("fields"))}
+    return await FLOATING_IPS.show(request)
 
 
 async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBody) -> Body:
     changed, service = body.floatingip, request.service
     async with service.database.transaction() as tx:
-        floating = await fetch_floating_ip(tx, request)
-        check_revision(request, floating)
+        floating = await FLOATING_IPS.fetch_to_change(tx, request)
         if changed.description is not UNSET:
             floating = await floating_ips.change(tx, service, floating, {"description": changed.description})
         if changed.port_id is not UNSET or changed.fixed_ip_address is not UNSET:
@@ -132,12 +118,10 @@ async def update_floating_ip(request: NetworkRequest, body: ChangedFloatingIpBod
             if port_id is not None:
                 await _check_port(tx, request, port_id, floating.project_id)
             floating = await floating_ips.associate(tx, service, floating, port_id, fixed_ip)
-        (view,) = await _views(tx, [floating])
-    return {"floatingip": view}
+        return await FLOATING_IPS.body(tx, request, floating)
 
 
 async def delete_floating_ip(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        floating = await fetch_floating_ip(tx, request)
-        check_revision(request, floating)
+        floating = await FLOATING_IPS.fetch_to_change(tx, request)
         await floating_ips.delete(tx, request.service, floating)

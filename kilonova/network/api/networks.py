@@ -9,14 +9,10 @@ from kilonova.network import agents, dns_names, networks, quotas, records, tags
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
     one_or_many,
-    only_fields,
     owner,
     require,
-    seen,
 )
 from kilonova.network.api.fields import (
     MOST_AT_ONCE,
@@ -31,8 +27,8 @@ from kilonova.network.api.fields import (
     Tags,
     given,
 )
-from kilonova.network.api.listing import answer, selection_of
-from kilonova.network.errors import InvalidInput, NetworkNotFound
+from kilonova.network.api.resource import Resource
+from kilonova.network.errors import InvalidInput
 from kilonova.network.tables import Network
 from kilonova.network.views.resources import network_view
 
@@ -165,43 +161,32 @@ def _check_privileges(request: NetworkRequest, values: Body, project_id: str, ne
             require(request, f"create_network:provider:{name}", target, f"provider:{name}")
 
 
+async def _target(_tx: Tx, _request: NetworkRequest, network: Network) -> Body:
+    return {"project_id": network.project_id, "shared": network.shared, "router:external": network.external}
+
+
+NETWORKS = Resource("network", "networks", "network_id", networks.VISIBILITY, networks.LISTING, _views, _target)
+
+
 async def list_networks(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_network")
-    selection = selection_of(request, networks.LISTING)
-    async with request.service.database.reading() as tx:
-        found = await networks.list_seen(tx, selection, **seen(request))
-        return answer(request, "networks", await _views(tx, request, found))
-
-
-async def fetch_network(tx: Tx, request: NetworkRequest, network_id: str) -> Network:
-    network = await networks.find(tx, network_id)
-    target = {"project_id": network.project_id, "shared": network.shared, "router:external": network.external}
-    visible = networks.is_visible(network, request.ctx.project_id)
-    authorize_found(request, target, visible, NetworkNotFound(network_id))
-    return network
+    return await NETWORKS.list(request)
 
 
 async def show_network(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        network = await fetch_network(tx, request, request.path["network_id"])
-        (view,) = await _views(tx, request, [network])
-    return {"network": only_fields(view, request.query.getlist("fields"))}
+    return await NETWORKS.show(request)
 
 
 async def update_network(request: NetworkRequest, body: ChangedNetworkBody) -> Body:
     values, service = given(body.network), request.service
     async with service.database.transaction() as tx:
-        network = await fetch_network(tx, request, request.path["network_id"])
-        check_revision(request, network)
+        network = await NETWORKS.fetch_to_change(tx, request)
         _check_privileges(request, values, network.project_id, network)
         _check_segment(network, values)
         if "dns_domain" in values:
             values["dns_domain"] = dns_names.check_domain(values["dns_domain"])
         if values.get("mtu") == 0:
             values["mtu"] = networks.largest_mtu(service, network.network_type)
-        network = await networks.change(tx, service, network, values)
-        (view,) = await _views(tx, request, [network])
-    return {"network": view}
+        return await NETWORKS.body(tx, request, await networks.change(tx, service, network, values))
 
 
 def _check_segment(network: Network, values: Body) -> None:
@@ -214,6 +199,5 @@ def _check_segment(network: Network, values: Body) -> None:
 
 async def delete_network(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        network = await fetch_network(tx, request, request.path["network_id"])
-        check_revision(request, network)
+        network = await NETWORKS.fetch_to_change(tx, request)
         await networks.delete(tx, network)

@@ -23,15 +23,12 @@ from kilonova.network import (
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
+    is_cloud_admin,
     one_or_many,
-    only_fields,
     owner,
     owns,
     require,
-    seen,
 )
 from kilonova.network.api.fields import (
     MOST_AT_ONCE,
@@ -51,12 +48,11 @@ from kilonova.network.api.fields import (
     fixed_ips,
     given,
 )
-from kilonova.network.api.listing import answer, selection_of
+from kilonova.network.api.resource import Resource
 from kilonova.network.api.subnets import check_named
 from kilonova.network.errors import (
     NetworkNotFound,
     PortInUse,
-    PortNotFound,
     PortSecurityAndIPRequiredForSecurityGroups,
     PortSecurityPortHasSecurityGroup,
     SecurityGroupNotFound,
@@ -233,47 +229,36 @@ async def _groups(tx: Tx, request: NetworkRequest, new: NewPort, project_id: str
 async def _checked_groups(tx: Tx, request: NetworkRequest, group_ids: list[str], project_id: str) -> list[str]:
     for group_id in group_ids:
         group = await security_groups.find(tx, group_id)
-        if not (group.shared or group.project_id == project_id or request.ctx.is_admin):
+        if not (group.shared or group.project_id == project_id or is_cloud_admin(request)):
             raise SecurityGroupNotFound(group_id)
     return group_ids
 
 
-async def list_ports(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_port")
-    selection = selection_of(request, ports.LISTING)
-    async with request.service.database.reading() as tx:
-        views = await _views(tx, request, await ports.list_seen(tx, selection, **seen(request)))
-    return answer(request, "ports", views)
+async def _rows(tx: Tx, request: NetworkRequest, found: list[Port]) -> list[Body]:
+    return await _views(tx, request, await ports.with_details(tx, found))
 
 
-async def fetch_port(tx: Tx, request: NetworkRequest, port_id: str, *, rule: str | None = None) -> Port:
-    """`rule` where the route's own is about something else than the port."""
-    port, _ = await _fetch(tx, request, port_id, rule)
-    return port
-
-
-async def _fetch(tx: Tx, request: NetworkRequest, port_id: str, rule: str | None = None) -> tuple[Port, Network]:
-    port = await ports.find(tx, port_id)
+async def _target(tx: Tx, request: NetworkRequest, port: Port) -> Body:
     network = await networks.find(tx, port.network_id)
-    own_network = network.project_id == request.ctx.project_id
-    visible = own_network or port.project_id == request.ctx.project_id
-    target = {"project_id": port.project_id, "own_network": own_network}
-    authorize_found(request, target, visible, PortNotFound(port_id), rule)
-    return port, network
+    return {"project_id": port.project_id, "own_network": network.project_id == request.ctx.project_id}
+
+
+PORTS = Resource("port", "ports", "port_id", ports.VISIBILITY, ports.LISTING, _rows, _target)
+
+
+async def list_ports(request: NetworkRequest) -> Body:
+    return await PORTS.list(request)
 
 
 async def show_port(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        port = await fetch_port(tx, request, request.path["port_id"])
-        (view,) = await _views(tx, request, await ports.with_details(tx, [port]))
-    return {"port": only_fields(view, request.query.getlist("fields"))}
+    return await PORTS.show(request)
 
 
 async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
     service, changed = request.service, body.port
     async with service.database.transaction() as tx:
-        port, network = await _fetch(tx, request, request.path["port_id"])
-        check_revision(request, port)
+        port = await PORTS.fetch_to_change(tx, request)
+        network = await networks.find(tx, port.network_id)
         _check_privileges(request, given(changed), network, port.project_id, port)
         await check_named(tx, request, changed.fixed_ips or ())
         values = _changed_values(request, changed, port)
@@ -334,8 +319,7 @@ async def _changed_groups(
 async def delete_port(request: NetworkRequest) -> None:
     service = request.service
     async with service.database.transaction() as tx:
-        port = await fetch_port(tx, request, request.path["port_id"])
-        check_revision(request, port)
+        port = await PORTS.fetch_to_change(tx, request)
         ports.refuse_owned(port)
         await floating_ips.release_port(tx, service, port)
         await ports.delete_port(tx, port)

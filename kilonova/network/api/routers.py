@@ -12,15 +12,12 @@ from kilonova.network import agents, networks, quotas, records, routers, tags
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
     one_or_many,
-    only_fields,
     owner,
     owns,
     require,
-    seen,
+    viewer,
 )
 from kilonova.network.api.fields import (
     MOST_AT_ONCE,
@@ -37,10 +34,10 @@ from kilonova.network.api.fields import (
     fixed_ips,
     given,
 )
-from kilonova.network.api.listing import answer, selection_of
-from kilonova.network.api.ports import fetch_port
-from kilonova.network.api.subnets import check_named, fetch_subnet
-from kilonova.network.errors import NetworkNotFound, RouterNotFound, SubnetNotOwned
+from kilonova.network.api.ports import PORTS
+from kilonova.network.api.resource import Resource
+from kilonova.network.api.subnets import SUBNETS, check_named
+from kilonova.network.errors import SubnetNotOwned
 from kilonova.network.routers import Attached
 from kilonova.network.tables import Router
 from kilonova.network.views.resources import router_view
@@ -100,7 +97,7 @@ class Interface(Fields):
     port_id: Id | None = None
 
 
-async def _views(tx: Tx, found: list[Router]) -> list[Body]:
+async def _views(tx: Tx, _request: NetworkRequest, found: list[Router]) -> list[Body]:
     gateways = await routers.gateways(tx, found)
     return [router_view(each, gateways.get(each.id)) for each in found]
 
@@ -114,7 +111,7 @@ def _refuse_unserved(fields: NewRouter | ChangedRouter) -> None:
 async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:
     wanted = one_or_many(body.router, body.routers, "router")
     async with request.service.database.transaction() as tx:
-        views = await _views(tx, [await _create(tx, request, new) for new in wanted])
+        views = await _views(tx, request, [await _create(tx, request, new) for new in wanted])
     return created("router", views, body.routers)
 
 
@@ -149,35 +146,22 @@ async def _set_gateway(tx: Tx, request: NetworkRequest, router: Router, wanted: 
         if name in values:
             require(request, f"create_router:external_gateway_info:{name}", target, f"external_gateway_info:{name}")
     if values.get("network_id"):
-        network = await networks.find(tx, values["network_id"])
-        if not (networks.is_visible(network, request.ctx.project_id) or request.ctx.is_admin):
-            raise NetworkNotFound(network.id)
+        await networks.VISIBILITY.find(tx, viewer(request), values["network_id"])
     if wanted is not None and wanted.external_fixed_ips is not UNSET:
         await check_named(tx, request, wanted.external_fixed_ips)
         values["external_fixed_ips"] = fixed_ips(wanted.external_fixed_ips)
     return await routers.set_gateway(tx, request.service, router, values)
 
 
+ROUTERS = Resource("router", "routers", "router_id", routers.VISIBILITY, routers.LISTING, _views)
+
+
 async def list_routers(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_router")
-    selection = selection_of(request, routers.LISTING)
-    async with request.service.database.reading() as tx:
-        views = await _views(tx, await routers.list_seen(tx, selection, **seen(request)))
-    return answer(request, "routers", views)
-
-
-async def fetch_router(tx: Tx, request: NetworkRequest) -> Router:
-    router_id = request.path["router_id"]
-    router = await routers.find(tx, router_id)
-    visible = router.project_id == request.ctx.project_id
-    authorize_found(request, {"project_id": router.project_id}, visible, RouterNotFound(router_id))
-    return router
+    return await ROUTERS.list(request)
 
 
 async def show_router(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        (view,) = await _views(tx, [await fetch_router(tx, request)])
-    return {"router": only_fields(view, request.query.getlist("fields"))}
+    return await ROUTERS.show(request)
 
 
 async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Body:
@@ -187,39 +171,31 @@ async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Bod
     if "routes" in values:
         values["routes"] = entries(values["routes"])
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         if changed.external_gateway_info is not UNSET:
             router = await _set_gateway(tx, request, router, changed.external_gateway_info)
-        router = await routers.change(tx, request.service, router, values)
-        (view,) = await _views(tx, [router])
-    return {"router": view}
+        return await ROUTERS.body(tx, request, await routers.change(tx, request.service, router, values))
 
 
 async def add_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/add_extraroutes: beside the routes that somebody else adds at the same time."""
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         wanted = routers.with_routes(router, entries(body.router.routes))
-        (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    return {"router": view}
+        return await ROUTERS.body(tx, request, await routers.change(tx, request.service, router, {"routes": wanted}))
 
 
 async def remove_routes(request: NetworkRequest, body: RoutedBody) -> Body:
     """PUT /v2.0/routers/{id}/remove_extraroutes."""
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         wanted = routers.without_routes(router, entries(body.router.routes))
-        (view,) = await _views(tx, [await routers.change(tx, request.service, router, {"routes": wanted})])
-    return {"router": view}
+        return await ROUTERS.body(tx, request, await routers.change(tx, request.service, router, {"routes": wanted}))
 
 
 async def delete_router(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         await routers.delete(tx, request.service, router)
 
 
@@ -246,16 +222,15 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
     """PUT /v2.0/routers/{id}/add_router_interface."""
     _exactly_one(body)
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         if body.subnet_id is not None:
-            subnet = await fetch_subnet(tx, request, body.subnet_id, rule="get_subnet")
+            subnet = await SUBNETS.fetch(tx, request, body.subnet_id, rule="get_subnet")
             if not owns(request, subnet):
                 raise SubnetNotOwned(subnet.id)
             attached = await routers.add_subnet(tx, request.service, router, subnet)
         else:
             # The port becomes the router's, so seeing it on a network of one's own is not enough.
-            port = await fetch_port(tx, request, str(body.port_id), rule="update_port")
+            port = await PORTS.fetch(tx, request, str(body.port_id), rule="update_port")
             attached = await routers.add_port(tx, request.service, router, port, owns=partial(owns, request))
     return _interface_view(router, attached)
 
@@ -265,8 +240,7 @@ async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
     if body.subnet_id is None and body.port_id is None:
         raise BadRequest("Either subnet_id or port_id must be specified.")
     async with request.service.database.transaction() as tx:
-        router = await fetch_router(tx, request)
-        check_revision(request, router)
+        router = await ROUTERS.fetch_to_change(tx, request)
         named = {"subnet_id": body.subnet_id, "port_id": body.port_id}
         attached = await routers.remove_interface(tx, request.service, router, **named)
     return _interface_view(router, attached)

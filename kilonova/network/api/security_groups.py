@@ -10,22 +10,19 @@ from kilonova.network import quotas, security_groups, tags
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
+    is_cloud_admin,
     one_or_many,
-    only_fields,
     owner,
-    seen,
+    viewer,
 )
 from kilonova.network.api.fields import MOST_AT_ONCE, Description, Fields, Flag, Name, ProjectId, Tags, given
-from kilonova.network.api.listing import answer, selection_of
+from kilonova.network.api.resource import Resource
 from kilonova.network.errors import (
     InvalidInput,
     SecurityGroupCannotUpdateDefault,
     SecurityGroupDefaultAlreadyExists,
     SecurityGroupNotFound,
-    SecurityGroupRuleNotFound,
 )
 from kilonova.network.tables import SecurityGroup, SecurityGroupRule
 from kilonova.network.views.resources import rule_view, security_group_view
@@ -78,14 +75,30 @@ class NewRuleBody(Fields):
     security_group_rules: Annotated[list[NewRule], Meta(max_length=MOST_AT_ONCE)] | UnsetType = UNSET
 
 
-async def _view(tx: Tx, group: SecurityGroup) -> Body:
-    return security_group_view(group, (await security_groups.rules_of(tx, [group.id]))[group.id])
+async def _views(tx: Tx, _request: NetworkRequest, found: list[SecurityGroup]) -> list[Body]:
+    rules = await security_groups.rules_of(tx, [each.id for each in found])
+    return [security_group_view(each, rules[each.id]) for each in found]
+
+
+async def _target(_tx: Tx, _request: NetworkRequest, group: SecurityGroup) -> Body:
+    return {"project_id": group.project_id, "shared": group.shared}
+
+
+GROUPS = Resource(
+    "security_group",
+    "security-groups",
+    "group_id",
+    security_groups.VISIBILITY,
+    security_groups.LISTING,
+    _views,
+    _target,
+)
 
 
 async def create_group(request: NetworkRequest, body: NewGroupBody) -> Body:
     wanted = one_or_many(body.security_group, body.security_groups, "security_group")
     async with request.service.database.transaction() as tx:
-        views = [await _view(tx, await _create_group(tx, request, new)) for new in wanted]
+        views = await _views(tx, request, [await _create_group(tx, request, new) for new in wanted])
     return created("security_group", views, body.security_groups)
 
 
@@ -106,37 +119,22 @@ async def _create_group(tx: Tx, request: NetworkRequest, new: NewGroup) -> Secur
 async def list_groups(request: NetworkRequest) -> Body:
     """Makes the project's default group if it is not there yet: everybody who looks finds one."""
     request.authorize(rule="get_security_group")
-    service, selection = request.service, selection_of(request, security_groups.LISTING)
-    project_id = request.ctx.project_id
+    service, project_id = request.service, request.ctx.project_id
     async with service.database.reading() as tx:
         lacks_default = project_id is not None and not await security_groups.has_default(tx, project_id)
     if project_id is not None and lacks_default:
         async with service.database.transaction() as tx:
             await security_groups.ensure_default(tx, service, project_id)
-    async with service.database.reading() as tx:
-        found = await security_groups.list_seen(tx, selection, **seen(request))
-        rules = await security_groups.rules_of(tx, [each.id for each in found])
-    return answer(request, "security-groups", [security_group_view(each, rules[each.id]) for each in found])
-
-
-async def fetch_group(tx: Tx, request: NetworkRequest, group_id: str) -> SecurityGroup:
-    group = await security_groups.find(tx, group_id)
-    visible = group.shared or group.project_id == request.ctx.project_id
-    target = {"project_id": group.project_id, "shared": group.shared}
-    authorize_found(request, target, visible, SecurityGroupNotFound(group_id))
-    return group
+    return await GROUPS.list(request)
 
 
 async def show_group(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        view = await _view(tx, await fetch_group(tx, request, request.path["group_id"]))
-    return {"security_group": only_fields(view, request.query.getlist("fields"))}
+    return await GROUPS.show(request)
 
 
 async def update_group(request: NetworkRequest, body: ChangedGroupBody) -> Body:
     async with request.service.database.transaction() as tx:
-        group = await fetch_group(tx, request, request.path["group_id"])
-        check_revision(request, group)
+        group = await GROUPS.fetch_to_change(tx, request)
         values = given(body.security_group)
         if "stateful" in values and group.stateful:
             security_groups.refuse_stateless(values["stateful"])
@@ -145,16 +143,13 @@ async def update_group(request: NetworkRequest, body: ChangedGroupBody) -> Body:
             raise SecurityGroupCannotUpdateDefault
         if group.default_of_project is None and name.lower() == "default":
             raise SecurityGroupDefaultAlreadyExists
-        group = await security_groups.change(tx, request.service, group, values)
-        view = await _view(tx, group)
-    return {"security_group": view}
+        return await GROUPS.body(tx, request, await security_groups.change(tx, request.service, group, values))
 
 
 async def delete_group(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        group = await fetch_group(tx, request, request.path["group_id"])
-        check_revision(request, group)
-        await security_groups.delete(tx, group, is_admin=request.ctx.is_admin)
+        group = await GROUPS.fetch_to_change(tx, request)
+        await security_groups.delete(tx, group, is_admin=is_cloud_admin(request))
 
 
 async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
@@ -165,20 +160,19 @@ async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
         for rule in made:
             await quotas.claim(tx, rule.project_id, "security_group_rule")
             await security_groups.insert_rule(tx, rule)
-        views = await _rule_views(tx, made)
+        views = await _rule_views(tx, request, made)
     return created("security_group_rule", views, body.security_group_rules)
 
 
 async def _new_rule(tx: Tx, request: NetworkRequest, new: NewRule) -> SecurityGroupRule:
     group = await security_groups.find(tx, new.security_group_id)
-    visible = group.project_id == request.ctx.project_id
-    authorize_found(request, {"project_id": group.project_id}, visible, SecurityGroupNotFound(group.id))
+    if group.project_id != request.ctx.project_id and not is_cloud_admin(request):
+        raise SecurityGroupNotFound(group.id)
+    request.authorize({"project_id": group.project_id})
     rule = security_groups.new_rule(request.service, group, given(new))
     _check_project(request, new, group)
     if new.remote_group_id is not None:
-        remote = await security_groups.find(tx, new.remote_group_id)
-        if not (remote.shared or remote.project_id == request.ctx.project_id or request.ctx.is_admin):
-            raise SecurityGroupNotFound(remote.id)
+        await security_groups.VISIBILITY.find(tx, viewer(request), new.remote_group_id)
     return rule
 
 
@@ -190,35 +184,30 @@ def _check_project(request: NetworkRequest, new: NewRule, group: SecurityGroup) 
         raise InvalidInput(f"A rule belongs to the project of its security group, {group.project_id}.")
 
 
-async def _rule_views(tx: Tx, found: list[SecurityGroupRule]) -> list[Body]:
+async def _rule_views(tx: Tx, _request: NetworkRequest, found: list[SecurityGroupRule]) -> list[Body]:
     defaults = await security_groups.default_ids(tx, sorted({each.security_group_id for each in found}))
     return [rule_view(each, is_default=each.security_group_id in defaults) for each in found]
 
 
+RULES = Resource(
+    "security_group_rule",
+    "security-group-rules",
+    "rule_id",
+    security_groups.RULE_VISIBILITY,
+    security_groups.RULES_LISTING,
+    _rule_views,
+)
+
+
 async def list_rules(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_security_group_rule")
-    selection = selection_of(request, security_groups.RULES_LISTING)
-    async with request.service.database.reading() as tx:
-        views = await _rule_views(tx, await security_groups.list_rules(tx, selection, **seen(request)))
-    return answer(request, "security-group-rules", views)
-
-
-async def fetch_rule(tx: Tx, request: NetworkRequest) -> SecurityGroupRule:
-    rule_id = request.path["rule_id"]
-    rule = await security_groups.find_rule(tx, rule_id)
-    visible = rule.project_id == request.ctx.project_id
-    authorize_found(request, {"project_id": rule.project_id}, visible, SecurityGroupRuleNotFound(rule_id))
-    return rule
+    return await RULES.list(request)
 
 
 async def show_rule(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        (view,) = await _rule_views(tx, [await fetch_rule(tx, request)])
-    return {"security_group_rule": only_fields(view, request.query.getlist("fields"))}
+    return await RULES.show(request)
 
 
 async def delete_rule(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        rule = await fetch_rule(tx, request)
-        check_revision(request, rule)
+        rule = await RULES.fetch_to_change(tx, request)
         await security_groups.delete_rule(tx, rule)

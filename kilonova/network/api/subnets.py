@@ -11,13 +11,10 @@ from kilonova.network import addresses, agents, networks, quotas, records, subne
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
-    authorize_found,
-    check_revision,
     created,
     one_or_many,
-    only_fields,
     owner,
-    seen,
+    viewer,
 )
 from kilonova.network.api.fields import (
     MOST_AT_ONCE,
@@ -35,8 +32,8 @@ from kilonova.network.api.fields import (
     entries,
     given,
 )
-from kilonova.network.api.listing import answer, selection_of
-from kilonova.network.errors import InvalidInput, NetworkNotFound, SubnetNotFound
+from kilonova.network.api.resource import Resource
+from kilonova.network.errors import InvalidInput
 from kilonova.network.ipam import pick
 from kilonova.network.tables import Subnet
 from kilonova.network.views.resources import subnet_view
@@ -107,9 +104,9 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
         raise InvalidInput("a cidr must be specified; subnet pools are not served here yet.")
     if new.segment_id is not None:
         raise InvalidInput("segment_id is not served here yet: a network has one segment.")
-    network = await networks.find(tx, new.network_id)
-    target = {"project_id": network.project_id, "own_network": network.project_id == request.ctx.project_id}
-    authorize_found(request, target, networks.is_visible(network, request.ctx.project_id), NetworkNotFound(network.id))
+    network = await networks.VISIBILITY.find(tx, viewer(request), new.network_id)
+    own_network = network.project_id == request.ctx.project_id
+    request.authorize({"project_id": network.project_id, "own_network": own_network})
     tags.check(new.tags)
     await quotas.claim(tx, project_id, "subnet")
     cidr = subnets.parse_cidr(new.cidr, new.ip_version)
@@ -143,41 +140,36 @@ def _wants_dhcp(new: NewSubnet, cidr: pick.IpNetwork) -> bool:
     return subnets.can_be_served(cidr) or new.ipv6_ra_mode is not None or new.ipv6_address_mode is not None
 
 
-async def list_subnets(request: NetworkRequest) -> Body:
-    request.authorize(rule="get_subnet")
-    selection = selection_of(request, subnets.LISTING)
-    async with request.service.database.reading() as tx:
-        found = await subnets.list_seen(tx, selection, **seen(request))
-    return answer(request, "subnets", [subnet_view(each) for each in found])
+async def _views(_tx: Tx, _request: NetworkRequest, found: list[Subnet]) -> list[Body]:
+    return [subnet_view(each) for each in found]
 
 
-async def fetch_subnet(tx: Tx, request: NetworkRequest, subnet_id: str, *, rule: str | None = None) -> Subnet:
-    """`rule` where the route's own is about something else than the subnet."""
-    subnet = await subnets.find(tx, subnet_id)
+async def _target(tx: Tx, request: NetworkRequest, subnet: Subnet) -> Body:
     network = await networks.find(tx, subnet.network_id)
-    own_network = network.project_id == request.ctx.project_id
-    visible = network.shared or network.external or own_network or subnet.project_id == request.ctx.project_id
-    target = {
+    return {
         "project_id": subnet.project_id,
-        "own_network": own_network,
+        "own_network": network.project_id == request.ctx.project_id,
         "shared": network.shared,
         "router:external": network.external,
     }
-    authorize_found(request, target, visible, SubnetNotFound(subnet_id), rule)
-    return subnet
+
+
+SUBNETS = Resource("subnet", "subnets", "subnet_id", subnets.VISIBILITY, subnets.LISTING, _views, _target)
+
+
+async def list_subnets(request: NetworkRequest) -> Body:
+    return await SUBNETS.list(request)
 
 
 async def check_named(tx: Tx, request: NetworkRequest, wanted: Iterable[FixedIp]) -> None:
     """Raises SubnetNotFound when one of these addresses is to be of a subnet that the caller cannot see."""
     for each in wanted:
         if each.subnet_id is not UNSET:
-            await fetch_subnet(tx, request, each.subnet_id, rule="get_subnet")
+            await SUBNETS.fetch(tx, request, each.subnet_id, rule="get_subnet")
 
 
 async def show_subnet(request: NetworkRequest) -> Body:
-    async with request.service.database.reading() as tx:
-        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
-    return {"subnet": only_fields(subnet_view(subnet), request.query.getlist("fields"))}
+    return await SUBNETS.show(request)
 
 
 async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Body:
@@ -190,8 +182,7 @@ async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Bod
     if "gateway_ip" in values:
         values["gateway_ip"] = subnets.parse_gateway(values["gateway_ip"])
     async with service.database.transaction() as tx:
-        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
-        check_revision(request, subnet)
+        subnet = await SUBNETS.fetch_to_change(tx, request)
         subnet = await subnets.change(tx, service, subnet, values)
         await agents.refresh_dhcp(tx, service, subnet.network_id)
     return {"subnet": subnet_view(subnet)}
@@ -199,6 +190,5 @@ async def update_subnet(request: NetworkRequest, body: ChangedSubnetBody) -> Bod
 
 async def delete_subnet(request: NetworkRequest) -> None:
     async with request.service.database.transaction() as tx:
-        subnet = await fetch_subnet(tx, request, request.path["subnet_id"])
-        check_revision(request, subnet)
+        subnet = await SUBNETS.fetch_to_change(tx, request)
         await subnets.delete(tx, request.service, subnet)

@@ -2,7 +2,7 @@
 
 from kilonova.kit.db import Tx
 from kilonova.network import networks, tags
-from kilonova.network.api.bodies import Body, NetworkRequest, authorize_found, check_revision
+from kilonova.network.api.bodies import Body, NetworkRequest, check_revision, is_cloud_admin
 from kilonova.network.api.fields import Fields, Tags
 from kilonova.network.errors import TagNotFound, TagResourceNotFound
 from kilonova.network.tags import Tagged
@@ -17,9 +17,13 @@ async def _fetch(tx: Tx, request: NetworkRequest) -> Tagged:
     kind, wanted_id = tags.KINDS[request.url_path.split("/")[2]], request.path["resource_id"]
     tagged = await tags.find(tx, kind, wanted_id)
     own = tagged.row.project_id == request.ctx.project_id
-    shared = kind == "network" and networks.is_visible(await networks.find(tx, wanted_id), None)
-    target = {"project_id": tagged.row.project_id, "shared": shared}
-    authorize_found(request, target, own or shared, TagResourceNotFound(kind, wanted_id))
+    shared = False
+    if kind == "network":
+        network = await networks.find(tx, wanted_id)
+        shared = network.shared or network.external
+    if not (own or shared or is_cloud_admin(request)):
+        raise TagResourceNotFound(kind, wanted_id)
+    request.authorize({"project_id": tagged.row.project_id, "shared": shared})
     check_revision(request, tagged.row)
     return tagged
 
