@@ -28,9 +28,6 @@ CHUNK = 10_000
 """Most values one statement names; SQLite allows 32,766."""
 
 
-CHANGES_AT_ONCE = 1000
-
-
 class Selection(Struct, frozen=True):
     """Which rows of a list, in which order, and which page of them. `sorts` name columns."""
 
@@ -159,23 +156,24 @@ async def raise_revision(tx: Tx, *concerned: str | Concern) -> None:
         await tx.execute(insert(revisions).values(id=1, value=1))
     revision = await current_revision(tx)
     found = dict.fromkeys(Concern(each) if isinstance(each, str) else each for each in concerned)
-    rows = [{"revision": revision, "concerned": each.name, "about": each.about} for each in found]
-    for piece in chunks(rows, CHANGES_AT_ONCE):
-        await tx.execute(insert(changes).values(piece))
+    await tx.execute(insert(changes).values(revision=revision, concerned=list(found)))
     tx.after(HOSTS_CONCERNED, *dict.fromkeys(each.name for each in found))
 
 
 async def changed_since(tx: Tx, revision: int, until: int) -> list[tuple[int, Concern]]:
     """(revision, what it concerned), in order, of the later revisions up to `until` that are not forgotten."""
-    later = select(changes.c.revision, changes.c.concerned, changes.c.about)
+    later = select(changes.c.revision, changes.c.concerned)
     later = later.where(changes.c.revision > revision, changes.c.revision <= until).order_by(changes.c.revision)
-    return [(number, Concern(name, about)) for number, name, about in await tx.tuples(later)]
+    return [(number, Concern(*each)) for number, found in await tx.tuples(later) for each in found]
 
 
 async def forget_changes(tx: Tx, until: int) -> None:
     await tx.execute(delete(changes).where(changes.c.revision <= until))
 
 
+_CURRENT = select(func.coalesce(func.max(revisions.c.value), 0))
+
+
 async def current_revision(tx: Tx) -> int:
-    value: int = await tx.scalar(select(func.coalesce(func.max(revisions.c.value), 0)))
+    value: int = await tx.scalar(_CURRENT)
     return value

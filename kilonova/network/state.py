@@ -157,16 +157,30 @@ class HostState:
 
     def document(self) -> WantedState:
         """The whole of it, as one document."""
-        groups = self.sections["groups"]
         return WantedState(
             revision=self.revision,
             networks=tuple(self.whole_network(each) for each in self.each("networks")),
             ports=tuple(self.each("ports")),
-            security_groups=tuple(
-                self._whole_group(each, groups.get(each, {}).get(each)) for each in sorted(self.sections["members"])
-            ),
+            security_groups=tuple(self.whole_groups()),
             routers=tuple(self.whole_router(each) for each in self.each("routers")),
         )
+
+    def local(self) -> WantedState:
+        """What lies on the host itself, as a document: without what other hosts and leases add to it."""
+        groups = self.sections["groups"]
+        known = {each: groups.get(each, {}).get(each) for each in sorted(self.sections["members"])}
+        return WantedState(
+            revision=self.revision,
+            networks=tuple(self.each("networks")),
+            ports=tuple(self.each("ports")),
+            security_groups=tuple(found or WantedSecurityGroup(each, (), ()) for each, found in known.items()),
+            routers=tuple(self.whole_router(each) for each in self.each("routers")),
+        )
+
+    def whole_groups(self) -> list[WantedSecurityGroup]:
+        """The groups with their members."""
+        groups = self.sections["groups"]
+        return [self._whole_group(each, groups.get(each, {}).get(each)) for each in sorted(self.sections["members"])]
 
     def each(self, section: str) -> list[Any]:
         """The objects of a section, by their ids."""

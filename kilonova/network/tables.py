@@ -222,8 +222,7 @@ changes = Table(
     "changes",
     metadata,
     Column("revision", Integer, primary_key=True, autoincrement=False),
-    Column("concerned", String(300), primary_key=True),
-    Column("about", String(255), primary_key=True),
+    Column("concerned", JSON, nullable=False),
 )
 
 compute_events = Table(

@@ -5,6 +5,7 @@ The rule: a tap belongs to the hypervisor. It is plugged, set and unplugged here
 
 import ipaddress
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from kilonova.network.agent.ledger import HostProblem, Ledger
@@ -76,15 +77,55 @@ def _ensure_tunnel(network: WantedNetwork, bridge: Link, links: LinkTable, optio
     is_answering = options.l2_population and network.are_addresses_known
     tunnel = Tunnel(network.segmentation_id, options.local_ip, options.vxlan_port, is_answering)
     device = links.ensure_vxlan(name, tunnel, network.mtu)
-    peers = [peer for peer in network.peer_tunnel_ips if peer != options.local_ip]
-    entries = [(FLOOD_MAC, peer) for peer in peers]
-    remote = [port for port in network.remote_ports if port.tunnel_ip != options.local_ip]
-    if options.l2_population:
-        entries += [(port.mac_address, port.tunnel_ip) for port in remote]
+    elsewhere = Elsewhere(frozenset(network.peer_tunnel_ips), network.remote_ports)
     # The way to a neighbour stands before anybody is told of it.
-    links.ensure_forwarding(device, entries)
-    links.ensure_neighbours(device, wanted_neighbours(network, remote) if is_answering else [])
+    links.ensure_forwarding(device, _forwarding(elsewhere, options))
+    reachable = _reachable(elsewhere, options)
+    links.ensure_neighbours(device, wanted_neighbours(network, reachable) if is_answering else [])
     links.ensure_up(links.ensure_member(device, bridge))
+
+
+def is_told_of_ports(network: WantedNetwork, options: LinuxOptions) -> bool:
+    """Whether the network's tunnel has entries for single ports and hosts elsewhere."""
+    return network.network_type == "vxlan" and options.local_ip is not None and network.segmentation_id is not None
+
+
+def tunnel_of(network: WantedNetwork, links: LinkTable) -> Link | None:
+    return links.get(tunnel_name(network.segmentation_id or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What of a network is on other hosts: their underlay addresses, and ports."""
+
+    tunnel_ips: frozenset[str]
+    ports: tuple[RemotePort, ...]
+
+
+def change_elsewhere(
+    network: WantedNetwork, device: Link, had: Elsewhere, has: Elsewhere, links: LinkTable, options: LinuxOptions
+) -> None:
+    """Changes a tunnel's entries one by one: those that it `had`, of what changed, for those that it `has` now."""
+    before, after = _forwarding(had, options), _forwarding(has, options)
+    # The way to a neighbour stands before anybody is told of it, and goes after.
+    links.change_forwarding(device, (), after - before)
+    if device.answers_neighbours:
+        gone = set(wanted_neighbours(network, _reachable(had, options)))
+        new = set(wanted_neighbours(network, _reachable(has, options)))
+        kept = {address for address, _ in new}
+        links.change_neighbours(device, {each for each in gone - new if each[0] not in kept}, new - gone)
+    links.change_forwarding(device, before - after, ())
+
+
+def _reachable(elsewhere: Elsewhere, options: LinuxOptions) -> list[RemotePort]:
+    return [port for port in elsewhere.ports if port.tunnel_ip != options.local_ip]
+
+
+def _forwarding(elsewhere: Elsewhere, options: LinuxOptions) -> set[tuple[str, str]]:
+    entries = {(FLOOD_MAC, peer) for peer in elsewhere.tunnel_ips if peer != options.local_ip}
+    if options.l2_population:
+        entries.update((port.mac_address, port.tunnel_ip) for port in _reachable(elsewhere, options))
+    return entries
 
 
 def wanted_neighbours(network: WantedNetwork, remote: Iterable[RemotePort]) -> list[tuple[str, str]]:

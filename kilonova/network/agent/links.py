@@ -335,6 +335,33 @@ class LinkTable:
                 what = (verb, link.name, mac, tunnel_ip)
                 self._ledger.changed("%s forwarding entry of %s: %s at %s", *what, level=logging.DEBUG)
 
+    def change_forwarding(self, link: Link, gone: Iterable[tuple[str, str]], new: Iterable[tuple[str, str]]) -> None:
+        """Takes fixed entries away and adds others, whatever else there is."""
+        for verb, entries in (("del", gone), ("append", new)):
+            for mac, tunnel_ip in sorted(entries):
+                with self._counted(f"{verb} forwarding entry", link, mac, tunnel_ip):
+                    self._netlink.fdb(verb, ifindex=link.index, lladdr=mac, dst=tunnel_ip)
+
+    def change_neighbours(self, link: Link, gone: Iterable[tuple[str, str]], new: Iterable[tuple[str, str]]) -> None:
+        """Takes permanent (IP address, MAC address) neighbours away and sets others."""
+        for address, mac in sorted(gone):
+            with self._counted("del neighbour", link, address, mac):
+                self._netlink.neigh("del", ifindex=link.index, dst=address, lladdr=mac)
+        for address, mac in sorted(new):
+            with self._counted("set neighbour", link, address, mac):
+                self._netlink.neigh("replace", ifindex=link.index, dst=address, lladdr=mac, state=_NUD_PERMANENT)
+
+    @contextlib.contextmanager
+    def _counted(self, verb: str, link: Link, *what: str) -> Iterator[None]:
+        """Counts what is done inside as a change, unless it was so already."""
+        try:
+            yield
+        except NetlinkError as error:
+            if error.code not in (errno.EEXIST, errno.ENOENT):
+                raise
+        else:
+            self._ledger.changed("%s of %s: %s", verb, link.name, " ".join(what), level=logging.DEBUG)
+
     def ensure_neighbours(self, link: Link, wanted: Iterable[tuple[str, str]]) -> None:
         """Exactly these permanent (IP address, MAC address) neighbours; others come and go by themselves."""
         target = {(address, mac.lower()) for address, mac in wanted}

@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import uvicorn
@@ -25,6 +26,7 @@ from kilonova.kit.http.server import GUEST_SHARE, Connections, Limits, protocols
 from kilonova.network.agent import namespaces
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.agent.options import LinuxOptions
+from kilonova.network.state import HostState, Touched
 from kilonova.network.wanted import WantedState
 
 log = logging.getLogger(__name__)
@@ -64,13 +66,20 @@ def index_guests(wanted: WantedState) -> dict[tuple[str, str], Guest]:
     """(network id, address) → guest, from the ports of this host and the leases of the networks it serves."""
     guests: dict[tuple[str, str], Guest] = {}
     for network in wanted.networks:
-        for host in network.dhcp.hosts if network.dhcp is not None else ():
-            if host.device_id:
-                guests[network.id, host.ip_address] = Guest(host.device_id, host.project_id)
+        guests |= _guests_of("leases", network.id, network.dhcp.hosts if network.dhcp is not None else ())
     for port in wanted.ports:
-        for fixed in port.fixed_ips:
-            guests[port.network_id, fixed.ip_address] = Guest(port.device_id, port.project_id)
+        guests |= _guests_of("ports", "", port)
     return guests
+
+
+def _guests_of(section: str, owner: str, found: Any) -> dict[tuple[str, str], Guest]:
+    """(network id, address) → guest, of one port, or of one port's leases."""
+    if found is None:
+        return {}
+    if section == "ports":
+        guest = Guest(found.device_id, found.project_id)
+        return {(found.network_id, fixed.ip_address): guest for fixed in found.fixed_ips}
+    return {(owner, host.ip_address): Guest(host.device_id, host.project_id) for host in found if host.device_id}
 
 
 def sign(secret: str, instance_id: str) -> str:
@@ -112,13 +121,28 @@ class MetadataResponder:
         self._secret = options.metadata_proxy_shared_secret
         self._transport = options.metadata_transport
         self._client: httpx.AsyncClient | None = None
-        self._guests: Mapping[tuple[str, str], Guest] = {}
+        self._guests: dict[tuple[str, str], Guest] = {}
         self._ledger = Connections(LIMITS, GUEST_SHARE)
         self._servers: dict[Place, tuple[asyncio.Server, ServerState]] = {}
 
-    async def converge(self, places: Iterable[Place], wanted: WantedState) -> list[tuple[Place, str]]:
-        """Listen in exactly these places, for exactly these guests. Returns (place, sentence) for those that fail."""
-        self._guests = index_guests(wanted)
+    def know(self, state: HostState) -> None:
+        """Exactly these guests are answered."""
+        self._guests = index_guests(state.document())
+
+    def know_changed(self, state: HostState, touched: Touched) -> None:
+        """Guests whose ports or leases have changed."""
+        for section in ("ports", "leases"):
+            for owner, _, before in touched.of(section):
+                for address, guest in _guests_of(section, owner, before).items():
+                    # Somebody else may have the address by now.
+                    if self._guests.get(address) == guest:
+                        del self._guests[address]
+        for section in ("leases", "ports"):
+            for owner, object_id, _ in touched.of(section):
+                self._guests.update(_guests_of(section, owner, state.get(section, owner, object_id)))
+
+    async def converge(self, places: Iterable[Place]) -> list[tuple[Place, str]]:
+        """Listens in exactly these places. Returns (place, sentence) for those that fail."""
         target = set(places)
         for place in set(self._servers) - target:
             await self._stop(place)

@@ -7,7 +7,7 @@ compared in the form `iptables-save` prints.
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,6 +23,7 @@ PROTOCOL_NUMBERS = {
 }  # fmt: skip
 """Names the network API takes or iptables prints → IANA numbers."""
 
+_HOOK = re.compile(rf"-j {OWN_PREFIX}\S+")
 _PROTOCOL = re.compile(r"(?<=-p )(\S+)")
 _MAC = re.compile(r"\b[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}\b")
 
@@ -45,7 +46,7 @@ class Table:
 Tables = dict[str, Table]
 """Table name (`raw`, `mangle`, `filter`, `nat`) → what of ours is in it."""
 
-SavedTables = dict[str, dict[str, list[str]]]
+SavedTables = dict[str, dict[str, Sequence[str]]]
 """Table → chain → rules, of everybody, as `iptables-save` or `ebtables-save` printed them."""
 
 
@@ -74,7 +75,7 @@ def canonical(rule: str) -> str:
 
 def parse_saved(text: str) -> SavedTables:
     """Parse the output of `iptables-save`, `ip6tables-save` or `ebtables-save`."""
-    tables: SavedTables = {}
+    tables: dict[str, dict[str, list[str]]] = {}
     chains: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("*"):
@@ -84,7 +85,7 @@ def parse_saved(text: str) -> SavedTables:
         elif line.startswith("-A "):
             _, chain, rule = line.split(" ", 2)
             chains.setdefault(chain, []).append(rule.strip())
-    return tables
+    return {name: dict(found) for name, found in tables.items()}
 
 
 def plan_restore(saved: SavedTables, wanted: Mapping[str, Table], *, dialect: Literal["ip", "eth"] = "ip") -> Plan:
@@ -104,13 +105,29 @@ def plan_restore(saved: SavedTables, wanted: Mapping[str, Table], *, dialect: Li
     return plan
 
 
-def _plan_table(saved: Mapping[str, list[str]], wanted: Table, plan: Plan, dialect: str) -> list[str]:
+def after_restore(saved: SavedTables, wanted: Mapping[str, Table]) -> SavedTables:
+    """The tables after what `plan_restore` planned: ours as they are wanted, other people's as they were."""
+    tables: SavedTables = {}
+    for name in saved.keys() | wanted.keys():
+        table = wanted.get(name, Table())
+        chains: dict[str, Sequence[str]] = {
+            chain: [rule for rule in rules if not _HOOK.fullmatch(rule)]
+            for chain, rules in saved.get(name, {}).items()
+            if not chain.startswith(OWN_PREFIX)
+        }
+        for hook in table.hooks:
+            chains[hook.chain] = [*chains.get(hook.chain, ()), f"-j {hook.target}"]
+        tables[name] = {**chains, **table.chains}
+    return tables
+
+
+def _plan_table(saved: Mapping[str, Sequence[str]], wanted: Table, plan: Plan, dialect: str) -> list[str]:
     stale = sorted(chain for chain in saved if chain.startswith(OWN_PREFIX) and chain not in wanted.chains)
     declare: list[str] = []
     fill: list[str] = []
     for chain in sorted(wanted.chains):
         rules = wanted.chains[chain]
-        if chain in saved and [canonical(rule) for rule in saved[chain]] == [canonical(rule) for rule in rules]:
+        if chain in saved and _are_same(saved[chain], rules):
             continue
         plan.changed.append(chain)
         declare.append(f":{chain} - [0:0]" if dialect == "ip" else f":{chain} RETURN")
@@ -125,14 +142,19 @@ def _plan_table(saved: Mapping[str, list[str]], wanted: Table, plan: Plan, diale
     return [*declare, *unhooks, *fill, *flush, *delete, *hooks]
 
 
-def _note_difference(plan: Plan, chain: str, saved: list[str], wanted: tuple[str, ...]) -> None:
+def _are_same(saved: Sequence[str], wanted: tuple[str, ...]) -> bool:
+    # What this process has put there itself is the same object.
+    return saved is wanted or [canonical(rule) for rule in saved] == [canonical(rule) for rule in wanted]
+
+
+def _note_difference(plan: Plan, chain: str, saved: Sequence[str], wanted: tuple[str, ...]) -> None:
     before = {canonical(rule): rule for rule in saved}
     after = {canonical(rule): rule for rule in wanted}
     plan.removed[chain] = [rule for key, rule in before.items() if key not in after]
     plan.added[chain] = [rule for key, rule in after.items() if key not in before]
 
 
-def _plan_hooks(saved: Mapping[str, list[str]], wanted: Table, plan: Plan) -> tuple[list[str], list[str]]:
+def _plan_hooks(saved: Mapping[str, Sequence[str]], wanted: Table, plan: Plan) -> tuple[list[str], list[str]]:
     """Commands that add missing hooks, and ones that delete stale or doubled hooks."""
     target = {(hook.chain, f"-j {hook.target}"): hook for hook in wanted.hooks}
     add: list[str] = []
@@ -143,7 +165,7 @@ def _plan_hooks(saved: Mapping[str, list[str]], wanted: Table, plan: Plan) -> tu
             continue
         for rule in rules:
             key = (chain, rule)
-            if not re.fullmatch(rf"-j {OWN_PREFIX}\S+", rule):
+            if not _HOOK.fullmatch(rule):
                 continue
             if key in target and key not in present:
                 present.add(key)

@@ -12,6 +12,7 @@ Where it happens on the host (all through br_netfilter):
 - ebtables nat PREROUTING drops frames with somebody else's MAC address or ARP sender, before the bridge learns them.
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ _INVALID = "-m conntrack --ctstate INVALID -j DROP"
 _MIDSTREAM = "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j DROP"
 """A connection starts with SYN or not at all. So deleting a conntrack entry cuts its flow, and the host's own
 `nf_conntrack_tcp_loose` need not be touched."""
+
+PORTS_RENDERED = 4096
+"""Chains of ports that are kept: most ports are as they were the last time."""
 
 _NEIGHBOUR_TYPES_OUT = (131, 132, 133, 135, 136, 143)
 _NEIGHBOUR_TYPES_IN = (130, 131, 132, 134, 135, 136)
@@ -56,8 +60,8 @@ class CompiledFirewall:
     ipv4: Tables = field(default_factory=dict)
     ipv6: Tables = field(default_factory=dict)
     ethernet: Tables = field(default_factory=dict)
-    sets: dict[str, frozenset[str]] = field(default_factory=dict)
-    """ipset name → members."""
+    sets: dict[str, tuple[Family, str]] = field(default_factory=dict)
+    """ipset name → the IP version and the group whose members it has."""
 
 
 def set_name(family: Family, group_id: str) -> str:
@@ -157,6 +161,7 @@ def _source(address: str, family: Family) -> str | None:
     return f"-s {network} " if network.prefixlen else ""
 
 
+@functools.lru_cache(PORTS_RENDERED)
 def render_spoof_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     """Return for the port's own addresses with their MAC, drop everything else."""
     pairs = address_pairs(port)
@@ -176,6 +181,7 @@ def render_spoof_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     return (*dict.fromkeys(rules), "-j DROP")
 
 
+@functools.lru_cache(PORTS_RENDERED)
 def render_egress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     """What a guest sends: its DHCP questions, its own addresses only, no DHCP answers, then state, then its groups."""
     spoof = f"-j {chain_name('s', port.id)}"
@@ -206,6 +212,7 @@ def render_egress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     return (*basics, _INVALID, _KNOWN, _MIDSTREAM, *groups, "-j DROP")
 
 
+@functools.lru_cache(PORTS_RENDERED)
 def render_ingress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     """What a guest receives: DHCP answers and neighbour discovery, then state, then its groups."""
     groups = tuple(f"-j {chain_name('gi', group)}" for group in sorted(port.security_group_ids))
@@ -218,6 +225,7 @@ def render_ingress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     return (*basics, _INVALID, _KNOWN, _MIDSTREAM, *groups, "-j DROP")
 
 
+@functools.lru_cache(PORTS_RENDERED)
 def render_frame_chain(port: WantedPort) -> tuple[str, ...]:
     """Frames a guest may send at all: its own MAC addresses, its own ARP sender, IPv4, IPv6, and RARP, with which the
     hypervisor announces a guest that has moved. Tagged and unknown frames would pass iptables by: they are dropped."""
@@ -257,11 +265,11 @@ def render_group_chains(groups: Iterable[WantedSecurityGroup], family: Family, l
     return ingress, egress
 
 
-def render_sets(
+def named_sets(
     used: Iterable[WantedSecurityGroup], known: Mapping[str, WantedSecurityGroup], ledger: Ledger
-) -> dict[str, frozenset[str]]:
-    """The sets that the used groups' rules name; one of a group that the document does not carry is empty."""
-    sets: dict[str, frozenset[str]] = {}
+) -> dict[str, tuple[Family, str]]:
+    """The sets that the used groups' rules name; one of a group that the host is not told of is empty."""
+    sets: dict[str, tuple[Family, str]] = {}
     for group in used:
         for rule in group.rules:
             remote = rule.remote_group_id
@@ -269,12 +277,8 @@ def render_sets(
                 continue
             if remote not in known:
                 ledger.problem(group.id, f"A rule names the remote group {remote}, which is not known on this host.")
-            members = known[remote].member_ips if remote in known else ()
-            families: tuple[Family, ...] = (4, 6)
-            for family in families:
-                name = set_name(family, remote)
-                if name not in sets:
-                    sets[name] = render_set_members(members, family)
+            sets[set_name(4, remote)] = (4, remote)
+            sets[set_name(6, remote)] = (6, remote)
     return sets
 
 
@@ -369,5 +373,5 @@ def render_firewall(
         ipv4=_render_tables(4, sorted_networks, guarded, render_group_chains(in_use, 4, ledger)),
         ipv6=_render_tables(6, sorted_networks, guarded, render_group_chains(in_use, 6, ledger)),
         ethernet=render_frame_tables(guarded),
-        sets=render_sets(in_use, known, ledger),
+        sets=named_sets(in_use, known, ledger),
     )

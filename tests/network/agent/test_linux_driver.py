@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 
 from kilonova.network.agent.watch import TapWatch
+from kilonova.network.state import Touched
 from kilonova.network.wanted import RemotePort, WantedState
 from tests.network.agent.documents import PING, Net, floating_ip, gateway, group, mac, new_id, router, state
-from tests.network.agent.drivers import converge, make_driver, make_guest
+from tests.network.agent.drivers import converge, difference, make_driver, make_guest
 from tests.network.agent.hosts import Guest, Host, on_own_host
 
 PROVIDER = Net(9, dhcp=False, network_type="flat", physical_network="provider", cidr_prefix="172.24.4", mtu=1500)
@@ -229,6 +230,54 @@ async def test_a_flat_network_takes_its_interface_but_never_the_hosts_own(host: 
     assert "master" not in host.run("ip", "link", "show", "eth9")
 
 
+def count_commands(host: Host) -> Path:
+    """A file in which each command of the firewall leaves its name and what it was given to read."""
+    count = host.state_dir / "count"
+    wrappers = host.state_dir / "bin"
+    wrappers.mkdir()
+    for tool in ("iptables-save", "ip6tables-save", "ebtables-save", "ipset", "iptables-restore", "conntrack"):
+        wrapper = wrappers / tool
+        wrapper.write_text(f'#!/bin/sh\necho $0 >> {count}\nexec /usr/sbin/{tool} "$@"\n')
+        wrapper.chmod(0o755)
+    os.environ["PATH"] = f"{wrappers}:{os.environ['PATH']}"
+    return count
+
+
+@on_own_host
+async def test_a_port_elsewhere_costs_its_own_entries(host: Host) -> None:
+    """No rule is looked at, and of sets and forwarding entries only its own are changed."""
+    net = Net(1, dhcp=False)
+    everyone = group(1)
+    rules = (*everyone.rules, msgspec.structs.replace(PING, remote_group_id=everyone.id))
+    port = net.port(5, (everyone.id,))
+
+    def document(*last: int, revision: int) -> WantedState:
+        remote = tuple(RemotePort(mac(0x700 + each), "10.99.0.2", (f"10.0.1.{each}",)) for each in last)
+        there = net.wanted(peer_tunnel_ips=("10.99.0.2",), remote_ports=remote, are_addresses_known=True)
+        members = ("10.0.1.5", *(f"10.0.1.{each}" for each in last))
+        known = msgspec.structs.replace(everyone, rules=rules, member_ips=members)
+        return msgspec.structs.replace(state([net], [port], [known], revision=revision), networks=(there,))
+
+    host.run("ip", "address", "add", "10.99.0.1/24", "dev", "lo")
+    driver = make_driver(host, local_ip="10.99.0.1", l2_population=True)
+    await driver.converge(document(*range(10, 100), revision=1))
+    known, before = driver.state, set(host.run("bridge", "fdb", "show", "dev", "vxlan-1001").splitlines())
+    count = count_commands(host)
+    for last, expected in ((100, 3), (99, 3)):
+        touched = Touched()
+        wanted = document(*range(10, last + 1), revision=last)
+        known.apply(difference(known, wanted), touched)
+        assert len(touched.before) == 2
+        report = await driver.driver.converge(known, touched)
+        # A member of a set, a forwarding entry, a neighbour.
+        assert (report.changes, report.problems) == (expected, ())
+    ran = [Path(line).name for line in count.read_text().splitlines()]
+    assert ran == ["ipset", "ipset", "conntrack", "conntrack"], "flows are looked at when a member goes"
+    after = set(host.run("bridge", "fdb", "show", "dev", "vxlan-1001").splitlines())
+    assert before == after
+    assert (await driver.driver.converge(known)).changes == 0
+
+
 @on_own_host
 async def test_a_pass_over_an_unchanged_host_is_cheap(host: Host) -> None:
     """No process per port, network or router: only the five `*-save` of the host, and no look into a namespace."""
@@ -238,14 +287,7 @@ async def test_a_pass_over_an_unchanged_host_is_cheap(host: Host) -> None:
     document = state(nets, ports, [everyone], [router(1, *(net.router_interface() for net in nets))])
     driver = make_driver(host, verify_seconds=60)
     await driver.converge(document)
-    count = host.state_dir / "count"
-    wrappers = host.state_dir / "bin"
-    wrappers.mkdir()
-    for tool in ("iptables-save", "ip6tables-save", "ebtables-save", "ipset", "iptables-restore", "conntrack"):
-        wrapper = wrappers / tool
-        wrapper.write_text(f'#!/bin/sh\necho $0 >> {count}\nexec /usr/sbin/{tool} "$@"\n')
-        wrapper.chmod(0o755)
-    os.environ["PATH"] = f"{wrappers}:{os.environ['PATH']}"
+    count = count_commands(host)
     report = await driver.converge(document)
     assert (report.changes, report.problems) == (0, ())
     ran = [Path(line).name for line in count.read_text().splitlines()]

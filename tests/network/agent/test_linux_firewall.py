@@ -284,7 +284,7 @@ async def test_rules_of_others_stay_and_ours_are_repaired(host: Host) -> None:
     host.run("iptables", "-D", "FORWARD", "-j", "kn-forward")
     host.run("iptables", "-F", "kn-gi-50000001-50")
     host.run("ebtables", "-t", "nat", "-F", "kn-guard")
-    report = await converge(driver, document)
+    report = await converge(driver, document, is_repair=True)
     assert report.changes == 3
     await converge(driver, state([]))
 

@@ -24,6 +24,7 @@ from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.agent.routers import render_announcements, wanted_addresses, wanted_routes
 from kilonova.network.wanted import DhcpOption, FixedIp, HostRoute, WantedDhcp, WantedNetwork, WantedSubnet
 from tests.network.agent.documents import PROJECT, Net, floating_ip, gateway, mac, router, state
+from tests.network.agent.drivers import state_of
 
 
 def served(net: Net) -> tuple[WantedNetwork, WantedDhcp]:
@@ -200,7 +201,8 @@ async def test_the_responder_refuses_strangers_large_bodies_and_a_silent_compute
     port = net.port(5)
     options = LinuxOptions(state_dir=tmp_path, metadata_transport=httpx.MockTransport(answer))
     responder = MetadataResponder(options)
-    assert await responder.converge([], state([net], [port])) == []
+    responder.know(state_of(state([net], [port])))
+    assert await responder.converge([]) == []
     place = Place("qdhcp-x", 1, "169.254.169.254", 80, ("another", net.id))
 
     async def ask(method: str, path: str, source: str = "10.0.1.5", content: bytes = b"") -> httpx.Response:

@@ -15,9 +15,8 @@ def upgrade() -> None:
     op.create_table(
         "changes",
         sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("concerned", sa.String(length=300), nullable=False),
-        sa.Column("about", sa.String(length=255), nullable=False),
-        sa.PrimaryKeyConstraint("revision", "concerned", "about"),
+        sa.Column("concerned", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("revision"),
     )
 
 
