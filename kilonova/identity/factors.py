@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kilonova.identity.errors import InvalidReference
+from kilonova.identity.methods import METHODS
 from kilonova.identity.tables import User
-
-METHODS = ("password", "token")
-"""The methods that log-ins are served by."""
 
 
 def refuse_unknown(extra: Mapping[str, Any]) -> None:

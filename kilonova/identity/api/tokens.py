@@ -7,8 +7,9 @@ from kilonova.identity.api.bodies import IdentityRequest, listing
 from kilonova.identity.api.domains import LISTS as DOMAIN_LISTS
 from kilonova.identity.api.listing import paged
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
-from kilonova.identity.authentication import AuthBody, authenticate, choose_scope, usable_default
+from kilonova.identity.authentication import AuthBody, authenticate
 from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
+from kilonova.identity.scopes import choose_scope, usable_default
 from kilonova.identity.service import Identity
 from kilonova.identity.tokens import ValidToken
 from kilonova.identity.views.records import domain_view, project_view

@@ -1,0 +1,12 @@
+"""What a method of authentication finds out."""
+
+from msgspec import Struct
+
+from kilonova.identity.tables import User
+from kilonova.identity.tokens import Payload
+
+
+class Proof(Struct):
+    user: User
+    previous: Payload | None = None
+    """The token that the user showed, if any."""
