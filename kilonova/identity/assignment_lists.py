@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Table, select
 
 from kilonova.identity import records
 from kilonova.identity.assignments import list_implied, with_implied
+from kilonova.identity.directory import Directory
 from kilonova.identity.tables import (
     NO_DOMAIN,
     Assignment,
     Domain,
     Group,
     GroupAssignment,
-    GroupMember,
     Project,
     Role,
     TargetKind,
@@ -22,11 +22,8 @@ from kilonova.identity.tables import (
     assignments,
     domains,
     group_assignments,
-    group_members,
-    groups,
     projects,
     roles,
-    users,
 )
 from kilonova.kit.db import Tx
 
@@ -92,12 +89,12 @@ def _asked(table: Table, wanted: Wanted, **actor: str | None) -> list[ColumnElem
     return [table.c[column] == value for column, value in columns.items() if value is not None]
 
 
-async def list_effective(tx: Tx, wanted: Wanted) -> list[Listed]:
+async def list_effective(tx: Tx, directory: Directory, wanted: Wanted) -> list[Listed]:
     """What users come to have: through groups and implied roles too, each once. No domain's own roles."""
     any_role = replace(wanted, role_id=None)
     granted = [*await _of_users(tx, any_role), *await _of_groups(tx, any_role)]
     granted = [each for each in granted if wanted.within is None or each.target_id in wanted.within]
-    members = await _members(tx, wanted.user_id)
+    members = await directory.members_by_group(tx, wanted.user_id)
     rules = await list_implied(tx)
     reached = {
         Listed(user_id, grant.group_id, grant.target_kind, grant.target_id, role_id): None
@@ -109,23 +106,12 @@ async def list_effective(tx: Tx, wanted: Wanted) -> list[Listed]:
     return [each for each in reached if wanted.role_id in (None, each.role_id) and each.role_id not in of_domains]
 
 
-async def _members(tx: Tx, user_id: str | None) -> dict[str, list[str]]:
-    """Group → its members, or only the one asked for."""
-    statement = select(group_members).order_by(group_members.c.user_id)
-    if user_id is not None:
-        statement = statement.where(group_members.c.user_id == user_id)
-    found: dict[str, list[str]] = {}
-    for each in await tx.all(GroupMember, statement):
-        found.setdefault(each.group_id, []).append(each.user_id)
-    return found
-
-
-async def load_parts(tx: Tx, listed: Sequence[Listed]) -> Parts:
+async def load_parts(tx: Tx, directory: Directory, listed: Sequence[Listed]) -> Parts:
     """Everything the lines speak of."""
     project_ids = [each.target_id for each in listed if each.target_kind == "project"]
     return Parts(
-        await records.find_all(tx, users, User, (each.user_id for each in listed)),
-        await records.find_all(tx, groups, Group, (each.group_id for each in listed)),
+        await directory.users_by_id(tx, (each.user_id for each in listed)),
+        await directory.groups_by_id(tx, (each.group_id for each in listed)),
         await records.find_all(tx, roles, Role, (each.role_id for each in listed)),
         await records.find_all(tx, projects, Project, project_ids),
         {each.id: each for each in await tx.all(Domain, select(domains))},

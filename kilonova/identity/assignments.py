@@ -7,28 +7,24 @@ from sqlalchemy import Column, ColumnElement, CompoundSelect, Select, Table, del
 
 from kilonova.identity import records
 from kilonova.identity.announcements import announce
+from kilonova.identity.directory import Directory
 from kilonova.identity.errors import ResourceNotFound
 from kilonova.identity.tables import (
     NO_DOMAIN,
     SYSTEM_TARGET_ID,
     Assignment,
     Domain,
-    Group,
     GroupAssignment,
     ImpliedRole,
     Project,
     Role,
     TargetKind,
-    User,
     assignments,
     domains,
     group_assignments,
-    group_members,
-    groups,
     implied_roles,
     projects,
     roles,
-    users,
 )
 from kilonova.kit.db import Tx
 
@@ -51,10 +47,10 @@ def target_of(project_id: str | None, domain_id: str | None) -> tuple[TargetKind
     return "system", SYSTEM_TARGET_ID
 
 
-async def settle(tx: Tx, actor: Actor, target: tuple[TargetKind, str], role_id: str) -> Grant:
+async def settle(tx: Tx, directory: Directory, actor: Actor, target: tuple[TargetKind, str], role_id: str) -> Grant:
     """The assignment, all of whose parts exist. Raises ResourceNotFound naming the one that does not."""
     kind, target_id = target
-    await _require_actor(tx, actor)
+    await _require_actor(tx, directory, actor)
     role = await records.find(tx, roles, Role, "role", role_id)
     if kind == "project":
         await records.find(tx, projects, Project, "project", target_id)
@@ -64,11 +60,10 @@ async def settle(tx: Tx, actor: Actor, target: tuple[TargetKind, str], role_id: 
     return made
 
 
-async def _require_actor(tx: Tx, actor: Actor) -> None:
-    if actor.kind == "user":
-        await records.find(tx, users, User, "user", actor.id)
-    else:
-        await records.find(tx, groups, Group, "group", actor.id)
+async def _require_actor(tx: Tx, directory: Directory, actor: Actor) -> None:
+    find = directory.find_user if actor.kind == "user" else directory.find_group
+    if await find(tx, actor.id) is None:
+        raise ResourceNotFound(actor.kind, actor.id)
 
 
 async def grant(tx: Tx, assignment: Grant) -> None:
@@ -104,9 +99,9 @@ async def check(tx: Tx, assignment: Grant) -> None:
         raise ResourceNotFound("role assignment with role", assignment.role_id)
 
 
-async def granted_roles(tx: Tx, actor: Actor, target: tuple[TargetKind, str]) -> list[Role]:
+async def granted_roles(tx: Tx, directory: Directory, actor: Actor, target: tuple[TargetKind, str]) -> list[Role]:
     """The roles a user or group was given directly on one target. Raises ResourceNotFound for the actor."""
-    await _require_actor(tx, actor)
+    await _require_actor(tx, directory, actor)
     table = assignments if actor.kind == "user" else group_assignments
     own = table.c.user_id if actor.kind == "user" else table.c.group_id
     ids = select(table.c.role_id).where(
@@ -115,14 +110,14 @@ async def granted_roles(tx: Tx, actor: Actor, target: tuple[TargetKind, str]) ->
     return await tx.all(Role, select(roles).where(roles.c.id.in_(ids)).order_by(roles.c.id))
 
 
-async def effective_roles(tx: Tx, user_id: str, target_kind: str, target_id: str) -> list[Role]:
+async def effective_roles(tx: Tx, directory: Directory, user_id: str, target_kind: str, target_id: str) -> list[Role]:
     """The roles a user has on a target, those of groups and implied ones included, by name.
 
     A domain's own role counts for what it implies only.
     """
     target_id = target_id if target_kind != "system" else SYSTEM_TARGET_ID
     own = select(assignments.c.role_id).where(assignments.c.user_id == user_id)
-    through = _through_groups(group_assignments.c.role_id, user_id)
+    through = await _through_groups(tx, directory, group_assignments.c.role_id, user_id)
     either = _either(own, through, target_kind=target_kind, target_id=target_id)
     role_ids = {found for (found,) in await tx.tuples(either)}
     reached = with_implied(role_ids, await list_implied(tx))
@@ -130,10 +125,10 @@ async def effective_roles(tx: Tx, user_id: str, target_kind: str, target_id: str
     return await tx.all(Role, statement.order_by(roles.c.name))
 
 
-def _through_groups(column: Column[str], user_id: str) -> Select[str]:
+async def _through_groups(tx: Tx, directory: Directory, column: Column[str], user_id: str) -> Select[str]:
     """A column of what is granted to the groups a user is in."""
-    joined = group_members.c.group_id == group_assignments.c.group_id
-    return select(column).join(group_members, joined).where(group_members.c.user_id == user_id)
+    group_ids = await directory.group_ids_of_user(tx, user_id)
+    return select(column).where(group_assignments.c.group_id.in_(group_ids))
 
 
 def _either(own: Select[str], through: Select[str], **target: str) -> CompoundSelect[str]:
@@ -143,16 +138,17 @@ def _either(own: Select[str], through: Select[str], **target: str) -> CompoundSe
     return union(own, through)
 
 
-def targets_of(user_id: str, target_kind: TargetKind) -> CompoundSelect[str]:
+async def targets_of(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> CompoundSelect[str]:
     """Selects the ids of the targets on which a user has any role, also through a group."""
     own = select(assignments.c.target_id).where(assignments.c.user_id == user_id)
-    through = _through_groups(group_assignments.c.target_id, user_id)
+    through = await _through_groups(tx, directory, group_assignments.c.target_id, user_id)
     return _either(own, through, target_kind=target_kind)
 
 
-async def has_any_on(tx: Tx, user_id: str, target_kind: TargetKind) -> bool:
+async def has_any_on(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> bool:
     """Whether the user has a role on any such target."""
-    return bool(await tx.tuples(targets_of(user_id, target_kind).limit(1)))
+    targets = await targets_of(tx, directory, user_id, target_kind)
+    return bool(await tx.tuples(targets.limit(1)))
 
 
 async def list_implied(tx: Tx) -> list[ImpliedRole]:

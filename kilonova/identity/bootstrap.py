@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from kilonova.identity import assignments, records
 from kilonova.identity.names import fold
-from kilonova.identity.passwords import hash_password, verify_password
+from kilonova.identity.passwords import hash_password
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import (
     NO_DOMAIN,
@@ -32,7 +32,6 @@ from kilonova.identity.tables import (
     regions,
     roles,
     services,
-    users,
 )
 from kilonova.kit.db import Tx
 
@@ -93,13 +92,10 @@ async def _new_hashes(identity: Identity, passwords: Mapping[str, str]) -> dict[
     """Hashes of those passwords that are not the stored ones, made before the transaction: hashing takes its time."""
     hashes = {}
     async with identity.database.reading() as tx:
-        known = {
-            user.folded_name: user
-            for user in await records.list_equal(tx, users, User, {"domain_id": DEFAULT_DOMAIN_ID})
-        }
+        known = {user.folded_name: user for user in await identity.directory.users_of_domain(tx, DEFAULT_DOMAIN_ID)}
     for name, password in passwords.items():
         user = known.get(fold(name))
-        if user is None or not await verify_password(password, user.password_hash):
+        if user is None or not await identity.directory.check_password(user, password):
             hashes[name] = await hash_password(password)
     return hashes
 
@@ -122,11 +118,12 @@ async def ensure_project(tx: Tx, name: str, description: str) -> Project:
 
 
 async def _ensure_user(tx: Tx, identity: Identity, name: str, password_hash: str | None) -> User:
-    fresh = User(records.new_id(), DEFAULT_DOMAIN_ID, name, password_hash, True, None, {}, identity.clock.now())
-    await tx.insert_new(users, fresh)
-    (user,) = await records.list_equal(tx, users, User, {"domain_id": DEFAULT_DOMAIN_ID, "name": name})
-    if password_hash is not None and user.password_hash != password_hash:
-        user = await records.change(tx, users, User, "user", user, {"password_hash": password_hash})
+    user = await identity.directory.find_user_named(tx, name, DEFAULT_DOMAIN_ID)
+    if user is None:
+        user = User(records.new_id(), DEFAULT_DOMAIN_ID, name, password_hash, True, None, {}, identity.clock.now())
+        await identity.directory.add_user(tx, user)
+    elif password_hash is not None:
+        user = await identity.directory.change_user(tx, user, {"password_hash": password_hash})
     return user
 
 

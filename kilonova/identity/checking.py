@@ -12,9 +12,9 @@ from sqlalchemy import select
 from kilonova.identity import delays, log_ins
 from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.log_ins import Record
-from kilonova.identity.passwords import hash_password, verify_password
+from kilonova.identity.passwords import hash_password
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, User, domains, users
+from kilonova.identity.tables import Domain, User, domains
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import DiskFull
 from kilonova.kit.log import logger
@@ -49,9 +49,9 @@ class _Account(Struct):
         return self.record.is_locked(identity.limits, identity.clock.now())
 
 
-def claim_of_id(user_id: str, password: str, address: str) -> Claim:
+def claim_of_id(identity: Identity, user_id: str, password: str, address: str) -> Claim:
     async def find(tx: Tx) -> User | None:
-        return await tx.first(User, select(users).where(users.c.id == user_id))
+        return await identity.directory.find_user(tx, user_id)
 
     return Claim(find, log_ins.account_of_names("", user_id), password, address)
 
@@ -73,7 +73,7 @@ async def _check(identity: Identity, claim: Claim, source: str) -> User:
     account = await _look(identity, claim, source)
     if account.is_locked(identity):
         raise AuthenticationFailed
-    matches = await verify_password(claim.password, account.user.password_hash if account.user else None)
+    matches = await identity.directory.check_password(account.user, claim.password)
     if account.user is None or not (matches and account.is_usable):
         identity.delays.failed(source)
         await _note_failure(identity, account.id, source)

@@ -3,16 +3,15 @@
 Source: Identity API v3, "Delete domain".
 """
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from kilonova.identity import assignments, projects, records, roles, users
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import StillEnabled
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, Project, Role, User, domains, groups
+from kilonova.identity.tables import Domain, Project, Role, domains
 from kilonova.identity.tables import projects as projects_table
 from kilonova.identity.tables import roles as roles_table
-from kilonova.identity.tables import users as users_table
 from kilonova.kit.db import Tx
 
 
@@ -23,9 +22,9 @@ async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
     if domain.enabled:
         raise StillEnabled(f"Domain {domain.id} is enabled; disable it before deleting it.")
     await _remove_projects(tx, identity, domain)
-    for user in await tx.all(User, select(users_table).where(users_table.c.domain_id == domain.id)):
+    for user in await identity.directory.users_of_domain(tx, domain.id):
         await users.remove(tx, identity, user)
-    await tx.execute(delete(groups).where(groups.c.domain_id == domain.id))
+    await identity.directory.remove_groups_of_domain(tx, domain.id)
     for role in await records.list_equal(tx, roles_table, Role, {"domain_id": domain.id}):
         await roles.remove(tx, role)
     await assignments.withdraw_all_on(tx, "domain", domain.id)

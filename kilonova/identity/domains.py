@@ -7,6 +7,7 @@ from kilonova.identity import assignments, lists, records
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import InvalidReference, NameTaken
 from kilonova.identity.lists import Listing, Page
+from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, domains, projects
 from kilonova.kit.db import Tx
 
@@ -31,10 +32,10 @@ async def list_matching(tx: Tx, listing: Listing) -> Page[Domain]:
     return await lists.page(tx, domains, Domain, listing)
 
 
-async def list_in_reach(tx: Tx, user_id: str, listing: Listing) -> Page[Domain]:
+async def list_in_reach(tx: Tx, identity: Identity, user_id: str, listing: Listing) -> Page[Domain]:
     """Enabled domains on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
     marker that is none."""
-    ids = assignments.targets_of(user_id, "domain")
+    ids = await assignments.targets_of(tx, identity.directory, user_id, "domain")
     if listing.sorts == Listing().sorts:
         listing.sorts = (("name", "asc"), *listing.sorts)
     return await lists.page(tx, domains, Domain, listing, domains.c.id.in_(ids), domains.c.enabled)

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 
-from kilonova.identity import assignments, domains, lists, records, tokens, users
+from kilonova.identity import assignments, domains, lists, records, tokens
 from kilonova.identity.errors import InvalidReference, NotALeaf
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
@@ -61,10 +61,10 @@ async def list_matching(tx: Tx, listing: Listing, *, parent_id: str | None = Non
     return await lists.page(tx, projects, Project, listing, *conditions)
 
 
-async def list_of_user(tx: Tx, user_id: str, listing: Listing) -> Page[Project]:
+async def list_of_user(tx: Tx, identity: Identity, user_id: str, listing: Listing) -> Page[Project]:
     """Enabled projects on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
     marker that is none."""
-    mine = assignments.targets_of(user_id, "project")
+    mine = await assignments.targets_of(tx, identity.directory, user_id, "project")
     if listing.sorts == Listing().sorts:
         listing.sorts = (("name", "asc"), *listing.sorts)
     return await lists.page(tx, projects, Project, listing, projects.c.id.in_(mine), projects.c.enabled)
@@ -146,5 +146,5 @@ async def remove(tx: Tx, identity: Identity, project: Project) -> None:
         raise NotALeaf(f"Project {project.id} has {len(children)} projects in it; delete them first.")
     await tokens.revoke(tx, identity, project_id=project.id)
     await assignments.withdraw_all_on(tx, "project", project.id)
-    await users.forget_project(tx, project.id)
+    await identity.directory.forget_project(tx, project.id)
     await records.remove(tx, projects, project.id)

@@ -9,6 +9,7 @@ from cryptography.fernet import MultiFernet
 from kilonova.identity import log_ins, passwords
 from kilonova.identity.announcements import TOKENS_CHANGED
 from kilonova.identity.delays import Delays
+from kilonova.identity.directory import Directory, SqlDirectory
 from kilonova.identity.tables import metadata
 from kilonova.identity.turns import Turns
 from kilonova.kit.bus import Bus
@@ -25,6 +26,7 @@ class Identity:
     database: Database
     keys: MultiFernet
     bus: Bus
+    directory: Directory = field(default_factory=SqlDirectory)
     token_seconds: int = 3600
     clock: Clock = field(default_factory=SystemClock)
     limits: log_ins.Limits = field(default_factory=log_ins.Limits)

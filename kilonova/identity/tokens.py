@@ -21,7 +21,7 @@ from kilonova.identity import assignments
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import Domain, Project, Revocation, Role, User, domains, projects, revocations, users
+from kilonova.identity.tables import Domain, Project, Revocation, Role, User, domains, projects, revocations
 from kilonova.kit.db import Tx
 
 PAYLOAD_VERSION = 1
@@ -124,7 +124,7 @@ async def validate(tx: Tx, identity: Identity, token: str) -> ValidToken:
     payload = unseal(identity, token)
     if await _is_revoked(tx, payload):
         raise AuthenticationFailed
-    user = await tx.first(User, select(users).where(users.c.id == payload.user_id))
+    user = await identity.directory.find_user(tx, payload.user_id)
     if user is None or not user.enabled:
         raise AuthenticationFailed
     found = ValidToken(token, payload, user, await _enabled_domain(tx, user.domain_id), [])
@@ -136,7 +136,9 @@ async def validate(tx: Tx, identity: Identity, token: str) -> ValidToken:
     elif payload.scope_kind == "domain":
         found.domain = await _enabled_domain(tx, payload.scope_id)
     if payload.scope_kind != "unscoped":
-        found.roles = await assignments.effective_roles(tx, user.id, payload.scope_kind, payload.scope_id)
+        found.roles = await assignments.effective_roles(
+            tx, identity.directory, user.id, payload.scope_kind, payload.scope_id
+        )
         if not found.roles:
             raise AuthenticationFailed
     return found

@@ -3,37 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import update
-
-from kilonova.identity import domains, factors, lists, log_ins, records, tokens
-from kilonova.identity.errors import InvalidReference
-from kilonova.identity.lists import Listing, Page
+from kilonova.identity import domains, factors, log_ins, records, tokens
+from kilonova.identity.errors import InvalidReference, ResourceNotFound
 from kilonova.identity.service import Identity
-from kilonova.identity.tables import User, users
+from kilonova.identity.tables import User
 from kilonova.kit.db import Tx
 
 
-async def look_up(tx: Tx, user_id: str) -> User | None:
-    return await records.look_up(tx, users, User, user_id)
-
-
-async def find(tx: Tx, user_id: str) -> User:
+async def find(tx: Tx, identity: Identity, user_id: str) -> User:
     """Raises ResourceNotFound."""
-    return await records.find(tx, users, User, "user", user_id)
+    user = await identity.directory.find_user(tx, user_id)
+    if user is None:
+        raise ResourceNotFound("user", user_id)
+    return user
 
 
-async def list_matching(tx: Tx, listing: Listing) -> Page[User]:
-    """Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, users, User, listing)
-
-
-async def add(tx: Tx, user: User) -> None:
+async def add(tx: Tx, identity: Identity, user: User) -> None:
     """Raises ResourceNotFound for a domain that does not exist, NameTaken, InvalidReference for a factor or a default
     project."""
     factors.refuse_unknown(user.extra)
     await domains.find(tx, user.domain_id)
     await _refuse_domain_as_project(tx, user.default_project_id)
-    await records.add(tx, users, user, "user")
+    await identity.directory.add_user(tx, user)
 
 
 async def change(
@@ -46,7 +37,7 @@ async def change(
     await _refuse_domain_as_project(tx, values.get("default_project_id"))
     if "password_hash" in values:
         await log_ins.forget(tx, user.id)
-    changed = await records.change(tx, users, User, "user", user, records.with_extra(user.extra, values, extra))
+    changed = await identity.directory.change_user(tx, user, records.with_extra(user.extra, values, extra))
     if "password_hash" in values or values.get("enabled") is False:
         await tokens.revoke(tx, identity, user_id=user.id)
     return changed
@@ -59,13 +50,7 @@ async def _refuse_domain_as_project(tx: Tx, project_id: str | None) -> None:
         raise InvalidReference(f"{project_id} is a domain, which cannot be the default project of a user.")
 
 
-async def forget_project(tx: Tx, project_id: str) -> None:
-    """Of a project that goes: it is nobody's default any longer."""
-    of_it = update(users).where(users.c.default_project_id == project_id)
-    await tx.execute(of_it.values(default_project_id=None))
-
-
 async def remove(tx: Tx, identity: Identity, user: User) -> None:
     await tokens.revoke(tx, identity, user_id=user.id)
     await log_ins.forget(tx, user.id)
-    await records.remove(tx, users, user.id)
+    await identity.directory.remove_user(tx, user.id)

@@ -30,7 +30,9 @@ def _actor(request: IdentityRequest) -> Actor:
 
 
 async def _assignment(tx: Tx, request: IdentityRequest) -> Grant:
-    return await assignments.settle(tx, _actor(request), _target(request), request.path["role_id"])
+    return await assignments.settle(
+        tx, request.service.directory, _actor(request), _target(request), request.path["role_id"]
+    )
 
 
 async def create_grant(request: IdentityRequest) -> None:
@@ -55,7 +57,7 @@ async def list_grants(request: IdentityRequest) -> dict[str, Any]:
     """The roles a user or group was given directly on one target."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await assignments.granted_roles(tx, _actor(request), _target(request))
+        found = await assignments.granted_roles(tx, request.service.directory, _actor(request), _target(request))
     return listing(request, "roles", [role_view(each, request.base_url) for each in found])
 
 
@@ -71,9 +73,13 @@ async def list_role_assignments(request: IdentityRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         if flag(request, "include_subtree") is True:
             await _widen(tx, wanted)
-        listed = assignment_lists.list_effective if is_effective else assignment_lists.list_granted
-        found = await listed(tx, wanted)
-        parts = await assignment_lists.load_parts(tx, found) if flag(request, "include_names") is True else None
+        directory = request.service.directory
+        if is_effective:
+            found = await assignment_lists.list_effective(tx, directory, wanted)
+        else:
+            found = await assignment_lists.list_granted(tx, wanted)
+        is_named = flag(request, "include_names") is True
+        parts = await assignment_lists.load_parts(tx, directory, found) if is_named else None
     shown = [assignment_view(each, request.base_url, parts) for each in found]
     # No role is inherited by projects: there is none to list.
     return listing(request, "role_assignments", [] if INHERITED in request.query else shown)

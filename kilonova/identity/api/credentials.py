@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from kilonova.identity import users
 from kilonova.identity.api.bodies import IdentityRequest
 from kilonova.identity.api.listing import Lists, paged
 from kilonova.identity.errors import ResourceNotFound
@@ -72,7 +71,7 @@ async def _see_user(request: IdentityRequest) -> None:
     user_id = request.path["user_id"]
     request.authorize({"user_id": user_id, "target.user.id": user_id})
     async with request.service.database.reading() as tx:
-        if await users.look_up(tx, user_id) is None:
+        if await request.service.directory.find_user(tx, user_id) is None:
             raise ResourceNotFound("user", user_id)
 
 

@@ -52,7 +52,7 @@ async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[s
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
     group = Group(records.new_id(), domain_id, fields.name, fields.description or "", extra)
     async with request.service.database.transaction() as tx:
-        await groups.add(tx, group)
+        await groups.add(tx, request.service, group)
     return {"group": group_view(group, request.base_url)}
 
 
@@ -60,14 +60,14 @@ async def list_groups(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
     wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await groups.list_matching(tx, wanted)
+        found = await request.service.directory.list_groups(tx, wanted)
     return paged(request, "groups", found, group_view)
 
 
 async def _fetch(tx: Tx, request: IdentityRequest) -> Group:
     """Looks up and authorizes in one."""
     group_id = request.path["group_id"]
-    group = await groups.look_up(tx, group_id)
+    group = await request.service.directory.find_group(tx, group_id)
     target = {"target.group.domain_id": group.domain_id if group else None}
     request.authorize({**target, "user_id": request.path.get("user_id")})
     if group is None:
@@ -88,44 +88,47 @@ async def update_group(request: IdentityRequest, body: dict[str, Any]) -> dict[s
         group = await _fetch(tx, request)
         if fields.domain_id not in (UNSET, group.domain_id):
             raise BadRequest("The domain of a group cannot be changed.")
-        group = await groups.change(tx, group, given(fields, without=("domain_id",)), extra)
+        group = await groups.change(tx, request.service, group, given(fields, without=("domain_id",)), extra)
     return {"group": group_view(group, request.base_url)}
 
 
 async def delete_group(request: IdentityRequest) -> None:
     async with request.service.database.transaction() as tx:
-        await groups.remove(tx, await _fetch(tx, request))
+        await groups.remove(tx, request.service, await _fetch(tx, request))
 
 
 async def list_members(request: IdentityRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
-        found = await groups.list_members(tx, await _fetch(tx, request), USER_LISTS.read(request))
+        group = await _fetch(tx, request)
+        found = await request.service.directory.list_members(tx, group.id, USER_LISTS.read(request))
     return paged(request, "users", found, user_view)
 
 
 async def add_member(request: IdentityRequest) -> None:
     async with request.service.database.transaction() as tx:
         group = await _fetch(tx, request)
-        user = await users.find(tx, request.path["user_id"])
-        await groups.add_member(tx, group, user)
+        user = await users.find(tx, request.service, request.path["user_id"])
+        await groups.add_member(tx, request.service, group, user)
 
 
 async def check_member(request: IdentityRequest) -> None:
     async with request.service.database.reading() as tx:
         group = await _fetch(tx, request)
-        await groups.check_member(tx, group, await users.find(tx, request.path["user_id"]))
+        await groups.check_member(
+            tx, request.service, group, await users.find(tx, request.service, request.path["user_id"])
+        )
 
 
 async def remove_member(request: IdentityRequest) -> None:
     async with request.service.database.transaction() as tx:
         group = await _fetch(tx, request)
-        user = await users.find(tx, request.path["user_id"])
-        await groups.remove_member(tx, group, user)
+        user = await users.find(tx, request.service, request.path["user_id"])
+        await groups.remove_member(tx, request.service, group, user)
 
 
 async def list_groups_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/groups."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await groups.list_of_user(tx, user.id, LISTS.read(request))
+        found = await request.service.directory.list_groups_of_user(tx, user.id, LISTS.read(request))
     return paged(request, "groups", found, group_view)

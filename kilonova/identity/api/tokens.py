@@ -87,7 +87,7 @@ async def list_projects_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/projects: the projects the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await projects.list_of_user(tx, request.ctx.user_id, PROJECT_LISTS.read(request))
+        found = await projects.list_of_user(tx, request.service, request.ctx.user_id, PROJECT_LISTS.read(request))
     return paged(request, "projects", found, project_view)
 
 
@@ -95,7 +95,7 @@ async def list_domains_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/domains: the domains the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await domains.list_in_reach(tx, request.ctx.user_id, DOMAIN_LISTS.read(request))
+        found = await domains.list_in_reach(tx, request.service, request.ctx.user_id, DOMAIN_LISTS.read(request))
     return paged(request, "domains", found, domain_view)
 
 
@@ -103,5 +103,5 @@ async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/system."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        granted = await assignments.has_any_on(tx, request.ctx.user_id, "system")
+        granted = await assignments.has_any_on(tx, request.service.directory, request.ctx.user_id, "system")
     return {"system": [{"all": True}] if granted else []}

@@ -89,7 +89,7 @@ async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
         created_at=request.service.clock.now(),
     )
     async with request.service.database.transaction() as tx:
-        await users.add(tx, user)
+        await users.add(tx, request.service, user)
     return {"user": user_view(user, request.base_url)}
 
 
@@ -102,7 +102,7 @@ async def list_users(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
     wanted = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await users.list_matching(tx, wanted)
+        found = await request.service.directory.list_users(tx, wanted)
     return paged(request, "users", found, user_view)
 
 
@@ -114,7 +114,7 @@ async def show_user(request: IdentityRequest) -> dict[str, Any]:
 
 async def fetch_user(tx: Tx, request: IdentityRequest, user_id: str) -> User:
     """Looks up and authorizes in one: a user the caller may not see is reported no differently from a missing one."""
-    user = await users.look_up(tx, user_id)
+    user = await request.service.directory.find_user(tx, user_id)
     request.authorize({"target.user.id": user_id, "target.user.domain_id": user.domain_id if user else None})
     if user is None:
         raise ResourceNotFound("user", user_id)
@@ -140,11 +140,11 @@ async def change_password(request: IdentityRequest, body: PasswordChangeBody) ->
     """POST /v3/users/{user_id}/password: whoever knows the old one may, with a token or without. Ends every token of
     the user. Raises AuthenticationFailed alike for a wrong password and for nobody."""
     identity, address = request.service, request.client_address
-    claim = checking.claim_of_id(request.path["user_id"], body.user.original_password, address)
+    claim = checking.claim_of_id(identity, request.path["user_id"], body.user.original_password, address)
     user = await checking.check(identity, claim)
     password_hash = await checking.hash_in_turn(identity, body.user.password, address, user.id)
     async with identity.database.transaction() as tx:
-        present = await users.look_up(tx, user.id)
+        present = await identity.directory.find_user(tx, user.id)
         if present is None or present.password_hash != user.password_hash:
             # Of several who knew the old one, the first has made it a wrong one.
             raise AuthenticationFailed
@@ -164,5 +164,5 @@ async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/projects."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await projects.list_of_user(tx, user.id, PROJECT_LISTS.read(request))
+        found = await projects.list_of_user(tx, request.service, user.id, PROJECT_LISTS.read(request))
     return paged(request, "projects", found, project_view)

@@ -116,7 +116,7 @@ async def test_of_fifty_guesses_at_once_the_right_one_does_not_count(
         await under_way.acquire()
         return password == PASSWORD
 
-    monkeypatch.setattr("kilonova.identity.checking.verify_password", verify)
+    monkeypatch.setattr("kilonova.identity.directory.sql.verify_password", verify)
     identity.identity.turns._free = 50
     tasks = [asyncio.create_task(status(at(ELSEWHERE), password="wrong")) for _ in range(49)]
     await asyncio.sleep(0.01)

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from kilonova.identity import checking
 from kilonova.identity.app import ROUTES
+from kilonova.identity.directory import sql
 from kilonova.kit.http.routes import Route
 from tests.conftest import PASSWORD
 from tests.identity.api.test_references import REFERENCES
@@ -147,7 +147,7 @@ async def test_a_password_that_is_changed_while_it_is_compared_gives_no_token(
     admin: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     user_id = await make(admin, "user", name="ada", password=PASSWORD)
-    compare = checking.verify_password
+    compare = sql.verify_password
 
     async def slowly(password: str, password_hash: str | None) -> bool:
         matches = await compare(password, password_hash)
@@ -159,7 +159,7 @@ async def test_a_password_that_is_changed_while_it_is_compared_gives_no_token(
         user = {"id": user_id, "password": password}
         return {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
 
-    monkeypatch.setattr(checking, "verify_password", slowly)
+    monkeypatch.setattr(sql, "verify_password", slowly)
     assert (await admin.post("/v3/auth/tokens", json=log_in(PASSWORD))).status_code == 401
     monkeypatch.undo()
     assert (await admin.post("/v3/auth/tokens", json=log_in("better"))).status_code == 201
