@@ -1,17 +1,14 @@
 """Puts right what a crash left. Safe to repeat, and beside other processes that use the same database and stores."""
 
-import asyncio
-
 from msgspec import Struct
 
 from kilonova.image import leases
 from kilonova.image.service import Image
 from kilonova.image.tables import Upload
-from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.log import logger
 
-LOOKS = 4
-"""For dead uploads, within the length of a lease."""
+EVERY_SECONDS = 15.0
+"""How often leases are looked at: several times in the length of one."""
 
 log = logger(__name__)
 
@@ -36,16 +33,6 @@ async def give_up_lapsed(service: Image) -> list[Upload]:
         log.info("an upload whose process died was given up", image_id=upload.image_id)
     await service.remove_data(each.place for each in dead)
     return dead
-
-
-async def watch(service: Image) -> None:
-    """Gives up dead uploads as their leases lapse, until it is cancelled."""
-    while True:
-        await asyncio.sleep(service.upload_lease.total_seconds() / LOOKS)
-        try:
-            await give_up_lapsed(service)
-        except (ServiceUnavailable, OSError) as error:
-            log.warning("dead uploads were not looked for", reason=str(error))
 
 
 async def recover(service: Image) -> Recovered:

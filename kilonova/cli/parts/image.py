@@ -12,6 +12,7 @@ from kilonova.image.quotas import Limits
 from kilonova.image.service import Image
 from kilonova.image.stores.file import FileStore
 from kilonova.image.tables import metadata
+from kilonova.kit.chores import Chore, ChoreKeeper
 
 PORT = 9292
 SCHEMA = Schema("image", metadata, "glance-manage db_sync")
@@ -39,7 +40,12 @@ async def build(ground: Ground) -> Running:
     image = await open_image(ground)
     app = make_app(image, await ground.verifier())
     api = Api("image", app, config.bind_host, config.bind_port or PORT)
-    return Running([api], [functools.partial(recovery.watch, image)])
+
+    async def give_up_dead_uploads(_last: object) -> None:
+        await recovery.give_up_lapsed(image)
+
+    chore = Chore("give-up-dead-uploads", recovery.EVERY_SECONDS, give_up_dead_uploads)
+    return Running([api], [ChoreKeeper([chore], ground.clock).run])
 
 
 API = Part("glance-api", "glance", [IMAGE], build)
