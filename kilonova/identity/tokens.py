@@ -1,8 +1,7 @@
 """Tokens: issue, validate, revoke.
 
 A token carries ids only; what they mean (names, roles, whether they are enabled) is looked up at each validation, so a
-token never outlives what it was issued for. Payload, msgpack: [version, user_id, methods, scope kind, scope id,
-expires_at, issued_at, audit ids], times in microseconds since 1970, ids as a letter and bytes.
+token never outlives what it was issued for. What it carries is a msgpack array that begins with the number of its form.
 """
 
 import base64
@@ -24,19 +23,25 @@ from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, Revocation, Role, User, domains, projects, revocations
 from kilonova.kit.db import Tx
 
-PAYLOAD_VERSION = 1
 _HEX_ID = re.compile("[0-9a-f]{32}")
 """What other services are told: every id in it has to match; an empty one means every token."""
 ScopeKind = Literal["unscoped", "project", "domain", "system"]
 
 
-class Payload(Struct, array_like=True):
-    version: int
+class Payload(Struct, array_like=True, tag=1):
+    """Of a user who logged in by password or with a token.
+
+    A form stays as it is while tokens of it are about. Whatever carries something else (a trust, an application
+    credential, a federated log-in, or this with another field) is a form with a number of its own, in `Form`.
+    """
+
     packed_user_id: bytes
+    """A letter that says how it is packed, then the id."""
     methods: tuple[str, ...]
     scope_kind: ScopeKind
     packed_scope_id: bytes
     expires_us: int
+    """Microseconds since 1970."""
     issued_us: int
     audit_ids: tuple[str, ...]
 
@@ -55,6 +60,10 @@ class Payload(Struct, array_like=True):
     @property
     def issued_at(self) -> datetime:
         return datetime.fromtimestamp(self.issued_us / 1_000_000, UTC)
+
+
+Form = Payload
+"""Everything that a token may carry, told apart by the number."""
 
 
 class Scope(Struct, frozen=True):
@@ -87,7 +96,6 @@ def seal(identity: Identity, user_id: str, methods: tuple[str, ...], scope: Scop
         audit_ids = (audit_ids[0], previous.audit_ids[-1])
         methods = tuple(dict.fromkeys((*previous.methods, *methods)))
     payload = Payload(
-        version=PAYLOAD_VERSION,
         packed_user_id=_pack_id(user_id),
         methods=methods,
         scope_kind=scope.kind,
@@ -104,10 +112,10 @@ def unseal(identity: Identity, token: str) -> Payload:
     """Raises AuthenticationFailed for a token that is forged, foreign or expired."""
     try:
         raw = identity.keys.decrypt(token.encode() + b"=" * (-len(token) % 4))
-        payload = msgspec.msgpack.decode(raw, type=Payload)
+        payload = msgspec.msgpack.decode(raw, type=Form)
     except (InvalidToken, msgspec.DecodeError, UnicodeEncodeError) as error:
         raise AuthenticationFailed from error
-    if payload.version != PAYLOAD_VERSION or payload.expires_at <= identity.clock.now():
+    if payload.expires_at <= identity.clock.now():
         raise AuthenticationFailed
     return payload
 

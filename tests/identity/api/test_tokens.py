@@ -1,10 +1,11 @@
 """Tokens: authentication, validation, scopes, revocation."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from cryptography.fernet import Fernet, MultiFernet
 
@@ -180,3 +181,41 @@ async def test_the_version_documents_need_no_token(identity: Any) -> None:
     assert response.status_code == 300
     assert response.json()["versions"]["values"][0]["id"].startswith("v3")
     assert (await identity.client.get("/v3/")).json()["version"]["links"][0]["href"] == "http://service.local/v3/"
+
+
+def sealed(identity: Any, carried: list[Any]) -> str:
+    token: bytes = identity.identity.keys.encrypt(msgspec.msgpack.encode(carried))
+    return token.decode().rstrip("=")
+
+
+async def test_a_token_of_the_releases_before_forms_had_types_is_good_until_it_expires(identity: Any) -> None:
+    issued = (await authenticate(identity.client, by_password(scope=DEMO))).json()["token"]
+    now = datetime.now(UTC)
+    carried = [
+        1,
+        b"x" + bytes.fromhex(issued["user"]["id"]),
+        ["password"],
+        "project",
+        b"x" + bytes.fromhex(issued["project"]["id"]),
+        round((now + timedelta(minutes=5)).timestamp() * 1_000_000),
+        round(now.timestamp() * 1_000_000),
+        ["q1Rk3Xc3QdGBB0y0RzK3fA"],
+    ]
+    headers = {"X-Auth-Token": await identity.token("admin", "admin")}
+
+    async def shown(token: str) -> httpx.Response:
+        answer: httpx.Response = await identity.client.get(
+            "/v3/auth/tokens", headers={**headers, "X-Subject-Token": token}
+        )
+        return answer
+
+    former = (await shown(sealed(identity, carried))).json()["token"]
+    assert (former["user"], former["project"], former["roles"]) == (
+        issued["user"],
+        issued["project"],
+        issued["roles"],
+    )
+    assert former["audit_ids"] == carried[-1]
+    expired = [*carried[:5], round(now.timestamp() * 1_000_000), *carried[6:]]
+    for other in ([2, *carried[1:]], ["1", *carried[1:]], carried[1:], expired, carried[:4], []):
+        assert (await shown(sealed(identity, other))).status_code == 404, other
