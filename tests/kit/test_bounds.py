@@ -1,10 +1,15 @@
 """Each part of each body has a bound in its type: of the vocabulary, and of every route of every service."""
 
+import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import msgspec
 import pytest
-from msgspec import UNSET, Meta, Struct, UnsetType
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
 from kilonova.compute import app as compute_app
 from kilonova.identity import app as identity_app
@@ -17,6 +22,7 @@ from kilonova.kit.http.bounds import (
     Float,
     Free,
     Name,
+    body_types,
     has_free_parts,
     refuse_excess,
     refuse_long,
@@ -50,6 +56,7 @@ class Unbounded(Struct):
     inside: Annotated[list[str | None], Meta(max_length=2)]
     table: dict[str, int]
     free: Any
+    word: Annotated[str, Meta(max_length=9, pattern="^[a-z]+$")]
     again: "Unbounded | None" = None
 
 
@@ -73,6 +80,7 @@ def test_each_part_without_a_bound_is_named() -> None:
         "table.key: str without max_length",
         "table.*: int without a range",
         "free: any JSON, not marked FREE",
+        "word: pattern whose $ lets a line break follow: $(?!\\n)",
     ]
 
 
@@ -119,6 +127,53 @@ TABLES = {
 @pytest.mark.parametrize("service", TABLES)
 def test_every_part_of_every_body_has_a_bound(service: str) -> None:
     assert unbounded_parts(TABLES[service]) == []
+
+
+def patterns_of(info: Any, seen: frozenset[type] = frozenset()) -> Iterator[str]:
+    """Every pattern inside a type."""
+    if isinstance(info, inspect.StructType):
+        if info.cls not in seen:
+            for field in info.fields:
+                yield from patterns_of(field.type, seen | {info.cls})
+    elif isinstance(info, inspect.StrType):
+        yield from [] if info.pattern is None else [info.pattern]
+    elif isinstance(info, inspect.Type):
+        for name in info.__struct_fields__:
+            inner = getattr(info, name)
+            for each in inner if isinstance(inner, tuple) else (inner,):
+                yield from patterns_of(each, seen)
+
+
+PATTERNS = sorted(
+    {
+        pattern
+        for routes in TABLES.values()
+        for route in routes
+        for _, body_type in body_types(route)
+        for pattern in patterns_of(inspect.type_info(body_type))
+    }
+)
+
+
+def test_patterns_are_found() -> None:
+    assert len(PATTERNS) > 10
+    assert set(patterns_of(inspect.type_info(Unbounded))) == {"^[a-z]+$"}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@given(data=st.data())
+def test_no_pattern_takes_a_line_break_that_it_does_not_name(pattern: str, data: st.DataObject) -> None:
+    """What the decoder takes is what the pattern matches up to the very end of the text."""
+    text = data.draw(st.from_regex(pattern) | st.from_regex(pattern).map(lambda found: f"{found}\n"))
+    strict = pattern.replace("$(?!\\n)", r"\Z")
+    checked = Annotated[str, Meta(pattern=pattern)]
+    try:
+        msgspec.convert(text, checked)
+        is_taken = True
+    except msgspec.ValidationError:
+        is_taken = False
+    assert is_taken == (re.search(strict, text) is not None)
+    assert not strict.endswith("$")
 
 
 def test_texts_are_measured_as_a_column_keeps_them() -> None:

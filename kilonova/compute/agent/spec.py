@@ -90,7 +90,7 @@ DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | Volume
 
 
 class SpecDisk(Struct, frozen=True):
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$(?!\n)")]
     """The name of the disk's file in the server's directory; for a volume, its id."""
     place: DiskPlace
     source: DiskSource

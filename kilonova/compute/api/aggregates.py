@@ -15,9 +15,9 @@ from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.compute.views.records import aggregate_view
 from kilonova.kit.errors import BadRequest
 
-Zone = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^:]*$")]
-HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
-Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
+Zone = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^:]*$(?!\n)")]
+HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
+Key = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$(?!\n)")]
 
 
 class NewAggregate(Struct, forbid_unknown_fields=True):

@@ -22,12 +22,12 @@ Amount = Annotated[int, Meta(ge=0, le=LARGEST)]
 PositiveAmount = Annotated[int, Meta(ge=1, le=LARGEST)]
 RxtxFactor = Annotated[float, Meta(gt=0, le=MAX_FLOAT)]
 Description = Annotated[str, Meta(max_length=65535)]
-SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
+SpecKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$(?!\n)")]
 SpecValue = Annotated[str, Meta(max_length=255)] | Annotated[int, Meta(ge=-MAX_INT64, le=MAX_INT64)] | Float
 MOST_SPECS = 256
 """Extra specs of one flavor: whoever schedules a server looks at all."""
 OneSpec = Annotated[dict[SpecKey, SpecValue], Meta(max_length=1)]
-FlavorId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]+(?<! )$")]
+FlavorId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[a-zA-Z0-9. _-]+(?<! )$(?!\n)")]
 
 
 class NewFlavor(Struct, forbid_unknown_fields=True):

@@ -156,7 +156,7 @@ async def _check_empty(tx: CellTx, row: Host) -> None:
 class OldServiceChange(Struct, forbid_unknown_fields=True):
     """Before version 2.53 the body names the service, and the path what to do."""
 
-    host: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+    host: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
     binary: Annotated[str, Meta(min_length=1, max_length=255)]
     disabled_reason: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     forced_down: Annotated[bool | Word | UnsetType, since("2.11")] = UNSET

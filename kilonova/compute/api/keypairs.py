@@ -16,7 +16,7 @@ from kilonova.kit.http.versions import since
 
 
 class NewKeypair(Struct, forbid_unknown_fields=True):
-    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[A-Za-z0-9 _\-@.]+(?<! )$")]
+    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?! )[A-Za-z0-9 _\-@.]+(?<! )$(?!\n)")]
     public_key: LongText | UnsetType = UNSET
     type: Annotated[Literal["ssh", "x509"] | UnsetType, since("2.2")] = UNSET
     user_id: Annotated[Id | UnsetType, since("2.10")] = UNSET

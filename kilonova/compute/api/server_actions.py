@@ -48,7 +48,9 @@ class Reboot(Struct, forbid_unknown_fields=True):
 
 class ConsoleOutput(Struct, forbid_unknown_fields=True):
     length: (
-        Annotated[int, Meta(ge=-1, le=MAX_INT32)] | Annotated[str, Meta(pattern="^-?[0-9]{1,9}$", max_length=10)] | None
+        Annotated[int, Meta(ge=-1, le=MAX_INT32)]
+        | Annotated[str, Meta(pattern=r"^-?[0-9]{1,9}$(?!\n)", max_length=10)]
+        | None
     ) = None
 
 

@@ -18,12 +18,12 @@ MOST_METADATA = 1024
 MOST_LISTED = 64
 """Networks, security groups and block devices of one server."""
 
-MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$")]
+MetadataKey = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9\-_:. ]{1,255}$(?!\n)")]
 MetadataValue = Annotated[str, Meta(max_length=255)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=MOST_METADATA)]
-Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$(?!\n)")]
 Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
-HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$")]
+HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
 """Name of a host, or a server's hostname; the latter is one label before version 2.94, and may have a domain since."""
 Description = Annotated[str, Meta(max_length=255)]
 HowMany = Annotated[int, Meta(ge=1, le=bounds.MAX_INT32)]

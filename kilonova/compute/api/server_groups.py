@@ -22,7 +22,7 @@ Policy = Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affini
 
 
 class Rules(Struct, forbid_unknown_fields=True):
-    max_server_per_host: HowMany | Annotated[str, Meta(pattern="^[1-9][0-9]{0,8}$", max_length=9)] | None = None
+    max_server_per_host: HowMany | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}$(?!\n)", max_length=9)] | None = None
 
 
 class NewGroup(Struct, forbid_unknown_fields=True):

@@ -46,7 +46,7 @@ HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
 
 MOST_TAGS = 80
 """Of a project: upstream's limit."""
-Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$")]
+Tag = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^,/]*$(?!\n)")]
 Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
 
 

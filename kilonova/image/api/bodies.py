@@ -31,7 +31,7 @@ RESERVED = ("location", "locations", "deleted", "deleted_at")
 RESERVED_PREFIX = "os_glance"
 MAX_OPERATIONS = 256
 """Of one patch: more than an image may have fields and properties."""
-UUID_PATTERN = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$(?!\n)"
 
 Text255 = Annotated[str, Meta(max_length=255)]
 Number = Annotated[int, Meta(ge=0, le=0x7FFFFFFF)]

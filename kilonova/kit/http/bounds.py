@@ -6,6 +6,7 @@ before a handler runs, and the OpenAPI document tells it. A bound belongs on the
 `Name | None | UnsetType`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -24,7 +25,10 @@ Id = Annotated[str, Meta(max_length=255)]
 """Names a thing by its id (or, where an API allows it, by its name)."""
 Uuid = Annotated[
     str,
-    Meta(max_length=36, pattern=r"^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$"),
+    Meta(
+        max_length=36,
+        pattern=r"^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$(?!\n)",
+    ),
 ]
 """An id that is a UUID, with or without its hyphens."""
 Word = Annotated[str, Meta(max_length=64)]
@@ -50,6 +54,9 @@ MAX_DEPTH = 32
 """Of arrays and objects inside each other, in a body or in a part marked FREE."""
 MAX_ITEMS = 4096
 """Values in a part marked FREE, at all depths together."""
+
+_ENDS_BEFORE_LINE_BREAK = re.compile(r"(?<!\\)\$(?!\(\?!\\n\))")
+"""A `$` by itself: it matches at the end of a text, and also before a line break there."""
 
 
 def unbounded_parts(routes: Sequence[Route]) -> list[str]:
@@ -91,7 +98,12 @@ def _walk(info: inspect.Type, path: str, seen: frozenset[type]) -> Iterator[tupl
         case inspect.FloatType(ge=ge, gt=gt, le=le, lt=lt):
             if (ge is None and gt is None) or (le is None and lt is None):
                 yield path, "float without a range"
-        case inspect.StrType(max_length=None) | inspect.BytesType(max_length=None):
+        case inspect.StrType(max_length=longest, pattern=pattern):
+            if longest is None:
+                yield path, "str without max_length"
+            if pattern is not None and _ENDS_BEFORE_LINE_BREAK.search(pattern):
+                yield path, "pattern whose $ lets a line break follow: $(?!\\n)"
+        case inspect.BytesType(max_length=None):
             yield path, "str without max_length"
         case (
             inspect.ListType(item_type=item, max_length=longest)

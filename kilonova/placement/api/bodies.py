@@ -19,13 +19,13 @@ from kilonova.placement.service import Placement
 
 PlacementRequest = Request[Placement]
 
-ResourceClassName = Annotated[str, Meta(pattern="^[A-Z0-9_]+$", max_length=255)]
-CustomName = Annotated[str, Meta(pattern="^CUSTOM_[A-Z0-9_]+$", max_length=255)]
+ResourceClassName = Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$(?!\n)", max_length=255)]
+CustomName = Annotated[str, Meta(pattern=r"^CUSTOM_[A-Z0-9_]+$(?!\n)", max_length=255)]
 TraitName = Annotated[str, Meta(min_length=1, max_length=255)]
 ProviderName = Annotated[str, Meta(min_length=1, max_length=200)]
-ConsumerType = Annotated[str, Meta(pattern="^[A-Z0-9_]+$", min_length=1, max_length=255)]
+ConsumerType = Annotated[str, Meta(pattern=r"^[A-Z0-9_]+$(?!\n)", min_length=1, max_length=255)]
 Owner = Annotated[str, Meta(min_length=1, max_length=255)]
-UuidKey = Annotated[str, Meta(pattern="^[0-9a-fA-F-]{36}$", max_length=36)]
+UuidKey = Annotated[str, Meta(pattern=r"^[0-9a-fA-F-]{36}$(?!\n)", max_length=36)]
 MOST_NAMED = 1024
 """Resource classes, traits and aggregates of one provider, and resource classes and providers of one claim."""
 MOST_AT_ONCE = 4096
