@@ -76,6 +76,7 @@ class ComputeAgent:
     def _served(self) -> list[Served]:
         return [
             contract.ENSURE_SERVER.served_by(self._ensure_server),
+            contract.ENSURE_MIGRATION.served_by(self._ensure_migration),
             contract.OBSERVE_SERVER.served_by(self._observe_server),
             contract.RELEASE_SERVER.served_by(self._release_server),
             contract.CONSOLE_LOG.served_by(self._console_log),
@@ -86,6 +87,9 @@ class ComputeAgent:
 
     async def _ensure_server(self, asked: contract.EnsureArguments) -> ServerObservation:
         return await self._driver.ensure_server(asked.spec, asked.epoch)
+
+    async def _ensure_migration(self, asked: contract.MigrationArguments) -> ServerObservation:
+        return await self._driver.ensure_migration(asked.spec, asked.arrival, asked.epoch)
 
     async def _observe_server(self, asked: contract.ServerArguments) -> ServerObservation:
         return await self._driver.observe_server(asked.server_id)

@@ -5,12 +5,27 @@ A call that carries an epoch is refused (StaleEpoch) when its host has obeyed a 
 
 from msgspec import Struct
 
-from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind, ServerDiagnostics, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import (
+    Arrival,
+    ConsoleAddress,
+    ConsoleKind,
+    ServerDiagnostics,
+    ServerObservation,
+    ServerSpec,
+)
 from kilonova.kit.agents import Call, NoArguments
 
 
 class EnsureArguments(Struct, frozen=True):
     spec: ServerSpec
+    epoch: int
+
+
+class MigrationArguments(Struct, frozen=True):
+    spec: ServerSpec
+    """The server that leaves the host."""
+    arrival: Arrival
+    """What the host it goes to has answered for the server that comes."""
     epoch: int
 
 
@@ -35,6 +50,7 @@ class ConsoleAddressArguments(Struct, frozen=True):
 
 
 ENSURE_SERVER = Call("ensure_server", EnsureArguments, ServerObservation)
+ENSURE_MIGRATION = Call("ensure_migration", MigrationArguments, ServerObservation)
 OBSERVE_SERVER = Call("observe_server", ServerArguments, ServerObservation)
 RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
 CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kilonova.compute.agent.spec import (
+    Arrival,
     ConsoleAddress,
     ConsoleKind,
     HostInventory,
@@ -54,6 +55,19 @@ class ComputeDriver(Protocol):
         and later calls find it running or finished. Raises StaleEpoch when a newer epoch is recorded for the server,
         HostError when the host cannot be brought there, also for background work that has failed since the last call
         (the call after that tries again).
+
+        A server that is incoming gets its disks and no guest; the answer has `arrival` once a guest can come. Of one
+        that is leaving nothing is changed.
+        """
+        ...
+
+    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+        """Moves the guest of a server that is leaving to the host that has answered `arrival`, while it runs.
+
+        Its memory and the disks in its directory are copied. The call returns at once with `progress`; later calls find
+        the migration under way, also when another agent has begun it, or done: then `power` is absent. Raises
+        StaleEpoch, and HostError when the migration has failed since the last call; the guest then goes on here, and
+        the call after that tries again.
         """
         ...
 

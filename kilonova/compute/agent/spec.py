@@ -199,6 +199,15 @@ class Milestone(Struct):
     finished_at: datetime | None
 
 
+class Arrival(Struct, frozen=True):
+    """What a host that a server comes to has to tell the host that the server leaves."""
+
+    address: str
+    """Of its hypervisor, as the other host's reaches it."""
+    definition: str
+    """The server on that host, in the hypervisor's words."""
+
+
 class ServerObservation(Struct):
     """What the host really has for one server id."""
 
@@ -211,6 +220,8 @@ class ServerObservation(Struct):
     """What is going on, such as `downloading image 42 %`; empty when nothing is."""
     milestones: tuple[Milestone, ...] = ()
     """What was done since this agent was started, for whoever asked for the server."""
+    arrival: Arrival | None = None
+    """Set as soon as a host is ready for the guest of a server that is incoming."""
 
 
 class DiskUse(Struct, frozen=True):

@@ -5,8 +5,9 @@ same host finds what the first one left. Any number of hosts live in one process
 """
 
 import asyncio
+import functools
 import hashlib
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from kilonova.compute.agent.drivers.power import LONG_ACTIONS, PowerAction, plan
 from kilonova.compute.agent.drivers.records import instance_directory
 from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.spec import (
+    Arrival,
     ConsoleAddress,
     ConsoleKind,
     DiskUse,
@@ -107,6 +109,9 @@ class FakeHost:
     foreign_domains: dict[str, str] = field(default_factory=dict)
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
+    migration_failures: list[str] = field(default_factory=list)
+    reachable: dict[str, "FakeHost"] = field(default_factory=dict)
+    """Name → host that guests of this one can move to."""
     guests_keep_devices: bool = False
     """Its guests let go of nothing that is unplugged, like those without an operating system."""
     console_urls: dict[ConsoleKind, str] = field(
@@ -176,15 +181,30 @@ class FakeDriver:
 
     async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
         """See `ComputeDriver`."""
+        return await self._carried_out(spec, epoch, self._converge)
+
+    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+        """See `ComputeDriver`."""
+        return await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival))
+
+    async def _carried_out(
+        self, spec: ServerSpec, epoch: int, work: Callable[[FakeServer], Awaitable[str]]
+    ) -> ServerObservation:
         server = self._admit(spec.id, epoch)
         try:
-            progress = await self._converge(spec, epoch, server)
+            self._check_free(spec)
+            if server is None:
+                server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
+            server.spec, server.epoch = spec, epoch
+            progress = await work(server)
         except HostError as error:
             self._messages[spec.id] = error.reason
             raise
         self._messages.pop(spec.id, None)
         seen = self._observation(spec.id, progress)
         seen.milestones = self._timeline.of(spec.id)
+        if spec.presence == "incoming" and server.power == "absent" and not progress:
+            seen.arrival = Arrival(self._host.hostname, spec.instance_name)
         return seen
 
     def _admit(self, server_id: str, epoch: int) -> FakeServer | None:
@@ -193,11 +213,10 @@ class FakeDriver:
         self._tombstones.admit(server_id, epoch, server.epoch if server else None)
         return server
 
-    async def _converge(self, spec: ServerSpec, epoch: int, server: FakeServer | None) -> str:
-        self._check_free(spec)
-        if server is None:
-            server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
-        server.spec, server.epoch = spec, epoch
+    async def _converge(self, server: FakeServer) -> str:
+        spec = server.spec
+        if spec.presence == "leaving":
+            return ""
         for disk in spec.disks:
             if isinstance(disk.source, ImageSource):
                 self._timeline.begin(spec.id, "fetch_image")
@@ -207,6 +226,10 @@ class FakeDriver:
                 self._timeline.end(spec.id, "fetch_image")
                 _check_size(disk.source)
         await self._define(server)
+        if spec.presence == "incoming":
+            return ""
+        if server.power == "absent":
+            server.power = "stopped"
         kept = await self._plug(server)
         return await self._ensure_power(server) or plugging.describe(kept)
 
@@ -217,8 +240,6 @@ class FakeDriver:
         connected = {serial: await connectors.connect(each.connection) for serial, each in volumes.items()}
         planned = disks.plan(server.spec, Path("/") / server.spec.id, connected)
         server.defined_disks = {disk.place.serial: disk for disk in planned}
-        if server.power == "absent":
-            server.power = "stopped"
 
     async def _plug(self, server: FakeServer) -> tuple[str, ...]:
         """The devices that the guest has yet to let go of."""
@@ -229,6 +250,34 @@ class FakeDriver:
         for serial in server.connected.keys() - wanted.keys() - set(kept_disks):
             await connectors.disconnect(server.connected.pop(serial).connection)
         return kept_disks + kept_taps
+
+    async def _migrate(self, arrival: Arrival, server: FakeServer) -> str:
+        name = f"migrate {server.spec.id}"
+        self._errands.raise_failure(name, server.spec.id)
+        if server.power == "absent":
+            return ""
+
+        async def work(_errand: Errand) -> None:
+            await asyncio.sleep(self._host.delay_seconds)
+            self._move(server, arrival)
+
+        return self._errands.start(name, "migrate", "migrating", work, server_id=server.spec.id).progress
+
+    def _move(self, server: FakeServer, arrival: Arrival) -> None:
+        if self._host.migration_failures:
+            raise HostError(self._host.migration_failures.pop(0))
+        if not server.has_guest:
+            raise HostError(f"Server {server.spec.id} has no guest on this host that could be migrated.")
+        target = self._host.reachable.get(arrival.address)
+        arrived = target.servers.get(server.spec.id) if target else None
+        if arrived is None:
+            raise HostError(f"The host {arrival.address} does not expect server {server.spec.id}.")
+        arrived.disks, arrived.interfaces = dict(arrived.defined_disks), dict(arrived.defined_interfaces)
+        arrived.power, arrived.boots, arrived.console = server.power, server.boots, server.console
+        server.power = "absent"
+        server.end_guest()
+        self._consoles.end(server.spec.id)
+        self._tell(server.spec.id)
 
     def _check_free(self, spec: ServerSpec) -> None:
         host = self._host

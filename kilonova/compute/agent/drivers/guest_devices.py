@@ -11,6 +11,7 @@ from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     disks_of,
     interfaces_of,
+    lies_in,
     parse_xml,
     render_disk,
     render_interface,
@@ -74,11 +75,8 @@ def volumes(connection: Connection, spec: ServerSpec, directory: Path) -> GuestD
     """
 
     def volumes_of(definition: str) -> dict[str, str]:
-        return {serial: disk for serial, disk in disks_of(definition).items() if not _lies_in(disk, directory)}
+        return {
+            serial: disk for serial, disk in disks_of(definition).items() if not lies_in(parse_xml(disk), directory)
+        }
 
     return GuestDevices(connection, spec.id, domains.held_definition, volumes_of, render_disk)
-
-
-def _lies_in(disk: str, directory: Path) -> bool:
-    source = parse_xml(disk).find("source")
-    return source is not None and Path(source.get("file", "")).parent == directory

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from kilonova.compute.agent.drivers import (
     guest_devices,
     image_cache,
     inventory,
+    migration,
     serial_ports,
     use,
 )
@@ -50,6 +51,7 @@ from kilonova.compute.agent.drivers.records import (
 )
 from kilonova.compute.agent.drivers.timeline import Timeline
 from kilonova.compute.agent.spec import (
+    Arrival,
     ConsoleAddress,
     ConsoleKind,
     HostInventory,
@@ -99,17 +101,35 @@ class LibvirtDriver:
 
     async def ensure_server(self, spec: ServerSpec, epoch: int) -> ServerObservation:
         """See `ComputeDriver`."""
+        return await self._carried_out(spec, epoch, self._converge)
+
+    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+        """See `ComputeDriver`."""
+        return await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival))
+
+    async def _carried_out(
+        self, spec: ServerSpec, epoch: int, work: Callable[[ServerRecord], Awaitable[ServerObservation]]
+    ) -> ServerObservation:
+        """Lets one caller after the other work on a server, unless its epoch is stale, and keeps why one has failed."""
         async with self._lock(spec.id):
             record = await self._admit(spec.id, epoch)
             try:
-                progress = await self._converge(spec, epoch, record)
+                await self._connection.call(domains.check_free, spec.id, spec.instance_name)
+                seen = await work(await self._recorded(spec, epoch, record))
             except HostError as error:
                 self._messages[spec.id] = error.reason
                 raise
             self._messages.pop(spec.id, None)
-            seen = await self._observation(spec.id, progress)
+            seen.message = ""
             seen.milestones = self._timeline.of(spec.id)
             return seen
+
+    async def _recorded(self, spec: ServerSpec, epoch: int, before: ServerRecord | None) -> ServerRecord:
+        reboots_done = before.reboots_done if before else spec.reboot_count
+        connected = (before.connected if before else {}) | disks.volumes_of(spec.disks)
+        record = ServerRecord(epoch, reboots_done, spec, connected)
+        await asyncio.to_thread(write_record, self._directory(spec.id), record)
+        return record
 
     def _lock(self, server_id: str) -> asyncio.Lock:
         lock = self._locks.get(server_id)
@@ -125,41 +145,48 @@ class LibvirtDriver:
         self._tombstones.admit(server_id, epoch, record.epoch if record else None)
         return record
 
-    async def _converge(self, spec: ServerSpec, epoch: int, record: ServerRecord | None) -> str:
-        """Brings the host nearer to the spec; returns what is still going on."""
-        directory = self._directory(spec.id)
-        await self._connection.call(domains.check_free, spec.id, spec.instance_name)
-        volumes = disks.volumes_of(spec.disks)
-        record = ServerRecord(
-            epoch,
-            record.reboots_done if record else spec.reboot_count,
-            spec,
-            (record.connected if record else {}) | volumes,
-        )
-        await asyncio.to_thread(write_record, directory, record)
+    async def _converge(self, record: ServerRecord) -> ServerObservation:
+        """Brings the host nearer to the spec."""
+        spec = record.spec
+        if spec.presence == "leaving":
+            progress = await self._connection.call(migration.progress, spec.id)
+            return await self._observation(spec.id, progress or "")
         fetching = await self._ensure_images(spec)
         if fetching:
-            return fetching.progress
-        planned_interfaces = interfaces.plan(spec)
+            return await self._observation(spec.id, fetching.progress)
         with self._timeline.measured(spec.id, "make_disks"):
-            planned_disks = await disks.prepare(spec, directory, self._images.path_of)
-        plan = DomainPlan(
+            plan = await self._plan(spec)
+        if spec.presence == "incoming":
+            return await self._expected(plan)
+        await self._ensure_definition(plan)
+        kept = await self._ensure_plugged(record, plan)
+        return await self._observation(spec.id, await self._ensure_power(spec, record) or plugging.describe(kept))
+
+    async def _plan(self, spec: ServerSpec) -> DomainPlan:
+        """What the server's domain is made of; files are there, volumes are connected."""
+        directory = self._directory(spec.id)
+        planned_interfaces = interfaces.plan(spec)
+        return DomainPlan(
             spec,
             self._virt_type,
-            tuple(planned_disks),
+            tuple(await disks.prepare(spec, directory, self._images.path_of)),
             tuple(planned_interfaces.values()),
             directory / "console.log",
             self._options.machine_type,
             self._options.consoles,
             guest_cpu=self._options.guest_cpu,
         )
-        await self._ensure_definition(plan)
-        guest_disks = guest_devices.volumes(self._connection, spec, directory)
-        kept_disks = await plugging.converge(guest_disks, disks.to_plug(planned_disks), server_id=spec.id)
+
+    async def _ensure_plugged(self, record: ServerRecord, plan: DomainPlan) -> tuple[str, ...]:
+        """The devices that the guest has yet to let go of."""
+        spec = plan.spec
+        guest_disks = guest_devices.volumes(self._connection, spec, self._directory(spec.id))
+        kept_disks = await plugging.converge(guest_disks, disks.to_plug(plan.disks), server_id=spec.id)
         guest_interfaces = guest_devices.interfaces(self._connection, spec)
+        planned_interfaces = {each.tap: each for each in plan.interfaces}
         kept_taps = await plugging.converge(guest_interfaces, planned_interfaces, server_id=spec.id)
         await self._disconnect(record, kept_disks)
-        return await self._ensure_power(spec, record) or plugging.describe(kept_disks + kept_taps)
+        return kept_disks + kept_taps
 
     async def _ensure_images(self, spec: ServerSpec) -> Errand | None:
         """The errand that fetches an image of the server; None when all are there."""
@@ -190,8 +217,13 @@ class LibvirtDriver:
             return
         # What is picked is free until it stands in a definition.
         async with self._picking_port:
-            port = await self._connection.call(serial_ports.pick, plan.spec.id, plan.consoles.serial)
-            await self._define(replace(plan, serial_port=port))
+            await self._define(await self._with_serial_port(plan))
+
+    async def _with_serial_port(self, plan: DomainPlan) -> DomainPlan:
+        if plan.consoles.serial is None:
+            return plan
+        port = await self._connection.call(serial_ports.pick, plan.spec.id, plan.consoles.serial)
+        return replace(plan, serial_port=port)
 
     async def _define(self, plan: DomainPlan) -> None:
         spec, xml = plan.spec, render_domain(plan)
@@ -200,6 +232,33 @@ class LibvirtDriver:
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
             with self._timeline.measured(spec.id, "define_domain"):
                 await self._connection.call(domains.define, xml)
+
+    # --- migration ----------------------------------------------------------------------------------------------------
+
+    async def _expected(self, plan: DomainPlan) -> ServerObservation:
+        """The answer of a host that a server comes to: ready, as long as it does not have the server yet."""
+        seen = await self._observation(plan.spec.id, "")
+        if seen.power == "absent":
+            definition = render_domain(await self._with_serial_port(plan))
+            seen.arrival = Arrival(migration.address_of(self._options), definition)
+        return seen
+
+    async def _migrate(self, arrival: Arrival, record: ServerRecord) -> ServerObservation:
+        spec, name = record.spec, f"migrate {record.spec.id}"
+        # One that was begun by an agent that has died goes on, and is not ours to wait for.
+        progress = await self._connection.call(migration.progress, spec.id)
+        if progress is None:
+            self._errands.raise_failure(name, spec.id)
+            facts = await self._connection.call(domains.observe, spec.id)
+            if facts.power == "absent":
+                return await self._observation(spec.id, "")
+            directory = self._directory(spec.id)
+
+            async def work(_errand: Errand) -> None:
+                await self._connection.call(migration.migrate, spec.id, directory, arrival)
+
+            progress = self._errands.start(name, "migrate", "migrating", work, server_id=spec.id).progress
+        return await self._observation(spec.id, progress)
 
     # --- power --------------------------------------------------------------------------------------------------------
 

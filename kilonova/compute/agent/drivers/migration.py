@@ -1,0 +1,129 @@
+"""Moves a guest to another host's libvirt, its memory and the disks in its directory; blocking functions for a thread.
+
+The rule: libvirtd does it by itself, host to host, so it goes on when the agent dies, and the domain says how far it
+is. Volumes are not copied: both hosts reach them.
+"""
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+import libvirt
+
+from kilonova.compute.agent.driver import HostError
+from kilonova.compute.agent.drivers.domain_xml import lies_in, parse_xml
+from kilonova.compute.agent.drivers.domains import lookup
+from kilonova.compute.agent.drivers.libvirtd import sandbox_path
+from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.compute.agent.spec import Arrival
+
+FLAGS = (
+    libvirt.VIR_MIGRATE_LIVE
+    | libvirt.VIR_MIGRATE_PEER2PEER
+    | libvirt.VIR_MIGRATE_NON_SHARED_DISK
+    | libvirt.VIR_MIGRATE_PERSIST_DEST
+    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+)
+
+
+def address_of(options: LibvirtOptions) -> str:
+    """Where the libvirtd of other hosts reaches this host's. Raises HostError where it does not."""
+    if not options.connection_uri and sandbox_path(options.state_dir).exists():
+        raise HostError(
+            f"{options.hostname} runs its servers under a private libvirtd, which listens on no network: "
+            "no server can be migrated to it."
+        )
+    return f"qemu+tcp://{options.host_ip}/system"
+
+
+def migrate(connection: Any, server_id: str, directory: Path, arrival: Arrival) -> None:
+    """Returns when the guest runs on the other host. `directory`: the server's own on this host."""
+    domain = lookup(connection, server_id)
+    if domain is None or not domain.isActive():
+        raise HostError(f"Server {server_id} has no guest on this host that could be migrated.")
+    live = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_MIGRATABLE)
+    parameters: dict[str, Any] = {
+        libvirt.VIR_MIGRATE_PARAM_DEST_XML: render_arriving(live, arrival.definition),
+        libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: arrival.definition,
+        libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied_disks(live, directory),
+    }
+    domain.migrateToURI3(arrival.address, parameters, FLAGS)
+
+
+def progress(connection: Any, server_id: str) -> str | None:
+    """How far the migration of a server's guest is, whoever began it; None when none is under way."""
+    domain = lookup(connection, server_id)
+    if domain is None:
+        return None
+    try:
+        found = domain.jobStats()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            return None
+        raise
+    if found.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
+        return None
+    return describe(found.get("data_processed", 0), found.get("data_remaining", 0))
+
+
+def describe(processed_bytes: int, remaining_bytes: int) -> str:
+    """What users are told of a migration under way; what guests write meanwhile has to be copied again."""
+    total = processed_bytes + remaining_bytes
+    return f"migrating: {100 * processed_bytes // total} %" if total else "migrating"
+
+
+def copied_disks(live: str, directory: Path) -> list[str]:
+    """Names of the disks that have to be copied: those in the server's directory that the guest can write to."""
+    disks = parse_xml(live).findall("devices/disk")
+    return [_target(disk) for disk in disks if lies_in(disk, directory) and disk.find("readonly") is None]
+
+
+def render_arriving(live: str, definition: str) -> str:
+    """The guest's definition as it runs, but with the other host's files, addresses and mark, from its definition."""
+    guest, wanted = parse_xml(live), parse_xml(definition)
+    _replace(guest, wanted, "metadata")
+    sources = {disk.findtext("serial"): disk.find("source") for disk in wanted.iterfind("devices/disk")}
+    for disk in guest.iterfind("devices/disk"):
+        source, backing = sources.get(disk.findtext("serial")), disk.find("backingStore")
+        if source is None:
+            raise HostError(f"The other host has no disk for the guest's {_target(disk)}.")
+        _replace_child(disk, "source", source)
+        if backing is not None:
+            # What the file lies over is its own host's affair, which finds it in the file.
+            disk.remove(backing)
+    devices, wanted_devices = _child(guest, "devices"), _child(wanted, "devices")
+    for graphics in devices.findall("graphics"):
+        devices.remove(graphics)
+    devices.extend(wanted_devices.findall("graphics"))
+    for console in devices.findall("console"):
+        # libvirt derives it from the serial line.
+        devices.remove(console)
+    for serial, planned in zip(devices.findall("serial"), wanted_devices.findall("serial"), strict=True):
+        for name in ("source", "log"):
+            _replace_child(serial, name, planned.find(name))
+    return ElementTree.tostring(guest, encoding="unicode")
+
+
+def _replace(guest: Element, wanted: Element, name: str) -> None:
+    _replace_child(guest, name, wanted.find(name))
+
+
+def _replace_child(parent: Element, name: str, child: Element | None) -> None:
+    present = parent.find(name)
+    position = len(parent) if present is None else list(parent).index(present)
+    if present is not None:
+        parent.remove(present)
+    if child is not None:
+        parent.insert(position, child)
+
+
+def _child(parent: Element, name: str) -> Element:
+    found = parent.find(name)
+    if found is None:
+        raise HostError(f"The definition of a domain has no <{name}>.")
+    return found
+
+
+def _target(disk: Element) -> str:
+    return _child(disk, "target").get("dev", "")

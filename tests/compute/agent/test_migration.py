@@ -1,0 +1,168 @@
+"""A guest moves from one host to another: what every driver does, on simulated hosts; `tests/lab` has real ones."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.drivers.fake import FakeHost
+from kilonova.compute.agent.drivers.migration import copied_disks, describe, render_arriving
+from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec
+from tests.compute.agent.rigs import MIB, FakeRig, make_spec, make_volume, settle
+
+replace = msgspec.structs.replace
+
+
+@pytest.fixture
+async def hosts() -> AsyncIterator[tuple[FakeRig, FakeRig]]:
+    """Two hosts that reach each other."""
+    rigs = FakeRig(FakeHost("host1", delay_seconds=0.05)), FakeRig(FakeHost("host2", delay_seconds=0.05))
+    for here, there in (rigs, rigs[::-1]):
+        here.host.reachable = {there.host.hostname: there.host}
+    yield rigs
+    for rig in rigs:
+        await rig.close()
+
+
+async def expect(rig: FakeRig, spec: ServerSpec) -> Arrival:
+    """Prepares a host for a server."""
+    seen = await settle(rig, replace(spec, presence="incoming"))
+    assert (seen.power, seen.arrival is not None) == ("absent", True)
+    assert seen.arrival is not None
+    return seen.arrival
+
+
+async def migrate(rig: FakeRig, spec: ServerSpec, arrival: Arrival, epoch: int = 1) -> ServerObservation:
+    async with asyncio.timeout(20):
+        while (seen := await rig.driver.ensure_migration(replace(spec, presence="leaving"), arrival, epoch)).progress:
+            await asyncio.sleep(0.01)
+    return seen
+
+
+async def test_a_running_guest_moves_with_its_devices_and_without_a_boot(
+    hosts: tuple[FakeRig, FakeRig], tmp_path: Path
+) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    spec = replace(spec, disks=(*spec.disks, make_volume(tmp_path / "volume", "vdb", bus="virtio")))
+    target.images.add(bytes(MIB))
+    await settle(source, spec)
+    marker = await source.boot_marker(spec.id)
+    arrival = await expect(target, spec)
+    leaving = replace(spec, presence="leaving")
+    for _ in range(2):
+        assert (await source.driver.ensure_migration(leaving, arrival, 1)).progress == "migrating"
+        assert (await source.driver.ensure_server(leaving, 1)).progress == "migrating"
+    for _ in range(2):
+        assert (await migrate(source, spec, arrival)).power == "absent"
+        assert (await source.driver.ensure_server(leaving, 1)).power == "absent"
+    assert (await target.driver.observe_server(spec.id)).power == "running"
+    assert (await settle(target, spec)).power == "running"
+    assert await target.boot_marker(spec.id) == marker
+    found = await target.driver.diagnostics(spec.id)
+    assert [each.device for each in found.disks] == ["vda", "vdb"]
+    assert [each.device for each in found.interfaces] == [port.tap for port in spec.ports]
+    await source.driver.release_server(spec.id, 1)
+    assert not source.has_leftovers(spec.id)
+    assert (await target.driver.observe_server(spec.id)).power == "running"
+
+
+async def test_a_host_that_expects_a_server_starts_no_guest_and_can_be_released(
+    hosts: tuple[FakeRig, FakeRig],
+) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    target.images.add(bytes(MIB))
+    await settle(source, spec)
+    assert await expect(target, spec) == await expect(target, spec)
+    await target.driver.release_server(spec.id, 1)
+    assert not target.has_leftovers(spec.id)
+    assert (await settle(source, spec)).power == "running"
+
+
+async def test_a_migration_that_fails_leaves_the_guest_where_it_was_and_can_be_tried_again(
+    hosts: tuple[FakeRig, FakeRig],
+) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    target.images.add(bytes(MIB))
+    await settle(source, spec)
+    arrival = await expect(target, spec)
+    source.host.migration_failures.append("The wire was cut.")
+    with pytest.raises(HostError, match="The wire was cut"):
+        await migrate(source, spec, arrival)
+    assert (await source.driver.observe_server(spec.id)).power == "running"
+    assert (await target.driver.observe_server(spec.id)).power == "absent"
+    assert (await migrate(source, spec, arrival)).power == "absent"
+    assert (await settle(target, spec)).power == "running"
+
+
+async def test_a_server_that_is_not_expected_or_does_not_run_is_not_migrated(
+    hosts: tuple[FakeRig, FakeRig],
+) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    target.images.add(bytes(MIB))
+    await settle(source, spec)
+    with pytest.raises(HostError, match=f"host2 does not expect server {spec.id}"):
+        await migrate(source, spec, Arrival("host2", ""))
+    await settle(source, replace(spec, power="stopped"))
+    arrival = await expect(target, spec)
+    with pytest.raises(HostError, match="has no guest on this host that could be migrated"):
+        await migrate(source, spec, arrival)
+
+
+async def test_an_older_epoch_does_not_migrate(hosts: tuple[FakeRig, FakeRig]) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    target.images.add(bytes(MIB))
+    await settle(source, spec, 7)
+    arrival = await expect(target, spec)
+    with pytest.raises(StaleEpoch):
+        await migrate(source, spec, arrival, 6)
+    assert (await source.driver.observe_server(spec.id)).power == "running"
+
+
+LIVE = """
+<domain><name>i</name><metadata><here/></metadata><devices>
+  <disk type='file'><source file='/here/s1/disk'/>
+    <backingStore type='file'><source file='/here/_base/b'/></backingStore>
+    <target dev='vda'/><serial>root</serial></disk>
+  <disk type='file'><source file='/here/s1/disk.config'/><target dev='vdb'/><readonly/><serial>config-2</serial></disk>
+  <disk type='file'><source file='/volumes/v1'/><target dev='vdc'/><serial>v1</serial></disk>
+  <serial type='pty'><source path='/dev/pts/3'/>
+    <log file='/here/s1/console.log' append='off'/><target port='0'/></serial>
+  <console type='pty'><source path='/dev/pts/3'/></console>
+  <graphics type='vnc' port='5907'><listen type='address' address='10.0.0.1'/></graphics>
+</devices></domain>
+"""
+WANTED = """
+<domain><name>i</name><metadata><there/></metadata><devices>
+  <disk type='file'><source file='/there/s1/disk'/><target dev='vda'/><serial>root</serial></disk>
+  <disk type='file'><source file='/there/s1/disk.config'/><target dev='vdb'/><serial>config-2</serial></disk>
+  <disk type='file'><source file='/volumes/v1'/><target dev='vdc'/><serial>v1</serial></disk>
+  <serial type='pty'><log file='/there/s1/console.log' append='off'/><target port='0'/></serial>
+  <graphics type='vnc' port='-1'><listen type='address' address='10.0.0.2'/></graphics>
+</devices></domain>
+"""
+
+
+def test_the_arriving_guest_has_the_other_hosts_files_and_addresses() -> None:
+    arriving = render_arriving(LIVE, WANTED)
+    assert "/here/" not in arriving and "10.0.0.1" not in arriving and "backingStore" not in arriving
+    assert "<there />" in arriving and "<console" not in arriving and "/dev/pts" not in arriving
+    assert arriving.count("<source file=") == 3
+    with pytest.raises(HostError, match="has no disk for the guest's vdc"):
+        render_arriving(LIVE, WANTED.replace("<serial>v1</serial>", ""))
+
+
+def test_only_what_the_guest_can_write_in_its_own_directory_is_copied() -> None:
+    assert copied_disks(LIVE, Path("/here/s1")) == ["vda"]
+
+
+def test_the_progress_is_told_in_percent_as_soon_as_there_is_one() -> None:
+    assert describe(0, 0) == "migrating"
+    assert describe(30, 70) == "migrating: 30 %"
