@@ -7,6 +7,7 @@ from typing import Any
 
 from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.console_options import console_options, console_urls
+from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.cli.parts.part import Part, Running
 from kilonova.compute.agent.agent import ComputeAgent
@@ -24,19 +25,20 @@ async def build(ground: Ground) -> Running:
     ground.require_placement()
     bus = await ground.bus()
     images = ImageClient(ground.remote("image", url=next(iter(ground.config.glance.api_servers), None), streams=True))
-    agents = [_make_agent(ground.config, bus, images, host) for host in ground.hosts]
+    agents = [await _make_agent(ground, bus, images, host) for host in ground.hosts]
     return Running(work=[functools.partial(_run, each) for each in agents])
 
 
-def _make_agent(config: Any, bus: Bus, images: ImageClient, host: str) -> ComputeAgent:
+async def _make_agent(ground: Ground, bus: Bus, images: ImageClient, host: str) -> ComputeAgent:
     """A driver tells its events to the agent that is made around it."""
+    config = ground.config
     agents: list[ComputeAgent] = []
 
     def on_event(server_id: str) -> None:
         if agents:
             agents[0].on_event(server_id)
 
-    driver = _driver(config, images, host, on_event)
+    driver = await _driver(ground, images, host, on_event)
     agents.append(ComputeAgent(driver, bus, host=host, zone=config.default_availability_zone, share=_share(config)))
     return agents[0]
 
@@ -68,7 +70,8 @@ async def _run(agent: ComputeAgent) -> None:
         raise ConfigError(str(refused)) from refused
 
 
-def _driver(config: Any, images: ImageClient, host: str, on_event: OnEvent) -> ComputeDriver:
+async def _driver(ground: Ground, images: ImageClient, host: str, on_event: OnEvent) -> ComputeDriver:
+    config = ground.config
     match config.compute_driver.partition(".")[0]:
         case "fake":
             from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
@@ -79,6 +82,7 @@ def _driver(config: Any, images: ImageClient, host: str, on_event: OnEvent) -> C
                 memory_mib=config.fake.memory_mb,
                 disk_gib=config.fake.disk_gb,
                 console_urls=console_urls(console_options(config)),
+                taps=await simulated_host(ground, host),
             )
             return FakeDriver(metal, on_event)
         case "libvirt":

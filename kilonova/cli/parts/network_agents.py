@@ -11,26 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from kilonova.cli.grounds.ground import Ground
+from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import NETWORK_AGENT
 from kilonova.cli.parts.part import Part, Running
 from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.driver import NetworkDriver
 
+Watch = Callable[[Callable[[], None]], Callable[[], None]]
+"""Calls a function whenever a tap has come or gone; returns what ends that."""
+
 
 async def build(played: Sequence[str], ground: Ground) -> Running:
     config, bus = ground.config, await ground.bus()
-    watches_taps = parts.BRIDGE in played and config.network_driver == "linux"
     agents = [
         NetworkAgent(
-            _driver(ground, played),
+            driver,
             bus,
             host=host,
             configurations=render_configurations(config, played),
             played=played,
-            watch=_tap_watch if watches_taps else None,
+            watch=watch if parts.BRIDGE in played else None,
         )
         for host in ground.hosts
+        for driver, watch in [await _driver(ground, host, played)]
     ]
     return Running(work=[agent.run for agent in agents])
 
@@ -59,12 +63,14 @@ def _tap_watch(wake: Callable[[], None]) -> Callable[[], None]:
     return TapWatch(wake).close
 
 
-def _driver(ground: Ground, played: Sequence[str]) -> NetworkDriver:
+async def _driver(ground: Ground, host: str, played: Sequence[str]) -> tuple[NetworkDriver, Watch | None]:
+    """The driver of a host, and what tells its agent of taps."""
     config = ground.config
     if config.network_driver == "fake":
         from kilonova.network.agent.drivers.fake import FakeDriver
 
-        return FakeDriver(played)
+        metal = await simulated_host(ground, host)
+        return FakeDriver(played, metal), metal.watch if metal is not None else None
     from kilonova.network.agent.drivers.linux import LinuxDriver
     from kilonova.network.agent.options import LinuxOptions
 
@@ -78,7 +84,7 @@ def _driver(ground: Ground, played: Sequence[str]) -> NetworkDriver:
         nova_metadata_url=f"http://{config.nova_metadata_host}:{config.nova_metadata_port}",
         metadata_transport=ground.transport("metadata"),
     )
-    return LinuxDriver(options, played)
+    return LinuxDriver(options, played), _tap_watch
 
 
 def _agent(program: str, *played: str) -> Part:

@@ -85,7 +85,7 @@ class NetworkAgent:
     async def run(self) -> None:
         """Works until cancelled. What it has built keeps carrying traffic afterwards."""
         stop_listening = self._bus.subscribe(WAKE_TOPIC, self._on_wake)
-        stop_watching = self._watch(self._on_tap) if self._watch is not None else None
+        stop_watching = self._watch(self.on_tap) if self._watch is not None else None
         try:
             await self.agent.run()
         finally:
@@ -106,7 +106,8 @@ class NetworkAgent:
         elif self._look_soon is None and not self._concerned.soon.isdisjoint(payload["concerned"]):
             self._look_soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._look_now)
 
-    def _on_tap(self) -> None:
+    def on_tap(self) -> None:
+        """A tap has come or gone: look for it now."""
         self._has_other_taps = True
         self.agent.wake()
 

@@ -29,7 +29,16 @@ from kilonova.compute.topics import AGENT_BINARY
 from kilonova.kit.bus import InProcessBus
 from kilonova.kit.tasks import Runner, Task
 from kilonova.kit.tasks.runner import LEASE
-from kilonova.kit.testing import CallPlan, Crashed, CrashPlan, FakeClock, MortalCaller, run_through, run_with_crash
+from kilonova.kit.testing import (
+    CallPlan,
+    Crashed,
+    CrashPlan,
+    FakeClock,
+    Metal,
+    MortalCaller,
+    run_through,
+    run_with_crash,
+)
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver as FakeNetworkDriver
 from kilonova.network.events import EventSender
@@ -53,6 +62,7 @@ class World:
     network_client: Any
     hosts: dict[str, FakeHost]
     network_drivers: dict[str, FakeNetworkDriver]
+    devices: Metal
     agents: list[Any]
     sender: EventSender
     project_id: str
@@ -65,8 +75,8 @@ class World:
     _unserved: dict[str, Any] = field(default_factory=dict)
     always_looks: bool = False
     """Network agents take a pass at every tick: one that failed is not the last, as every few seconds there is one."""
-    _network_writes: int = -1
-    """How many there had been when the network's agents last began a pass."""
+    _seen: tuple[int, int] = (-1, 0)
+    """How many writes to network's database, and changes of taps, there had been at the last tick."""
 
     def members(self) -> list[Cell]:
         """The cell on each database."""
@@ -76,11 +86,11 @@ class World:
         """What agents do between two turns of the runner; those of the network, when there is something new."""
         for cell in self.cells.values():
             await moving.settle_arrivals(self.compute, cell)
-        writes = self.network.database.writes
+        seen = self.network.database.writes, sum(each.changes for each in self.devices.values())
         for agent in self.agents:
-            if agent.info.binary == AGENT_BINARY or self.always_looks or writes != self._network_writes:
+            if agent.info.binary == AGENT_BINARY or self.always_looks or seen != self._seen:
                 await agent.pass_once()
-        self._network_writes = writes
+        self._seen = seen
         await self.sender.send_batch()
 
     def make_runner(self, plan: CrashPlan | None = None, member: Cell | None = None) -> Runner[Cell]:
@@ -327,13 +337,15 @@ async def make_world(
     with_hosts = [each for cell_id, each in made_cells.items() if cell_id != CELL0_ID] or [service.here]
     for each in with_hosts:
         ComputeRegistry(each).serve()
-    metals = {f"node{number}": FakeHost(f"node{number}") for number in range(1, host_count + 1)}
-    network_drivers = {name: FakeNetworkDriver() for name in metals}
+    devices = Metal()
+    metals = {name: FakeHost(name, taps=devices[name]) for name in (f"node{1 + each}" for each in range(host_count))}
+    network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}
     agents, stops = [], []
     for number, (name, metal) in enumerate(metals.items()):
         its_bus = with_hosts[number % len(with_hosts)].bus
         compute_agent = ComputeAgent(FakeDriver(metal, lambda _id: None), its_bus, host=name)
         network_agent = NetworkAgent(network_drivers[name], bus, host=name, configurations={})
+        stops.append(devices[name].watch(network_agent.on_tap))
         for agent in (compute_agent.agent, network_agent.agent):
             stops.append(agent.serve())
             await agent.register()
@@ -348,6 +360,7 @@ async def make_world(
         network_client=await identity.client_for(cloud.apps["network"]),
         hosts=metals,
         network_drivers=network_drivers,
+        devices=devices,
         agents=agents,
         sender=EventSender(networking),
         project_id=context.project_id,

@@ -9,6 +9,7 @@ from msgspec import structs
 from kilonova.compute.programs import placing
 from kilonova.compute.servers import timeline
 from kilonova.compute.servers.leftovers import sweep
+from kilonova.compute.topics import AGENT_BINARY
 from kilonova.kit.agents import Liveness
 from kilonova.kit.http.client import RemoteMissing
 from kilonova.kit.testing import CrashPlan
@@ -279,3 +280,38 @@ async def test_destroying_while_the_host_is_silent_ends_and_the_host_cleans_up_w
     for agent in silent:
         await agent.pass_once()
     await assert_nothing_is_left(world)
+
+
+async def test_a_server_is_active_only_when_both_agents_have_done_their_part(world: Any) -> None:
+    """The hypervisor makes the tap, and the network's agent plugs it: neither alone makes the port come up."""
+    agents, world.agents = world.agents, [each for each in world.agents if each.info.binary == AGENT_BINARY]
+    server = await world.insert_server()
+    runner = world.make_runner()
+    for _ in range(30):
+        await world.tick()
+        if (task := await runner.claim_one()) is not None:
+            await runner.run_task(task)
+        world.clock.advance(1)
+    (port,) = await world.compute.network.list_ports(device_id=server.id)
+    assert (world.hosts["node1"].servers[server.id].power, port.status) == ("running", "DOWN")
+    assert world.devices["node1"].taps == {f"tap{port.id[:11]}"}
+    (task,) = await world.tasks_of(server.id)
+    assert (task.step, (await world.server(server.id)).vm_state) == ("wait_active", "building")
+    world.agents, world.always_looks = agents, True
+    await world.run()
+    await assert_active_and_nothing_else(world, server.id)
+
+
+async def test_a_port_is_not_up_before_its_guest_is_there(world: Any) -> None:
+    world.hosts["node1"].delay_seconds = 3600
+    server = await world.insert_server()
+    runner = world.make_runner()
+    for _ in range(10):
+        await world.tick()
+        if (task := await runner.claim_one()) is not None:
+            await runner.run_task(task)
+        world.clock.advance(1)
+    (port,) = await world.compute.network.list_ports(device_id=server.id)
+    assert (port.host, port.status) == ("node1", "DOWN")
+    assert [each.id for each in world.network_drivers["node1"].state.ports.values()] == [port.id]
+    assert world.devices["node1"].taps == set()

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from kilonova.kit.testing import SimulatedHost
 from kilonova.network.agent.driver import Observation
 from kilonova.network.agent.drivers.fake import FakeDriver
 from kilonova.network.wanted import WantedState, device_name
@@ -74,3 +75,18 @@ async def test_the_fake_says_when_a_port_has_no_network() -> None:
     report = await make_fake().converge(state([], [net.port(5)]))
     assert report.ports_up == ()
     assert [resource for resource, _ in report.problems] == [net.port(5).id]
+
+
+async def test_a_port_of_the_fake_is_up_as_long_as_it_has_a_tap() -> None:
+    host, net = SimulatedHost(), Net(1)
+    fake = ByDocuments(FakeDriver(metal=host))
+    ports = [net.port(5), net.port(6)]
+    wanted = state([net], ports)
+    assert (await fake.converge(wanted)).ports_up == ()
+    taps = [device_name("tap", each.id) for each in ports]
+    for there in ([], taps[:1], taps, taps[1:], []):
+        host.show_taps(frozenset(there))
+        up = tuple(sorted(each.id for each, tap in zip(ports, taps, strict=True) if tap in there))
+        report = await fake.converge(wanted)
+        assert report.ports_up == up
+        assert (await fake.observe()).ports == tuple(each[:11] for each in up)

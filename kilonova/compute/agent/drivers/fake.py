@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
@@ -92,6 +93,12 @@ class FakeServer:
         self.interfaces = {}
 
 
+class Taps(Protocol):
+    """Where a simulated host's taps are seen by others."""
+
+    def show_taps(self, names: frozenset[str]) -> None: ...
+
+
 @dataclass
 class FakeHost:
     """The metal: what it has, and how it behaves from now on."""
@@ -121,6 +128,15 @@ class FakeHost:
         }
     )
     """Kind of console that it offers → the proxy in front of it. SPICE is not simulated."""
+
+    taps: Taps | None = None
+    """None: nobody else looks for them."""
+
+    def show_taps(self) -> None:
+        """Taps are there as long as their guests."""
+        if self.taps is not None:
+            names = (tap for server in self.servers.values() for tap in server.interfaces)
+            self.taps.show_taps(frozenset(names))
 
     def fail_next_spawn(self, reason: str = "The fake host was told to fail.") -> None:
         """The next start of a server raises HostError with this reason; may be called several times."""
@@ -160,10 +176,12 @@ class FakeInterfaces:
 
     async def plug(self, name: str, device: PlannedInterface) -> None:
         self.server.interfaces[name] = device
+        self.host.show_taps()
 
     async def unplug(self, name: str) -> None:
         if not self.host.guests_keep_devices:
             del self.server.interfaces[name]
+            self.host.show_taps()
 
 
 class FakeDriver:
@@ -270,12 +288,14 @@ class FakeDriver:
             raise HostError(f"Server {server.spec.id} has no guest on this host that could be migrated.")
         target = self._host.reachable.get(arrival.address)
         arrived = target.servers.get(server.spec.id) if target else None
-        if arrived is None:
+        if target is None or arrived is None:
             raise HostError(f"The host {arrival.address} does not expect server {server.spec.id}.")
         arrived.disks, arrived.interfaces = dict(arrived.defined_disks), dict(arrived.defined_interfaces)
         arrived.power, arrived.boots, arrived.console = server.power, server.boots, server.console
+        target.show_taps()
         server.power = "absent"
         server.end_guest()
+        self._host.show_taps()
         self._consoles.end(server.spec.id)
         self._tell(server.spec.id)
 
@@ -341,6 +361,7 @@ class FakeDriver:
                 self._consoles.end(spec.id)
             if not server.has_guest:
                 server.end_guest()
+            self._host.show_taps()
             self._tell(spec.id)
 
     async def observe_server(self, server_id: str) -> ServerObservation:
@@ -367,6 +388,7 @@ class FakeDriver:
         await self._errands.cancel(f"power {server_id}")
         self._errands.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
+        self._host.show_taps()
         for volume in removed.connected.values() if removed else ():
             await connectors.disconnect(volume.connection)
         self._consoles.end(server_id)
@@ -447,6 +469,7 @@ class FakeDriver:
         server = self._host.servers[server_id]
         server.power = power
         server.end_guest()
+        self._host.show_taps()
         self._consoles.end(server_id)
         self._tell(server_id)
 

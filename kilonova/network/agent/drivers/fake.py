@@ -1,7 +1,7 @@
-"""A fake of the metal: knows what is wanted and reports every port up. Shipped; `kilonova up --fake` uses it."""
+"""A fake of the metal: knows what is wanted, and reports ports up that have taps. `kilonova up --fake` uses it."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -9,7 +9,7 @@ from kilonova.network import parts
 from kilonova.network.agent import dhcp
 from kilonova.network.agent.driver import Observation
 from kilonova.network.state import HostState, Key, Touched
-from kilonova.network.wanted import NAME_ID_LENGTH, ConvergeReport, WantedState
+from kilonova.network.wanted import NAME_ID_LENGTH, TAP_PREFIX, ConvergeReport, WantedState, device_name
 
 
 def _short(ids: Iterable[str]) -> tuple[str, ...]:
@@ -47,11 +47,23 @@ LOCAL = ("networks", "ports", "groups", "routers", "floating_ips")
 """Sections of what lies on the host itself."""
 
 
-class FakeDriver:
-    """See `driver.NetworkDriver`. Its metal looks as was wanted last; what it has of other hosts is not counted."""
+class Metal(Protocol):
+    """The simulated host, which the hypervisor's agent makes taps on."""
 
-    def __init__(self, played: Collection[str] = parts.ALL) -> None:
+    taps: frozenset[str]
+
+
+class FakeDriver:
+    """See `driver.NetworkDriver`. Its metal looks as was wanted last; what it has of other hosts is not counted.
+
+    Without a `metal` to look at, every tap is taken to be there.
+    """
+
+    def __init__(self, played: Collection[str] = parts.ALL, metal: Metal | None = None) -> None:
         self._played = frozenset(played)
+        self._metal = metal
+        self._taps: frozenset[str] = frozenset()
+        """Those there were at the last look."""
         self.state = HostState("")
         self._made: dict[Key, Any] = {}
         self._made_revision = self.state.revision
@@ -66,9 +78,11 @@ class FakeDriver:
         if touched is not None and state is self.state:
             return self._change(touched)
         if state is self.state and state.revision == self._made_revision:
-            # Nobody else changes what is made up.
-            return ConvergeReport(state.revision, 0, is_whole=False)
+            # Nobody else changes what is made up, but for taps.
+            plugged = self._plugged()
+            return self._report(plugged, plugged, is_whole=False)
         self.state = state
+        self._plugged()
         before, self._made = self._made, {}
         for name in LOCAL:
             for owner, found in state.sections[name].items():
@@ -79,7 +93,8 @@ class FakeDriver:
 
     def _change(self, touched: Touched) -> ConvergeReport:
         keys = [key for key in touched.before if key[0] in LOCAL]
-        changed = set()
+        plugged = self._plugged()
+        changed = set(plugged)
         for key in keys:
             wanted = self.state.get(*key)
             if self._made.get(key) != wanted:
@@ -88,12 +103,22 @@ class FakeDriver:
                 self._made.pop(key, None)
             else:
                 self._made[key] = wanted
+        keys += plugged
         # A port is up when its network is there.
         networks = {owner for name, owner, _ in changed if name == "networks"}
         if networks:
             on_them = (each.id for each in self.state.ports.values() if each.network_id in networks)
             keys += (("ports", self.state.host, each) for each in on_them)
         return self._report(changed, keys, is_whole=False)
+
+    def _plugged(self) -> list[Key]:
+        """The ports whose taps have come or gone since the last look."""
+        taps = frozenset() if self._metal is None else self._metal.taps
+        others, self._taps = taps ^ self._taps, taps
+        if not others:
+            return []
+        host = self.state.host
+        return [("ports", host, port_id) for port_id in self.state.ports if device_name(TAP_PREFIX, port_id) in others]
 
     def _report(self, changed: Collection[Key], looked_at: Iterable[Key], *, is_whole: bool) -> ConvergeReport:
         self._made_revision = self.state.revision
@@ -134,10 +159,16 @@ class FakeDriver:
         port = self.state.ports.get(port_id)
         if port is None or not port.admin_state_up or parts.BRIDGE not in self._played:
             return False
+        if self._metal is not None and device_name(TAP_PREFIX, port_id) not in self._taps:
+            return False
         return self.state.network(port.network_id) is not None
 
     async def observe(self) -> Observation:
-        return render_observation(self.wanted, self._played)
+        observation = render_observation(self.wanted, self._played)
+        if self._metal is None:
+            return observation
+        there = tuple(each for each in observation.ports if device_name(TAP_PREFIX, each) in self._metal.taps)
+        return msgspec.structs.replace(observation, ports=there)
 
     async def close(self) -> None:
         self.is_closed = True
