@@ -11,7 +11,7 @@ async def connect(connection: Connection) -> ConnectedDisk:
     match connection:
         case FileConnection():
             return await file.connect(connection)
-    raise _unknown(connection)
+    raise HostError(f"This host cannot connect volumes of kind {connection.__struct_config__.tag} yet.")
 
 
 async def disconnect(connection: Connection) -> None:
@@ -19,8 +19,6 @@ async def disconnect(connection: Connection) -> None:
     match connection:
         case FileConnection():
             return
-    raise _unknown(connection)
-
-
-def _unknown(connection: Connection) -> HostError:
-    return HostError(f"This host cannot connect volumes of kind {connection.__struct_config__.tag} yet.")
+        case _:
+            # It was never connected. A server that asked for such a volume and was refused can be deleted all the same.
+            return

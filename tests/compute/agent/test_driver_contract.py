@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import ConsoleNotOffered, HostError, StaleEpoch
-from kilonova.compute.agent.spec import OpenVSwitchPlug, ServerSpec, SpecFlavor
+from kilonova.compute.agent.spec import OpenVSwitchPlug, ServerSpec, SpecFlavor, VolumeSource
+from kilonova.kit.connectors import NfsConnection
 from tests.compute.agent.rigs import (
     MIB,
     Rig,
@@ -371,6 +372,15 @@ async def test_a_volume_that_cannot_be_reached_is_refused_by_name(rig: Rig, tmp_
         await settle(rig, replace(spec, disks=(*spec.disks, volume)))
     assert (await settle(rig, spec)).power == "running"
     assert rig.connected(spec.id) == set()
+
+
+async def test_a_server_whose_volume_cannot_be_connected_says_so_and_can_be_released(rig: Rig, tmp_path: Path) -> None:
+    spec, volume = make_spec(rig.images.add(bytes(MIB))), make_volume(tmp_path / "volume")
+    source = VolumeSource("v1", NfsConnection(export="server:/volumes", name="v1", disk_format="raw"))
+    with pytest.raises(HostError, match="cannot connect volumes of kind nfs yet"):
+        await settle(rig, replace(spec, disks=(*spec.disks, replace(volume, source=source))))
+    await rig.driver.release_server(spec.id, 1)
+    assert not rig.has_leftovers(spec.id)
 
 
 async def test_two_disks_in_one_place_are_refused(rig: Rig, tmp_path: Path) -> None:
