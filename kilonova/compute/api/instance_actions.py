@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
-from kilonova.compute.api.servers import fetch_server
+from kilonova.compute.api.lookup import fetch_server
 from kilonova.compute.errors import ActionNotFound, ServerNotFound
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers, timeline

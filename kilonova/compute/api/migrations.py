@@ -3,7 +3,7 @@
 from typing import Any
 
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
-from kilonova.compute.api.servers import reading_server
+from kilonova.compute.api.lookup import reading_server
 from kilonova.kit.errors import NotFound
 
 QUERY: dict[str, str | None] = {

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kilonova.compute.agent.spec import ConsoleKind
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import reading_server
+from kilonova.compute.api.lookup import reading_server
 from kilonova.compute.consoles import remote_consoles
 from kilonova.compute.errors import ConsoleTypeUnavailable
 from kilonova.compute.views.remote_consoles import console_token_view, console_view, remote_console_view

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import reading_server, supersede_with_delete, task_for, writing_server
+from kilonova.compute.api.lookup import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.consoles import consoles
 from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
 from kilonova.compute.programs.convergence import HostArgs

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import reading_server
+from kilonova.compute.api.lookup import reading_server
 from kilonova.compute.consoles import diagnostics
 from kilonova.compute.views.diagnostics import diagnostics_view, flat_diagnostics_view
 

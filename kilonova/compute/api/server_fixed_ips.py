@@ -11,8 +11,8 @@ from msgspec import Struct, field
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.events import refresh_ports
+from kilonova.compute.api.lookup import reading_server
 from kilonova.compute.api.passing_on import answers_of
-from kilonova.compute.api.servers import reading_server
 from kilonova.compute.servers import ports
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import Found, reading_server, task_for, writing_server
+from kilonova.compute.api.lookup import Found, reading_server, task_for, writing_server
 from kilonova.compute.errors import InvalidServer, WrongState
 from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs import release

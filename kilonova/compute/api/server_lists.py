@@ -10,7 +10,7 @@ from typing import Any
 from starlette.datastructures import QueryParams
 
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
-from kilonova.compute.api.servers import host_statuses, shown_in_detail
+from kilonova.compute.api.lookup import host_statuses, shown_in_detail
 from kilonova.compute.region import cells, mappings, moving
 from kilonova.compute.servers import patterns, server_lists
 from kilonova.compute.servers.deleted_servers import merged

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.lookup import Found, reading_server, writing_server
 from kilonova.compute.api.server_bodies import MOST_TAGS, Metadata, MetadataKey, MetadataValue, Tag, Tags
-from kilonova.compute.api.servers import Found, reading_server, writing_server
 from kilonova.compute.catalog import quotas
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import servers

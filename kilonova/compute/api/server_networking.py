@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from kilonova.compute.api.bodies import ComputeRequest, Name
-from kilonova.compute.api.servers import reading_server
+from kilonova.compute.api.lookup import reading_server
 from kilonova.compute.servers import ports, security_groups
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view, security_group_view

@@ -4,7 +4,7 @@ It posts it to the metadata service, encrypted with the server's key pair: nobod
 """
 
 from kilonova.compute.api.bodies import ComputeRequest
-from kilonova.compute.api.servers import reading_server, writing_server
+from kilonova.compute.api.lookup import reading_server, writing_server
 from kilonova.compute.servers import servers
 
 

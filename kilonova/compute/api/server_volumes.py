@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
-from kilonova.compute.api.servers import reading_server
+from kilonova.compute.api.lookup import reading_server
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.bounds import Free
 

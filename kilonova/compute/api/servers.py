@@ -2,42 +2,37 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from msgspec import UNSET, UnsetType, structs
+from msgspec import UNSET, UnsetType
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
-from kilonova.compute.api.hosts import is_up
+from kilonova.compute.api.lookup import (
+    host_statuses,
+    reading_server,
+    shown_in_detail,
+    supersede_with_delete,
+    writing_server,
+)
 from kilonova.compute.api.server_bodies import BlockDevice, ChangedServer, ChangedServerBody, NewServer, NewServerBody
-from kilonova.compute.catalog import keypairs, quotas, server_groups
+from kilonova.compute.catalog import keypairs, server_groups
 from kilonova.compute.errors import (
     FlavorNotFound,
     InvalidServer,
     KeypairNotFound,
     ServerGroupNotFound,
-    ServerLocked,
     ServerNotFound,
 )
 from kilonova.compute.hosts import hosts
-from kilonova.compute.programs.build import BUILD, BuildArgs
-from kilonova.compute.programs.destroy import DESTROY
-from kilonova.compute.region import cells, mappings
+from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import CellDown
-from kilonova.compute.servers import admin_passwords, requests, servers
-from kilonova.compute.servers.servers import ServerWithTask
-from kilonova.compute.servers.timeline import ArgsT, ServerArgs
-from kilonova.compute.service import Cell
+from kilonova.compute.servers import creation, requests, servers
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
-from kilonova.compute.transactions import CellTx, RegionTx
+from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.servers import (
     brief_addresses_view,
-    detail_view,
-    flavor_link_view,
     link_view,
     plain_view,
     unknown_server_view,
@@ -45,11 +40,8 @@ from kilonova.compute.views.servers import (
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
-from kilonova.kit.tasks import NewTask, Program, Task
 
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
-MOST_AT_ONCE = 500
-"""Servers that one request makes, whatever the quota allows: they are written in one transaction."""
 UNSERVED_HINTS = {"query", "build_near_host_ip", "cidr", "target_cell", "different_cell"}
 """Hints that mean something to filters which are not here. Others are their users' notes."""
 MOST_HINTED = 64
@@ -65,16 +57,8 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     except RemoteUnavailable as fault:
         sentence = f"The {fault.service} service could not be asked: {fault.message}"
         raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
-    now, project_id = region.clock.now(), request.ctx.project_id or ""
-    async with region.transaction() as tx:
-        if wanted.metadata:
-            quotas.check_metadata(await quotas.limits_of(tx, project_id), len(wanted.metadata))
-        count = await _affordable(tx, wanted, body.server.min_count, project_id)
-        made = requests.make_servers(wanted, request.ctx, now, count)
-        password = body.server.admin_pass or secrets.token_urlsafe(9)
-        for server in made:
-            args = BuildArgs(admin_password=admin_passwords.of_request(server, password))
-            await servers.insert(tx, region.local(tx), server, task_for(request, BUILD, server, args), now)
+    password = body.server.admin_pass or secrets.token_urlsafe(9)
+    made = await creation.create(region, request.ctx, request.request_id, wanted, body.server.min_count, password)
     first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
@@ -87,32 +71,6 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     }
     location = f"{request.base_url}/v2.1/servers/{first.id}"
     return Reply({"server": shown}, status=202, headers={"Location": location})
-
-
-async def _affordable(tx: RegionTx, wanted: requests.WantedServers, least: int, project_id: str) -> int:
-    """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded, BadRequest.
-
-    Before any is made: how many are asked for is limited by nothing else.
-    """
-    count = await quotas.affordable(tx, project_id, wanted.flavor, least, wanted.count)
-    if least > MOST_AT_ONCE:
-        raise BadRequest(f"One request creates {MOST_AT_ONCE} servers at most: ask for the others with another one.")
-    count = min(count, MOST_AT_ONCE)
-    if wanted.group_id is not None:
-        await server_groups.check_room(tx, await server_groups.find(tx, wanted.group_id), count)
-    return count
-
-
-def task_for(request: ComputeRequest, program: Program[Cell, ArgsT], server: Server, args: ArgsT) -> NewTask:
-    """The program's task for a server, in the caller's name."""
-    ctx = request.ctx
-    return program.new_task(
-        server.id,
-        structs.replace(args, token_issued_at=ctx.issued_at),
-        request_id=request.request_id,
-        user_id=ctx.user_id,
-        project_id=ctx.project_id or "",
-    )
 
 
 async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.WantedServers:
@@ -356,82 +314,6 @@ async def _keypair(tx: RegionTx, request: ComputeRequest, name: str | None) -> K
         raise InvalidServer(f"Invalid key_name provided: {error.message}") from error
 
 
-def _sees_hosts(request: ComputeRequest, server: Server) -> bool:
-    owner = {"project_id": server.project_id, "user_id": server.user_id}
-    return request.may(owner, rule="os_compute_api:os-extended-server-attributes")
-
-
-async def host_statuses(
-    cell: Cell, tx: CellTx, request: ComputeRequest, shown: Iterable[ServerWithTask]
-) -> dict[str, str]:
-    """Host → UP, DOWN or MAINTENANCE, of the servers of a cell whose host the caller may see."""
-    names = {each.server.host for each in shown if each.server.host and _sees_hosts(request, each.server)}
-    known = await hosts.states_of(tx, names) if names else []
-    return {each.host: "MAINTENANCE" if each.disabled else "UP" if is_up(cell, each) else "DOWN" for each in known}
-
-
-def shown_in_detail(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str]) -> dict[str, Any]:
-    owner = {"project_id": each.server.project_id, "user_id": each.server.user_id}
-    extended = _sees_hosts(request, each.server)
-    host_status = statuses.get(each.server.host or "", "UNKNOWN" if each.server.host else "")
-    shown = detail_view(each, request.base_url, extended=extended, host_status=host_status if extended else None)
-    if not request.allows("server_flavor_copy"):
-        shown["flavor"] = flavor_link_view(each.server, request.base_url)
-    elif not request.may(owner, rule="os_compute_api:servers:show:flavor-extra-specs"):
-        del shown["flavor"]["extra_specs"]
-    return shown
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A server the caller may act on, in an open transaction of the database it lives in."""
-
-    cell: Cell
-    tx: CellTx
-    server: Server
-    task: Task | None
-
-    @property
-    def with_task(self) -> ServerWithTask:
-        return ServerWithTask(self.server, self.task)
-
-
-@asynccontextmanager
-async def reading_server(request: ComputeRequest, *, unlocked: bool = False) -> AsyncIterator[Found]:
-    """Looks the path's server up and authorizes in one. Another project's server is one that could not be found.
-
-    `unlocked`: raises ServerLocked where a lock keeps the caller away.
-    """
-    async with cells.reading(request.service, request.path["server_id"]) as (cell, tx):
-        yield await _fetch(request, cell, tx, unlocked)
-
-
-@asynccontextmanager
-async def writing_server(request: ComputeRequest, *, unlocked: bool = False) -> AsyncIterator[Found]:
-    """The same in a write transaction."""
-    async with cells.writing(request.service, request.path["server_id"]) as (cell, tx):
-        yield await _fetch(request, cell, tx, unlocked)
-
-
-async def look_up_server(request: ComputeRequest) -> None:
-    """Raises ServerNotFound or Forbidden for a server the caller cannot act on."""
-    async with reading_server(request):
-        pass
-
-
-async def _fetch(request: ComputeRequest, cell: Cell, tx: CellTx, unlocked: bool) -> Found:
-    found = await fetch_server(tx, request)
-    if unlocked and found.server.locked and not request.ctx.is_admin:
-        raise ServerLocked(found.server.id)
-    return Found(cell, tx, found.server, found.task)
-
-
-async def fetch_server(tx: CellTx, request: ComputeRequest) -> ServerWithTask:
-    found = await servers.find_with_task(tx, request.path["server_id"], seen_project(request))
-    request.authorize({"project_id": found.server.project_id, "user_id": found.server.user_id})
-    return found
-
-
 async def show_server(request: ComputeRequest) -> dict[str, Any]:
     try:
         async with reading_server(request) as found:
@@ -484,15 +366,6 @@ def _pinned_zone(server: Server, wanted: str | None) -> str | None:
 
 async def delete_server(request: ComputeRequest) -> None:
     await supersede_with_delete(request)
-
-
-async def supersede_with_delete(request: ComputeRequest) -> None:
-    """Legal in every state: replaces whatever is under way."""
-    async with writing_server(request, unlocked=True) as found:
-        if found.task is not None and found.task.program == DESTROY.name:
-            return
-        task = task_for(request, DESTROY, found.server, ServerArgs())
-        await found.cell.tasks.supersede(found.tx, task, found.cell.clock.now())
 
 
 async def list_addresses(request: ComputeRequest) -> dict[str, Any]:

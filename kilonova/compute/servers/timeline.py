@@ -5,13 +5,14 @@ It stands in the task's arguments, so it lasts as long as the task and costs no 
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, structs
 
 from kilonova.compute.agent.spec import Milestone
-from kilonova.kit.tasks import Task
+from kilonova.kit.auth import RequestContext
+from kilonova.kit.tasks import NewTask, Program, Task
 
 
 class ServerArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,6 +33,17 @@ class Moment(Struct, frozen=True):
     event: str
     started_at: datetime
     finished_at: datetime
+
+
+def task_of(ctx: RequestContext, request_id: str, program: Program[Any, ArgsT], server_id: str, args: ArgsT) -> NewTask:
+    """The program's task for a server, in the name of a caller."""
+    return program.new_task(
+        server_id,
+        structs.replace(args, token_issued_at=ctx.issued_at),
+        request_id=request_id,
+        user_id=ctx.user_id,
+        project_id=ctx.project_id or "",
+    )
 
 
 def with_milestones(args: ArgsT, milestones: Iterable[Milestone]) -> ArgsT:

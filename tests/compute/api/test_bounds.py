@@ -74,7 +74,7 @@ async def test_without_a_quota_one_request_makes_some_hundred(ready: Any, monkey
     await ready.call("PUT", f"/os-quota-sets/{project_id}", by="admin", json=unlimited)
     many = {"server": {**ready.base, "min_count": 501}}
     assert "500 servers at most" in await ready.refused("POST", "/servers", 400, json=many)
-    monkeypatch.setattr("kilonova.compute.api.servers.MOST_AT_ONCE", 20)
+    monkeypatch.setattr("kilonova.compute.servers.creation.MOST_AT_ONCE", 20)
     await ready.call("POST", "/servers", 202, json={"server": {**ready.base, "max_count": 100_000}})
     async with ready.service.database.reading() as tx:
         assert len(await tx.tuples(servers.select())) == 20

@@ -3,8 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+from sqlalchemy import update
+
 from kilonova.compute.agent.spec import Milestone
 from kilonova.compute.servers import timeline
+from kilonova.compute.servers.timeline import ServerArgs
 from kilonova.compute.tables import tasks
 
 TOKEN = "identity_issue_token"
@@ -40,11 +44,11 @@ async def test_what_the_host_did_when_is_kept_with_the_task(nova: Any) -> None:
     found_there = Milestone("fetch_image", start + timedelta(seconds=9), start + timedelta(seconds=9))
     started = Milestone("start_domain", start + timedelta(seconds=9), start + timedelta(seconds=10))
     unfinished = Milestone("make_disks", start, None)
-    async with nova.service.database.transaction() as tx:
-        (task,) = await tasks.of_subject(tx, server.id)
-        await timeline.keep(tx, task, timeline.of_host(task, [fetched, unfinished]))
-        (task,) = await tasks.of_subject(tx, server.id)
-        await timeline.keep(tx, task, timeline.of_host(task, [found_there, started]))
+    args = timeline.with_milestones(ServerArgs(), [fetched, unfinished])
+    args = timeline.with_milestones(args, [found_there, started])
+    async with nova.service.transaction() as tx:
+        of_server = tasks.tasks.c.subject_id == server.id
+        await tx.execute(update(tasks.tasks).where(of_server).values(args=msgspec.to_builtins(args)))
     seen = await events(nova, server.id, "req-build", by="admin")
     times = {name: (each["start_time"][-9:], each["finish_time"][-9:]) for name, each in seen.items()}
     assert times.pop("conductor_schedule_and_build_instances")
