@@ -133,9 +133,12 @@ async def of_type(tx: Tx, agent_type: str) -> list[AgentRow]:
     return await tx.all(AgentRow, select(agents).where(agents.c.agent_type == agent_type).order_by(agents.c.host))
 
 
-async def bindings(tx: Tx) -> Bindings:
-    """What ports' bindings are made of, read once for however many ports."""
-    found = await of_type(tx, BRIDGE_AGENT)
+async def bindings(tx: Tx, hosts: Collection[str]) -> Bindings:
+    """What the bindings of ports on these hosts are made of, read once for however many ports."""
+    found: list[AgentRow] = []
+    for piece in records.chunks(sorted(hosts)):
+        there = select(agents).where(agents.c.agent_type == BRIDGE_AGENT, agents.c.host.in_(piece))
+        found += await tx.all(AgentRow, there)
     return {each.host: dict(each.configurations.get("bridge_mappings") or {}) for each in found}
 
 

@@ -136,7 +136,7 @@ class Registry:
             return await self._tell(tx, ask, await self._news.read(tx))
 
     async def _tell(self, tx: Tx, ask: Ask, revision: int) -> Answer:
-        asking = Asking(tx, ask.host, self._facts, await self._facts.agents(tx))
+        asking = Asking(tx, revision, ask.host, self._facts, await self._facts.agents(tx, revision))
         whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
         if ask.since < 0 or whole or not self._news.knows(ask.since):
             interest = await read_interest(tx, ask.host, asking.agents)

@@ -17,6 +17,7 @@ from kilonova.cli.parts.part import Part, Running
 from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.driver import NetworkDriver
+from kilonova.network.agent.wakes import Wakes
 
 Watch = Callable[[Callable[[], None]], Callable[[], None]]
 """Calls a function whenever a tap has come or gone; returns what ends that."""
@@ -24,6 +25,7 @@ Watch = Callable[[Callable[[], None]], Callable[[], None]]
 
 async def build(played: Sequence[str], ground: Ground) -> Running:
     config, bus = ground.config, await ground.bus()
+    wakes = Wakes(bus)
     agents = [
         NetworkAgent(
             driver,
@@ -32,6 +34,7 @@ async def build(played: Sequence[str], ground: Ground) -> Running:
             configurations=render_configurations(config, played),
             played=played,
             watch=watch if parts.BRIDGE in played else None,
+            wakes=wakes,
         )
         for host in ground.hosts
         for driver, watch in [await _driver(ground, host, played)]

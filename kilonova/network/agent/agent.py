@@ -4,7 +4,8 @@ One process plays the Linux bridge, DHCP, L3 and metadata agents that operators 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +16,9 @@ from kilonova.network import concerns, parts
 from kilonova.network.agent.copy import Copy
 from kilonova.network.agent.driver import NetworkDriver
 from kilonova.network.agent.upkeep import UpKeep
+from kilonova.network.agent.wakes import Wakes
 from kilonova.network.state import Touched
-from kilonova.network.topics import REGISTRY_TOPIC, WAKE_TOPIC
+from kilonova.network.topics import REGISTRY_TOPIC
 from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)
@@ -34,7 +36,8 @@ WHOLE_REPORT_SECONDS = 300.0
 class NetworkAgent:
     """`played` are the parts that the driver makes: each is registered, and the process answers under the first's name.
 
-    `watch` starts telling about taps: it gets the function to call and gives back the one that stops it.
+    `watch` starts telling about taps: it gets the function to call and gives back the one that stops it. Agents of one
+    process share their `wakes`.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class NetworkAgent:
         played: Sequence[str] = parts.ALL,
         watch: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
         interval_seconds: float = 5.0,
+        wakes: Wakes | None = None,
     ) -> None:
         self._driver = driver
         self._bus = bus
         self._host = host
         self._watch = watch
+        self._wakes = wakes or Wakes(bus)
         self._copy = Copy(bus, host, played)
         self._concerned = concerns.Concerns()
         self._up_keep = UpKeep()
@@ -84,7 +89,7 @@ class NetworkAgent:
 
     async def run(self) -> None:
         """Works until cancelled. What it has built keeps carrying traffic afterwards."""
-        stop_listening = self._bus.subscribe(WAKE_TOPIC, self._on_wake)
+        stop_listening = self._wakes.listen(self._hear)
         stop_watching = self._watch(self.on_tap) if self._watch is not None else None
         try:
             await self.agent.run()
@@ -99,12 +104,14 @@ class NetworkAgent:
     async def _describe(self) -> dict[str, Any]:
         return {"parts": self._played}
 
-    async def _on_wake(self, payload: Any) -> None:
+    def _hear(self, changed: Collection[str]) -> None:
         """Wanted state has changed: look now if it concerns this host, soon if it does not matter when."""
-        if not self._copy.is_all or self._concerned.is_urgent(payload["concerned"]):
+        if not self._copy.is_all or self._concerned.is_urgent(changed):
             self._look_now()
-        elif self._look_soon is None and not self._concerned.soon.isdisjoint(payload["concerned"]):
-            self._look_soon = asyncio.get_running_loop().call_later(SOON_SECONDS, self._look_now)
+        elif self._look_soon is None and not self._concerned.soon.isdisjoint(changed):
+            # Many hosts hear of it, and are not to look all in one moment.
+            seconds = SOON_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
+            self._look_soon = asyncio.get_running_loop().call_later(seconds, self._look_now)
 
     def on_tap(self) -> None:
         """A tap has come or gone: look for it now."""

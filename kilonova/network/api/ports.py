@@ -130,7 +130,7 @@ async def _views(
     domain = request.service.dns_domain
     if not request.may(rule="create_port:binding"):
         return [port_view(each, domain) for each in found]
-    known = await agents.bindings(tx)
+    known = await agents.bindings(tx, {each.port.host for each in found if each.port.host})
     if on is None:
         on = await networks.find_all(tx, {each.port.network_id for each in found if each.port.host})
     return [port_view(each, domain, binding_view(each.port, _bridge(known, each.port, on))) for each in found]

@@ -68,18 +68,17 @@ class Facts:
         self._peers: dict[tuple[str, str], tuple[int, bool]] = {}
         """(network id, host) → (revision at which it was read, whether the host carries the network)."""
 
-    async def agents(self, tx: Tx) -> Agents:
+    async def agents(self, tx: Tx, revision: int) -> Agents:
         known = self._agents
         if not self._news.knows(known.revision) or self._news.has_changed((concerns.AGENTS,), known.revision):
-            revision = await self._news.read(tx)
             found = await agents.of_type(tx, agents.BRIDGE_AGENT)
             told = {each.host: each.configurations for each in found}
             self._agents = Agents(revision, told, agents.tunnel_ips(found))
         return self._agents
 
-    async def ports(self, tx: Tx, port_ids: Collection[str]) -> dict[str, PortFacts]:
-        """Port id → its facts, for those that are there; only what has changed meanwhile is read."""
-        revision = await self._news.read(tx)
+    async def ports(self, tx: Tx, revision: int, port_ids: Collection[str]) -> dict[str, PortFacts]:
+        """Port id → its facts, for those that are there; only what has changed meanwhile is read, by a transaction
+        that sees this revision."""
         known = {each: self._ports[each][1] for each in port_ids if self._holds(each)}
         for piece in records.chunks([each for each in port_ids if each not in known]):
             found = await _read_ports(tx, piece)
@@ -95,9 +94,8 @@ class Facts:
         # One that is gone does not come back.
         return found is None or self._news.changed_at(concerns.ports_of(found.network_id), port_id) <= revision
 
-    async def carrying(self, tx: Tx, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    async def carrying(self, tx: Tx, revision: int, pairs: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Which of these (network id, host) belong together: the host has ports of the network, or serves it."""
-        revision = await self._news.read(tx)
         asked = set(pairs)
         known = {each: self._peers[each][1] for each in asked if self._holds_peer(each)}
         for piece in records.chunks([each for each in asked if each not in known], PAIRS_AT_ONCE):

@@ -28,7 +28,7 @@ class Leases:
         return await ids_of(asking.tx, statement.order_by(ports.c.id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, tuple[DhcpHost, ...]]:
-        found = await asking.facts.ports(asking.tx, [spot.id for spot in spots])
+        found = await asking.ports([spot.id for spot in spots])
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
         return {
             spot: _hosts(each, asking.facts.dns_domain)

@@ -24,7 +24,7 @@ class Members:
         return await ids_of(asking.tx, select(port_id).where(*here).order_by(port_id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, tuple[str, ...]]:
-        found = await asking.facts.ports(asking.tx, {spot.id for spot in spots})
+        found = await asking.ports({spot.id for spot in spots})
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
         members = {spot: _addresses(each) for spot, each in known.items() if spot.owner in each.group_ids}
         return {spot: each for spot, each in members.items() if each}

@@ -29,7 +29,7 @@ class Networks(Single):
             of_network[subnet.network_id].append(subnet)
         served = [each.id for each in found if each.dhcp_host == asking.host]
         own = select(ports.c.id).where(ports.c.network_id.in_(served), ports.c.device_owner == DHCP_OWNER)
-        services = await asking.facts.ports(tx, await ids_of(tx, own) if served else ())
+        services = await asking.ports(await ids_of(tx, own) if served else ())
         by_network = {each.network_id: each for each in services.values()}
         return {
             Spot(each.id, each.id): _network(asking, each, of_network[each.id], by_network.get(each.id))

@@ -26,5 +26,5 @@ class Peers:
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, str]:
         tunnel_ips = asking.agents.tunnel_ips
         reachable = [spot for spot in spots if spot.id in tunnel_ips]
-        carrying = await asking.facts.carrying(asking.tx, reachable)
+        carrying = await asking.facts.carrying(asking.tx, asking.revision, reachable)
         return {spot: tunnel_ips[spot.id] for spot in reachable if spot in carrying}

@@ -24,7 +24,7 @@ class Ports:
         return await ids_of(asking.tx, select(ports.c.id).where(*guests).order_by(ports.c.id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedPort]:
-        found = await asking.facts.ports(asking.tx, [spot.id for spot in spots])
+        found = await asking.ports([spot.id for spot in spots])
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
         return {spot: _port(each) for spot, each in known.items() if each.host == spot.owner and not each.is_internal}
 

@@ -28,7 +28,7 @@ class Routers(Single):
         found = await tx.all(Router, select(routers).where(routers.c.id.in_(wanted), routers.c.host == asking.host))
         owned = select(ports.c.id).where(ports.c.device_id.in_(wanted), ports.c.device_owner.in_(ROUTER_OWNERS))
         attached: dict[str, list[PortFacts]] = defaultdict(list)
-        for _, port in sorted((await asking.facts.ports(tx, await ids_of(tx, owned))).items()):
+        for _, port in sorted((await asking.ports(await ids_of(tx, owned))).items()):
             attached[port.device_id].append(port)
         hops = await _next_hops(asking, [port for each in attached.values() for port in each])
         return {Spot(each.id, each.id): _router(each, attached[each.id], hops) for each in found}

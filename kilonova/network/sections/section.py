@@ -8,7 +8,7 @@ from sqlalchemy import Select
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns
-from kilonova.network.sections.facts import Agents, Facts
+from kilonova.network.sections.facts import Agents, Facts, PortFacts
 from kilonova.network.sections.interest import Interest
 
 FIRST = ""
@@ -26,9 +26,15 @@ class Asking(Struct):
     """Who asks, and what is known already."""
 
     tx: Tx
+    revision: int
+    """Which the transaction sees."""
     host: str
     facts: Facts
     agents: Agents
+
+    async def ports(self, port_ids: Collection[str]) -> dict[str, PortFacts]:
+        """Port id → its facts, for those that are there."""
+        return await self.facts.ports(self.tx, self.revision, port_ids)
 
 
 class Section(Protocol):

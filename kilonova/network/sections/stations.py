@@ -20,7 +20,7 @@ class Stations:
         return await ids_of(asking.tx, select(ports.c.id).where(*here).order_by(ports.c.id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, Station]:
-        found = await asking.facts.ports(asking.tx, [spot.id for spot in spots])
+        found = await asking.ports([spot.id for spot in spots])
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
         return {spot: _station(each, asking.agents) for spot, each in known.items() if each.host}
 

@@ -89,7 +89,7 @@ async def tell_changes(
                 spots[name].append(Spot(owner, owner))
             elif concerns.ALL in changed:
                 waiting[name, owner] = FIRST
-            else:
+            elif changed:
                 spots[name] += (Spot(owner, each) for each in changed)
     for name, places in spots.items():
         found = await SECTIONS[name].read(asking, places)
