@@ -1,9 +1,10 @@
 """Role assignments, and the roles they come to once implied roles are followed."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, CompoundSelect, Select, Table, delete, select, union
+from sqlalchemy import ColumnElement, CompoundSelect, Select, Table, delete, select, union
 
 from kilonova.identity import records
 from kilonova.identity.announcements import announce
@@ -29,6 +30,7 @@ from kilonova.identity.tables import (
 from kilonova.kit.db import Tx
 
 Grant = Assignment | GroupAssignment
+Granted = Select[str] | CompoundSelect[str]
 
 
 class Actor(Struct, frozen=True):
@@ -116,33 +118,29 @@ async def effective_roles(tx: Tx, directory: Directory, user_id: str, target_kin
     A domain's own role counts for what it implies only.
     """
     target_id = target_id if target_kind != "system" else SYSTEM_TARGET_ID
-    own = select(assignments.c.role_id).where(assignments.c.user_id == user_id)
-    through = await _through_groups(tx, directory, group_assignments.c.role_id, user_id)
-    either = _either(own, through, target_kind=target_kind, target_id=target_id)
-    role_ids = {found for (found,) in await tx.tuples(either)}
+    granted = await _granted(tx, directory, user_id, "role_id", target_kind=target_kind, target_id=target_id)
+    role_ids = {found for (found,) in await tx.tuples(granted)}
     reached = with_implied(role_ids, await list_implied(tx))
     statement = select(roles).where(roles.c.id.in_(reached), roles.c.domain_id == NO_DOMAIN)
     return await tx.all(Role, statement.order_by(roles.c.name))
 
 
-async def _through_groups(tx: Tx, directory: Directory, column: Column[str], user_id: str) -> Select[str]:
-    """A column of what is granted to the groups a user is in."""
+async def _granted(tx: Tx, directory: Directory, user_id: str, column: str, **target: str) -> Granted:
+    """Selects a column of what is granted on a target to the user, and to the groups the user is in."""
+    own = _column_of(assignments, column, target).where(assignments.c.user_id == user_id)
     group_ids = await directory.group_ids_of_user(tx, user_id)
-    return select(column).where(group_assignments.c.group_id.in_(group_ids))
+    if not group_ids:
+        return own
+    return union(own, _column_of(group_assignments, column, target).where(group_assignments.c.group_id.in_(group_ids)))
 
 
-def _either(own: Select[str], through: Select[str], **target: str) -> CompoundSelect[str]:
-    """What either finds on a target: of the user's own grants, and of those of the user's groups."""
-    own = own.where(*(assignments.c[name] == value for name, value in target.items()))
-    through = through.where(*(group_assignments.c[name] == value for name, value in target.items()))
-    return union(own, through)
+def _column_of(table: Table, column: str, target: Mapping[str, str]) -> Select[str]:
+    return select(table.c[column]).where(*(table.c[name] == value for name, value in target.items()))
 
 
-async def targets_of(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> CompoundSelect[str]:
+async def targets_of(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> Granted:
     """Selects the ids of the targets on which a user has any role, also through a group."""
-    own = select(assignments.c.target_id).where(assignments.c.user_id == user_id)
-    through = await _through_groups(tx, directory, group_assignments.c.target_id, user_id)
-    return _either(own, through, target_kind=target_kind)
+    return await _granted(tx, directory, user_id, "target_id", target_kind=target_kind)
 
 
 async def has_any_on(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> bool:
