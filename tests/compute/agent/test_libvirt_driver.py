@@ -167,6 +167,17 @@ async def test_a_change_of_the_definition_is_defined_and_takes_effect_at_the_nex
     assert live.findtext(f"metadata/{namespace}instance/{namespace}name") == "another name"
 
 
+async def test_a_disk_that_was_not_connected_for_a_server_is_not_taken_from_its_guest(
+    libvirt_rig: LibvirtRig, tmp_path: Path
+) -> None:
+    spec = make_spec(libvirt_rig.images.add(bytes(MIB)))
+    await settle(libvirt_rig, spec)
+    (tmp_path / "theirs").write_bytes(bytes(MIB))
+    libvirt_rig.virsh("attach-disk", spec.id, f"{tmp_path}/theirs", "vdz", "--serial", "theirs", "--live")
+    assert (await settle(libvirt_rig, spec)).power == "running"
+    assert [each.device for each in (await libvirt_rig.driver.diagnostics(spec.id)).disks] == ["vda", "vdz"]
+
+
 async def test_a_missing_definition_is_made_again(libvirt_rig: LibvirtRig) -> None:
     spec = make_spec(libvirt_rig.images.add(bytes(MIB)))
     await settle(libvirt_rig, spec)

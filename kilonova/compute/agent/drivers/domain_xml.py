@@ -315,12 +315,6 @@ def interfaces_of(xml: str) -> dict[str, str]:
     return found
 
 
-def lies_in(disk: Element, directory: Path) -> bool:
-    """Whether a disk of a definition is a file in that directory."""
-    source = disk.find("source")
-    return source is not None and Path(source.get("file", "")).parent == directory
-
-
 def disks_of(xml: str) -> dict[str, str]:
     """Serial → definition, of each disk in a domain's definition that has a serial."""
     return {

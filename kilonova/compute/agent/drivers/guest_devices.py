@@ -1,7 +1,6 @@
 """The devices of a guest of libvirt, for `devices.plugging`."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 from kilonova.compute.agent.devices.disks import PlannedDisk
@@ -11,8 +10,6 @@ from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
     disks_of,
     interfaces_of,
-    lies_in,
-    parse_xml,
     render_disk,
     render_interface,
 )
@@ -68,15 +65,13 @@ def interfaces(connection: Connection, spec: ServerSpec) -> GuestDevices[Planned
     return GuestDevices(connection, spec.id, domains.live_definition, interfaces_of, render)
 
 
-def volumes(connection: Connection, spec: ServerSpec, directory: Path) -> GuestDevices[PlannedDisk]:
-    """The disks of a server's guest, but for those in the server's directory.
+def volumes(connection: Connection, server_id: str, serials: Collection[str]) -> GuestDevices[PlannedDisk]:
+    """The volumes of a server's guest: of its disks those with these serials, all others are its own.
 
     A suspended guest keeps its volumes: it goes on with them.
     """
 
     def volumes_of(definition: str) -> dict[str, str]:
-        return {
-            serial: disk for serial, disk in disks_of(definition).items() if not lies_in(parse_xml(disk), directory)
-        }
+        return {serial: disk for serial, disk in disks_of(definition).items() if serial in serials}
 
-    return GuestDevices(connection, spec.id, domains.held_definition, volumes_of, render_disk)
+    return GuestDevices(connection, server_id, domains.held_definition, volumes_of, render_disk)

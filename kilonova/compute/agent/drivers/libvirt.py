@@ -180,7 +180,8 @@ class LibvirtDriver:
     async def _ensure_plugged(self, record: ServerRecord, plan: DomainPlan) -> tuple[str, ...]:
         """The devices that the guest has yet to let go of."""
         spec = plan.spec
-        guest_disks = guest_devices.volumes(self._connection, spec, self._directory(spec.id))
+        # Nothing is taken from a guest that was not connected for it.
+        guest_disks = guest_devices.volumes(self._connection, spec.id, record.connected.keys())
         kept_disks = await plugging.converge(guest_disks, disks.to_plug(plan.disks), server_id=spec.id)
         guest_interfaces = guest_devices.interfaces(self._connection, spec)
         planned_interfaces = {each.tap: each for each in plan.interfaces}
@@ -252,10 +253,9 @@ class LibvirtDriver:
             facts = await self._connection.call(domains.observe, spec.id)
             if facts.power == "absent":
                 return await self._observation(spec.id, "")
-            directory = self._directory(spec.id)
 
             async def work(_errand: Errand) -> None:
-                await self._connection.call(migration.migrate, spec.id, directory, arrival)
+                await self._connection.call(migration.migrate, spec.id, record.connected.keys(), arrival)
 
             progress = self._errands.start(name, "migrate", "migrating", work, server_id=spec.id).progress
         return await self._observation(spec.id, progress)

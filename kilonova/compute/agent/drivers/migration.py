@@ -4,7 +4,7 @@ The rule: libvirtd does it by itself, host to host, so it goes on when the agent
 is. Volumes are not copied: both hosts reach them.
 """
 
-from pathlib import Path
+from collections.abc import Collection
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import libvirt
 
 from kilonova.compute.agent.driver import HostError
-from kilonova.compute.agent.drivers.domain_xml import lies_in, parse_xml
+from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.libvirtd import sandbox_path
 from kilonova.compute.agent.drivers.options import LibvirtOptions
@@ -37,8 +37,8 @@ def address_of(options: LibvirtOptions) -> str:
     return f"qemu+tcp://{options.host_ip}/system"
 
 
-def migrate(connection: Any, server_id: str, directory: Path, arrival: Arrival) -> None:
-    """Returns when the guest runs on the other host. `directory`: the server's own on this host."""
+def migrate(connection: Any, server_id: str, volumes: Collection[str], arrival: Arrival) -> None:
+    """Returns when the guest runs on the other host. `volumes`: serials of the disks that both hosts reach."""
     domain = lookup(connection, server_id)
     if domain is None or not domain.isActive():
         raise HostError(f"Server {server_id} has no guest on this host that could be migrated.")
@@ -46,7 +46,7 @@ def migrate(connection: Any, server_id: str, directory: Path, arrival: Arrival) 
     parameters: dict[str, Any] = {
         libvirt.VIR_MIGRATE_PARAM_DEST_XML: render_arriving(live, arrival.definition),
         libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: arrival.definition,
-        libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied_disks(live, directory),
+        libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied_disks(live, volumes),
     }
     domain.migrateToURI3(arrival.address, parameters, FLAGS)
 
@@ -73,10 +73,11 @@ def describe(processed_bytes: int, remaining_bytes: int) -> str:
     return f"migrating: {100 * processed_bytes // total} %" if total else "migrating"
 
 
-def copied_disks(live: str, directory: Path) -> list[str]:
-    """Names of the disks that have to be copied: those in the server's directory that the guest can write to."""
+def copied_disks(live: str, volumes: Collection[str]) -> list[str]:
+    """Names of the disks that have to be copied: those that are no volumes and that the guest can write to."""
     disks = parse_xml(live).findall("devices/disk")
-    return [_target(disk) for disk in disks if lies_in(disk, directory) and disk.find("readonly") is None]
+    own = [disk for disk in disks if disk.findtext("serial") not in volumes]
+    return [_target(disk) for disk in own if disk.find("readonly") is None]
 
 
 def render_arriving(live: str, definition: str) -> str:
