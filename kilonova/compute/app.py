@@ -73,6 +73,8 @@ SERVER_ACTIONS = (
            body=server_floating_ips.OldAddress, until="2.43"),
     Action("os-resetState", server_actions.reset_server_state, P + "os-admin-actions:reset_state", body=State),
     Action("forceDelete", server_actions.force_delete_server, P + "os-deferred-delete:force", body=Free),
+    Action("trigger_crash_dump", server_actions.trigger_crash_dump, P + "servers:trigger_crash_dump", body=Free,
+           since="2.17"),
     Action("os-getConsoleOutput", server_actions.show_console_output, P + "os-console-output",
            body=ConsoleOutput, status=200),
     Action("os-getVNCConsole", remote_consoles.show_vnc_console, P + "os-remote-consoles",

@@ -102,6 +102,11 @@ class DiagnosticsUnavailable(Conflict):
         super().__init__(f"The diagnostics of instance {server_id} cannot be read: {reason}")
 
 
+class CrashDumpUnavailable(Conflict):
+    def __init__(self, server_id: str, reason: str) -> None:
+        super().__init__(f"No crash dump of instance {server_id} can be triggered: {reason}")
+
+
 class ServerLocked(Conflict):
     def __init__(self, server_id: str) -> None:
         super().__init__(f"Instance {server_id} is locked")

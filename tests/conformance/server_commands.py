@@ -250,7 +250,7 @@ UNSERVED = [
     Row("server restore one", 1),
     Row("server image create one", 1, user="demo"),
     Row("server backup create one", 1, user="demo"),
-    Row("server dump create one", 1),
+    Row("server dump create {one}"),
     Row("server share list one", 1, user="demo"),
     Row("server show --diagnostics {one}", shows="running"),
     Row("server show --topology one", 1),

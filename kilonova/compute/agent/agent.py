@@ -81,6 +81,7 @@ class ComputeAgent:
             contract.RELEASE_SERVER.served_by(self._release_server),
             contract.CONSOLE_LOG.served_by(self._console_log),
             contract.CONSOLE_ADDRESS.served_by(self._console_address),
+            contract.INTERRUPT.served_by(self._interrupt),
             contract.DIAGNOSTICS.served_by(self._diagnostics),
             contract.UPTIME.served_by(self._uptime),
         ]
@@ -102,6 +103,9 @@ class ComputeAgent:
 
     async def _console_address(self, asked: contract.ConsoleAddressArguments) -> ConsoleAddress:
         return await self._driver.console_address(asked.server_id, asked.kind)
+
+    async def _interrupt(self, asked: contract.ServerArguments) -> None:
+        await self._driver.interrupt(asked.server_id)
 
     async def _diagnostics(self, asked: contract.ServerArguments) -> ServerDiagnostics:
         return await self._driver.diagnostics(asked.server_id)

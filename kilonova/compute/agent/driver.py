@@ -91,6 +91,10 @@ class ComputeDriver(Protocol):
         """The last lines the guest wrote to its serial console (None: all that is kept), also while it is stopped."""
         ...
 
+    async def interrupt(self, server_id: str) -> None:
+        """Gives the guest an interrupt that cannot be masked. Raises HostError when the server has no guest."""
+        ...
+
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """What the guest uses just now. Raises HostError when the server has none."""
         ...

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.lookup import reading_server, supersede_with_delete, task_for, writing_server
-from kilonova.compute.consoles import consoles
+from kilonova.compute.consoles import consoles, diagnostics
 from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
 from kilonova.compute.programs.convergence import HostArgs
 from kilonova.compute.programs.power import POWER
@@ -35,7 +35,6 @@ LACKING = {
     "revertResize": _RESIZE,
     "shelve": _SHELVE,
     "shelveOffload": _SHELVE,
-    "trigger_crash_dump": "Crash dumps cannot be triggered here yet: a hard reboot restarts a guest that hangs.",
     "unrescue": _RESCUE,
     "unshelve": _SHELVE,
 }
@@ -117,6 +116,14 @@ async def reset_server_state(request: ComputeRequest, body: State) -> None:
     """os-resetState: an administrator says what the server is; what was being done to it ends there."""
     async with writing_server(request) as found:
         await servers.reset_state(found.tx, found.server, body.state, found.cell.clock.now())
+
+
+async def trigger_crash_dump(request: ComputeRequest, _body: Any) -> None:
+    """Interrupts the guest: its kernel, if it is set up for that, writes a dump and starts anew."""
+    async with reading_server(request, unlocked=True) as found:
+        cell, server = found.cell, found.server
+    servers.check_state(server, "trigger_crash_dump", ("active", "paused", "error"))
+    await diagnostics.interrupt(cell, server)
 
 
 async def show_console_output(request: ComputeRequest, body: ConsoleOutput) -> dict[str, str]:

@@ -280,6 +280,17 @@ async def test_diagnostics_tell_what_a_guest_uses(rig: Rig) -> None:
     assert {(each.rx_errors, each.rx_dropped, each.tx_errors) for each in found.interfaces} == {(0, 0, 0)}
 
 
+async def test_a_guest_that_runs_can_be_interrupted(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    with pytest.raises(HostError, match="has no guest"):
+        await rig.driver.interrupt(spec.id)
+    await settle(rig, spec)
+    marker = await rig.boot_marker(spec.id)
+    await rig.driver.interrupt(spec.id)
+    assert (await rig.driver.observe_server(spec.id)).power == "running"
+    assert await rig.boot_marker(spec.id) == marker
+
+
 async def devices_of(rig: Rig, spec: ServerSpec) -> tuple[list[str], list[str]]:
     """The disks and the taps of a server's guest."""
     found = await rig.driver.diagnostics(spec.id)

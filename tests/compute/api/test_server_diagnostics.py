@@ -1,8 +1,8 @@
-"""/servers/{server_id}/diagnostics."""
+"""/servers/{server_id}/diagnostics, and the action that triggers a crash dump."""
 
 from typing import Any
 
-from kilonova.compute.agent.contract import DIAGNOSTICS, ServerArguments
+from kilonova.compute.agent.contract import DIAGNOSTICS, INTERRUPT, ServerArguments
 from kilonova.compute.agent.spec import DiskUse, InterfaceUse, ServerDiagnostics
 
 FOUND = ServerDiagnostics(
@@ -86,3 +86,26 @@ async def test_diagnostics_are_refused_with_the_reason(nova: Any) -> None:
     building = await nova.insert_server(building=True)
     assert "on no host yet" in await nova.refused("GET", f"/servers/{building.id}/diagnostics", 409, by="admin")
     await nova.refused("GET", "/servers/nothing/diagnostics", 404, by="admin")
+
+
+async def test_a_crash_dump_is_the_guests_answer_to_an_interrupt(nova: Any) -> None:
+    asked: list[ServerArguments] = []
+
+    async def interrupt(arguments: ServerArguments) -> None:
+        asked.append(arguments)
+
+    server, body = await nova.insert_server(), {"trigger_crash_dump": None}
+    url = f"/servers/{server.id}/action"
+    assert "does not answer" in await nova.refused("POST", url, 409, json=body)
+    stop = nova.service.bus.serve("nova-compute.node1", dict([INTERRUPT.served_by(interrupt)]))
+    await nova.call("POST", url, 202, json=body)
+    assert asked == [ServerArguments(server.id)]
+    await nova.refused("POST", url, 400, json=body, version="2.16")
+    await nova.refused("POST", url, 403, by="reader", json=body)
+    stopped = await nova.insert_server(vm_state="stopped")
+    told = await nova.refused("POST", f"/servers/{stopped.id}/action", 409, json=body)
+    assert told == f"Cannot 'trigger_crash_dump' instance {stopped.id} while it is in vm_state stopped"
+    unplaced = await nova.insert_server(vm_state="error", host=None)
+    assert "on no host yet" in await nova.refused("POST", f"/servers/{unplaced.id}/action", 409, json=body)
+    assert len(asked) == 1
+    stop()

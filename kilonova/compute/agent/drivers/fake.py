@@ -65,6 +65,7 @@ class FakeServer:
     power: PowerState = "absent"
     console: str = ""
     boots: int = 0
+    interrupts: int = 0
     defined_disks: dict[str, PlannedDisk] = field(default_factory=dict)
     """Serial → disk that its guest is started with."""
     defined_interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
@@ -404,11 +405,19 @@ class FakeDriver:
         lines = server.console.splitlines(keepends=True) if server else []
         return "".join(lines if length_lines is None else lines[max(0, len(lines) - length_lines) :])
 
-    async def diagnostics(self, server_id: str) -> ServerDiagnostics:
+    async def interrupt(self, server_id: str) -> None:
         """See `ComputeDriver`."""
+        self._with_guest(server_id).interrupts += 1
+
+    def _with_guest(self, server_id: str) -> FakeServer:
         server = self._host.servers.get(server_id)
         if server is None or not server.has_guest:
             raise HostError(f"Server {server_id} has no guest on this host.")
+        return server
+
+    async def diagnostics(self, server_id: str) -> ServerDiagnostics:
+        """See `ComputeDriver`."""
+        server = self._with_guest(server_id)
         flavor = server.spec.flavor
         return ServerDiagnostics(
             driver="fake",

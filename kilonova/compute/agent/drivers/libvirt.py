@@ -379,6 +379,10 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         return await self._connection.call(console_addresses.find, server_id, kind, self._options.consoles)
 
+    async def interrupt(self, server_id: str) -> None:
+        """See `ComputeDriver`."""
+        await self._connection.call(use.interrupt, server_id)
+
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """See `ComputeDriver`."""
         return await self._connection.call(use.read_diagnostics, server_id, self._virt_type)
