@@ -8,6 +8,8 @@ from kilonova.kit.db import Tx
 from kilonova.network import records
 from kilonova.network.concerns import ALL
 
+READ_AT_START = 2_000
+"""Revisions that a process which has just started reads: agents that have one of them are told what has changed."""
 CHANGES_KEPT = 10_000
 """Revisions of which it is remembered what they concerned; who has not looked for longer is told everything anew."""
 
@@ -28,7 +30,9 @@ class News:
         revision = await records.current_revision(tx)
         if self.revision < 0 or revision - self.revision > CHANGES_KEPT:
             # Others that serve agents may have had forgotten what this one has not read.
-            self.revision = self._first = revision
+            first = await records.first_kept(tx)
+            oldest = revision if first is None else max(first - 1, revision - READ_AT_START)
+            self.revision = self._first = min(oldest, revision)
             self._changed.clear()
             self._last.clear()
         if revision > self.revision:

@@ -167,6 +167,12 @@ async def changed_since(tx: Tx, revision: int, until: int) -> list[tuple[int, Co
     return [(number, Concern(*each)) for number, found in await tx.tuples(later) for each in found]
 
 
+async def first_kept(tx: Tx) -> int | None:
+    """The earliest revision of which it is known what it concerned."""
+    found: int | None = await tx.scalar(select(func.min(changes.c.revision)))
+    return found
+
+
 async def forget_changes(tx: Tx, until: int) -> None:
     await tx.execute(delete(changes).where(changes.c.revision <= until))
 

@@ -226,7 +226,11 @@ class Servers:
 
     def __init__(self, net: Any, dice: random.Random) -> None:
         self._dice = dice
+        self._net = net
         self._servers = (net.registry, Registry(net.service))
+
+    def start_again(self) -> None:
+        self._servers = (Registry(self._net.service), Registry(self._net.service))
 
     async def call(self, _topic: str, method: str, payload: Any = None) -> Any:
         server = self._dice.choice(self._servers)
@@ -357,6 +361,22 @@ async def test_a_host_that_comes_to_a_network_is_told_its_contents_once(net: Any
     await touched(copies)
     assert copies["node2"].state.owners()["stations"] == []
     assert copies["node2"].state.document().networks == ()
+
+
+async def test_a_server_that_starts_again_tells_what_has_changed_and_not_everything(net: Any) -> None:
+    network, _ = await net.lan(enable_dhcp=False)
+    await register(net, "node1", "10.9.0.1")
+    fields = {"network_id": network["id"], "binding:host_id": "node1", **GUEST}
+    await net.create("ports", fields, by="admin")
+    servers = Servers(net, random.Random(0))
+    copy = Copy(servers, "node1", parts.ALL)  # type: ignore[arg-type]
+    assert await copy.catch_up()
+    copy.was_seen()
+    port = await net.create("ports", fields, by="admin")
+    servers.start_again()
+    assert await copy.catch_up()
+    assert not copy.is_new
+    assert {object_id for name, _, object_id in copy.touched.before if name != "peers"} == {port["id"]}
 
 
 async def test_a_port_that_moves_is_told_to_the_host_it_leaves_and_the_one_it_comes_to(net: Any, body_of: Any) -> None:
