@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
-from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, insert, select, update
+from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, create_engine, insert, select, update
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from kilonova.kit.db import Database, UtcDateTime, server_engine
@@ -78,6 +78,21 @@ async def test_what_follows_a_commit_happens_once_and_only_after_it(
     async with database.transaction() as tx:
         tx.after("what nobody acts on")
     assert len(seen) == 1
+
+
+async def test_a_statement_that_is_made_once_is_asked_with_other_values(database: Database) -> None:
+    async with database.transaction() as tx:
+        for number, name in enumerate(("a", "b", "b"), 1):
+            await tx.insert(things, Thing(number, name))
+    named = select(things).where(things.c.name == bindparam("name")).order_by(things.c.id)
+    of_ids = select(things.c.id).where(things.c.id.in_(bindparam("ids", expanding=True))).order_by(things.c.id)
+    async with database.reading() as tx:
+        assert [each.id for each in await tx.all(Thing, named, name="b")] == [2, 3]
+        assert await tx.first(Thing, named, name="a") == Thing(1, "a")
+        assert await tx.first(Thing, named, name="c") is None
+        assert await tx.tuples(of_ids, ids=[3, 1, 5]) == [(1,), (3,)]
+        assert await tx.tuples(of_ids, ids=[]) == []
+        assert await tx.scalar(named, name="b") == 2
 
 
 async def test_insert_new_says_whether_it_inserted(database: Database) -> None:

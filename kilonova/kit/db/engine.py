@@ -45,28 +45,31 @@ class Tx:
         """Says that the commit has an effect (`Database.on`). Said again, it happens once, about all that was named."""
         self.effects.setdefault(effect, set()).update(about)
 
-    async def _run(self, statement: Executable) -> CursorResult[Any]:
+    async def _run(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[Any]:
         if isinstance(self._connection, Connection):
-            return self._connection.execute(statement)
-        return await self._connection.execute(statement)
+            return self._connection.execute(statement, values)
+        return await self._connection.execute(statement, values)
 
     async def execute(self, statement: Executable) -> int:
         """Runs a statement; returns the number of rows it changed (the answer of a compare-and-set)."""
         return (await self._run(statement)).rowcount
 
-    async def all(self, row_type: type[Row], statement: Executable) -> list[Row]:
-        """Every row as `row_type`, whose field names are the selected columns' names."""
-        return [row_type(**row._mapping) for row in await self._run(statement)]
+    # Making a statement takes several times as long as running it. What is asked often is made once, with `bindparam`
+    # where it differs, and gets these `values`.
 
-    async def first(self, row_type: type[Row], statement: Executable) -> Row | None:
-        row = (await self._run(statement)).first()
+    async def all(self, row_type: type[Row], statement: Executable, **values: Any) -> list[Row]:
+        """Every row as `row_type`, whose field names are the selected columns' names."""
+        return [row_type(**row._mapping) for row in await self._run(statement, values)]
+
+    async def first(self, row_type: type[Row], statement: Executable, **values: Any) -> Row | None:
+        row = (await self._run(statement, values)).first()
         return None if row is None else row_type(**row._mapping)
 
-    async def scalar(self, statement: Executable) -> Any:
-        return (await self._run(statement)).scalar()
+    async def scalar(self, statement: Executable, **values: Any) -> Any:
+        return (await self._run(statement, values)).scalar()
 
-    async def tuples(self, statement: Executable) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in await self._run(statement)]
+    async def tuples(self, statement: Executable, **values: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self._run(statement, values)]
 
     async def insert(self, table: Table, row: msgspec.Struct) -> None:
         await self._run(table.insert().values(**msgspec.structs.asdict(row)))
