@@ -1,10 +1,9 @@
 """Role assignments, and the roles they come to once implied roles are followed."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, CompoundSelect, Select, Table, delete, select, union
+from sqlalchemy import Column, ColumnElement, CompoundSelect, Select, Table, bindparam, delete, select, union
 
 from kilonova.identity import records
 from kilonova.identity.announcements import announce
@@ -30,7 +29,6 @@ from kilonova.identity.tables import (
 from kilonova.kit.db import Tx
 
 Grant = Assignment | GroupAssignment
-Granted = Select[str] | CompoundSelect[str]
 
 
 class Actor(Struct, frozen=True):
@@ -117,30 +115,47 @@ async def effective_roles(tx: Tx, directory: Directory, user_id: str, target_kin
 
     A domain's own role counts for what it implies only.
     """
-    target_id = target_id if target_kind != "system" else SYSTEM_TARGET_ID
-    granted = await _granted(tx, directory, user_id, "role_id", target_kind=target_kind, target_id=target_id)
-    role_ids = {found for (found,) in await tx.tuples(granted)}
-    reached = with_implied(role_ids, await list_implied(tx))
-    statement = select(roles).where(roles.c.id.in_(reached), roles.c.domain_id == NO_DOMAIN)
-    return await tx.all(Role, statement.order_by(roles.c.name))
+    target = {"kind": target_kind, "target_id": target_id if target_kind != "system" else SYSTEM_TARGET_ID}
+    granted = await tx.tuples(_OF_USER, actors=[user_id], **target)
+    if group_ids := await directory.group_ids_of_user(tx, user_id):
+        granted += await tx.tuples(_OF_GROUPS, actors=group_ids, **target)
+    reached = with_implied({role_id for (role_id,) in granted}, await list_implied(tx))
+    return await tx.all(Role, _ROLES, ids=sorted(reached))
 
 
-async def _granted(tx: Tx, directory: Directory, user_id: str, column: str, **target: str) -> Granted:
-    """Selects a column of what is granted on a target to the user, and to the groups the user is in."""
-    own = _column_of(assignments, column, target).where(assignments.c.user_id == user_id)
+def _granted(table: Table, actor: Column[str]) -> Select[str]:
+    """Selects the roles that actors are given on a target."""
+    of_actors = actor.in_(bindparam("actors", expanding=True))
+    on_target = (table.c.target_kind == bindparam("kind")) & (table.c.target_id == bindparam("target_id"))
+    return select(table.c.role_id).where(of_actors, on_target)
+
+
+_OF_USER = _granted(assignments, assignments.c.user_id)
+_OF_GROUPS = _granted(group_assignments, group_assignments.c.group_id)
+_ROLES = (
+    select(roles)
+    .where(roles.c.id.in_(bindparam("ids", expanding=True)), roles.c.domain_id == NO_DOMAIN)
+    .order_by(roles.c.name)
+)
+_IMPLIED = select(implied_roles)
+
+
+async def targets_of(
+    tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind
+) -> Select[str] | CompoundSelect[str]:
+    """Selects the ids of the targets on which a user has any role, also through a group."""
+    own = select(assignments.c.target_id).where(
+        assignments.c.user_id == user_id, assignments.c.target_kind == target_kind
+    )
     group_ids = await directory.group_ids_of_user(tx, user_id)
     if not group_ids:
         return own
-    return union(own, _column_of(group_assignments, column, target).where(group_assignments.c.group_id.in_(group_ids)))
-
-
-def _column_of(table: Table, column: str, target: Mapping[str, str]) -> Select[str]:
-    return select(table.c[column]).where(*(table.c[name] == value for name, value in target.items()))
-
-
-async def targets_of(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> Granted:
-    """Selects the ids of the targets on which a user has any role, also through a group."""
-    return await _granted(tx, directory, user_id, "target_id", target_kind=target_kind)
+    return union(
+        own,
+        select(group_assignments.c.target_id).where(
+            group_assignments.c.group_id.in_(group_ids), group_assignments.c.target_kind == target_kind
+        ),
+    )
 
 
 async def has_any_on(tx: Tx, directory: Directory, user_id: str, target_kind: TargetKind) -> bool:
@@ -150,7 +165,7 @@ async def has_any_on(tx: Tx, directory: Directory, user_id: str, target_kind: Ta
 
 
 async def list_implied(tx: Tx) -> list[ImpliedRole]:
-    return await tx.all(ImpliedRole, select(implied_roles))
+    return await tx.all(ImpliedRole, _IMPLIED)
 
 
 def with_implied(role_ids: set[str], rules: list[ImpliedRole]) -> set[str]:

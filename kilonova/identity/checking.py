@@ -7,9 +7,8 @@ leaves the same traces. All work on it is done in the turn: a crowd that waits h
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
-from sqlalchemy import select
 
-from kilonova.identity import delays, log_ins
+from kilonova.identity import delays, log_ins, records
 from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.log_ins import Record
 from kilonova.identity.passwords import hash_password
@@ -96,7 +95,7 @@ async def hash_in_turn(identity: Identity, password: str, address: str, account:
 async def _look(identity: Identity, claim: Claim, source: str) -> _Account:
     async with identity.database.reading() as tx:
         user = await claim.find(tx)
-        domain = await tx.first(Domain, select(domains).where(domains.c.id == (user.domain_id if user else "")))
+        domain = await records.look_up(tx, domains, Domain, user.domain_id if user else "")
         account_id = user.id if user else claim.stranger
         record = await log_ins.read(tx, account_id, source, identity.clock.now())
     is_usable = user is not None and user.enabled and domain is not None and domain.enabled

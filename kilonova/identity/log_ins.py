@@ -9,7 +9,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from kilonova.identity.names import fold
 from kilonova.identity.tables import ANYWHERE_ELSE, LogIn, log_ins
@@ -62,9 +62,15 @@ def account_of_names(domain: str, name: str) -> str:
     return hashlib.sha256(f"{fold(domain)}\0{fold(name)}".encode()).hexdigest()
 
 
+_OF_ACCOUNT = select(log_ins).where(
+    log_ins.c.account == bindparam("account"),
+    (log_ins.c.source == bindparam("source")) | (log_ins.c.source == ANYWHERE_ELSE),
+)
+
+
 async def read(tx: Tx, account: str, source: str, now: datetime) -> Record:
-    wanted = (log_ins.c.account == account) & log_ins.c.source.in_((source, ANYWHERE_ELSE))
-    found = {each.source: each for each in await tx.all(LogIn, select(log_ins).where(wanted)) if each.kept_until > now}
+    found = {each.source: each for each in await tx.all(LogIn, _OF_ACCOUNT, account=account, source=source)}
+    found = {source: each for source, each in found.items() if each.kept_until > now}
     return Record(found.get(source), found.get(ANYWHERE_ELSE))
 
 

@@ -3,13 +3,14 @@
 The rules that differ stand in the resources' own files.
 """
 
+import functools
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Table, case, delete, exists, select, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, delete, exists, select, update
 from sqlalchemy.exc import IntegrityError
 
 from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
@@ -26,7 +27,12 @@ def new_id() -> str:
 
 
 async def look_up(tx: Tx, table: Table, row_type: type[RowT], wanted_id: str) -> RowT | None:
-    return await tx.first(row_type, select(table).where(table.c.id == wanted_id))
+    return await tx.first(row_type, _by_id(table), wanted_id=wanted_id)
+
+
+@functools.cache
+def _by_id(table: Table) -> Select[Any]:
+    return select(table).where(table.c.id == bindparam("wanted_id"))
 
 
 MOST_IDS = 500
@@ -66,11 +72,18 @@ async def find_named(
     tx: Tx, table: Table, row_type: type[RowT], name: str, domain_id: str | None = None
 ) -> RowT | None:
     """`domain_id`: within which the name is unique."""
-    matches = (table.c.name == name) | (table.c.folded_name == fold(name))
-    statement = select(table).where(matches).order_by(case((table.c.name == name, 0), else_=1)).limit(1)
-    if domain_id is not None:
-        statement = statement.where(table.c.domain_id == domain_id)
-    return await tx.first(row_type, statement)
+    if domain_id is None:
+        return await tx.first(row_type, _named(table), wanted=name, folded=fold(name))
+    within = _named(table, is_within=True)
+    return await tx.first(row_type, within, wanted=name, folded=fold(name), within=domain_id)
+
+
+@functools.cache
+def _named(table: Table, *, is_within: bool = False) -> Select[Any]:
+    is_spelled_so = table.c.name == bindparam("wanted")
+    matches = is_spelled_so | (table.c.folded_name == bindparam("folded"))
+    statement = select(table).where(matches).order_by(case((is_spelled_so, 0), else_=1)).limit(1)
+    return statement.where(table.c.domain_id == bindparam("within")) if is_within else statement
 
 
 async def list_equal(tx: Tx, table: Table, row_type: type[RowT], filters: Mapping[str, Any]) -> list[RowT]:

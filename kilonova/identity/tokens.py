@@ -9,14 +9,14 @@ import re
 import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from cryptography.fernet import InvalidToken
 from msgspec import Struct
-from sqlalchemy import and_, delete, or_, select
+from sqlalchemy import Select, and_, bindparam, delete, or_, select
 
-from kilonova.identity import assignments
+from kilonova.identity import assignments, records
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import AuthenticationFailed
 from kilonova.identity.service import Identity
@@ -137,7 +137,7 @@ async def validate(tx: Tx, identity: Identity, token: str) -> ValidToken:
         raise AuthenticationFailed
     found = ValidToken(token, payload, user, await _enabled_domain(tx, user.domain_id), [])
     if payload.scope_kind == "project":
-        found.project = await tx.first(Project, select(projects).where(projects.c.id == payload.scope_id))
+        found.project = await records.look_up(tx, projects, Project, payload.scope_id)
         if found.project is None or not found.project.enabled:
             raise AuthenticationFailed
         found.project_domain = await _enabled_domain(tx, found.project.domain_id)
@@ -153,22 +153,28 @@ async def validate(tx: Tx, identity: Identity, token: str) -> ValidToken:
 
 
 async def _enabled_domain(tx: Tx, domain_id: str) -> Domain:
-    domain = await tx.first(Domain, select(domains).where(domains.c.id == domain_id))
+    domain = await records.look_up(tx, domains, Domain, domain_id)
     if domain is None or not domain.enabled:
         raise AuthenticationFailed
     return domain
 
 
+def _revocations() -> Select[Any]:
+    table = revocations.c
+    by_audit = table.audit_id == bindparam("audit_id")
+    by_user = and_(table.user_id == bindparam("user_id"), table.audit_id.is_(None))
+    by_project = and_(table.project_id == bindparam("scope_id"), table.user_id.is_(None), table.audit_id.is_(None))
+    matches = or_(by_audit, by_user, by_project)
+    return select(table.user_id, table.project_id).where(matches, table.issued_before >= bindparam("issued_at"))
+
+
+_REVOCATIONS = _revocations()
+
+
 async def _is_revoked(tx: Tx, payload: Payload) -> bool:
     """Any revocation whose every given id matches and that came at or after the token's issue."""
-    table = revocations.c
-    by_audit = table.audit_id == payload.audit_ids[0]
-    by_user = and_(table.user_id == payload.user_id, table.audit_id.is_(None))
-    by_project = and_(table.project_id == payload.scope_id, table.user_id.is_(None), table.audit_id.is_(None))
-    statement = select(revocations.c.user_id, revocations.c.project_id).where(
-        or_(by_audit, by_user, by_project), table.issued_before >= payload.issued_at
-    )
-    for _user_id, project_id in await tx.tuples(statement):
+    ids = {"audit_id": payload.audit_ids[0], "user_id": payload.user_id, "scope_id": payload.scope_id}
+    for _user_id, project_id in await tx.tuples(_REVOCATIONS, **ids, issued_at=payload.issued_at):
         if project_id is None or project_id == payload.scope_id:
             return True
     return False

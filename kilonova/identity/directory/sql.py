@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 
 from kilonova.identity import lists, records
 from kilonova.identity.lists import Listing, Page
 from kilonova.identity.passwords import verify_password
 from kilonova.identity.tables import Group, GroupMember, User, group_members, groups, users
 from kilonova.kit.db import Tx
+
+_GROUPS_OF_USER = select(group_members.c.group_id).where(group_members.c.user_id == bindparam("user_id"))
 
 
 class SqlDirectory:
@@ -70,8 +72,7 @@ class SqlDirectory:
         await tx.execute(delete(groups).where(groups.c.domain_id == domain_id))
 
     async def group_ids_of_user(self, tx: Tx, user_id: str) -> list[str]:
-        statement = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
-        return [group_id for (group_id,) in await tx.tuples(statement)]
+        return [group_id for (group_id,) in await tx.tuples(_GROUPS_OF_USER, user_id=user_id)]
 
     async def members_by_group(self, tx: Tx, user_id: str | None) -> dict[str, list[str]]:
         statement = select(group_members).order_by(group_members.c.user_id)
