@@ -25,7 +25,7 @@ import asyncio, json, sys
 from pathlib import Path
 sys.path.insert(0, "ROOT")
 import msgspec
-from kilonova.compute.agent.driver import HostError
+from kilonova.kit.host_commands import HostError
 from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
 from kilonova.compute.agent.drivers.options import LibvirtOptions
 from kilonova.compute.agent.spec import Arrival, SpecFlavor

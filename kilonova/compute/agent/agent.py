@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from kilonova.compute.agent import contract
-from kilonova.compute.agent.driver import ComputeDriver, HostError, StaleEpoch
+from kilonova.compute.agent.driver import ComputeDriver, StaleEpoch
 from kilonova.compute.agent.spec import ConsoleAddress, HostInventory, HostShare, ServerDiagnostics, ServerObservation
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
@@ -17,6 +17,7 @@ from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Served
 from kilonova.kit.bus import Bus
 from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.clock import SystemClock
+from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
 log = logger(__name__)

@@ -17,7 +17,7 @@ from kilonova.compute.agent.spec import (
     ServerObservation,
     ServerSpec,
 )
-from kilonova.kit.host_commands import HostError as HostError
+from kilonova.kit.host_commands import HostError
 
 FetchImage = Callable[[str], AsyncIterator[bytes]]
 """Given an image id, its data in chunks of any size."""

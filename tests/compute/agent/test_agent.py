@@ -9,12 +9,12 @@ from msgspec import structs
 from kilonova.compute.agent import agent as agent_module
 from kilonova.compute.agent import contract
 from kilonova.compute.agent.agent import ComputeAgent
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.agent.spec import HostShare
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.kit.agents import AgentCalls, Call
 from kilonova.kit.bus import InProcessBus, RemoteError
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import Images, make_spec
 
 

@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.devices import disks, interfaces
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
     definition_digest,
@@ -22,6 +21,7 @@ from kilonova.compute.agent.drivers.domain_xml import (
 from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, SerialOptions
 from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, SpecPort
 from kilonova.compute.servers.disks import device_name
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import make_document, make_spec
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"

@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import ConsoleNotOffered, HostError, StaleEpoch
+from kilonova.compute.agent.driver import ConsoleNotOffered, StaleEpoch
 from kilonova.compute.agent.spec import OpenVSwitchPlug, ServerSpec, SpecFlavor, VolumeSource
 from kilonova.kit.connectors import NfsConnection
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import (
     MIB,
     Rig,

@@ -12,12 +12,13 @@ import pytest
 
 from kilonova.compute.agent.devices import local_disks
 from kilonova.compute.agent.devices.config_drive import ensure_config_drive
-from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.driver import StaleEpoch
 from kilonova.compute.agent.drivers import console, inventory
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.records import ServerRecord, list_recorded, read_record, write_record
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import FakeRig, Images, make_spec, settle
 
 MIB = 1 << 20

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import FetchImage, HostError
+from kilonova.compute.agent.driver import FetchImage
 from kilonova.compute.agent.drivers.errands import Errands
 from kilonova.compute.agent.drivers.image_cache import ImageCache
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks.inspection import inspect_file
-from kilonova.kit.host_commands import Command
+from kilonova.kit.host_commands import Command, HostError
 from tests.compute.agent.rigs import MIB, Images
 
 SERVER_ID = "0e6cbd5a-4a3b-4c3c-9a34-1f0d7b1f6a11"

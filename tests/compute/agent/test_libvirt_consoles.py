@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import ConsoleNotOffered, HostError
+from kilonova.compute.agent.driver import ConsoleNotOffered
 from kilonova.compute.agent.drivers.options import ConsoleOptions, LibvirtOptions, ScreenOptions, SerialOptions
 from kilonova.compute.agent.spec import ServerSpec
+from kilonova.kit.host_commands import HostError
 from kilonova.kit.testing.ports import free_ports
 from tests.compute.agent.rigs import MIB, LibvirtRig, make_spec, settle
 from tests.compute.agent.test_libvirt_driver import serial_writer

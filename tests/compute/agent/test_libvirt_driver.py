@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.libvirtd import find_daemon
 from kilonova.compute.agent.spec import SpecFlavor
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import (
     IMAGE_ID,
     MIB,

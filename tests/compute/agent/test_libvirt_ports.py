@@ -13,7 +13,7 @@ SCENARIO = """
 import asyncio, json, subprocess, sys
 from pathlib import Path
 import msgspec
-from kilonova.compute.agent.driver import HostError
+from kilonova.kit.host_commands import HostError
 from kilonova.compute.agent.drivers.libvirtd import stop_private_libvirtd
 from kilonova.compute.agent.drivers.options import LibvirtOptions
 from kilonova.compute.agent.spec import SpecPort

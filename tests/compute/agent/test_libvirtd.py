@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import libvirtd
 from kilonova.compute.agent.drivers.libvirtd import (
     connect_or_start,
@@ -21,6 +20,7 @@ from kilonova.compute.agent.drivers.libvirtd import (
     stop_private_libvirtd,
 )
 from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import FOREIGN_XML
 
 FLAGS = "processor\t: 0\nflags\t\t: fpu vme {} sse2\n"

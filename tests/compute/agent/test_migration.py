@@ -7,10 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import HostError, StaleEpoch
+from kilonova.compute.agent.driver import StaleEpoch
 from kilonova.compute.agent.drivers.fake import FakeHost
 from kilonova.compute.agent.drivers.migration import copied_disks, describe, render_arriving
 from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import MIB, FakeRig, make_spec, make_volume, settle
 
 replace = msgspec.structs.replace

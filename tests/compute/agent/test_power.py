@@ -5,11 +5,11 @@ from typing import get_args
 import libvirt
 import pytest
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers import domains
 from kilonova.compute.agent.drivers.fake import STATES_AFTER
 from kilonova.compute.agent.drivers.power import plan_power
 from kilonova.compute.agent.spec import PowerState, WantedPower
+from kilonova.kit.host_commands import HostError
 
 STATES = [state for state in get_args(PowerState) if state != "absent"]
 

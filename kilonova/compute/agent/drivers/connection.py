@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from kilonova.compute.agent.driver import HostError, OnEvent
+from kilonova.compute.agent.driver import OnEvent
+from kilonova.kit.host_commands import HostError
 
 T = TypeVar("T")
 

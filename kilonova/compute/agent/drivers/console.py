@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kilonova.compute.agent.driver import HostError
+from kilonova.kit.host_commands import HostError
 
 
 def read_tail(path: Path, length_lines: int | None) -> str:

@@ -5,12 +5,13 @@ The rule: asked of the running guest each time, for its ports are others after e
 
 from typing import Any
 
-from kilonova.compute.agent.driver import ConsoleNotOffered, HostError
+from kilonova.compute.agent.driver import ConsoleNotOffered
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import is_ours, lookup
 from kilonova.compute.agent.drivers.options import ConsoleOptions, ScreenOptions, SerialOptions
 from kilonova.compute.agent.drivers.serial_ports import port_of
 from kilonova.compute.agent.spec import ConsoleAddress, ConsoleKind
+from kilonova.kit.host_commands import HostError
 
 SWITCHES = {"vnc": "[vnc] enabled", "spice": "[spice] enabled", "serial": "[serial_console] enabled"}
 

@@ -16,9 +16,9 @@ from xml.etree.ElementTree import Element, SubElement
 
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, VirtType
 from kilonova.compute.agent.spec import ServerSpec
+from kilonova.kit.host_commands import HostError
 
 NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
 KILONOVA_NAMESPACE = "https://kilonova.cloud/xmlns/libvirt/1"

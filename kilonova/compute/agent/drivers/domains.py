@@ -10,10 +10,10 @@ from typing import Any
 
 import libvirt
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import definition_digest
 from kilonova.compute.agent.drivers.power import PowerAction
 from kilonova.compute.agent.spec import PowerState
+from kilonova.kit.host_commands import HostError
 
 UNDEFINE_FLAGS = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE

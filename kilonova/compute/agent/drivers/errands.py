@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from kilonova.compute.agent.driver import HostError, OnEvent
+from kilonova.compute.agent.driver import OnEvent
+from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
 log = logger(__name__)

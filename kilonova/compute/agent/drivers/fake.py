@@ -15,7 +15,7 @@ from typing import Protocol
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
-from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, HostError, OnEvent
+from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, OnEvent
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
@@ -39,6 +39,7 @@ from kilonova.compute.agent.spec import (
     VolumeSource,
 )
 from kilonova.kit import connectors
+from kilonova.kit.host_commands import HostError
 
 GIB = 1 << 30
 

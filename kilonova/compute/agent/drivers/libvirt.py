@@ -19,7 +19,7 @@ import msgspec
 
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.local_disks import GIB
-from kilonova.compute.agent.driver import FetchImage, HostError, InspectImage, OnEvent
+from kilonova.compute.agent.driver import FetchImage, InspectImage, OnEvent
 from kilonova.compute.agent.drivers import (
     console,
     console_addresses,
@@ -62,6 +62,7 @@ from kilonova.compute.agent.spec import (
 )
 from kilonova.kit import connectors
 from kilonova.kit.agents import Jobs
+from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
 log = logger(__name__)

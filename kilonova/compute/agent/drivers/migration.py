@@ -11,12 +11,12 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.libvirtd import sandbox_path
 from kilonova.compute.agent.drivers.options import LibvirtOptions
 from kilonova.compute.agent.spec import Arrival
+from kilonova.kit.host_commands import HostError
 
 FLAGS = (
     libvirt.VIR_MIGRATE_LIVE

@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.spec import ServerSpec, VolumeSource
+from kilonova.kit.host_commands import HostError
 
 FILE_NAME = "spec.json"
 

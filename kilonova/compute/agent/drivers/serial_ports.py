@@ -10,10 +10,10 @@ from typing import Any
 
 import libvirt
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.options import SerialOptions
+from kilonova.kit.host_commands import HostError
 
 
 def port_of(xml: str) -> int | None:

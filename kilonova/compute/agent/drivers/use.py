@@ -3,9 +3,9 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from kilonova.compute.agent.driver import HostError
 from kilonova.compute.agent.drivers.domains import lookup, observe
 from kilonova.compute.agent.spec import DiskUse, InterfaceUse, ServerDiagnostics
+from kilonova.kit.host_commands import HostError
 
 
 def interrupt(connection: Any, server_id: str) -> None:
