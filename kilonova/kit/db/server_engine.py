@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -59,7 +60,13 @@ class ServerEngine:
     def _make(self, isolation_level: str, **pool: Any) -> AsyncEngine:
         limits = pool or {"pool_size": self._pool_size, "max_overflow": 0, "pool_pre_ping": True, "pool_timeout": 10}
         # An error's text ends up in the log, and parameters are password hashes and keys.
-        return create_async_engine(self._url, isolation_level=isolation_level, hide_parameters=True, **limits)
+        return create_async_engine(
+            self._url,
+            isolation_level=isolation_level,
+            hide_parameters=True,
+            json_deserializer=msgspec.json.decode,
+            **limits,
+        )
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

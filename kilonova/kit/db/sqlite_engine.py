@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -45,7 +46,7 @@ class SqliteEngine:
 
     def _make(self, **pool: Any) -> Engine:
         # An error's text ends up in the log, and parameters are password hashes and keys.
-        engine = create_engine(self._url, hide_parameters=True, **pool)
+        engine = create_engine(self._url, hide_parameters=True, json_deserializer=msgspec.json.decode, **pool)
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
         return engine
