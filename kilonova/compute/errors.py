@@ -55,11 +55,11 @@ class ActionNotFound(NotFound):
 
 
 class InvalidServer(BadRequest):
-    """A server that cannot be meant: an image, flavor, network or key that does not exist or does not fit."""
+    """A server that cannot be made so: its image, flavor, network or key does not exist or does not fit."""
 
 
 class InvalidService(BadRequest):
-    """A change to a service that cannot be meant."""
+    """A change to a service that makes no sense."""
 
 
 class NameExists(Conflict):

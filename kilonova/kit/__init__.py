@@ -1,1 +1,1 @@
-"""What every service stands on. Imports no service (design §2)."""
+"""The foundation of every service. It imports none of them (design §2)."""

@@ -33,7 +33,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a command may take from the host before the kernel ends it; it never dumps core."""
+    """Limits on a command, at which the kernel ends it; it never dumps core."""
 
     memory_bytes: int
     cpu_seconds: int
@@ -71,7 +71,7 @@ async def run(
     account: Account | None = None,
     limits: Limits | None = None,
 ) -> str:
-    """What the command wrote to stdout. Raises HostError when it is missing, fails or takes too long (it is killed).
+    """Returns the command's stdout. Raises HostError when it is missing, fails or takes too long (it is killed).
 
     With `new_session` the command and what it starts leave our session, so that they outlive this process. With an
     `account` it runs as that one, in none of our groups.

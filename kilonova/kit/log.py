@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 MAX_FIELD_CHARACTERS = 2048
 MAX_TRACEBACK_CHARACTERS = 32_768
-"""What strangers send gets into sentences and statements: it does not decide how long a line of the log is."""
+"""The longest value in a line. Strangers' input gets into sentences and statements, and must not set their length."""
 
 _VALUES_OF_ROWS = re.compile(
     r"^DETAIL: .*|(?<=invalid input for query argument ).*|(?<=Incorrect string value: ).*", re.M
@@ -38,7 +38,7 @@ def bound(**fields: Any) -> Iterator[None]:
 
 
 def carried_request_id() -> str | None:
-    """What calls to other services made here name as the request they are part of (`req-…`); None outside of one."""
+    """The id of the request being served (`req-…`), sent along with calls to other services; None outside a request."""
     found = _bound.get()
     carried: str | None = found.get("global_request_id") or found.get("request_id")
     return carried

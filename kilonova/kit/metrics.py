@@ -1,4 +1,4 @@
-"""What a process counts and measures of itself, in the OpenMetrics format where `[metrics] port` is set.
+"""Counters and measurements of a process, in the OpenMetrics format where `[metrics] port` is set.
 
 Counters of one process: whoever collects them adds them up. Labels have few values: a route, never an id.
 """

@@ -19,7 +19,7 @@ Kind = Literal["server", "client", "internal"]
 
 
 class _Tracing:
-    """What `configure` found; `tracer` None: no spans are made."""
+    """The tracer that `configure` chose; None: no spans are made."""
 
     tracer: Any = None
     propagator: Any = None

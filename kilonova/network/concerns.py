@@ -87,7 +87,7 @@ class Concerns(Struct, frozen=True):
 def of_host(name: str, played: Collection[str], owners: Mapping[str, Iterable[str]]) -> Concerns:
     """What concerns a host that is told of these `owners` in each section, for a process that plays these parts.
 
-    Where other hosts' ports are, and who else is in a group, is of no hurry: a guest takes seconds to boot. The host
+    Where other hosts' ports are, and who else is in a group, may wait a moment: a guest takes seconds to boot. The host
     that answers a network's DHCP is told at once.
     """
     at_once = {host(name), carried_by(name)}

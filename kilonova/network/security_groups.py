@@ -195,7 +195,7 @@ async def find_rule(tx: Tx, rule_id: str) -> SecurityGroupRule:
 
 
 def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str, Any]) -> SecurityGroupRule:
-    """A rule of the group, checked. Raises InvalidInput for one that cannot be meant."""
+    """Returns a new rule of the group. Raises InvalidInput for one that contradicts itself."""
     rule = SecurityGroupRule(
         **records.standard(group.project_id, "", wanted.get("description") or "", service.clock.now()),
         security_group_id=group.id,

@@ -43,7 +43,7 @@ def region_database(config: Any) -> Database:
 
 
 def database_of(config: Any, section: str) -> Database:
-    """Not yet looked into. Raises ConfigError for a URL that is missing or cannot be meant."""
+    """Returns the database without opening it. Raises ConfigError for a URL that is missing or wrong."""
     url = getattr(config, section).connection
     if not url:
         raise ConfigError(f"[{section}] connection is missing: mysql+pymysql://USER:PASSWORD@HOST/NAME")
@@ -108,14 +108,14 @@ class CellOpener:
         )
 
     async def open(self, mapping: CellMapping) -> Cell:
-        """Raises CellDown for a mapping that cannot be meant."""
+        """Opens a cell. Raises CellDown for a mapping whose URLs are wrong."""
         try:
             if self.own is not None and same_database(make_url(mapping.database_connection), self.own.database.url):
                 return self.own
             database = Database(mapping.database_connection, metadata)
             bus = await self._bus(mapping.transport_url)
         except (ArgumentError, ValueError, ConfigError) as error:
-            log.error("a cell's mapping cannot be meant", cell=mapping.name, reason=str(error))
+            log.error("the URLs of a cell's mapping are wrong", cell=mapping.name, reason=str(error))
             raise CellDown(mapping.name) from error
         self._closing.push_async_callback(database.close)
         return self._region.cell_on(mapping.id, database, bus)

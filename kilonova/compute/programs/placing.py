@@ -53,7 +53,7 @@ class _Share(Struct):
 async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> View:
     """All hosts of the region for a server in the API database; for one in a cell, those of the cell.
 
-    Raises UnusableSpec for a flavor or image that asks for what cannot be meant.
+    Raises UnusableSpec for a flavor or image that asks for the impossible.
     """
     looked_at: list[Server] = []
 

@@ -28,7 +28,7 @@ class AgentRefused(Exception):
 
 
 class AgentInfo(Struct, frozen=True):
-    """What an agent says of itself when it registers."""
+    """An agent's description of itself, given when it registers."""
 
     binary: str
     host: str

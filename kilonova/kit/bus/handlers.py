@@ -1,4 +1,4 @@
-"""What every transport does with a message or a call once it has arrived."""
+"""Handles messages and calls that have arrived, alike for every transport."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -37,7 +37,7 @@ MOST_AT_ONCE = 200
 IDLE_QUEUE_MS = 300_000
 """A topic's queue that nobody serves any more is gone after this long."""
 BROKEN = (AMQPError, OSError, TimeoutError, asyncio.IncompleteReadError, RuntimeError)
-"""What a connection that is going away raises; RuntimeError is aio-pika's "closed"."""
+"""Errors that a closing connection raises; RuntimeError is aio-pika's "closed"."""
 
 
 @contextlib.contextmanager

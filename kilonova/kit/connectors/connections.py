@@ -33,7 +33,7 @@ class NfsConnection(Struct, frozen=True, kw_only=True, tag_field="kind", tag="nf
 
 
 class Chap(Struct, frozen=True, kw_only=True):
-    """What the initiator proves itself to a target with."""
+    """The name and secret by which the initiator proves itself to a target."""
 
     username: str
     secret: str

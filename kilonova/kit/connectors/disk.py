@@ -1,4 +1,4 @@
-"""What a host gets by connecting a volume."""
+"""The disk that a host gets by connecting a volume."""
 
 from pathlib import Path
 

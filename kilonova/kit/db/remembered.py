@@ -24,7 +24,7 @@ class Remembered(Generic[ValueT]):
         self._known: OrderedDict[Hashable, tuple[int, float, ValueT]] = OrderedDict()
 
     async def get(self, key: Hashable, read: Callable[[Tx], Awaitable[ValueT]]) -> ValueT:
-        """What `read` gave, or gives now in a transaction of its own. Its exceptions pass, and are not remembered."""
+        """Returns the value remembered, or reads it in a transaction of its own. Exceptions are not remembered."""
         known = self._known.get(key)
         now = self._clock.monotonic()
         if known is not None and known[0] == self._database.writes and now < known[1]:

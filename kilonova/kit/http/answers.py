@@ -1,4 +1,4 @@
-"""What another service's answer must be: of a type, and about the thing that was asked for.
+"""Checks other services' answers: each has a type, and is about the thing that was asked for.
 
 One that is not counts as none: it is a service that cannot be understood, as one that cannot be reached.
 """

@@ -39,7 +39,7 @@ Text = Annotated[str, Meta(max_length=4096)]
 MAX_TEXT_BYTES = 65_535
 """In UTF-8, of a column of text: MariaDB's holds no more."""
 LongText = Annotated[str, Meta(max_length=MAX_TEXT_BYTES)]
-"""What fills a body by itself: user data, keys, certificates, policies. A column needs `refuse_long` as well."""
+"""A text that may fill a body by itself: user data, a key, a certificate, a policy. Its column needs `refuse_long`."""
 Int32 = Annotated[int, Meta(ge=-MAX_INT32 - 1, le=MAX_INT32)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
 """How many, or how much in the unit its name says: a column of 32 bits holds it."""

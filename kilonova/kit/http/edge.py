@@ -75,7 +75,7 @@ class Api(Generic[ServiceT]):
     """Raises a Fault when the service cannot work just now: what `/healthcheck` answers with. It works with a part
     missing: a sentence that says so."""
     format_suffix: str | None = None
-    """What old clients write behind each path to say the format (`.json`); read as if it were not there."""
+    """The ending by which old clients name a format (`.json`); a path is read without it."""
     exact_paths: bool = False
     """A slash at the end of a path makes it another one, as in the services upstream that tell them apart."""
     render_json_error: ErrorRenderer | None = None
@@ -441,7 +441,7 @@ def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
 
 
 def _base_url(request: StarletteRequest) -> str:
-    """What links are built on. Raises BadRequest for a Host header that names no host: it would be in every link."""
+    """Returns the base of links. Raises BadRequest for a Host header that names no host: every link would hold it."""
     host = request.headers.get("host")
     if host is None:
         return f"{request.url.scheme}://{request.url.netloc}"

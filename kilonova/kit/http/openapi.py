@@ -49,7 +49,7 @@ class View:
 def document(
     service_type: str, routes: Sequence[Route], versions: VersionEdge | None = None, version: Version | None = None
 ) -> JsonObject:
-    """What `version` of the API has; everything, when the service has no versions."""
+    """Returns the document of one version; of everything, when the service has no versions."""
     view = View(versions, version)
     chosen = [route for route in routes if view.has(route)]
     bodies = [_body_types(route, view) for route in chosen]

@@ -19,7 +19,7 @@ Direction = Literal["asc", "desc"]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What part of a list is asked for. `sorts` always ends in a unique key."""
+    """The part of a list that a request asks for. `sorts` always ends in a unique key."""
 
     limit: int
     marker: str | None

@@ -47,7 +47,7 @@ class Route:
     """Empty only for action routes, whose actions each have one."""
     body: Any = None
     described: Any = None
-    """What the OpenAPI document says of a body whose fields the handler reads by itself: a type, or {key: type}."""
+    """The OpenAPI document's description of a body that the handler reads by itself: a type, or {key: type}."""
     query: Mapping[str, str | None] = field(default_factory=dict)
     """Query parameter → the change it came with, None for always. What others mean is the service's own matter."""
     media_type: str = "application/json"
@@ -81,7 +81,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Request(Generic[ServiceT]):
-    """What a handler gets. `service` holds the service's own parts (database, clients, bus)."""
+    """A request as handlers get it. `service` holds the service's own parts (database, clients, bus)."""
 
     service: ServiceT
     method: str

@@ -21,13 +21,13 @@ from kilonova.kit.log import logger
 log = logger(__name__)
 
 MAX_DESCRIPTORS = 1 << 20
-"""What the soft limit is raised to at most: some programs that are started here walk through all there could be."""
+"""The highest soft limit that is set: some programs started here walk through every descriptor there could be."""
 RESERVED_DESCRIPTORS = 256
 """Kept from connections, for databases, files and the programs that are run."""
 API_SHARE, GUEST_SHARE = 0.75, 0.25
 """How the rest is dealt out: guests that ask for their metadata take nothing from the APIs."""
 OUT_OF_DESCRIPTORS = "socket.accept() out of system resource"
-"""What asyncio tells its exception handler."""
+"""The context that asyncio gives its exception handler."""
 SWEEP_SECONDS = 1.0
 COMPLAINT_SECONDS = 60.0
 """Between two lines of the log about refused connections."""
@@ -35,7 +35,7 @@ COMPLAINT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one process takes from the network. Each number of seconds is one without progress of the kind it names."""
+    """Limits on what a process takes from the network. A number of seconds is one without progress of its kind."""
 
     connections: int = 0
     """In all; 0: as many as the process may have descriptors, less a reserve."""

@@ -28,7 +28,7 @@ _REFUSED = "The request you have made requires authentication."
 
 
 class CheckedToken(msgspec.Struct, frozen=True):
-    """What identity said of a token, and when it was asked."""
+    """Identity's answer about a token, and when it was asked."""
 
     context: RequestContext
     checked_at: datetime

@@ -34,7 +34,7 @@ class Next:
     args: Struct | None = None
     commit: Commit | None = None
     note: str | None = None
-    """What this step found, for the trace."""
+    """A note on the step's result, for the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ Outcome = Next | Sleep | Done | Fail | HandedOver
 
 @dataclass(slots=True)
 class Run(Generic[ServiceT, ArgsT]):
-    """What a step sees."""
+    """The task, its arguments and the service, as a step gets them."""
 
     task: Task
     args: ArgsT

@@ -216,7 +216,7 @@ class TaskTables:
         return earliest
 
     async def wake_subject(self, tx: Tx, subject_id: str, now: datetime) -> None:
-        """What a sleeping task waits for may have happened: let it look now. One under way is left alone."""
+        """Wakes a subject's sleeping task: the thing it waits for may have happened. One that runs is left alone."""
         sleeping = (self.tasks.c.active_subject == subject_id) & self.tasks.c.lease_until.is_(None)
         await tx.execute(update(self.tasks).where(sleeping, self.tasks.c.wake_at > now).values(wake_at=now))
         tx.after(TASKS_DUE)

@@ -1,4 +1,4 @@
-"""What tests and simulated clouds stand on: a clock turned by hand, simulated metal, clients, the crash harness."""
+"""Support for tests and simulated clouds: a clock turned by hand, simulated metal, clients, the crash harness."""
 
 from kilonova.kit.testing.clients import asgi_client
 from kilonova.kit.testing.clock import FakeClock

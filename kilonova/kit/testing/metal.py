@@ -1,4 +1,4 @@
-"""What the agents of simulated hosts share: the devices that one of them makes and another one looks for.
+"""The devices of simulated hosts: one agent makes them, another one looks for them.
 
 The rule: what really happens on a host happens here too, and in no other way. A tap appears when a guest is started, so
 an agent that waits for it waits as long as on a real host.

@@ -13,7 +13,7 @@ from kilonova.kit.db.migrate import current_revision, head_revision, upgrade
 
 
 def differences(metadata: MetaData, migrations: Path, scratch: Path) -> list[Any]:
-    """What is still missing after every migration ran, twice, on an empty database in `scratch`."""
+    """Lists what is missing after every migration ran, twice, on an empty database in `scratch`."""
     database = Database(f"sqlite:///{scratch}/migrated.db", metadata)
     upgrade(database, migrations)
     upgrade(database, migrations)

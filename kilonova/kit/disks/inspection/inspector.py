@@ -19,7 +19,7 @@ RAW_FORMATS = ("raw", "ami")
 
 class Inspection(Struct, frozen=True):
     format: str
-    """What the content is, in the image service's words; equal to the declared disk format unless that is `ami`."""
+    """The content's format, in the image service's words; equal to the declared disk format unless that is `ami`."""
     virtual_size_bytes: int | None
     """Size of the disk that a guest sees; None for kernels and ramdisks."""
 
@@ -52,7 +52,7 @@ class Inspector:
                 window.then(bytes(window.content))
 
     def finish(self) -> Inspection:
-        """What the image is, after its last byte. Raises ImageRefused."""
+        """Returns the findings, after the last byte. Raises ImageRefused."""
         if not self._is_head_checked:
             self._check_head()
         for window in self._windows:

@@ -1,4 +1,4 @@
-"""What a file's first and last bytes claim it to be: every format that any reader would take it for.
+"""Names every format that some reader would take a file for, by its first and last bytes.
 
 A file with the marks of two formats is read as one thing by one program and as another by the next.
 """

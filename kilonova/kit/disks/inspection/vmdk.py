@@ -61,7 +61,7 @@ def _check_descriptor(descriptor: str) -> None:
 
 
 def check_footer(head: bytes, tail: bytes, file_bytes: int) -> None:
-    """What only the end of the file tells. Raises ImageRefused."""
+    """Checks the footer, which only the end of the file shows. Raises ImageRefused."""
     (directory,) = unpack("<Q", head, 56, "vmdk")
     if directory != DIRECTORY_AT_END:
         return
