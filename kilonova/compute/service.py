@@ -1,4 +1,4 @@
-"""What compute stands on: the region, which handlers get, and its cells, which programs and agents' calls get."""
+"""The foundation of compute: the region, which handlers get, and its cells, which programs and agents' calls get."""
 
 import asyncio
 from collections.abc import Collection

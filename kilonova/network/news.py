@@ -1,4 +1,4 @@
-"""What the latest revisions concerned: one log in memory for all hosts that ask, read from the database as it grows."""
+"""The latest revisions, and the objects that each concerned: one log in memory for all hosts, read as it grows."""
 
 import bisect
 from collections import defaultdict

@@ -50,7 +50,7 @@ class Ask(msgspec.Struct):
     has: Mapping[str, Sequence[str]] | None = None
     """The owners that the agent has been told of: told where the server does not know, or not to the end."""
     pending: Sequence[Pending] = ()
-    """What the last answer left to be told."""
+    """The remainder of the last answer."""
     sent_at: datetime | None = None
 
 

@@ -1,4 +1,4 @@
-"""What agents report of ports, DHCP services and routers: ports become ACTIVE or DOWN."""
+"""Takes in agents' reports of ports, DHCP services and routers: ports become ACTIVE or DOWN."""
 
 from collections.abc import Collection
 

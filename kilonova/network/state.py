@@ -1,4 +1,4 @@
-"""What an agent knows of its host's wanted state: sections of small objects, changed one by one as the server tells.
+"""An agent's copy of its host's wanted state: sections of small objects, changed one by one as the server tells.
 
 An object lies in a section under an owner and an id: a member of a group under the group and the port's id, a network
 under its own id twice. A host is told of owners: all objects that an owner has, and from then on what changes of them.
@@ -61,7 +61,7 @@ SECTIONS = Objects.__struct_fields__
 
 
 class Delta(Struct):
-    """What has changed for a host until `revision`."""
+    """The changes for a host until `revision`."""
 
     revision: int
     is_whole: bool = False
@@ -80,7 +80,7 @@ Key = tuple[str, str, str]
 
 
 class Touched:
-    """What has changed in a state since it was looked at last, with what was there before."""
+    """The objects that have changed since a state was looked at last, and their former values."""
 
     def __init__(self) -> None:
         self.before: dict[Key, Any] = {}

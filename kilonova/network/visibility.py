@@ -1,4 +1,7 @@
-"""Who sees what. One rule a table gives both the condition of its lists and the look at one row."""
+"""Visibility: which project sees which rows.
+
+One rule a table gives both the condition of its lists and the look-up of one row.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ class ComputeAgent:
             await asyncio.shield(self._driver.close())
 
     async def _sweep_images(self, _last: object) -> None:
-        """What cannot be read may use an image: nothing is removed then."""
+        """Removes images that no server uses; none while a server's record cannot be read, for it may use one."""
         removed = await self._driver.sweep_images()
         log.debug("cached images were looked over", removed=len(removed))
 

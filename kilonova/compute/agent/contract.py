@@ -25,7 +25,7 @@ class MigrationArguments(Struct, frozen=True):
     spec: ServerSpec
     """The server that leaves the host."""
     arrival: Arrival
-    """What the host it goes to has answered for the server that comes."""
+    """The answer of the host that the server goes to."""
     epoch: int
 
 

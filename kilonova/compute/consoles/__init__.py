@@ -1,1 +1,1 @@
-"""What is seen of a guest from outside: console output, remote consoles and their proxies, diagnostics."""
+"""Views of a guest from outside: console output, remote consoles and their proxies, diagnostics."""

@@ -30,7 +30,7 @@ ArgsT = TypeVar("ArgsT", bound=HostArgs)
 
 
 class Seen(Struct, frozen=True):
-    """What the host answered, and the server that it was told of."""
+    """The host's answer, and the server that it was asked about."""
 
     server: Server
     observed: ServerObservation

@@ -32,7 +32,7 @@ AnswerT = TypeVar("AnswerT")
 
 @dataclass(frozen=True, slots=True)
 class Gathered(Generic[AnswerT]):
-    """What the cells that answer have said. The API database's own answer comes first."""
+    """The answers of the cells that gave one. The API database's own comes first."""
 
     answers: list[tuple[Cell, AnswerT]]
     down: list[CellMapping] = field(default_factory=list)

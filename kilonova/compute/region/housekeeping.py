@@ -1,4 +1,4 @@
-"""What keeps a region and its cells at one, where there are several: done over and over by who has the API database.
+"""Chores that keep a region and its cells consistent, where there are several cells.
 
 Nothing here is needed while nobody dies: a move wakes what it has moved, a cell's conductor maps its hosts and ends the
 mappings of the servers it destroys. One that dies, or cannot reach the API database, leaves it to this.

@@ -21,7 +21,7 @@ class ServerArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     token_issued_at: datetime | None = None
     """When the token of the caller was issued."""
     milestones: tuple[Milestone, ...] = ()
-    """What the host did, the earliest first."""
+    """The host's work, the earliest first."""
 
 
 ArgsT = TypeVar("ArgsT", bound=ServerArgs)

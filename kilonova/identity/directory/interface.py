@@ -1,4 +1,4 @@
-"""What every directory of users and groups does.
+"""The interface of directories of users and groups.
 
 Calls get the open transaction; a directory that is not in the database may leave it alone. One that cannot be written
 to refuses the calls that change something.

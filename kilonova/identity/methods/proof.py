@@ -1,4 +1,4 @@
-"""What a method of authentication finds out."""
+"""The result of a method of authentication."""
 
 from msgspec import Struct
 

@@ -1,4 +1,4 @@
-"""What every store of image data does.
+"""The interface of stores of image data.
 
 Data lies in a store under a name that is given once. It is whole when an image's location names it; until then it
 belongs to the upload whose lease names it (`leases.py`). All calls leave the loop free.

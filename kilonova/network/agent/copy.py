@@ -12,7 +12,7 @@ from kilonova.network.topics import REGISTRY_TOPIC
 
 
 class Answer(msgspec.Struct):
-    """What the server says (`registry.Answer`)."""
+    """The server's answer (`registry.Answer`)."""
 
     known: bool
     delta: Delta | None
@@ -29,7 +29,7 @@ class Copy:
     def _forget(self) -> None:
         self.state = HostState(self._host)
         self.touched = Touched()
-        """What has changed since the driver has seen it."""
+        """The changes that the driver has not seen yet."""
         self.is_new = True
         """Whether the driver has not seen it at all."""
         self.is_all = False

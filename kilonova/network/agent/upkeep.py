@@ -1,4 +1,4 @@
-"""What an agent has told the server of ports, DHCP and routers that are up, and what it has to tell after a pass."""
+"""Keeps track of which ports, DHCP services and routers the server was told are up, and what to tell it next."""
 
 from collections.abc import Iterable
 

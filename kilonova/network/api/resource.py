@@ -1,4 +1,4 @@
-"""What every resource of the network service answers alike: its list, itself, and who may ask for it."""
+"""Answers that every resource of the network service gives alike: its list, itself, and a refusal."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Resource(Generic[RowT]):
     listing: Listing
     views: Callable[[Tx, NetworkRequest, list[RowT]], Awaitable[list[Body]]]
     target: Callable[[Tx, NetworkRequest, RowT], Awaitable[Target]] = _own
-    """What policy rules may look at of a row."""
+    """Returns the fields of a row that policy rules look at."""
 
     async def list(self, request: NetworkRequest) -> Body:
         request.authorize(rule=f"get_{self.name}")

@@ -1,1 +1,1 @@
-"""What a host is told of the network's wanted state, section by section (decision 0028)."""
+"""The sections of wanted state that a host is told of (decision 0028)."""

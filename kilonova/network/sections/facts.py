@@ -1,4 +1,4 @@
-"""What the objects of several sections are made of, read once however many hosts ask.
+"""Facts that the objects of several sections are made of, read once however many hosts ask.
 
 A fact is kept with the revision at which it was read, and holds until a later revision is about it (`News.changed_at`):
 nothing has to be thrown away in time.

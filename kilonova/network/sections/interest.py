@@ -1,4 +1,4 @@
-"""What a host is told at all: owners by section, found from what is on the host, in a handful of queries."""
+"""A host's interest: the owners it is told of, by section, found from its ports and routers in a few queries."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the DHCP of a network that the host serves gives to whom."""
+"""The DHCP leases of networks that the host serves."""
 
 from collections.abc import Collection, Mapping
 

@@ -65,7 +65,7 @@ def to_plug(planned: Iterable[PlannedDisk]) -> dict[str, PlannedDisk]:
 
 
 def plan(spec: ServerSpec, directory: Path, connected: Mapping[str, ConnectedDisk]) -> tuple[PlannedDisk, ...]:
-    """What a hypervisor has to open, given the connected volumes by serial; pure.
+    """Plans the disks that a hypervisor opens, given the connected volumes by serial; pure.
 
     Raises HostError for a bus that no driver has, and for two disks in one place.
     """

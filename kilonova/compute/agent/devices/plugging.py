@@ -49,5 +49,5 @@ async def converge(slots: Slots[DeviceT], wanted: Mapping[str, DeviceT], *, serv
 
 
 def describe(kept: Collection[str]) -> str:
-    """What is waited for, empty when nothing is."""
+    """Names the thing that is waited for; empty: nothing."""
     return f"the guest has yet to let go of {', '.join(kept)}" if kept else ""

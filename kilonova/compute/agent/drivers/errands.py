@@ -1,4 +1,4 @@
-"""What an agent does in the background for servers that wait for it: downloads, and waits for guests.
+"""Errands: an agent's background work for servers that wait for it, such as downloads and waits for guests.
 
 The rule: one errand per name; whoever asks twice finds the first one running. A failure stays until each server that
 waited for it has got it raised once; who asks again, or is new, starts afresh. An errand ends with its process; a
@@ -48,7 +48,7 @@ class Errands:
         return errand if errand and errand.is_running else None
 
     def progress_of(self, server_id: str) -> str:
-        """What is going on for a server, empty when nothing is."""
+        """Describes the errand that runs for a server; empty: none."""
         for errand in self._errands.values():
             if errand.is_running and server_id in errand.waiting:
                 return errand.progress

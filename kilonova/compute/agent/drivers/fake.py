@@ -72,9 +72,9 @@ class FakeServer:
     defined_interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
     """Tap → interface that its guest is started with."""
     disks: dict[str, PlannedDisk] = field(default_factory=dict)
-    """Of its guest; a suspended one keeps them."""
+    """Serial → disk that its guest has; a suspended guest keeps them."""
     interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
-    """Of its guest."""
+    """Tap → interface that its guest has."""
     connected: dict[str, VolumeSource] = field(default_factory=dict)
     """Serial → volume that the host is connected to for it."""
 

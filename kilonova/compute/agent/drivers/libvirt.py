@@ -164,7 +164,7 @@ class LibvirtDriver:
         return await self._observation(spec.id, await self._ensure_power(spec, record) or plugging.describe(kept))
 
     async def _plan(self, spec: ServerSpec) -> DomainPlan:
-        """What the server's domain is made of; files are there, volumes are connected."""
+        """Plans the server's domain. Its files are there and its volumes connected."""
         directory = self._directory(spec.id)
         planned_interfaces = interfaces.plan(spec)
         return DomainPlan(
