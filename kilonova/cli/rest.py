@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from kilonova.kit.http.client import RemoteUnavailable, fault_of
+from kilonova.kit.http.client import RemoteUnavailable, fault_of, whole
 
 TIMEOUT_SECONDS = 60.0
 CHUNK_BYTES = 1 << 20
@@ -106,7 +106,7 @@ class Session:
         except httpx.HTTPError as error:
             raise RemoteUnavailable(service, 503, f"cannot be reached: {error or type(error).__name__}") from error
         if response.status_code >= 400:
-            raise fault_of(service, response)
+            raise fault_of(service, whole(response))
         return response
 
 

@@ -89,7 +89,7 @@ def _announce(tx: Tx, assignment: Grant) -> None:
 async def withdraw_all_on(tx: Tx, target_kind: TargetKind, target_id: str) -> None:
     """Every grant on a target that is about to go."""
     for table in (assignments, group_assignments):
-        await tx.execute(delete(table).where(table.c.target_kind == target_kind, table.c.target_id == target_id))
+        await tx.remove(table, target_kind=target_kind, target_id=target_id)
 
 
 async def check(tx: Tx, assignment: Grant) -> None:

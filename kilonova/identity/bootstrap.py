@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
-from sqlalchemy import select
 
 from kilonova.identity import assignments, records
 from kilonova.identity.names import fold
@@ -128,7 +127,7 @@ async def _ensure_user(tx: Tx, identity: Identity, name: str, password_hash: str
 
 
 async def _ensure_service(tx: Tx, entry: ServiceEntry, region_id: str) -> None:
-    service = await tx.first(Service, select(services).where(services.c.type == entry.type))
+    service = await tx.find(Service, services, type=entry.type)
     if service is None:
         service = Service(records.new_id(), entry.type, entry.name, entry.description, True)
         await tx.insert(services, service)

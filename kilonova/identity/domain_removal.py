@@ -3,8 +3,6 @@
 Source: Identity API v3, "Delete domain".
 """
 
-from sqlalchemy import select
-
 from kilonova.identity import assignments, projects, records, roles, users
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import StillEnabled
@@ -34,7 +32,7 @@ async def remove(tx: Tx, identity: Identity, domain: Domain) -> None:
 
 async def _remove_projects(tx: Tx, identity: Identity, domain: Domain) -> None:
     """Each after those that lie in it."""
-    left = await tx.all(Project, select(projects_table).where(projects_table.c.domain_id == domain.id))
+    left = await tx.find_all(Project, projects_table, domain_id=domain.id)
     while left:
         parents = {each.parent_id for each in left}
         leaves = [each for each in left if each.id not in parents]

@@ -101,7 +101,7 @@ async def note_success(tx: Tx, account: str, source: str, now: datetime) -> None
 
 async def forget(tx: Tx, account: str) -> None:
     """Unlocks: a user with a new password, or one that is gone."""
-    await tx.execute(delete(log_ins).where(log_ins.c.account == account))
+    await tx.remove(log_ins, account=account)
 
 
 async def _change(tx: Tx, row: LogIn, **values: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, bindparam, case, delete, exists, select, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, select
 from sqlalchemy.exc import IntegrityError
 
 from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
@@ -111,7 +111,7 @@ async def change(tx: Tx, table: Table, row_type: type[RowT], kind: str, row: Any
         if "name" in values and "folded_name" in table.c and values["name"] != row.name:
             values = {**values, "folded_name": fold(values["name"])}
         try:
-            await tx.execute(update(table).where(table.c.id == row.id).values(**values))
+            await tx.change(table, {"id": row.id}, **values)
         except IntegrityError as error:
             raise NameTaken(kind, str(values.get("name", row.id))) from error
     return await find(tx, table, row_type, kind, row.id)
@@ -167,4 +167,4 @@ def _takes_immutability_away(row: Any, values: Mapping[str, Any]) -> bool:
 
 
 async def remove(tx: Tx, table: Table, wanted_id: str) -> None:
-    await tx.execute(delete(table).where(table.c.id == wanted_id))
+    await tx.remove(table, id=wanted_id)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct, structs
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
 
 from kilonova.image.errors import (
     ImageExists,
@@ -33,6 +33,7 @@ from kilonova.image.tables import (
 )
 from kilonova.kit.db import Tx
 from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest, Forbidden
 
 MAX_PROPERTIES = 128
@@ -94,7 +95,7 @@ class Listing(Struct):
 
 async def find(tx: Tx, image_id: str, viewer: Viewer) -> ImageRecord:
     """Raises ImageNotFound for what does not exist and for what `viewer` may not know of."""
-    row = await tx.first(ImageRow, select(images).where(images.c.id == image_id))
+    row = await tx.find(ImageRow, images, id=image_id)
     if row is None:
         raise ImageNotFound(image_id)
     (record,) = await _complete(tx, [row], viewer)
@@ -115,18 +116,18 @@ def is_visible(record: ImageRecord, viewer: Viewer) -> bool:
 async def _complete(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer) -> list[ImageRecord]:
     ids = [row.id for row in rows]
     records = {row.id: ImageRecord(row, {}, []) for row in rows}
-    for each in await tx.all(ImageProperty, select(image_properties).where(image_properties.c.image_id.in_(ids))):
+    for each in await tx.all(ImageProperty, rows_among(image_properties, "image_id"), image_id=ids):
         records[each.image_id].properties[each.name] = each.value
-    tags = select(image_tags).where(image_tags.c.image_id.in_(ids)).order_by(image_tags.c.tag)
-    for tag in await tx.all(ImageTag, tags):
+    for tag in await tx.all(ImageTag, rows_among(image_tags, "image_id", order="tag"), image_id=ids):
         records[tag.image_id].tags.append(tag.tag)
-    places = select(image_locations).where(image_locations.c.image_id.in_(ids)).order_by(image_locations.c.store)
-    for location in await tx.all(Location, places):
+    for location in await tx.all(Location, rows_among(image_locations, "image_id", order="store"), image_id=ids):
         records[location.image_id].locations.append(location)
-    mine = (image_members.c.member_id == viewer.project_id) & image_members.c.image_id.in_(ids)
-    for member in await tx.all(ImageMember, select(image_members).where(mine)):
+    for member in await tx.all(ImageMember, _MEMBERSHIPS, image_id=ids, member_id=viewer.project_id):
         records[member.image_id].shared_status = member.status
     return list(records.values())
+
+
+_MEMBERSHIPS = rows_among(image_members, "image_id").where(image_members.c.member_id == bindparam("member_id"))
 
 
 def _visible_in_lists(viewer: Viewer, filters: ImageFilters) -> list[ColumnElement[bool]]:
@@ -250,7 +251,7 @@ async def _write_properties(tx: Tx, image_id: str, properties: Mapping[str, str]
     size = sum(len(name.encode()) + len(value.encode()) for name, value in properties.items())
     if size > MAX_PROPERTIES_BYTES:
         raise TooMany(f"The properties of an image take {MAX_PROPERTIES_BYTES} bytes at most together, not {size}.")
-    await tx.execute(delete(image_properties).where(image_properties.c.image_id == image_id))
+    await tx.remove(image_properties, image_id=image_id)
     for name, value in properties.items():
         await tx.insert(image_properties, ImageProperty(image_id, name, value))
 
@@ -259,7 +260,7 @@ async def _write_tags(tx: Tx, image_id: str, tags: Iterable[str]) -> None:
     wanted = sorted(set(tags))
     if len(wanted) > MAX_TAGS:
         raise TooMany(f"An image has at most {MAX_TAGS} tags; {len(wanted)} were given.")
-    await tx.execute(delete(image_tags).where(image_tags.c.image_id == image_id))
+    await tx.remove(image_tags, image_id=image_id)
     for tag in wanted:
         await tx.insert(image_tags, ImageTag(image_id, tag))
 
@@ -279,7 +280,7 @@ async def remove_tag(tx: Tx, record: ImageRecord, tag: str, now: datetime) -> No
 
 
 async def _touch(tx: Tx, image_id: str, now: datetime) -> None:
-    await tx.execute(update(images).where(images.c.id == image_id).values(updated_at=now))
+    await tx.change(images, {"id": image_id}, updated_at=now)
 
 
 async def remove(tx: Tx, row: ImageRow, now: datetime) -> None:
@@ -288,8 +289,8 @@ async def remove(tx: Tx, row: ImageRow, now: datetime) -> None:
     if row.protected:
         raise ImageProtected(f"Image {row.id} is protected and cannot be deleted.")
     for table in (image_properties, image_tags, image_members, image_locations, upload_leases):
-        await tx.execute(delete(table).where(table.c.image_id == row.id))
-    await tx.execute(delete(images).where(images.c.id == row.id))
+        await tx.remove(table, image_id=row.id)
+    await tx.remove(images, id=row.id)
     await tx.insert_new(deleted_images, DeletedImage(row.id, now))
 
 
@@ -299,4 +300,4 @@ async def set_active(tx: Tx, row: ImageRow, *, active: bool, now: datetime) -> N
         action = "reactivate" if active else "deactivate"
         raise Forbidden(f"Image {row.id} is {row.status}: there is nothing to {action}.")
     status: Status = "active" if active else "deactivated"
-    await tx.execute(update(images).where(images.c.id == row.id).values(status=status, updated_at=now))
+    await tx.change(images, {"id": row.id}, status=status, updated_at=now)

@@ -47,7 +47,7 @@ async def renew(tx: Tx, upload: Upload, until: datetime) -> bool:
 
 async def finish(tx: Tx, upload: Upload, data: SavedData, now: datetime) -> None:
     """saving → active. Raises ImageGone, and WrongStatus when the upload has lost the image."""
-    if await tx.execute(delete(upload_leases).where(upload_leases.c.id == upload.id)) != 1:
+    if await tx.remove(upload_leases, id=upload.id) != 1:
         raise await _lost(tx, upload)
     saved = update(images).where(images.c.id == upload.image_id)
     await tx.execute(saved.values(status="active", updated_at=now, **structs.asdict(data)))
@@ -78,7 +78,7 @@ async def give_up(tx: Tx, upload: Upload, now: datetime, *, unless_renewed: bool
         ended = ended.where(upload_leases.c.lease_until < now)
     if await tx.execute(ended) != 1:
         return False
-    await tx.execute(update(images).where(images.c.id == upload.image_id).values(status="queued", updated_at=now))
+    await tx.change(images, {"id": upload.image_id}, status="queued", updated_at=now)
     return True
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import rows_among
 from kilonova.placement import providers, resource_classes
 from kilonova.placement.errors import AllocationRefused, AllocationsNotFound, ConcurrentUpdate, UnknownProvider
 from kilonova.placement.tables import (
@@ -56,10 +57,10 @@ class Holding(Struct):
 
 async def of_consumer(tx: Tx, consumer_id: str) -> Holding | None:
     """None when the consumer holds nothing."""
-    consumer = await tx.first(Consumer, select(consumers).where(consumers.c.id == consumer_id))
+    consumer = await tx.find(Consumer, consumers, id=consumer_id)
     if consumer is None:
         return None
-    held = await tx.all(Allocation, select(allocations).where(allocations.c.consumer_id == consumer_id))
+    held = await tx.find_all(Allocation, allocations, consumer_id=consumer_id)
     statement = select(provider_table.c.id, provider_table.c.generation)
     statement = statement.where(provider_table.c.id.in_({each.provider_id for each in held}))
     return Holding(consumer, held, {row[0]: row[1] for row in await tx.tuples(statement)})
@@ -80,11 +81,11 @@ async def of_provider(tx: Tx, provider_id: str) -> tuple[list[Allocation], dict[
 
 async def release(tx: Tx, consumer_id: str, now: datetime) -> None:
     """Gives back everything the consumer holds. Raises AllocationsNotFound."""
-    held = await tx.all(Allocation, select(allocations).where(allocations.c.consumer_id == consumer_id))
+    held = await tx.find_all(Allocation, allocations, consumer_id=consumer_id)
     if not held:
         raise AllocationsNotFound(consumer_id)
     await _write(tx, [Claim(consumer_id, {})], held, now)
-    await tx.execute(delete(consumers).where(consumers.c.id == consumer_id))
+    await tx.remove(consumers, id=consumer_id)
 
 
 async def replace(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
@@ -94,10 +95,10 @@ async def replace(tx: Tx, claims: Sequence[Claim], now: datetime) -> None:
     provider no fuller than it was is accepted.
     """
     ids = [claim.consumer_id for claim in claims]
-    known = {each.id: each for each in await tx.all(Consumer, select(consumers).where(consumers.c.id.in_(ids)))}
+    known = {each.id: each for each in await tx.all(Consumer, rows_among(consumers, "id"), id=ids)}
     for claim in claims:
         _check_generation(claim, known.get(claim.consumer_id))
-    held = await tx.all(Allocation, select(allocations).where(allocations.c.consumer_id.in_(ids)))
+    held = await tx.all(Allocation, rows_among(allocations, "consumer_id"), consumer_id=ids)
     touched = await _touched_providers(tx, claims, held)
     await resource_classes.require_known(
         tx, {name for claim in claims for each in claim.wanted.values() for name in each}
@@ -130,7 +131,7 @@ async def _touched_providers(tx: Tx, claims: Sequence[Claim], held: Iterable[All
     leaving = {claim.consumer_id for claim in claims if not claim.wanted}
     named = {provider_id for claim in claims for provider_id in claim.wanted}
     wanted = named | {each.provider_id for each in held if each.consumer_id in leaving}
-    found = await tx.all(Provider, select(provider_table).where(provider_table.c.id.in_(wanted)))
+    found = await tx.all(Provider, rows_among(provider_table, "id"), id=list(wanted))
     missing = named - {provider.id for provider in found}
     if missing:
         raise UnknownProvider(f"There are no such resource providers: {', '.join(sorted(missing))}.")
@@ -140,9 +141,9 @@ async def _touched_providers(tx: Tx, claims: Sequence[Claim], held: Iterable[All
 async def _stock(tx: Tx, claims: Iterable[Claim], held: Iterable[Allocation]) -> dict[Key, Inventory]:
     keys = {(each.provider_id, each.resource_class) for each in held}
     keys |= {(provider_id, name) for claim in claims for provider_id, each in claim.wanted.items() for name in each}
-    pair = tuple_(inventories.c.provider_id, inventories.c.resource_class)
-    found = await tx.all(Inventory, select(inventories).where(pair.in_(keys)))
-    return {(each.provider_id, each.resource_class): each for each in found}
+    ids = list({provider_id for provider_id, _ in keys})
+    found = await tx.all(Inventory, rows_among(inventories, "provider_id"), provider_id=ids)
+    return {key: each for each in found if (key := (each.provider_id, each.resource_class)) in keys}
 
 
 def _check_room(claims: Iterable[Claim], held: Iterable[Allocation], stock: Mapping[Key, Inventory]) -> None:
@@ -187,10 +188,16 @@ async def _write_consumer(tx: Tx, claim: Claim, known: Consumer | None, now: dat
             "consumer_type": claim.consumer_type or known.consumer_type,
             "updated_at": now,
         }
-        unchanged = (consumers.c.id == known.id) & (consumers.c.generation == known.generation)
-        if await tx.execute(update(consumers).where(unchanged).values(**values)) == 1:
+        if await tx.change(consumers, {"id": known.id, "generation": known.generation}, **values) == 1:
             return
     raise ConcurrentUpdate(f"consumer generation conflict: consumer {claim.consumer_id} was updated concurrently.")
+
+
+_MOVE_USED = (
+    update(inventories)
+    .where(inventories.c.provider_id == bindparam("by_provider"), inventories.c.resource_class == bindparam("by_class"))
+    .values(used=inventories.c.used + bindparam("difference"))
+)
 
 
 async def _write(tx: Tx, claims: Iterable[Claim], held: Sequence[Allocation], now: datetime) -> None:
@@ -208,9 +215,7 @@ async def _write(tx: Tx, claims: Iterable[Claim], held: Sequence[Allocation], no
         await tx.execute(delete(allocations).where(allocations.c.consumer_id.in_(ids)))
     for (provider_id, name), difference in change.items():
         if difference:
-            of_pair = (inventories.c.provider_id == provider_id) & (inventories.c.resource_class == name)
-            moved = update(inventories).where(of_pair).values(used=inventories.c.used + difference)
-            await tx.execute(moved)
+            await tx.execute(_MOVE_USED, by_provider=provider_id, by_class=name, difference=difference)
     # Also those that a consumer leaves and whose generation stays.
     await providers.mark_changed(tx, {provider_id for (provider_id, _), difference in change.items() if difference})
     for row in rows:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import BindParameter, bindparam, func, select
 
 from kilonova.kit.db import Tx
 from kilonova.placement import traits
@@ -119,7 +119,7 @@ class ProviderIndex:
     async def refresh(self, tx: Tx) -> Snapshot:
         """All providers as `tx` sees them."""
         async with self._refreshing:
-            revision = await tx.scalar(select(revisions.c.number)) or 0
+            revision = await tx.scalar(_REVISION) or 0
             known = self._snapshot
             if revision == known.revision:
                 return known
@@ -132,11 +132,7 @@ class ProviderIndex:
 
 async def _members(tx: Tx, known: Snapshot) -> dict[str, Indexed]:
     """What was known, with everything that changed since."""
-    rows = await tx.tuples(
-        select(providers.c.id, providers.c.created_at, providers.c.parent_id, providers.c.root_id)
-        .where(providers.c.revision > known.revision)
-        .order_by(providers.c.created_at, providers.c.id)
-    )
+    rows = await tx.tuples(_CHANGED, revision=known.revision)
     members = dict(known.providers)
     is_in_order = all(row[0] in members for row in rows) or not members
     alike = _Alike()
@@ -146,7 +142,7 @@ async def _members(tx: Tx, known: Snapshot) -> dict[str, Indexed]:
         # A large cloud that is read for the first time does not keep everybody else waiting.
         await asyncio.sleep(0)
     # Everything there is was known or has just been read, so a difference in number is what was removed.
-    if len(members) != await tx.scalar(select(func.count()).select_from(providers)):
+    if len(members) != await tx.scalar(_COUNT):
         present = {provider_id for (provider_id,) in await tx.tuples(select(providers.c.id))}
         members = {provider_id: each for provider_id, each in members.items() if provider_id in present}
     if not is_in_order:
@@ -172,13 +168,12 @@ async def _read(tx: Tx, rows: Iterable[tuple[str, datetime, str | None, str]], a
     rows = list(rows)
     ids = [row[0] for row in rows]
     rooms: dict[str, dict[str, Room]] = {}
-    for provider_id, name, *figures in await tx.tuples(_ROOMS.where(inventories.c.provider_id.in_(ids))):
+    for provider_id, name, *figures in await tx.tuples(_ROOMS, ids=ids):
         rooms.setdefault(provider_id, {})[name] = Room(*figures)
     aggregates: dict[str, set[str]] = {}
-    in_aggregates = select(provider_aggregates.c.provider_id, provider_aggregates.c.aggregate_id)
-    for provider_id, aggregate_id in await tx.tuples(in_aggregates.where(provider_aggregates.c.provider_id.in_(ids))):
+    for provider_id, aggregate_id in await tx.tuples(_AGGREGATES, ids=ids):
         aggregates.setdefault(provider_id, set()).add(aggregate_id)
-    joined = dict(await tx.tuples(_TRAITS.where(provider_traits.c.provider_id.in_(ids))))
+    joined = dict(await tx.tuples(_TRAITS, ids=ids))
     return (
         _indexed(
             row, rooms.get(row[0], {}), frozenset(aggregates.get(row[0], ())), alike.traits(joined.get(row[0], ""))
@@ -199,6 +194,14 @@ def _indexed(
     return Indexed(provider_id, made_at, rooms, names, aggregates, Summary(resources, in_order, parent_id, root_id))
 
 
+_REVISION = select(revisions.c.number)
+_COUNT = select(func.count()).select_from(providers)
+_CHANGED = (
+    select(providers.c.id, providers.c.created_at, providers.c.parent_id, providers.c.root_id)
+    .where(providers.c.revision > bindparam("revision"))
+    .order_by(providers.c.created_at, providers.c.id)
+)
+_AMONG: BindParameter[list[str]] = bindparam("ids", expanding=True)
 _ROOMS = select(
     inventories.c.provider_id,
     inventories.c.resource_class,
@@ -207,8 +210,13 @@ _ROOMS = select(
     inventories.c.min_unit,
     inventories.c.max_unit,
     inventories.c.step_size,
+).where(inventories.c.provider_id.in_(_AMONG))
+_AGGREGATES = select(provider_aggregates.c.provider_id, provider_aggregates.c.aggregate_id).where(
+    provider_aggregates.c.provider_id.in_(_AMONG)
 )
 # One row a provider, not one a trait: hosts have dozens.
-_TRAITS = select(provider_traits.c.provider_id, func.aggregate_strings(provider_traits.c.trait, ",")).group_by(
-    provider_traits.c.provider_id
+_TRAITS = (
+    select(provider_traits.c.provider_id, func.aggregate_strings(provider_traits.c.trait, ","))
+    .where(provider_traits.c.provider_id.in_(_AMONG))
+    .group_by(provider_traits.c.provider_id)
 )

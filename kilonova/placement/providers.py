@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from msgspec import Struct, structs
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -49,7 +49,7 @@ class ProviderFilters(Struct):
 
 async def find(tx: Tx, provider_id: str) -> Provider:
     """Raises ProviderNotFound."""
-    provider = await tx.first(Provider, select(providers).where(providers.c.id == provider_id))
+    provider = await tx.find(Provider, providers, id=provider_id)
     if provider is None:
         raise ProviderNotFound(provider_id)
     return provider
@@ -98,7 +98,7 @@ async def change(
     if parent_id != provider.parent_id:
         await _move(tx, provider, parent_id, may_move)
     values = {"name": name, "parent_id": parent_id, "updated_at": now}
-    await tx.execute(update(providers).where(providers.c.id == provider_id).values(**values))
+    await tx.change(providers, {"id": provider_id}, **values)
     return await find(tx, provider_id)
 
 
@@ -136,9 +136,17 @@ async def remove(tx: Tx, provider_id: str) -> None:
     if await tx.scalar(select(func.count()).where(allocations.c.provider_id == provider_id)):
         raise ProviderInUse(f"Resource provider {provider_id} cannot be deleted: it has allocations.")
     for table in (inventories, provider_traits, provider_aggregates):
-        await tx.execute(delete(table).where(table.c.provider_id == provider_id))
-    await tx.execute(delete(providers).where(providers.c.id == provider_id))
+        await tx.remove(table, provider_id=provider_id)
+    await tx.remove(providers, id=provider_id)
     await mark_changed(tx, [])
+
+
+_NEXT_REVISION = update(revisions).values(number=revisions.c.number + 1)
+_MARK = (
+    update(providers)
+    .where(providers.c.id.in_(bindparam("marked", expanding=True)))
+    .values(revision=select(revisions.c.number).scalar_subquery())
+)
 
 
 async def mark_changed(tx: Tx, provider_ids: Collection[str]) -> None:
@@ -146,19 +154,19 @@ async def mark_changed(tx: Tx, provider_ids: Collection[str]) -> None:
 
     Belongs to every change of what the index holds; with no ids after a removal, which leaves nobody to mark.
     """
-    if not await tx.execute(update(revisions).values(number=revisions.c.number + 1)):
+    if not await tx.execute(_NEXT_REVISION):
         await tx.execute(insert(revisions).values(id=1, number=1))
     if provider_ids:
-        newest = select(revisions.c.number).scalar_subquery()
-        await tx.execute(update(providers).where(providers.c.id.in_(provider_ids)).values(revision=newest))
+        await tx.execute(_MARK, marked=list(provider_ids))
 
 
 async def advance(tx: Tx, provider: Provider, now: datetime) -> Provider:
     """Raises the generation. Raises ConcurrentUpdate when it is not `provider`'s any more."""
-    changed = await tx.execute(
-        update(providers)
-        .where(providers.c.id == provider.id, providers.c.generation == provider.generation)
-        .values(generation=provider.generation + 1, updated_at=now)
+    changed = await tx.change(
+        providers,
+        {"id": provider.id, "generation": provider.generation},
+        generation=provider.generation + 1,
+        updated_at=now,
     )
     if changed != 1:
         raise ConcurrentUpdate(f"Resource provider {provider.id} was updated concurrently; please retry.")
@@ -248,7 +256,7 @@ async def aggregates_of(tx: Tx, provider_id: str) -> list[str]:
 
 async def set_aggregates(tx: Tx, provider: Provider, aggregate_ids: Iterable[str]) -> None:
     """Replaces the aggregates the provider is in. They exist by being named."""
-    await tx.execute(delete(provider_aggregates).where(provider_aggregates.c.provider_id == provider.id))
+    await tx.remove(provider_aggregates, provider_id=provider.id)
     rows = [structs.asdict(ProviderAggregate(provider.id, each)) for each in sorted(set(aggregate_ids))]
     if rows:
         await tx.execute(insert(provider_aggregates).values(rows))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -32,7 +32,7 @@ async def find(tx: Tx, name: str) -> ResourceClass | None:
     """The class of one's own, None for a standard one. Raises ResourceClassNotFound."""
     if name in RESOURCE_CLASS_SET:
         return None
-    found = await tx.first(ResourceClass, select(resource_classes).where(resource_classes.c.name == name))
+    found = await tx.find(ResourceClass, resource_classes, name=name)
     if found is None:
         raise ResourceClassNotFound(name)
     return found
@@ -51,7 +51,7 @@ async def rename(tx: Tx, name: str, new_name: str, now: datetime) -> None:
         raise InUse(f"There is a resource class {new_name} already.")
     await _require_unused(tx, name)
     values = {"name": new_name, "updated_at": now}
-    await tx.execute(update(resource_classes).where(resource_classes.c.name == name).values(**values))
+    await tx.change(resource_classes, {"name": name}, **values)
 
 
 async def remove(tx: Tx, name: str) -> None:
@@ -59,7 +59,7 @@ async def remove(tx: Tx, name: str) -> None:
     if await find(tx, name) is None:
         raise BadRequest(f"{name} is a standard resource class, which cannot be deleted.")
     await _require_unused(tx, name)
-    await tx.execute(delete(resource_classes).where(resource_classes.c.name == name))
+    await tx.remove(resource_classes, name=name)
 
 
 async def _require_unused(tx: Tx, name: str) -> None:

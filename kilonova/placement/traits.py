@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -43,7 +43,7 @@ async def find(tx: Tx, name: str) -> Trait | None:
     """The trait of one's own, None for a standard one. Raises TraitNotFound."""
     if name in TRAIT_SET:
         return None
-    trait = await tx.first(Trait, select(traits).where(traits.c.name == name))
+    trait = await tx.find(Trait, traits, name=name)
     if trait is None:
         raise TraitNotFound(name)
     return trait
@@ -60,4 +60,4 @@ async def remove(tx: Tx, name: str) -> None:
         raise BadRequest(f"{name} is a standard trait, which cannot be deleted.")
     if await tx.scalar(select(func.count()).where(provider_traits.c.trait == name)):
         raise InUse(f"{name} is a trait of some resource provider, so it cannot be deleted.")
-    await tx.execute(delete(traits).where(traits.c.name == name))
+    await tx.remove(traits, name=name)

@@ -1,6 +1,7 @@
 """Reaching another service where the catalog says it is."""
 
 import ast
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from urllib.parse import unquote
 import httpx
 import msgspec
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from kilonova.kit.http import client as client_module
 from kilonova.kit.http.client import (
@@ -20,6 +25,7 @@ from kilonova.kit.http.client import (
     ServiceSession,
     at,
     catalog_client,
+    in_process_client,
 )
 from kilonova.kit.log import bound
 
@@ -113,6 +119,48 @@ async def test_who_passes_a_users_token_on_shows_its_own_beside_it() -> None:
         await remote.request("GET", RemotePath("http://image/"))
     shown = [(each.headers["x-auth-token"], each.headers.get("x-service-token")) for each in told.asked]
     assert shown == [("the user's", "t"), ("t", None)]
+
+
+async def test_an_app_of_this_process_is_entered_as_over_a_socket() -> None:
+    async def answer(request: Request) -> Response:
+        body = await request.body()
+        if request.path_params["name"] == "no":
+            return JSONResponse({"itemNotFound": {"message": "No such thing.", "code": 404}}, status_code=404)
+        shown = {
+            "method": request.method,
+            "name": request.path_params["name"],
+            "raw": request.scope["raw_path"].decode(),
+            "query": request.query_params.multi_items(),
+            "body": body.decode(),
+            "token": request.headers["x-auth-token"],
+        }
+        return StreamingResponse(iter([json.dumps(shown).encode()]), status_code=200)
+
+    app = Starlette(routes=[Route("/things/{name}", answer, methods=["GET", "PUT"])])
+    told = []
+    async with identity([]) as client, in_process_client(app) as over_httpx:
+        session = ServiceSession(client, Credentials("nova", "x"))
+        for remote in (RemoteService("t", over_httpx, session), RemoteService("t", over_httpx, session, lambda: app)):
+            path = at("/things/{name}", name="a b%é")
+            got = await remote.request("GET", path, params={"id": ["1", "2"], "limit": 3, "deep": True})
+            put = await remote.request("PUT", path, json={"x": 1}, token="a user's")
+            with pytest.raises(RemoteFault, match="No such thing") as refusal:
+                await remote.request("GET", at("/things/{name}", name="no"))
+            told.append((got, put, refusal.value.status))
+    assert told[0] == told[1]
+    got, put, status = told[1]
+    assert (got["name"], got["raw"], put["body"], status) == ("a b%é", "/things/a%20b%25%C3%A9", '{"x":1}', 404)
+    assert got["query"] == [["id", "1"], ["id", "2"], ["limit", "3"], ["deep", "true"]]
+
+
+async def test_an_app_that_answers_too_much_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MOST_ANSWER_BYTES", 10)
+    app = Starlette(routes=[Route("/", lambda _request: JSONResponse("x" * 10))])
+    async with identity([]) as client, in_process_client(app) as over_httpx:
+        session = ServiceSession(client, Credentials("nova", "x"))
+        for remote in (RemoteService("t", over_httpx, session), RemoteService("t", over_httpx, session, lambda: app)):
+            with pytest.raises(RemoteUnavailable, match="more than 10 bytes"):
+                await remote.request("GET", at("/"))
 
 
 async def test_a_call_names_the_request_it_is_part_of() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from kilonova.kit.db import Database, UtcDateTime, server_engine
 from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import ServiceUnavailable
 from tests.databases import Databases
 
@@ -100,6 +101,37 @@ async def test_insert_new_says_whether_it_inserted(database: Database) -> None:
         assert await tx.insert_new(things, Thing(1, "a"))
         assert not await tx.insert_new(things, Thing(1, "b"))
         assert await tx.first(Thing, select(things)) == Thing(1, "a")
+
+
+async def test_rows_are_found_changed_and_removed_by_their_columns(database: Database) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    async with database.transaction() as tx:
+        for row in (Thing(1, "a"), Thing(2, "a", now), Thing(3, None), Thing(4, None)):
+            await tx.insert(things, row)
+    async with database.transaction() as tx:
+        assert await tx.find(Thing, things, id=2) == Thing(2, "a", now)
+        assert await tx.find(Thing, things, id=2, name="b") is None
+        assert await tx.find(Thing, things, id=3, name=None) == Thing(3)
+        assert sorted(each.id for each in await tx.find_all(Thing, things, name="a")) == [1, 2]
+        assert sorted(each.id for each in await tx.all(Thing, rows_among(things, "id"), id=[1, 3, 9])) == [1, 3]
+        assert await tx.all(Thing, rows_among(things, "id"), id=[]) == []
+    async with database.transaction() as tx:
+        # A column may be both what is asked for and what is written.
+        assert await tx.change(things, {"id": 1, "name": "a"}, name="b", seen_at=now) == 1
+        assert await tx.change(things, {"id": 1, "name": "a"}, name="c") == 0
+        assert await tx.change(things, {"name": None}, seen_at=now) == 2
+        assert await tx.remove(things, name=None, seen_at=now) == 2
+        assert await tx.all(Thing, select(things).order_by(things.c.id)) == [Thing(1, "b", now), Thing(2, "a", now)]
+
+
+async def test_a_change_has_to_say_of_which_rows_and_what(database: Database) -> None:
+    async with database.transaction() as tx:
+        with pytest.raises(ValueError, match="which rows of things is not said"):
+            await tx.change(things, {}, name="b")
+        with pytest.raises(ValueError, match="which rows of things is not said"):
+            await tx.remove(things)
+        with pytest.raises(ValueError, match="nothing to change in things"):
+            await tx.change(things, {"id": 1})
 
 
 async def test_times_come_back_aware_and_naive_ones_are_refused(database: Database) -> None:

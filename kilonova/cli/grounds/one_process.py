@@ -150,11 +150,12 @@ class PartGround(Ground):
         self, service_type: str, *, section: str = "", url: str | None = None, streams: bool = False
     ) -> RemoteService:
         socket_url = self._process.data_url(service_type) if streams else None
-        if socket_url is None:
-            client = self._process.client(service_type)
-        else:
-            client = httpx.AsyncClient(base_url=socket_url, timeout=DATA_SECONDS)
-        return RemoteService(service_type, client, self._process.session(self._part.project))
+        session = self._process.session(self._part.project)
+        if socket_url is not None:
+            return RemoteService(service_type, httpx.AsyncClient(base_url=socket_url, timeout=DATA_SECONDS), session)
+        # It may be built later than this: it is looked up at each call.
+        client, apps = self._process.client(service_type), self._process.apps
+        return RemoteService(service_type, client, session, app=lambda: apps[service_type])
 
     def require_placement(self) -> None:
         """Placement is here."""

@@ -65,7 +65,7 @@ async def _take(region: Region, event: Event) -> dict[str, Any]:
     try:
         async with cells.writing(region, event.server_uuid) as (_cell, tx):
             server = await servers.find(tx, event.server_uuid)
-            await region.tasks.wake_subject(tx, server.id, region.clock.now())
+            await region.tasks.wake_subjects(tx, [server.id], region.clock.now())
     except ServerNotFound:
         return {**shown, "status": "failed", "code": 404}
     if server.host is None:

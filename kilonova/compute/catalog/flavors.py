@@ -3,7 +3,7 @@
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, select, update
+from sqlalchemy import select
 
 from kilonova.compute.errors import FlavorNotFound, NameExists
 from kilonova.compute.tables import Flavor, flavors
@@ -16,14 +16,14 @@ from kilonova.kit.http.paging import Page
 async def insert(tx: RegionTx, flavor: Flavor) -> None:
     """Raises NameExists for a name or id that is taken."""
     if not await tx.insert_new(flavors, flavor):
-        by_name = await tx.first(Flavor, select(flavors).where(flavors.c.name == flavor.name))
+        by_name = await tx.find(Flavor, flavors, name=flavor.name)
         what = f"name {flavor.name}" if by_name is not None else f"ID {flavor.id}"
         raise NameExists(f"Flavor with {what} already exists.")
 
 
 async def find(tx: RegionTx, flavor_id: str, *, project_id: str | None, sees_all: bool) -> Flavor:
     """Raises FlavorNotFound, also for a private flavor the project has no access to."""
-    flavor = await tx.first(Flavor, select(flavors).where(flavors.c.id == flavor_id))
+    flavor = await tx.find(Flavor, flavors, id=flavor_id)
     if flavor is None or not (sees_all or is_visible(flavor, project_id)):
         raise FlavorNotFound(flavor_id)
     return flavor
@@ -53,7 +53,7 @@ async def list_page(tx: RegionTx, filters: Filters, page: Page) -> list[Flavor]:
     if filters.is_public is False:
         statement = statement.where(flavors.c.is_public.is_(False))
     if page.marker is not None:
-        marker = await tx.first(Flavor, select(flavors).where(flavors.c.id == page.marker))
+        marker = await tx.find(Flavor, flavors, id=page.marker)
         if marker is None or (filters.is_public is True and not is_visible(marker, filters.project_id)):
             raise BadRequest(f"marker [{page.marker}] not found")
         statement = statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
@@ -65,9 +65,9 @@ async def list_page(tx: RegionTx, filters: Filters, page: Page) -> list[Flavor]:
 
 
 async def change(tx: RegionTx, flavor: Flavor, **values: Any) -> Flavor:
-    await tx.execute(update(flavors).where(flavors.c.id == flavor.id).values(**values))
+    await tx.change(flavors, {"id": flavor.id}, **values)
     return await find(tx, flavor.id, project_id=None, sees_all=True)
 
 
 async def remove(tx: RegionTx, flavor: Flavor) -> None:
-    await tx.execute(delete(flavors).where(flavors.c.id == flavor.id))
+    await tx.remove(flavors, id=flavor.id)

@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from msgspec import Struct
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import KeypairNotFound, NameExists
@@ -97,4 +97,4 @@ async def list_of(tx: RegionTx, user_id: str) -> list[Keypair]:
 
 
 async def remove(tx: RegionTx, keypair: Keypair) -> None:
-    await tx.execute(delete(keypairs).where(keypairs.c.number == keypair.number))
+    await tx.remove(keypairs, number=keypair.number)

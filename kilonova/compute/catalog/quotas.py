@@ -5,7 +5,7 @@ A limit is the project's own, else that of the class `default`, else upstream's 
 
 from collections.abc import Mapping
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.errors import QuotaExceeded, TooManyServers
 from kilonova.compute.region import mappings
@@ -35,6 +35,13 @@ Those of networks are the network service's to keep, and files are not injected.
 DEFAULT_CLASS = "default"
 UNLIMITED = -1
 
+_LIMITS_OF_CLASS = select(quota_classes.c.resource, quota_classes.c.hard_limit).where(
+    quota_classes.c.class_name == bindparam("class_name")
+)
+_LIMITS_OF_PROJECT = select(quotas.c.resource, quotas.c.hard_limit).where(
+    quotas.c.project_id == bindparam("project_id")
+)
+
 
 def set_defaults(limits: Mapping[str, int]) -> None:
     """Replaces upstream's defaults for this process by those of its configuration. Raises KeyError."""
@@ -46,15 +53,13 @@ def set_defaults(limits: Mapping[str, int]) -> None:
 
 async def class_limits(tx: RegionTx, class_name: str = DEFAULT_CLASS) -> dict[str, int]:
     """Every resource's limit in a class."""
-    table = quota_classes.c
-    found = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.class_name == class_name))
+    found = await tx.all(QuotaLimit, _LIMITS_OF_CLASS, class_name=class_name)
     return {**DEFAULTS, **{each.resource: each.hard_limit for each in found}}
 
 
 async def limits_of(tx: RegionTx, project_id: str) -> dict[str, int]:
     """Every resource's limit for a project."""
-    table = quotas.c
-    own = await tx.all(QuotaLimit, select(table.resource, table.hard_limit).where(table.project_id == project_id))
+    own = await tx.all(QuotaLimit, _LIMITS_OF_PROJECT, project_id=project_id)
     return {**await class_limits(tx), **{each.resource: each.hard_limit for each in own}}
 
 
@@ -67,19 +72,19 @@ async def use_of(tx: RegionTx, project_id: str) -> dict[str, int]:
 
 async def change(tx: RegionTx, project_id: str, limits: Mapping[str, int]) -> None:
     for resource, limit in limits.items():
-        await tx.execute(delete(quotas).where(quotas.c.project_id == project_id, quotas.c.resource == resource))
+        await tx.remove(quotas, project_id=project_id, resource=resource)
         await tx.execute(quotas.insert().values(project_id=project_id, resource=resource, hard_limit=limit))
 
 
 async def reset(tx: RegionTx, project_id: str) -> None:
     """Back to the limits of the class."""
-    await tx.execute(delete(quotas).where(quotas.c.project_id == project_id))
+    await tx.remove(quotas, project_id=project_id)
 
 
 async def change_class(tx: RegionTx, class_name: str, limits: Mapping[str, int]) -> None:
     table = quota_classes
     for resource, limit in limits.items():
-        await tx.execute(delete(table).where(table.c.class_name == class_name, table.c.resource == resource))
+        await tx.remove(table, class_name=class_name, resource=resource)
         await tx.execute(table.insert().values(class_name=class_name, resource=resource, hard_limit=limit))
 
 

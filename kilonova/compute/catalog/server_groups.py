@@ -5,7 +5,7 @@ Members are counted by the servers' mappings, so that a group's rule holds over 
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import and_, delete, func, select, update
+from sqlalchemy import and_, func, select, update
 
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import ServerGroupNotFound
@@ -85,4 +85,4 @@ async def remove(tx: RegionTx, group: ServerGroup, everywhere: Iterable[CellTx])
         await each.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))
     mine = server_mappings.c.group_id == group.id
     await tx.execute(update(server_mappings).where(mine).values(group_id=None, host=None))
-    await tx.execute(delete(server_groups).where(server_groups.c.id == group.id))
+    await tx.remove(server_groups, id=group.id)

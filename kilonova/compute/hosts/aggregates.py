@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from kilonova.compute.errors import AggregateConflict, AggregateNotFound, HostNotFound, NameExists
 from kilonova.compute.hosts import hosts
@@ -46,7 +46,7 @@ async def find(tx: RegionTx, reference: str) -> Aggregate:
     """By its number. Raises AggregateNotFound."""
     found = None
     if reference.isdecimal() and len(reference) < 10:
-        found = await tx.first(Aggregate, select(aggregates).where(aggregates.c.number == int(reference)))
+        found = await tx.find(Aggregate, aggregates, number=int(reference))
     if found is None:
         raise AggregateNotFound(reference)
     return found
@@ -103,7 +103,7 @@ async def remove(tx: RegionTx, aggregate: Aggregate) -> None:
     """Raises AggregateConflict while hosts are in it."""
     if aggregate.hosts:
         raise AggregateConflict(f"Cannot delete aggregate {aggregate.number}: host aggregate is not empty.")
-    await tx.execute(delete(aggregates).where(aggregates.c.number == aggregate.number))
+    await tx.remove(aggregates, number=aggregate.number)
 
 
 async def forget_host(tx: RegionTx, host: str, now: datetime) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from kilonova.compute.tables import ControlDaemon, control_daemons
 from kilonova.compute.transactions import RegionTx
@@ -43,4 +43,4 @@ async def list_all(tx: RegionTx) -> list[ControlDaemon]:
 
 
 async def remove(tx: RegionTx, daemon_id: str) -> None:
-    await tx.execute(delete(control_daemons).where(control_daemons.c.id == daemon_id))
+    await tx.remove(control_daemons, id=daemon_id)

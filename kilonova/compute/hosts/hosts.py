@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from kilonova.compute.agent.contract import UPTIME
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
@@ -44,7 +44,7 @@ async def register(tx: CellTx, new: NewHost, now: datetime, *, number: int | Non
     known = await find(tx, binary, host)
     if known is not None:
         values = {"inventory": dict(inventory), "updated_at": now, "hypervisor_hostname": inventory["hostname"]}
-        await tx.execute(update(hosts).where(hosts.c.id == known.id).values(**values))
+        await tx.change(hosts, {"id": known.id}, **values)
     else:
         if number is None:
             number = (await tx.scalar(select(func.max(hosts.c.number))) or 0) + 1
@@ -72,11 +72,14 @@ async def register(tx: CellTx, new: NewHost, now: datetime, *, number: int | Non
 
 
 async def find(tx: CellTx, binary: str, host: str) -> Host | None:
-    return await tx.first(Host, select(hosts).where(hosts.c.binary == binary, hosts.c.host == host))
+    return await tx.find(Host, hosts, binary=binary, host=host)
 
 
 async def is_known(tx: CellTx, host: str) -> bool:
-    return await tx.scalar(select(hosts.c.id).where(hosts.c.host == host)) is not None
+    return await tx.scalar(_ID_OF, host=host) is not None
+
+
+_ID_OF = select(hosts.c.id).where(hosts.c.host == bindparam("host"))
 
 
 class HostState(Struct, frozen=True):
@@ -99,7 +102,10 @@ async def list_agents(tx: CellTx) -> list[AgentKey]:
 
 
 async def list_all(tx: CellTx) -> list[Host]:
-    return await tx.all(Host, select(hosts).order_by(hosts.c.number))
+    return await tx.all(Host, _ALL)
+
+
+_ALL = select(hosts).order_by(hosts.c.number)
 
 
 def by_zone(rows: Iterable[Host]) -> dict[str, list[Host]]:
@@ -114,7 +120,7 @@ def by_zone(rows: Iterable[Host]) -> dict[str, list[Host]]:
 
 async def find_service(tx: CellTx, service_id: str) -> Host:
     """Raises ServiceNotFound."""
-    row = await tx.first(Host, select(hosts).where(hosts.c.service_id == service_id))
+    row = await tx.find(Host, hosts, service_id=service_id)
     if row is None:
         raise ServiceNotFound(service_id)
     return row
@@ -205,13 +211,18 @@ async def count_failed_build(tx: CellTx, host: str) -> None:
 
 
 async def count_success(tx: CellTx, host: str) -> None:
-    await tx.execute(update(hosts).where(hosts.c.host == host, hosts.c.failed_builds > 0).values(failed_builds=0))
+    await tx.execute(_FORGIVING, by_host=host)
+
+
+_FORGIVING = (
+    update(hosts).where(hosts.c.host == bindparam("by_host"), hosts.c.failed_builds > 0).values(failed_builds=0)
+)
 
 
 async def remove(tx: CellTx, row: Host) -> None:
-    await tx.execute(delete(hosts).where(hosts.c.id == row.id))
+    await tx.remove(hosts, id=row.id)
 
 
 async def change(tx: CellTx, row: Host, now: datetime, **values: Any) -> Host:
-    await tx.execute(update(hosts).where(hosts.c.id == row.id).values(updated_at=now, **values))
+    await tx.change(hosts, {"id": row.id}, updated_at=now, **values)
     return await find_service(tx, row.service_id)

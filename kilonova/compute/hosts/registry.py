@@ -153,8 +153,8 @@ class Registry:
                     epoch = await self._epoch_of_stranger(tx, report.host, server_id)
                     if epoch is not None:
                         answer.strangers[server_id] = epoch
-                for server_id in sleeping:
-                    await cell.tasks.wake_subject(tx, server_id, cell.clock.now())
+                if sleeping:
+                    await cell.tasks.wake_subjects(tx, sleeping, cell.clock.now())
         built: dict[str, Any] = msgspec.to_builtins(answer)
         return built
 

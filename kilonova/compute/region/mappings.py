@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select
 
 from kilonova.compute.tables import (
     CellMapping,
@@ -29,6 +29,12 @@ CELL1_ID = "00000000-0000-0000-0000-000000000001"
 """Of the cell that is the API database itself, where nobody has named another."""
 NO_TRANSPORT = "none:///"
 
+_NEWEST_NUMBER = select(func.max(server_mappings.c.number))
+_CELL_OF = select(server_mappings.c.cell_id).where(server_mappings.c.server_id == bindparam("server_id"))
+_USAGE = select(func.count(), total(server_mappings.c.vcpus), total(server_mappings.c.memory_mib)).where(
+    server_mappings.c.project_id == bindparam("project_id"), server_mappings.c.deleted_at.is_(None)
+)
+
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
@@ -42,14 +48,14 @@ async def insert_cell(tx: RegionTx, cell: CellMapping) -> bool:
 
 
 async def change_cell(tx: RegionTx, cell_id: str, **values: Any) -> None:
-    await tx.execute(update(cell_mappings).where(cell_mappings.c.id == cell_id).values(**values))
+    await tx.change(cell_mappings, {"id": cell_id}, **values)
 
 
 async def remove_cell(tx: RegionTx, cell_id: str) -> None:
     """With what is left of its hosts' and deleted servers' mappings."""
-    await tx.execute(delete(host_mappings).where(host_mappings.c.cell_id == cell_id))
-    await tx.execute(delete(server_mappings).where(server_mappings.c.cell_id == cell_id))
-    await tx.execute(delete(cell_mappings).where(cell_mappings.c.id == cell_id))
+    await tx.remove(host_mappings, cell_id=cell_id)
+    await tx.remove(server_mappings, cell_id=cell_id)
+    await tx.remove(cell_mappings, id=cell_id)
 
 
 async def ensure_here(tx: RegionTx, now: datetime) -> None:
@@ -75,7 +81,7 @@ async def map_host(tx: RegionTx, host: str, cell_id: str, now: datetime, *, numb
 
 
 async def find_host(tx: RegionTx, host: str) -> HostMapping | None:
-    return await tx.first(HostMapping, select(host_mappings).where(host_mappings.c.host == host))
+    return await tx.find(HostMapping, host_mappings, host=host)
 
 
 async def list_hosts(tx: RegionTx, cell_id: str | None = None) -> list[HostMapping]:
@@ -88,7 +94,7 @@ def _of_cell(cell_id: str) -> Any:
 
 
 async def unmap_host(tx: RegionTx, host: str) -> None:
-    await tx.execute(delete(host_mappings).where(host_mappings.c.host == host))
+    await tx.remove(host_mappings, host=host)
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
@@ -96,7 +102,7 @@ async def unmap_host(tx: RegionTx, host: str) -> None:
 
 async def next_number(tx: RegionTx) -> int:
     """The server's in every cell: domains are named by it. The mapping with the highest one is never forgotten."""
-    return (await tx.scalar(select(func.max(server_mappings.c.number))) or 0) + 1
+    return (await tx.scalar(_NEWEST_NUMBER) or 0) + 1
 
 
 async def insert_server(tx: RegionTx, server: Server, cell_id: str | None = None) -> bool:
@@ -118,25 +124,23 @@ async def insert_server(tx: RegionTx, server: Server, cell_id: str | None = None
 
 
 async def find_server(tx: RegionTx, server_id: str) -> ServerMapping | None:
-    return await tx.first(ServerMapping, select(server_mappings).where(server_mappings.c.server_id == server_id))
+    return await tx.find(ServerMapping, server_mappings, server_id=server_id)
 
 
 async def cell_of_server(tx: RegionTx, server_id: str) -> str | None:
     """None: it is not placed, or there is none."""
-    cell_id: str | None = await tx.scalar(
-        select(server_mappings.c.cell_id).where(server_mappings.c.server_id == server_id)
-    )
+    cell_id: str | None = await tx.scalar(_CELL_OF, server_id=server_id)
     return cell_id
 
 
 async def change_server(tx: RegionTx, server_id: str, **values: Any) -> None:
-    await tx.execute(update(server_mappings).where(server_mappings.c.server_id == server_id).values(**values))
+    await tx.change(server_mappings, {"server_id": server_id}, **values)
 
 
 async def end_server(tx: RegionTx, server_id: str, now: datetime) -> None:
     """From now on it counts for nothing, and nobody's token opens a console of it. Safe to repeat."""
     await change_server(tx, server_id, deleted_at=now, group_id=None, host=None)
-    await tx.execute(delete(console_tokens).where(console_tokens.c.server_id == server_id))
+    await tx.remove(console_tokens, server_id=server_id)
 
 
 async def servers_in(
@@ -158,16 +162,13 @@ async def has_servers(tx: RegionTx, cell_id: str) -> bool:
 
 async def usage_of_project(tx: RegionTx, project_id: str) -> dict[str, int]:
     """`{"instances", "cores", "ram"}` in use in all cells; ram in MiB."""
-    table = server_mappings.c
-    sums = select(func.count(), total(table.vcpus), total(table.memory_mib))
-    of_project = sums.where(table.project_id == project_id, table.deleted_at.is_(None))
-    ((count, vcpus, memory_mib),) = await tx.tuples(of_project)
+    ((count, vcpus, memory_mib),) = await tx.tuples(_USAGE, project_id=project_id)
     return {"instances": count, "cores": vcpus, "ram": memory_mib}
 
 
 async def forget_servers(tx: RegionTx, server_ids: Collection[str]) -> None:
     """For good, with those whose history is. The one with the highest number stays."""
-    newest = await tx.scalar(select(func.max(server_mappings.c.number)))
+    newest = await tx.scalar(_NEWEST_NUMBER)
     over = server_mappings.c.server_id.in_(server_ids)
     await tx.execute(delete(server_mappings).where(over, server_mappings.c.number != newest))
 

@@ -82,7 +82,7 @@ async def leave(region_tx: RegionTx, tx: CellTx, load: Load, mover: Task, cell_i
     Raises Overtaken when the server is not what was copied: somebody has changed or deleted it meanwhile.
     """
     server_id = load.server.id
-    now = await tx.first(Server, select(servers).where(servers.c.id == server_id))
+    now = await tx.find(Server, servers, id=server_id)
     mine = await tasks.compare_and_set(tx, mover, lease_until=None)
     if now != load.server or mine is None:
         raise Overtaken(f"server {server_id} was changed while it was copied")
@@ -94,8 +94,8 @@ async def _remove(tx: CellTx, server_id: str) -> None:
     of_server = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id == server_id)
     ids = [row[0] for row in await tx.tuples(of_server)]
     await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(ids)))
-    await tx.execute(delete(tasks.tasks).where(tasks.tasks.c.subject_id == server_id))
-    await tx.execute(delete(servers).where(servers.c.id == server_id))
+    await tx.remove(tasks.tasks, subject_id=server_id)
+    await tx.remove(servers, id=server_id)
 
 
 async def awaken(cell: Cell, task_id: str) -> None:

@@ -7,8 +7,6 @@ builds the server, and nowhere afterwards.
 
 from typing import Any
 
-from sqlalchemy import update
-
 from kilonova.compute.tables import Server, tasks
 from kilonova.compute.transactions import CellTx
 
@@ -32,4 +30,4 @@ async def forget(tx: CellTx, server_id: str) -> None:
     for task in await tasks.of_subject(tx, server_id):
         if ARGUMENT in task.args:
             table = tasks.tasks
-            await tx.execute(update(table).where(table.c.id == task.id).values(args=without(task.args)))
+            await tx.change(table, {"id": task.id}, args=without(task.args))

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import bindparam, case, func, select
 
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.operations import OPERATIONS, Operation
@@ -72,10 +72,8 @@ async def insert(region_tx: RegionTx, tx: CellTx, server: Server, new: NewTask, 
 
 async def find(tx: CellTx, server_id: str, project_id: str | None = None) -> Server:
     """Raises ServerNotFound; with `project_id` also for a server of another project."""
-    statement = select(servers).where(servers.c.id == server_id)
-    if project_id is not None:
-        statement = statement.where(servers.c.project_id == project_id)
-    server = await tx.first(Server, statement)
+    within = {} if project_id is None else {"project_id": project_id}
+    server = await tx.find(Server, servers, id=server_id, **within)
     if server is None:
         raise ServerNotFound(server_id)
     return server
@@ -94,7 +92,7 @@ def check_state(server: Server, action: str, states: Collection[str]) -> None:
 
 async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> None:
     """Writes into a server's row; nothing happens when it is gone."""
-    await tx.execute(update(servers).where(servers.c.id == server_id).values(updated_at=now, **values))
+    await tx.change(servers, {"id": server_id}, updated_at=now, **values)
 
 
 async def begin(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> Task:
@@ -171,15 +169,20 @@ class ServerState(msgspec.Struct, frozen=True):
 
 async def states_on(tx: CellTx, host: str) -> dict[str, ServerState]:
     """Server id → state, of a host's servers."""
-    statement = select(servers.c.id, servers.c.vm_state, servers.c.power_state).where(servers.c.host == host)
-    return {row[0]: ServerState(*row) for row in await tx.tuples(statement)}
+    return {row[0]: ServerState(*row) for row in await tx.tuples(_STATES_ON, host=host)}
+
+
+_STATES_ON = select(servers.c.id, servers.c.vm_state, servers.c.power_state).where(servers.c.host == bindparam("host"))
 
 
 async def active_subjects(tx: CellTx) -> dict[str, bool]:
     """Id of every server an operation is under way for → whether that sleeps now, waiting for something."""
-    table = tasks.tasks.c
-    rows = await tx.tuples(select(table.subject_id, table.lease_until).where(table.finished_at.is_(None)))
-    return {server_id: lease is None for server_id, lease in rows}
+    return {server_id: lease is None for server_id, lease in await tx.tuples(_ACTIVE_SUBJECTS)}
+
+
+_ACTIVE_SUBJECTS = select(tasks.tasks.c.subject_id, tasks.tasks.c.lease_until).where(
+    tasks.tasks.c.finished_at.is_(None)
+)
 
 
 async def hosts_of(tx: CellTx, server_ids: Collection[str], project_id: str) -> dict[str, str]:
@@ -198,10 +201,14 @@ class HostLoad(msgspec.Struct, frozen=True):
 
 
 async def load_by_host(tx: CellTx) -> dict[str, HostLoad]:
-    building = total(case((servers.c.vm_state == "building", 1), else_=0))
-    placed = select(servers.c.host, func.count(), building).where(servers.c.host.is_not(None))
-    rows = await tx.tuples(placed.group_by(servers.c.host))
-    return {str(host): HostLoad(count, built) for host, count, built in rows}
+    return {str(host): HostLoad(count, built) for host, count, built in await tx.tuples(_LOADS)}
+
+
+_LOADS = (
+    select(servers.c.host, func.count(), total(case((servers.c.vm_state == "building", 1), else_=0)))
+    .where(servers.c.host.is_not(None))
+    .group_by(servers.c.host)
+)
 
 
 async def forget(tx: CellTx, server: Server, now: datetime) -> None:
@@ -218,11 +225,11 @@ async def forget(tx: CellTx, server: Server, now: datetime) -> None:
         deleted_at=now,
     )
     await tx.insert_new(server_history, deleted)
-    await tx.execute(delete(servers).where(servers.c.id == server.id))
+    await tx.remove(servers, id=server.id)
 
 
 async def find_deleted(tx: CellTx, server_id: str) -> DeletedServer | None:
-    return await tx.first(DeletedServer, select(server_history).where(server_history.c.id == server_id))
+    return await tx.find(DeletedServer, server_history, id=server_id)
 
 
 def fault(

@@ -69,7 +69,7 @@ class SqlDirectory:
         await records.remove(tx, groups, group_id)
 
     async def remove_groups_of_domain(self, tx: Tx, domain_id: str) -> None:
-        await tx.execute(delete(groups).where(groups.c.domain_id == domain_id))
+        await tx.remove(groups, domain_id=domain_id)
 
     async def group_ids_of_user(self, tx: Tx, user_id: str) -> list[str]:
         return [group_id for (group_id,) in await tx.tuples(_GROUPS_OF_USER, user_id=user_id)]

@@ -5,16 +5,16 @@ through their asynchronous drivers. On all three a database has one writer at a 
 write transaction has read cannot change before it commits.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from sqlalchemy import URL, Connection, Executable, MetaData, Table, make_url, select
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.engine import CursorResult
 
 from kilonova.kit.db.sqlite_engine import SqliteEngine
+from kilonova.kit.db.statements import bound_by, changing, described, inserting, inserting_new, removing, rows_by
 from kilonova.kit.log import logger
 
 if TYPE_CHECKING:
@@ -50,20 +50,30 @@ class Tx:
             return self._connection.execute(statement, values)
         return await self._connection.execute(statement, values)
 
-    async def execute(self, statement: Executable) -> int:
+    async def execute(self, statement: Executable, **values: Any) -> int:
         """Runs a statement; returns the number of rows it changed (the answer of a compare-and-set)."""
-        return (await self._run(statement)).rowcount
+        return (await self._run(statement, values or None)).rowcount
 
     # Making a statement takes several times as long as running it. What is asked often is made once, with `bindparam`
-    # where it differs, and gets these `values`.
+    # where it differs, and gets these `values`; where only columns are compared, `find`, `change` and `remove` keep it.
 
     async def all(self, row_type: type[Row], statement: Executable, **values: Any) -> list[Row]:
         """Every row as `row_type`, whose field names are the selected columns' names."""
-        return [row_type(**row._mapping) for row in await self._run(statement, values)]
+        result = await self._run(statement, values)
+        names = tuple(result.keys())
+        return [row_type(**dict(zip(names, row, strict=True))) for row in result]
 
     async def first(self, row_type: type[Row], statement: Executable, **values: Any) -> Row | None:
         row = (await self._run(statement, values)).first()
         return None if row is None else row_type(**row._mapping)
+
+    async def find(self, row_type: type[Row], table: Table, **by: Any) -> Row | None:
+        """The row of `table` whose columns are as `by` says, as `row_type`."""
+        return await self.first(row_type, rows_by(table, *described(by)), **bound_by(by))
+
+    async def find_all(self, row_type: type[Row], table: Table, **by: Any) -> list[Row]:
+        """The rows of `table` whose columns are as `by` says, in no order."""
+        return await self.all(row_type, rows_by(table, *described(by)), **bound_by(by))
 
     async def scalar(self, statement: Executable, **values: Any) -> Any:
         return (await self._run(statement, values)).scalar()
@@ -72,20 +82,25 @@ class Tx:
         return [tuple(row) for row in await self._run(statement, values)]
 
     async def insert(self, table: Table, row: msgspec.Struct) -> None:
-        await self._run(table.insert().values(**msgspec.structs.asdict(row)))
+        await self._run(inserting(table), msgspec.structs.asdict(row))
 
     async def insert_new(self, table: Table, row: msgspec.Struct) -> bool:
         """Inserts unless a row with one of its unique keys exists; False if so. Never aborts the transaction."""
-        values = msgspec.structs.asdict(row)
-        name = self._connection.dialect.name
-        statement: Executable
-        if name == "sqlite":
-            statement = sqlite.insert(table).values(**values).on_conflict_do_nothing()
-        elif name == "postgresql":
-            statement = postgresql.insert(table).values(**values).on_conflict_do_nothing()
-        else:
-            statement = mysql.insert(table).values(**values).prefix_with("IGNORE")
-        return await self.execute(statement) == 1
+        statement = inserting_new(table, self._connection.dialect.name)
+        return (await self._run(statement, msgspec.structs.asdict(row))).rowcount == 1
+
+    async def change(self, table: Table, by: Mapping[str, Any], **values: Any) -> int:
+        """Writes `values` into the rows whose columns are as `by` says; returns the number of rows changed (the answer
+        of a compare-and-set).
+        """
+        if not values:
+            raise ValueError(f"nothing to change in {table.name}")
+        statement, bound = changing(table, *described(by)), bound_by(by)
+        return (await self._run(statement, {**values, **bound})).rowcount
+
+    async def remove(self, table: Table, **by: Any) -> int:
+        """Deletes the rows whose columns are as `by` says; returns their number."""
+        return (await self._run(removing(table, *described(by)), bound_by(by))).rowcount
 
 
 class Database:

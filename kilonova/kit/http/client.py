@@ -1,23 +1,24 @@
 """Calling another service's public API, with the caller's token or with this service's own.
 
-Inside one process the call goes straight into the other ASGI app; between hosts it is HTTP. The code is the same: only
-the `httpx.AsyncClient` differs (design §3).
+Inside one process the call goes straight into the other ASGI app; between hosts it is HTTP. Callers see no difference
+(design §3).
 """
 
 import asyncio
+import json
 import random
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NewType
-from urllib.parse import quote
+from typing import Any, NamedTuple, NewType
+from urllib.parse import quote, unquote
 
 import httpx
 import msgspec
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from kilonova.kit import tracing
 from kilonova.kit.errors import Fault
@@ -129,7 +130,7 @@ class ServiceSession:
         except httpx.HTTPError as error:
             raise RemoteUnavailable("identity", 503, f"cannot be reached: {error}") from error
         if response.status_code != 201:
-            raise fault_of("identity", response)
+            raise fault_of("identity", whole(response))
         self._token = response.headers["x-subject-token"]
         self._renew_at = datetime.fromisoformat(response.json()["token"]["expires_at"]) - RENEW_BEFORE
 
@@ -177,7 +178,7 @@ class CatalogTransport(httpx.AsyncBaseTransport):
         headers = {"X-Auth-Token": await self._session.token()}
         response = await self._identity.get("/v3/auth/catalog", headers=headers)
         if response.status_code != 200:
-            raise fault_of("identity", response)
+            raise fault_of("identity", whole(response))
         for entry in response.json()["catalog"]:
             if entry["type"] == self._service_type:
                 urls = {
@@ -207,13 +208,22 @@ def catalog_client(
     return httpx.AsyncClient(transport=transport, base_url=f"http://{service_type}", timeout=60)
 
 
+class Answer(NamedTuple):
+    status: int
+    content: bytes
+
+
 class RemoteService:
     """One other service. A `path` is made by `at`, starts with a slash and includes the version prefix."""
 
-    def __init__(self, name: str, client: httpx.AsyncClient, session: ServiceSession) -> None:
+    def __init__(
+        self, name: str, client: httpx.AsyncClient, session: ServiceSession, app: Callable[[], ASGIApp] | None = None
+    ) -> None:
+        """`app`: finds the service's app in this process, which is entered without the detour over `client`."""
         self.name = name
         self._client = client
         self._session = session
+        self._app = app
 
     async def request(
         self,
@@ -232,17 +242,17 @@ class RemoteService:
         Raises RemoteFault for 4xx, RemoteUnavailable for 5xx, for an answer that is not of that type, and when the
         service cannot be reached.
         """
-        response = await self._send(method, path, json, params, headers, token)
-        if response.status_code == 401 and token is None:
+        answered = await self._send(method, path, json, params, headers, token)
+        if answered.status == 401 and token is None:
             # Our own token was revoked early (identity restarted with new keys): one fresh try.
             self._session.forget()
-            response = await self._send(method, path, json, params, headers, None)
-        if response.status_code >= 400:
-            raise fault_of(self.name, response)
-        if not response.content:
+            answered = await self._send(method, path, json, params, headers, None)
+        if answered.status >= 400:
+            raise fault_of(self.name, answered)
+        if not answered.content:
             return None
         try:
-            return msgspec.json.decode(response.content, type=answer)
+            return msgspec.json.decode(answered.content, type=answer)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RemoteUnavailable(self.name, 502, f"answered something else than asked for: {error}") from error
 
@@ -254,7 +264,7 @@ class RemoteService:
         params: Mapping[str, Any] | None,
         headers: Mapping[str, str] | None,
         token: str | None,
-    ) -> httpx.Response:
+    ) -> Answer:
         own = await self._session.token()
         sent = {**(headers or {}), "X-Auth-Token": token or own}
         if token is not None:
@@ -274,15 +284,27 @@ class RemoteService:
             try:
                 with tracing.span(f"{method} {self.name}", "client", kilonova_peer=self.name):
                     tracing.carry(sent)
-                    return await self._exchange(
-                        self._client.build_request(method, path, content=content, params=params, headers=sent)
-                    )
+                    return await self._exchange(method, path, params, sent, content)
             except httpx.HTTPError as error:
                 if attempts == 0 or isinstance(error, httpx.TimeoutException):
                     raise RemoteUnavailable(self.name, 503, f"cannot be reached: {type(error).__name__}") from error
             await asyncio.sleep(random.uniform(*PAUSE_SECONDS))  # noqa: S311 - jitter, not a secret
 
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+    async def _exchange(
+        self,
+        method: str,
+        path: RemotePath,
+        params: Mapping[str, Any] | None,
+        headers: dict[str, str],
+        content: bytes | None,
+    ) -> Answer:
+        if self._app is not None:
+            query = str(httpx.QueryParams(params)).encode() if params else b""
+            answer = await enter(self._app(), method, path, query, headers, content or b"")
+            if len(answer.content) > MOST_ANSWER_BYTES:
+                raise self._too_much()
+            return answer
+        request = self._client.build_request(method, path, content=content, params=params, headers=headers)
         response = await self._client.send(request, stream=True)
         try:
             # Read piece by piece: whoever answers does not decide how much memory this process takes.
@@ -290,11 +312,14 @@ class RemoteService:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
                 if size > MOST_ANSWER_BYTES:
-                    raise RemoteUnavailable(self.name, 502, f"answered with more than {MOST_ANSWER_BYTES} bytes")
+                    raise self._too_much()
                 chunks.append(chunk)
         finally:
             await response.aclose()
-        return httpx.Response(response.status_code, headers=_decoded(response.headers), content=b"".join(chunks))
+        return Answer(response.status_code, b"".join(chunks))
+
+    def _too_much(self) -> RemoteUnavailable:
+        return RemoteUnavailable(self.name, 502, f"answered with more than {MOST_ANSWER_BYTES} bytes")
 
     @asynccontextmanager
     async def download(self, path: RemotePath) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -304,37 +329,85 @@ class RemoteService:
             async with self._client.stream("GET", path, headers=headers) as response:
                 if response.status_code >= 400:
                     await response.aread()
-                    raise fault_of(self.name, response)
+                    raise fault_of(self.name, whole(response))
                 yield response.aiter_bytes(1 << 20)
         except httpx.HTTPError as error:
             raise RemoteUnavailable(self.name, 503, f"broke off: {type(error).__name__}") from error
 
 
-def _decoded(headers: httpx.Headers) -> httpx.Headers:
-    """The headers without those of an encoding that is undone."""
-    return httpx.Headers(
-        [each for each in headers.multi_items() if each[0] not in ("content-encoding", "content-length")]
-    )
+async def enter(
+    app: ASGIApp, method: str, path: str, query: bytes, headers: Mapping[str, str], content: bytes
+) -> Answer:
+    """Sends a request into an app of this process, and returns its whole answer. `path` is quoted."""
+    sent = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+    sent.append((b"host", b"localhost"))
+    if content:
+        sent.append((b"content-length", str(len(content)).encode()))
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query,
+        "root_path": "",
+        "headers": sent,
+        "server": ("localhost", None),
+        # No address: what services ask each other counts against nobody.
+        "client": ("", 0),
+    }
+    status = 0
+    chunks: list[bytes] = []
+    is_sent = False
+    ended = asyncio.Event()
+
+    async def receive() -> Message:
+        nonlocal is_sent
+        if is_sent:
+            # Nobody hangs up before the answer is whole.
+            await ended.wait()
+            return {"type": "http.disconnect"}
+        is_sent = True
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        elif message["type"] == "http.response.body":
+            chunks.append(message.get("body", b""))
+            if not message.get("more_body", False):
+                ended.set()
+
+    await app(scope, receive, send)
+    return Answer(status, b"".join(chunks))
 
 
-def fault_of(service: str, response: httpx.Response) -> RemoteFault:
+def whole(response: httpx.Response) -> Answer:
+    """An answer whose body was read."""
+    return Answer(response.status_code, response.content)
+
+
+def fault_of(service: str, answer: Answer) -> RemoteFault:
     """The fault behind an error answer, with the sentence found in any of the services' error formats."""
-    kind = RemoteUnavailable if response.status_code >= 500 else RemoteFault
-    return kind(service, response.status_code, _sentence(response))
+    kind = RemoteUnavailable if answer.status >= 500 else RemoteFault
+    return kind(service, answer.status, _sentence(answer.content))
 
 
-def _sentence(response: httpx.Response) -> str:
+def _sentence(content: bytes) -> str:
     try:
-        body = response.json()
+        body = json.loads(content)
     except ValueError:
-        return response.text[:500]
+        return content.decode(errors="replace")[:500]
     if isinstance(body, dict):
         errors = body.get("errors")
         if isinstance(errors, list) and errors and isinstance(errors[0], dict):
             return str(errors[0].get("detail", errors[0]))
-        for content in body.values():
-            if isinstance(content, dict) and "message" in content:
-                return str(content["message"])
+        for error in body.values():
+            if isinstance(error, dict) and "message" in error:
+                return str(error["message"])
     return str(body)[:500]
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.errors import ServiceUnavailable, Unauthorized
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable, ServiceSession, fault_of
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable, ServiceSession, fault_of, whole
 
 REVOCATIONS_TOPIC = "identity.revocations"
 """Payload: `{"audit_id" | "user_id" | "project_id" | "domain_id": value}`, or `{}` for everything."""
@@ -138,7 +138,9 @@ class TokenVerifier:
                 continue
             if response.status_code in (401, 404):
                 raise Unauthorized(_REFUSED)
-            raise ServiceUnavailable(f"Identity could not check the token: {fault_of('identity', response).message}")
+            raise ServiceUnavailable(
+                f"Identity could not check the token: {fault_of('identity', whole(response)).message}"
+            )
         raise Unauthorized(_REFUSED)
 
     async def forget(self, event: Mapping[str, str]) -> None:

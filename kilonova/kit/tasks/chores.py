@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import Column, MetaData, String, Table, or_, select, update
+from sqlalchemy import Column, MetaData, String, Table, or_, update
 
 from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.clock import Clock
@@ -48,7 +48,7 @@ class ChoreTable:
         )
 
     async def find(self, tx: Tx, name: str) -> ChoreRow | None:
-        return await tx.first(ChoreRow, select(self.chores).where(self.chores.c.name == name))
+        return await tx.find(ChoreRow, self.chores, name=name)
 
     async def claim(self, tx: Tx, name: str, holder: str, now: datetime) -> ChoreRow | None:
         """Takes the lease of a chore that is due; None: it is not, or another process has it."""

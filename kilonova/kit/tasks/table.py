@@ -6,11 +6,27 @@ afterwards (a partial index would say the same, but MariaDB has none).
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, MetaData, String, Table, Text, case, func, select, update
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    bindparam,
+    case,
+    func,
+    select,
+    update,
+)
 
 from kilonova.kit.db import Tx, UtcDateTime
 
@@ -122,10 +138,27 @@ class TaskTables:
             Column("outcome", String(16), nullable=False),
             Column("detail", Text),
         )
+        self._make_statements()
+
+    def _make_statements(self) -> None:
+        """Those that are run for every step of every task; made once."""
+        table = self.tasks.c
+        is_unfinished = table.finished_at.is_(None)
+        claimable_at = case((table.lease_until > table.wake_at, table.lease_until), else_=table.wake_at)
+        now = bindparam("now", type_=UtcDateTime)
+        is_free = table.lease_until.is_(None) | (table.lease_until < now)
+        due = select(self.tasks).where(is_unfinished, table.wake_at <= now, is_free)
+        among = table.active_subject.in_(bindparam("subject_ids", expanding=True))
+        asleep = update(self.tasks).where(among, table.lease_until.is_(None), table.wake_at > now)
+        self._newest_epoch = select(func.max(table.epoch)).where(table.subject_id == bindparam("subject_id"))
+        self._steps_left = select(func.count()).where(self.steps.c.task_id == bindparam("task_id"))
+        self._next_wake = select(func.min(claimable_at)).where(is_unfinished)
+        self._due = due.order_by(table.wake_at).limit(bindparam("limit", type_=Integer))
+        self._awakening = asleep.values(wake_at=now)
 
     async def start(self, tx: Tx, new: NewTask, now: datetime) -> Task:
         """Inserts a task, due at once. Raises SubjectBusy when the subject has one already."""
-        newest = await tx.scalar(select(func.max(self.tasks.c.epoch)).where(self.tasks.c.subject_id == new.subject_id))
+        newest = await tx.scalar(self._newest_epoch, subject_id=new.subject_id)
         task = _fresh_task(new, now, epoch=(newest or 0) + 1)
         if not await tx.insert_new(self.tasks, task):
             active = await self.active(tx, new.subject_id)
@@ -148,15 +181,18 @@ class TaskTables:
     async def end(self, tx: Tx, active: Task, now: datetime, reason: str) -> None:
         """Ends what runs, whoever runs it: its runner loses at its next commit."""
         await self.leave_step(tx, active, now, "superseded", reason)
-        await tx.execute(
-            update(self.tasks)
-            .where(self.tasks.c.id == active.id)
-            .values(active_subject=None, finished_at=now, outcome="superseded", epoch=active.epoch + 1)
+        await tx.change(
+            self.tasks,
+            {"id": active.id},
+            active_subject=None,
+            finished_at=now,
+            outcome="superseded",
+            epoch=active.epoch + 1,
         )
         tx.after(TASKS_DUE, active.subject_id)
 
     async def active(self, tx: Tx, subject_id: str) -> Task | None:
-        return await tx.first(Task, select(self.tasks).where(self.tasks.c.active_subject == subject_id))
+        return await tx.find(Task, self.tasks, active_subject=subject_id)
 
     async def of_subject(self, tx: Tx, subject_id: str) -> list[Task]:
         """Every task there was for a subject, newest first."""
@@ -170,7 +206,7 @@ class TaskTables:
 
     async def leave_step(self, tx: Tx, task: Task, now: datetime, outcome: str, detail: str | None) -> None:
         """Records the step `task` is at as left."""
-        position = await tx.scalar(select(func.count()).where(self.steps.c.task_id == task.id))
+        position = await tx.scalar(self._steps_left, task_id=task.id)
         await tx.insert(
             self.steps,
             TaskStep(
@@ -188,19 +224,13 @@ class TaskTables:
 
     async def compare_and_set(self, tx: Tx, task: Task, **values: Any) -> Task | None:
         """Writes `values` if this runner still owns the task (same epoch, not finished); None if it does not."""
-        changed = await tx.execute(
-            update(self.tasks)
-            .where(self.tasks.c.id == task.id, self.tasks.c.epoch == task.epoch, self.tasks.c.finished_at.is_(None))
-            .values(**values)
-        )
+        changed = await tx.change(self.tasks, {"id": task.id, "epoch": task.epoch, "finished_at": None}, **values)
         return structs.replace(task, **values) if changed else None
 
     async def claim(self, tx: Tx, now: datetime, lease: timedelta, limit: int) -> list[Task]:
         """Takes due tasks that nobody holds. Raises each one's epoch, so an earlier holder's commits fail."""
-        free = (self.tasks.c.lease_until.is_(None)) | (self.tasks.c.lease_until < now)
-        due = select(self.tasks).where(self.tasks.c.finished_at.is_(None), self.tasks.c.wake_at <= now, free)
         claimed = []
-        for task in await tx.all(Task, due.order_by(self.tasks.c.wake_at).limit(limit)):
+        for task in await tx.all(Task, self._due, now=now, limit=limit):
             mine = await self.compare_and_set(tx, task, lease_until=now + lease, epoch=task.epoch + 1)
             if mine is not None:
                 claimed.append(mine)
@@ -208,18 +238,13 @@ class TaskTables:
 
     async def next_wake(self, tx: Tx) -> datetime | None:
         """When the earliest unfinished task may be claimed: its wake-up, or the end of its lease when held."""
-        wake_at, lease_until = self.tasks.c.wake_at, self.tasks.c.lease_until
-        claimable_at = case((lease_until > wake_at, lease_until), else_=wake_at)
-        earliest: datetime | None = await tx.scalar(
-            select(func.min(claimable_at)).where(self.tasks.c.finished_at.is_(None))
-        )
+        earliest: datetime | None = await tx.scalar(self._next_wake)
         return earliest
 
-    async def wake_subject(self, tx: Tx, subject_id: str, now: datetime) -> None:
-        """Wakes a subject's sleeping task: the thing it waits for may have happened. One that runs is left alone."""
-        sleeping = (self.tasks.c.active_subject == subject_id) & self.tasks.c.lease_until.is_(None)
-        await tx.execute(update(self.tasks).where(sleeping, self.tasks.c.wake_at > now).values(wake_at=now))
-        tx.after(TASKS_DUE)
+    async def wake_subjects(self, tx: Tx, subject_ids: Sequence[str], now: datetime) -> None:
+        """Wakes the subjects' sleeping tasks: what they wait for may have happened. Those that run are left alone."""
+        if await tx.execute(self._awakening, subject_ids=subject_ids, now=now):
+            tx.after(TASKS_DUE)
 
     async def drop_leases(self, tx: Tx) -> int:
         """Frees every held task. Only for a runner that knows it is the only one: its predecessor is dead."""
