@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 from kilonova.identity import records
 from kilonova.identity.names import fold
 from kilonova.kit.db import Tx
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 
 RowT = TypeVar("RowT", bound=Struct)

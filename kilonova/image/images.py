@@ -32,7 +32,7 @@ from kilonova.image.tables import (
     upload_leases,
 )
 from kilonova.kit.db import Tx
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest, Forbidden
 

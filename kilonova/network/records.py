@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert,
 
 from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import has_text
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.errors import Fault
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import InvalidInput, RevisionNumberConstraintFailed

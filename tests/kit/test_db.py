@@ -13,7 +13,7 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, bindparam, crea
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from kilonova.kit.db import Database, UtcDateTime, server_engine
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import ServiceUnavailable
 from tests.databases import Databases

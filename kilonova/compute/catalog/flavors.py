@@ -8,7 +8,7 @@ from sqlalchemy import select
 from kilonova.compute.errors import FlavorNotFound, NameExists
 from kilonova.compute.tables import Flavor, flavors
 from kilonova.compute.transactions import RegionTx
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Page
 

@@ -20,7 +20,7 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.db.paging import after_marker, ordered
+from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.paging import Page
 from kilonova.kit.http.queries import moment
