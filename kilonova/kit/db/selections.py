@@ -1,14 +1,149 @@
-"""Keyset paging: a page starts after a marker row, in an order that ends in a unique key.
+"""Selections: which rows of a list are asked for, in which order, and which page of them.
 
-Offsets are not used: a list that changes while it is read would skip and repeat rows.
+A page starts after a marker row, in an order that ends in a unique key. Offsets are used only where an API has them: a
+list that changes while it is read would skip and repeat rows.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from msgspec import Struct
+from sqlalchemy import ColumnElement, Select, Table, and_, func, not_, or_, select
 
-Sort = tuple[ColumnElement[Any], Literal["asc", "desc"]]
+from kilonova.kit.db.engine import Tx
+from kilonova.kit.db.expressions import has_text
+from kilonova.kit.errors import BadRequest, Fault
+
+RowT = TypeVar("RowT", bound=Struct)
+ItemT = TypeVar("ItemT")
+
+Direction = Literal["asc", "desc"]
+Sorts = tuple[tuple[str, Direction], ...]
+"""Columns, and the direction of each."""
+Operator = Literal[
+    "eq", "ne", "lt", "le", "gt", "ge", "in", "contains", "startswith", "endswith",
+    "has_all", "has_any", "lacks_one", "lacks_all",
+]  # fmt: skip
+"""Parts of texts are compared without case. `has_all` to `lacks_all` ask a column of a list of texts."""
+
+
+class Filter(Struct, frozen=True):
+    """A condition on one column."""
+
+    column: str
+    operator: Operator
+    value: Any
+
+
+NOTHING = Filter("id", "in", ())
+"""What no row meets."""
+
+Condition = Filter | ColumnElement[bool]
+Meanings = Mapping[str, Callable[[Filter], ColumnElement[bool]]]
+"""Column → the SQL of a filter on it, where that is no plain comparison."""
+
+
+def _no_marker(marker: str) -> Fault:
+    return BadRequest(f"marker [{marker}] not found")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is asked of a list."""
+
+    conditions: tuple[Condition, ...] = ()
+    sorts: Sorts = ()
+    """End in a unique column. Empty: the order in which the rows come."""
+    limit: int | None = None
+    """Most rows to read."""
+    offset: int = 0
+    marker: str | None = None
+    """Id of the row that the page follows."""
+    backwards: bool = False
+    """The page that ends before the marker, or the last one; its rows stay in the list's order."""
+    lost: Callable[[str], Fault] = _no_marker
+    """Makes the fault for a marker that is not in the list."""
+
+
+async def select_rows(
+    tx: Tx,
+    table: Table,
+    row_type: type[RowT],
+    selection: Selection,
+    visible: Iterable[ColumnElement[bool]] = (),
+    meanings: Meanings | None = None,
+) -> list[RowT]:
+    """The selected rows of a table among those that are `visible`.
+
+    Raises the selection's fault for a marker that is not visible: its place in the order would tell of it.
+    """
+    seen = tuple(visible)
+    statement = select(table).where(*seen, *conditions(table, selection, meanings or {}))
+    after: Sequence[Any] | None = None
+    if selection.marker is not None:
+        marked = select(*(table.c[name] for name, _ in selection.sorts)).where(table.c.id == selection.marker, *seen)
+        after = next(iter(await tx.tuples(marked)), None)
+        if after is None:
+            raise selection.lost(selection.marker)
+    rows = await tx.all(row_type, paged(statement, table, selection, after))
+    return rows[::-1] if selection.backwards else rows
+
+
+def paged(statement: Select[Any], table: Table, selection: Selection, after: Sequence[Any] | None) -> Select[Any]:
+    """The statement in the selection's order, for its page. `after`: the marker row's value of each sort column."""
+    sorts: list[Sort] = [
+        (table.c[name], _reverse(direction) if selection.backwards else direction)
+        for name, direction in selection.sorts
+    ]
+    statement = ordered(statement, sorts).limit(selection.limit)
+    if selection.offset:
+        statement = statement.offset(selection.offset)
+    return statement if after is None else statement.where(after_marker(sorts, after))
+
+
+def _reverse(direction: Direction) -> Direction:
+    return "asc" if direction == "desc" else "desc"
+
+
+def conditions(table: Table, selection: Selection, meanings: Meanings) -> list[ColumnElement[bool]]:
+    found = []
+    for each in selection.conditions:
+        if not isinstance(each, Filter):
+            found.append(each)
+        elif each.column in meanings:
+            found.append(meanings[each.column](each))
+        else:
+            found.append(compared(table.c[each.column], each))
+    return found
+
+
+def compared(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[bool]:
+    """The SQL of a filter on a column. None among the values of `in` stands for NULL."""
+    value = wanted.value
+    found: ColumnElement[bool]
+    match wanted.operator:
+        case "in":
+            found = column.in_([each for each in value if each is not None])
+            found = or_(found, column.is_(None)) if None in value else found
+        case "contains" | "startswith" | "endswith":
+            found = getattr(func.lower(column), wanted.operator)(value.lower(), autoescape=True)
+        case "has_all":
+            found = and_(*(has_text(column, each) for each in value))
+        case "has_any":
+            found = or_(*(has_text(column, each) for each in value))
+        case "lacks_one":
+            found = not_(and_(*(has_text(column, each) for each in value)))
+        case "lacks_all":
+            found = not_(or_(*(has_text(column, each) for each in value)))
+        case comparison:
+            found = getattr(operator, comparison)(column, value)
+    return found
+
+
+Sort = tuple[ColumnElement[Any], Direction]
 
 
 def after_marker(sorts: Sequence[Sort], marker: Sequence[Any]) -> ColumnElement[bool]:
@@ -35,8 +170,39 @@ def after_marker(sorts: Sequence[Sort], marker: Sequence[Any]) -> ColumnElement[
 def ordered(statement: Select[Any], sorts: Sequence[Sort]) -> Select[Any]:
     """Orders by every sort, NULLs first when ascending and last when descending."""
     for column, direction in sorts:
-        if direction == "asc":
-            statement = statement.order_by(column.is_not(None), column.asc())
-        else:
-            statement = statement.order_by(column.is_(None), column.desc())
+        # A column without NULLs is ordered by alone, so that it can be read from its index.
+        if getattr(column, "nullable", True):
+            statement = statement.order_by(column.is_not(None) if direction == "asc" else column.is_(None))
+        statement = statement.order_by(column.asc() if direction == "asc" else column.desc())
     return statement
+
+
+def among(rows: Iterable[ItemT], selection: Selection, key: Callable[[ItemT], str]) -> list[ItemT]:
+    """The selected rows of those in memory. `key` returns the id that a marker names.
+
+    Rows that are filtered or sorted are mappings. Their values are compared as text; those that `in` asks for are in
+    small letters, and match whatever the case.
+    """
+    found: list[Any] = [row for row in rows if all(_fits(row, each) for each in selection.conditions)]
+    for name, direction in reversed(selection.sorts):
+        found.sort(key=partial(_text, name), reverse=direction == "desc")
+    if selection.marker is not None:
+        places = [place for place, row in enumerate(found) if key(row) == selection.marker]
+        if not places:
+            raise selection.lost(selection.marker)
+        found = found[: places[0]] if selection.backwards else found[places[0] + 1 :]
+    found = found[selection.offset :]
+    if selection.limit is None:
+        return found
+    return found[max(len(found) - selection.limit, 0) :] if selection.backwards else found[: selection.limit]
+
+
+def _fits(row: Any, wanted: Condition) -> Any:
+    if not isinstance(wanted, Filter) or wanted.operator not in ("eq", "in"):
+        raise TypeError(f"rows in memory are not compared by {wanted}")
+    text = _text(wanted.column, row)
+    return text == wanted.value if wanted.operator == "eq" else text.lower() in wanted.value
+
+
+def _text(name: str, row: Any) -> str:
+    return str(row[name])
