@@ -16,14 +16,14 @@ from kilonova.network.errors import (
     InvalidInput,
 )
 from kilonova.network.ports import PortWithDetails
-from kilonova.network.selections import NAMELESS, Listing
+from kilonova.network.selections import NAMELESS, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import FloatingIp, Network, Port, Router, floating_ips
 from kilonova.network.tables import routers as routers_table
 from kilonova.network.visibility import Visibility
 
 OWNER = "network:floatingip"
-LISTING = Listing(
+LISTING = listing(
     floating_ips,
     {
         **NAMELESS,

@@ -19,7 +19,7 @@ from kilonova.network.errors import (
     TunnelIdInUse,
 )
 from kilonova.network.ipam.pick import pick_number
-from kilonova.network.selections import STANDARD, Listing
+from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Network, Port, floating_ips, networks, ports, subnets
 from kilonova.network.visibility import Visibility
@@ -29,7 +29,7 @@ SMALLEST_MTU = 68
 """What every IPv4 host must take (RFC 791)."""
 NETWORK_TYPES = ("flat", "vxlan", "local")
 PROVIDER = ("network_type", "physical_network", "segmentation_id")
-LISTING = Listing(
+LISTING = listing(
     networks,
     {
         **STANDARD,

@@ -24,7 +24,7 @@ from kilonova.network.errors import (
     ServicePortInUse,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.selections import STANDARD, Listing
+from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
     Address,
@@ -79,7 +79,7 @@ def _in_groups(values: Sequence[str]) -> ColumnElement[bool]:
     return ports.c.id.in_(members)
 
 
-LISTING = Listing(
+LISTING = listing(
     ports,
     {
         **STANDARD,

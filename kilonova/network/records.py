@@ -1,23 +1,18 @@
-"""What every resource of the network service does alike: find, list a selection, change, and count revisions."""
+"""What every resource of the network service does alike: find, change, and count revisions."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, and_, delete, func, insert, not_, or_, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
 from kilonova.kit.db import Tx
-from kilonova.kit.db.expressions import has_text
-from kilonova.kit.db.selections import after_marker, ordered
 from kilonova.kit.errors import Fault
 from kilonova.network.concerns import Concern
-from kilonova.network.errors import InvalidInput, RevisionNumberConstraintFailed
+from kilonova.network.errors import RevisionNumberConstraintFailed
 from kilonova.network.tables import Standard, changes, revisions
 from kilonova.network.topics import HOSTS_CONCERNED
-
-Direction = Literal["asc", "desc"]
 
 RowT = TypeVar("RowT", bound=Standard)
 ItemT = TypeVar("ItemT")
@@ -26,20 +21,6 @@ MOST_TAGS = 50
 """Of one resource."""
 CHUNK = 10_000
 """Most values one statement names; SQLite allows 32,766."""
-
-
-class Selection(Struct, frozen=True):
-    """Which rows of a list, in which order, and which page of them. `sorts` name columns."""
-
-    conditions: tuple[ColumnElement[bool], ...] = ()
-    sorts: tuple[tuple[str, Direction], ...] = ()
-    limit: int | None = None
-    marker: str | None = None
-    backwards: bool = False
-    """The page that ends before the marker, or the last one; its rows stay in the list's order."""
-
-
-EVERYTHING = Selection()
 
 
 def new_id() -> str:
@@ -66,60 +47,6 @@ async def find(tx: Tx, table: Table, row_type: type[RowT], wanted_id: str, missi
     if row is None:
         raise missing(wanted_id)
     return row
-
-
-async def list_where(
-    tx: Tx,
-    table: Table,
-    row_type: type[RowT],
-    selection: Selection,
-    visible: ColumnElement[bool] | None = None,
-) -> list[RowT]:
-    """The selected rows, unless asked for otherwise in the order of creation. Raises InvalidInput for a lost marker."""
-    sorts = selection.sorts or (("created_at", "asc"),)
-    if "id" not in [name for name, _ in sorts]:
-        sorts = (*sorts, ("id", sorts[-1][1]))
-    if selection.backwards:
-        sorts = tuple((name, "asc" if direction == "desc" else "desc") for name, direction in sorts)
-    order = [(table.c[name], direction) for name, direction in sorts]
-    statement = select(table).where(*selection.conditions)
-    if visible is not None:
-        statement = statement.where(visible)
-    if selection.marker is not None:
-        named = select(*(column for column, _ in order)).where(table.c.id == selection.marker)
-        # Of what somebody may not see he learns nothing, not even that it is there.
-        marker = await tx.tuples(named if visible is None else named.where(visible))
-        if not marker:
-            raise InvalidInput(f"the marker {selection.marker!r} is not in the list.")
-        statement = statement.where(after_marker(order, marker[0]))
-    rows = await tx.all(row_type, _in_order(statement, order).limit(selection.limit))
-    return rows[::-1] if selection.backwards else rows
-
-
-def _in_order(statement: Select[Any], order: Sequence[tuple[ColumnElement[Any], Direction]]) -> Select[Any]:
-    for column, direction in order:
-        if getattr(column, "nullable", True):
-            statement = ordered(statement, [(column, direction)])
-        else:
-            # A plain column can be read from its index.
-            statement = statement.order_by(column.asc() if direction == "asc" else column.desc())
-    return statement
-
-
-def tagged(table: Table, *, every: Sequence[str] = (), any_of: Sequence[str] = ()) -> ColumnElement[bool]:
-    """Rows that have every one of the first tags, and at least one of the others if there are others."""
-    wanted = [_has_tag(table, tag) for tag in every]
-    if any_of:
-        wanted.append(or_(*(_has_tag(table, tag) for tag in any_of)))
-    return and_(*wanted)
-
-
-def untagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return not_(condition)
-
-
-def _has_tag(table: Table, tag: str) -> ColumnElement[bool]:
-    return has_text(table.c.tags, tag)
 
 
 def chunks(values: Sequence[ItemT], longest: int = CHUNK) -> Iterator[Sequence[ItemT]]:

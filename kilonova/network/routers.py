@@ -23,7 +23,7 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.ports import PortWithDetails
-from kilonova.network.selections import STANDARD, Listing
+from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, FloatingIp, Port, Router, Subnet, addresses, floating_ips, routers
 from kilonova.network.tables import ports as ports_table
@@ -31,7 +31,7 @@ from kilonova.network.tables import subnets as subnets_table
 from kilonova.network.visibility import Visibility
 
 INTERFACE, GATEWAY = "network:router_interface", "network:router_gateway"
-LISTING = Listing(
+LISTING = listing(
     routers,
     {**STANDARD, "admin_state_up": "admin_state_up", "status": "status"},
     constants={"distributed": "False", "ha": "False"},

@@ -19,7 +19,7 @@ from kilonova.network.errors import (
     SecurityGroupRuleNotFound,
 )
 from kilonova.network.ipam import pick
-from kilonova.network.selections import NAMELESS, STANDARD, Listing
+from kilonova.network.selections import NAMELESS, STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import (
     SecurityGroup,
@@ -56,8 +56,8 @@ def _of_default_groups(values: Sequence[str]) -> ColumnElement[bool]:
     return is_default if values[-1].lower() in TRUE else ~is_default
 
 
-LISTING = Listing(security_groups, {**STANDARD, "stateful": "stateful", "shared": "shared"})
-RULES_LISTING = Listing(
+LISTING = listing(security_groups, {**STANDARD, "stateful": "stateful", "shared": "shared"})
+RULES_LISTING = listing(
     security_group_rules,
     {
         **NAMELESS,

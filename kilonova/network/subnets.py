@@ -24,7 +24,7 @@ from kilonova.network.errors import (
 )
 from kilonova.network.ipam import pick
 from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
-from kilonova.network.selections import STANDARD, Condition, Listing
+from kilonova.network.selections import STANDARD, Condition, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Address, Port, Subnet, addresses, networks, port_security_groups, ports, subnets
 from kilonova.network.visibility import Visibility
@@ -48,7 +48,7 @@ def _none(values: Sequence[str]) -> ColumnElement[bool]:
     return true() if "" in values else false()
 
 
-LISTING = Listing(
+LISTING = listing(
     subnets,
     {
         **STANDARD,

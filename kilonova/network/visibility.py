@@ -10,9 +10,8 @@ from typing import Generic, TypeVar
 from sqlalchemy import ColumnElement, Table, or_, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection, select_rows
 from kilonova.kit.errors import Fault
-from kilonova.network import records
-from kilonova.network.records import Selection
 from kilonova.network.tables import Standard
 
 RowT = TypeVar("RowT", bound=Standard)
@@ -57,4 +56,5 @@ class Visibility(Generic[RowT]):
 
     async def list(self, tx: Tx, viewer: Viewer, selection: Selection) -> list[RowT]:
         """Raises InvalidInput for a marker that is not in the list."""
-        return await records.list_where(tx, self.table, self.row_type, selection, self.condition(viewer))
+        seen = self.condition(viewer)
+        return await select_rows(tx, self.table, self.row_type, selection, () if seen is None else (seen,))

@@ -8,15 +8,16 @@ from kilonova.kit.http.bounds import Id
 from kilonova.network import agents, networks, routers
 from kilonova.network.api.bodies import Body, NetworkRequest
 from kilonova.network.api.fields import Description, Fields, Flag, given
-from kilonova.network.api.listing import list_views, query_of_list
+from kilonova.network.api.listing import list_views
+from kilonova.network.selections import listing_of_views
 from kilonova.network.tables import AgentRow, Router
 from kilonova.network.views.resources import agent_view, network_view, router_view
 
-FILTERS = (
-    "id", "agent_type", "binary", "topic", "host", "admin_state_up", "alive", "availability_zone", "description",
-)  # fmt: skip
-
-QUERY = query_of_list(FILTERS)
+LISTING = listing_of_views(
+    ("id", "agent_type", "binary", "topic", "host", "admin_state_up", "alive", "availability_zone", "description"),
+    sorts=("configurations", "created_at", "started_at", "heartbeat_timestamp", "resources_synced"),
+)
+QUERY = LISTING.query
 
 
 class ChangedAgent(Fields):
@@ -44,7 +45,7 @@ async def list_agents(request: NetworkRequest) -> Body:
     if request.may():
         async with request.service.database.reading() as tx:
             found = await agents.list_all(tx)
-    return list_views(request, "agents", [_view(request, each) for each in found], FILTERS)
+    return list_views(request, LISTING, "agents", [_view(request, each) for each in found])
 
 
 async def show_agent(request: NetworkRequest) -> Body:

@@ -2,15 +2,19 @@
 
 from kilonova.network import agents, availability
 from kilonova.network.api.bodies import Body, NetworkRequest
-from kilonova.network.api.listing import list_views, query_of_list
+from kilonova.network.api.listing import list_views
 from kilonova.network.errors import NetworkNotFound
+from kilonova.network.selections import listing_of_views
 from kilonova.network.views.resources import ip_availability_view
 
-FILTERS = ("network_id", "network_name", "project_id", "tenant_id")
-
-QUERY = query_of_list((*FILTERS, "ip_version"))
-ZONES = ("name", "resource", "state")
-ZONES_QUERY = query_of_list(ZONES)
+LISTING = listing_of_views(
+    ("network_id", "network_name", "project_id", "tenant_id"),
+    sorts=("total_ips", "used_ips", "subnet_ip_availability"),
+    others=("ip_version",),
+)
+QUERY = LISTING.query
+ZONES_LISTING = listing_of_views(("name", "resource", "state"))
+ZONES_QUERY = ZONES_LISTING.query
 
 
 async def list_zones(request: NetworkRequest) -> Body:
@@ -21,7 +25,7 @@ async def list_zones(request: NetworkRequest) -> Body:
         {"name": zone, "resource": resource, "state": "available" if is_up else "unavailable"}
         for zone, resource, is_up in found
     ]
-    return list_views(request, "availability_zones", views, ZONES, key="name")
+    return list_views(request, ZONES_LISTING, "availability_zones", views, key="name")
 
 
 async def list_ip_availabilities(request: NetworkRequest) -> Body:
@@ -30,7 +34,7 @@ async def list_ip_availabilities(request: NetworkRequest) -> Body:
     async with request.service.database.reading() as tx:
         found = await availability.of_networks(tx, ip_versions=versions or None)
     views = [ip_availability_view(each) for each in found]
-    return list_views(request, "network_ip_availabilities", views, FILTERS, key="network_id", apart=("ip_version",))
+    return list_views(request, LISTING, "network_ip_availabilities", views, key="network_id")
 
 
 async def show_ip_availability(request: NetworkRequest) -> Body:

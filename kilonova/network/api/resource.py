@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from kilonova.kit.db import Tx
+from kilonova.kit.http.lists import Listing, cut
 from kilonova.network.api.bodies import Body, NetworkRequest, check_revision, only_fields, viewer
-from kilonova.network.api.listing import answer, selection_of
-from kilonova.network.selections import Listing
+from kilonova.network.api.listing import answer
 from kilonova.network.visibility import RowT, Visibility
 
 Target = dict[str, Any]
@@ -33,10 +33,10 @@ class Resource(Generic[RowT]):
 
     async def list(self, request: NetworkRequest) -> Body:
         request.authorize(rule=f"get_{self.name}")
-        selection = selection_of(request, self.listing)
+        page = self.listing.read(request)
         async with request.service.database.reading() as tx:
-            rows = await self.visibility.list(tx, viewer(request), selection)
-            return answer(request, self.plural, await self.views(tx, request, rows))
+            found = cut(await self.visibility.list(tx, viewer(request), page.selection), page)
+            return answer(self.plural, found, await self.views(tx, request, found.rows))
 
     async def fetch(
         self, tx: Tx, request: NetworkRequest, wanted_id: str | None = None, *, rule: str | None = None

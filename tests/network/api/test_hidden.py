@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from kilonova.kit.http.lists import Listing
 from kilonova.network import floating_ips, networks, ports, routers, security_groups, subnets
-from kilonova.network.selections import Listing
 
 LISTINGS: dict[str, Listing] = {
     "networks": networks.LISTING,
@@ -29,14 +29,14 @@ async def test_nobody_lists_by_what_he_is_not_shown(net: Any, body_of: Any, coll
     await net.create("floatingips", {"floating_network_id": outside["id"]})
     url, listing = f"/v2.0/{collection}", LISTINGS[collection]
     shown = set.intersection(*(set(each) for each in body_of(await net.demo.get(url))[collection.replace("-", "_")]))
-    hidden = {each for each in listing.columns if each not in shown and (collection, each) not in EXTERNAL_ONLY}
-    assert hidden == set(listing.shown_by)
+    hidden = {each for each in listing.sorts if each not in shown and (collection, each) not in EXTERNAL_ONLY}
+    assert hidden == set(listing.rules)
     for name in hidden:
         for query in ({"sort_key": name}, {name: "7"}):
             refused = body_of(await net.demo.get(url, params=query), 403)["NeutronError"]
             assert f"disallows to list by {name}" in refused["message"]
             body_of(await net.admin.get(url, params=query))
-    for name in shown & listing.columns.keys():
+    for name in shown & listing.sorts.keys():
         body_of(await net.demo.get(url, params={"sort_key": name}))
 
 
