@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import assignments, lists, records
+from kilonova.identity import assignments, records
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import InvalidReference, NameTaken
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Domain, Project, domains, projects
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 
 async def find(tx: Tx, domain_id: str) -> Domain:
@@ -27,18 +27,24 @@ async def require(tx: Tx, domain_id: str) -> None:
         raise InvalidReference(f"Could not find domain: {domain_id}.")
 
 
-async def list_matching(tx: Tx, listing: Listing) -> Page[Domain]:
+async def list_matching(tx: Tx, selection: Selection) -> list[Domain]:
     """Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, domains, Domain, listing)
+    return await records.list_where(tx, domains, Domain, selection)
 
 
-async def list_in_reach(tx: Tx, identity: Identity, user_id: str, listing: Listing) -> Page[Domain]:
-    """Enabled domains on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
-    marker that is none."""
+async def list_in_reach(tx: Tx, identity: Identity, user_id: str, selection: Selection) -> list[Domain]:
+    """Enabled domains on which the user has any role. Raises BadRequest for a marker that is none."""
     ids = await assignments.targets_of(tx, identity.directory, user_id, "domain")
-    if listing.sorts == Listing().sorts:
-        listing.sorts = (("name", "asc"), *listing.sorts)
-    return await lists.page(tx, domains, Domain, listing, domains.c.id.in_(ids), domains.c.enabled)
+    return await records.list_where(
+        tx,
+        domains,
+        Domain,
+        selection,
+        (
+            domains.c.id.in_(ids),
+            domains.c.enabled,
+        ),
+    )
 
 
 async def add(tx: Tx, domain: Domain) -> None:

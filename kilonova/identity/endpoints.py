@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import lists, records, regions, services
+from kilonova.identity import records, regions, services
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Endpoint, endpoints
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 
 async def find(tx: Tx, endpoint_id: str) -> Endpoint:
@@ -15,9 +15,9 @@ async def find(tx: Tx, endpoint_id: str) -> Endpoint:
     return await records.find(tx, endpoints, Endpoint, "endpoint", endpoint_id)
 
 
-async def list_matching(tx: Tx, listing: Listing) -> Page[Endpoint]:
+async def list_matching(tx: Tx, selection: Selection) -> list[Endpoint]:
     """Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, endpoints, Endpoint, listing)
+    return await records.list_where(tx, endpoints, Endpoint, selection)
 
 
 async def add(tx: Tx, endpoint: Endpoint) -> None:

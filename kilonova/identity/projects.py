@@ -1,18 +1,17 @@
 """Projects: what owns servers, images and networks. A disabled or deleted one ends every token scoped to it."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, func, not_, or_, select
+from sqlalchemy import func, select
 
-from kilonova.identity import assignments, domains, lists, records, tokens
+from kilonova.identity import assignments, domains, records, tokens
 from kilonova.identity.errors import InvalidReference, NotALeaf
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import Project, projects
 from kilonova.kit.db import Tx
-from kilonova.kit.db.expressions import has_text
+from kilonova.kit.db.selections import Meanings, Selection, compared
 from kilonova.kit.errors import Forbidden
 
 MOST_LEVELS = 5
@@ -28,46 +27,26 @@ async def find(tx: Tx, project_id: str) -> Project:
     return await records.find(tx, projects, Project, "project", project_id)
 
 
-class TagFilter(Struct):
-    """A project matches when it has every tag of `every` and one of `any_of`, lacks one of `not_every` and every one
-    of `none_of`. An empty set asks for nothing. Source: Identity API v3, "Project tags"."""
-
-    every: tuple[str, ...] = ()
-    any_of: tuple[str, ...] = ()
-    not_every: tuple[str, ...] = ()
-    none_of: tuple[str, ...] = ()
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """What the database is asked for."""
-
-        def has(tags: tuple[str, ...]) -> list[ColumnElement[bool]]:
-            return [has_text(projects.c.tags, tag) for tag in tags]
-
-        found = has(self.every)
-        if self.any_of:
-            found.append(or_(*has(self.any_of)))
-        if self.not_every:
-            found.append(not_(and_(*has(self.not_every))))
-        if self.none_of:
-            found.append(not_(or_(*has(self.none_of))))
-        return found
-
-
-async def list_matching(tx: Tx, listing: Listing, *, parent_id: str | None = None, tags: TagFilter) -> Page[Project]:
+async def list_matching(tx: Tx, selection: Selection) -> list[Project]:
     """A project with no parent of its own has its domain as parent. Raises BadRequest for a marker that is none."""
-    conditions = tags.conditions()
-    if parent_id is not None:
-        conditions.append(func.coalesce(projects.c.parent_id, projects.c.domain_id) == parent_id)
-    return await lists.page(tx, projects, Project, listing, *conditions)
+    parent = func.coalesce(projects.c.parent_id, projects.c.domain_id)
+    meanings: Meanings = {"parent_id": partial(compared, parent)}
+    return await records.list_where(tx, projects, Project, selection, meanings=meanings)
 
 
-async def list_of_user(tx: Tx, identity: Identity, user_id: str, listing: Listing) -> Page[Project]:
-    """Enabled projects on which the user has any role, by name where nothing else is asked for. Raises BadRequest for a
-    marker that is none."""
+async def list_of_user(tx: Tx, identity: Identity, user_id: str, selection: Selection) -> list[Project]:
+    """Enabled projects on which the user has any role. Raises BadRequest for a marker that is none."""
     mine = await assignments.targets_of(tx, identity.directory, user_id, "project")
-    if listing.sorts == Listing().sorts:
-        listing.sorts = (("name", "asc"), *listing.sorts)
-    return await lists.page(tx, projects, Project, listing, projects.c.id.in_(mine), projects.c.enabled)
+    return await records.list_where(
+        tx,
+        projects,
+        Project,
+        selection,
+        (
+            projects.c.id.in_(mine),
+            projects.c.enabled,
+        ),
+    )
 
 
 def parent_of(project: Project) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from kilonova.identity.errors import Immutable, NameTaken, ResourceNotFound
 from kilonova.identity.names import fold
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Filter, Meanings, Selection, compared, select_rows
 from kilonova.kit.errors import BadRequest
 
 RowT = TypeVar("RowT", bound=Struct)
@@ -66,6 +67,30 @@ def is_named(table: Table, name: str) -> ColumnElement[bool]:
     if "domain_id" in table.c:
         beside.append(other.c.domain_id == table.c.domain_id)
     return (table.c.name == name) | ((table.c.folded_name == fold(name)) & ~exists().where(*beside))
+
+
+async def list_where(
+    tx: Tx,
+    table: Table,
+    row_type: type[RowT],
+    selection: Selection,
+    visible: Iterable[ColumnElement[bool]] = (),
+    meanings: Meanings | None = None,
+) -> list[RowT]:
+    """The selected records among those that are `visible`; their names are compared without case.
+
+    Raises BadRequest for a marker that is none of the visible.
+    """
+
+    def name_meant(wanted: Filter) -> ColumnElement[bool]:
+        if wanted.operator == "eq":
+            return is_named(table, wanted.value)
+        if "folded_name" not in table.c:
+            return compared(table.c.name, wanted)
+        found: ColumnElement[bool] = getattr(table.c.folded_name, wanted.operator)(fold(wanted.value), autoescape=True)
+        return found
+
+    return await select_rows(tx, table, row_type, selection, visible, {"name": name_meant, **(meanings or {})})
 
 
 async def find_named(

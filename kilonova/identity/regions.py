@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from kilonova.identity import lists, records
+from kilonova.identity import records
 from kilonova.identity.errors import InvalidReference
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Region, endpoints, regions
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 
 async def find(tx: Tx, region_id: str) -> Region:
@@ -17,9 +17,9 @@ async def find(tx: Tx, region_id: str) -> Region:
     return await records.find(tx, regions, Region, "region", region_id)
 
 
-async def list_matching(tx: Tx, listing: Listing) -> Page[Region]:
+async def list_matching(tx: Tx, selection: Selection) -> list[Region]:
     """Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, regions, Region, listing)
+    return await records.list_where(tx, regions, Region, selection)
 
 
 async def add(tx: Tx, region: Region) -> None:

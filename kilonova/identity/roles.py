@@ -6,12 +6,12 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import delete, select
 
-from kilonova.identity import domains, lists, records
+from kilonova.identity import domains, records
 from kilonova.identity.announcements import announce
 from kilonova.identity.errors import ResourceNotFound
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import NO_DOMAIN, ImpliedRole, Role, implied_roles, roles
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.errors import Forbidden
 
 
@@ -27,9 +27,9 @@ async def find(tx: Tx, role_id: str) -> Role:
     return await records.find(tx, roles, Role, "role", role_id)
 
 
-async def list_matching(tx: Tx, listing: Listing, *, domain_id: str | None) -> Page[Role]:
+async def list_matching(tx: Tx, selection: Selection, *, domain_id: str | None) -> list[Role]:
     """Without a domain, the roles that belong to none. Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, roles, Role, listing, roles.c.domain_id == (domain_id or NO_DOMAIN))
+    return await records.list_where(tx, roles, Role, selection, (roles.c.domain_id == (domain_id or NO_DOMAIN),))
 
 
 MEMBER = "member"

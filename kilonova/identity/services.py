@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.identity import lists, records
-from kilonova.identity.lists import Listing, Page
+from kilonova.identity import records
 from kilonova.identity.tables import Service, services
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 
 async def find(tx: Tx, service_id: str) -> Service:
@@ -14,9 +14,9 @@ async def find(tx: Tx, service_id: str) -> Service:
     return await records.find(tx, services, Service, "service", service_id)
 
 
-async def list_matching(tx: Tx, listing: Listing) -> Page[Service]:
+async def list_matching(tx: Tx, selection: Selection) -> list[Service]:
     """Raises BadRequest for a marker that is none."""
-    return await lists.page(tx, services, Service, listing)
+    return await records.list_where(tx, services, Service, selection)
 
 
 async def add(tx: Tx, service: Service) -> None:

@@ -3,8 +3,8 @@
 from typing import Any
 
 from kilonova.identity import assignment_lists, assignments, projects
-from kilonova.identity.api.bodies import IdentityRequest, flag, listing
-from kilonova.identity.api.listing import refuse_unknown
+from kilonova.identity.api.bodies import IdentityRequest, flag
+from kilonova.identity.api.listing import UNPAGED, paged, whole
 from kilonova.identity.assignment_lists import Wanted
 from kilonova.identity.assignments import Actor, Grant
 from kilonova.identity.tables import TargetKind
@@ -12,12 +12,17 @@ from kilonova.identity.views.assignments import assignment_view
 from kilonova.identity.views.records import role_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.lists import Listing
 
 INHERITED = "scope.OS-INHERIT:inherited_to"
 SCOPES = ("scope.project.id", "scope.domain.id", "scope.system")
-QUERY: dict[str, str | None] = dict.fromkeys(
-    ("user.id", "group.id", "role.id", *SCOPES, INHERITED, "include_subtree", "effective", "include_names")
+LISTING = Listing(
+    dialect=UNPAGED,
+    others=dict.fromkeys(
+        ("user.id", "group.id", "role.id", *SCOPES, INHERITED, "include_subtree", "effective", "include_names")
+    ),
 )
+QUERY = LISTING.query
 
 
 def _target(request: IdentityRequest) -> tuple[TargetKind, str]:
@@ -58,14 +63,14 @@ async def list_grants(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
     async with request.service.database.reading() as tx:
         found = await assignments.granted_roles(tx, request.service.directory, _actor(request), _target(request))
-    return listing(request, "roles", [role_view(each, request.base_url) for each in found])
+    return whole(request, "roles", [role_view(each, request.base_url) for each in found])
 
 
 async def list_role_assignments(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/role_assignments with its filters; `effective` follows groups and implied roles, `include_names` adds
     names, `include_subtree` the projects that lie in the one asked for."""
     request.authorize()
-    refuse_unknown(request, QUERY)
+    page = LISTING.read(request)
     wanted = _wanted(request)
     is_effective = flag(request, "effective") is True
     if wanted.group_id is not None and (is_effective or wanted.user_id is not None):
@@ -80,9 +85,9 @@ async def list_role_assignments(request: IdentityRequest) -> dict[str, Any]:
             found = await assignment_lists.list_granted(tx, wanted)
         is_named = flag(request, "include_names") is True
         parts = await assignment_lists.load_parts(tx, directory, found) if is_named else None
-    shown = [assignment_view(each, request.base_url, parts) for each in found]
     # No role is inherited by projects: there is none to list.
-    return listing(request, "role_assignments", [] if INHERITED in request.query else shown)
+    shown = [] if INHERITED in request.query else found
+    return paged(request, "role_assignments", page, shown, lambda each, url: assignment_view(each, url, parts))
 
 
 async def _widen(tx: Tx, wanted: Wanted) -> None:

@@ -86,13 +86,6 @@ def given(fields: Struct, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not UNSET}
 
 
-def listing(request: IdentityRequest, plural: str, items: list[dict[str, Any]]) -> dict[str, Any]:
-    """`{"users": [...], "links": {"self", "previous", "next"}}`: identity's lists come in one page."""
-    query = f"?{request.query}" if str(request.query) else ""
-    url = f"{request.base_url}{request.url_path}{query}"
-    return {plural: items, "links": {"self": url, "previous": None, "next": None}}
-
-
 def flag(request: IdentityRequest, name: str) -> bool | None:
     """A boolean such as `effective` or `include_names=true`; None when it is not given. Raises BadRequest."""
     text = request.query.get(name)

@@ -3,22 +3,21 @@
 from typing import Any
 
 from kilonova.identity.api.bodies import IdentityRequest
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.errors import ResourceNotFound
-from kilonova.identity.lists import Page
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.lists import Listing
 from kilonova.kit.http.routes import Handler
 
-LISTS = Lists(strange=("user_id", "type"))
-NAMED_LISTS = Lists(strange=("name",))
-RULE_LISTS = Lists(strange=("service", "path", "method"))
+LISTS = listing(strange=("user_id", "type"))
+NAMED_LISTS = listing(strange=("name",))
+RULE_LISTS = listing(strange=("service", "path", "method"))
 
 
 async def list_credentials(request: IdentityRequest) -> dict[str, Any]:
     """Those of the whole cloud, or of one user."""
     _be_own(request)
-    LISTS.read(request)
-    return _none(request, "credentials")
+    return _none(request, "credentials", LISTS)
 
 
 async def create_credential(request: IdentityRequest, _body: Any) -> None:
@@ -29,8 +28,7 @@ async def create_credential(request: IdentityRequest, _body: Any) -> None:
 
 async def list_application_credentials(request: IdentityRequest) -> dict[str, Any]:
     await _see_user(request)
-    NAMED_LISTS.read(request)
-    return _none(request, "application_credentials")
+    return _none(request, "application_credentials", NAMED_LISTS)
 
 
 async def create_application_credential(request: IdentityRequest, _body: Any) -> None:
@@ -44,8 +42,7 @@ async def create_application_credential(request: IdentityRequest, _body: Any) ->
 async def list_access_rules(request: IdentityRequest) -> dict[str, Any]:
     """Rules come with application credentials alone."""
     await _see_user(request)
-    RULE_LISTS.read(request)
-    return _none(request, "access_rules")
+    return _none(request, "access_rules", RULE_LISTS)
 
 
 def missing(kind: str, variable: str) -> Handler:
@@ -75,5 +72,5 @@ async def _see_user(request: IdentityRequest) -> None:
             raise ResourceNotFound("user", user_id)
 
 
-def _none(request: IdentityRequest, plural: str) -> dict[str, Any]:
-    return paged(request, plural, Page([]), lambda row, base_url: {})
+def _none(request: IdentityRequest, plural: str, listing: Listing) -> dict[str, Any]:
+    return paged(request, plural, listing.read(request), [], lambda row, base_url: {})

@@ -1,5 +1,6 @@
 """/v3/domains."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -14,7 +15,7 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
@@ -23,8 +24,10 @@ from kilonova.kit.http.bounds import LongText
 
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-LISTS = Lists(texts={"name": "name"}, flags=("enabled",), sorts=("name", "enabled"))
+LISTS = listing({"name": "name"}, flags=("enabled",), sorts=("name", "enabled"))
 QUERY = LISTS.query
+REACH_LISTS = replace(LISTS, order=(("name", "asc"), ("id", "asc")))
+"""Of the domains that a user has a role on."""
 
 
 KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet: projects can."})
@@ -57,10 +60,10 @@ async def create_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[
 
 async def list_domains(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await domains.list_matching(tx, wanted)
-    return paged(request, "domains", found, domain_view)
+        found = await domains.list_matching(tx, page.selection)
+    return paged(request, "domains", page, found, domain_view)
 
 
 async def fetch_domain(tx: Tx, request: IdentityRequest) -> Domain:

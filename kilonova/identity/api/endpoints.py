@@ -14,7 +14,7 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.tables import Endpoint
 from kilonova.identity.views.records import endpoint_view
 from kilonova.kit.http.bounds import Id
@@ -22,7 +22,7 @@ from kilonova.kit.http.bounds import Id
 Interface = Literal["public", "internal", "admin"]
 Url = Annotated[str, Meta(min_length=1, max_length=2000, pattern="^[A-Za-z]+://")]
 
-LISTS = Lists(
+LISTS = listing(
     # `region` is what older clients call it.
     texts={"interface": "interface", "service_id": "service_id", "region_id": "region_id", "region": "region_id"},
     flags=("enabled",),
@@ -67,10 +67,10 @@ async def create_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dic
 
 async def list_endpoints(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await endpoints.list_matching(tx, wanted)
-    return paged(request, "endpoints", found, endpoint_view)
+        found = await endpoints.list_matching(tx, page.selection)
+    return paged(request, "endpoints", page, found, endpoint_view)
 
 
 async def show_endpoint(request: IdentityRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.users import LISTS as USER_LISTS
 from kilonova.identity.api.users import fetch_user
 from kilonova.identity.errors import ResourceNotFound
@@ -26,7 +26,7 @@ from kilonova.kit.http.bounds import LongText
 
 GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-LISTS = Lists(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "domain_id"))
+LISTS = listing(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "domain_id"))
 QUERY = LISTS.query
 
 
@@ -58,10 +58,10 @@ async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[s
 
 async def list_groups(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await request.service.directory.list_groups(tx, wanted)
-    return paged(request, "groups", found, group_view)
+        found = await request.service.directory.list_groups(tx, page.selection)
+    return paged(request, "groups", page, found, group_view)
 
 
 async def _fetch(tx: Tx, request: IdentityRequest) -> Group:
@@ -100,8 +100,9 @@ async def delete_group(request: IdentityRequest) -> None:
 async def list_members(request: IdentityRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         group = await _fetch(tx, request)
-        found = await request.service.directory.list_members(tx, group.id, USER_LISTS.read(request))
-    return paged(request, "users", found, user_view)
+        page = USER_LISTS.read(request)
+        found = await request.service.directory.list_members(tx, group.id, page.selection)
+    return paged(request, "users", page, found, user_view)
 
 
 async def add_member(request: IdentityRequest) -> None:
@@ -130,5 +131,6 @@ async def list_groups_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/groups."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await request.service.directory.list_groups_of_user(tx, user.id, LISTS.read(request))
-    return paged(request, "groups", found, group_view)
+        page = LISTS.read(request)
+        found = await request.service.directory.list_groups_of_user(tx, user.id, page.selection)
+    return paged(request, "groups", page, found, group_view)

@@ -16,27 +16,33 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import TAG_PARAMETERS, Lists, paged
+from kilonova.identity.api.listing import TAG_FILTERS, listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
-from kilonova.identity.projects import TagFilter
 from kilonova.identity.tables import Project
 from kilonova.identity.views.records import chain_view, project_view, tree_view
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import NOTHING, Filter
 from kilonova.kit.errors import BadRequest, Forbidden
 from kilonova.kit.http.bounds import LongText
-from kilonova.kit.http.queries import tags_of
+from kilonova.kit.http.lists import text
+from kilonova.kit.http.queries import yes_or_no
 
 ProjectName = Annotated[str, Meta(min_length=1, max_length=64)]
 
-LISTS = Lists(
-    texts={"name": "name", "domain_id": "domain_id"},
-    flags=("enabled",),
-    sorts=("name", "domain_id", "enabled", "parent_id"),
-    others=("parent_id", "is_domain", *TAG_PARAMETERS),
+
+def _that_are_domains(name: str, texts: Sequence[str]) -> Filter | None:
+    """No project acts as a domain."""
+    return NOTHING if texts[-1] == "" or yes_or_no(name, texts[-1]) else None
+
+
+TEXTS = {"name": "name", "domain_id": "domain_id"}
+SORTS = ("name", "domain_id", "enabled", "parent_id")
+LISTS = listing(
+    TEXTS, ("enabled",), SORTS, readers={"parent_id": text("parent_id"), "is_domain": _that_are_domains, **TAG_FILTERS}
 )
 QUERY = LISTS.query
-REACH_LISTS = Lists(texts=LISTS.texts, flags=LISTS.flags, sorts=LISTS.sorts)
+REACH_LISTS = listing(TEXTS, ("enabled",), SORTS, order=(("name", "asc"), ("id", "asc")))
 """Of the projects that a user has a role on."""
 
 HIERARCHY_QUERY: dict[str, str | None] = dict.fromkeys(
@@ -102,20 +108,12 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
     return {"project": project_view(project, request.base_url)}
 
 
-def _tag_filter(request: IdentityRequest) -> TagFilter:
-    every, any_of, not_every, none_of = (
-        tuple(tag for tag in tags_of(name, request.query.getlist(name)) if tag) for name in TAG_PARAMETERS
-    )
-    return TagFilter(every, any_of, not_every, none_of)
-
-
 async def list_projects(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted, tags = LISTS.read(request), _tag_filter(request)
-    wanted.is_empty = flag(request, "is_domain") is True
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await projects.list_matching(tx, wanted, parent_id=request.query.get("parent_id"), tags=tags)
-    return paged(request, "projects", found, project_view)
+        found = await projects.list_matching(tx, page.selection)
+    return paged(request, "projects", page, found, project_view)
 
 
 async def fetch_project(tx: Tx, request: IdentityRequest) -> Project:

@@ -13,14 +13,14 @@ from kilonova.identity.api.bodies import (
     read_fields,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.tables import Region
 from kilonova.identity.views.records import region_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, LongText
 from kilonova.kit.http.queries import short
 
-LISTS = Lists(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
+LISTS = listing(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
 QUERY = LISTS.query
 
 
@@ -62,10 +62,10 @@ async def _create(request: IdentityRequest, fields: NewRegion, extra: dict[str, 
 
 async def list_regions(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await regions.list_matching(tx, wanted)
-    return paged(request, "regions", found, region_view)
+        found = await regions.list_matching(tx, page.selection)
+    return paged(request, "regions", page, found, region_view)
 
 
 async def show_region(request: IdentityRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Role
 from kilonova.identity.views.records import inference_view, role_view, rule_view
@@ -24,7 +24,7 @@ from kilonova.kit.http.bounds import LongText
 
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
-LISTS = Lists(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
+LISTS = listing(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
 QUERY = LISTS.query
 
 
@@ -54,10 +54,10 @@ async def create_role(request: IdentityRequest, body: dict[str, Any]) -> dict[st
 
 async def list_roles(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await roles.list_matching(tx, wanted, domain_id=request.query.get("domain_id"))
-    return paged(request, "roles", found, role_view)
+        found = await roles.list_matching(tx, page.selection, domain_id=request.query.get("domain_id"))
+    return paged(request, "roles", page, found, role_view)
 
 
 async def _fetch(tx: Tx, request: IdentityRequest) -> Role:

@@ -13,12 +13,12 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.tables import Service
 from kilonova.identity.views.records import service_view
 from kilonova.kit.http.bounds import LongText, Name
 
-LISTS = Lists(texts={"type": "type", "name": "name"}, flags=("enabled",), sorts=("type", "name", "enabled"))
+LISTS = listing(texts={"type": "type", "name": "name"}, flags=("enabled",), sorts=("type", "name", "enabled"))
 QUERY = LISTS.query
 
 
@@ -51,10 +51,10 @@ async def create_service(request: IdentityRequest, body: dict[str, Any]) -> dict
 
 async def list_services(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await services.list_matching(tx, wanted)
-    return paged(request, "services", found, service_view)
+        found = await services.list_matching(tx, page.selection)
+    return paged(request, "services", page, found, service_view)
 
 
 async def show_service(request: IdentityRequest) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from kilonova.identity import assignments, catalog, domains, projects, tokens
-from kilonova.identity.api.bodies import IdentityRequest, listing
-from kilonova.identity.api.domains import LISTS as DOMAIN_LISTS
-from kilonova.identity.api.listing import paged
+from kilonova.identity.api.bodies import IdentityRequest
+from kilonova.identity.api.domains import REACH_LISTS as DOMAIN_LISTS
+from kilonova.identity.api.listing import paged, whole
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
 from kilonova.identity.authentication import AuthBody, authenticate
 from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
@@ -80,23 +80,25 @@ async def show_catalog(request: IdentityRequest) -> dict[str, Any]:
     async with request.service.database.reading() as tx:
         entries = await catalog.load(tx)
     ctx = request.ctx
-    return listing(request, "catalog", catalog.render(entries, user_id=ctx.user_id, project_id=ctx.project_id))
+    return whole(request, "catalog", catalog.render(entries, user_id=ctx.user_id, project_id=ctx.project_id))
 
 
 async def list_projects_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/projects: the projects the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await projects.list_of_user(tx, request.service, request.ctx.user_id, PROJECT_LISTS.read(request))
-    return paged(request, "projects", found, project_view)
+        page = PROJECT_LISTS.read(request)
+        found = await projects.list_of_user(tx, request.service, request.ctx.user_id, page.selection)
+    return paged(request, "projects", page, found, project_view)
 
 
 async def list_domains_in_reach(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/auth/domains: the domains the caller can get a token for."""
     request.authorize()
     async with request.service.database.reading() as tx:
-        found = await domains.list_in_reach(tx, request.service, request.ctx.user_id, DOMAIN_LISTS.read(request))
-    return paged(request, "domains", found, domain_view)
+        page = DOMAIN_LISTS.read(request)
+        found = await domains.list_in_reach(tx, request.service, request.ctx.user_id, page.selection)
+    return paged(request, "domains", page, found, domain_view)
 
 
 async def show_system_in_reach(request: IdentityRequest) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from kilonova.identity.api.bodies import (
     refuse_given_id,
     refuse_other_id,
 )
-from kilonova.identity.api.listing import Lists, paged
+from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import UserOptions
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
 from kilonova.identity.errors import AuthenticationFailed, ResourceNotFound
@@ -27,7 +27,7 @@ from kilonova.kit.errors import BadRequest
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
 
-LISTS = Lists(
+LISTS = listing(
     texts={"name": "name", "domain_id": "domain_id", "default_project_id": "default_project_id"},
     flags=("enabled",),
     sorts=("name", "domain_id", "enabled", "default_project_id"),
@@ -100,10 +100,10 @@ async def _hash(request: IdentityRequest, password: str) -> str:
 
 async def list_users(request: IdentityRequest) -> dict[str, Any]:
     request.authorize()
-    wanted = LISTS.read(request)
+    page = LISTS.read(request)
     async with request.service.database.reading() as tx:
-        found = await request.service.directory.list_users(tx, wanted)
-    return paged(request, "users", found, user_view)
+        found = await request.service.directory.list_users(tx, page.selection)
+    return paged(request, "users", page, found, user_view)
 
 
 async def show_user(request: IdentityRequest) -> dict[str, Any]:
@@ -164,5 +164,6 @@ async def list_projects_of_user(request: IdentityRequest) -> dict[str, Any]:
     """GET /v3/users/{user_id}/projects."""
     async with request.service.database.reading() as tx:
         user = await fetch_user(tx, request, request.path["user_id"])
-        found = await projects.list_of_user(tx, request.service, user.id, PROJECT_LISTS.read(request))
-    return paged(request, "projects", found, project_view)
+        page = PROJECT_LISTS.read(request)
+        found = await projects.list_of_user(tx, request.service, user.id, page.selection)
+    return paged(request, "projects", page, found, project_view)

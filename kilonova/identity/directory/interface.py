@@ -7,9 +7,9 @@ to refuses the calls that change something.
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from kilonova.identity.lists import Listing, Page
 from kilonova.identity.tables import Group, User
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 
 class Directory(Protocol):
@@ -25,7 +25,7 @@ class Directory(Protocol):
         """Id → user, of those that exist."""
         ...
 
-    async def list_users(self, tx: Tx, listing: Listing) -> Page[User]:
+    async def list_users(self, tx: Tx, selection: Selection) -> list[User]:
         """Raises BadRequest for a marker that is none."""
         ...
 
@@ -57,11 +57,11 @@ class Directory(Protocol):
         """Id → group, of those that exist."""
         ...
 
-    async def list_groups(self, tx: Tx, listing: Listing) -> Page[Group]:
+    async def list_groups(self, tx: Tx, selection: Selection) -> list[Group]:
         """Raises BadRequest for a marker that is none."""
         ...
 
-    async def list_groups_of_user(self, tx: Tx, user_id: str, listing: Listing) -> Page[Group]:
+    async def list_groups_of_user(self, tx: Tx, user_id: str, selection: Selection) -> list[Group]:
         """Raises BadRequest for a marker that is none."""
         ...
 
@@ -87,7 +87,7 @@ class Directory(Protocol):
         """Group's id → the ids of its members, or only of the one asked for."""
         ...
 
-    async def list_members(self, tx: Tx, group_id: str, listing: Listing) -> Page[User]:
+    async def list_members(self, tx: Tx, group_id: str, selection: Selection) -> list[User]:
         """Raises BadRequest for a marker that is none."""
         ...
 

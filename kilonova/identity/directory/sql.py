@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, select, update
 
-from kilonova.identity import lists, records
-from kilonova.identity.lists import Listing, Page
+from kilonova.identity import records
 from kilonova.identity.passwords import verify_password
 from kilonova.identity.tables import Group, GroupMember, User, group_members, groups, users
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection
 
 _GROUPS_OF_USER = select(group_members.c.group_id).where(group_members.c.user_id == bindparam("user_id"))
 
@@ -24,8 +24,8 @@ class SqlDirectory:
     async def users_by_id(self, tx: Tx, ids: Iterable[str | None]) -> Mapping[str, User]:
         return await records.find_all(tx, users, User, ids)
 
-    async def list_users(self, tx: Tx, listing: Listing) -> Page[User]:
-        return await lists.page(tx, users, User, listing)
+    async def list_users(self, tx: Tx, selection: Selection) -> list[User]:
+        return await records.list_where(tx, users, User, selection)
 
     async def users_of_domain(self, tx: Tx, domain_id: str) -> list[User]:
         return await records.list_equal(tx, users, User, {"domain_id": domain_id})
@@ -52,12 +52,12 @@ class SqlDirectory:
     async def groups_by_id(self, tx: Tx, ids: Iterable[str | None]) -> Mapping[str, Group]:
         return await records.find_all(tx, groups, Group, ids)
 
-    async def list_groups(self, tx: Tx, listing: Listing) -> Page[Group]:
-        return await lists.page(tx, groups, Group, listing)
+    async def list_groups(self, tx: Tx, selection: Selection) -> list[Group]:
+        return await records.list_where(tx, groups, Group, selection)
 
-    async def list_groups_of_user(self, tx: Tx, user_id: str, listing: Listing) -> Page[Group]:
+    async def list_groups_of_user(self, tx: Tx, user_id: str, selection: Selection) -> list[Group]:
         held = select(group_members.c.group_id).where(group_members.c.user_id == user_id)
-        return await lists.page(tx, groups, Group, listing, groups.c.id.in_(held))
+        return await records.list_where(tx, groups, Group, selection, (groups.c.id.in_(held),))
 
     async def add_group(self, tx: Tx, group: Group) -> None:
         await records.add(tx, groups, group, "group")
@@ -83,9 +83,9 @@ class SqlDirectory:
             found.setdefault(each.group_id, []).append(each.user_id)
         return found
 
-    async def list_members(self, tx: Tx, group_id: str, listing: Listing) -> Page[User]:
+    async def list_members(self, tx: Tx, group_id: str, selection: Selection) -> list[User]:
         held = select(group_members.c.user_id).where(group_members.c.group_id == group_id)
-        return await lists.page(tx, users, User, listing, users.c.id.in_(held))
+        return await records.list_where(tx, users, User, selection, (users.c.id.in_(held),))
 
     async def is_member(self, tx: Tx, group_id: str, user_id: str) -> bool:
         table = group_members.c

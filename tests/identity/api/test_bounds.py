@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from kilonova.identity.api.listing import TAG_PARAMETERS
+from kilonova.identity.api.listing import TAG_FILTERS
 from kilonova.identity.app import ROUTES
 from kilonova.kit.http.bounds import MAX_TEXT_BYTES, unbounded_parts
 from kilonova.kit.http.edge import MAX_QUERY_BYTES
@@ -58,7 +58,7 @@ async def test_a_parameter_of_many_times_its_usual_size_costs_no_more(
     for name in (name for each, name in QUERIES if each == path):
         # Those that look for a part of a text are read alike: one size is enough.
         sizes = (1, 10, 100) if "__" not in name else (100,)
-        for times in (*sizes, MAX_QUERY_BYTES // 8) if name in (*REPEATED, *TAG_PARAMETERS) else sizes:
+        for times in (*sizes, MAX_QUERY_BYTES // 8) if name in (*REPEATED, *TAG_FILTERS) else sizes:
             async with frugal():
                 for query in queries_of_size(name, times):
                     sent = urlencode(query)[:MAX_QUERY_BYTES]
@@ -74,7 +74,7 @@ HIERARCHY = "/v3/projects/{project_id}"
 async def test_what_a_filter_is_compared_with_is_short(
     admin: httpx.AsyncClient, ids: dict[str, str], path: str
 ) -> None:
-    for name in (name for each, name in QUERIES if each == path and name not in (*TAG_PARAMETERS, "limit")):
+    for name in (name for each, name in QUERIES if each == path and name not in (*TAG_FILTERS, "limit")):
         # SQLite reads no longer pattern than 50,000 bytes, and each of these is escaped.
         for text in ("x" * 256, "_" * 32_000):
             answer = await admin.get(f"{path.format(**ids)}?{name}={text}")
