@@ -1,9 +1,8 @@
 """Images' records: who sees them, how they are listed, made, changed and deleted."""
 
-import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
@@ -32,9 +31,9 @@ from kilonova.image.tables import (
     upload_leases,
 )
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import after_marker, ordered
+from kilonova.kit.db.selections import Selection, conditions, paged
 from kilonova.kit.db.statements import rows_among
-from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.errors import Forbidden
 
 MAX_PROPERTIES = 128
 MAX_TAGS = 128
@@ -65,29 +64,14 @@ class Viewer(Struct, frozen=True):
     is_admin: bool
 
 
-class Condition(Struct, frozen=True):
-    """One filter on a column of its own: `created_at gte …`, `id in …`."""
-
-    column: str
-    operator: Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"]
-    value: Any
-
-
 class ImageFilters(Struct):
-    conditions: list[Condition] = []
+    """What images are narrowed to beside the columns of their rows."""
+
     properties: dict[str, str] = {}
     tags: list[str] = []
     visibility: str | None = None
     """None leaves out what others offer to the community; `all` leaves out nothing."""
     member_status: str = "accepted"
-
-
-class Listing(Struct):
-    """What part of a list, in what order; `sorts` are columns' names and end in a unique one."""
-
-    limit: int
-    marker: str | None
-    sorts: tuple[tuple[str, Literal["asc", "desc"]], ...]
 
 
 # --- who sees what ---------------------------------------------------------------------------------------------------
@@ -146,34 +130,32 @@ def _visible_in_lists(viewer: Viewer, filters: ImageFilters) -> list[ColumnEleme
     return conditions
 
 
-class Page(Struct):
-    records: list[ImageRecord]
-    may_go_on: bool
-    """Whether there may be another one after it."""
+async def list_matching(
+    tx: Tx, viewer: Viewer, filters: ImageFilters, selection: Selection
+) -> tuple[list[ImageRecord], bool]:
+    """Returns the records, and whether there are more that were asked for and not read.
 
-
-async def list_matching(tx: Tx, viewer: Viewer, filters: ImageFilters, listing: Listing) -> Page:
-    """Raises BadRequest for a marker that does not exist, or that `viewer` may not know of."""
-    statement: Select[Any] = select(images).where(*_visible_in_lists(viewer, filters))
-    for condition in filters.conditions:
-        statement = statement.where(_compare(condition))
+    Raises BadRequest for a marker that does not exist, or that `viewer` may not know of.
+    """
+    statement = select(images).where(*_visible_in_lists(viewer, filters), *conditions(images, selection))
     if filters.properties:
         statement = statement.where(images.c.id.in_(_with_all_properties(filters.properties)))
     if filters.tags:
         statement = statement.where(images.c.id.in_(_with_all_tags(filters.tags)))
-    sorts = [(images.c[name], direction) for name, direction in listing.sorts]
-    if listing.marker is not None:
+    after = None
+    if selection.marker is not None:
         try:
-            marked = (await find(tx, listing.marker, viewer)).row
+            marked = (await find(tx, selection.marker, viewer)).row
         except ImageNotFound as error:
-            raise BadRequest(f"The marker {listing.marker} is no image.") from error
-        statement = statement.where(after_marker(sorts, [getattr(marked, name) for name, _ in listing.sorts]))
-    rows = await tx.all(ImageRow, ordered(statement, sorts).limit(listing.limit))
-    return await _complete_page(tx, rows, viewer, listing.limit)
+            raise selection.lost(selection.marker) from error
+        after = [getattr(marked, name) for name, _ in selection.sorts]
+    rows = await tx.all(ImageRow, paged(statement, images, selection, after))
+    records = await _complete_some(tx, rows, viewer)
+    return records, len(records) < len(rows)
 
 
-async def _complete_page(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer, limit: int) -> Page:
-    """As much of it as may be held in memory at once."""
+async def _complete_some(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer) -> list[ImageRecord]:
+    """As many as may be held in memory at once."""
     records: list[ImageRecord] = []
     characters = 0
     for start in range(0, len(rows), BATCH):
@@ -182,7 +164,7 @@ async def _complete_page(tx: Tx, rows: Sequence[ImageRow], viewer: Viewer, limit
         characters += sum(len(value) for record in batch for value in record.properties.values())
         if characters > MOST_CHARACTERS:
             break
-    return Page(records, bool(records) and (len(records) < len(rows) or len(rows) == limit))
+    return records
 
 
 # One subquery each, however many are asked for: a condition for each tag would be nested deeper than SQLite reads.
@@ -201,24 +183,6 @@ def _with_all_tags(wanted: Sequence[str]) -> Select[Any]:
     table = image_tags.c
     ids = select(table.image_id).where(table.tag.in_(wanted)).group_by(table.image_id)
     return ids.having(func.count() == len(wanted))
-
-
-def _compare(condition: Condition) -> ColumnElement[bool]:
-    column, value = images.c[condition.column], condition.value
-    if condition.operator == "in":
-        return column.in_(value)
-    found: ColumnElement[bool] = _COMPARISONS[condition.operator](column, value)
-    return found
-
-
-_COMPARISONS = {
-    "eq": operator.eq,
-    "neq": operator.ne,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-}
 
 
 # --- making and changing ---------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """/v2/images: list, create, show, patch, delete, and the tags and actions of one."""
 
 from typing import Any
-from urllib.parse import urlencode
 from uuid import uuid4
 
 from msgspec import structs
@@ -20,30 +19,25 @@ from kilonova.image.api.bodies import (
     read_fields,
     read_image,
 )
-from kilonova.image.api.queries import read_filters, read_listing
+from kilonova.image.api.queries import LISTING, read_filters
 from kilonova.image.errors import NoSuchProperty, ReadOnlyField
 from kilonova.image.images import ImageRecord
 from kilonova.image.tables import ImageRow, Location
 from kilonova.image.views.images import image_view
 from kilonova.kit.errors import BadRequest, DiskFull, Forbidden
+from kilonova.kit.http.lists import cut
 from kilonova.kit.http.routes import Reply
 
 
 async def list_images(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
-    filters, listing = read_filters(request.query), read_listing(request.query)
+    page, filters = LISTING.read(request), read_filters(request.query)
     async with request.service.database.reading() as tx:
-        page = await images.list_matching(tx, viewer_of(request), filters, listing)
-    shown = [record for record in page.records if request.may(target_of(request, record), rule="get_image")]
-    kept = [(name, value) for name, value in request.query.multi_items() if name != "marker"]
-    body = {
-        "images": [image_view(record) for record in shown],
-        "first": "/v2/images" + (f"?{urlencode(kept)}" if kept else ""),
-        "schema": "/v2/schemas/images",
-    }
-    if page.may_go_on:
-        body["next"] = f"/v2/images?{urlencode([*kept, ('marker', page.records[-1].row.id)])}"
-    return body
+        records, ends_early = await images.list_matching(tx, viewer_of(request), filters, page.selection)
+    found = cut(records, page, lambda record: record.row.id, goes_on=ends_early)
+    shown = [record for record in found.rows if request.may(target_of(request, record), rule="get_image")]
+    views = [image_view(record) for record in shown]
+    return {"images": views, **found.links("images"), "schema": "/v2/schemas/images"}
 
 
 async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:

@@ -1,20 +1,27 @@
 """/v2/metadefs: the catalogue of properties that images, flavors and servers may have. It is empty here."""
 
+from dataclasses import replace
 from typing import Any
 
 from kilonova.image.api.access import ImageRequest
+from kilonova.image.api.queries import DIALECT
 from kilonova.image.views.schemas import METADEF_SCHEMAS
 from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http.lists import Listing, cut
 
-QUERY: dict[str, str | None] = dict.fromkeys(
-    ("limit", "marker", "sort_key", "sort_dir", "resource_types", "visibility", "protected")
+LISTING = Listing(
+    dialect=replace(DIALECT, names=("limit", "marker", "sort_key", "sort_dir")),
+    others=dict.fromkeys(("resource_types", "visibility", "protected")),
+    sorts={name: name for name in ("namespace", "created_at", "updated_at")},
 )
+QUERY = LISTING.query
 NAMESPACES = "/v2/metadefs/namespaces"
 
 
 async def list_namespaces(request: ImageRequest) -> dict[str, Any]:
     request.authorize()
-    return {"namespaces": [], "first": NAMESPACES, "schema": "/v2/schemas/metadefs/namespaces"}
+    links = cut([], LISTING.read(request)).links("namespaces")
+    return {"namespaces": [], **links, "schema": "/v2/schemas/metadefs/namespaces"}
 
 
 async def create_namespace(request: ImageRequest, _body: Any) -> None:

@@ -81,7 +81,7 @@ async def select_rows(
     Raises the selection's fault for a marker that is not visible: its place in the order would tell of it.
     """
     seen = tuple(visible)
-    statement = select(table).where(*seen, *conditions(table, selection, meanings or {}))
+    statement = select(table).where(*seen, *conditions(table, selection, meanings))
     after: Sequence[Any] | None = None
     if selection.marker is not None:
         marked = select(*(table.c[name] for name, _ in selection.sorts)).where(table.c.id == selection.marker, *seen)
@@ -108,8 +108,8 @@ def _reverse(direction: Direction) -> Direction:
     return "asc" if direction == "desc" else "desc"
 
 
-def conditions(table: Table, selection: Selection, meanings: Meanings) -> list[ColumnElement[bool]]:
-    found = []
+def conditions(table: Table, selection: Selection, meanings: Meanings | None = None) -> list[ColumnElement[bool]]:
+    found, meanings = [], meanings or {}
     for each in selection.conditions:
         if not isinstance(each, Filter):
             found.append(each)

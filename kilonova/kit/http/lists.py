@@ -62,6 +62,8 @@ class Dialect:
     """Whether `limit=0` asks for no rows, and not for as many as when nothing is said."""
     looks_ahead: bool = True
     """Whether a page links on only if there is a row beyond it; otherwise every full page does."""
+    links_are_paths: bool = False
+    """Whether links leave out scheme and host."""
     refuse: Callable[[Request[Any], "Listing"], None] = _ignore
     """Raises BadRequest for parameters that the service does not ignore: unknown, repeated, or too long ones."""
     sort_pairs: Callable[[Request[Any]], SortPairs] = by_position
@@ -82,6 +84,8 @@ class Listing:
     filters: Mapping[str, Reader] = field(default_factory=dict)
     others: Mapping[str, str | None] = field(default_factory=dict)
     """Parameters that the handler reads itself, and the changes they came with."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """Filter → its value where none is given."""
     sorts: Mapping[str, str] = field(default_factory=dict)
     """Sort key → column; an empty one is the same for every row."""
     order: Sorts = ()
@@ -106,7 +110,9 @@ class Listing:
         for name in (*query, *query.getlist("sort_key")):
             if name in self.rules and not request.may(rule=self.rules[name]):
                 raise Forbidden(f"rule:{self.rules[name]} disallows to list by {name}")
-        read = [reader(name, query.getlist(name)) for name, reader in self.filters.items() if name in query]
+        given = {name: query.getlist(name) for name in query if name in self.filters}
+        given |= {name: [value] for name, value in self.defaults.items() if name not in given}
+        read = [self.filters[name](name, texts) for name, texts in given.items()]
         names = dialect.names if self.since is None or request.allows(self.since) else ()
         limit = self._limit(query.get("limit")) if "limit" in names else None
         selection = Selection(
@@ -118,7 +124,8 @@ class Listing:
             backwards="page_reverse" in names and query.get("page_reverse", "").lower() in TRUE,
             lost=dialect.lost_marker,
         )
-        return Page(selection, limit, f"{request.base_url}{request.url_path}", query, dialect)
+        url = request.url_path if dialect.links_are_paths else f"{request.base_url}{request.url_path}"
+        return Page(selection, limit, url, query, dialect)
 
     def _limit(self, text: str | None) -> int | None:
         dialect = self.dialect

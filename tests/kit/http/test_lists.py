@@ -315,6 +315,17 @@ def in_memory(page: Page) -> list[Thing]:
     return among(THINGS, page.selection, lists.id_of)
 
 
+def test_links_may_leave_out_the_host() -> None:
+    page = Listing(dialect=replace(DIALECT, links_are_paths=True)).read(request("limit=1"))
+    assert cut(THINGS, page).next == "/things?limit=1&marker=a"
+
+
+async def test_a_filter_may_have_a_value_of_its_own_where_none_is_given(database: Database) -> None:
+    listing = replace(LISTING, defaults={"size": "3"})
+    assert await ids(database, "", listing) == "fdb"
+    assert await ids(database, "size=1", listing) == "a"
+
+
 def test_a_dialect_that_looks_ahead_links_on_only_to_more() -> None:
     listing = Listing(dialect=DIALECT)
     assert follow(listing, "limit=2", in_memory) == ["ab", "cd", "ef"]
