@@ -1,7 +1,7 @@
 """What compute's handlers share: the request type, and reading the strange booleans old clients send."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta
 
@@ -54,7 +54,3 @@ def path_uuid(request: ComputeRequest, name: str) -> str:
     if not UUID.fullmatch(value):
         raise BadRequest(f"{name} is a UUID, got {value!r}.")
     return value.lower()
-
-
-def page_links(plural: str, url: str | None) -> dict[str, Any]:
-    return {} if url is None else {f"{plural}_links": [{"rel": "next", "href": url}]}

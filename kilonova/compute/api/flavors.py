@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, page_links, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean
+from kilonova.compute.api.listing import DIALECT
 from kilonova.compute.catalog import extra_specs, flavors
 from kilonova.compute.errors import FlavorNotFound
 from kilonova.compute.servers.servers import new_server_id
@@ -12,9 +13,9 @@ from kilonova.compute.tables import Flavor
 from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.records import flavor_link_view, flavor_view
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
+from kilonova.kit.http import lists
 from kilonova.kit.http.bounds import MAX_FLOAT, MAX_INT64, Float, Word
-from kilonova.kit.http.paging import Paging, next_link
-from kilonova.kit.http.queries import whole_number
+from kilonova.kit.http.lists import Cut, Listing, cut
 from kilonova.kit.http.versions import since, until
 
 LARGEST = 0x7FFFFFFF
@@ -75,11 +76,14 @@ SORTABLE = {
     "is_public": "is_public",
     "description": "description",
 }
-PAGING = Paging(keys=SORTABLE, default=(("id", "asc"),))
-QUERY: dict[str, str | None] = {
-    **dict.fromkeys(("limit", "marker", "is_public", "minRam", "minDisk", "sort_key", "sort_dir")),
-    "name": "flavor_without_rxtx",
-}
+LISTING = Listing(
+    dialect=DIALECT,
+    filters={"minRam": lists.number("memory_mib", "ge"), "minDisk": lists.number("root_gib", "ge")},
+    others={"is_public": None, "name": "flavor_without_rxtx"},
+    sorts=SORTABLE,
+    order=(("id", "asc"),),
+)
+QUERY = LISTING.query
 
 
 def _sees_all(request: ComputeRequest) -> bool:
@@ -116,35 +120,25 @@ def _view(request: ComputeRequest, flavor: Flavor) -> dict[str, Any]:
 
 
 async def list_flavors(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request)
-    return {"flavors": [flavor_link_view(each, request.base_url) for each in found], **page_links("flavors", url)}
+    found = await _page(request)
+    return {"flavors": [flavor_link_view(each, request.base_url) for each in found.rows], **found.links("flavors")}
 
 
 async def list_flavors_detail(request: ComputeRequest) -> dict[str, Any]:
-    found, url = await _page(request)
-    return {"flavors": [_view(request, each) for each in found], **page_links("flavors", url)}
+    found = await _page(request)
+    return {"flavors": [_view(request, each) for each in found.rows], **found.links("flavors")}
 
 
-async def _page(request: ComputeRequest) -> tuple[list[Flavor], str | None]:
+async def _page(request: ComputeRequest) -> Cut[Flavor]:
     request.authorize()
-    refuse_unknown_queries(request)
-    page = PAGING.parse(request.query)
+    page = LISTING.read(request)
     filters = flavors.Filters(
         project_id=request.ctx.project_id,
         is_public=_is_public(request),
-        min_memory_mib=_whole(request, "minRam"),
-        min_root_gib=_whole(request, "minDisk"),
         name=request.query.get("name") if request.allows("flavor_without_rxtx") else None,
     )
     async with request.service.reading() as tx:
-        found = await flavors.list_page(tx, filters, page)
-    shown = found[: page.limit]
-    more = len(found) > page.limit
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].id) if more else None
-
-
-def _whole(request: ComputeRequest, name: str) -> int:
-    return whole_number(name, request.query.get(name, "0"))
+        return cut(await flavors.list_page(tx, filters, page.selection), page)
 
 
 def _is_public(request: ComputeRequest) -> bool | None:

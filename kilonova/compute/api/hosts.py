@@ -1,10 +1,12 @@
 """/os-services, /os-hypervisors and /os-availability-zone."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, page_links, refuse_unknown_queries
+from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, flag, refuse_unknown_queries
+from kilonova.compute.api.listing import DIALECT, UNPAGED, strict_from
 from kilonova.compute.errors import HypervisorNotFound, InvalidService, ServiceNotFound
 from kilonova.compute.hosts import aggregates, control_daemons, hosts
 from kilonova.compute.hosts.hosts import HostState, PlacedHost
@@ -27,12 +29,18 @@ from kilonova.compute.views.records import (
 from kilonova.kit.clock import iso8601_micro
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.bounds import Word
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.lists import Cut, Listing, cut_among, word_if_any
 from kilonova.kit.http.versions import since
 
-SERVICES_QUERY: dict[str, str | None] = {"host": None, "binary": None}
+SERVICES_LISTING = Listing(dialect=UNPAGED, filters={name: word_if_any(name) for name in ("host", "binary")})
+SERVICES_QUERY = SERVICES_LISTING.query
 HYPERVISOR_QUERY: dict[str, str | None] = {"with_servers": None}
-HYPERVISORS_QUERY = {**HYPERVISOR_QUERY, "limit": None, "marker": None, "hypervisor_hostname_pattern": None}
+HYPERVISORS_LISTING = Listing(
+    dialect=replace(DIALECT, refuse=strict_from("service_and_hypervisor_uuids")),
+    others={**HYPERVISOR_QUERY, "hypervisor_hostname_pattern": None},
+    since="hypervisor_paging",
+)
+HYPERVISORS_QUERY = HYPERVISORS_LISTING.query
 FIRST_CONTROL_NUMBER = 1_000_000
 """Numbers of the control services, far above the hosts' own."""
 FIRST_DAEMON_NUMBER = 1_001_000
@@ -51,7 +59,7 @@ def is_up(cell: Cell, host: Host | HostState) -> bool:
 
 async def list_services(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request)
+    page = SERVICES_LISTING.read(request)
     region = request.service
     by_uuid = _by_uuid(request)
     found, down = await hosts.look_everywhere(region)
@@ -60,10 +68,7 @@ async def list_services(request: ComputeRequest) -> dict[str, Any]:
         shown += await _unknown_services(region, down)
     shown += _control_services(region, by_uuid=by_uuid)
     shown += [_daemon_view(region, *each, by_uuid=by_uuid) for each in await _numbered_daemons(region)]
-    for name in ("host", "binary"):
-        wanted = request.query.get(name)
-        shown = [each for each in shown if wanted in (None, "", each[name])]
-    return {"services": shown}
+    return {"services": cut_among(shown, page).rows}
 
 
 async def _unknown_services(region: Region, down: list[CellMapping]) -> list[dict[str, Any]]:
@@ -204,21 +209,18 @@ def _old_change(request: ComputeRequest, body: OldServiceChange) -> tuple[dict[s
     raise NotFound("Unknown action")
 
 
-PAGING = Paging(keys={"id": "id"}, default=(("id", "asc"),))
-
-
 async def list_hypervisors(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    found, url = await _page(request)
-    return {"hypervisors": [await _brief(request, each) for each in found], **page_links("hypervisors", url)}
+    found = await _page(request)
+    return {"hypervisors": [await _brief(request, each) for each in found.rows], **found.links("hypervisors")}
 
 
 async def list_hypervisors_detail(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    found, url = await _page(request)
+    found = await _page(request)
     uses = await _uses(request.service)
-    shown = [await _detail(request, each, uses) for each in found]
-    return {"hypervisors": shown, **page_links("hypervisors", url)}
+    shown = [await _detail(request, each, uses) for each in found.rows]
+    return {"hypervisors": shown, **found.links("hypervisors")}
 
 
 async def _uses(region: Region) -> dict[str, HostUse]:
@@ -231,28 +233,16 @@ async def _uses(region: Region) -> dict[str, HostUse]:
     return {host: use for uses in gathered.values() for host, use in uses.items()}
 
 
-async def _page(request: ComputeRequest) -> tuple[list[PlacedHost], str | None]:
+async def _page(request: ComputeRequest) -> Cut[PlacedHost]:
     """The hosts whose name holds the pattern, or one page of all of them."""
-    refuse_unknown_queries(request, "service_and_hypervisor_uuids")
+    page = HYPERVISORS_LISTING.read(request)
     found = await hosts.everywhere(request.service)
     pattern = request.query.get("hypervisor_hostname_pattern")
-    if pattern is not None and request.allows("service_and_hypervisor_uuids"):
+    if pattern is not None and _by_uuid(request):
         if "limit" in request.query or "marker" in request.query:
             raise BadRequest("Paging with hypervisor_hostname_pattern is not supported.")
-        return _like(found, pattern), None
-    if not request.allows("hypervisor_paging"):
-        return found, None
-    page = PAGING.parse(request.query)
-    if page.marker is not None:
-        ids = [str(each.host.number) if not _by_uuid(request) else each.host.id for each in found]
-        if page.marker not in ids:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        found = found[ids.index(page.marker) + 1 :]
-    if len(found) <= page.limit:
-        return found, None
-    last = found[page.limit - 1].host
-    marker = last.id if _by_uuid(request) else str(last.number)
-    return found[: page.limit], next_link(request.base_url + request.url_path, request.query, marker)
+        return Cut(_like(found, pattern), page, None, None)
+    return cut_among(found, page, lambda each: each.host.id if _by_uuid(request) else str(each.host.number))
 
 
 def _like(found: list[PlacedHost], pattern: str) -> list[PlacedHost]:

@@ -5,45 +5,46 @@ name here before they boot a server from it.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from kilonova.compute.api.bodies import UUID, ComputeRequest, page_links
+from kilonova.compute.api.bodies import UUID, ComputeRequest
+from kilonova.compute.api.listing import DIALECT
 from kilonova.compute.api.passing_on import answers_of
 from kilonova.compute.api.server_metadata import ItemBody, MetadataBody
 from kilonova.compute.views.images import STATUSES, image_link_view, image_view
 from kilonova.image.client import ImageRecord, is_property
 from kilonova.kit.errors import BadRequest, NotFound
-from kilonova.kit.http.paging import next_link
+from kilonova.kit.http.lists import Cut, Listing, cut
 from kilonova.kit.http.queries import moment, whole_number
 
-MOST_LISTED = 1000
 PLAIN = {"name": "name", "marker": "marker", "type": "image_type", "server": "instance_uuid"}
 """Parameter → the image service's, or the property it stands for."""
 NUMBERS = {"minDisk": "min_disk", "minRam": "min_ram"}
-QUERY: dict[str, str | None] = dict.fromkeys((*PLAIN, *NUMBERS, "limit", "status", "changes-since"))
+LISTING = Listing(
+    dialect=replace(DIALECT, looks_ahead=False),
+    others=dict.fromkeys((*(PLAIN.keys() - {"marker"}), *NUMBERS, "status", "changes-since")),
+)
+QUERY = LISTING.query
 PROPERTY = "property-"
 
 
 async def list_images(request: ComputeRequest) -> dict[str, Any]:
-    found, links = await _page(request)
-    return {"images": [image_link_view(each, request.base_url) for each in found], **links}
+    found = await _page(request)
+    return {"images": [image_link_view(each, request.base_url) for each in found.rows], **found.links("images")}
 
 
 async def list_images_detail(request: ComputeRequest) -> dict[str, Any]:
-    found, links = await _page(request)
-    return {"images": [image_view(each, request.base_url) for each in found], **links}
+    found = await _page(request)
+    return {"images": [image_view(each, request.base_url) for each in found.rows], **found.links("images")}
 
 
-async def _page(request: ComputeRequest) -> tuple[list[ImageRecord], dict[str, Any]]:
+async def _page(request: ComputeRequest) -> Cut[ImageRecord]:
     request.authorize()
-    limit = min(whole_number("limit", request.query.get("limit") or "0") or MOST_LISTED, MOST_LISTED)
-    filters = {**_filters(request), "limit": limit}
+    page = LISTING.read(request)
+    filters = {**_filters(request), "limit": page.limit}
     with answers_of("image"):
-        found = await request.service.image.list_images(token=request.ctx.token, **filters)
-    if len(found) < limit:
-        return found, {}
-    url = next_link(request.base_url + request.url_path, request.query, found[-1].id)
-    return found, page_links("images", url)
+        return cut(await request.service.image.list_images(token=request.ctx.token, **filters), page)
 
 
 def _filters(request: ComputeRequest) -> dict[str, str]:

@@ -1,10 +1,12 @@
 """The record of what was done to a server: /servers/{id}/os-instance-actions."""
 
+from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import DIALECT, strict_from
 from kilonova.compute.api.lookup import fetch_server
 from kilonova.compute.errors import ActionNotFound, ServerNotFound
 from kilonova.compute.region import cells
@@ -13,7 +15,7 @@ from kilonova.compute.servers.server_lists import read_moment
 from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.records import action_view, changed_at, event_view, moment_view, open_event_view
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.lists import Cut, Listing, cut_among
 from kilonova.kit.tasks import Task
 
 
@@ -38,13 +40,16 @@ async def _owner_of_actions(tx: CellTx, request: ComputeRequest) -> Owner:
     return Owner(server_id, deleted.project_id, deleted.host)
 
 
-QUERY: dict[str, str | None] = {
-    "limit": None,
-    "marker": None,
-    "changes-since": None,
-    "changes-before": "changes_before",
-}
-PAGING = Paging(keys={"id": "id"}, default=(("id", "desc"),))
+def _links(_plural: str, cut: Cut[Any]) -> dict[str, Any]:
+    return {} if cut.next is None else {"links": [{"rel": "next", "href": cut.next}]}
+
+
+LISTING = Listing(
+    dialect=replace(DIALECT, refuse=strict_from("action_paging"), links=_links),
+    others={"changes-since": "action_paging", "changes-before": "changes_before"},
+    since="action_paging",
+)
+QUERY = LISTING.query
 
 
 async def list_actions(request: ComputeRequest) -> dict[str, Any]:
@@ -52,35 +57,23 @@ async def list_actions(request: ComputeRequest) -> dict[str, Any]:
     async with cells.reading(request.service, request.path["server_id"]) as (_cell, tx):
         owner = await _owner_of_actions(tx, request)
         found = await request.service.tasks.of_subject(tx, owner.server_id)
-    if not request.allows("action_paging"):
-        return {"instanceActions": [action_view(task, owner.server_id) for task in found]}
-    found, url = _page(request, found)
-    links = {} if url is None else {"links": [{"rel": "next", "href": url}]}
-    return {"instanceActions": [action_view(task, owner.server_id) for task in found], **links}
+    # One server's actions are few: the page is cut from all of them. The marker is a request's id.
+    page = LISTING.read(request)
+    shown = cut_among(_changed_in_time(request, found), page, lambda task: task.request_id)
+    return {"instanceActions": [action_view(task, owner.server_id) for task in shown.rows], **shown.links("")}
 
 
-def _page(request: ComputeRequest, found: list[Task]) -> tuple[list[Task], str | None]:
-    """One server's actions are few: the page is cut from all of them. The marker is a request's id."""
-    refuse_unknown_queries(request, "action_paging")
-    moments = {"changes-since", "changes-before"} & set(request.known_queries)
-    given = {name: read_moment(request.query[name], name) for name in moments if name in request.query}
-    since, before = given.get("changes-since"), given.get("changes-before")
+def _changed_in_time(request: ComputeRequest, found: list[Task]) -> list[Task]:
+    known = {name: request.query[name] for name in request.known_queries if name in request.query}
+    moments = {name: read_moment(known[name], name) for name in ("changes-since", "changes-before") if name in known}
+    since, before = moments.get("changes-since"), moments.get("changes-before")
     if since is not None and before is not None and since > before:
         raise BadRequest("The value of changes-since must be less than or equal to changes-before.")
     if since is not None:
         found = [task for task in found if changed_at(task) >= since]
     if before is not None:
         found = [task for task in found if changed_at(task) <= before]
-    page = PAGING.parse(request.query)
-    if page.marker is not None:
-        ids = [task.request_id for task in found]
-        if page.marker not in ids:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        found = found[ids.index(page.marker) + 1 :]
-    if len(found) <= page.limit:
-        return found, None
-    shown = found[: page.limit]
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].request_id)
+    return found
 
 
 async def show_action(request: ComputeRequest) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
+from kilonova.compute.api.listing import DIALECT
 from kilonova.compute.catalog import generating, keypairs
 from kilonova.compute.tables import Keypair
 from kilonova.compute.views.records import keypair_detail_view, keypair_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, LongText
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.lists import Listing, cut_among
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since
 
@@ -23,7 +24,8 @@ class NewKeypair(Struct, forbid_unknown_fields=True):
 
 
 QUERY: dict[str, str | None] = {"user_id": None}
-LIST_QUERY = {**QUERY, "limit": None, "marker": None}
+LISTING = Listing(dialect=DIALECT, others=QUERY, since="keypair_paging")
+LIST_QUERY = LISTING.query
 
 
 class NewKeypairBody(Struct, forbid_unknown_fields=True):
@@ -77,28 +79,10 @@ async def list_keypairs(request: ComputeRequest) -> dict[str, Any]:
     owner = _owner(request)
     async with request.service.reading() as tx:
         found = await keypairs.list_of(tx, owner)
-    url = None
-    if request.allows("keypair_paging"):
-        found, url = _page(request, found)
+    # A user has few key pairs: the page is cut from all of them.
+    shown = cut_among(found, LISTING.read(request), lambda each: each.name)
     # Each entry is wrapped once more: the shape this API has always had.
-    return {"keypairs": [{"keypair": keypair_view(each)} for each in found], **page_links("keypairs", url)}
-
-
-PAGING = Paging(keys={"name": "name"}, default=(("name", "asc"),), unique_key="name")
-
-
-def _page(request: ComputeRequest, found: list[Keypair]) -> tuple[list[Keypair], str | None]:
-    """A user has few key pairs: the page is cut from all of them."""
-    page = PAGING.parse(request.query)
-    if page.marker is not None:
-        names = [each.name for each in found]
-        if page.marker not in names:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        found = found[names.index(page.marker) + 1 :]
-    if len(found) <= page.limit:
-        return found, None
-    shown = found[: page.limit]
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].name)
+    return {"keypairs": [{"keypair": keypair_view(each)} for each in shown.rows], **shown.links("keypairs")}
 
 
 async def show_keypair(request: ComputeRequest) -> dict[str, Any]:

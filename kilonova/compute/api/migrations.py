@@ -1,22 +1,30 @@
 """/os-migrations and /servers/{id}/migrations: servers that were or are moved. None is, so far."""
 
+from dataclasses import replace
 from typing import Any
 
-from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import DIALECT, strict_from
 from kilonova.compute.api.lookup import reading_server
 from kilonova.kit.errors import NotFound
+from kilonova.kit.http.lists import Listing
 
-QUERY: dict[str, str | None] = {
-    **dict.fromkeys(("hidden", "host", "instance_uuid", "source_compute", "status", "migration_type")),
-    **dict.fromkeys(("limit", "marker", "changes-since"), "migration_paging"),
-    "changes-before": "changes_before",
-    **dict.fromkeys(("user_id", "project_id"), "migration_owners"),
-}
+LISTING = Listing(
+    dialect=replace(DIALECT, refuse=strict_from("migration_paging")),
+    others={
+        **dict.fromkeys(("hidden", "host", "instance_uuid", "source_compute", "status", "migration_type")),
+        "changes-since": "migration_paging",
+        "changes-before": "changes_before",
+        **dict.fromkeys(("user_id", "project_id"), "migration_owners"),
+    },
+    since="migration_paging",
+)
+QUERY = LISTING.query
 
 
 async def list_migrations(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request, "migration_paging")
+    LISTING.read(request)
     return {"migrations": []}
 
 

@@ -6,14 +6,17 @@ Gone from microversion 2.43 on. Source: Compute API reference, "Hosts (os-hosts)
 from typing import Any
 
 from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import UNPAGED
 from kilonova.compute.errors import HostNotFound
 from kilonova.compute.hosts import control_daemons, hosts
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import HostUse
 from kilonova.compute.views.records import host_resource_view, host_service_view
 from kilonova.kit.errors import NotImplementedHere
+from kilonova.kit.http.lists import Listing, cut_among, word_if_any
 
-QUERY: dict[str, str | None] = {"zone": None, "service": None}
+LISTING = Listing(dialect=UNPAGED, filters={name: word_if_any(name) for name in ("zone", "service")})
+QUERY = LISTING.query
 
 
 async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
@@ -24,10 +27,7 @@ async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
     async with region.reading() as tx:
         shown += [host_service_view(each.host, each.binary, "internal") for each in await control_daemons.list_all(tx)]
     shown += [host_service_view(each.host, each.binary, each.availability_zone) for each in found]
-    for name in QUERY:
-        wanted = request.query.get(name)
-        shown = [each for each in shown if wanted in (None, "", each[name])]
-    return {"hosts": shown}
+    return {"hosts": cut_among(shown, LISTING.read(request)).rows}
 
 
 async def update_host(request: ComputeRequest, _body: Any) -> None:

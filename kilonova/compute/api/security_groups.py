@@ -3,19 +3,24 @@
 Source: Compute API reference, "Security groups" and "Rules for security group" (deprecated).
 """
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
+from kilonova.compute.api.listing import OFFSETS
 from kilonova.compute.api.passing_on import answers_of
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Int32, Word
-from kilonova.kit.http.queries import whole_number
+from kilonova.kit.http.lists import Listing, cut_among
 from kilonova.network.client import SecurityGroup
 
-QUERY: dict[str, str | None] = dict.fromkeys(("limit", "offset", "all_tenants"))
+LISTING = Listing(
+    dialect=replace(OFFSETS, default_limit=None, largest_limit=None), others=dict.fromkeys(("all_tenants",))
+)
+QUERY = LISTING.query
 
 Text = Annotated[str, Meta(max_length=255)]
 
@@ -49,14 +54,8 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     filters = {} if is_wide else {"project_id": request.ctx.project_id}
     with answers_of("network"):
         found = await request.service.network.list_security_groups(token=request.ctx.token, **filters)
-    first, limit = (_number(request, name) for name in ("offset", "limit"))
-    shown = found[first or 0 :][: limit or None]
+    shown = cut_among(found, LISTING.read(request)).rows
     return {"security_groups": [security_group_view(each, found) for each in shown]}
-
-
-def _number(request: ComputeRequest, name: str) -> int | None:
-    text = request.query.get(name)
-    return None if text is None else whole_number(name, text)
 
 
 async def _view(request: ComputeRequest, group: SecurityGroup) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest, Name, as_boolean
+from kilonova.compute.api.listing import OFFSETS
 from kilonova.compute.api.server_bodies import HowMany
 from kilonova.compute.catalog import server_groups
 from kilonova.compute.region import cells
@@ -13,10 +14,10 @@ from kilonova.compute.tables import ServerGroup
 from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.records import server_group_view
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.queries import whole_number
+from kilonova.kit.http.lists import Listing
 
-MOST_LISTED = 1000
-QUERY: dict[str, str | None] = {"all_projects": None, "limit": None, "offset": None}
+LISTING = Listing(dialect=OFFSETS, others={"all_projects": None}, order=(("created_at", "asc"), ("id", "asc")))
+QUERY = LISTING.query
 
 Policy = Literal["affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"]
 
@@ -83,21 +84,16 @@ def _view(request: ComputeRequest, group: ServerGroup, members: list[str]) -> di
 
 async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    refuse_unknown_queries(request)
+    page = LISTING.read(request)
     project_id = request.ctx.project_id
     asks_for_all = "all_projects" in request.query and as_boolean(request.query["all_projects"] or "1", "all_projects")
     # Others than administrators see their own, asked for all or not.
     if asks_for_all and request.may(rule="os_compute_api:os-server-groups:index:all_projects"):
         project_id = None
-    limit, offset = _whole(request, "limit") or MOST_LISTED, _whole(request, "offset")
     async with request.service.reading() as tx:
-        found = await server_groups.list_page(tx, project_id, min(limit, MOST_LISTED), offset)
+        found = await server_groups.list_page(tx, project_id, page.selection)
         members = await server_groups.members_of(tx, [each.id for each in found])
     return {"server_groups": [_view(request, each, members[each.id]) for each in found]}
-
-
-def _whole(request: ComputeRequest, name: str) -> int:
-    return whole_number(name, request.query.get(name, "0"))
 
 
 async def _fetch(tx: RegionTx, request: ComputeRequest) -> ServerGroup:

@@ -7,9 +7,8 @@ began to refuse what it does not know.
 from dataclasses import replace
 from typing import Any
 
-from starlette.datastructures import QueryParams
-
-from kilonova.compute.api.bodies import ComputeRequest, as_boolean, page_links, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest, as_boolean
+from kilonova.compute.api.listing import DIALECT
 from kilonova.compute.api.lookup import host_statuses, shown_in_detail
 from kilonova.compute.region import cells, mappings, moving
 from kilonova.compute.servers import patterns, server_lists
@@ -21,7 +20,7 @@ from kilonova.compute.tables import CellMapping, Server
 from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.servers import Body, link_view, unknown_view
 from kilonova.kit.errors import BadRequest, Forbidden
-from kilonova.kit.http.paging import Page, Paging, next_link
+from kilonova.kit.http.lists import Listing, Page, SortPairs, cut
 from kilonova.kit.http.queries import tags_of, whole_number
 
 SORT_KEYS = {
@@ -56,8 +55,6 @@ IGNORED_SORT_KEYS = frozenset(
     "shutdown_terminate user_data vcpus vm_mode".split()
 )
 """Accepted without effect before version 2.75, refused since."""
-PAGING = Paging(keys=SORT_KEYS, default=(("created_at", "desc"), ("id", "desc")))
-
 EQUAL = {"host": "host", "node": "host", "project_id": "project_id", "tenant_id": "project_id", "user_id": "user_id"}
 EQUAL |= {"uuid": "id", "vm_state": "vm_state"}
 PATTERNS = {
@@ -96,8 +93,7 @@ PROGRESS, NO_SERVER = 0, ""
 """What every server shows as its progress, and the id of none."""
 JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
 CONTROLS = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
-KNOWN = CONTROLS | OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
-QUERY: dict[str, str | None] = dict.fromkeys(sorted(KNOWN))
+FILTERS = OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
 
 FOR_EVERYBODY = {
     None: "reservation_id name status image flavor ip changes-since",
@@ -112,21 +108,43 @@ FOR_EVERYBODY = {
 """Change → filters that those without the rule `allow_all_filters` may use from it on."""
 
 
+def _sort_pairs(request: ComputeRequest) -> SortPairs:
+    """The sort keys that have an effect. One without a direction has the first one's: descending if none is given."""
+    directions = request.query.getlist("sort_dir") or ["desc"]
+    pairs = []
+    for place, key in enumerate(request.query.getlist("sort_key")):
+        if key in ("host", "node") and not request.ctx.is_admin:
+            raise Forbidden(f"Only administrators can sort servers by {key}")
+        if key not in IGNORED_SORT_KEYS or request.allows("strict_queries"):
+            pairs.append((key, directions[place] if place < len(directions) else directions[0]))
+    return pairs
+
+
+LISTING = Listing(
+    # Elsewhere limit=0 is no limit; of servers it is none at all.
+    dialect=replace(DIALECT, counts_zero=True, sort_pairs=_sort_pairs),
+    others=dict.fromkeys(sorted({*FILTERS, "all_tenants"})),
+    sorts={**SORT_KEYS, **dict.fromkeys(SAME_EVERYWHERE, "")},
+    order=(("created_at", "desc"), ("id", "desc")),
+)
+QUERY = LISTING.query
+
+
 async def list_servers(request: ComputeRequest) -> dict[str, Any]:
     region = request.service
     filters, page = _asked(request, "os_compute_api:servers:index:get_all_tenants")
-    marker = await server_lists.find_marker(region, filters, page.marker)
+    marker = await server_lists.find_marker(region, filters, page.selection)
     if await region.cells.elsewhere():
         return await _list_over_cells(request, filters, page, marker, in_detail=False)
     async with region.reading() as tx:
-        found = await server_lists.list_names(region.local(tx), filters, page, marker)
-    shown = [link_view(each.id, each.name, request.base_url) for each in found[: page.limit]]
-    return _listed(request, shown, has_more=len(found) > page.limit)
+        found = cut(await server_lists.list_names(region.local(tx), filters, page.selection, marker), page)
+    shown = [link_view(each.id, each.name, request.base_url) for each in found.rows]
+    return {"servers": shown, **found.links("servers")}
 
 
 async def list_servers_detail(request: ComputeRequest) -> dict[str, Any]:
     filters, page = _asked(request, "os_compute_api:servers:detail:get_all_tenants")
-    marker = await server_lists.find_marker(request.service, filters, page.marker)
+    marker = await server_lists.find_marker(request.service, filters, page.selection)
     return await _list_over_cells(request, filters, page, marker, in_detail=True)
 
 
@@ -134,7 +152,7 @@ async def _list_over_cells(
     request: ComputeRequest, filters: Filters, page: Page, marker: Server | None, *, in_detail: bool
 ) -> dict[str, Any]:
     async def ask(cell: Cell, tx: CellTx) -> tuple[list[ServerWithTask], dict[str, str]]:
-        found = await server_lists.list_page(tx, filters, page, marker)
+        found = await server_lists.list_page(tx, filters, page.selection, marker)
         return found, await host_statuses(cell, tx, request, found) if in_detail else {}
 
     gathered = await cells.gather(request.service, ask)
@@ -142,13 +160,13 @@ async def _list_over_cells(
     if len(parts) > 1:
         await moving.drop_copies(request.service, [(cell, part) for cell, (part, _statuses) in gathered.answers])
     # What one cell gives is in order already.
-    found = parts[0][0] if len(parts) == 1 else merged([part for part, _statuses in parts], page)
+    in_order = parts[0][0] if len(parts) == 1 else merged([part for part, _statuses in parts], page.selection)
+    found = cut(in_order, page, lambda each: each.server.id)
     statuses = {host: status for _part, known in parts for host, status in known.items()}
-    shown = [_shown(request, each, statuses, in_detail=in_detail) for each in found[: page.limit]]
-    has_more = len(found) > page.limit
-    if gathered.down and not has_more and request.allows("partial_results") and _is_plain(request):
-        shown += await _unknown(request, gathered.down, filters, page.limit - len(shown), in_detail=in_detail)
-    return _listed(request, shown, has_more=has_more)
+    shown = [_shown(request, each, statuses, in_detail=in_detail) for each in found.rows]
+    if gathered.down and found.next is None and request.allows("partial_results") and _is_plain(request):
+        shown += await _unknown(request, gathered.down, filters, (page.limit or 0) - len(shown), in_detail=in_detail)
+    return {"servers": shown, **found.links("servers")}
 
 
 def _shown(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, str], *, in_detail: bool) -> Body:
@@ -158,11 +176,6 @@ def _shown(request: ComputeRequest, each: ServerWithTask, statuses: dict[str, st
     # Only a single server shows its groups: in a list each would cost a look-up.
     del shown["server_groups"]
     return shown
-
-
-def _listed(request: ComputeRequest, shown: list[Body], *, has_more: bool) -> dict[str, Any]:
-    url = _next(request, shown[-1]["id"]) if shown and has_more else None
-    return {"servers": shown, **page_links("servers", url)}
 
 
 def _is_plain(request: ComputeRequest) -> bool:
@@ -181,36 +194,13 @@ async def _unknown(
     return [unknown_view(each, request.base_url, in_detail=in_detail) for each in found]
 
 
-def _next(request: ComputeRequest, marker: str) -> str:
-    return next_link(request.base_url + request.url_path, request.query, marker)
-
-
 def _asked(request: ComputeRequest, all_projects_rule: str) -> tuple[Filters, Page]:
     request.authorize()
-    refuse_unknown_queries(request)
+    page = LISTING.read(request)
     all_projects = "all_tenants" in request.query and as_boolean(request.query["all_tenants"] or "1", "all_tenants")
     if all_projects:
         request.authorize(rule=all_projects_rule)
-    page = PAGING.parse(_sorting(request))
-    if request.query.get("limit") == "0":
-        # Elsewhere no limit; of servers none at all.
-        page = replace(page, limit=0)
     return _filters(request, all_projects=all_projects), page
-
-
-def _sorting(request: ComputeRequest) -> QueryParams:
-    """The query with the sort keys that have an effect, each with its direction. Descending unless said otherwise."""
-    directions = request.query.getlist("sort_dir") or ["desc"]
-    sorts: list[tuple[str, str]] = []
-    for place, key in enumerate(request.query.getlist("sort_key")):
-        if key in ("host", "node") and not request.ctx.is_admin:
-            raise Forbidden(f"Only administrators can sort servers by {key}")
-        if key in SAME_EVERYWHERE or (key in IGNORED_SORT_KEYS and not request.allows("strict_queries")):
-            continue
-        direction = directions[place] if place < len(directions) else directions[0]
-        sorts += [("sort_key", key), ("sort_dir", direction)]
-    others = [(name, value) for name, value in request.query.multi_items() if name in ("limit", "marker")]
-    return QueryParams([*others, *sorts])
 
 
 def _usable(request: ComputeRequest) -> dict[str, str]:

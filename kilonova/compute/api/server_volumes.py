@@ -4,12 +4,15 @@ from typing import Any
 
 from msgspec import Struct
 
-from kilonova.compute.api.bodies import ComputeRequest, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import OFFSETS
 from kilonova.compute.api.lookup import reading_server
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.bounds import Free
+from kilonova.kit.http.lists import Listing
 
-QUERY: dict[str, str | None] = {"limit": None, "offset": None}
+LISTING = Listing(dialect=OFFSETS)
+QUERY = LISTING.query
 NO_VOLUMES = "Volumes cannot be attached here yet: this cloud has no block storage."
 
 
@@ -19,7 +22,7 @@ class AttachmentBody(Struct, forbid_unknown_fields=True, rename={"volume_attachm
 
 async def list_attachments(request: ComputeRequest) -> dict[str, Any]:
     async with reading_server(request):
-        refuse_unknown_queries(request)
+        LISTING.read(request)
     return {"volumeAttachments": []}
 
 

@@ -3,21 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from kilonova.compute.api.bodies import ComputeRequest, page_links, refuse_unknown_queries
+from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import DIALECT
 from kilonova.compute.servers import usage
 from kilonova.compute.servers.usage import Used
 from kilonova.compute.views.usage import project_usage_view, server_usage_view
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Paging, next_link
+from kilonova.kit.http.lists import Listing, cut_among
 
-QUERY: dict[str, str | None] = {
-    "start": None,
-    "end": None,
-    "detailed": None,
-    "limit": "usage_paging",
-    "marker": "usage_paging",
-}
-PAGING = Paging(keys={"id": "id"}, default=(("id", "asc"),))
+LISTING = Listing(dialect=DIALECT, others=dict.fromkeys(("start", "end", "detailed")), since="usage_paging")
+"""Pages are counted in servers; the marker is a server's id."""
+QUERY = LISTING.query
 FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d")
 
 
@@ -25,17 +21,16 @@ async def list_usage(request: ComputeRequest) -> dict[str, Any]:
     """GET /os-simple-tenant-usage: every project's, with its servers when `detailed` is 1."""
     request.authorize()
     now = request.service.clock.now()
-    start, end = _period(request)
-    found = await usage.everywhere(request.service, start, end)
-    page, url = _page(request, found)
+    page, (start, end) = LISTING.read(request), _period(request)
+    found = cut_among(await usage.everywhere(request.service, start, end), page)
     projects: dict[str, list[Used]] = {}
-    for each in page:
+    for each in found.rows:
         projects.setdefault(each.project_id, []).append(each)
     shown = [project_usage_view(project_id, used, start, end) for project_id, used in projects.items()]
     if request.query.get("detailed") == "1":
         for view in shown:
             view["server_usages"] = [server_usage_view(used, now) for used in projects[view["tenant_id"]]]
-    return {"tenant_usages": shown, **page_links("tenant_usages", url)}
+    return {"tenant_usages": shown, **found.links("tenant_usages")}
 
 
 async def show_usage(request: ComputeRequest) -> dict[str, Any]:
@@ -43,18 +38,16 @@ async def show_usage(request: ComputeRequest) -> dict[str, Any]:
     project_id = request.path["project_id"]
     request.authorize({"project_id": project_id})
     now = request.service.clock.now()
-    start, end = _period(request)
-    found = await usage.everywhere(request.service, start, end, project_id)
-    page, url = _page(request, found)
-    if not page:
+    page, (start, end) = LISTING.read(request), _period(request)
+    found = cut_among(await usage.everywhere(request.service, start, end, project_id), page)
+    if not found.rows:
         return {"tenant_usage": {}}
-    shown = project_usage_view(project_id, page, start, end)
-    shown["server_usages"] = [server_usage_view(each, now) for each in page]
-    return {"tenant_usage": shown, **page_links("tenant_usage", url)}
+    shown = project_usage_view(project_id, found.rows, start, end)
+    shown["server_usages"] = [server_usage_view(each, now) for each in found.rows]
+    return {"tenant_usage": shown, **found.links("tenant_usage")}
 
 
 def _period(request: ComputeRequest) -> tuple[datetime, datetime]:
-    refuse_unknown_queries(request)
     now = request.service.clock.now()
     start, end = (_moment(request, name) or now for name in ("start", "end"))
     if start > end:
@@ -72,19 +65,3 @@ def _moment(request: ComputeRequest, name: str) -> datetime | None:
         except ValueError:
             continue
     raise BadRequest(f"{name} must be a time such as 2026-01-31T12:00:00, got {text!r}.")
-
-
-def _page(request: ComputeRequest, found: list[Used]) -> tuple[list[Used], str | None]:
-    """Pages are counted in servers; the marker is a server's id."""
-    if not request.allows("usage_paging"):
-        return found, None
-    page = PAGING.parse(request.query)
-    if page.marker is not None:
-        ids = [each.id for each in found]
-        if page.marker not in ids:
-            raise BadRequest(f"marker [{page.marker}] not found")
-        found = found[ids.index(page.marker) + 1 :]
-    if len(found) <= page.limit:
-        return found, None
-    shown = found[: page.limit]
-    return shown, next_link(request.base_url + request.url_path, request.query, shown[-1].id)

@@ -6,18 +6,23 @@ Source: Compute API reference, "Volume extension (os-volumes, os-snapshots) (DEP
 from typing import Any
 
 from kilonova.compute.api.bodies import ComputeRequest
+from kilonova.compute.api.listing import OFFSETS
 from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http.lists import Listing
 
-QUERY: dict[str, str | None] = {"limit": None, "offset": None}
+LISTING = Listing(dialect=OFFSETS)
+QUERY = LISTING.query
 
 
 async def list_volumes(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
+    LISTING.read(request)
     return {"volumes": []}
 
 
 async def list_snapshots(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
+    LISTING.read(request)
     return {"snapshots": []}
 
 

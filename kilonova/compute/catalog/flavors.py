@@ -3,14 +3,13 @@
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import or_
 
 from kilonova.compute.errors import FlavorNotFound, NameExists
 from kilonova.compute.tables import Flavor, flavors
 from kilonova.compute.transactions import RegionTx
-from kilonova.kit.db.selections import after_marker, ordered
-from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Page
+from kilonova.kit.db.expressions import has_text
+from kilonova.kit.db.selections import Selection, select_rows
 
 
 async def insert(tx: RegionTx, flavor: Flavor) -> None:
@@ -37,31 +36,19 @@ class Filters(Struct, frozen=True):
     project_id: str | None
     is_public: bool | None
     """None: public and private ones alike, for those who manage access."""
-    min_memory_mib: int = 0
-    min_root_gib: int = 0
     name: str | None = None
 
 
-async def list_page(tx: RegionTx, filters: Filters, page: Page) -> list[Flavor]:
-    """One page and one row beyond it. Raises BadRequest for a marker that is not there, or not to be seen."""
-    sorts = [(flavors.c[key], direction) for key, direction in page.sorts]
-    statement = ordered(select(flavors), sorts).where(
-        flavors.c.memory_mib >= filters.min_memory_mib, flavors.c.root_gib >= filters.min_root_gib
-    )
+async def list_page(tx: RegionTx, filters: Filters, selection: Selection) -> list[Flavor]:
+    """Raises BadRequest for a marker that is not there, or not to be seen."""
     if filters.name is not None:
-        statement = statement.where(flavors.c.name == filters.name)
+        selection = selection.narrowed(flavors.c.name == filters.name)
     if filters.is_public is False:
-        statement = statement.where(flavors.c.is_public.is_(False))
-    if page.marker is not None:
-        marker = await tx.find(Flavor, flavors, id=page.marker)
-        if marker is None or (filters.is_public is True and not is_visible(marker, filters.project_id)):
-            raise BadRequest(f"marker [{page.marker}] not found")
-        statement = statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
-    found = await tx.all(Flavor, statement)
-    if filters.is_public is True:
-        # Who may use a private flavor stands in a JSON list: the few there are, are looked through here.
-        found = [each for each in found if is_visible(each, filters.project_id)]
-    return found[: page.limit + 1]
+        selection = selection.narrowed(flavors.c.is_public.is_(False))
+    if not filters.is_public:
+        return await select_rows(tx, flavors, Flavor, selection)
+    mine = has_text(flavors.c.projects, filters.project_id or "")
+    return await select_rows(tx, flavors, Flavor, selection, (or_(flavors.c.is_public, mine),))
 
 
 async def change(tx: RegionTx, flavor: Flavor, **values: Any) -> Flavor:

@@ -11,6 +11,7 @@ from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import ServerGroupNotFound
 from kilonova.compute.tables import ServerGroup, server_groups, server_mappings, servers
 from kilonova.compute.transactions import CellTx, RegionTx
+from kilonova.kit.db.selections import Selection, select_rows
 
 AFFINITY, ANTI_AFFINITY = "affinity", "anti-affinity"
 SOFT_AFFINITY, SOFT_ANTI_AFFINITY = "soft-affinity", "soft-anti-affinity"
@@ -36,12 +37,10 @@ async def find(tx: RegionTx, group_id: str, project_id: str | None = None) -> Se
     return group
 
 
-async def list_page(tx: RegionTx, project_id: str | None, limit: int, offset: int) -> list[ServerGroup]:
-    """The oldest first; every project's when `project_id` is None."""
-    statement = select(server_groups).order_by(server_groups.c.created_at, server_groups.c.id)
-    if project_id is not None:
-        statement = statement.where(server_groups.c.project_id == project_id)
-    return await tx.all(ServerGroup, statement.limit(limit).offset(offset))
+async def list_page(tx: RegionTx, project_id: str | None, selection: Selection) -> list[ServerGroup]:
+    """Every project's when `project_id` is None."""
+    mine = () if project_id is None else (server_groups.c.project_id == project_id,)
+    return await select_rows(tx, server_groups, ServerGroup, selection, mine)
 
 
 async def members_of(tx: RegionTx, group_ids: list[str]) -> dict[str, list[str]]:

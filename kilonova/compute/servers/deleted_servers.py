@@ -21,7 +21,7 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.http.paging import Page
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -34,9 +34,11 @@ FORGOTTEN_AT_ONCE = 100
 EVERY_SECONDS = 3600.0
 
 
-async def first_matching(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
-    """One page and one beyond it of those that match, in the page's order."""
-    by_server = sorting(page)
+async def first_matching(
+    tx: CellTx, filters: Filters, selection: Selection, marker: Server | None
+) -> list[ServerWithTask]:
+    """The selected ones of those that match, in the selection's order."""
+    by_server = sorting(selection)
     first: list[ServerWithTask] = []
     seen: DeletedServer | None = None
     while True:
@@ -47,7 +49,7 @@ async def first_matching(tx: CellTx, filters: Filters, page: Page, marker: Serve
         found = await asyncio.to_thread(_fitting, chunk, filters)
         if marker is not None:
             found = [each for each in found if by_server(each.server) > by_server(marker)]
-        first = sorted([*first, *found], key=lambda each: by_server(each.server))[: page.limit + 1]
+        first = sorted([*first, *found], key=lambda each: by_server(each.server))[: selection.limit]
 
 
 def _fitting(chunk: list[DeletedServer], filters: Filters) -> list[ServerWithTask]:
@@ -99,23 +101,23 @@ def _has_tags(tags: set[str], filters: Filters) -> bool:
     )
 
 
-def merged(parts: Iterable[Sequence[ServerWithTask]], page: Page) -> list[ServerWithTask]:
-    """One page and one beyond it of all parts, in the page's order. Each begins after the marker already.
+def merged(parts: Iterable[Sequence[ServerWithTask]], selection: Selection) -> list[ServerWithTask]:
+    """The selected ones of all parts, in the selection's order. Each part begins after the marker already.
 
     A server that is in two of them, because it is just being placed, is taken from the first.
     """
     by_id: dict[str, ServerWithTask] = {}
     for each in chain.from_iterable(parts):
         by_id.setdefault(each.server.id, each)
-    by_server = sorting(page)
-    return sorted(by_id.values(), key=lambda each: by_server(each.server))[: page.limit + 1]
+    by_server = sorting(selection)
+    return sorted(by_id.values(), key=lambda each: by_server(each.server))[: selection.limit]
 
 
-def sorting(page: Page) -> Callable[[Server], Any]:
-    """What to sort servers by so that they stand in the page's order."""
+def sorting(selection: Selection) -> Callable[[Server], Any]:
+    """What to sort servers by so that they stand in the selection's order."""
 
     def compare(one: Server, other: Server) -> int:
-        for key, direction in page.sorts:
+        for key, direction in selection.sorts:
             order = _compare_values(getattr(one, key), getattr(other, key))
             if order:
                 return order if direction == "asc" else -order

@@ -6,6 +6,8 @@ the others leave is looked through here, a few hundred at a time, until the page
 
 import asyncio
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +22,7 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.db.selections import after_marker, ordered
-from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.paging import Page
+from kilonova.kit.db.selections import Selection, paged
 from kilonova.kit.http.queries import moment
 from kilonova.kit.tasks import Task
 
@@ -62,57 +62,52 @@ class NamedServer(Struct, frozen=True):
     name: str
 
 
-async def list_names(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[NamedServer]:
+async def list_names(tx: CellTx, filters: Filters, selection: Selection, marker: Server | None) -> list[NamedServer]:
     """Like `list_page`, and reads no more than it shows."""
     if filters.with_deleted:
-        found = await list_page(tx, filters, page, marker)
+        found = await list_page(tx, filters, selection, marker)
         return [NamedServer(each.server.id, each.server.name) for each in found]
-    statement = await _narrowed(tx, select(servers.c.id, servers.c.name), filters, page, marker)
+    statement = await _narrowed(tx, select(servers.c.id, servers.c.name), filters, selection, marker)
     return await tx.all(NamedServer, statement)
 
 
-async def list_page(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[ServerWithTask]:
-    """One page and one row beyond it, in the page's order, each with its active task. It begins after `marker`."""
-    statement = await _narrowed(tx, select(servers), filters, page, marker)
+async def list_page(tx: CellTx, filters: Filters, selection: Selection, marker: Server | None) -> list[ServerWithTask]:
+    """The selected servers, in their order, each with its active task. They begin after `marker`."""
+    statement = await _narrowed(tx, select(servers), filters, selection, marker)
     found = await tx.all(Server, statement) if filters.with_live else []
     active = await _active_tasks(tx, found)
     live = [ServerWithTask(server, active.get(server.id)) for server in found]
     if not filters.with_deleted:
         return live
-    deleted = await deleted_servers.first_matching(tx, filters, page, marker)
-    return deleted_servers.merged([live, deleted], page)
+    deleted = await deleted_servers.first_matching(tx, filters, selection, marker)
+    return deleted_servers.merged([live, deleted], selection)
 
 
 async def _narrowed(
-    tx: CellTx, statement: Select[Any], filters: Filters, page: Page, marker: Server | None
+    tx: CellTx, statement: Select[Any], filters: Filters, selection: Selection, marker: Server | None
 ) -> Select[Any]:
-    """The statement with the filters, in the page's order, from the marker on: the page's rows and one beyond."""
-    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
+    """The statement with the filters, in the selection's order, from the marker on."""
+    after = None if marker is None else [getattr(marker, key) for key, _ in selection.sorts]
     if filters.patterns or filters.addresses:
-        ids = await _matching(tx, filters, page, marker)
-        return ordered(statement.where(servers.c.id.in_(ids)), sorts)
-    statement = ordered(statement.where(*_conditions(filters)), sorts).limit(page.limit + 1)
-    if marker is None:
-        return statement
-    return statement.where(after_marker(sorts, [getattr(marker, key) for key, _ in page.sorts]))
+        ids = await _matching(tx, filters, selection, after)
+        return paged(statement.where(servers.c.id.in_(ids)), servers, selection, None)
+    return paged(statement.where(*_conditions(filters)), servers, selection, after)
 
 
-async def _matching(tx: CellTx, filters: Filters, page: Page, marker: Server | None) -> list[str]:
-    """Ids of the page's servers, and of one beyond it, by the text filters, too."""
-    keys = [key for key, _ in page.sorts]
-    sorts = [(servers.c[key], direction) for key, direction in page.sorts]
+async def _matching(tx: CellTx, filters: Filters, selection: Selection, after: Sequence[Any] | None) -> list[str]:
+    """Ids of the selected servers, by the text filters, too."""
+    keys = [key for key, _ in selection.sorts]
     names = list(dict.fromkeys(["id", *keys, *filters.patterns, *(["ports"] if filters.addresses else [])]))
-    columns = select(*(servers.c[name] for name in names))
-    statement = ordered(columns.where(*_conditions(filters)), sorts).limit(LOOKED_AT_ONCE)
+    statement = select(*(servers.c[name] for name in names)).where(*_conditions(filters))
+    part = replace(selection, limit=LOOKED_AT_ONCE)
     found: list[str] = []
-    after = None if marker is None else [getattr(marker, key) for key in keys]
     while True:
-        rows = await tx.tuples(statement if after is None else statement.where(after_marker(sorts, after)))
+        rows = await tx.tuples(paged(statement, servers, part, after))
         looked_at = [dict(zip(names, row, strict=True)) for row in rows]
         # In a thread: hundreds of texts against the costliest expression take seconds.
         found += await asyncio.to_thread(_ids_of_fitting, looked_at, filters)
-        if len(found) > page.limit or len(rows) < LOOKED_AT_ONCE:
-            return found[: page.limit + 1]
+        if len(found[: selection.limit]) == selection.limit or len(rows) < LOOKED_AT_ONCE:
+            return found[: selection.limit]
         after = [looked_at[-1][key] for key in keys]
 
 
@@ -125,11 +120,12 @@ def _fits(row: dict[str, Any], filters: Filters) -> bool:
     return fits and (not filters.addresses or fits_addresses(filters, row["ports"]))
 
 
-async def find_marker(region: Region, filters: Filters, server_id: str | None) -> Server | None:
+async def find_marker(region: Region, filters: Filters, selection: Selection) -> Server | None:
     """The server a page begins after, in whichever cell it is; one that was deleted since the page before will do.
 
     Raises BadRequest for one that is not there, or that belongs to a project the list is not of.
     """
+    server_id = selection.marker
     if server_id is None:
         return None
     by_id = select(servers).where(servers.c.id == server_id)
@@ -140,7 +136,7 @@ async def find_marker(region: Region, filters: Filters, server_id: str | None) -
         if marker is None:
             marker = await deleted_servers.find_record(tx, server_id, filters.project_id)
     if marker is None:
-        raise BadRequest(f"marker [{server_id}] not found")
+        raise selection.lost(server_id)
     return marker
 
 

@@ -6,7 +6,7 @@ list that changes while it is read would skip and repeat rows.
 
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
@@ -66,6 +66,9 @@ class Selection:
     """The page that ends before the marker, or the last one; its rows stay in the list's order."""
     lost: Callable[[str], Fault] = _no_marker
     """Makes the fault for a marker that is not in the list."""
+
+    def narrowed(self, *conditions: Condition) -> "Selection":
+        return replace(self, conditions=(*self.conditions, *conditions))
 
 
 async def select_rows(
