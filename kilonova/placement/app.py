@@ -51,7 +51,7 @@ ROUTES = [
     Route("GET", "/", root.show_versions, PUBLIC),
 
     Route("GET", PROVIDERS, providers.list_providers, f"{RULE}:list", shape="resource_provider",
-          query=queries.PROVIDER_PARAMETERS),
+          query=queries.PROVIDERS.query),
     Route("POST", PROVIDERS, providers.create_provider, f"{RULE}:create", body=NewProvider,
           shape="resource_provider", also=(201,)),
     Route("GET", PROVIDER, providers.show_provider, f"{RULE}:show", shape="resource_provider"),
@@ -97,7 +97,7 @@ ROUTES = [
     Route("DELETE", "/resource_classes/{name}", resource_classes.delete_resource_class,
           "placement:resource_classes:delete", since="1.2", status=204),
 
-    Route("GET", "/traits", traits.list_traits, "placement:traits:list", since="1.6", query=traits.QUERY),
+    Route("GET", "/traits", traits.list_traits, "placement:traits:list", since="1.6", query=traits.LISTING.query),
     Route("GET", "/traits/{name}", traits.show_trait, "placement:traits:show", since="1.6"),
     Route("PUT", "/traits/{name}", traits.ensure_trait, "placement:traits:update", since="1.6", status=201,
           also=(204,)),

@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, insert, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Selection, select_rows
 from kilonova.kit.errors import BadRequest
 from kilonova.placement import resource_classes, traits
 from kilonova.placement.errors import (
@@ -33,10 +34,8 @@ from kilonova.placement.tables import (
 
 
 class ProviderFilters(Struct):
-    """What a list of providers may be narrowed by; every one that is set has to hold."""
+    """What a list of providers may be narrowed by beside their rows; every one that is set has to hold."""
 
-    id: str | None = None
-    name: str | None = None
     in_tree: str | None = None
     member_of: list[frozenset[str]] = []
     """Each set: in at least one of these aggregates."""
@@ -184,30 +183,23 @@ async def find_at(tx: Tx, provider_id: str, generation: int | None) -> Provider:
     return provider
 
 
-async def list_matching(tx: Tx, filters: ProviderFilters) -> list[Provider]:
-    """In the order they were made. Raises UnknownResourceClass, UnknownTrait."""
+async def list_matching(tx: Tx, selection: Selection, filters: ProviderFilters) -> list[Provider]:
+    """Raises UnknownResourceClass, UnknownTrait."""
     await resource_classes.require_known(tx, filters.resources)
     await traits.require_known(tx, filters.forbidden.union(*filters.required))
-    statement = select(providers).order_by(providers.c.created_at, providers.c.id)
-    if filters.id is not None:
-        statement = statement.where(providers.c.id == filters.id)
-    if filters.name is not None:
-        statement = statement.where(providers.c.name == filters.name)
+    of_id = providers.c.id
+    where: list[ColumnElement[bool]] = [of_id.in_(_members(wanted)) for wanted in filters.member_of]
+    where += [of_id.in_(_bearers(names)) for names in filters.required]
     if filters.in_tree is not None:
-        root = select(providers.c.root_id).where(providers.c.id == filters.in_tree).scalar_subquery()
-        statement = statement.where(providers.c.root_id == root)
-    for wanted in filters.member_of:
-        statement = statement.where(providers.c.id.in_(_members(wanted)))
+        root = select(providers.c.root_id).where(of_id == filters.in_tree).scalar_subquery()
+        where.append(providers.c.root_id == root)
     if filters.forbidden_aggregates:
-        statement = statement.where(providers.c.id.not_in(_members(filters.forbidden_aggregates)))
-    for names in filters.required:
-        statement = statement.where(providers.c.id.in_(_bearers(names)))
+        where.append(of_id.not_in(_members(filters.forbidden_aggregates)))
     if filters.forbidden:
-        statement = statement.where(providers.c.id.not_in(_bearers(filters.forbidden)))
+        where.append(of_id.not_in(_bearers(filters.forbidden)))
     for name, amount in filters.resources.items():
-        able = select(inventories.c.provider_id).where(has_room(name, amount))
-        statement = statement.where(providers.c.id.in_(able))
-    return await tx.all(Provider, statement)
+        where.append(of_id.in_(select(inventories.c.provider_id).where(has_room(name, amount))))
+    return await select_rows(tx, providers, Provider, selection.narrowed(*where))
 
 
 def has_room(resource_class: str, amount: int) -> ColumnElement[bool]:

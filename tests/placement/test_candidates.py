@@ -17,6 +17,7 @@ from msgspec import Struct
 from sqlalchemy import text
 
 from kilonova.kit.db import Database, Tx
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.errors import Fault
 from kilonova.placement import allocations, candidates, inventories, providers
 from kilonova.placement.allocations import Claim
@@ -284,7 +285,7 @@ async def compare_all_along(wanted: list[Host], group: Group, changes: list[tupl
     for change, number, as_host in changes:
         with suppress(Fault):  # a refusal changes nothing either
             async with database.transaction() as tx:
-                present = await providers.list_matching(tx, ProviderFilters())
+                present = await providers.list_matching(tx, Selection(), ProviderFilters())
                 await change(tx, present[number % len(present)], as_host)
         await compare(database, index, group)
     await database.close()

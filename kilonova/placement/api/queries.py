@@ -7,22 +7,14 @@ import re
 from collections.abc import Mapping
 from uuid import UUID
 
+from kilonova.kit.db.selections import Filter
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import MAX_INT32
+from kilonova.kit.http.lists import Dialect, Listing
 from kilonova.placement.api.bodies import PlacementRequest
 from kilonova.placement.candidate_groups import Group, Wanted
 from kilonova.placement.errors import BadQueryValue, DuplicateQueryKey, MissingQueryValue
 from kilonova.placement.providers import ProviderFilters
-
-PROVIDER_PARAMETERS = {
-    "name": None,
-    "uuid": None,
-    "member_of": "providers_member_of",
-    "resources": "providers_resources",
-    "in_tree": "nested_providers",
-    "required": "providers_required",
-}
-"""Parameter → the change it came with."""
 
 CANDIDATE_PARAMETERS = {
     "limit": "candidates_limit",
@@ -61,13 +53,27 @@ def _is_in_version(request: PlacementRequest, change: str | None) -> bool:
     return change is None or request.allows(change)
 
 
+DIALECT = Dialect(names=(), refuse=lambda request, listing: check_parameters(request, listing.query))
+"""Placement has no pages."""
+PROVIDERS = Listing(
+    dialect=DIALECT,
+    filters={
+        "name": lambda _name, texts: Filter("name", "eq", texts[-1]),
+        "uuid": lambda name, texts: Filter("id", "eq", read_uuid(name, texts[-1])),
+    },
+    others={
+        "member_of": "providers_member_of",
+        "resources": "providers_resources",
+        "in_tree": "nested_providers",
+        "required": "providers_required",
+    },
+    order=(("created_at", "asc"), ("id", "asc")),
+)
+
+
 def provider_filters(request: PlacementRequest) -> ProviderFilters:
-    """Raises BadRequest."""
-    check_parameters(request)
-    query = request.query
-    filters = ProviderFilters(name=query.get("name"))
-    if "uuid" in query:
-        filters.id = read_uuid("uuid", query["uuid"])
+    """What a provider's row does not tell. Raises BadRequest."""
+    query, filters = request.query, ProviderFilters()
     if "in_tree" in query:
         filters.in_tree = read_uuid("in_tree", query["in_tree"])
     if "resources" in query:

@@ -17,15 +17,15 @@ from kilonova.placement.api.bodies import (
     no_content,
 )
 from kilonova.placement.api.media import dated
-from kilonova.placement.api.queries import provider_filters
+from kilonova.placement.api.queries import PROVIDERS, provider_filters
 from kilonova.placement.views.providers import provider_allocations_view, provider_view
 
 
 async def list_providers(request: PlacementRequest) -> Reply:
     request.authorize()
-    filters = provider_filters(request)
+    page, filters = PROVIDERS.read(request), provider_filters(request)
     async with request.service.database.reading() as tx:
-        found = await providers.list_matching(tx, filters)
+        found = await providers.list_matching(tx, page.selection, filters)
     changed_at = max((each.updated_at for each in found), default=None)
     return dated(request, {"resource_providers": [provider_view(each) for each in found]}, changed_at)
 

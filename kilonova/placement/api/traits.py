@@ -3,19 +3,20 @@
 import msgspec
 
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.lists import Listing
 from kilonova.kit.http.routes import Reply
 from kilonova.placement import traits
 from kilonova.placement.api.bodies import CustomName, PlacementRequest, no_content
 from kilonova.placement.api.media import dated
-from kilonova.placement.api.queries import check_parameters
+from kilonova.placement.api.queries import DIALECT
 
-QUERY: dict[str, str | None] = {"name": None, "associated": None}
+LISTING = Listing(dialect=DIALECT, others=dict.fromkeys(("name", "associated")))
 
 
 async def list_traits(request: PlacementRequest) -> Reply:
     """`name=in:A,B` or `name=startswith:P`; `associated=true` for those that some provider has."""
     request.authorize()
-    check_parameters(request)
+    LISTING.read(request)
     names, prefix = _name_filter(request.query.get("name"))
     associated = request.query.get("associated")
     if associated is not None and associated.lower() not in ("true", "false"):
