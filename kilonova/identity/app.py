@@ -38,10 +38,11 @@ ROUTES = [
     Route("GET", "/v3/auth/catalog", auth.show_catalog, "identity:get_auth_catalog"),
     Route("GET", "/v3/auth/projects", auth.list_projects_in_reach, "identity:get_auth_projects",
           query=projects.REACH_LISTS.query),
-    Route("GET", "/v3/auth/domains", auth.list_domains_in_reach, "identity:get_auth_domains", query=domains.QUERY),
+    Route("GET", "/v3/auth/domains", auth.list_domains_in_reach, "identity:get_auth_domains",
+          query=domains.REACH_LISTS.query),
     Route("GET", "/v3/auth/system", auth.show_system_in_reach, "identity:get_auth_system"),
 
-    Route("GET", "/v3/users", users.list_users, "identity:list_users", query=users.QUERY),
+    Route("GET", "/v3/users", users.list_users, "identity:list_users", query=users.LISTS.query),
     Route("POST", "/v3/users", users.create_user, "identity:create_user", body=dict, status=201,
           described={"user": users.NewUser}),
     Route("GET", "/v3/users/{user_id}", users.show_user, "identity:get_user"),
@@ -53,7 +54,7 @@ ROUTES = [
     Route("GET", "/v3/users/{user_id}/projects", users.list_projects_of_user, "identity:list_user_projects",
           query=projects.REACH_LISTS.query),
     Route("GET", "/v3/users/{user_id}/groups", groups.list_groups_of_user, "identity:list_groups_for_user",
-          query=groups.QUERY),
+          query=groups.LISTS.query),
     *(
         route
         for plural, kind, variable, lists, query in (
@@ -82,7 +83,7 @@ ROUTES = [
         for method, verb in (("GET", "get"), ("DELETE", "delete"))
     ),
 
-    Route("GET", "/v3/groups", groups.list_groups, "identity:list_groups", query=groups.QUERY),
+    Route("GET", "/v3/groups", groups.list_groups, "identity:list_groups", query=groups.LISTS.query),
     Route("POST", "/v3/groups", groups.create_group, "identity:create_group", body=dict, status=201,
           described={"group": groups.NewGroup}),
     Route("GET", "/v3/groups/{group_id}", groups.show_group, "identity:get_group"),
@@ -90,14 +91,14 @@ ROUTES = [
           described={"group": groups.ChangedGroup}),
     Route("DELETE", "/v3/groups/{group_id}", groups.delete_group, "identity:delete_group", status=204),
     Route("GET", "/v3/groups/{group_id}/users", groups.list_members, "identity:list_users_in_group",
-          query=users.QUERY),
+          query=users.LISTS.query),
     Route("PUT", "/v3/groups/{group_id}/users/{user_id}", groups.add_member, "identity:add_user_to_group", status=204),
     Route("HEAD", "/v3/groups/{group_id}/users/{user_id}", groups.check_member, "identity:check_user_in_group",
           status=204),
     Route("DELETE", "/v3/groups/{group_id}/users/{user_id}", groups.remove_member, "identity:remove_user_from_group",
           status=204),
 
-    Route("GET", "/v3/projects", projects.list_projects, "identity:list_projects", query=projects.QUERY),
+    Route("GET", "/v3/projects", projects.list_projects, "identity:list_projects", query=projects.LISTS.query),
     Route("POST", "/v3/projects", projects.create_project, "identity:create_project", body=dict, status=201,
           described={"project": projects.NewProject}),
     Route("GET", "/v3/projects/{project_id}", projects.show_project, "identity:get_project",
@@ -117,7 +118,7 @@ ROUTES = [
     Route("DELETE", "/v3/projects/{project_id}/tags/{tag}", project_tags.delete_tag, "identity:delete_project_tag",
           status=204),
 
-    Route("GET", "/v3/domains", domains.list_domains, "identity:list_domains", query=domains.QUERY),
+    Route("GET", "/v3/domains", domains.list_domains, "identity:list_domains", query=domains.LISTS.query),
     Route("POST", "/v3/domains", domains.create_domain, "identity:create_domain", body=dict, status=201,
           described={"domain": domains.NewDomain}),
     Route("GET", "/v3/domains/{domain_id}", domains.show_domain, "identity:get_domain"),
@@ -125,7 +126,7 @@ ROUTES = [
           described={"domain": domains.ChangedDomain}),
     Route("DELETE", "/v3/domains/{domain_id}", domains.delete_domain, "identity:delete_domain", status=204),
 
-    Route("GET", "/v3/roles", roles.list_roles, "identity:list_roles", query=roles.QUERY),
+    Route("GET", "/v3/roles", roles.list_roles, "identity:list_roles", query=roles.LISTS.query),
     Route("POST", "/v3/roles", roles.create_role, "identity:create_role", body=dict, status=201,
           described={"role": roles.NewRole}),
     Route("GET", "/v3/roles/{role_id}", roles.show_role, "identity:get_role"),
@@ -143,7 +144,7 @@ ROUTES = [
           "identity:delete_implied_role", status=204),
 
     Route("GET", "/v3/role_assignments", assignments.list_role_assignments, "identity:list_role_assignments",
-          query=assignments.QUERY),
+          query=assignments.LISTING.query),
     *(
         route
         for place in ("/v3/projects/{project_id}", "/v3/domains/{domain_id}", "/v3/system")
@@ -161,21 +162,21 @@ ROUTES = [
         )
     ),
 
-    Route("GET", "/v3/services", services.list_services, "identity:list_services", query=services.QUERY),
+    Route("GET", "/v3/services", services.list_services, "identity:list_services", query=services.LISTS.query),
     Route("POST", "/v3/services", services.create_service, "identity:create_service", body=dict, status=201,
           described={"service": services.NewService}),
     Route("GET", "/v3/services/{service_id}", services.show_service, "identity:get_service"),
     Route("PATCH", "/v3/services/{service_id}", services.update_service, "identity:update_service", body=dict,
           described={"service": services.ChangedService}),
     Route("DELETE", "/v3/services/{service_id}", services.delete_service, "identity:delete_service", status=204),
-    Route("GET", "/v3/endpoints", endpoints.list_endpoints, "identity:list_endpoints", query=endpoints.QUERY),
+    Route("GET", "/v3/endpoints", endpoints.list_endpoints, "identity:list_endpoints", query=endpoints.LISTS.query),
     Route("POST", "/v3/endpoints", endpoints.create_endpoint, "identity:create_endpoint", body=dict, status=201,
           described={"endpoint": endpoints.NewEndpoint}),
     Route("GET", "/v3/endpoints/{endpoint_id}", endpoints.show_endpoint, "identity:get_endpoint"),
     Route("PATCH", "/v3/endpoints/{endpoint_id}", endpoints.update_endpoint, "identity:update_endpoint", body=dict,
           described={"endpoint": endpoints.ChangedEndpoint}),
     Route("DELETE", "/v3/endpoints/{endpoint_id}", endpoints.delete_endpoint, "identity:delete_endpoint", status=204),
-    Route("GET", "/v3/regions", regions.list_regions, "identity:list_regions", query=regions.QUERY),
+    Route("GET", "/v3/regions", regions.list_regions, "identity:list_regions", query=regions.LISTS.query),
     Route("POST", "/v3/regions", regions.create_region, "identity:create_region", body=dict, status=201,
           described={"region": regions.NewRegion}),
     Route("GET", "/v3/regions/{region_id}", regions.show_region, "identity:get_region"),

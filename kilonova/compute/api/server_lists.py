@@ -19,8 +19,9 @@ from kilonova.compute.service import Cell
 from kilonova.compute.tables import CellMapping, Server
 from kilonova.compute.transactions import CellTx
 from kilonova.compute.views.servers import Body, link_view, unknown_view
+from kilonova.kit.db.selections import Filter
 from kilonova.kit.errors import BadRequest, Forbidden
-from kilonova.kit.http.lists import Listing, Page, SortPairs, cut
+from kilonova.kit.http.lists import TAG_OPERATORS, Listing, Page, SortPairs, cut
 from kilonova.kit.http.queries import tags_of, whole_number
 
 SORT_KEYS = {
@@ -69,7 +70,6 @@ PATTERNS = {
 }
 NUMBERS = {"launch_index": "launch_index", "power_state": "power_state"}
 BOOLEANS = {"config_drive": "config_drive", "locked": "locked"}
-TAGS = {"tags": "tags_all", "tags-any": "tags_any", "not-tags": "tags_not_all", "not-tags-any": "tags_not_any"}
 OTHERS = {
     "deleted",
     "flavor",
@@ -93,7 +93,7 @@ PROGRESS, NO_SERVER = 0, ""
 """What every server shows as its progress, and the id of none."""
 JOINED = set("block_device_mapping services metadata system_metadata info_cache security_groups pci_devices".split())
 CONTROLS = {"limit", "marker", "sort_key", "sort_dir", "all_tenants"}
-FILTERS = OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAGS)
+FILTERS = OTHERS | UNSERVED | JOINED | set(EQUAL) | set(PATTERNS) | set(NUMBERS) | set(BOOLEANS) | set(TAG_OPERATORS)
 
 FOR_EVERYBODY = {
     None: "reservation_id name status image flavor ip changes-since",
@@ -238,7 +238,11 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         equal["id"] = NO_SERVER
     texts = {column: _pattern(usable[name], name) for name, column in PATTERNS.items() if name in usable}
     addresses = {version: usable[name] for version, name in ((4, "ip"), (6, "ip6")) if name in usable}
-    tags = {field: tuple(tags_of(name, [usable[name]])) for name, field in TAGS.items() if name in usable}
+    tags = [
+        Filter("tags", operator, tags_of(name, [usable[name]]))
+        for name, operator in TAG_OPERATORS.items()
+        if name in usable
+    ]
     return Filters(
         project_id=None if all_projects else request.ctx.project_id,
         equal=equal,
@@ -250,10 +254,7 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         with_deleted=only_deleted or ("changes-since" in usable and "deleted" not in usable),
         task_states=(usable["task_state"],) if "task_state" in usable else (),
         addresses={version: _pattern(text, "ip") for version, text in addresses.items()},
-        tags_all=tags.get("tags_all", ()),
-        tags_any=tags.get("tags_any", ()),
-        tags_not_all=tags.get("tags_not_all", ()),
-        tags_not_any=tags.get("tags_not_any", ()),
+        tags=tuple(tags),
         **_changes(usable),
     )
 

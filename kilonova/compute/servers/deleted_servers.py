@@ -21,7 +21,7 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.db.selections import Selection
+from kilonova.kit.db.selections import Selection, fits_texts
 from kilonova.kit.log import logger
 
 log = logger(__name__)
@@ -89,16 +89,9 @@ def _matches(server: Server, filters: Filters) -> bool:
         return False
     if filters.statuses is not None and "DELETED" not in map(str.upper, filters.statuses):
         return False
-    return not filters.task_states and _has_tags(set(server.tags), filters) and fits_addresses(filters, server.ports)
-
-
-def _has_tags(tags: set[str], filters: Filters) -> bool:
-    return (
-        tags >= set(filters.tags_all)
-        and (not filters.tags_any or bool(tags & set(filters.tags_any)))
-        and (not filters.tags_not_all or not tags >= set(filters.tags_not_all))
-        and not tags & set(filters.tags_not_any)
-    )
+    if not all(fits_texts(server.tags, wanted) for wanted in filters.tags):
+        return False
+    return not filters.task_states and fits_addresses(filters, server.ports)
 
 
 def merged(parts: Iterable[Sequence[ServerWithTask]], selection: Selection) -> list[ServerWithTask]:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 
 from kilonova.compute.servers import patterns
+from kilonova.kit.db.selections import Filter
 
 
 class Filters(Struct, frozen=True, kw_only=True):
@@ -23,10 +24,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     task_states: tuple[str, ...] = ()
     addresses: dict[int, str] = {}
     """4 or 6 → regular expression from the start of an address of that version."""
-    tags_all: tuple[str, ...] = ()
-    tags_any: tuple[str, ...] = ()
-    tags_not_all: tuple[str, ...] = ()
-    tags_not_any: tuple[str, ...] = ()
+    tags: tuple[Filter, ...] = ()
     changed_since: datetime | None = None
     changed_before: datetime | None = None
     with_live: bool = True

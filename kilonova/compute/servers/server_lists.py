@@ -5,14 +5,13 @@ the others leave is looked through here, a few hundred at a time, until the page
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, String, and_, cast, exists, false, not_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
 
 from kilonova.compute.operations import steps_shown_as
 from kilonova.compute.region import cells
@@ -22,7 +21,7 @@ from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Server, servers, tasks
 from kilonova.compute.transactions import CellTx
-from kilonova.kit.db.selections import Selection, paged
+from kilonova.kit.db.selections import Selection, compared, paged
 from kilonova.kit.http.queries import moment
 from kilonova.kit.tasks import Task
 
@@ -164,19 +163,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         where.append(table.updated_at >= filters.changed_since)
     if filters.changed_before is not None:
         where.append(table.updated_at <= filters.changed_before)
-    if filters.tags_all:
-        where.append(and_(*map(_has_tag, filters.tags_all)))
-    if filters.tags_any:
-        where.append(or_(*map(_has_tag, filters.tags_any)))
-    if filters.tags_not_all:
-        where.append(not_(and_(*map(_has_tag, filters.tags_not_all))))
-    if filters.tags_not_any:
-        where.append(not_(or_(*map(_has_tag, filters.tags_not_any))))
-    return where
-
-
-def _has_tag(tag: str) -> ColumnElement[bool]:
-    return cast(servers.c.tags, String).contains(json.dumps(tag), autoescape=True)
+    return where + [compared(table.tags, wanted) for wanted in filters.tags]
 
 
 def _has_status(status: str) -> ColumnElement[bool]:

@@ -22,7 +22,6 @@ LISTING = Listing(
         ("user.id", "group.id", "role.id", *SCOPES, INHERITED, "include_subtree", "effective", "include_names")
     ),
 )
-QUERY = LISTING.query
 
 
 def _target(request: IdentityRequest) -> tuple[TargetKind, str]:

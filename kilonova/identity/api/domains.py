@@ -25,7 +25,6 @@ from kilonova.kit.http.bounds import LongText
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 LISTS = listing({"name": "name"}, flags=("enabled",), sorts=("name", "enabled"))
-QUERY = LISTS.query
 REACH_LISTS = replace(LISTS, order=(("name", "asc"), ("id", "asc")))
 """Of the domains that a user has a role on."""
 

@@ -28,7 +28,6 @@ LISTS = listing(
     flags=("enabled",),
     sorts=("interface", "service_id", "region_id", "enabled"),
 )
-QUERY = LISTS.query
 
 
 KIND = Kind("endpoint")

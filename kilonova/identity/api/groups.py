@@ -27,7 +27,6 @@ from kilonova.kit.http.bounds import LongText
 GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 LISTS = listing(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "domain_id"))
-QUERY = LISTS.query
 
 
 KIND = Kind("group")

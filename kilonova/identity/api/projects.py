@@ -41,7 +41,6 @@ SORTS = ("name", "domain_id", "enabled", "parent_id")
 LISTS = listing(
     TEXTS, ("enabled",), SORTS, readers={"parent_id": text("parent_id"), "is_domain": _that_are_domains, **TAG_FILTERS}
 )
-QUERY = LISTS.query
 REACH_LISTS = listing(TEXTS, ("enabled",), SORTS, order=(("name", "asc"), ("id", "asc")))
 """Of the projects that a user has a role on."""
 

@@ -21,7 +21,6 @@ from kilonova.kit.http.bounds import Id, LongText
 from kilonova.kit.http.queries import short
 
 LISTS = listing(texts={"parent_region_id": "parent_region_id"}, sorts=("parent_region_id",))
-QUERY = LISTS.query
 
 
 KIND = Kind("region")

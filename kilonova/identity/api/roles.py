@@ -25,7 +25,6 @@ from kilonova.kit.http.bounds import LongText
 RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 
 LISTS = listing(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
-QUERY = LISTS.query
 
 
 KIND = Kind("role", Immutability)

@@ -19,7 +19,6 @@ from kilonova.identity.views.records import service_view
 from kilonova.kit.http.bounds import LongText, Name
 
 LISTS = listing(texts={"type": "type", "name": "name"}, flags=("enabled",), sorts=("type", "name", "enabled"))
-QUERY = LISTS.query
 
 
 KIND = Kind("service")

@@ -34,7 +34,6 @@ LISTS = listing(
     # Users of other identity providers, and passwords that expire.
     strange=("idp_id", "protocol_id", "unique_id", "password_expires_at"),
 )
-QUERY = LISTS.query
 
 
 KIND = Kind(

@@ -5,7 +5,7 @@ list that changes while it is read would skip and repeat rows.
 """
 
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -133,17 +133,20 @@ def compared(column: ColumnElement[Any], wanted: Filter) -> ColumnElement[bool]:
             found = or_(found, column.is_(None)) if None in value else found
         case "contains" | "startswith" | "endswith":
             found = getattr(func.lower(column), wanted.operator)(value.lower(), autoescape=True)
-        case "has_all":
+        case "has_all" | "lacks_one":
             found = and_(*(has_text(column, each) for each in value))
-        case "has_any":
+        case "has_any" | "lacks_all":
             found = or_(*(has_text(column, each) for each in value))
-        case "lacks_one":
-            found = not_(and_(*(has_text(column, each) for each in value)))
-        case "lacks_all":
-            found = not_(or_(*(has_text(column, each) for each in value)))
         case comparison:
             found = getattr(operator, comparison)(column, value)
-    return found
+    return not_(found) if wanted.operator.startswith("lacks") else found
+
+
+def fits_texts(texts: Collection[str], wanted: Filter) -> bool:
+    """What `has_all` to `lacks_all` ask, of a list of texts in memory."""
+    held = [each in texts for each in wanted.value]
+    found = all(held) if wanted.operator in ("has_all", "lacks_one") else any(held)
+    return found != wanted.operator.startswith("lacks")
 
 
 Sort = tuple[ColumnElement[Any], Direction]

@@ -184,9 +184,16 @@ def since(column: str) -> Reader:
     return lambda name, texts: Filter(column, "ge", moment(name, texts[-1]))
 
 
-def tag_filters(column: str = "tags", *, skips_empty: bool = False) -> dict[str, Reader]:
-    """`tags`, `tags-any`, `not-tags` and `not-tags-any`. Source: the API guidelines on tags."""
+TAG_OPERATORS: Mapping[str, Operator] = {
+    "tags": "has_all",
+    "tags-any": "has_any",
+    "not-tags": "lacks_one",
+    "not-tags-any": "lacks_all",
+}
+"""Source: the API guidelines on tags."""
 
+
+def tag_filters(column: str = "tags", *, skips_empty: bool = False) -> dict[str, Reader]:
     def reader(operator: Operator) -> Reader:
         def read(name: str, texts: Sequence[str]) -> Condition | None:
             tags = [tag for tag in tags_of(name, texts) if tag or not skips_empty]
@@ -194,13 +201,7 @@ def tag_filters(column: str = "tags", *, skips_empty: bool = False) -> dict[str,
 
         return read
 
-    operators: dict[str, Operator] = {
-        "tags": "has_all",
-        "tags-any": "has_any",
-        "not-tags": "lacks_one",
-        "not-tags-any": "lacks_all",
-    }
-    return {name: reader(operator) for name, operator in operators.items()}
+    return {name: reader(operator) for name, operator in TAG_OPERATORS.items()}
 
 
 _COMPARISONS: Mapping[str, Operator] = {"eq": "eq", "neq": "ne", "gt": "gt", "gte": "ge", "lt": "lt", "lte": "le"}

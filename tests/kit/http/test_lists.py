@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
 from kilonova.kit.db import Database, UtcDateTime
-from kilonova.kit.db.selections import NOTHING, Filter, Selection, among, select_rows
+from kilonova.kit.db.selections import NOTHING, Filter, Selection, among, fits_texts, select_rows
 from kilonova.kit.errors import BadRequest, Forbidden, NotFound
 from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Dialect, Listing, Page, cut, cut_among
@@ -324,6 +324,14 @@ async def test_a_filter_may_have_a_value_of_its_own_where_none_is_given(database
     listing = replace(LISTING, defaults={"size": "3"})
     assert await ids(database, "", listing) == "fdb"
     assert await ids(database, "size=1", listing) == "a"
+
+
+@pytest.mark.parametrize("query", [f"{name}={tags}" for name in lists.TAG_OPERATORS for tags in ("x", "x,y", "y,z")])
+async def test_lists_of_texts_are_compared_in_memory_as_in_a_table(database: Database, query: str) -> None:
+    (wanted,) = LISTING.read(request(query)).selection.conditions
+    assert isinstance(wanted, Filter)
+    fitting = {thing.id for thing in THINGS if fits_texts(thing.tags, wanted)}
+    assert set(await ids(database, query)) == fitting
 
 
 def test_a_dialect_that_looks_ahead_links_on_only_to_more() -> None:
