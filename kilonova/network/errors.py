@@ -351,6 +351,14 @@ class TunnelIdInUse(Conflict):
         super().__init__(f"Unable to create the network. The tunnel ID {segmentation_id} is in use.")
 
 
+class VlanIdInUse(Conflict):
+    def __init__(self, segmentation_id: int, physical_network: str) -> None:
+        super().__init__(
+            f"Unable to create the network. The VLAN {segmentation_id} on physical network {physical_network} "
+            "is in use."
+        )
+
+
 class NoNetworkAvailable(ServiceUnavailable):
     def __init__(self) -> None:
         super().__init__("Unable to create the network. No project network is available for allocation.")

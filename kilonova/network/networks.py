@@ -1,4 +1,4 @@
-"""Networks: segments, who sees them, what stands in the way of deleting one."""
+"""Networks: who sees them, what stands in the way of deleting one."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,24 +10,17 @@ from kilonova.network import concerns, records
 from kilonova.network.errors import (
     DefaultExternalNetworkExists,
     ExternalNetworkInUse,
-    FlatNetworkInUse,
     InvalidInput,
     InvalidSharedSetting,
     NetworkInUse,
     NetworkNotFound,
-    NoNetworkAvailable,
-    TunnelIdInUse,
 )
-from kilonova.network.ipam.pick import pick_number
+from kilonova.network.segments.segment import Segment
 from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Network, Port, floating_ips, networks, ports, subnets
 from kilonova.network.visibility import Visibility
 
-VXLAN_OVERHEAD_BYTES = 50
-SMALLEST_MTU = 68
-"""What every IPv4 host must take (RFC 791)."""
-NETWORK_TYPES = ("flat", "vxlan", "local")
 PROVIDER = ("network_type", "physical_network", "segmentation_id")
 LISTING = listing(
     networks,
@@ -68,77 +61,15 @@ async def find_all(tx: Tx, network_ids: Collection[str]) -> dict[str, Network]:
     return found
 
 
-async def segment(tx: Tx, service: NetworkService, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Type, physical network and segmentation id of a new network. Raises InvalidInput, NoNetworkAvailable.
-
-    `wanted` holds the provider attributes that were given. Without any, a VNI of the configured ranges is taken.
-    """
-    network_type = wanted.get("network_type") or ("vxlan" if not wanted.get("physical_network") else "flat")
-    physical, number = wanted.get("physical_network"), wanted.get("segmentation_id")
-    if network_type not in NETWORK_TYPES:
-        raise InvalidInput(
-            f"provider:network_type {network_type!r} is not served here yet; possible are {NETWORK_TYPES}."
-        )
-    if network_type == "flat":
-        return _flat_segment(service, physical, number)
-    if physical is not None:
-        raise InvalidInput(f"provider:physical_network is not for a {network_type} network.")
-    if network_type == "local":
-        if number is not None:
-            raise InvalidInput("provider:segmentation_id is not for a local network.")
-        return _segment("local", None, None, None)
-    if number is not None and not 1 <= number < 1 << 24:
-        raise InvalidInput(f"provider:segmentation_id {number} is not a VNI: 1 to 16777215 are possible.")
-    if number is None:
-        of_tunnels = select(networks.c.segmentation_id).where(networks.c.segmentation_id.is_not(None))
-        number = pick_number(service.vni_ranges, {taken for (taken,) in await tx.tuples(of_tunnels)})
-        if number is None:
-            raise NoNetworkAvailable
-    return _segment("vxlan", None, number, f"vxlan/{number}")
-
-
-def _flat_segment(service: NetworkService, physical: str | None, number: int | None) -> dict[str, Any]:
-    if physical is None:
-        raise InvalidInput("physical_network required for flat provider network.")
-    if number is not None:
-        raise InvalidInput("segmentation_id specified for flat provider network.")
-    if "*" not in service.flat_networks and physical not in service.flat_networks:
-        raise InvalidInput(f"Physical network {physical!r} is not known for flat provider networks.")
-    return _segment("flat", physical, None, f"flat/{physical}")
-
-
-def _segment(network_type: str, physical: str | None, number: int | None, key: str | None) -> dict[str, Any]:
-    return {
-        "network_type": network_type,
-        "physical_network": physical,
-        "segmentation_id": number,
-        "segment_key": key,
-    }
-
-
-def largest_mtu(service: NetworkService, network_type: str) -> int:
-    """What fits through the segment: a tunnel takes its header off the underlay's MTU."""
-    if network_type == "vxlan":
-        return min(service.path_mtu, service.physical_mtu) - VXLAN_OVERHEAD_BYTES
-    return service.physical_mtu
-
-
-def check_mtu(service: NetworkService, mtu: int, network_type: str) -> None:
-    """Raises InvalidInput for an MTU the segment does not carry."""
-    largest = largest_mtu(service, network_type)
-    if mtu > largest:
-        raise InvalidInput(f"Requested MTU is too big, maximum is {largest}.")
-    if mtu < SMALLEST_MTU:
-        raise InvalidInput(f"Requested MTU is too small, minimum is {SMALLEST_MTU}.")
-
-
-async def insert(tx: Tx, network: Network) -> None:
-    """Raises FlatNetworkInUse or TunnelIdInUse when the segment is taken."""
+async def insert(tx: Tx, service: NetworkService, network: Network) -> None:
+    """Raises a Conflict when the segment is taken."""
     await _check_default(tx, network)
     if not await tx.insert_new(networks, network):
-        if network.network_type == "flat":
-            raise FlatNetworkInUse(str(network.physical_network))
-        raise TunnelIdInUse(network.segmentation_id or 0)
+        raise service.segments.in_use(segment_of(network))
+
+
+def segment_of(network: Network) -> Segment:
+    return Segment(network.network_type, network.physical_network, network.segmentation_id)
 
 
 async def change(tx: Tx, service: NetworkService, network: Network, values: Mapping[str, Any]) -> Network:
@@ -147,7 +78,7 @@ async def change(tx: Tx, service: NetworkService, network: Network, values: Mapp
     if values.get("shared") is False and network.shared:
         await _refuse_while_others_use_it(tx, network)
     if "mtu" in values:
-        check_mtu(service, values["mtu"], network.network_type)
+        service.segments.check_mtu(values["mtu"], network.network_type)
     await records.change(tx, networks, network, service.clock.now(), values)
     await records.raise_revision(tx, concerns.network(network.id), concerns.CARRIERS)
     changed = await find(tx, network.id)

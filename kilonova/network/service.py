@@ -9,6 +9,7 @@ from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import RemoteService
+from kilonova.network.segments.offered import Segments
 from kilonova.network.topics import EVENTS_TOPIC, EVENTS_WAIT, HOSTS_CONCERNED, WAKE_TOPIC
 
 
@@ -17,15 +18,9 @@ class NetworkService:
     database: Database
     bus: Bus
     liveness: Liveness
+    segments: Segments
     compute: RemoteService | None = None
     """Told of changes to servers' ports; None: nobody is told."""
-    vni_ranges: tuple[tuple[int, int], ...] = ((1, 1000),)
-    flat_networks: tuple[str, ...] = ("*",)
-    """Physical networks flat networks may use; `*` is any."""
-    physical_mtu: int = 1500
-    """Of the interfaces that flat networks use."""
-    path_mtu: int = 1500
-    """Of the way between the ends of tunnels."""
     dns_domain: str = "openstacklocal"
     clock: Clock = field(default_factory=SystemClock)
     clock_skews: dict[str, float] = field(default_factory=dict)

@@ -258,7 +258,7 @@ class Network(Standard, kw_only=True):
     physical_network: str | None
     segmentation_id: int | None
     segment_key: str | None
-    """`flat/<physical network>` or `vxlan/<VNI>`: unique, so that no two networks share a segment."""
+    """`flat/<physical network>`, `vxlan/<VNI>`: unique, so that no two networks share a segment (`segments/`)."""
     dns_domain: str
     availability_zone_hints: list[str]
     dhcp_host: str | None

@@ -113,7 +113,9 @@ def value_of(found: Read, place: tuple[str, str]) -> object:
 def wanted_value(found: Read, setting: Setting) -> object:
     value = setting.value.replace("$my_ip", found.config.my_ip)
     match setting.key:
-        case "enabled_apis" | "api_servers" | "flat_networks" | "memcached_servers":
+        case "enabled_apis" | "api_servers" | "flat_networks" | "memcached_servers" | "mechanism_drivers":
+            return value.split(",")
+        case "type_drivers" | "tenant_network_types":
             return value.split(",")
         case "physical_interface_mappings":
             return dict([value.split(":")])

@@ -1,6 +1,9 @@
 """`neutron-server`. It reads neutron.conf and ml2_conf.ini."""
 
+import contextlib
 import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.options import NETWORK
@@ -11,6 +14,15 @@ from kilonova.network import agents
 from kilonova.network.app import make_app
 from kilonova.network.events import EventSender
 from kilonova.network.registry import Registry
+from kilonova.network.segments.flat import Flat
+from kilonova.network.segments.geneve import Geneve
+from kilonova.network.segments.gre import Gre
+from kilonova.network.segments.local import Local
+from kilonova.network.segments.offered import CARRIED, NAMES, Segments
+from kilonova.network.segments.segment import Range, SegmentType, Underlay, parse_physical_ranges, parse_range
+from kilonova.network.segments.tunnels import Tunnelled
+from kilonova.network.segments.vlan import LARGEST_ID, Vlan
+from kilonova.network.segments.vxlan import Vxlan
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import metadata
 
@@ -29,19 +41,53 @@ async def _make(ground: Ground) -> NetworkService:
         bus=bus,
         liveness=ground.liveness(bus),
         compute=ground.remote("compute", section="nova"),
-        vni_ranges=tuple(_range(text) for text in config.ml2_type_vxlan.vni_ranges),
-        flat_networks=tuple(config.ml2_type_flat.flat_networks),
-        physical_mtu=config.global_physnet_mtu,
-        path_mtu=config.ml2.path_mtu or config.global_physnet_mtu,
+        segments=_segments(config),
         clock=ground.clock,
     )
 
 
-def _range(text: str) -> tuple[int, int]:
-    low, _, high = text.partition(":")
-    if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) < 1 << 24):
-        raise ConfigError(f"[ml2_type_vxlan] vni_ranges: {text!r} is not of the form 1:1000")
-    return int(low), int(high)
+def _segments(config: Any) -> Segments:
+    """Raises ConfigError for a range or a network type that is none."""
+    ml2, vlans = config.ml2, config.ml2_type_vlan.network_vlan_ranges
+    with _naming("ml2_type_vlan", "network_vlan_ranges"):
+        vlan_ranges = parse_physical_ranges(vlans, LARGEST_ID)
+    types: list[SegmentType] = [
+        Flat(tuple(config.ml2_type_flat.flat_networks)),
+        Vlan(vlan_ranges),
+        Vxlan(_ranges("ml2_type_vxlan", "vni_ranges", config.ml2_type_vxlan.vni_ranges, Vxlan)),
+        Gre(_ranges("ml2_type_gre", "tunnel_id_ranges", config.ml2_type_gre.tunnel_id_ranges, Gre)),
+        Geneve(_ranges("ml2_type_geneve", "vni_ranges", config.ml2_type_geneve.vni_ranges, Geneve)),
+        Local(),
+    ]
+    underlay = Underlay(config.global_physnet_mtu, ml2.path_mtu or config.global_physnet_mtu)
+    return Segments(
+        types,
+        carried=CARRIED,
+        allowed=_known_types("type_drivers", ml2.type_drivers),
+        for_projects=_known_types("tenant_network_types", ml2.tenant_network_types),
+        underlay=underlay,
+    )
+
+
+@contextlib.contextmanager
+def _naming(group: str, option: str) -> Iterator[None]:
+    """Turns a ValueError into a ConfigError that names the option."""
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(f"[{group}] {option}: {error}") from error
+
+
+def _ranges(group: str, option: str, texts: Sequence[str], kind: type[Tunnelled]) -> list[Range]:
+    with _naming(group, option):
+        return [parse_range(text, kind.largest_number) for text in texts]
+
+
+def _known_types(option: str, names: Sequence[str]) -> Sequence[str]:
+    for name in names:
+        if name not in NAMES:
+            raise ConfigError(f"[ml2] {option}: {name!r} is no network type; there are {', '.join(NAMES)}")
+    return names
 
 
 async def _make_registry(network: NetworkService) -> Registry:

@@ -29,6 +29,7 @@ from kilonova.network.api.fields import (
 )
 from kilonova.network.api.resource import Resource
 from kilonova.network.errors import InvalidInput
+from kilonova.network.segments.segment import Wanted
 from kilonova.network.tables import Network
 from kilonova.network.views.resources import network_view
 
@@ -114,9 +115,10 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
     tags.check(new.tags)
     await agents.check_zone_hints(tx, new.availability_zone_hints, "network")
     await quotas.claim(tx, project_id, "network")
-    segment = await networks.segment(tx, service, given(new))
+    wanted = Wanted(new.network_type, new.physical_network, new.segmentation_id)
+    segment = await service.segments.allocate(tx, wanted)
     if new.mtu:
-        networks.check_mtu(service, new.mtu, segment["network_type"])
+        service.segments.check_mtu(new.mtu, segment.network_type)
     standard = records.standard(project_id, new.name, new.description, service.clock.now())
     network = Network(
         **{**standard, "tags": new.tags},
@@ -125,13 +127,16 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
         external=new.external,
         is_default=new.is_default,
         port_security_enabled=new.port_security_enabled,
-        mtu=new.mtu or networks.largest_mtu(service, segment["network_type"]),
+        mtu=new.mtu or service.segments.largest_mtu(segment.network_type),
         dns_domain=dns_names.check_domain(new.dns_domain),
         availability_zone_hints=new.availability_zone_hints,
         dhcp_host=None,
-        **segment,
+        network_type=segment.network_type,
+        physical_network=segment.physical_network,
+        segmentation_id=segment.segmentation_id,
+        segment_key=segment.key,
     )
-    await networks.insert(tx, network)
+    await networks.insert(tx, service, network)
     return network
 
 
@@ -185,7 +190,7 @@ async def update_network(request: NetworkRequest, body: ChangedNetworkBody) -> B
         if "dns_domain" in values:
             values["dns_domain"] = dns_names.check_domain(values["dns_domain"])
         if values.get("mtu") == 0:
-            values["mtu"] = networks.largest_mtu(service, network.network_type)
+            values["mtu"] = service.segments.largest_mtu(network.network_type)
         return await NETWORKS.body(tx, request, await networks.change(tx, service, network, values))
 
 

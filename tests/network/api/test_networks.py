@@ -4,6 +4,11 @@ from typing import Any
 
 import pytest
 
+from kilonova.network.segments.flat import Flat
+from kilonova.network.segments.offered import NAMES, Segments
+from kilonova.network.segments.segment import Underlay
+from kilonova.network.segments.vxlan import Vxlan
+
 
 async def test_a_network_is_created_shown_listed_changed_and_deleted(net: Any, body_of: Any) -> None:
     network = await net.create("networks", {"name": "lan", "description": "mine"})
@@ -33,7 +38,7 @@ async def test_a_network_is_created_shown_listed_changed_and_deleted(net: Any, b
 
 
 async def test_networks_take_different_segments_until_they_are_used_up(net: Any) -> None:
-    net.service.vni_ranges = ((5, 6),)
+    net.service.segments = Segments([Vxlan([(5, 6)])], carried=["vxlan"])
     for _ in range(2):
         await net.create("networks", {})
     error = await net.create("networks", {}, status=503)
@@ -183,7 +188,7 @@ async def test_an_mtu_the_segment_does_not_carry_is_refused(net: Any, body_of: A
 
 
 async def test_tunnels_are_as_wide_as_the_underlay_and_their_way_let_them(net: Any) -> None:
-    net.service.physical_mtu, net.service.path_mtu = 9000, 1550
+    net.service.segments = Segments([Flat(), Vxlan([(1, 9)])], carried=NAMES, underlay=Underlay(9000, 1550))
     assert (await net.create("networks", {}))["mtu"] == 1500
     assert (await net.outside())[0]["mtu"] == 9000
 

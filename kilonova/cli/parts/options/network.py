@@ -9,10 +9,31 @@ NETWORK: Options = {
         cfg.IntOpt("global_physnet_mtu", default=1500, min=576, help="Bytes that fit through the underlay"),
         workers("api_workers"),
     ],
-    "ml2": [cfg.IntOpt("path_mtu", default=0, min=0, help="Bytes that fit between tunnels' ends; 0: as the underlay")],
+    "ml2": [
+        cfg.IntOpt("path_mtu", default=0, min=0, help="Bytes that fit between tunnels' ends; 0: as the underlay"),
+        cfg.ListOpt(
+            "type_drivers",
+            default=["local", "flat", "vlan", "gre", "vxlan", "geneve"],
+            help="Network types that may be asked for, as far as a mechanism carries them",
+        ),
+        cfg.ListOpt(
+            "tenant_network_types",
+            default=["vxlan"],
+            help="Network types that projects get, in this order; without any they get no networks",
+        ),
+    ],
     "nova": credentials(),
     "ml2_type_flat": [cfg.ListOpt("flat_networks", default=["*"], help="Physical networks that may be flat")],
+    "ml2_type_vlan": [
+        cfg.ListOpt(
+            "network_vlan_ranges",
+            default=[],
+            help="physical network:lowest:highest VLAN id to take, or a physical network alone",
+        )
+    ],
     "ml2_type_vxlan": [cfg.ListOpt("vni_ranges", default=["1:1000"], help="Numbers of vxlan networks")],
+    "ml2_type_gre": [cfg.ListOpt("tunnel_id_ranges", default=[], help="Keys of GRE networks")],
+    "ml2_type_geneve": [cfg.ListOpt("vni_ranges", default=[], help="Numbers of Geneve networks")],
 }
 NETWORK_AGENT: Options = {
     "linux_bridge": [
