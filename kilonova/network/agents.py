@@ -35,9 +35,6 @@ DEFAULT_ZONE = "nova"
 
 _WITH_DHCP = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
 
-Bindings = dict[str, dict[str, str]]
-"""Host with an agent → its bridge mappings: physical network → the operator's own bridge."""
-
 
 async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: datetime) -> None:
     """Inserts a row for each part that the process plays, or brings it up to date. Safe to repeat.
@@ -131,25 +128,6 @@ def tunnel_ips(bridge_agents: Iterable[AgentRow]) -> dict[str, str]:
 
 async def of_type(tx: Tx, agent_type: str) -> list[AgentRow]:
     return await tx.all(AgentRow, select(agents).where(agents.c.agent_type == agent_type).order_by(agents.c.host))
-
-
-async def bindings(tx: Tx, hosts: Collection[str]) -> Bindings:
-    """What the bindings of ports on these hosts are made of, read once for however many ports."""
-    found: list[AgentRow] = []
-    for piece in records.chunks(sorted(hosts)):
-        there = select(agents).where(agents.c.agent_type == BRIDGE_AGENT, agents.c.host.in_(piece))
-        found += await tx.all(AgentRow, there)
-    return {each.host: dict(each.configurations.get("bridge_mappings") or {}) for each in found}
-
-
-def bridge_name(known: Bindings, host: str, network: Network) -> str | None:
-    """The bridge a port's tap joins on its host: the operator's own for a mapped physical network, else `brq…`.
-
-    None: the host has no agent.
-    """
-    if host not in known:
-        return None
-    return known[host].get(network.physical_network or "") or f"brq{network.id[:11]}"
 
 
 async def networks_of(tx: Tx, agent: AgentRow) -> list[Network]:

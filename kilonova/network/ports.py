@@ -276,14 +276,6 @@ def check_pairs(pairs: Sequence[dict[str, str]], *, secured: bool) -> None:
         raise InvalidInput("Request contains duplicate address pair.")
 
 
-def check_vnic_type(vnic_type: str) -> None:
-    """Raises InvalidInput for a port that would need a device of the host's own, or a driver for it."""
-    if vnic_type != "normal":
-        raise InvalidInput(
-            f"binding:vnic_type {vnic_type} is not served here yet: ports are taps on bridges, which is normal."
-        )
-
-
 def check_profile(profile: Mapping[str, Any]) -> None:
     """Raises InvalidInput for a binding's profile that is too long."""
     if len(msgspec.json.encode(profile)) > MOST_PROFILE_CHARACTERS:

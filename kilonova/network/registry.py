@@ -139,7 +139,7 @@ class Registry:
         asking = Asking(tx, revision, ask.host, self._facts, await self._facts.agents(tx, revision))
         whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
         if ask.since < 0 or whole or not self._news.knows(ask.since):
-            interest = await read_interest(tx, ask.host, asking.agents)
+            interest = await self._read_interest(asking)
             known = self._remember(ask, interest)
             told = await telling.tell_everything(asking, revision, interest)
             return Answer(True, told.delta, known.serial, told.pending, told.is_all)
@@ -162,7 +162,10 @@ class Registry:
             follows = remembered.interest.follows(ask.host)
             if not self._news.has_changed(follows, ask.since):
                 return remembered.interest
-        return await read_interest(asking.tx, ask.host, asking.agents)
+        return await self._read_interest(asking)
+
+    async def _read_interest(self, asking: Asking) -> Interest:
+        return await read_interest(asking.tx, asking.host, asking.agents, self._service.mechanisms.sections)
 
     def _remember(self, ask: Ask, interest: Interest) -> _Known:
         key = (ask.host, ask.parts)

@@ -9,6 +9,7 @@ from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import RemoteService
+from kilonova.network.mechanisms.chosen import Mechanisms
 from kilonova.network.segments.offered import Segments
 from kilonova.network.topics import EVENTS_TOPIC, EVENTS_WAIT, HOSTS_CONCERNED, WAKE_TOPIC
 
@@ -19,6 +20,7 @@ class NetworkService:
     bus: Bus
     liveness: Liveness
     segments: Segments
+    mechanisms: Mechanisms
     compute: RemoteService | None = None
     """Told of changes to servers' ports; None: nobody is told."""
     dns_domain: str = "openstacklocal"

@@ -112,7 +112,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "nova.auth_plugin": _ONE_WAY,
         "agent.prevent_arp_spoofing": "no port can use an address that is not its own",
         "experimental.linuxbridge": "Linux bridges are what networks are made of",
-        "ml2.mechanism_drivers": "agents are linuxbridge agents",
         "ml2.extension_drivers": "port security and DNS names are always served",
         "securitygroup.enable_security_group": "ports are always filtered",
         "securitygroup.enable_ipset": "members are always kept in sets",

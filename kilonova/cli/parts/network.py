@@ -10,21 +10,25 @@ from kilonova.cli.parts.options import NETWORK
 from kilonova.cli.parts.part import Api, Part, Running
 from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.config import ConfigError
+from kilonova.kit.log import logger
 from kilonova.network import agents
 from kilonova.network.app import make_app
 from kilonova.network.events import EventSender
+from kilonova.network.mechanisms.chosen import PASSED_OVER, Mechanisms, choose
 from kilonova.network.registry import Registry
 from kilonova.network.segments.flat import Flat
 from kilonova.network.segments.geneve import Geneve
 from kilonova.network.segments.gre import Gre
 from kilonova.network.segments.local import Local
-from kilonova.network.segments.offered import CARRIED, NAMES, Segments
+from kilonova.network.segments.offered import NAMES, Segments
 from kilonova.network.segments.segment import Range, SegmentType, Underlay, parse_physical_ranges, parse_range
 from kilonova.network.segments.tunnels import Tunnelled
 from kilonova.network.segments.vlan import LARGEST_ID, Vlan
 from kilonova.network.segments.vxlan import Vxlan
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import metadata
+
+log = logger(__name__)
 
 PORT = 9696
 SCHEMA = Schema("network", metadata, "neutron-db-manage upgrade head")
@@ -36,17 +40,30 @@ async def open_network(ground: Ground) -> NetworkService:
 
 async def _make(ground: Ground) -> NetworkService:
     config, database, bus = ground.config, await ground.database(SCHEMA), await ground.bus()
+    mechanisms = _mechanisms(config)
     return NetworkService(
         database=database,
         bus=bus,
         liveness=ground.liveness(bus),
         compute=ground.remote("compute", section="nova"),
-        segments=_segments(config),
+        segments=_segments(config, mechanisms),
+        mechanisms=mechanisms,
         clock=ground.clock,
     )
 
 
-def _segments(config: Any) -> Segments:
+def _mechanisms(config: Any) -> Mechanisms:
+    """Raises ConfigError for a name that is no mechanism, and when no port could be bound."""
+    names = config.ml2.mechanism_drivers
+    with _naming("ml2", "mechanism_drivers"):
+        found = choose(names)
+    for name in names:
+        if name in PASSED_OVER:
+            log.warning("a mechanism has no effect", mechanism=name, reason=PASSED_OVER[name])
+    return found
+
+
+def _segments(config: Any, mechanisms: Mechanisms) -> Segments:
     """Raises ConfigError for a range or a network type that is none."""
     ml2, vlans = config.ml2, config.ml2_type_vlan.network_vlan_ranges
     with _naming("ml2_type_vlan", "network_vlan_ranges"):
@@ -59,12 +76,16 @@ def _segments(config: Any) -> Segments:
         Geneve(_ranges("ml2_type_geneve", "vni_ranges", config.ml2_type_geneve.vni_ranges, Geneve)),
         Local(),
     ]
+    for_projects = _known_types("tenant_network_types", ml2.tenant_network_types)
+    for name in for_projects:
+        if name not in mechanisms.carries:
+            log.warning("projects get no networks of this type: no mechanism carries it", network_type=name)
     underlay = Underlay(config.global_physnet_mtu, ml2.path_mtu or config.global_physnet_mtu)
     return Segments(
         types,
-        carried=CARRIED,
+        carried=mechanisms.carries,
         allowed=_known_types("type_drivers", ml2.type_drivers),
-        for_projects=_known_types("tenant_network_types", ml2.tenant_network_types),
+        for_projects=for_projects,
         underlay=underlay,
     )
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from kilonova.kit.db import Tx
 from kilonova.kit.http.bounds import Id, Word
 from kilonova.network import (
-    agents,
+    bindings,
     dns_names,
     floating_ips,
     networks,
@@ -123,21 +123,16 @@ class ChangedPortBody(Fields):
 async def _views(
     tx: Tx, request: NetworkRequest, found: list[PortWithDetails], on: Mapping[str, Network] | None = None
 ) -> list[Body]:
-    """Bindings are shown to those who may set them; agents and networks are read once for all ports.
+    """Bindings are shown to those who may set them.
 
     `on`: id → network, where the caller has read those already.
     """
     domain = request.service.dns_domain
     if not request.may(rule="create_port:binding"):
         return [port_view(each, domain) for each in found]
-    known = await agents.bindings(tx, {each.port.host for each in found if each.port.host})
-    if on is None:
-        on = await networks.find_all(tx, {each.port.network_id for each in found if each.port.host})
-    return [port_view(each, domain, binding_view(each.port, _bridge(known, each.port, on))) for each in found]
-
-
-def _bridge(known: agents.Bindings, port: Port, on: Mapping[str, Network]) -> str | None:
-    return agents.bridge_name(known, port.host, on[port.network_id]) if port.host else None
+    bound = await bindings.bind(tx, request.service, [each.port for each in found], on)
+    pairs = zip(found, bound, strict=True)
+    return [port_view(each, domain, binding_view(each.port, binding)) for each, binding in pairs]
 
 
 def _check_privileges(
@@ -190,7 +185,7 @@ def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bo
     service = request.service
     tags.check(new.tags)
     ports.refuse_held_owner(new.device_owner)
-    ports.check_vnic_type(new.vnic_type)
+    service.mechanisms.check_vnic_type(new.vnic_type)
     ports.check_profile(new.binding_profile or {})
     pairs = entries(new.allowed_address_pairs)
     ports.check_pairs(pairs, secured=secured)
@@ -288,7 +283,7 @@ def _changed_values(request: NetworkRequest, changed: ChangedPort, port: Port) -
         if name in values:
             values[name] = values[name] or empty
     ports.check_profile(values.get("binding_profile", {}))
-    ports.check_vnic_type(values.get("vnic_type", "normal"))
+    request.service.mechanisms.check_vnic_type(values.get("vnic_type", "normal"))
     ports.hand_over(port, values)
     if "allowed_address_pairs" in values:
         values["allowed_address_pairs"] = entries(values["allowed_address_pairs"])

@@ -1,6 +1,6 @@
 """A host's interest: the owners it is told of, by section, found from its ports and routers in a few queries."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 from sqlalchemy import Select, select
@@ -9,6 +9,7 @@ from kilonova.kit.db import Tx
 from kilonova.network import concerns
 from kilonova.network.routers import GATEWAY
 from kilonova.network.sections.facts import Agents
+from kilonova.network.segments.offered import TUNNELLED
 from kilonova.network.tables import networks, port_security_groups, ports, routers, security_group_rules
 
 
@@ -27,7 +28,12 @@ class Interest(Struct, frozen=True):
         return names
 
 
-async def read_interest(tx: Tx, host: str, known: Agents) -> Interest:
+SERVED = frozenset({"networks", "leases", "routers", "floating_ips"})
+"""Sections that hosts need for DHCP and for routers, whatever binds their ports."""
+
+
+async def read_interest(tx: Tx, host: str, known: Agents, bound_by: Collection[str]) -> Interest:
+    """`bound_by`: the sections that the cloud's mechanisms need."""
     there = ports.c.host == host
     found = await tx.tuples(select(ports.c.network_id, ports.c.device_owner).where(there).distinct())
     served = await _ids(tx, select(networks.c.id).where(networks.c.dhcp_host == host))
@@ -39,21 +45,23 @@ async def read_interest(tx: Tx, host: str, known: Agents) -> Interest:
     naming = security_group_rules.c.security_group_id.in_(groups)
     remote = security_group_rules.c.remote_group_id
     named = await _ids(tx, select(remote).where(naming, remote.is_not(None)).distinct()) if groups else frozenset()
-    is_tunnelled = networks.c.network_type == "vxlan"
+    is_tunnelled = networks.c.network_type.in_(TUNNELLED)
     tunnelled = await _ids(tx, select(networks.c.id).where(networks.c.id.in_(carried), is_tunnelled))
     routed = await _ids(tx, select(routers.c.id).where(routers.c.host == host))
+    owners = {
+        "networks": carried,
+        "ports": frozenset({host}),
+        "groups": groups,
+        "members": groups | named,
+        "leases": served,
+        "stations": tunnelled if known.wants_stations(host) else frozenset(),
+        "peers": tunnelled,
+        "routers": routed,
+        "floating_ips": routed,
+    }
+    needed = SERVED.union(bound_by)
     return Interest(
-        {
-            "networks": carried,
-            "ports": frozenset({host}),
-            "groups": groups,
-            "members": groups | named,
-            "leases": served,
-            "stations": tunnelled if known.wants_stations(host) else frozenset(),
-            "peers": tunnelled,
-            "routers": routed,
-            "floating_ips": routed,
-        },
+        {name: each if name in needed else frozenset() for name, each in owners.items()},
         frozenset(network_id for network_id, owner in found if owner == GATEWAY),
     )
 

@@ -20,8 +20,6 @@ KNOWN: Sequence[SegmentType] = (Flat(), Vlan(), Vxlan(), Gre(), Geneve(), Local(
 """All there are, without numbers to take."""
 NAMES = tuple(each.name for each in KNOWN)
 USUAL = Underlay()
-CARRIED = ("flat", "vxlan", "local")
-"""Those that Linux bridges carry."""
 TUNNELLED = (Vxlan.name, Gre.name, Geneve.name)
 """Those whose hosts reach each other by their underlay addresses."""
 

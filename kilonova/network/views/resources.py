@@ -6,6 +6,7 @@ from typing import Any
 from kilonova.kit.clock import iso8601
 from kilonova.network import dns_names
 from kilonova.network.availability import NetworkUse
+from kilonova.network.mechanisms.mechanism import Binding
 from kilonova.network.ports import PortWithDetails
 from kilonova.network.security_groups import normal_prefix
 from kilonova.network.tables import (
@@ -108,15 +109,12 @@ def port_view(details: PortWithDetails, dns_domain: str, binding: Body | None = 
     }
 
 
-def binding_view(port: Port, bridge: str | None) -> Body:
-    """`bridge`: what the port's tap joins; None: the port is on no host, or on one whose agent we do not know."""
-    vif_type = "unbound" if not port.host else "binding_failed" if bridge is None else "bridge"
-    vif_details = {} if bridge is None else {"connectivity": "l2", "port_filter": True, "bridge_name": bridge}
+def binding_view(port: Port, binding: Binding) -> Body:
     return {
         "binding:host_id": port.host,
         "binding:profile": port.binding_profile,
-        "binding:vif_type": vif_type,
-        "binding:vif_details": vif_details,
+        "binding:vif_type": binding.vif_type,
+        "binding:vif_details": binding.vif_details,
     }
 
 

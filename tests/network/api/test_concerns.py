@@ -245,7 +245,7 @@ async def compiled(net: Any, host: str) -> HostState:
     async with net.service.database.reading() as tx:
         revision = await news.read(tx)
         asking = Asking(tx, revision, host, facts, await facts.agents(tx, revision))
-        interest = await read_interest(tx, host, asking.agents)
+        interest = await read_interest(tx, host, asking.agents, net.service.mechanisms.sections)
         told = await telling.tell_everything(asking, revision, interest)
         state.apply(told.delta, Touched())
         while not told.is_all:

@@ -11,6 +11,7 @@ NETWORK: Options = {
     ],
     "ml2": [
         cfg.IntOpt("path_mtu", default=0, min=0, help="Bytes that fit between tunnels' ends; 0: as the underlay"),
+        cfg.ListOpt("mechanism_drivers", default=["linuxbridge"], help="What binds ports on hosts, in this order"),
         cfg.ListOpt(
             "type_drivers",
             default=["local", "flat", "vlan", "gre", "vxlan", "geneve"],
