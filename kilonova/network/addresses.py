@@ -17,7 +17,7 @@ from kilonova.network.errors import (
 from kilonova.network.ipam import pick
 from kilonova.network.networks import ROUTER_INTERFACE
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Address, Port, Subnet, addresses, ports
+from kilonova.network.tables import Address, Port, Subnet, addresses, bound_ports
 
 MOST_FIXED_IPS = 5
 ROWS_AT_ONCE = 1000
@@ -99,7 +99,8 @@ async def give_automatic(tx: Tx, service: NetworkService, subnet: Subnet) -> Non
     """Called for a new subnet: its network's ports have automatic addresses in it from now on, if it gives such."""
     if not subnets.gives_addresses_automatically(subnet):
         return
-    there = await tx.all(Port, select(ports).where(ports.c.network_id == subnet.network_id).order_by(ports.c.id))
+    on_network = bound_ports.c.network_id == subnet.network_id
+    there = await tx.all(Port, select(bound_ports).where(on_network).order_by(bound_ports.c.id))
     served = [each for each in there if _is_automatic(each, subnet) and _is_for(each, subnet)]
     positions: dict[str, int] = {}
     last = select(addresses.c.port_id, func.max(addresses.c.position)).group_by(addresses.c.port_id)

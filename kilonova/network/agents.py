@@ -3,16 +3,14 @@
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, func, select, update
 
 from kilonova.kit.agents import AgentInfo
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, parts, records, subnets
+from kilonova.network import bindings, concerns, parts, records, subnets
 from kilonova.network import ports as ports_domain
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
@@ -26,7 +24,19 @@ from kilonova.network.errors import (
     RouterNotHostedByL3Agent,
 )
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import AgentRow, Network, Port, Router, agents, floating_ips, networks, ports, routers
+from kilonova.network.tables import (
+    AgentRow,
+    Network,
+    Port,
+    Router,
+    agents,
+    bound_ports,
+    floating_ips,
+    networks,
+    port_bindings,
+    ports,
+    routers,
+)
 from kilonova.network.tables import subnets as subnets_table
 
 DHCP_AGENT, L3_AGENT, BRIDGE_AGENT = (parts.AGENT_TYPES[each] for each in (parts.DHCP, parts.L3, parts.BRIDGE))
@@ -36,7 +46,7 @@ DEFAULT_ZONE = "nova"
 _WITH_DHCP = select(subnets_table.c.network_id).where(subnets_table.c.enable_dhcp.is_(True))
 
 
-async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: datetime) -> None:
+async def register(tx: Tx, service: NetworkService, info: AgentInfo, played: Collection[str]) -> None:
     """Inserts a row for each part that the process plays, or brings it up to date. Safe to repeat.
 
     A part that it used to play is nobody's until another process registers it.
@@ -58,7 +68,7 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
             availability_zone=zone if agent_type in (DHCP_AGENT, L3_AGENT) else None,
             admin_state_up=True,
             description=None,
-            created_at=now,
+            created_at=service.clock.now(),
             **news,
         )
         if not await tx.insert_new(agents, row):
@@ -66,16 +76,20 @@ async def register(tx: Tx, info: AgentInfo, played: Collection[str], now: dateti
             await tx.execute(update(agents).where(same).values(**news))
     given_up = (agents.c.host == info.host) & (agents.c.answers_as == info.binary) & agents.c.binary.not_in(played)
     for row in await tx.all(AgentRow, select(agents).where(given_up)):
-        await remove(tx, row)
+        await remove(tx, service, row)
     is_old = all(each in before and before[each].configurations == info.configurations for each in played)
     # Other hosts' documents name this one's address: they hear of a new one, not of every start.
-    others = [] if is_old else await _concerned_by_agent(tx, info.host)
+    others = []
+    if not is_old:
+        await bindings.bind_again(tx, service, info.host)
+        others = await _concerned_by_agent(tx, info.host)
     await records.raise_revision(tx, concerns.host(info.host), *others)
 
 
 async def _concerned_by_agent(tx: Tx, host: str) -> list[Concern]:
     """Who else hears that an agent of this host is new, changed or gone: the hosts of the networks that are there."""
-    there = await tx.tuples(select(ports.c.network_id, ports.c.id).where(ports.c.host == host))
+    bound = select(ports.c.network_id, ports.c.id).join(port_bindings, port_bindings.c.port_id == ports.c.id)
+    there = await tx.tuples(bound.where(port_bindings.c.host == host))
     served = await tx.tuples(select(networks.c.id).where(networks.c.dhcp_host == host))
     found = [Concern(concerns.AGENTS), *(Concern(concerns.ports_of(network_id), port) for network_id, port in there)]
     joined = sorted({each[0] for each in (*there, *served)})
@@ -99,13 +113,14 @@ async def change(tx: Tx, row: AgentRow, **values: Any) -> AgentRow:
     return await find(tx, row.id)
 
 
-async def remove(tx: Tx, row: AgentRow) -> None:
+async def remove(tx: Tx, service: NetworkService, row: AgentRow) -> None:
     """What it carried is free for another agent to take."""
     for network in await networks_of(tx, row):
-        await _set_dhcp_host(tx, network, None)
+        await _set_dhcp_host(tx, service, network, None)
     for router in await routers_of(tx, row):
-        await give_router(tx, router, None)
+        await give_router(tx, service, router, None)
     await tx.execute(agents.delete().where(agents.c.id == row.id))
+    await bindings.bind_again(tx, service, row.host)
     await records.raise_revision(tx, concerns.host(row.host), *await _concerned_by_agent(tx, row.host))
 
 
@@ -225,11 +240,11 @@ async def assign(tx: Tx, service: NetworkService, host: str, played: Collection[
     if parts.L3 in played:
         still_free = routers.c.host.is_(None) & routers.c.id.in_(picks.routers.get(host, ()))
         for router in await tx.all(Router, select(routers).where(still_free)):
-            await give_router(tx, router, host)
+            await give_router(tx, service, router, host)
     if parts.DHCP in played:
         unserved = networks.c.dhcp_host.is_(None) & networks.c.id.in_(picks.networks.get(host, ()))
         for network in await tx.all(Network, select(networks).where(unserved)):
-            await _set_dhcp_host(tx, network, host)
+            await _set_dhcp_host(tx, service, network, host)
         for network in await _without_dhcp_port(tx, networks.c.dhcp_host == host):
             await _ensure_dhcp_port(tx, service, network, host)
 
@@ -249,12 +264,12 @@ BY_HAND = ""
 """Host of a router or network that was taken from its agent by hand: no agent takes it, it has to be given to one."""
 
 
-async def give_router(tx: Tx, router: Router, host: str | None) -> None:
+async def give_router(tx: Tx, service: NetworkService, router: Router, host: str | None) -> None:
     """The router with its ports and floating IPs moves to `host`; None: nobody carries it until an agent takes it."""
     await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host))
-    owned = (ports.c.device_id == router.id) & ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
-    joined = await tx.all(Port, select(ports).where(owned))
-    await tx.execute(update(ports).where(owned).values(host=host or ""))
+    owned = (bound_ports.c.device_id == router.id) & bound_ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
+    joined = await tx.all(Port, select(bound_ports).where(owned))
+    await bindings.move(tx, service, joined, host or "")
     status = "ACTIVE" if host else "DOWN"
     await tx.execute(update(floating_ips).where(floating_ips.c.router_id == router.id).values(status=status))
     concerned = [each for port in joined for each in _concerned_by_move(port, host)]
@@ -263,8 +278,8 @@ async def give_router(tx: Tx, router: Router, host: str | None) -> None:
 
 def _concerned_by_move(port: Port, host: str | None) -> list[Concern]:
     """Who has to hear that a router's or a DHCP service's port is on another host now."""
-    moved = msgspec.structs.replace(port, host=host or "")
-    return [*ports_domain.concerned_by(port, ()), *ports_domain.concerned_by(moved, ())]
+    hosts = [each for each in (port.host, host) if each]
+    return ports_domain.concerned_by(port, hosts, ())
 
 
 def _carriers(*hosts: str | None) -> list[str]:
@@ -273,30 +288,29 @@ def _carriers(*hosts: str | None) -> list[str]:
     return found if hosts[-1] else [*found, concerns.CARRIERS]
 
 
-async def _set_dhcp_host(tx: Tx, network: Network, host: str | None) -> None:
+async def _set_dhcp_host(tx: Tx, service: NetworkService, network: Network, host: str | None) -> None:
     await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
     before = network.dhcp_host
-    served = (ports.c.network_id == network.id) & (ports.c.device_owner == ports_domain.DHCP_OWNER)
-    joined = await tx.all(Port, select(ports).where(served))
-    await tx.execute(update(ports).where(served).values(host=host or ""))
+    joined = await ports_domain.on_network(tx, network, ports_domain.DHCP_OWNER)
+    await bindings.move(tx, service, joined, host or "")
     concerned = [each for port in joined for each in _concerned_by_move(port, host)]
     concerned += [Concern(concerns.peers_of(network.id), each) for each in (before, host) if each]
     await records.raise_revision(tx, concerns.network(network.id), *concerned, *_carriers(before, host))
 
 
-async def add_router(tx: Tx, agent: AgentRow, router: Router) -> None:
+async def add_router(tx: Tx, service: NetworkService, agent: AgentRow, router: Router) -> None:
     """Raises InvalidL3Agent, RouterHostedByL3Agent."""
     if agent.agent_type != L3_AGENT or not agent.admin_state_up:
         raise InvalidL3Agent(agent.id)
     if router.host not in (None, BY_HAND, agent.host):
         raise RouterHostedByL3Agent(router.id, str(router.host))
-    await give_router(tx, router, agent.host)
+    await give_router(tx, service, router, agent.host)
 
 
-async def remove_router(tx: Tx, agent: AgentRow, router: Router) -> None:
+async def remove_router(tx: Tx, service: NetworkService, agent: AgentRow, router: Router) -> None:
     if agent.agent_type != L3_AGENT or router.host != agent.host:
         raise RouterNotHostedByL3Agent(router.id, agent.id)
-    await give_router(tx, router, BY_HAND)
+    await give_router(tx, service, router, BY_HAND)
 
 
 async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network: Network) -> None:
@@ -305,14 +319,14 @@ async def add_network(tx: Tx, service: NetworkService, agent: AgentRow, network:
         raise InvalidDHCPAgent(agent.id)
     if network.dhcp_host not in (None, BY_HAND):
         raise NetworkHostedByDHCPAgent(network.id, str(network.dhcp_host))
-    await _set_dhcp_host(tx, network, agent.host)
+    await _set_dhcp_host(tx, service, network, agent.host)
     await _ensure_dhcp_port(tx, service, network, agent.host)
 
 
-async def remove_network(tx: Tx, agent: AgentRow, network: Network) -> None:
+async def remove_network(tx: Tx, service: NetworkService, agent: AgentRow, network: Network) -> None:
     if agent.agent_type != DHCP_AGENT or network.dhcp_host != agent.host:
         raise NetworkNotHostedByDhcpAgent(network.id, agent.id)
-    await _set_dhcp_host(tx, network, BY_HAND)
+    await _set_dhcp_host(tx, service, network, BY_HAND)
 
 
 async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:
@@ -356,4 +370,4 @@ async def _make_dhcp_port(tx: Tx, service: NetworkService, network: Network, hos
         allowed_address_pairs=[],
         extra_dhcp_opts=[],
     )
-    await ports_domain.create(tx, port, [{"subnet_id": each} for each in sorted(wanted)], ())
+    await ports_domain.create(tx, service, port, [{"subnet_id": each} for each in sorted(wanted)], ())

@@ -364,6 +364,29 @@ class NoNetworkAvailable(ServiceUnavailable):
         super().__init__("Unable to create the network. No project network is available for allocation.")
 
 
+class PortBindingNotFound(NotFound):
+    def __init__(self, port_id: str, host: str) -> None:
+        super().__init__(f"Binding for port {port_id} for host {host} could not be found.")
+
+
+class PortBindingAlreadyExists(Conflict):
+    def __init__(self, port_id: str, host: str) -> None:
+        super().__init__(f"Binding for port {port_id} on host {host} already exists.")
+
+
+class PortBindingAlreadyActive(Conflict):
+    def __init__(self, port_id: str, host: str) -> None:
+        super().__init__(f"Binding for port {port_id} on host {host} is already active.")
+
+
+class PortBindingError(Conflict):
+    def __init__(self, port_id: str, host: str) -> None:
+        super().__init__(
+            f"Binding for port {port_id} on host {host} could not be created: the host has no network agent that "
+            "carries the port's network."
+        )
+
+
 class ExternalGatewayForFloatingIPNotFound(NotFound):
     def __init__(self, subnet_id: str, network_id: str, port_id: str) -> None:
         super().__init__(

@@ -77,7 +77,7 @@ async def create(
         asked = {"ip_address": wanted.get("floating_ip_address"), "subnet_id": wanted.get("subnet_id")}
         fixed_ips = [{name: value for name, value in asked.items() if value is not None}]
     port = _new_port(service, network_id, made["id"])
-    details = await ports.create(tx, port, fixed_ips, ())
+    details = await ports.create(tx, service, port, fixed_ips, ())
     v4 = [each.ip_address for each in details.addresses if ":" not in each.ip_address]
     if not v4:
         raise InvalidInput(f"Network {network_id} does not contain any IPv4 subnet.")

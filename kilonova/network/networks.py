@@ -18,7 +18,7 @@ from kilonova.network.errors import (
 from kilonova.network.segments.segment import Segment
 from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Network, Port, floating_ips, networks, ports, subnets
+from kilonova.network.tables import Network, floating_ips, networks, ports, subnets
 from kilonova.network.visibility import Visibility
 
 PROVIDER = ("network_type", "physical_network", "segmentation_id")
@@ -100,8 +100,8 @@ async def _check_default(tx: Tx, network: Network) -> None:
 
 async def _refuse_while_external_is_used(tx: Tx, network: Network) -> None:
     owners = ("network:router_gateway", "network:floatingip")
-    statement = select(ports).where(ports.c.network_id == network.id, ports.c.device_owner.in_(owners))
-    if await tx.first(Port, statement) is not None:
+    statement = select(ports.c.id).where(ports.c.network_id == network.id, ports.c.device_owner.in_(owners))
+    if await tx.scalar(statement.limit(1)) is not None:
         raise ExternalNetworkInUse(network.id)
 
 
@@ -115,12 +115,12 @@ async def _refuse_while_others_use_it(tx: Tx, network: Network) -> None:
 async def delete(tx: Tx, network: Network) -> None:
     """With its subnets, DHCP ports and unassociated floating IPs. Raises NetworkInUse for any other port."""
     unassociated = (floating_ips.c.floating_network_id == network.id) & floating_ips.c.fixed_port_id.is_(None)
-    others = select(ports).where(
+    others = select(ports.c.id).where(
         ports.c.network_id == network.id,
         ports.c.device_owner.not_in(AUTOMATIC_OWNERS),
         ports.c.id.not_in(select(floating_ips.c.floating_port_id).where(unassociated)),
     )
-    if await tx.first(Port, others) is not None:
+    if await tx.scalar(others.limit(1)) is not None:
         raise NetworkInUse(network.id)
     await tx.execute(floating_ips.delete().where(unassociated))
     # Addresses go with their ports (ON DELETE CASCADE), so ports come first.

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
-from kilonova.network import concerns, dhcp_options, events, records
+from kilonova.network import bindings, concerns, dhcp_options, events, records
 from kilonova.network.addresses import FixedIps
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
@@ -30,8 +30,10 @@ from kilonova.network.tables import (
     Address,
     Network,
     Port,
+    PortRow,
     PortSecurityGroup,
     addresses,
+    bound_ports,
     networks,
     port_security_groups,
     ports,
@@ -71,16 +73,16 @@ def _with_fixed_ips(values: Sequence[str]) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = [addresses.c[key].in_(texts) for key, texts in wanted.items() if texts]
     if parts:
         conditions.append(or_(*(addresses.c.ip_address.contains(each, autoescape=True) for each in parts)))
-    return ports.c.id.in_(select(addresses.c.port_id).where(and_(*conditions)))
+    return bound_ports.c.id.in_(select(addresses.c.port_id).where(and_(*conditions)))
 
 
 def _in_groups(values: Sequence[str]) -> ColumnElement[bool]:
     members = select(port_security_groups.c.port_id).where(port_security_groups.c.security_group_id.in_(values))
-    return ports.c.id.in_(members)
+    return bound_ports.c.id.in_(members)
 
 
 LISTING = listing(
-    ports,
+    bound_ports,
     {
         **STANDARD,
         "network_id": "network_id",
@@ -109,18 +111,18 @@ class PortWithDetails(msgspec.Struct):
 
 
 def _on_own_networks(project_id: str) -> list[ColumnElement[bool]]:
-    return [ports.c.network_id.in_(select(networks.c.id).where(networks.c.project_id == project_id))]
+    return [bound_ports.c.network_id.in_(select(networks.c.id).where(networks.c.project_id == project_id))]
 
 
-VISIBILITY = Visibility(ports, Port, PortNotFound, _on_own_networks)
+VISIBILITY = Visibility(bound_ports, Port, PortNotFound, _on_own_networks)
 
 
 async def find(tx: Tx, port_id: str) -> Port:
-    return await records.find(tx, ports, Port, port_id, PortNotFound)
+    return await records.find(tx, bound_ports, Port, port_id, PortNotFound)
 
 
 async def find_all(tx: Tx, port_ids: Sequence[str]) -> list[Port]:
-    return await tx.all(Port, select(ports).where(ports.c.id.in_(port_ids)))
+    return await tx.all(Port, select(bound_ports).where(bound_ports.c.id.in_(port_ids)))
 
 
 async def with_details(tx: Tx, found: Sequence[Port]) -> list[PortWithDetails]:
@@ -142,12 +144,17 @@ async def details_of(tx: Tx, port_id: str) -> PortWithDetails:
     return found
 
 
-async def create(tx: Tx, port: Port, fixed_ips: FixedIps | None, group_ids: Sequence[str]) -> PortWithDetails:
-    """Inserts a port with its addresses and groups. `fixed_ips` None: one address of each IP version there is."""
+async def create(
+    tx: Tx, service: NetworkService, port: Port, fixed_ips: FixedIps | None, group_ids: Sequence[str]
+) -> PortWithDetails:
+    """Inserts a port with its binding, addresses and groups. `fixed_ips` None: one address of each IP version there
+    is."""
     await _insert(tx, port)
+    await bindings.insert(tx, service, port)
     taken = await addresses_domain.assign(tx, port, fixed_ips, is_new=True)
     await _join_groups(tx, port.id, group_ids)
-    await records.raise_revision(tx, *concerned_by(port, group_ids))
+    hosts = [port.host] if port.host else []
+    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids))
     return PortWithDetails(port, taken, sorted(set(group_ids)))
 
 
@@ -156,7 +163,7 @@ async def _insert(tx: Tx, port: Port) -> None:
     if port.mac_address:
         port.mac_address = check_mac(port.mac_address)
         fill_pairs(port.allowed_address_pairs, port.mac_address)
-        if not await tx.insert_new(ports, port):
+        if not await _insert_row(tx, port):
             raise MacAddressInUse(port.network_id, port.mac_address)
         return
     pairs = port.allowed_address_pairs
@@ -164,9 +171,14 @@ async def _insert(tx: Tx, port: Port) -> None:
         port.mac_address = pick.pick_mac()
         port.allowed_address_pairs = [dict(pair) for pair in pairs]
         fill_pairs(port.allowed_address_pairs, port.mac_address)
-        if await tx.insert_new(ports, port):
+        if await _insert_row(tx, port):
             return
     raise MacAddressInUse(port.network_id, port.mac_address)
+
+
+async def _insert_row(tx: Tx, port: Port) -> bool:
+    row = PortRow(**{name: getattr(port, name) for name in PortRow.__struct_fields__})
+    return await tx.insert_new(ports, row)
 
 
 def fill_pairs(pairs: list[dict[str, str]], mac_address: str) -> None:
@@ -212,7 +224,12 @@ async def change(
     fill_pairs(values.get("allowed_address_pairs", []), values.get("mac_address", port.mac_address))
     if values.get("host", port.host) != port.host:
         values["status"] = "DOWN"
-    await records.change(tx, ports, port, service.clock.now(), values)
+    hosts_before = await bindings.hosts_of(tx, port)
+    bound = {name: values[name] for name in bindings.FIELDS if name in values}
+    own = {name: value for name, value in values.items() if name not in bound}
+    await records.change(tx, ports, port, service.clock.now(), own)
+    if bound:
+        values |= await bindings.change(tx, service, port, bound)
     group_ids_before = await group_ids_of(tx, port.id)
     if fixed_ips is not None:
         await addresses_domain.assign(tx, msgspec.structs.replace(port, **values), fixed_ips)
@@ -221,7 +238,9 @@ async def change(
         await set_groups(tx, port.id, group_ids)
     changed = msgspec.structs.replace(port, **values)
     groups = () if _keeps_members(values, fixed_ips, group_ids) else (*group_ids_before, *(group_ids or ()))
-    await records.raise_revision(tx, *concerned_by(port, groups), *concerned_by(changed, ()))
+    hosts = await bindings.hosts_of(tx, changed) if bound else hosts_before
+    concerned = (*concerned_by(port, hosts_before, groups), *concerned_by(changed, hosts, ()))
+    await records.raise_revision(tx, *concerned)
     return await details_of(tx, port.id)
 
 
@@ -230,13 +249,11 @@ def _keeps_members(values: Mapping[str, Any], fixed_ips: FixedIps | None, group_
     return fixed_ips is None and group_ids is None and "allowed_address_pairs" not in values
 
 
-def concerned_by(port: Port, group_ids: Iterable[str]) -> list[Concern]:
-    """Who has to hear that a port came, went or changed; of its groups, when their members change."""
+def concerned_by(port: Port, hosts: Iterable[str], group_ids: Iterable[str]) -> list[Concern]:
+    """Who has to hear that a port came, went or changed, which is bound on these hosts; of its groups, when their
+    members change."""
     found = [Concern(concerns.members_of(each), port.id) for each in group_ids]
-    found.append(Concern(concerns.ports_of(port.network_id), port.id))
-    if port.host:
-        found.append(Concern(concerns.host(port.host), port.id))
-        found.append(Concern(concerns.peers_of(port.network_id), port.host))
+    found += bindings.concerned_by(port, hosts)
     if port.device_owner == DHCP_OWNER:
         found += [Concern(concerns.CARRIERS), Concern(concerns.network(port.network_id))]
     if port.device_owner in ROUTER_OWNERS:
@@ -254,8 +271,8 @@ async def _check_new_mac(tx: Tx, port: Port, mac: str) -> None:
         return
     if port.host:
         raise PortBound(port.id, port.mac_address, mac)
-    same = select(ports).where(ports.c.network_id == port.network_id, ports.c.mac_address == mac, ports.c.id != port.id)
-    if await tx.first(Port, same) is not None:
+    same = (ports.c.network_id == port.network_id, ports.c.mac_address == mac, ports.c.id != port.id)
+    if await tx.tuples(select(ports.c.id).where(*same).limit(1)):
         raise MacAddressInUse(port.network_id, mac)
 
 
@@ -326,9 +343,9 @@ def refuse_owned(port: Port) -> None:
 
 
 async def delete_port(tx: Tx, port: Port) -> None:
-    group_ids = await group_ids_of(tx, port.id)
+    group_ids, hosts = await group_ids_of(tx, port.id), await bindings.hosts_of(tx, port)
     await records.remove(tx, ports, port.id)
-    await records.raise_revision(tx, *concerned_by(port, group_ids))
+    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids))
 
 
 async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], status: str) -> None:
@@ -344,5 +361,5 @@ async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], s
 
 
 async def on_network(tx: Tx, network: Network, owner: str) -> list[Port]:
-    statement = select(ports).where(ports.c.network_id == network.id, ports.c.device_owner == owner)
-    return await tx.all(Port, statement)
+    there = (bound_ports.c.network_id == network.id, bound_ports.c.device_owner == owner)
+    return await tx.all(Port, select(bound_ports).where(*there))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import FromClause, Table, delete, func, insert, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import Fault
@@ -41,7 +41,9 @@ def standard(project_id: str, name: str, description: str, now: datetime) -> dic
     }
 
 
-async def find(tx: Tx, table: Table, row_type: type[RowT], wanted_id: str, missing: Callable[[str], Fault]) -> RowT:
+async def find(
+    tx: Tx, table: FromClause, row_type: type[RowT], wanted_id: str, missing: Callable[[str], Fault]
+) -> RowT:
     """Raises the fault `missing` makes of the id."""
     row = await tx.first(row_type, select(table).where(table.c.id == wanted_id))
     if row is None:

@@ -107,7 +107,7 @@ class Registry:
         info, played = registration.info, registration.details or Played()
         service = self._service
         async with service.database.transaction() as tx:
-            await agents.register(tx, info, played.parts, service.clock.now())
+            await agents.register(tx, service, info, played.parts)
         await service.liveness.announce(info.binary, info.host)
         log.info("network agent registered", agent=info.binary, host=info.host)
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from kilonova.kit.db import Tx
 from kilonova.network import parts, ports, records
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Port, routers
+from kilonova.network.tables import ACTIVE, Port, port_bindings, routers
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.wanted import UpReport
 
@@ -44,7 +44,9 @@ async def take_in(service: NetworkService, host: str, played: Collection[str], r
 
 async def _states(tx: Tx, host: str, report: UpReport) -> list[_State]:
     columns = [ports_table.c[name] for name in _State.__struct_fields__]
-    there = select(*columns).where(ports_table.c.host == host)
+    # A port's status is what the host of its ACTIVE binding says.
+    is_bound = and_(port_bindings.c.host == host, port_bindings.c.status == ACTIVE)
+    there = select(*columns).join(port_bindings, port_bindings.c.port_id == ports_table.c.id).where(is_bound)
     return await tx.all(_State, there if report.is_whole else there.where(_named(report)))
 
 

@@ -25,7 +25,17 @@ from kilonova.network.ipam import pick
 from kilonova.network.ports import PortWithDetails
 from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Address, FloatingIp, Port, Router, Subnet, addresses, floating_ips, routers
+from kilonova.network.tables import (
+    Address,
+    FloatingIp,
+    Port,
+    Router,
+    Subnet,
+    addresses,
+    bound_ports,
+    floating_ips,
+    routers,
+)
 from kilonova.network.tables import ports as ports_table
 from kilonova.network.tables import subnets as subnets_table
 from kilonova.network.visibility import Visibility
@@ -56,8 +66,8 @@ async def gateways(tx: Tx, found: Sequence[Router]) -> dict[str, PortWithDetails
 
 
 async def interfaces(tx: Tx, router_id: str) -> list[Port]:
-    statement = select(ports_table).where(ports_table.c.device_id == router_id, ports_table.c.device_owner == INTERFACE)
-    return await tx.all(Port, statement.order_by(ports_table.c.created_at))
+    statement = select(bound_ports).where(bound_ports.c.device_id == router_id, bound_ports.c.device_owner == INTERFACE)
+    return await tx.all(Port, statement.order_by(bound_ports.c.created_at))
 
 
 async def insert(tx: Tx, router: Router) -> None:
@@ -128,7 +138,7 @@ async def set_gateway(tx: Tx, service: NetworkService, router: Router, wanted: M
         if not network.external:
             raise InvalidInput(f"Network {network_id} is not an external network.")
         port = new_port(service, router, network_id, GATEWAY, project_id="")
-        made = await ports.create(tx, port, fixed_ips or None, ())
+        made = await ports.create(tx, service, port, fixed_ips or None, ())
         if not made.addresses:
             raise InvalidInput(f"Cannot update gateway for Gateway port of {network_id}: the network has no subnet.")
         gateway = {"gateway_port_id": port.id, "gateway_network_id": network_id}
@@ -193,7 +203,7 @@ async def add_subnet(tx: Tx, service: NetworkService, router: Router, subnet: Su
         changed = await ports.change(tx, service, shared.port, {}, fixed_ips=[*has, address])
         return Attached(changed.port, [subnet])
     port = new_port(service, router, subnet.network_id, INTERFACE, project_id=router.project_id)
-    await ports.create(tx, port, [address], ())
+    await ports.create(tx, service, port, [address], ())
     return Attached(port, [subnet])
 
 

@@ -6,7 +6,7 @@ A page costs what is on it. Source: Networking API v2.0, "Filtering", "Paginatio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, Integer, Table
+from sqlalchemy import Boolean, ColumnElement, FromClause, Integer
 
 from kilonova.kit.db.selections import NOTHING, Filter
 from kilonova.kit.errors import BadRequest
@@ -60,7 +60,7 @@ DIALECT = Dialect(
 
 
 def listing(
-    table: Table,
+    table: FromClause,
     columns: Mapping[str, str],
     *,
     constants: Mapping[str, str] | None = None,
@@ -105,7 +105,7 @@ def _constant(value: str) -> Reader:
     return lambda _name, texts: None if value in texts else NOTHING
 
 
-def _any_of(column: Column[Any]) -> Reader:
+def _any_of(column: ColumnElement[Any]) -> Reader:
     """An empty text stands for NULL, too."""
 
     def read(name: str, texts: Sequence[str]) -> Filter:
@@ -117,7 +117,7 @@ def _any_of(column: Column[Any]) -> Reader:
     return read
 
 
-def _value(column: Column[Any], name: str, text: str) -> Any:
+def _value(column: ColumnElement[Any], name: str, text: str) -> Any:
     if isinstance(column.type, Boolean):
         if text.lower() not in TRUE + FALSE:
             raise BadRequest(f"Invalid input for {name}: {text!r} cannot be converted to boolean.")

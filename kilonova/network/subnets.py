@@ -26,7 +26,18 @@ from kilonova.network.ipam import pick
 from kilonova.network.networks import AUTOMATIC_OWNERS, ROUTER_INTERFACE
 from kilonova.network.selections import STANDARD, Condition, listing
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import Address, Port, Subnet, addresses, networks, port_security_groups, ports, subnets
+from kilonova.network.tables import (
+    Address,
+    Port,
+    Subnet,
+    addresses,
+    bound_ports,
+    networks,
+    port_bindings,
+    port_security_groups,
+    ports,
+    subnets,
+)
 from kilonova.network.visibility import Visibility
 
 AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
@@ -280,9 +291,10 @@ async def delete(tx: Tx, service: NetworkService, subnet: Subnet) -> None:
     Of a subnet whose hosts make their own addresses only a router has: other ports lose theirs with the subnet.
     """
     is_automatic = gives_addresses_automatically(subnet)
-    owner = ports.c.device_owner
+    owner = bound_ports.c.device_owner
     is_user = owner == ROUTER_INTERFACE if is_automatic else owner.not_in(AUTOMATIC_OWNERS)
-    held = select(ports).join(addresses, addresses.c.port_id == ports.c.id).where(addresses.c.subnet_id == subnet.id)
+    its = addresses.c.subnet_id == subnet.id
+    held = select(bound_ports).join(addresses, addresses.c.port_id == bound_ports.c.id).where(its)
     port = await tx.first(Port, held.where(is_user))
     if port is not None:
         raise SubnetInUse(subnet.id, f"One or more ports have an IP allocation from this subnet (port {port.id})")
@@ -302,7 +314,8 @@ async def concerned_by_addresses(tx: Tx, network_id: str) -> list[str]:
     """Who has to hear that many ports of a network have other addresses: their hosts, and whoever has their groups."""
     found = [concerns.network(network_id), concerns.ports_of(network_id)]
     here = ports.c.network_id == network_id
-    hosts = await tx.tuples(select(ports.c.host).where(here, ports.c.host != "").distinct())
+    bound = select(port_bindings.c.host).join(ports, ports.c.id == port_bindings.c.port_id)
+    hosts = await tx.tuples(bound.where(here, port_bindings.c.host != "").distinct())
     joined = select(port_security_groups.c.security_group_id).join(ports, ports.c.id == port_security_groups.c.port_id)
     found += [concerns.host(each) for (each,) in hosts]
     found += [concerns.members_of(each) for (each,) in await tx.tuples(joined.where(here).distinct())]

@@ -21,6 +21,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
+    select,
 )
 
 from kilonova.kit.db import UtcDateTime
@@ -90,9 +92,6 @@ ports = Table(
     Column("status", String(16), nullable=False),
     Column("device_id", String(255), nullable=False),
     Column("device_owner", String(255), nullable=False),
-    Column("host", String(255), nullable=False),
-    Column("vnic_type", String(64), nullable=False),
-    Column("binding_profile", JSON, nullable=False),
     Column("port_security_enabled", Boolean, nullable=False),
     Column("allowed_address_pairs", JSON, nullable=False),
     Column("extra_dhcp_opts", JSON, nullable=False),
@@ -101,9 +100,36 @@ ports = Table(
     UniqueConstraint("network_id", "mac_address"),
     Index("ports_created", "created_at", "id"),
     Index("ports_device", "device_id"),
-    Index("ports_host", "host"),
     Index("ports_project", "project_id"),
 )
+
+port_bindings = Table(
+    "port_bindings",
+    metadata,
+    Column("port_id", String(36), ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("vif_type", String(64), nullable=False),
+    Column("vif_details", JSON, nullable=False),
+    Column("vnic_type", String(64), nullable=False),
+    Column("profile", JSON, nullable=False),
+    Index("port_bindings_host", "host", "port_id"),
+)
+ACTIVE = "ACTIVE"
+
+bound_ports = (
+    select(
+        ports,
+        port_bindings.c.host,
+        port_bindings.c.vnic_type,
+        port_bindings.c.profile.label("binding_profile"),
+        port_bindings.c.vif_type,
+        port_bindings.c.vif_details,
+    )
+    .outerjoin(port_bindings, and_(port_bindings.c.port_id == ports.c.id, port_bindings.c.status == ACTIVE))
+    .subquery("bound_ports")
+)
+"""Ports with their ACTIVE bindings. Each port has one: the outer join lets a page be read in the order of ports."""
 
 addresses = Table(
     "addresses",
@@ -283,22 +309,40 @@ class Subnet(Standard, kw_only=True):
     dns_publish_fixed_ip: bool
 
 
-class Port(Standard, kw_only=True):
+class PortRow(Standard, kw_only=True):
     network_id: str
     mac_address: str
     admin_state_up: bool
     status: str
     device_id: str
     device_owner: str
-    host: str
-    """`binding:host_id`; empty while unbound."""
-    vnic_type: str
-    binding_profile: dict[str, Any]
     port_security_enabled: bool
     allowed_address_pairs: list[dict[str, str]]
     extra_dhcp_opts: list[dict[str, Any]]
     dns_name: str = ""
     dns_domain: str = ""
+
+
+class Port(PortRow, kw_only=True):
+    """A row of `bound_ports`."""
+
+    host: str
+    """`binding:host_id`; empty while unbound."""
+    vnic_type: str
+    binding_profile: dict[str, Any]
+    vif_type: str = ""
+    vif_details: dict[str, Any] = {}
+
+
+class PortBinding(Struct):
+    port_id: str
+    host: str
+    status: str
+    """ACTIVE of one binding of each port, INACTIVE of others."""
+    vif_type: str
+    vif_details: dict[str, Any]
+    vnic_type: str
+    profile: dict[str, Any]
 
 
 class Address(Struct):

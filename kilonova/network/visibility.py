@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Table, or_, select
+from sqlalchemy import ColumnElement, FromClause, or_, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import Selection, select_rows
@@ -33,7 +33,7 @@ def _nobody_else(_project_id: str) -> Sequence[ColumnElement[bool]]:
 class Visibility(Generic[RowT]):
     """A project sees its own rows, and those that any of `opened` opens to it."""
 
-    table: Table
+    table: FromClause
     row_type: type[RowT]
     missing: Callable[[str], Fault]
     """Makes the fault for a row that is not there, or that is not seen: the two cannot be told apart."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, Table, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, func, not_, or_, select
 
 from kilonova.kit.db.engine import Tx
 from kilonova.kit.db.expressions import has_text
@@ -73,7 +73,7 @@ class Selection:
 
 async def select_rows(
     tx: Tx,
-    table: Table,
+    table: FromClause,
     row_type: type[RowT],
     selection: Selection,
     visible: Iterable[ColumnElement[bool]] = (),
@@ -95,7 +95,7 @@ async def select_rows(
     return rows[::-1] if selection.backwards else rows
 
 
-def paged(statement: Select[Any], table: Table, selection: Selection, after: Sequence[Any] | None) -> Select[Any]:
+def paged(statement: Select[Any], table: FromClause, selection: Selection, after: Sequence[Any] | None) -> Select[Any]:
     """The statement in the selection's order, for its page. `after`: the marker row's value of each sort column."""
     sorts: list[Sort] = [
         (table.c[name], _reverse(direction) if selection.backwards else direction)
@@ -111,7 +111,7 @@ def _reverse(direction: Direction) -> Direction:
     return "asc" if direction == "desc" else "desc"
 
 
-def conditions(table: Table, selection: Selection, meanings: Meanings | None = None) -> list[ColumnElement[bool]]:
+def conditions(table: FromClause, selection: Selection, meanings: Meanings | None = None) -> list[ColumnElement[bool]]:
     found, meanings = [], meanings or {}
     for each in selection.conditions:
         if not isinstance(each, Filter):

@@ -66,7 +66,7 @@ async def update_agent(request: NetworkRequest, body: ChangedAgentBody) -> Body:
 async def delete_agent(request: NetworkRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
-        await agents.remove(tx, await agents.find(tx, request.path["agent_id"]))
+        await agents.remove(tx, request.service, await agents.find(tx, request.path["agent_id"]))
 
 
 class WhichNetwork(Fields):
@@ -92,7 +92,7 @@ async def remove_network(request: NetworkRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
-        await agents.remove_network(tx, agent, await networks.find(tx, request.path["network_id"]))
+        await agents.remove_network(tx, request.service, agent, await networks.find(tx, request.path["network_id"]))
 
 
 async def add_router(request: NetworkRequest, body: WhichRouter) -> Body:
@@ -100,7 +100,7 @@ async def add_router(request: NetworkRequest, body: WhichRouter) -> Body:
     request.authorize()
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
-        await agents.add_router(tx, agent, await routers.find(tx, body.router_id))
+        await agents.add_router(tx, request.service, agent, await routers.find(tx, body.router_id))
     return {}
 
 
@@ -109,7 +109,7 @@ async def remove_router(request: NetworkRequest) -> None:
     request.authorize()
     async with request.service.database.transaction() as tx:
         agent = await agents.find(tx, request.path["agent_id"])
-        await agents.remove_router(tx, agent, await routers.find(tx, request.path["router_id"]))
+        await agents.remove_router(tx, request.service, agent, await routers.find(tx, request.path["router_id"]))
 
 
 async def list_of_network(request: NetworkRequest) -> Body:

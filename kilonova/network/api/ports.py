@@ -1,6 +1,5 @@
 """/v2.0/ports."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Literal
 
@@ -9,7 +8,6 @@ from msgspec import UNSET, Meta, UnsetType, field
 from kilonova.kit.db import Tx
 from kilonova.kit.http.bounds import Id, Word
 from kilonova.network import (
-    bindings,
     dns_names,
     floating_ips,
     networks,
@@ -120,19 +118,12 @@ class ChangedPortBody(Fields):
     port: ChangedPort
 
 
-async def _views(
-    tx: Tx, request: NetworkRequest, found: list[PortWithDetails], on: Mapping[str, Network] | None = None
-) -> list[Body]:
-    """Bindings are shown to those who may set them.
-
-    `on`: id → network, where the caller has read those already.
-    """
+def _views(request: NetworkRequest, found: list[PortWithDetails]) -> list[Body]:
+    """Bindings are shown to those who may set them."""
     domain = request.service.dns_domain
     if not request.may(rule="create_port:binding"):
         return [port_view(each, domain) for each in found]
-    bound = await bindings.bind(tx, request.service, [each.port for each in found], on)
-    pairs = zip(found, bound, strict=True)
-    return [port_view(each, domain, binding_view(each.port, binding)) for each, binding in pairs]
+    return [port_view(each, domain, binding_view(each.port)) for each in found]
 
 
 def _check_privileges(
@@ -163,7 +154,7 @@ async def create_port(request: NetworkRequest, body: NewPortBody) -> Body:
             if new.network_id not in on:
                 on[new.network_id] = await networks.find(tx, new.network_id)
         made = [await _create(tx, request, new, on[new.network_id]) for new in wanted]
-        views = await _views(tx, request, made, on)
+        views = _views(request, made)
     return created("port", views, body.ports)
 
 
@@ -178,7 +169,7 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewPort, network: Networ
     secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
     port = _new_row(request, new, project_id, secured)
     group_ids = await _groups(tx, request, new, project_id, secured)
-    return await ports.create(tx, port, fixed_ips(new.fixed_ips), group_ids)
+    return await ports.create(tx, request.service, port, fixed_ips(new.fixed_ips), group_ids)
 
 
 def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> Port:
@@ -230,7 +221,7 @@ async def _checked_groups(tx: Tx, request: NetworkRequest, group_ids: list[str],
 
 
 async def _rows(tx: Tx, request: NetworkRequest, found: list[Port]) -> list[Body]:
-    return await _views(tx, request, await ports.with_details(tx, found))
+    return _views(request, await ports.with_details(tx, found))
 
 
 async def _target(tx: Tx, request: NetworkRequest, port: Port) -> Body:
@@ -263,7 +254,7 @@ async def update_port(request: NetworkRequest, body: ChangedPortBody) -> Body:
         details = await ports.change(tx, service, port, values, fixed_ips=wanted_ips, group_ids=group_ids)
         if before is not None:
             await _check_addresses(tx, request, before, details)
-        (view,) = await _views(tx, request, [details], {network.id: network})
+        (view,) = _views(request, [details])
     return {"port": view}
 
 

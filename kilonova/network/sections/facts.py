@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 
 from kilonova.kit.db import Tx
 from kilonova.network import agents, concerns, records
 from kilonova.network.news import News
-from kilonova.network.tables import addresses, networks, port_security_groups, ports, subnets
+from kilonova.network.tables import ACTIVE, addresses, networks, port_bindings, port_security_groups, ports, subnets
 from kilonova.network.wanted import FixedIp
 
 FACTS_KEPT = 20_000
@@ -27,13 +27,16 @@ class PortFacts(Struct):
     mac_address: str
     device_id: str
     device_owner: str
-    host: str
     project_id: str
     admin_state_up: bool
     port_security_enabled: bool
     allowed_address_pairs: list[dict[str, str]]
     dns_name: str
     extra_dhcp_opts: list[dict[str, Any]]
+    host: str = ""
+    """Of its ACTIVE binding."""
+    hosts: list[str] = []
+    """Of all its bindings."""
     fixed_ips: list[FixedIp] = []
     """In the order in which the port has them."""
     group_ids: list[str] = []
@@ -43,7 +46,7 @@ class PortFacts(Struct):
         return self.device_owner.startswith("network:")
 
 
-_COLUMNS = [ports.c[name] for name in PortFacts.__struct_fields__ if name not in ("fixed_ips", "group_ids")]
+_COLUMNS = [ports.c[name] for name in PortFacts.__struct_fields__ if name in ports.c]
 
 
 class Agents(Struct):
@@ -124,8 +127,14 @@ def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
 
 async def _read_ports(tx: Tx, port_ids: Collection[str]) -> dict[str, PortFacts]:
     """In three queries, however many there are."""
-    rows = await tx.tuples(select(*_COLUMNS).where(ports.c.id.in_(port_ids)))
-    found = {row[0]: PortFacts(*row) for row in rows}
+    found: dict[str, PortFacts] = {}
+    bound = select(port_bindings.c.host, port_bindings.c.status, *_COLUMNS)
+    bound = bound.join(port_bindings, port_bindings.c.port_id == ports.c.id).where(ports.c.id.in_(port_ids))
+    for host, status, *row in await tx.tuples(bound):
+        port = found.setdefault(row[0], PortFacts(*row))
+        port.hosts.append(host)
+        if status == ACTIVE:
+            port.host = host
     held = select(addresses.c.port_id, addresses.c.ip_address, subnets.c.id, subnets.c.cidr)
     held = held.join(subnets, subnets.c.id == addresses.c.subnet_id).where(addresses.c.port_id.in_(port_ids))
     for port_id, ip_address, subnet_id, cidr in await tx.tuples(held.order_by(addresses.c.position)):
@@ -141,8 +150,10 @@ async def _read_ports(tx: Tx, port_ids: Collection[str]) -> dict[str, PortFacts]
 
 
 async def _read_carrying(tx: Tx, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    there = or_(*(and_(ports.c.network_id == network_id, ports.c.host == host) for network_id, host in pairs))
-    found = await tx.tuples(select(ports.c.network_id, ports.c.host).where(there).distinct())
-    served = networks.c.id.in_({network_id for network_id, _ in pairs})
+    """These, and others of the same hosts. Looked for by host: a network may have ports without number."""
+    asked_networks, asked_hosts = ({pair[place] for pair in pairs} for place in (0, 1))
+    bound = select(ports.c.network_id, port_bindings.c.host).join(port_bindings, port_bindings.c.port_id == ports.c.id)
+    found = await tx.tuples(bound.where(port_bindings.c.host.in_(asked_hosts)).distinct())
+    served = networks.c.id.in_(asked_networks)
     found += await tx.tuples(select(networks.c.id, networks.c.dhcp_host).where(served))
     return {(network_id, host) for network_id, host in found}

@@ -10,7 +10,7 @@ from kilonova.network import concerns
 from kilonova.network.routers import GATEWAY
 from kilonova.network.sections.facts import Agents
 from kilonova.network.segments.offered import TUNNELLED
-from kilonova.network.tables import networks, port_security_groups, ports, routers, security_group_rules
+from kilonova.network.tables import networks, port_bindings, port_security_groups, ports, routers, security_group_rules
 
 
 class Interest(Struct, frozen=True):
@@ -34,13 +34,13 @@ SERVED = frozenset({"networks", "leases", "routers", "floating_ips"})
 
 async def read_interest(tx: Tx, host: str, known: Agents, bound_by: Collection[str]) -> Interest:
     """`bound_by`: the sections that the cloud's mechanisms need."""
-    there = ports.c.host == host
-    found = await tx.tuples(select(ports.c.network_id, ports.c.device_owner).where(there).distinct())
+    there, is_bound = port_bindings.c.host == host, port_bindings.c.port_id == ports.c.id
+    bound = select(ports.c.network_id, ports.c.device_owner).join(port_bindings, is_bound)
+    found = await tx.tuples(bound.where(there).distinct())
     served = await _ids(tx, select(networks.c.id).where(networks.c.dhcp_host == host))
     carried = served.union(network_id for network_id, _ in found)
-    memberships = select(port_security_groups.c.security_group_id).join(
-        ports, ports.c.id == port_security_groups.c.port_id
-    )
+    memberships = select(port_security_groups.c.security_group_id)
+    memberships = memberships.join(ports, ports.c.id == port_security_groups.c.port_id).join(port_bindings, is_bound)
     groups = await _ids(tx, memberships.where(there, ports.c.device_owner.not_like("network:%")).distinct())
     naming = security_group_rules.c.security_group_id.in_(groups)
     remote = security_group_rules.c.remote_group_id

@@ -7,7 +7,7 @@ from sqlalchemy import select, union
 from kilonova.network import concerns
 from kilonova.network.sections.interest import Interest
 from kilonova.network.sections.section import Asking, Spot, ids_of
-from kilonova.network.tables import networks, ports
+from kilonova.network.tables import networks, port_bindings, ports
 
 
 class Peers:
@@ -18,7 +18,9 @@ class Peers:
         return [concerns.peers_of(owner)]
 
     async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
-        there = select(ports.c.host.label("host")).where(ports.c.network_id == owner, ports.c.host > after)
+        host = port_bindings.c.host
+        there = select(host.label("host")).join(ports, ports.c.id == port_bindings.c.port_id)
+        there = there.where(ports.c.network_id == owner, host > after)
         serving = select(networks.c.dhcp_host.label("host")).where(networks.c.id == owner, networks.c.dhcp_host > after)
         both = union(there, serving).subquery()
         return await ids_of(asking.tx, select(both.c.host).order_by(both.c.host).limit(most))

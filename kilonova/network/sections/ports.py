@@ -1,4 +1,4 @@
-"""Guests' ports on the host."""
+"""Guests' ports on the host, and those that it gets ready for: of ACTIVE bindings and others."""
 
 from collections.abc import Collection, Mapping
 
@@ -8,7 +8,7 @@ from kilonova.network import concerns
 from kilonova.network.sections.facts import PortFacts
 from kilonova.network.sections.interest import Interest
 from kilonova.network.sections.section import Asking, Spot, ids_of
-from kilonova.network.tables import ports
+from kilonova.network.tables import port_bindings, ports
 from kilonova.network.wanted import AddressPair, WantedPort
 
 
@@ -20,13 +20,15 @@ class Ports:
         return [concerns.host(owner)]
 
     async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
-        guests = (ports.c.host == owner, ports.c.device_owner.not_like("network:%"), ports.c.id > after)
-        return await ids_of(asking.tx, select(ports.c.id).where(*guests).order_by(ports.c.id).limit(most))
+        port_id = port_bindings.c.port_id
+        bound = select(port_id).join(ports, ports.c.id == port_id).where(port_bindings.c.host == owner, port_id > after)
+        guests = bound.where(ports.c.device_owner.not_like("network:%"))
+        return await ids_of(asking.tx, guests.order_by(port_id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedPort]:
         found = await asking.ports([spot.id for spot in spots])
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
-        return {spot: _port(each) for spot, each in known.items() if each.host == spot.owner and not each.is_internal}
+        return {spot: _port(each) for spot, each in known.items() if spot.owner in each.hosts and not each.is_internal}
 
 
 def _port(port: PortFacts) -> WantedPort:

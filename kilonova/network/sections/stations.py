@@ -7,7 +7,7 @@ from sqlalchemy import select
 from kilonova.network.sections.facts import Agents, PortFacts
 from kilonova.network.sections.section import Asking, Spot, ids_of, names_of_ports
 from kilonova.network.state import Station
-from kilonova.network.tables import ports
+from kilonova.network.tables import bound_ports
 
 
 class Stations:
@@ -16,8 +16,8 @@ class Stations:
     names = staticmethod(names_of_ports)
 
     async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
-        here = (ports.c.network_id == owner, ports.c.host != "", ports.c.id > after)
-        return await ids_of(asking.tx, select(ports.c.id).where(*here).order_by(ports.c.id).limit(most))
+        here = (bound_ports.c.network_id == owner, bound_ports.c.host != "", bound_ports.c.id > after)
+        return await ids_of(asking.tx, select(bound_ports.c.id).where(*here).order_by(bound_ports.c.id).limit(most))
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, Station]:
         found = await asking.ports([spot.id for spot in spots])

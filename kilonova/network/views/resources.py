@@ -6,7 +6,6 @@ from typing import Any
 from kilonova.kit.clock import iso8601
 from kilonova.network import dns_names
 from kilonova.network.availability import NetworkUse
-from kilonova.network.mechanisms.mechanism import Binding
 from kilonova.network.ports import PortWithDetails
 from kilonova.network.security_groups import normal_prefix
 from kilonova.network.tables import (
@@ -109,12 +108,12 @@ def port_view(details: PortWithDetails, dns_domain: str, binding: Body | None = 
     }
 
 
-def binding_view(port: Port, binding: Binding) -> Body:
+def binding_view(port: Port) -> Body:
     return {
         "binding:host_id": port.host,
         "binding:profile": port.binding_profile,
-        "binding:vif_type": binding.vif_type,
-        "binding:vif_details": binding.vif_details,
+        "binding:vif_type": port.vif_type,
+        "binding:vif_details": port.vif_details,
     }
 
 

@@ -43,7 +43,7 @@ from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.drivers.fake import FakeDriver as FakeNetworkDriver
 from kilonova.network.events import EventSender
 from kilonova.network.service import NetworkService
-from kilonova.network.tables import ports
+from kilonova.network.tables import bound_ports
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
 from tests.worlds import PATIENT_SECONDS, compute, network, placement
@@ -233,7 +233,9 @@ class World:
 
     async def leftovers(self) -> dict[str, Any]:
         """Everything outside compute's rows that belongs to some server."""
-        found = select(ports.c.device_id, ports.c.host).where(ports.c.device_owner.not_like("network:%"))
+        found = select(bound_ports.c.device_id, bound_ports.c.host).where(
+            bound_ports.c.device_owner.not_like("network:%")
+        )
         async with self.network.database.reading() as tx:
             guests = await tx.tuples(found)
         ids = []

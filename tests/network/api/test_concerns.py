@@ -1,6 +1,7 @@
 """A host is told of what concerns it and of nothing else, and what it has is always what it should look like."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from kilonova.network import concerns, parts, records
+from kilonova.kit.errors import Fault
+from kilonova.network import bindings, concerns, parts, ports, records
 from kilonova.network import news as news_module
 from kilonova.network.agent import agent as agent_module
 from kilonova.network.agent.copy import Copy
@@ -180,6 +182,16 @@ async def register_anew(tenant: Tenant) -> None:
     await register(tenant.net, host, f"10.9.{tenant.dice.randrange(250)}.{HOSTS.index(host) + 1}")
 
 
+async def bind_elsewhere(tenant: Tenant) -> None:
+    """A host gets ready for a guest's port, gets it, or gives up."""
+    if (made := tenant.one("ports")) is None:
+        return
+    deed = tenant.dice.choice((bindings.add, bindings.activate, bindings.activate, bindings.remove))
+    with contextlib.suppress(Fault):
+        async with tenant.net.service.database.transaction() as tx:
+            await deed(tx, tenant.net.service, await ports.find(tx, made["id"]), tenant.dice.choice(HOSTS))
+
+
 async def delete_something(tenant: Tenant) -> None:
     plurals = {"ports": "ports", "groups": "security-groups", "routers": "routers", "floating": "floatingips"}
     kind = tenant.dice.choice(list(plurals))
@@ -200,7 +212,7 @@ async def begin(tenant: Tenant, outside: str) -> None:
 
 DEEDS: list[Callable[[Tenant], Awaitable[None]]] = [
     *(make_network, make_group, make_router),
-    *(make_port, make_port, make_port, change_port, change_port),
+    *(make_port, make_port, make_port, change_port, change_port, bind_elsewhere, bind_elsewhere),
     *(change_network, change_subnet, make_rule, make_rule),
     *(
         change_router,
