@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import structs
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import events, records, subnets
@@ -120,8 +120,8 @@ async def give_automatic(tx: Tx, service: NetworkService, subnet: Subnet) -> Non
 
 async def _give_up(tx: Tx, port: Port) -> list[Address]:
     """Takes all addresses from the port; returns them, so that it may have them again."""
-    had = await tx.all(Address, select(addresses).where(addresses.c.port_id == port.id))
-    await tx.execute(delete(addresses).where(addresses.c.port_id == port.id))
+    had = await tx.find_all(Address, addresses, port_id=port.id)
+    await tx.remove(addresses, port_id=port.id)
     return had
 
 
@@ -226,4 +226,4 @@ async def _first_free(tx: Tx, subnet: Subnet, pool: pick.Pool) -> str | None:
 
 async def release(tx: Tx, subnet_id: str) -> None:
     """Gives up every address of a subnet that goes away."""
-    await tx.execute(delete(addresses).where(addresses.c.subnet_id == subnet_id))
+    await tx.remove(addresses, subnet_id=subnet_id)

@@ -51,7 +51,7 @@ async def register(tx: Tx, service: NetworkService, info: AgentInfo, played: Col
 
     A part that it used to play is nobody's until another process registers it.
     """
-    before = {each.binary: each for each in await tx.all(AgentRow, select(agents).where(agents.c.host == info.host))}
+    before = {each.binary: each for each in await tx.find_all(AgentRow, agents, host=info.host)}
     for binary in played:
         agent_type = parts.AGENT_TYPES[binary]
         news: dict[str, Any] = {
@@ -101,7 +101,7 @@ async def list_all(tx: Tx) -> list[AgentRow]:
 
 
 async def find(tx: Tx, agent_id: str) -> AgentRow:
-    row = await tx.first(AgentRow, select(agents).where(agents.c.id == agent_id))
+    row = await tx.find(AgentRow, agents, id=agent_id)
     if row is None:
         raise AgentNotFound(agent_id)
     return row
@@ -109,7 +109,7 @@ async def find(tx: Tx, agent_id: str) -> AgentRow:
 
 async def change(tx: Tx, row: AgentRow, **values: Any) -> AgentRow:
     if values:
-        await tx.execute(update(agents).where(agents.c.id == row.id).values(**values))
+        await tx.change(agents, {"id": row.id}, **values)
     return await find(tx, row.id)
 
 
@@ -149,14 +149,14 @@ async def networks_of(tx: Tx, agent: AgentRow) -> list[Network]:
     """The networks a DHCP agent serves."""
     if agent.agent_type != DHCP_AGENT:
         return []
-    return await tx.all(Network, select(networks).where(networks.c.dhcp_host == agent.host))
+    return await tx.find_all(Network, networks, dhcp_host=agent.host)
 
 
 async def routers_of(tx: Tx, agent: AgentRow) -> list[Router]:
     """The routers an L3 agent carries."""
     if agent.agent_type != L3_AGENT:
         return []
-    return await tx.all(Router, select(routers).where(routers.c.host == agent.host))
+    return await tx.find_all(Router, routers, host=agent.host)
 
 
 async def zones(tx: Tx) -> list[tuple[str, str, bool]]:
@@ -196,7 +196,7 @@ class Picks(Struct):
 async def pick_carriers(tx: Tx, service: NetworkService) -> Picks:
     """Free routers and networks with DHCP go to the agent that lives, takes new things and carries the least."""
     picks = Picks()
-    if free_routers := await tx.all(Router, select(routers).where(routers.c.host.is_(None))):
+    if free_routers := await tx.find_all(Router, routers, host=None):
         loads = await _loads(tx, select(routers.c.host, func.count()).group_by(routers.c.host))
         picks.routers = pick_least_loaded(free_routers, await _takers(tx, service, L3_AGENT), loads)
     unserved = select(networks).where(networks.c.dhcp_host.is_(None), networks.c.id.in_(_WITH_DHCP))
@@ -266,12 +266,12 @@ BY_HAND = ""
 
 async def give_router(tx: Tx, service: NetworkService, router: Router, host: str | None) -> None:
     """The router with its ports and floating IPs moves to `host`; None: nobody carries it until an agent takes it."""
-    await tx.execute(update(routers).where(routers.c.id == router.id).values(host=host))
+    await tx.change(routers, {"id": router.id}, host=host)
     owned = (bound_ports.c.device_id == router.id) & bound_ports.c.device_owner.in_(ports_domain.ROUTER_OWNERS)
     joined = await tx.all(Port, select(bound_ports).where(owned))
     await bindings.move(tx, service, joined, host or "")
     status = "ACTIVE" if host else "DOWN"
-    await tx.execute(update(floating_ips).where(floating_ips.c.router_id == router.id).values(status=status))
+    await tx.change(floating_ips, {"router_id": router.id}, status=status)
     concerned = [each for port in joined for each in _concerned_by_move(port, host)]
     await records.raise_revision(tx, concerns.router(router.id), *concerned, *_carriers(router.host, host))
 
@@ -289,7 +289,7 @@ def _carriers(*hosts: str | None) -> list[str]:
 
 
 async def _set_dhcp_host(tx: Tx, service: NetworkService, network: Network, host: str | None) -> None:
-    await tx.execute(update(networks).where(networks.c.id == network.id).values(dhcp_host=host))
+    await tx.change(networks, {"id": network.id}, dhcp_host=host)
     before = network.dhcp_host
     joined = await ports_domain.on_network(tx, network, ports_domain.DHCP_OWNER)
     await bindings.move(tx, service, joined, host or "")
@@ -331,7 +331,7 @@ async def remove_network(tx: Tx, service: NetworkService, agent: AgentRow, netwo
 
 async def refresh_dhcp(tx: Tx, service: NetworkService, network_id: str) -> None:
     """Called when a network's subnets have changed: its DHCP port follows, if an agent serves it already."""
-    network = await tx.first(Network, select(networks).where(networks.c.id == network_id))
+    network = await tx.find(Network, networks, id=network_id)
     if network is not None and network.dhcp_host not in (None, BY_HAND):
         await _ensure_dhcp_port(tx, service, network, network.dhcp_host)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -196,7 +196,7 @@ def check_mac(text: str) -> str:
 
 
 async def set_groups(tx: Tx, port_id: str, group_ids: Sequence[str]) -> None:
-    await tx.execute(delete(port_security_groups).where(port_security_groups.c.port_id == port_id))
+    await tx.remove(port_security_groups, port_id=port_id)
     await _join_groups(tx, port_id, group_ids)
 
 

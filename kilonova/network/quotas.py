@@ -72,7 +72,7 @@ def _count(project_id: str, resource: str) -> Select[int]:
 
 
 async def limits(tx: Tx, project_id: str) -> Limits:
-    found = await tx.all(Quota, select(quotas).where(quotas.c.project_id == project_id))
+    found = await tx.find_all(Quota, quotas, project_id=project_id)
     return {**DEFAULTS, **{each.resource: each.limit for each in found}}
 
 

@@ -45,7 +45,7 @@ async def find(
     tx: Tx, table: FromClause, row_type: type[RowT], wanted_id: str, missing: Callable[[str], Fault]
 ) -> RowT:
     """Raises the fault `missing` makes of the id."""
-    row = await tx.first(row_type, select(table).where(table.c.id == wanted_id))
+    row = await tx.find(row_type, table, id=wanted_id)
     if row is None:
         raise missing(wanted_id)
     return row
@@ -69,7 +69,7 @@ async def change(tx: Tx, table: Table, row: Standard, now: datetime, values: Map
 
 
 async def remove(tx: Tx, table: Table, wanted_id: str) -> None:
-    await tx.execute(delete(table).where(table.c.id == wanted_id))
+    await tx.remove(table, id=wanted_id)
 
 
 _RAISE = update(revisions).where(revisions.c.id == 1).values(value=revisions.c.value + 1)

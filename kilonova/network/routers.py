@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, networks, ports, quotas, records, subnets
@@ -142,7 +142,7 @@ async def set_gateway(tx: Tx, service: NetworkService, router: Router, wanted: M
         if not made.addresses:
             raise InvalidInput(f"Cannot update gateway for Gateway port of {network_id}: the network has no subnet.")
         gateway = {"gateway_port_id": port.id, "gateway_network_id": network_id}
-        await tx.execute(update(routers).where(routers.c.id == router.id).values(**gateway))
+        await tx.change(routers, {"id": router.id}, **gateway)
     elif fixed_ips:
         port = await ports.find(tx, str(router.gateway_port_id))
         await ports.change(tx, service, port, {}, fixed_ips=fixed_ips)
@@ -154,7 +154,7 @@ async def set_gateway(tx: Tx, service: NetworkService, router: Router, wanted: M
 async def _drop_gateway(tx: Tx, service: NetworkService, router: Router) -> None:
     if router.gateway_port_id is None:
         return
-    used = await tx.first(FloatingIp, select(floating_ips).where(floating_ips.c.router_id == router.id))
+    used = await tx.find(FloatingIp, floating_ips, router_id=router.id)
     if used is not None:
         raise RouterExternalGatewayInUseByFloatingIp(router.id, str(router.gateway_network_id))
     cut = {"gateway_port_id": None, "gateway_network_id": None}
@@ -330,7 +330,7 @@ async def remove_interface(
 
 
 async def _refuse_needed_interface(tx: Tx, router: Router, subnet: Subnet) -> None:
-    for floating in await tx.all(FloatingIp, select(floating_ips).where(floating_ips.c.router_id == router.id)):
+    for floating in await tx.find_all(FloatingIp, floating_ips, router_id=router.id):
         if pick.in_network(floating.fixed_ip_address or "", subnet.cidr):
             raise RouterInterfaceInUseByFloatingIP(router.id, subnet.id)
     if any(pick.in_network(route["nexthop"], subnet.cidr) for route in router.routes):

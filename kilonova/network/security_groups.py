@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.queries import TRUE
@@ -328,5 +328,5 @@ async def delete_rule(tx: Tx, rule: SecurityGroupRule) -> None:
 
 async def _touch(tx: Tx, group_id: str) -> None:
     raised = security_groups.c.revision_number + 1
-    await tx.execute(update(security_groups).where(security_groups.c.id == group_id).values(revision_number=raised))
+    await tx.change(security_groups, {"id": group_id}, revision_number=raised)
     await records.raise_revision(tx, concerns.group(group_id))
