@@ -96,7 +96,7 @@ class RemotePort(Struct, frozen=True):
 
 class WantedNetwork(Struct, frozen=True):
     id: str
-    network_type: Literal["flat", "vxlan", "local"]
+    network_type: str
     mtu: int
     project_id: str
     physical_network: str | None = None

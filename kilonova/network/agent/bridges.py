@@ -14,6 +14,7 @@ from kilonova.network.agent.options import LinuxOptions
 from kilonova.network.wanted import BRIDGE_PREFIX, TAP_PREFIX, RemotePort, WantedNetwork, WantedPort, device_name
 
 VXLAN_PREFIX = "vxlan-"
+CARRIED = ("flat", "vxlan", "local")
 IPV6_SYSCTLS = Path("/proc/sys/net/ipv6/conf")
 
 
@@ -38,7 +39,10 @@ def existing_bridge(network: WantedNetwork, links: LinkTable) -> Link | None:
 
 
 def ensure_network(network: WantedNetwork, links: LinkTable, options: LinuxOptions) -> Link:
-    """The network's bridge with its way out of the host. Raises HostProblem when the mapping or device is missing."""
+    """The network's bridge with its way out of the host. Raises HostProblem when the mapping or device is missing, or
+    bridges do not carry such a network."""
+    if network.network_type not in CARRIED:
+        raise HostProblem(f"Linux bridges carry no {network.network_type} network: {', '.join(CARRIED)} are possible.")
     name = bridge_name(network, options)
     if not has_own_bridge(network, options):
         bridge = links.get(name)

@@ -42,7 +42,7 @@ def _network(asking: Asking, network: Network, its_subnets: list[Subnet], servic
     kind = network.network_type
     return WantedNetwork(
         id=network.id,
-        network_type="flat" if kind == "flat" else "vxlan" if kind == "vxlan" else "local",
+        network_type=kind,
         mtu=network.mtu,
         project_id=network.project_id,
         physical_network=network.physical_network,

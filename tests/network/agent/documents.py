@@ -77,7 +77,7 @@ class Net:
         service = WantedDhcp(self.dhcp_port_id, mac(0xD000 + self.number), self.fixed(2), tuple(self.hosts))
         network = WantedNetwork(
             id=self.id,
-            network_type=self.network_type,  # type: ignore[arg-type]
+            network_type=self.network_type,
             mtu=self.mtu,
             project_id=PROJECT,
             physical_network=self.physical_network,

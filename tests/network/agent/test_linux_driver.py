@@ -129,12 +129,13 @@ async def test_a_bridge_that_the_hypervisors_agent_made_first_is_adopted(host: H
 async def test_missing_mappings_devices_and_tools_are_sentences_and_stop_nothing_else(host: Host) -> None:
     unmapped = Net(3, network_type="flat", physical_network="nowhere", dhcp=False)
     absent = Net(4, network_type="flat", physical_network="absent", dhcp=False)
+    switched = Net(6, network_type="vlan", physical_network="absent", dhcp=False)
     good = Net(1)
     everyone = group(1)
     ports = [good.port(5, (everyone.id,)), unmapped.port(5, (everyone.id,))]
     stuck = router(1, good.router_interface(), gateway=gateway(unmapped))
     peers = Net(5, dhcp=False)
-    document = state([unmapped, absent, good, peers], ports, [everyone], [stuck, router(2)])
+    document = state([unmapped, absent, switched, good, peers], ports, [everyone], [stuck, router(2)])
     carried = tuple(
         msgspec.structs.replace(each, peer_tunnel_ips=("10.1.1.1",)) if each.id == peers.id else each
         for each in document.networks
@@ -146,6 +147,7 @@ async def test_missing_mappings_devices_and_tools_are_sentences_and_stop_nothing
     sentences = dict(report.problems)
     assert "bridge_mappings or physical_interface_mappings" in sentences[unmapped.id]
     assert "br-none" in sentences[absent.id]
+    assert "carry no vlan network" in sentences[switched.id]
     assert unmapped.id in sentences[stuck.id]
     assert unmapped.id in sentences[ports[1].id]
     assert "local_ip" in sentences[peers.id]
