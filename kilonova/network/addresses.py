@@ -1,9 +1,10 @@
 """Which addresses a port has: asked for, kept, made from its MAC address, or the first free ones of its subnets."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from msgspec import structs
-from sqlalchemy import func, insert, select
+from sqlalchemy import BindParameter, Select, bindparam, func, insert, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import events, records, subnets
@@ -202,26 +203,35 @@ async def _take_free(tx: Tx, port: Port, candidates: list[Subnet], position: int
 async def _first_free(tx: Tx, subnet: Subnet, pool: pick.Pool) -> str | None:
     """Found by the database, which walks its index to the first gap: no list of what is taken is read."""
     start, end = pick.number_of(pool["start"], subnet.cidr), pick.number_of(pool["end"], subnet.cidr)
-    here = addresses.c.subnet_id == subnet.id
     if start is None:
-        beyond = await tx.tuples(select(addresses.c.ip_address).where(here, addresses.c.number.is_(None)))
-        return pick.pick_address(pool, {address for (address,) in beyond})
+        beyond = await tx.find_all(Address, addresses, subnet_id=subnet.id, number=None)
+        return pick.pick_address(pool, {each.ip_address for each in beyond})
     last = pick.MOST_NUMBER if end is None else end
-    following = addresses.alias()
+    ((taken, number),) = await tx.tuples(_FIRST_FREE, subnet_id=subnet.id, start=start, last=last)
+    if taken is None:
+        number = start
+    return None if number is None else pick.address_at(number, subnet.cidr)
+
+
+def _first_and_gap() -> Select[Any]:
+    """Whether the first number is taken, and the first that follows a taken one and is free itself."""
+    subnet_id: BindParameter[str] = bindparam("subnet_id")
+    start: BindParameter[int] = bindparam("start")
+    last: BindParameter[int] = bindparam("last")
+    here, following = addresses.c.subnet_id == subnet_id, addresses.alias()
     is_followed = (
         select(following.c.number)
-        .where(following.c.subnet_id == subnet.id, following.c.number == addresses.c.number + 1)
+        .where(following.c.subnet_id == subnet_id, following.c.number == addresses.c.number + 1)
         .exists()
     )
     gap = select(addresses.c.number + 1).where(
         here, addresses.c.number >= start, addresses.c.number < last, ~is_followed
     )
-    gap = gap.order_by(addresses.c.number).limit(1)
     first = select(addresses.c.number).where(here, addresses.c.number == start)
-    ((taken, number),) = await tx.tuples(select(first.scalar_subquery(), gap.scalar_subquery()))
-    if taken is None:
-        number = start
-    return None if number is None else pick.address_at(number, subnet.cidr)
+    return select(first.scalar_subquery(), gap.order_by(addresses.c.number).limit(1).scalar_subquery())
+
+
+_FIRST_FREE = _first_and_gap()
 
 
 async def release(tx: Tx, subnet_id: str) -> None:

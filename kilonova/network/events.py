@@ -7,7 +7,7 @@ Source: Compute API reference, "Create external events".
 import asyncio
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import ServiceUnavailable
@@ -22,6 +22,9 @@ log = logger(__name__)
 
 BATCH = 100
 RETRY_SECONDS = 2.0
+
+_OLDEST = select(compute_events).order_by(compute_events.c.created_at).limit(BATCH)
+_SENT = delete(compute_events).where(compute_events.c.id.in_(bindparam("ids", expanding=True)))
 
 
 async def tell_compute(tx: Tx, service: NetworkService, port: Port, name: str) -> None:
@@ -71,8 +74,7 @@ class EventSender:
         """Whether something was sent, so that there may be more."""
         service = self._service
         async with service.database.reading() as tx:
-            oldest = select(compute_events).order_by(compute_events.c.created_at).limit(BATCH)
-            waiting = await tx.all(ComputeEvent, oldest)
+            waiting = await tx.all(ComputeEvent, _OLDEST)
         if not waiting or service.compute is None:
             return False
         entries = [_entry(each) for each in waiting]
@@ -89,7 +91,7 @@ class EventSender:
             if error.status == 400:
                 log.error("compute refused events", events=len(waiting), reason=error.message)
         async with service.database.transaction() as tx:
-            await tx.execute(delete(compute_events).where(compute_events.c.id.in_([each.id for each in waiting])))
+            await tx.execute(_SENT, ids=[each.id for each in waiting])
         return True
 
 

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
 from kilonova.network import bindings, concerns, dhcp_options, events, records
@@ -122,7 +123,7 @@ async def find(tx: Tx, port_id: str) -> Port:
 
 
 async def find_all(tx: Tx, port_ids: Sequence[str]) -> list[Port]:
-    return await tx.all(Port, select(bound_ports).where(bound_ports.c.id.in_(port_ids)))
+    return await tx.all(Port, rows_among(bound_ports, "id"), id=port_ids)
 
 
 async def with_details(tx: Tx, found: Sequence[Port]) -> list[PortWithDetails]:
@@ -130,11 +131,10 @@ async def with_details(tx: Tx, found: Sequence[Port]) -> list[PortWithDetails]:
     details = [PortWithDetails(port, [], []) for port in found]
     by_port = {each.port.id: each for each in details}
     for piece in records.chunks(list(by_port)):
-        statement = select(addresses).where(addresses.c.port_id.in_(piece)).order_by(addresses.c.position)
-        for address in await tx.all(Address, statement):
+        for address in await tx.all(Address, rows_among(addresses, "port_id", order="position"), port_id=piece):
             by_port[address.port_id].addresses.append(address)
-        membership = select(port_security_groups).where(port_security_groups.c.port_id.in_(piece))
-        for port_id, group_id in await tx.tuples(membership.order_by(port_security_groups.c.security_group_id)):
+        membership = rows_among(port_security_groups, "port_id", order="security_group_id")
+        for port_id, group_id in await tx.tuples(membership, port_id=piece):
             by_port[port_id].security_group_ids.append(group_id)
     return details
 

@@ -4,8 +4,10 @@ A limit is checked in the transaction that creates what it limits, so two reques
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Select, Table, delete, func, literal, select
+from sqlalchemy import Select, Table, bindparam, delete, func, literal, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -52,23 +54,28 @@ Limits = dict[str, int]
 
 async def claim(tx: Tx, project_id: str, resource: str, amount: int = 1) -> None:
     """Raises OverQuota unless the project may have `amount` more of the resource."""
-    one = select(quotas.c.limit).where(quotas.c.project_id == project_id, quotas.c.resource == resource)
-    limit_and_use = select(one.scalar_subquery(), _count(project_id, resource).scalar_subquery())
-    ((limit, has),) = await tx.tuples(limit_and_use)
+    ((limit, has),) = await tx.tuples(_limit_and_use(resource), project_id=project_id, resource=resource)
     if 0 <= (DEFAULTS[resource] if limit is None else limit) < amount + has:
         raise OverQuota(resource)
 
 
 async def used(tx: Tx, project_id: str, resource: str) -> int:
-    count: int = await tx.scalar(_count(project_id, resource))
+    count: int = await tx.scalar(_count(resource), project_id=project_id)
     return count
 
 
-def _count(project_id: str, resource: str) -> Select[int]:
+@cache
+def _count(resource: str) -> Select[int]:
     if resource == PER_ROUTER:
         return select(literal(0))
     table = COUNTED[resource]
-    return select(func.count()).select_from(table).where(table.c.project_id == project_id)
+    return select(func.count()).select_from(table).where(table.c.project_id == bindparam("project_id"))
+
+
+@cache
+def _limit_and_use(resource: str) -> Select[Any]:
+    is_its = (quotas.c.project_id == bindparam("project_id")) & (quotas.c.resource == bindparam("resource"))
+    return select(select(quotas.c.limit).where(is_its).scalar_subquery(), _count(resource).scalar_subquery())
 
 
 async def limits(tx: Tx, project_id: str) -> Limits:

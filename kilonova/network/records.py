@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import FromClause, Table, delete, func, insert, select, update
+from sqlalchemy import FromClause, Table, bindparam, delete, func, insert, select, update
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import inserting
 from kilonova.kit.errors import Fault
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import RevisionNumberConstraintFailed
@@ -61,9 +62,8 @@ async def change(tx: Tx, table: Table, row: Standard, now: datetime, values: Map
     """Writes `values` and raises the row's revision. Raises RevisionNumberConstraintFailed unless the row is still as
     it was read: whatever was concluded from `row` holds for what is written."""
     revision = row.revision_number
-    unchanged = (table.c.id == row.id) & (table.c.revision_number == revision)
     news = {**values, "revision_number": revision + 1, "updated_at": now}
-    if not await tx.execute(update(table).where(unchanged).values(**news)):
+    if not await tx.change(table, {"id": row.id, "revision_number": revision}, **news):
         current = await tx.scalar(select(table.c.revision_number).where(table.c.id == row.id))
         raise RevisionNumberConstraintFailed(str(revision), current or 0)
 
@@ -85,15 +85,21 @@ async def raise_revision(tx: Tx, *concerned: str | Concern) -> None:
         await tx.execute(insert(revisions).values(id=1, value=1))
     revision = await current_revision(tx)
     found = dict.fromkeys(Concern(each) if isinstance(each, str) else each for each in concerned)
-    await tx.execute(insert(changes).values(revision=revision, concerned=list(found)))
+    await tx.execute(inserting(changes), revision=revision, concerned=list(found))
     tx.after(HOSTS_CONCERNED, *dict.fromkeys(each.name for each in found))
 
 
 async def changed_since(tx: Tx, revision: int, until: int) -> list[tuple[int, Concern]]:
     """(revision, what it concerned), in order, of the later revisions up to `until` that are not forgotten."""
-    later = select(changes.c.revision, changes.c.concerned)
-    later = later.where(changes.c.revision > revision, changes.c.revision <= until).order_by(changes.c.revision)
-    return [(number, Concern(*each)) for number, found in await tx.tuples(later) for each in found]
+    rows = await tx.tuples(_LATER, after=revision, until=until)
+    return [(number, Concern(*each)) for number, found in rows for each in found]
+
+
+_LATER = (
+    select(changes.c.revision, changes.c.concerned)
+    .where(changes.c.revision > bindparam("after"), changes.c.revision <= bindparam("until"))
+    .order_by(changes.c.revision)
+)
 
 
 async def first_kept(tx: Tx) -> int | None:

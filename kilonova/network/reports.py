@@ -62,6 +62,8 @@ def _named(report: UpReport) -> ColumnElement[bool]:
 async def _stopped_routers(tx: Tx, host: str, report: UpReport) -> set[str]:
     statement = select(routers.c.id).where(routers.c.host == host, routers.c.admin_state_up.is_(False))
     if not report.is_whole:
+        if not report.routers:
+            return set()
         statement = statement.where(routers.c.id.in_(report.routers))
     return {router_id for (router_id,) in await tx.tuples(statement)}
 

@@ -120,6 +120,10 @@ async def test_rows_are_found_changed_and_removed_by_their_columns(database: Dat
         assert await tx.change(things, {"id": 1, "name": "a"}, name="b", seen_at=now) == 1
         assert await tx.change(things, {"id": 1, "name": "a"}, name="c") == 0
         assert await tx.change(things, {"name": None}, seen_at=now) == 2
+        # A value may be computed by the database, beside others.
+        assert await tx.change(things, {"id": 2}, name=things.c.name + "!", seen_at=None) == 1
+        assert await tx.find(Thing, things, id=2) == Thing(2, "a!")
+        assert await tx.change(things, {"id": 2}, name="a", seen_at=now) == 1
         assert await tx.remove(things, name=None, seen_at=now) == 2
         assert await tx.all(Thing, select(things).order_by(things.c.id)) == [Thing(1, "b", now), Thing(2, "a", now)]
 

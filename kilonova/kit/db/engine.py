@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from sqlalchemy import URL, Connection, Executable, MetaData, Table, make_url, select
+from sqlalchemy import URL, ColumnElement, Connection, Executable, FromClause, MetaData, Table, make_url, select
 from sqlalchemy.engine import CursorResult
 
 from kilonova.kit.db.sqlite_engine import SqliteEngine
@@ -67,11 +67,11 @@ class Tx:
         row = (await self._run(statement, values)).first()
         return None if row is None else row_type(**row._mapping)
 
-    async def find(self, row_type: type[Row], table: Table, **by: Any) -> Row | None:
+    async def find(self, row_type: type[Row], table: FromClause, **by: Any) -> Row | None:
         """The row of `table` whose columns are as `by` says, as `row_type`."""
         return await self.first(row_type, rows_by(table, *described(by)), **bound_by(by))
 
-    async def find_all(self, row_type: type[Row], table: Table, **by: Any) -> list[Row]:
+    async def find_all(self, row_type: type[Row], table: FromClause, **by: Any) -> list[Row]:
         """The rows of `table` whose columns are as `by` says, in no order."""
         return await self.all(row_type, rows_by(table, *described(by)), **bound_by(by))
 
@@ -90,13 +90,17 @@ class Tx:
         return (await self._run(statement, msgspec.structs.asdict(row))).rowcount == 1
 
     async def change(self, table: Table, by: Mapping[str, Any], **values: Any) -> int:
-        """Writes `values` into the rows whose columns are as `by` says; returns the number of rows changed (the answer
-        of a compare-and-set).
+        """Writes `values`, each a value or an expression, into the rows whose columns are as `by` says; returns the
+        number of rows changed (the answer of a compare-and-set).
         """
         if not values:
             raise ValueError(f"nothing to change in {table.name}")
-        statement, bound = changing(table, *described(by)), bound_by(by)
-        return (await self._run(statement, {**values, **bound})).rowcount
+        statement = changing(table, *described(by))
+        computed = {name: value for name, value in values.items() if isinstance(value, ColumnElement)}
+        if computed:
+            statement = statement.values(computed)
+        given = {name: value for name, value in values.items() if name not in computed}
+        return (await self._run(statement, {**given, **bound_by(by)})).rowcount
 
     async def remove(self, table: Table, **by: Any) -> int:
         """Deletes the rows whose columns are as `by` says; returns their number."""

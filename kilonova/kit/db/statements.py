@@ -8,7 +8,19 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Delete, Insert, Select, Table, Update, bindparam, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    FromClause,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    select,
+    update,
+)
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 MARK = "by_"
@@ -19,12 +31,12 @@ Description = tuple[str, bool]
 
 
 @cache
-def rows_by(table: Table, *by: Description) -> Select[Any]:
+def rows_by(table: FromClause, *by: Description) -> Select[Any]:
     return select(table).where(*_conditions(table, by))
 
 
 @cache
-def rows_among(table: Table, column: str, *, order: str | None = None) -> Select[Any]:
+def rows_among(table: FromClause, column: str, *, order: str | None = None) -> Select[Any]:
     """The rows whose column has one of the values given as a list under its name, in the order of another column."""
     statement = select(table).where(table.c[column].in_(bindparam(column, expanding=True)))
     return statement if order is None else statement.order_by(table.c[order])
@@ -55,9 +67,9 @@ def removing(table: Table, *by: Description) -> Delete:
     return delete(table).where(*_conditions(table, by))
 
 
-def _conditions(table: Table, by: tuple[Description, ...]) -> list[ColumnElement[bool]]:
+def _conditions(table: FromClause, by: tuple[Description, ...]) -> list[ColumnElement[bool]]:
     if not by:
-        raise ValueError(f"which rows of {table.name} is not said")
+        raise ValueError(f"which rows of {table} is not said")
     return [table.c[name].is_(None) if is_null else table.c[name] == bindparam(MARK + name) for name, is_null in by]
 
 

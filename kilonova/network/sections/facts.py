@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import rows_among
 from kilonova.network import agents, concerns, records
 from kilonova.network.news import News
 from kilonova.network.tables import ACTIVE, addresses, networks, port_bindings, port_security_groups, ports, subnets
@@ -125,25 +126,35 @@ def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
         del kept[next(iter(kept))]
 
 
+_IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
+_BOUND = (
+    select(port_bindings.c.host, port_bindings.c.status, *_COLUMNS)
+    .join(port_bindings, port_bindings.c.port_id == ports.c.id)
+    .where(ports.c.id.in_(_IDS))
+)
+_HELD = (
+    select(addresses.c.port_id, addresses.c.ip_address, subnets.c.id, subnets.c.cidr)
+    .join(subnets, subnets.c.id == addresses.c.subnet_id)
+    .where(addresses.c.port_id.in_(_IDS))
+    .order_by(addresses.c.position)
+)
+
+
 async def _read_ports(tx: Tx, port_ids: Collection[str]) -> dict[str, PortFacts]:
     """In three queries, however many there are."""
     found: dict[str, PortFacts] = {}
-    bound = select(port_bindings.c.host, port_bindings.c.status, *_COLUMNS)
-    bound = bound.join(port_bindings, port_bindings.c.port_id == ports.c.id).where(ports.c.id.in_(port_ids))
-    for host, status, *row in await tx.tuples(bound):
+    ids = list(port_ids)
+    for host, status, *row in await tx.tuples(_BOUND, ids=ids):
         port = found.setdefault(row[0], PortFacts(*row))
         port.hosts.append(host)
         if status == ACTIVE:
             port.host = host
-    held = select(addresses.c.port_id, addresses.c.ip_address, subnets.c.id, subnets.c.cidr)
-    held = held.join(subnets, subnets.c.id == addresses.c.subnet_id).where(addresses.c.port_id.in_(port_ids))
-    for port_id, ip_address, subnet_id, cidr in await tx.tuples(held.order_by(addresses.c.position)):
+    for port_id, ip_address, subnet_id, cidr in await tx.tuples(_HELD, ids=ids):
         if port_id in found:
             length = int(cidr.rpartition("/")[2])
             found[port_id].fixed_ips.append(FixedIp(ip_address, subnet_id, length))
-    memberships = select(port_security_groups.c.port_id, port_security_groups.c.security_group_id)
-    memberships = memberships.where(port_security_groups.c.port_id.in_(port_ids))
-    for port_id, group_id in await tx.tuples(memberships.order_by(port_security_groups.c.security_group_id)):
+    memberships = rows_among(port_security_groups, "port_id", order="security_group_id")
+    for port_id, group_id in await tx.tuples(memberships, port_id=ids):
         if port_id in found:
             found[port_id].group_ids.append(group_id)
     return found

@@ -1,9 +1,10 @@
 """A host's interest: the owners it is told of, by section, found from its ports and routers in a few queries."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Select, select
+from sqlalchemy import BindParameter, Select, bindparam, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns
@@ -34,20 +35,13 @@ SERVED = frozenset({"networks", "leases", "routers", "floating_ips"})
 
 async def read_interest(tx: Tx, host: str, known: Agents, bound_by: Collection[str]) -> Interest:
     """`bound_by`: the sections that the cloud's mechanisms need."""
-    there, is_bound = port_bindings.c.host == host, port_bindings.c.port_id == ports.c.id
-    bound = select(ports.c.network_id, ports.c.device_owner).join(port_bindings, is_bound)
-    found = await tx.tuples(bound.where(there).distinct())
-    served = await _ids(tx, select(networks.c.id).where(networks.c.dhcp_host == host))
+    found = await tx.tuples(_BOUND, host=host)
+    served = await _ids(tx, _SERVED, host=host)
     carried = served.union(network_id for network_id, _ in found)
-    memberships = select(port_security_groups.c.security_group_id)
-    memberships = memberships.join(ports, ports.c.id == port_security_groups.c.port_id).join(port_bindings, is_bound)
-    groups = await _ids(tx, memberships.where(there, ports.c.device_owner.not_like("network:%")).distinct())
-    naming = security_group_rules.c.security_group_id.in_(groups)
-    remote = security_group_rules.c.remote_group_id
-    named = await _ids(tx, select(remote).where(naming, remote.is_not(None)).distinct()) if groups else frozenset()
-    is_tunnelled = networks.c.network_type.in_(TUNNELLED)
-    tunnelled = await _ids(tx, select(networks.c.id).where(networks.c.id.in_(carried), is_tunnelled))
-    routed = await _ids(tx, select(routers.c.id).where(routers.c.host == host))
+    groups = await _ids(tx, _GROUPS, host=host)
+    named = await _ids(tx, _NAMED, groups=list(groups)) if groups else frozenset()
+    tunnelled = await _ids(tx, _TUNNELLED, networks=list(carried))
+    routed = await _ids(tx, _ROUTED, host=host)
     owners = {
         "networks": carried,
         "ports": frozenset({host}),
@@ -66,5 +60,35 @@ async def read_interest(tx: Tx, host: str, known: Agents, bound_by: Collection[s
     )
 
 
-async def _ids(tx: Tx, statement: Select[tuple[str]]) -> frozenset[str]:
-    return frozenset(each for (each,) in await tx.tuples(statement))
+_HOST: BindParameter[str] = bindparam("host")
+_IS_BOUND = port_bindings.c.port_id == ports.c.id
+_BOUND = (
+    select(ports.c.network_id, ports.c.device_owner)
+    .join(port_bindings, _IS_BOUND)
+    .where(port_bindings.c.host == _HOST)
+    .distinct()
+)
+_SERVED = select(networks.c.id).where(networks.c.dhcp_host == _HOST)
+_GROUPS = (
+    select(port_security_groups.c.security_group_id)
+    .join(ports, ports.c.id == port_security_groups.c.port_id)
+    .join(port_bindings, _IS_BOUND)
+    .where(port_bindings.c.host == _HOST, ports.c.device_owner.not_like("network:%"))
+    .distinct()
+)
+_NAMED = (
+    select(security_group_rules.c.remote_group_id)
+    .where(
+        security_group_rules.c.security_group_id.in_(bindparam("groups", expanding=True)),
+        security_group_rules.c.remote_group_id.is_not(None),
+    )
+    .distinct()
+)
+_TUNNELLED = select(networks.c.id).where(
+    networks.c.id.in_(bindparam("networks", expanding=True)), networks.c.network_type.in_(TUNNELLED)
+)
+_ROUTED = select(routers.c.id).where(routers.c.host == _HOST)
+
+
+async def _ids(tx: Tx, statement: Select[tuple[str]], **values: Any) -> frozenset[str]:
+    return frozenset(each for (each,) in await tx.tuples(statement, **values))

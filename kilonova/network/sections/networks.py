@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import select
 
+from kilonova.kit.db.statements import rows_among
 from kilonova.network import concerns
 from kilonova.network.ports import DHCP_OWNER
 from kilonova.network.sections.facts import PortFacts
@@ -22,7 +23,7 @@ class Networks(Single):
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedNetwork]:
         tx, wanted = asking.tx, [spot.owner for spot in spots]
-        found = await tx.all(Network, select(networks).where(networks.c.id.in_(wanted)))
+        found = await tx.all(Network, rows_among(networks, "id"), id=wanted)
         of_network: dict[str, list[Subnet]] = defaultdict(list)
         statement = select(subnets).where(subnets.c.network_id.in_(wanted))
         for subnet in await tx.all(Subnet, statement.order_by(subnets.c.created_at, subnets.c.id)):
