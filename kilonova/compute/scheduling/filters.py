@@ -97,16 +97,24 @@ def _server_ids(hint: Any) -> list[str]:
     return [str(each) for each in hint] if isinstance(hint, list) else [str(hint)]
 
 
-DEFAULT_FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("ComputeFilter", compute_filter),
-    ("RetryFilter", retry_filter),
-    ("AvailabilityZoneFilter", availability_zone_filter),
-    ("RequestedHostFilter", requested_host_filter),
-    ("ComputeCapabilitiesFilter", compute_capabilities_filter),
-    ("ImagePropertiesFilter", image_properties_filter),
-    ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter),
-    ("ServerGroupAffinityFilter", server_group_affinity_filter),
-    ("SameHostFilter", same_host_filter),
-    ("DifferentHostFilter", different_host_filter),
+def _is_always_asked(_wanted: Wanted) -> bool:
+    return True
+
+
+def _names_an_image_property(wanted: Wanted) -> bool:
+    return any(wanted.image_properties.get(name) for names in IMAGE_PROPERTIES for name in names[:2])
+
+
+DEFAULT_FILTERS: tuple[tuple[str, Filter, Callable[[Wanted], object]], ...] = (
+    ("ComputeFilter", compute_filter, _is_always_asked),
+    ("RetryFilter", retry_filter, lambda wanted: wanted.excluded_hosts),
+    ("AvailabilityZoneFilter", availability_zone_filter, lambda wanted: wanted.requested_zone is not None),
+    ("RequestedHostFilter", requested_host_filter, lambda wanted: wanted.requested_host is not None),
+    ("ComputeCapabilitiesFilter", compute_capabilities_filter, lambda wanted: wanted.extra_specs),
+    ("ImagePropertiesFilter", image_properties_filter, _names_an_image_property),
+    ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter, lambda wanted: wanted.group),
+    ("ServerGroupAffinityFilter", server_group_affinity_filter, lambda wanted: wanted.group),
+    ("SameHostFilter", same_host_filter, lambda wanted: wanted.scheduler_hints),
+    ("DifferentHostFilter", different_host_filter, lambda wanted: wanted.scheduler_hints),
 )
-"""In this order: cheap and most telling first."""
+"""(upstream's name, the question, whether a server asks it at all): cheap and most telling first."""

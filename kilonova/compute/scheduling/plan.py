@@ -38,7 +38,9 @@ def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: W
     )
     refused = {host.host: _shortage(host, wanted) for host in without_room}
     stages = [Stage("placement", len(left), refused, next(iter(refused.values()), ""))]
-    for name, check in DEFAULT_FILTERS:
+    for name, check, is_asked in DEFAULT_FILTERS:
+        if not is_asked(wanted):
+            continue
         refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
         if refused:
             left = [host for host in left if host.host not in refused]

@@ -6,8 +6,8 @@ and no time-out cures that.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from kilonova.kit.errors import DiskFull
 
 ResultT = TypeVar("ResultT")
 
+MOST_IDLE = 5
 FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
@@ -43,6 +44,8 @@ class SqliteEngine:
         # Two coroutines of this process take turns here, where waiting does not hold the loop; only another process's
         # write lock is waited for inside SQLite.
         self._writing = asyncio.Lock()
+        self._idle_readers: list[Connection] = []
+        self._idle_writers: list[Connection] = []
 
     def _make(self, **pool: Any) -> Engine:
         # An error's text ends up in the log, and parameters are password hashes and keys.
@@ -57,7 +60,7 @@ class SqliteEngine:
             if self._ballast is not None:
                 self._ballast.trim()
             try:
-                with _writer(self._engine) as connection, connection.begin():
+                with self._lent(self._idle_writers) as connection, connection.begin():
                     yield connection
             except DBAPIError as error:
                 if getattr(error.orig, "sqlite_errorcode", None) in FULL:
@@ -66,22 +69,39 @@ class SqliteEngine:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
-        with self._engine.connect() as connection:
+        with self._lent(self._idle_readers) as connection:
             yield connection
+
+    @contextmanager
+    def _lent(self, idle: list[Connection]) -> Iterator[Connection]:
+        """A connection that is kept for the next one: the pool takes longer to give one than SQLite to answer."""
+        writes = idle is self._idle_writers
+        connection = idle.pop() if idle else self._engine.connect().execution_options(kilonova_writes=writes)
+        try:
+            yield connection
+        finally:
+            try:
+                # Ends what was read, or was not committed.
+                if connection.in_transaction():
+                    connection.rollback()
+            finally:
+                if len(idle) < MOST_IDLE and not connection.closed and not connection.invalidated:
+                    idle.append(connection)
+                else:
+                    connection.close()
 
     def run_alone(self, work: Callable[[Connection], ResultT]) -> ResultT:
         """Does `work` in one write transaction, on a connection that is closed after it: migrations."""
         # A database in memory is its connection.
         engine = self._make(poolclass=NullPool) if self._url.database else self._engine
-        with _writer(engine) as connection, connection.begin():
+        with engine.connect().execution_options(kilonova_writes=True) as connection, connection.begin():
             return work(connection)
 
     async def close(self) -> None:
+        for idle in (self._idle_readers, self._idle_writers):
+            while idle:
+                idle.pop().close()
         self._engine.dispose()
-
-
-def _writer(engine: Engine) -> Connection:
-    return engine.connect().execution_options(kilonova_writes=True)
 
 
 def _prepare(connection: Any, _record: Any) -> None:

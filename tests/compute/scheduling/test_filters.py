@@ -6,6 +6,7 @@ import pytest
 
 from kilonova.compute.scheduling import filters
 from kilonova.compute.scheduling.hosts import GroupRule
+from kilonova.compute.scheduling.plan import make_plan
 from tests.compute.scheduling.worlds import make_host, make_wanted
 
 
@@ -115,11 +116,16 @@ from tests.compute.scheduling.worlds import make_host, make_wanted
 def test_a_filter_answers_with_its_reason(
     check: filters.Filter, host: dict[str, Any], wanted: dict[str, Any], reason: str | None
 ) -> None:
-    assert check(make_host(**host), make_wanted(**wanted)) == reason
+    one, asked = make_host(**host), make_wanted(**wanted)
+    assert check(one, asked) == reason
+    # A plan leaves out the filters that a server does not ask; never one that has something to say.
+    plan = make_plan([one], {one.id}, asked)
+    assert (reason is None) == bool(plan.hosts)
+    assert reason in (None, *(each for stage in plan.stages for each in stage.refused.values()))
 
 
 def test_the_filters_are_upstreams_and_each_stands_once() -> None:
-    names = [name for name, _ in filters.DEFAULT_FILTERS]
+    names = [name for name, _, _ in filters.DEFAULT_FILTERS]
     assert len(set(names)) == len(names)
     assert set(names) >= {
         "ComputeFilter",
