@@ -38,11 +38,12 @@ LARGEST = 0x7FFFFFFF
 
 def _refuse(request: Request[Any], listing: Listing) -> None:
     """Raises BadRequest for a parameter that is repeated too often, and for one that is no attribute to filter by."""
+    possible = listing.query
     for name in request.query:
         count = len(request.query.getlist(name))
         if count > MOST_VALUES:
             raise BadRequest(f"{name} is given {count} times; {MOST_VALUES} times are possible.")
-        if name not in listing.query:
+        if name not in possible:
             known = ", ".join(sorted(listing.filters))
             raise BadRequest(f"[{name!r}] is invalid attribute for filtering; possible are {known}.")
 

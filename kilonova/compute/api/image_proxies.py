@@ -23,7 +23,7 @@ PLAIN = {"name": "name", "marker": "marker", "type": "image_type", "server": "in
 NUMBERS = {"minDisk": "min_disk", "minRam": "min_ram"}
 LISTING = Listing(
     dialect=replace(DIALECT, looks_ahead=False),
-    others=dict.fromkeys((*(PLAIN.keys() - {"marker"}), *NUMBERS, "status", "changes-since")),
+    others=dict.fromkeys((*(name for name in PLAIN if name != "marker"), *NUMBERS, "status", "changes-since")),
 )
 QUERY = LISTING.query
 PROPERTY = "property-"

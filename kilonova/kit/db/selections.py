@@ -46,7 +46,7 @@ Meanings = Mapping[str, Callable[[Filter], ColumnElement[bool]]]
 """Column → the SQL of a filter on it, where that is no plain comparison."""
 
 
-def _no_marker(marker: str) -> Fault:
+def marker_not_found(marker: str) -> Fault:
     return BadRequest(f"marker [{marker}] not found")
 
 
@@ -64,7 +64,7 @@ class Selection:
     """Id of the row that the page follows."""
     backwards: bool = False
     """The page that ends before the marker, or the last one; its rows stay in the list's order."""
-    lost: Callable[[str], Fault] = _no_marker
+    lost: Callable[[str], Fault] = marker_not_found
     """Makes the fault for a marker that is not in the list."""
 
     def narrowed(self, *conditions: Condition) -> "Selection":

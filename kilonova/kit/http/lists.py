@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from starlette.datastructures import QueryParams
 
-from kilonova.kit.db.selections import Condition, Direction, Filter, Operator, Selection, Sorts, among
+from kilonova.kit.db.selections import Condition, Direction, Filter, Operator, Selection, Sorts, among, marker_not_found
 from kilonova.kit.errors import BadRequest, Fault, Forbidden
 from kilonova.kit.http.bounds import MAX_INT32, MAX_INT64
 from kilonova.kit.http.queries import MAX_SHOWN, TRUE, different, moment, short, tags_of, whole_number, yes_or_no
@@ -69,7 +69,7 @@ class Dialect:
     sort_pairs: Callable[[Request[Any]], SortPairs] = by_position
     links: Callable[[str, "Cut[Any]"], dict[str, Any]] = related_links
     """Returns the fields of an answer that link to other pages; its arguments are the list's name and the page."""
-    lost_marker: Callable[[str], Fault] = Selection().lost
+    lost_marker: Callable[[str], Fault] = marker_not_found
     bad_limit: str | None = None
     """None: the sentence for any number that is none."""
     bad_sort_key: str = "Cannot sort by {key!r}; possible keys are {known}."
