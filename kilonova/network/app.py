@@ -6,6 +6,7 @@ from kilonova.kit.http.routes import PUBLIC, Route
 from kilonova.network.api import (
     agents,
     availability,
+    default_rules,
     discovery,
     floating_ips,
     networks,
@@ -69,6 +70,15 @@ ROUTES = [
           query=FIELDS),
     Route("DELETE", "/v2.0/security-group-rules/{rule_id}", security_groups.delete_rule,
           "delete_security_group_rule", status=204),
+
+    Route("GET", "/v2.0/default-security-group-rules", default_rules.list_rules, "get_default_security_group_rule",
+          query=default_rules.QUERY),
+    Route("POST", "/v2.0/default-security-group-rules", default_rules.create_rule,
+          "create_default_security_group_rule", body=default_rules.NewDefaultRuleBody, status=201, lax=True),
+    Route("GET", "/v2.0/default-security-group-rules/{default_rule_id}", default_rules.show_rule,
+          "get_default_security_group_rule", query=FIELDS),
+    Route("DELETE", "/v2.0/default-security-group-rules/{default_rule_id}", default_rules.delete_rule,
+          "delete_default_security_group_rule", status=204),
 
     Route("GET", "/v2.0/routers", routers.list_routers, "get_router", query=routers.QUERY),
     Route("POST", "/v2.0/routers", routers.create_router, "create_router", body=routers.NewRouterBody,

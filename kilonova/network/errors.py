@@ -228,6 +228,16 @@ class SecurityGroupRuleNotFound(NotFound):
         super().__init__(f"Security group rule {wanted} does not exist")
 
 
+class DefaultSecurityGroupRuleNotFound(NotFound):
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"Default security group rule {wanted} does not exist")
+
+
+class DefaultSecurityGroupRuleExists(Conflict):
+    def __init__(self) -> None:
+        super().__init__("Groups of that kind begin with a rule that says the same already.")
+
+
 class InvalidL3Agent(Conflict):
     def __init__(self, agent_id: str) -> None:
         super().__init__(f"Agent {agent_id} is not a L3 Agent or has been disabled")

@@ -170,6 +170,21 @@ security_group_rules = Table(
     Index("security_group_rules_project", "project_id"),
 )
 
+default_rules = Table(
+    "default_rules",
+    metadata,
+    *_standard(),
+    Column("direction", String(8), nullable=False),
+    Column("ethertype", String(8), nullable=False),
+    Column("protocol", String(40)),
+    Column("port_range_min", Integer),
+    Column("port_range_max", Integer),
+    Column("remote_ip_prefix", String(64)),
+    Column("remote_group_id", String(36)),
+    Column("in_default_groups", String(255), unique=True),
+    Column("in_other_groups", String(255), unique=True),
+)
+
 port_security_groups = Table(
     "port_security_groups",
     metadata,
@@ -363,8 +378,9 @@ class SecurityGroup(Standard, kw_only=True):
     """The project whose default group this is: unique, so that a project has one."""
 
 
-class SecurityGroupRule(Standard, kw_only=True):
-    security_group_id: str
+class Rule(Standard, kw_only=True):
+    """What a rule says, whether of a group or of those to come."""
+
     direction: str
     ethertype: str
     protocol: str | None
@@ -373,6 +389,17 @@ class SecurityGroupRule(Standard, kw_only=True):
     remote_ip_prefix: str | None
     """As it was given, with its length; bits beyond that count for nothing."""
     remote_group_id: str | None
+
+
+class DefaultRule(Rule, kw_only=True):
+    """A rule that new groups begin with. What it says, in one line, is unique among those of each kind of group."""
+
+    in_default_groups: str | None = None
+    in_other_groups: str | None = None
+
+
+class SecurityGroupRule(Rule, kw_only=True):
+    security_group_id: str
     meaning: str = ""
     """What the rule says, in one line: unique within its group, so that nothing is said twice."""
 

@@ -173,6 +173,25 @@ GROUPS = [
     Row("security group rule show {rule}", shows="10.0.0.0/8", user="demo"),
     Row("security group rule delete {rule}", user="demo"),
     Row("security group rule show {rule}", 1, user="demo"),
+    Row(
+        "default security group rule create --protocol tcp --dst-port 22 --remote-ip 192.0.2.0/24 --description ssh"
+        f" --ethertype IPv4 --ingress --for-default-sg --for-custom-sg {ID}",
+        keep="first-rule",
+    ),
+    Row("default security group rule create --protocol tcp --dst-port 22 --remote-ip 192.0.2.0/24", 1, "in neither"),
+    Row("default security group rule create --egress --remote-group PARENT --for-custom-sg", shows="PARENT"),
+    Row("default security group rule create --egress --for-custom-sg", 1, "already"),
+    Row(
+        "default security group rule create --icmp-type 8 --icmp-code 0 --protocol icmp --for-custom-sg", 1, user="demo"
+    ),
+    Row("default security group rule list", shows="192.0.2.0/24", user="demo"),
+    Row("default security group rule list --protocol tcp", shows="192.0.2.0/24"),
+    Row("default security group rule show {first-rule}", shows="ssh", user="demo"),
+    Row("security group create --project demo --project-domain default begun"),
+    Row("security group rule list begun", shows="192.0.2.0/24"),
+    Row("security group delete begun"),
+    Row("default security group rule delete {first-rule}"),
+    Row("default security group rule show {first-rule}", 1),
     Row("security group delete loose"),
     Row("security group delete default", 1, user="demo"),
 ]

@@ -223,6 +223,7 @@ class Maker:
         subnet = await create("subnet_id", "subnets", {"network_id": lan, "ip_version": 4, "cidr": "10.0.0.0/24"})
         group = await create("group_id", "security-groups", {"name": "web"})
         await create("rule_id", "security-group-rules", {"security_group_id": group, "direction": "ingress"})
+        await create("default_rule_id", "default-security-group-rules", {"direction": "ingress", "protocol": "tcp"})
         port = await create("port_id", "ports", {"network_id": lan, "device_owner": "compute:nova", "device_id": "s"})
         router = await create("router_id", "routers", {"external_gateway_info": {"network_id": outside}})
         await self.made("network", f"/v2.0/routers/{router}/add_router_interface", {"subnet_id": subnet}, method="PUT")

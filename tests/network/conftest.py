@@ -32,9 +32,7 @@ class Networking:
 
     async def create(self, plural: str, fields: dict[str, Any], *, by: str = "demo", status: int = 201) -> Any:
         """POSTs a resource as `by` and returns it (or the error when `status` says so)."""
-        singular = {"security-groups": "security_group", "security-group-rules": "security_group_rule"}.get(
-            plural, plural[:-1]
-        )
+        singular = plural[:-1].replace("-", "_")
         response = await getattr(self, by).post(f"/v2.0/{plural}", json={singular: fields})
         body = self.body_of(response, status)
         return body[singular] if status == 201 else body["NeutronError"]

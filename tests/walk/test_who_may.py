@@ -150,6 +150,9 @@ def better_bodies(world: World) -> dict[tuple[str, str, str], Any]:
         ("network", "POST", "/v2.0/security-group-rules"): {
             "security_group_rule": {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
         },
+        ("network", "POST", "/v2.0/default-security-group-rules"): {
+            "default_security_group_rule": {"direction": "ingress", "protocol": "udp"}
+        },
         ("network", "PUT", "/v2.0/routers/{router_id}/add_router_interface"): interface,
         ("network", "PUT", "/v2.0/routers/{router_id}/remove_router_interface"): interface,
         ("compute", "POST", "/v2.1/servers"): {"server": server},

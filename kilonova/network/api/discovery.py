@@ -41,6 +41,7 @@ EXTENSIONS = {
     "router": ("Neutron L3 Router", "Routers and floating IPs"),
     "router_availability_zone": ("Router Availability Zone", "Zones of routers"),
     "security-group": ("security-group", "Security groups"),
+    "security-groups-default-rules": ("Default rules for security groups", "What new security groups begin with"),
     "security-groups-normalized-cidr": (
         "Normalized CIDR field for security group rules",
         "Remote prefixes without surplus bits",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from kilonova.network import concerns, security_groups
+from kilonova.network import concerns, rules, security_groups
 from kilonova.network.sections.interest import Interest
 from kilonova.network.sections.section import Asking, Single, Spot
 from kilonova.network.tables import SecurityGroupRule
@@ -18,8 +18,8 @@ class Groups(Single):
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedSecurityGroup]:
         found = await security_groups.rules_of(asking.tx, sorted(spot.owner for spot in spots))
         return {
-            Spot(group_id, group_id): WantedSecurityGroup(group_id, tuple(_rule(each) for each in rules), ())
-            for group_id, rules in found.items()
+            Spot(group_id, group_id): WantedSecurityGroup(group_id, tuple(_rule(each) for each in its_rules), ())
+            for group_id, its_rules in found.items()
         }
 
 
@@ -30,6 +30,6 @@ def _rule(rule: SecurityGroupRule) -> WantedRule:
         protocol=rule.protocol,
         port_range_min=rule.port_range_min,
         port_range_max=rule.port_range_max,
-        remote_ip_prefix=security_groups.normal_prefix(rule.remote_ip_prefix),
+        remote_ip_prefix=rules.normal_prefix(rule.remote_ip_prefix),
         remote_group_id=rule.remote_group_id,
     )

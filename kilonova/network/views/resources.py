@@ -7,9 +7,10 @@ from kilonova.kit.clock import iso8601
 from kilonova.network import dns_names
 from kilonova.network.availability import NetworkUse
 from kilonova.network.ports import PortWithDetails
-from kilonova.network.security_groups import normal_prefix
+from kilonova.network.rules import normal_prefix
 from kilonova.network.tables import (
     AgentRow,
+    DefaultRule,
     FloatingIp,
     Network,
     Port,
@@ -144,6 +145,25 @@ def rule_view(rule: SecurityGroupRule, *, is_default: bool) -> Body:
         "remote_group_id": rule.remote_group_id,
         "remote_address_group_id": None,
         "belongs_to_default_sg": is_default,
+    }
+
+
+def default_rule_view(rule: DefaultRule) -> Body:
+    shown = _standard(rule)
+    for name in ("name", "tags", "project_id", "tenant_id"):
+        del shown[name]
+    return {
+        **shown,
+        "direction": rule.direction,
+        "ethertype": rule.ethertype,
+        "protocol": rule.protocol,
+        "port_range_min": rule.port_range_min,
+        "port_range_max": rule.port_range_max,
+        "remote_ip_prefix": rule.remote_ip_prefix,
+        "remote_group_id": rule.remote_group_id,
+        "remote_address_group_id": None,
+        "used_in_default_sg": rule.in_default_groups is not None,
+        "used_in_non_default_sg": rule.in_other_groups is not None,
     }
 
 

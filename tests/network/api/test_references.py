@@ -72,6 +72,9 @@ REFERENCES: Mapping[Place, Reference] = {
     ("POST", "/v2.0/security-group-rules", "security_group_rule.remote_group_id"): of("group", "other.group"),
     ("POST", "/v2.0/security-group-rules", "security_group_rule.project_id"): PROJECT,
     ("POST", "/v2.0/security-group-rules", "security_group_rule.tenant_id"): PROJECT,
+    ("POST", "/v2.0/default-security-group-rules", "default_security_group_rule.remote_group_id"): administrators(
+        "demo.group"
+    ),
     ("POST", "/v2.0/routers", "router.external_gateway_info.network_id"): of("network", "outside"),
     ("POST", "/v2.0/routers", "router.external_gateway_info.external_fixed_ips[].subnet_id"): administrators(
         "demo.subnet"
@@ -104,7 +107,10 @@ REFERENCES: Mapping[Place, Reference] = {
     ("PUT", "/v2.0/quotas/{project_id}", "quota.project_id"): administrators(),
     ("PUT", "/v2.0/quotas/{project_id}", "quota.tenant_id"): administrators(),
 }
-NOTHING_TO_NAME = {("POST", "/v2.0/security-group-rules", "security_group_rule.remote_address_group_id")}
+NOTHING_TO_NAME = {
+    ("POST", "/v2.0/security-group-rules", "security_group_rule.remote_address_group_id"),
+    ("POST", "/v2.0/default-security-group-rules", "default_security_group_rule.remote_address_group_id"),
+}
 """Fields that take nothing but null."""
 NUMBERS = {
     ("POST", "/v2.0/networks", "network.segments[].provider:segmentation_id"),
@@ -124,6 +130,9 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v2.0/security-groups"): {"security_group": {"name": "x"}},
     ("POST", "/v2.0/security-group-rules"): {
         "security_group_rule": {"security_group_id": "other.group", "direction": "ingress", "protocol": "tcp"}
+    },
+    ("POST", "/v2.0/default-security-group-rules"): {
+        "default_security_group_rule": {"direction": "ingress", "protocol": "tcp"}
     },
     ("POST", "/v2.0/routers"): {"router": {"external_gateway_info": {"network_id": "outside"}}},
     ("PUT", "/v2.0/routers/{router_id}"): {"router": {"external_gateway_info": {"network_id": "outside"}}},
