@@ -76,15 +76,17 @@ def _row(
     return PortBinding(port_id, host, status, binding.vif_type, binding.vif_details, vnic_type, profile)
 
 
-async def change(tx: Tx, service: NetworkService, port: Port, values: Mapping[str, Any]) -> dict[str, Any]:
+async def change(
+    tx: Tx, service: NetworkService, port: Port, hosts: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """Writes `values` (FIELDS) into the port's ACTIVE binding, and binds it anew where it is another then. Returns what
-    that made of it. The caller holds the port's row by having changed it."""
+    that made of it. The caller holds the port's row by having changed it; `hosts` are those that the port has."""
     host, vnic_type = values.get("host", port.host), values.get("vnic_type", port.vnic_type)
     news: dict[str, Any] = {}
     if "host" in values or "vnic_type" in values:
         (binding,) = await bind(tx, service, [Place(port.network_id, host, vnic_type)])
         news = {"vif_type": binding.vif_type, "vif_details": binding.vif_details}
-    if host != port.host:
+    if host != port.host and len(hosts) > 1:
         # It is there now; and a port that is nowhere waits nowhere.
         others = _of(port.id, port_bindings.c.status == INACTIVE)
         await tx.execute(delete(port_bindings).where(others & (port_bindings.c.host == host) if host else others))
@@ -141,6 +143,11 @@ async def hosts_of(tx: Tx, port: Port) -> list[str]:
     if not port.host:
         return []
     return [host for (host,) in await tx.tuples(select(port_bindings.c.host).where(_of(port.id)))]
+
+
+def hosts_then(hosts: Sequence[str], before: str, after: str) -> list[str]:
+    """The hosts of a port once its ACTIVE binding has gone from one host to another."""
+    return [after, *(each for each in hosts if each not in (before, after))] if after else []
 
 
 def concerned_by(port: Port, hosts: Iterable[str]) -> list[Concern]:

@@ -229,7 +229,7 @@ async def change(
     own = {name: value for name, value in values.items() if name not in bound}
     await records.change(tx, ports, port, service.clock.now(), own)
     if bound:
-        values |= await bindings.change(tx, service, port, bound)
+        values |= await bindings.change(tx, service, port, hosts_before, bound)
     group_ids_before = await group_ids_of(tx, port.id)
     if fixed_ips is not None:
         await addresses_domain.assign(tx, msgspec.structs.replace(port, **values), fixed_ips)
@@ -238,7 +238,7 @@ async def change(
         await set_groups(tx, port.id, group_ids)
     changed = msgspec.structs.replace(port, **values)
     groups = () if _keeps_members(values, fixed_ips, group_ids) else (*group_ids_before, *(group_ids or ()))
-    hosts = await bindings.hosts_of(tx, changed) if bound else hosts_before
+    hosts = bindings.hosts_then(hosts_before, port.host, changed.host)
     concerned = (*concerned_by(port, hosts_before, groups), *concerned_by(changed, hosts, ()))
     await records.raise_revision(tx, *concerned)
     return await details_of(tx, port.id)
