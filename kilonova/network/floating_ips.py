@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, dns_names, events, ports, records, routers
+from kilonova.network import concerns, dns_names, events, ports, quotas, records, routers, tags
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
     ExternalGatewayForFloatingIPNotFound,
@@ -64,14 +64,20 @@ async def change(tx: Tx, service: NetworkService, floating: FloatingIp, values: 
 async def create(
     tx: Tx, service: NetworkService, project_id: str, network: Network, wanted: Mapping[str, Any]
 ) -> FloatingIp:
-    """Takes an address of the external network; `wanted` may name it, its subnet, and a port to serve."""
+    """Takes an address of the external network, within the project's quota; `wanted` may name it, its subnet, and a
+    port to serve.
+
+    Raises OverQuota, InvalidInput, and what keeps the port from being made or served.
+    """
+    tags.check(wanted["tags"])
+    await quotas.claim(tx, project_id, "floatingip")
     network_id = network.id
     if not network.external:
         raise InvalidInput(f"Network {network_id} is not a valid external network.")
     if wanted.get("fixed_ip_address") and not wanted.get("port_id"):
         raise InvalidInput("fixed_ip_address cannot be specified without a port_id.")
     made = records.standard(project_id, "", wanted.get("description") or "", service.clock.now())
-    made["tags"] = wanted.get("tags") or []
+    made["tags"] = wanted["tags"]
     fixed_ips = None
     if wanted.get("floating_ip_address") or wanted.get("subnet_id"):
         asked = {"ip_address": wanted.get("floating_ip_address"), "subnet_id": wanted.get("subnet_id")}

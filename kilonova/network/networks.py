@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, records
+from kilonova.network import concerns, dns_names, quotas, records, tags
 from kilonova.network.errors import (
     DefaultExternalNetworkExists,
     ExternalNetworkInUse,
@@ -15,13 +15,14 @@ from kilonova.network.errors import (
     NetworkInUse,
     NetworkNotFound,
 )
-from kilonova.network.segments.segment import Segment
+from kilonova.network.segments.segment import Segment, Wanted
 from kilonova.network.selections import STANDARD, listing
 from kilonova.network.service import NetworkService
 from kilonova.network.tables import Network, floating_ips, networks, ports, subnets
 from kilonova.network.visibility import Visibility
 
 PROVIDER = ("network_type", "physical_network", "segmentation_id")
+FLAGS = ("admin_state_up", "shared", "external", "is_default", "port_security_enabled")
 LISTING = listing(
     networks,
     {
@@ -61,11 +62,34 @@ async def find_all(tx: Tx, network_ids: Collection[str]) -> dict[str, Network]:
     return found
 
 
-async def insert(tx: Tx, service: NetworkService, network: Network) -> None:
-    """Raises a Conflict when the segment is taken."""
+async def create(tx: Tx, service: NetworkService, project_id: str, wanted: Mapping[str, Any]) -> Network:
+    """Makes a network of the project's, within its quota. `wanted`: every attribute by the name of its column; `mtu` 0
+    or None: the most that its segment carries.
+
+    Raises OverQuota, InvalidInput, and a Conflict when the segment is taken.
+    """
+    tags.check(wanted["tags"])
+    await quotas.claim(tx, project_id, "network")
+    segment = await service.segments.allocate(tx, Wanted(*(wanted[name] for name in PROVIDER)))
+    if wanted["mtu"]:
+        service.segments.check_mtu(wanted["mtu"], segment.network_type)
+    standard = records.standard(project_id, wanted["name"], wanted["description"], service.clock.now())
+    network = Network(
+        **{**standard, "tags": wanted["tags"]},
+        **{name: wanted[name] for name in FLAGS},
+        mtu=wanted["mtu"] or service.segments.largest_mtu(segment.network_type),
+        dns_domain=dns_names.check_domain(wanted["dns_domain"]),
+        availability_zone_hints=wanted["availability_zone_hints"],
+        dhcp_host=None,
+        network_type=segment.network_type,
+        physical_network=segment.physical_network,
+        segmentation_id=segment.segmentation_id,
+        segment_key=segment.key,
+    )
     await _check_default(tx, network)
     if not await tx.insert_new(networks, network):
         raise service.segments.in_use(segment_of(network))
+    return network
 
 
 def segment_of(network: Network) -> Segment:

@@ -11,7 +11,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 from kilonova.network import addresses as addresses_domain
-from kilonova.network import bindings, concerns, dhcp_options, events, records
+from kilonova.network import bindings, concerns, dhcp_options, dns_names, events, quotas, records, tags
 from kilonova.network.addresses import FixedIps
 from kilonova.network.concerns import Concern
 from kilonova.network.errors import (
@@ -142,6 +142,34 @@ async def with_details(tx: Tx, found: Sequence[Port]) -> list[PortWithDetails]:
 async def details_of(tx: Tx, port_id: str) -> PortWithDetails:
     (found,) = await with_details(tx, [await find(tx, port_id)])
     return found
+
+
+async def new(tx: Tx, service: NetworkService, project_id: str, wanted: Mapping[str, Any]) -> Port:
+    """Returns a port that a user asks for, of which the project's quota has room. `wanted`: attributes by the names of
+    their columns.
+
+    Raises OverQuota, InvalidInput, and Forbidden for an owner that only this service makes.
+    """
+    tags.check(wanted["tags"])
+    await quotas.claim(tx, project_id, "port")
+    refuse_held_owner(wanted["device_owner"])
+    service.mechanisms.check_vnic_type(wanted["vnic_type"])
+    check_profile(wanted.get("binding_profile") or {})
+    check_pairs(wanted["allowed_address_pairs"], secured=wanted["port_security_enabled"])
+    standard = records.standard(project_id, wanted["name"], wanted["description"], service.clock.now())
+    plain = ("network_id", "admin_state_up", "device_id", "device_owner", "vnic_type", "port_security_enabled")
+    return Port(
+        **{**standard, "tags": wanted["tags"]},
+        **{name: wanted[name] for name in plain},
+        mac_address=wanted.get("mac_address") or "",
+        status="DOWN",
+        host=wanted.get("host") or "",
+        binding_profile=wanted.get("binding_profile") or {},
+        allowed_address_pairs=wanted["allowed_address_pairs"],
+        extra_dhcp_opts=merge_dhcp_options([], wanted["extra_dhcp_opts"]),
+        dns_name=dns_names.check_host_name(wanted["dns_name"], service.dns_domain),
+        dns_domain=dns_names.check_domain(wanted["dns_domain"]),
+    )
 
 
 async def create(

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import select
 
 from kilonova.kit.db import Tx
-from kilonova.network import concerns, networks, ports, quotas, records, subnets
+from kilonova.network import concerns, networks, ports, quotas, records, subnets, tags
 from kilonova.network.errors import (
     InvalidInput,
     InvalidRoutes,
@@ -70,9 +70,25 @@ async def interfaces(tx: Tx, router_id: str) -> list[Port]:
     return await tx.all(Port, statement.order_by(bound_ports.c.created_at))
 
 
-async def insert(tx: Tx, router: Router) -> None:
+async def create(tx: Tx, service: NetworkService, project_id: str, wanted: Mapping[str, Any]) -> Router:
+    """Makes a router of the project's, within its quota and without a gateway. Raises OverQuota, InvalidInput."""
+    tags.check(wanted["tags"])
+    await quotas.claim(tx, project_id, "router")
+    standard = records.standard(project_id, wanted["name"], wanted["description"], service.clock.now())
+    router = Router(
+        **{**standard, "tags": wanted["tags"]},
+        admin_state_up=wanted["admin_state_up"],
+        status="ACTIVE",
+        gateway_port_id=None,
+        gateway_network_id=None,
+        enable_snat=True,
+        routes=[],
+        availability_zone_hints=wanted["availability_zone_hints"],
+        host=None,
+    )
     await tx.insert(routers, router)
     await records.raise_revision(tx, concerns.CARRIERS)
+    return router
 
 
 async def change(tx: Tx, service: NetworkService, router: Router, values: Mapping[str, Any]) -> Router:

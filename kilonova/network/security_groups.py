@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.queries import TRUE
-from kilonova.network import concerns, default_rules, records, rules
+from kilonova.network import concerns, default_rules, quotas, records, rules, tags
 from kilonova.network.errors import (
     DuplicateSecurityGroupRuleInPost,
     InvalidInput,
@@ -112,29 +112,30 @@ async def ensure_default(tx: Tx, service: NetworkService, project_id: str) -> Se
     found = await tx.first(SecurityGroup, statement)
     if found is not None:
         return found
-    group = new_group(service, project_id, "default", "Default security group", default=True)
-    await insert(tx, service, group)
+    standard = records.standard(project_id, "default", "Default security group", service.clock.now())
+    group = SecurityGroup(**standard, stateful=True, shared=False, default_of_project=project_id)
+    await _insert(tx, service, group)
     return group
 
 
-def new_group(
-    service: NetworkService,
-    project_id: str,
-    name: str,
-    description: str,
-    *,
-    stateful: bool = True,
-    default: bool = False,
-) -> SecurityGroup:
-    return SecurityGroup(
-        **records.standard(project_id, name, description, service.clock.now()),
-        stateful=stateful,
-        shared=False,
-        default_of_project=project_id if default else None,
+async def create(tx: Tx, service: NetworkService, project_id: str, wanted: Mapping[str, Any]) -> SecurityGroup:
+    """Makes a group of the project's, within its quota, and its default group if it has none yet.
+
+    Raises OverQuota, and InvalidInput for a group that would not track connections.
+    """
+    tags.check(wanted["tags"])
+    refuse_stateless(wanted["stateful"])
+    await ensure_default(tx, service, project_id)
+    await quotas.claim(tx, project_id, "security_group")
+    standard = records.standard(project_id, wanted["name"], wanted["description"], service.clock.now())
+    group = SecurityGroup(
+        **{**standard, "tags": wanted["tags"]}, stateful=wanted["stateful"], shared=False, default_of_project=None
     )
+    await _insert(tx, service, group)
+    return group
 
 
-async def insert(tx: Tx, service: NetworkService, group: SecurityGroup) -> None:
+async def _insert(tx: Tx, service: NetworkService, group: SecurityGroup) -> None:
     """Inserts a group with the rules that groups of its kind begin with (`default_rules`)."""
     await tx.insert(security_groups, group)
     for wanted in await default_rules.of_new(tx, group):
@@ -189,7 +190,8 @@ def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str,
 
 
 async def insert_rule(tx: Tx, rule: SecurityGroupRule) -> None:
-    """Raises SecurityGroupRuleExists when the group has one that says the same."""
+    """Raises OverQuota, and SecurityGroupRuleExists when the group has one that says the same."""
+    await quotas.claim(tx, rule.project_id, "security_group_rule")
     if not await tx.insert_new(security_group_rules, rule):
         same = select(security_group_rules.c.id).where(
             security_group_rules.c.security_group_id == rule.security_group_id,

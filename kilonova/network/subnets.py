@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, false, or_, select, true
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.queries import TRUE
-from kilonova.network import concerns, events, records
+from kilonova.network import concerns, events, quotas, records, tags
 from kilonova.network.errors import (
     DNSNameServersExhausted,
     GatewayConflictWithAllocationPools,
@@ -243,11 +243,38 @@ def gives_addresses_automatically(subnet: Subnet) -> bool:
     return subnet.ipv6_address_mode in AUTOMATIC_MODES
 
 
-async def insert(tx: Tx, subnet: Subnet) -> None:
-    """Raises InvalidInput when it overlaps another subnet of its network."""
+async def create(tx: Tx, service: NetworkService, project_id: str, wanted: Mapping[str, Any]) -> Subnet:
+    """Makes a subnet of the project's, within its quota. `wanted`: attributes by the names of their columns; without
+    `gateway_ip` the first address, without `allocation_pools` all that is left, without `enable_dhcp` where DHCP can
+    serve it or a mode asks for it.
+
+    Raises OverQuota, and InvalidInput also when it overlaps another subnet of its network.
+    """
+    tags.check(wanted["tags"])
+    await quotas.claim(tx, project_id, "subnet")
+    cidr = parse_cidr(wanted["cidr"], wanted["ip_version"])
+    gateway_ip = parse_gateway(wanted["gateway_ip"]) if "gateway_ip" in wanted else pick.first_host(cidr)
+    modes = {name: wanted[name] for name in ("ipv6_ra_mode", "ipv6_address_mode")}
+    standard = records.standard(project_id, wanted["name"], wanted["description"], service.clock.now())
+    subnet = Subnet(
+        **{**standard, "tags": wanted["tags"]},
+        network_id=wanted["network_id"],
+        cidr=str(cidr),
+        ip_version=wanted["ip_version"],
+        gateway_ip=gateway_ip,
+        enable_dhcp=wanted.get("enable_dhcp", can_be_served(cidr) or any(modes.values())),
+        **modes,
+        allocation_pools=wanted["allocation_pools"] or pick.default_pools(cidr, gateway_ip),
+        dns_nameservers=wanted["dns_nameservers"] or [],
+        host_routes=wanted["host_routes"],
+        service_types=wanted["service_types"],
+        dns_publish_fixed_ip=wanted["dns_publish_fixed_ip"],
+    )
+    check(subnet)
     await _refuse_overlap(tx, subnet)
     await tx.insert(subnets, subnet)
     await records.raise_revision(tx, concerns.network(subnet.network_id), concerns.CARRIERS)
+    return subnet
 
 
 async def _refuse_overlap(tx: Tx, subnet: Subnet) -> None:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id, Word
-from kilonova.network import floating_ips, networks, quotas, tags
+from kilonova.network import floating_ips, networks
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -79,8 +79,6 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewFloatingIp) -> Floati
     network = await networks.VISIBILITY.find(tx, viewer(request), new.floating_network_id)
     if new.subnet_id is not None:
         await SUBNETS.fetch(tx, request, new.subnet_id, rule="get_subnet")
-    tags.check(new.tags)
-    await quotas.claim(tx, project_id, "floatingip")
     return await floating_ips.create(tx, request.service, project_id, network, given(new))
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType, field
 
 from kilonova.kit.db import Tx
-from kilonova.network import agents, dns_names, networks, quotas, records, tags
+from kilonova.network import agents, dns_names, networks
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -29,7 +29,6 @@ from kilonova.network.api.fields import (
 )
 from kilonova.network.api.resource import Resource
 from kilonova.network.errors import InvalidInput
-from kilonova.network.segments.segment import Wanted
 from kilonova.network.tables import Network
 from kilonova.network.views.resources import network_view
 
@@ -112,32 +111,8 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewNetwork) -> Network:
     service, project_id = request.service, owner(request, new)
     _take_segment(new)
     _check_privileges(request, given(new), project_id)
-    tags.check(new.tags)
     await agents.check_zone_hints(tx, new.availability_zone_hints, "network")
-    await quotas.claim(tx, project_id, "network")
-    wanted = Wanted(new.network_type, new.physical_network, new.segmentation_id)
-    segment = await service.segments.allocate(tx, wanted)
-    if new.mtu:
-        service.segments.check_mtu(new.mtu, segment.network_type)
-    standard = records.standard(project_id, new.name, new.description, service.clock.now())
-    network = Network(
-        **{**standard, "tags": new.tags},
-        admin_state_up=new.admin_state_up,
-        shared=new.shared,
-        external=new.external,
-        is_default=new.is_default,
-        port_security_enabled=new.port_security_enabled,
-        mtu=new.mtu or service.segments.largest_mtu(segment.network_type),
-        dns_domain=dns_names.check_domain(new.dns_domain),
-        availability_zone_hints=new.availability_zone_hints,
-        dhcp_host=None,
-        network_type=segment.network_type,
-        physical_network=segment.physical_network,
-        segmentation_id=segment.segmentation_id,
-        segment_key=segment.key,
-    )
-    await networks.insert(tx, service, network)
-    return network
+    return await networks.create(tx, service, project_id, given(new))
 
 
 def _take_segment(new: NewNetwork) -> None:

@@ -12,11 +12,8 @@ from kilonova.network import (
     floating_ips,
     networks,
     ports,
-    quotas,
-    records,
     routers,
     security_groups,
-    tags,
 )
 from kilonova.network.api.bodies import (
     Body,
@@ -165,38 +162,12 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewPort, network: Networ
         raise NetworkNotFound(new.network_id)
     _check_privileges(request, given(new), network, project_id)
     await check_named(tx, request, new.fixed_ips or ())
-    await quotas.claim(tx, project_id, "port")
     secured = network.port_security_enabled if new.port_security_enabled is UNSET else new.port_security_enabled
-    port = _new_row(request, new, project_id, secured)
+    lists = {name: entries(getattr(new, name)) for name in ("allowed_address_pairs", "extra_dhcp_opts")}
+    wanted = {**given(new), **lists, "port_security_enabled": secured}
+    port = await ports.new(tx, request.service, project_id, wanted)
     group_ids = await _groups(tx, request, new, project_id, secured)
     return await ports.create(tx, request.service, port, fixed_ips(new.fixed_ips), group_ids)
-
-
-def _new_row(request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> Port:
-    service = request.service
-    tags.check(new.tags)
-    ports.refuse_held_owner(new.device_owner)
-    service.mechanisms.check_vnic_type(new.vnic_type)
-    ports.check_profile(new.binding_profile or {})
-    pairs = entries(new.allowed_address_pairs)
-    ports.check_pairs(pairs, secured=secured)
-    return Port(
-        **{**records.standard(project_id, new.name, new.description, service.clock.now()), "tags": new.tags},
-        network_id=new.network_id,
-        mac_address=new.mac_address or "",
-        admin_state_up=new.admin_state_up,
-        status="DOWN",
-        device_id=new.device_id,
-        device_owner=new.device_owner,
-        host=new.host or "",
-        vnic_type=new.vnic_type,
-        binding_profile=new.binding_profile or {},
-        port_security_enabled=secured,
-        allowed_address_pairs=pairs,
-        extra_dhcp_opts=ports.merge_dhcp_options([], entries(new.extra_dhcp_opts)),
-        dns_name=dns_names.check_host_name(new.dns_name, service.dns_domain),
-        dns_domain=dns_names.check_domain(new.dns_domain),
-    )
 
 
 async def _groups(tx: Tx, request: NetworkRequest, new: NewPort, project_id: str, secured: bool) -> list[str]:

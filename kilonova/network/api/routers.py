@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Id
-from kilonova.network import agents, networks, quotas, records, routers, tags
+from kilonova.network import agents, networks, routers
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -118,22 +118,8 @@ async def create_router(request: NetworkRequest, body: NewRouterBody) -> Body:
 async def _create(tx: Tx, request: NetworkRequest, new: NewRouter) -> Router:
     project_id = owner(request, new)
     _refuse_unserved(new)
-    tags.check(new.tags)
     await agents.check_zone_hints(tx, new.availability_zone_hints, "router")
-    await quotas.claim(tx, project_id, "router")
-    standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
-    router = Router(
-        **{**standard, "tags": new.tags},
-        admin_state_up=new.admin_state_up,
-        status="ACTIVE",
-        gateway_port_id=None,
-        gateway_network_id=None,
-        enable_snat=True,
-        routes=[],
-        availability_zone_hints=new.availability_zone_hints,
-        host=None,
-    )
-    await routers.insert(tx, router)
+    router = await routers.create(tx, request.service, project_id, given(new))
     if new.external_gateway_info is not None:
         router = await _set_gateway(tx, request, router, new.external_gateway_info)
     return router

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.bounds import Id, Int32, Word
-from kilonova.network import quotas, security_groups, tags
+from kilonova.network import security_groups
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -106,14 +106,7 @@ async def _create_group(tx: Tx, request: NetworkRequest, new: NewGroup) -> Secur
     service, project_id = request.service, owner(request, new)
     if new.name.lower() == "default":
         raise SecurityGroupDefaultAlreadyExists
-    tags.check(new.tags)
-    security_groups.refuse_stateless(new.stateful)
-    await security_groups.ensure_default(tx, service, project_id)
-    await quotas.claim(tx, project_id, "security_group")
-    group = security_groups.new_group(service, project_id, new.name, new.description, stateful=new.stateful)
-    group.tags = new.tags
-    await security_groups.insert(tx, service, group)
-    return group
+    return await security_groups.create(tx, service, project_id, given(new))
 
 
 async def list_groups(request: NetworkRequest) -> Body:
@@ -158,7 +151,6 @@ async def create_rule(request: NetworkRequest, body: NewRuleBody) -> Body:
         made = [await _new_rule(tx, request, new) for new in wanted]
         security_groups.refuse_repeated(made)
         for rule in made:
-            await quotas.claim(tx, rule.project_id, "security_group_rule")
             await security_groups.insert_rule(tx, rule)
         views = await _rule_views(tx, request, made)
     return created("security_group_rule", views, body.security_group_rules)

@@ -7,7 +7,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.bounds import Id, Int32, Word
-from kilonova.network import addresses, agents, networks, quotas, records, subnets, tags
+from kilonova.network import addresses, agents, networks, subnets
 from kilonova.network.api.bodies import (
     Body,
     NetworkRequest,
@@ -34,7 +34,6 @@ from kilonova.network.api.fields import (
 )
 from kilonova.network.api.resource import Resource
 from kilonova.network.errors import InvalidInput
-from kilonova.network.ipam import pick
 from kilonova.network.tables import Subnet
 from kilonova.network.views.resources import subnet_view
 
@@ -107,37 +106,10 @@ async def _create(tx: Tx, request: NetworkRequest, new: NewSubnet) -> Subnet:
     network = await networks.VISIBILITY.find(tx, viewer(request), new.network_id)
     own_network = network.project_id == request.ctx.project_id
     request.authorize({"project_id": network.project_id, "own_network": own_network})
-    tags.check(new.tags)
-    await quotas.claim(tx, project_id, "subnet")
-    cidr = subnets.parse_cidr(new.cidr, new.ip_version)
-    gateway_ip = pick.first_host(cidr) if new.gateway_ip is UNSET else subnets.parse_gateway(new.gateway_ip)
-    pools = entries(new.allocation_pools) or pick.default_pools(cidr, gateway_ip)
-    standard = records.standard(project_id, new.name, new.description, request.service.clock.now())
-    subnet = Subnet(
-        **{**standard, "tags": new.tags},
-        network_id=network.id,
-        cidr=str(cidr),
-        ip_version=new.ip_version,
-        gateway_ip=gateway_ip,
-        enable_dhcp=_wants_dhcp(new, cidr),
-        ipv6_ra_mode=new.ipv6_ra_mode,
-        ipv6_address_mode=new.ipv6_address_mode,
-        allocation_pools=pools,
-        dns_nameservers=new.dns_nameservers or [],
-        host_routes=entries(new.host_routes),
-        service_types=new.service_types,
-        dns_publish_fixed_ip=new.dns_publish_fixed_ip,
-    )
-    subnets.check(subnet)
-    await subnets.insert(tx, subnet)
+    wanted = {**given(new), "allocation_pools": entries(new.allocation_pools), "host_routes": entries(new.host_routes)}
+    subnet = await subnets.create(tx, request.service, project_id, wanted)
     await addresses.give_automatic(tx, request.service, subnet)
     return subnet
-
-
-def _wants_dhcp(new: NewSubnet, cidr: pick.IpNetwork) -> bool:
-    if new.enable_dhcp is not UNSET:
-        return new.enable_dhcp
-    return subnets.can_be_served(cidr) or new.ipv6_ra_mode is not None or new.ipv6_address_mode is not None
 
 
 async def _views(_tx: Tx, _request: NetworkRequest, found: list[Subnet]) -> list[Body]:
