@@ -27,6 +27,8 @@ from kilonova.network.wanted import UpReport
 log = logger(__name__)
 
 PICKS_SECONDS = 5.0
+FRESH_SECONDS = 1.0
+"""How long what was read of the database counts without asking it again."""
 
 
 class Played(msgspec.Struct, frozen=True):
@@ -85,8 +87,12 @@ HostParts = tuple[str, tuple[str, ...]]
 
 
 class Registry:
-    def __init__(self, service: NetworkService) -> None:
+    def __init__(self, service: NetworkService, *, is_alone: bool = False) -> None:
+        """`is_alone`: no other process writes to the service's database."""
         self._service = service
+        self._is_alone = is_alone
+        self._read_at, self._read_after_writes = 0.0, -1
+        """When the revision was read last, and after which of this process's writes."""
         self._news = News()
         self._facts = Facts(self._news, service.dns_domain)
         self._picks = agents.Picks()
@@ -122,6 +128,9 @@ class Registry:
 
     async def _answer(self, ask: Ask) -> Answer:
         service = self._service
+        if self._has_nothing_new(ask):
+            return Answer(True, Delta(self._news.revision), ask.serial)
+        self._read_at, self._read_after_writes = service.clock.monotonic(), service.database.writes
         async with service.database.reading() as tx:
             revision = await self._news.read(tx)
             if not await self._is_registered(tx, ask, revision):
@@ -134,6 +143,23 @@ class Registry:
         self._picked_at_revision = -1
         async with service.database.reading() as tx:
             return await self._tell(tx, ask, await self._news.read(tx))
+
+    def _has_nothing_new(self, ask: Ask) -> bool:
+        """Whether it is known without the database that the agent has been told all there is.
+
+        Every change of a group has hundreds of hosts look, most of them after another one has.
+        """
+        service, key = self._service, (ask.host, ask.parts)
+        is_fresh = service.clock.monotonic() - self._read_at <= FRESH_SECONDS
+        if not (self._is_alone and is_fresh and self._read_after_writes == service.database.writes):
+            return False
+        known, revision = self._known.get(key), self._news.revision
+        if known is None or known.serial != ask.serial or ask.pending or not self._news.knows(ask.since):
+            return False
+        if not self._was_registered(ask, revision) or self._are_picks_stale() or self._picks.has_any_for(*key):
+            return False
+        is_whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
+        return not is_whole and not self._news.has_changed(known.names, ask.since)
 
     async def _tell(self, tx: Tx, ask: Ask, revision: int) -> Answer:
         asking = Asking(tx, revision, ask.host, self._facts, await self._facts.agents(tx, revision))
@@ -178,25 +204,33 @@ class Registry:
 
     async def _is_registered(self, tx: Tx, ask: Ask, revision: int) -> bool:
         """Whether each of the process's parts has registered for the host."""
-        key = (ask.host, ask.parts)
-        seen_at = self._registered.get(key, -1)
-        is_told = seen_at >= 0 and self._news.knows(seen_at)
-        if is_told and concerns.ALL not in self._news.objects(concerns.host(ask.host), seen_at, revision):
+        if self._was_registered(ask, revision):
             return True
+        key = (ask.host, ask.parts)
         if await agents.is_known(tx, ask.host, ask.parts):
             self._registered[key] = revision
             return True
         self._registered.pop(key, None)
         return False
 
+    def _was_registered(self, ask: Ask, revision: int) -> bool:
+        """Whether they were when that was looked at last, and nothing has happened to the host's agents since."""
+        seen_at = self._registered.get((ask.host, ask.parts), -1)
+        is_told = seen_at >= 0 and self._news.knows(seen_at)
+        return is_told and concerns.ALL not in self._news.objects(concerns.host(ask.host), seen_at, revision)
+
     async def _current_picks(self, tx: Tx, revision: int) -> agents.Picks:
         """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""
-        now, since = self._service.clock.monotonic(), self._picked_at_revision
-        is_stale = not self._news.knows(since) or self._news.has_changed((concerns.CARRIERS, concerns.AGENTS), since)
-        if is_stale or now - self._picked_at > PICKS_SECONDS:
+        if self._are_picks_stale():
             self._picks = await agents.pick_carriers(tx, self._service)
-            self._picked_at_revision, self._picked_at = revision, now
+            self._picked_at_revision, self._picked_at = revision, self._service.clock.monotonic()
         return self._picks
+
+    def _are_picks_stale(self) -> bool:
+        since = self._picked_at_revision
+        if not self._news.knows(since) or self._news.has_changed((concerns.CARRIERS, concerns.AGENTS), since):
+            return True
+        return self._service.clock.monotonic() - self._picked_at > PICKS_SECONDS
 
     async def report(self, payload: Any) -> None:
         """What is up on a host, or what has come up or gone down. `payload` is a Report."""

@@ -111,13 +111,13 @@ def _known_types(option: str, names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-async def _make_registry(network: NetworkService) -> Registry:
-    return Registry(network)
+async def _make_registry(network: NetworkService, is_alone: bool) -> Registry:
+    return Registry(network, is_alone=is_alone)
 
 
 async def build(ground: Ground) -> Running:
     config, network = ground.config, await open_network(ground)
-    registry = await ground.shared("network registry", functools.partial(_make_registry, network))
+    registry = await ground.shared("network registry", functools.partial(_make_registry, network, ground.is_alone))
 
     app = make_app(network, await ground.verifier())
     return Running(

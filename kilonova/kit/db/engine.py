@@ -130,8 +130,8 @@ class Database:
             self.writes += 1
             tx = Tx(connection)
             yield tx
-            # Again at its end: a reader in between has seen neither the old state for good nor the new one.
-            self.writes += 1
+        # Again after the commit: a reader in between has seen neither the old state for good nor the new one.
+        self.writes += 1
         for effect, about in tx.effects.items():
             for act in self._acts.get(effect, ()):
                 await _act(effect, act, frozenset(about))
