@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from hypothesis import settings
 from sqlalchemy import MetaData
 from starlette.types import ASGIApp
 
@@ -29,6 +30,10 @@ from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
 from tests.worlds import CloudInProcess, IdentityTemplate, cloud_in
 from tests.worlds import identity as parts
+
+# How long one example takes is the machine's doing: other tests run beside it.
+settings.register_profile("kilonova", deadline=None)
+settings.load_profile("kilonova")
 
 PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")

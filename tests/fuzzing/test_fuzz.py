@@ -30,7 +30,6 @@ EXAMPLES = int(os.environ.get("KILONOVA_FUZZ_EXAMPLES", "0"))
 FEW = settings(
     max_examples=EXAMPLES or 60,
     derandomize=not EXAMPLES,
-    deadline=None,
     database=None,
     suppress_health_check=[*HealthCheck],
 )

@@ -196,7 +196,7 @@ def test_a_database_that_is_not_served_is_refused_by_name() -> None:
 rows_strategy = st.lists(st.sampled_from([None, "a", "b", "c"]), max_size=12)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=rows_strategy, direction=st.sampled_from(["asc", "desc"]), limit=st.integers(1, 5))
 def test_pages_put_together_are_the_whole_list(names: list[str | None], direction: str, limit: int) -> None:
     sorts = [(things.c.name, direction), (things.c.id, direction)]

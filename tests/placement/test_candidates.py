@@ -203,13 +203,13 @@ async def compare_once(wanted: list[Host], group: Group, sharing: bool) -> None:
     await database.close()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some.lists(hosts, min_size=1, max_size=6), groups, some.booleans())
 def test_candidates_are_what_trying_everything_finds(wanted: list[Host], group: Group, sharing: bool) -> None:
     asyncio.run(compare_once(wanted, group, sharing))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(some.lists(hosts, min_size=1, max_size=6), groups)
 def test_flat_candidates_are_what_trying_everything_finds(wanted: list[Host], group: Group) -> None:
     for host in wanted:
@@ -291,7 +291,7 @@ async def compare_all_along(wanted: list[Host], group: Group, changes: list[tupl
     await database.close()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(some.lists(hosts, min_size=2, max_size=5), groups, some.lists(steps, min_size=2, max_size=8))
 def test_the_index_follows_every_change(
     wanted: list[Host], group: Group, changes: list[tuple[Change, int, Host]]

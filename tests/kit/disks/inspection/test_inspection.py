@@ -244,7 +244,7 @@ MAGICS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(
     magic=MAGICS,
     noise=st.binary(max_size=2000),
@@ -275,7 +275,7 @@ def vhdx_and_vmdk(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return {name: create(directory / name, options, "1M").read_bytes()[: 4 * MIB] for name, options in formats.items()}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_real_image_with_some_bytes_changed_never_breaks_anything(
     vhdx_and_vmdk: dict[str, bytes], data: st.DataObject
