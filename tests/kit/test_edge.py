@@ -21,6 +21,7 @@ from kilonova.kit.testing import asgi_client
 
 class Thing(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=10)]
+    kind: Annotated[str, Meta(pattern=r"^[a-z]+$(?!\n)", max_length=10)] = "plain"
     tag: Annotated[str | UnsetType, since("2.5")] = UNSET
 
 
@@ -199,6 +200,7 @@ def test_a_route_without_a_policy_rule_does_not_start() -> None:
         (b"[]", "Expected `object`, got `array`"),
         (b'{"thing": {"name": ""}}', "Expected `str` of length >= 1 - at `$.thing.name`"),
         (b'{"thing": {"name": 4}}', "Expected `str`, got `int`"),
+        (b'{"thing": {"name": "a", "kind": "A"}}', "matching regex '^[a-z]+$' - at `$.thing.kind`"),
         (b'{"thing": {"name": "a", "colour": 1}}', "unknown field `colour`"),
         (b'{"thing": {"name": "a", "tag": "t"}}', "version 2.1 does not know it"),
     ],

@@ -436,7 +436,8 @@ def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
     if not raw:
         return "A JSON body is required."
     if isinstance(error, msgspec.ValidationError):
-        return f"Invalid input: {error}."
+        # Nobody who reads it needs to know that a line break may not follow either (`bounds`).
+        return f"Invalid input: {error}.".replace(r"$(?!\\n)", "$")
     return f"Malformed request body: {error}."
 
 
