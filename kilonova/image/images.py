@@ -65,7 +65,7 @@ class Viewer(Struct, frozen=True):
 
 
 class ImageFilters(Struct):
-    """What images are narrowed to beside the columns of their rows."""
+    """Filters on what other tables hold of an image, and on who sees it."""
 
     properties: dict[str, str] = {}
     tags: list[str] = []

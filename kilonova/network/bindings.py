@@ -30,7 +30,7 @@ FIELDS = ("host", "vnic_type", "binding_profile")
 
 
 class Place(NamedTuple):
-    """Where a port is to be bound; the host is empty for nowhere."""
+    """The network and host that a port is to be bound on; an empty host leaves it unbound."""
 
     network_id: str
     host: str

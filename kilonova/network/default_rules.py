@@ -51,13 +51,7 @@ def new(service: NetworkService, wanted: Mapping[str, Any]) -> DefaultRule:
         raise InvalidInput(f"remote_group_id can only be {PARENT}, which stands for the new group itself.")
     rule = DefaultRule(
         **records.standard("", "", wanted.get("description") or "", service.clock.now()),
-        direction=wanted["direction"],
-        ethertype=wanted.get("ethertype") or "IPv4",
-        protocol=wanted.get("protocol"),
-        port_range_min=wanted.get("port_range_min"),
-        port_range_max=wanted.get("port_range_max"),
-        remote_ip_prefix=wanted.get("remote_ip_prefix") or None,
-        remote_group_id=wanted.get("remote_group_id"),
+        **rules.stated(wanted),
     )
     rules.check(rule)
     meaning = rules.meaning_of(rule)

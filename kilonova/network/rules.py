@@ -1,6 +1,7 @@
 """What a security group's rule may say, in its usual form. Pure."""
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 
 from kilonova.network.errors import InvalidInput
@@ -24,6 +25,19 @@ _PROTOCOL_NUMBERS = {
     "vrrp": "112", "ipip": "4",
 }  # fmt: skip
 """Names and numbers that say the same (IANA, protocol numbers)."""
+
+
+def stated(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the columns of what a rule says, of a request for one."""
+    return {
+        "direction": wanted["direction"],
+        "ethertype": wanted.get("ethertype") or "IPv4",
+        "protocol": wanted.get("protocol"),
+        "port_range_min": wanted.get("port_range_min"),
+        "port_range_max": wanted.get("port_range_max"),
+        "remote_ip_prefix": wanted.get("remote_ip_prefix") or None,
+        "remote_group_id": wanted.get("remote_group_id"),
+    }
 
 
 def check(rule: Rule) -> None:

@@ -176,13 +176,7 @@ def new_rule(service: NetworkService, group: SecurityGroup, wanted: Mapping[str,
     rule = SecurityGroupRule(
         **records.standard(group.project_id, "", wanted.get("description") or "", service.clock.now()),
         security_group_id=group.id,
-        direction=wanted["direction"],
-        ethertype=wanted.get("ethertype") or "IPv4",
-        protocol=wanted.get("protocol"),
-        port_range_min=wanted.get("port_range_min"),
-        port_range_max=wanted.get("port_range_max"),
-        remote_ip_prefix=wanted.get("remote_ip_prefix") or None,
-        remote_group_id=wanted.get("remote_group_id"),
+        **rules.stated(wanted),
     )
     rules.check(rule)
     rule.meaning = rules.meaning_of(rule)

@@ -14,5 +14,5 @@ def strict_from(change: str) -> Callable[[ComputeRequest, Listing], None]:
 
 DIALECT = Dialect(default_limit=1000, largest_limit=1000, refuse=strict_from("strict_queries"))
 OFFSETS = replace(DIALECT, names=("limit", "offset"), looks_ahead=False)
-"""Of lists that have no markers, and whose pages have no links."""
+"""The dialect of lists that are paged by offset: they have no markers, and their pages no links."""
 UNPAGED = replace(DIALECT, names=())

@@ -107,7 +107,7 @@ def merged(parts: Iterable[Sequence[ServerWithTask]], selection: Selection) -> l
 
 
 def sorting(selection: Selection) -> Callable[[Server], Any]:
-    """What to sort servers by so that they stand in the selection's order."""
+    """Returns the key that sorts servers in the selection's order."""
 
     def compare(one: Server, other: Server) -> int:
         for key, direction in selection.sorts:

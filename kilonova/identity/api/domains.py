@@ -26,7 +26,7 @@ DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 LISTS = listing({"name": "name"}, flags=("enabled",), sorts=("name", "enabled"))
 REACH_LISTS = replace(LISTS, order=(("name", "asc"), ("id", "asc")))
-"""Of the domains that a user has a role on."""
+"""Lists the domains that a user has a role on."""
 
 
 KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet: projects can."})

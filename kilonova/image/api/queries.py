@@ -121,8 +121,10 @@ QUERY = LISTING.query
 
 
 def read_filters(query: QueryParams) -> ImageFilters:
-    """What is asked of an image that its row does not tell. Raises BadRequest. A parameter that is nothing else is a
-    property."""
+    """Returns the filters that columns of the image's row cannot answer; an unknown parameter filters by a property.
+
+    Raises BadRequest.
+    """
     visibility = _one_word("visibility", query.get("visibility"), (*get_args(Visibility), "all"))
     member_status = _one_word("member_status", query.get("member_status"), (*get_args(MemberStatus), "all"))
     tags = different("tag", (short("tag", tag.strip()) for tag in query.getlist("tag")), MAX_TAGS, of="tags")

@@ -39,7 +39,7 @@ class Filter(Struct, frozen=True):
 
 
 NOTHING = Filter("id", "in", ())
-"""What no row meets."""
+"""A filter that no row meets."""
 
 Condition = Filter | ColumnElement[bool]
 Meanings = Mapping[str, Callable[[Filter], ColumnElement[bool]]]

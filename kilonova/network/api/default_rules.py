@@ -5,27 +5,20 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from kilonova.kit.db import Tx
-from kilonova.kit.http.bounds import Int32, Word
+from kilonova.kit.http.bounds import Word
 from kilonova.network import default_rules
 from kilonova.network.api.bodies import Body, NetworkRequest, created, one_or_many
-from kilonova.network.api.fields import MOST_AT_ONCE, Description, Fields, Flag, given
+from kilonova.network.api.fields import MOST_AT_ONCE, Fields, Flag, given
 from kilonova.network.api.resource import Resource
+from kilonova.network.api.security_groups import StatedRule
 from kilonova.network.tables import DefaultRule
 from kilonova.network.views.resources import default_rule_view
 
 QUERY = default_rules.LISTING.query
 
 
-class NewDefaultRule(Fields):
-    direction: Word
-    ethertype: Word | None = "IPv4"
-    protocol: Word | Int32 | None = None
-    port_range_min: Int32 | None = None
-    port_range_max: Int32 | None = None
-    remote_ip_prefix: Word | None = None
+class NewDefaultRule(StatedRule):
     remote_group_id: Word | None = None
-    remote_address_group_id: None = None
-    description: Description | None = ""
     used_in_default_sg: Flag = False
     used_in_non_default_sg: Flag = True
 

@@ -55,17 +55,22 @@ class ChangedGroupBody(Fields):
     security_group: ChangedGroup
 
 
-class NewRule(Fields):
-    security_group_id: Id
+class StatedRule(Fields):
+    """The fields of what a rule says, whether of a group or of those to come."""
+
     direction: Word
     ethertype: Word | None = "IPv4"
     protocol: Word | Int32 | None = None
     port_range_min: Int32 | None = None
     port_range_max: Int32 | None = None
     remote_ip_prefix: Word | None = None
-    remote_group_id: Id | None = None
     remote_address_group_id: None = None
     description: Description | None = ""
+
+
+class NewRule(StatedRule, kw_only=True):
+    security_group_id: Id
+    remote_group_id: Id | None = None
     project_id: ProjectId = UNSET
     tenant_id: ProjectId = UNSET
 

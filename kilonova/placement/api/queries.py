@@ -72,7 +72,7 @@ PROVIDERS = Listing(
 
 
 def provider_filters(request: PlacementRequest) -> ProviderFilters:
-    """What a provider's row does not tell. Raises BadRequest."""
+    """Returns the filters that columns of the provider's row cannot answer. Raises BadRequest."""
     query, filters = request.query, ProviderFilters()
     if "in_tree" in query:
         filters.in_tree = read_uuid("in_tree", query["in_tree"])
