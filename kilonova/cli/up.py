@@ -65,7 +65,8 @@ def _detach(state: StateDir) -> int:
     began = time.monotonic()
     state.log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", "kilonova.cli.main", "up", "--state-dir", str(state.path)]
+    # -P: modules come from where Kilonova is installed, never from the directory it happens to be started in.
+    command = [sys.executable, "-P", "-m", "kilonova.cli.main", "up", "--state-dir", str(state.path)]
     if _is_fake(state):
         command.append("--fake")
     descriptor = os.open(state.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -31,6 +31,22 @@ def fake_cloud(tmp_path: Path) -> Iterator[CloudUnderTest]:
         host.power_off()
 
 
+def test_a_detached_cloud_takes_no_module_from_the_directory_it_is_started_in(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "kilonova").mkdir(parents=True)
+    (elsewhere / "kilonova" / "__init__.py").write_text("raise SystemExit('taken from the working directory')")
+    host = OwnHost("fake-host", tmp_path, {"PYTHONPATH": str(ROOT)})
+    host.start()
+    cloud = CloudUnderTest(host, Path("openstack"))
+    entry = "import sys; from kilonova.cli.main import main; sys.exit(main())"
+    up = [sys.executable, "-P", "-c", entry, "up", "--detach", "--fake", "--state-dir", str(cloud.state.path)]
+    try:
+        assert "kilonova is up" in host.run("env", "-C", str(elsewhere), *up)
+    finally:
+        cloud.close()
+        host.power_off()
+
+
 def resources(cloud: CloudUnderTest) -> set[str]:
     paths = {
         "network": ["networks", "subnets", "routers", "ports", "security-group-rules", "floatingips"],
