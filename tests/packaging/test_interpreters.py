@@ -1,4 +1,4 @@
-"""No interpreter that Kilonova starts looks for modules in the directory it is started in: `-P`, or `-I`, stands first."""
+"""Interpreters that Kilonova starts take no module from the working directory: `-P`, or `-I`, stands first."""
 
 import ast
 from collections.abc import Iterator

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from sqlalchemy import URL, ColumnElement, Connection, Executable, FromClause, MetaData, Table, make_url, select
-from sqlalchemy.engine import CursorResult
 
-from kilonova.kit.db.sqlite_engine import SqliteEngine
+from kilonova.kit.db.prepared import Answer
+from kilonova.kit.db.sqlite_engine import SqliteConnection, SqliteEngine
 from kilonova.kit.db.statements import bound_by, changing, described, inserting, inserting_new, removing, rows_by
 from kilonova.kit.log import logger
 
@@ -36,7 +36,7 @@ log = logger(__name__)
 class Tx:
     """One open transaction. Statements run in order; leaving the block commits, an exception rolls back."""
 
-    def __init__(self, connection: "Connection | AsyncConnection") -> None:
+    def __init__(self, connection: "SqliteConnection | AsyncConnection") -> None:
         self._connection = connection
         self.effects: dict[str, set[Hashable]] = {}
         """Effect → what it is about."""
@@ -45,8 +45,8 @@ class Tx:
         """Says that the commit has an effect (`Database.on`). Said again, it happens once, about all that was named."""
         self.effects.setdefault(effect, set()).update(about)
 
-    async def _run(self, statement: Executable, values: dict[str, Any] | None = None) -> CursorResult[Any]:
-        if isinstance(self._connection, Connection):
+    async def _run(self, statement: Executable, values: dict[str, Any] | None = None) -> Answer:
+        if isinstance(self._connection, SqliteConnection):
             return self._connection.execute(statement, values)
         return await self._connection.execute(statement, values)
 
@@ -64,8 +64,10 @@ class Tx:
         return [row_type(**dict(zip(names, row, strict=True))) for row in result]
 
     async def first(self, row_type: type[Row], statement: Executable, **values: Any) -> Row | None:
-        row = (await self._run(statement, values)).first()
-        return None if row is None else row_type(**row._mapping)
+        result = await self._run(statement, values)
+        names = tuple(result.keys())
+        row = result.first()
+        return None if row is None else row_type(**dict(zip(names, row, strict=True)))
 
     async def find(self, row_type: type[Row], table: FromClause, **by: Any) -> Row | None:
         """The row of `table` whose columns are as `by` says, as `row_type`."""

@@ -10,14 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from kilonova.identity import passwords
 from kilonova.identity.app import make_app
 from kilonova.identity.delays import Delays
 from kilonova.identity.service import Identity
 from kilonova.identity.tables import log_ins
-from kilonova.kit.db.sqlite_engine import SqliteEngine
+from kilonova.kit.db.sqlite_engine import SqliteConnection
 from kilonova.kit.errors import DiskFull
 from kilonova.kit.testing.clock import FakeClock
 
@@ -202,17 +201,16 @@ def work_of(identity: Identity) -> Iterator[list[str]]:
     """What a request costs: its statements, and `hash` for each password that is looked at."""
     done: list[str] = []
 
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        done.append(statement.partition(" ")[0])
+    verify, execute = passwords._verify, SqliteConnection.execute
 
-    assert isinstance(identity.database._engine, SqliteEngine)
-    engine = identity.database._engine._engine
-    event.listen(engine, "before_cursor_execute", note)
-    before = passwords._verify
+    def note(connection: SqliteConnection, statement: Any, *values: Any) -> Any:
+        done.append(type(statement).__name__)
+        return execute(connection, statement, *values)
+
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(passwords, "_verify", lambda *given: done.append("hash") or before(*given))
+        patched.setattr(passwords, "_verify", lambda *given: done.append("hash") or verify(*given))
+        patched.setattr(SqliteConnection, "execute", note)
         yield done
-    event.remove(engine, "before_cursor_execute", note)
 
 
 async def test_whatever_is_wrong_costs_the_same_work(at: Any, identity: Any, clock: FakeClock) -> None:
