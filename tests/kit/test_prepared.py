@@ -103,7 +103,7 @@ async def test_what_a_statement_always_says_and_what_it_is_given_are_told_apart(
 
 async def test_a_value_that_a_column_cannot_have_is_refused_both_ways(database: Database) -> None:
     statement = rows_by(things, ("seen_at", False))
-    naive = datetime(2026, 1, 2)  # noqa: DTZ001 - this is what is refused
+    naive = datetime(2026, 1, 2)
     async with database.reading() as tx:
         for _ in range(3):
             with pytest.raises(StatementError, match="has no time zone"):
