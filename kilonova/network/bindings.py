@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns, networks, records
@@ -57,10 +57,14 @@ async def _agents_of(tx: Tx, hosts: Collection[str]) -> Mapping[str, AgentsOfHos
     """Host → its agents."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for piece in records.chunks(sorted(hosts)):
-        there = select(agents.c.host, agents.c.agent_type, agents.c.configurations).where(agents.c.host.in_(piece))
-        for host, agent_type, configurations in await tx.tuples(there):
+        for host, agent_type, configurations in await tx.tuples(_AGENTS_OF, hosts=piece):
             found[host][agent_type] = configurations
     return found
+
+
+_AGENTS_OF = select(agents.c.host, agents.c.agent_type, agents.c.configurations).where(
+    agents.c.host.in_(bindparam("hosts", expanding=True))
+)
 
 
 async def insert(tx: Tx, service: NetworkService, port: Port) -> None:

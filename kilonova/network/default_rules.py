@@ -42,7 +42,7 @@ LISTING = listing(
     },
     is_tagged=False,
 )
-VISIBILITY = Visibility(default_rules, DefaultRule, DefaultSecurityGroupRuleNotFound, lambda _project_id: (true(),))
+VISIBILITY = Visibility(default_rules, DefaultRule, DefaultSecurityGroupRuleNotFound, (true(),))
 
 
 def new(service: NetworkService, wanted: Mapping[str, Any]) -> DefaultRule:

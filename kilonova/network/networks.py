@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import rows_among
 from kilonova.network import concerns, dns_names, quotas, records, tags
 from kilonova.network.errors import (
     DefaultExternalNetworkExists,
@@ -45,7 +46,7 @@ ROUTER_INTERFACE = "network:router_interface"
 
 
 VISIBILITY = Visibility(
-    networks, Network, NetworkNotFound, lambda _project_id: (networks.c.shared.is_(True), networks.c.external.is_(True))
+    networks, Network, NetworkNotFound, (networks.c.shared.is_(True), networks.c.external.is_(True))
 )
 
 
@@ -57,7 +58,7 @@ async def find_all(tx: Tx, network_ids: Collection[str]) -> dict[str, Network]:
     """Id → network, in one query a piece."""
     found: dict[str, Network] = {}
     for piece in records.chunks(sorted(network_ids)):
-        for network in await tx.all(Network, select(networks).where(networks.c.id.in_(piece))):
+        for network in await tx.all(Network, rows_among(networks, "id"), id=piece):
             found[network.id] = network
     return found
 
@@ -158,7 +159,13 @@ async def subnet_ids(tx: Tx, network_ids: list[str]) -> dict[str, list[str]]:
     """Network id → ids of its subnets."""
     found: dict[str, list[str]] = {each: [] for each in network_ids}
     for piece in records.chunks(network_ids):
-        statement = select(subnets.c.network_id, subnets.c.id).where(subnets.c.network_id.in_(piece))
-        for network_id, subnet_id in await tx.tuples(statement.order_by(subnets.c.created_at)):
+        for network_id, subnet_id in await tx.tuples(_SUBNETS_OF, network_ids=piece):
             found[network_id].append(subnet_id)
     return found
+
+
+_SUBNETS_OF = (
+    select(subnets.c.network_id, subnets.c.id)
+    .where(subnets.c.network_id.in_(bindparam("network_ids", expanding=True)))
+    .order_by(subnets.c.created_at)
+)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
 
 from kilonova.kit.db import Tx
 from kilonova.kit.db.statements import rows_among
@@ -39,7 +39,7 @@ from kilonova.network.tables import (
     port_security_groups,
     ports,
 )
-from kilonova.network.visibility import Visibility
+from kilonova.network.visibility import PROJECT, Visibility
 
 DHCP_OWNER = "network:dhcp"
 ROUTER_OWNERS = ("network:router_interface", "network:router_gateway")
@@ -111,11 +111,8 @@ class PortWithDetails(msgspec.Struct):
     security_group_ids: list[str]
 
 
-def _on_own_networks(project_id: str) -> list[ColumnElement[bool]]:
-    return [bound_ports.c.network_id.in_(select(networks.c.id).where(networks.c.project_id == project_id))]
-
-
-VISIBILITY = Visibility(bound_ports, Port, PortNotFound, _on_own_networks)
+_OWN_NETWORKS = select(networks.c.id).where(networks.c.project_id == PROJECT)
+VISIBILITY = Visibility(bound_ports, Port, PortNotFound, (bound_ports.c.network_id.in_(_OWN_NETWORKS),))
 
 
 async def find(tx: Tx, port_id: str) -> Port:
@@ -382,10 +379,13 @@ async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], s
         return
     ids = [port.id for port in changed]
     for piece in records.chunks(ids):
-        await tx.execute(update(ports).where(ports.c.id.in_(piece)).values(status=status))
+        await tx.execute(_HAVE_STATUS, port_ids=piece, status=status)
     name = "network-vif-plugged" if status == "ACTIVE" else "network-vif-unplugged"
     for port in changed:
         await events.tell_compute(tx, service, port, name)
+
+
+_HAVE_STATUS = update(ports).where(ports.c.id.in_(bindparam("port_ids", expanding=True)))
 
 
 async def on_network(tx: Tx, network: Network, owner: str) -> list[Port]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from kilonova.kit.db import Tx
 from kilonova.network import parts, ports, records
@@ -43,20 +43,32 @@ async def take_in(service: NetworkService, host: str, played: Collection[str], r
 
 
 async def _states(tx: Tx, host: str, report: UpReport) -> list[_State]:
-    columns = [ports_table.c[name] for name in _State.__struct_fields__]
+    if report.is_whole:
+        return await tx.all(_State, _THERE, host=host)
+    named = {"ports": list(report.ports), "dhcp": list(report.dhcp), "routers": list(report.routers)}
+    return await tx.all(_State, _NAMED_THERE, host=host, **named)
+
+
+_THERE = (
+    select(*(ports_table.c[name] for name in _State.__struct_fields__))
+    .join(port_bindings, port_bindings.c.port_id == ports_table.c.id)
     # A port's status is what the host of its ACTIVE binding says.
-    is_bound = and_(port_bindings.c.host == host, port_bindings.c.status == ACTIVE)
-    there = select(*columns).join(port_bindings, port_bindings.c.port_id == ports_table.c.id).where(is_bound)
-    return await tx.all(_State, there if report.is_whole else there.where(_named(report)))
+    .where(port_bindings.c.host == bindparam("host"), port_bindings.c.status == ACTIVE)
+)
 
 
-def _named(report: UpReport) -> ColumnElement[bool]:
-    owner = ports_table.c.device_owner
-    return or_(
-        ports_table.c.id.in_(report.ports),
-        and_(ports_table.c.network_id.in_(report.dhcp), owner == ports.DHCP_OWNER),
-        and_(ports_table.c.device_id.in_(report.routers), owner.in_(ports.ROUTER_OWNERS)),
+def _is_among(column: ColumnElement[str], named: str) -> ColumnElement[bool]:
+    return column.in_(bindparam(named, expanding=True))
+
+
+_OWNER = ports_table.c.device_owner
+_NAMED_THERE = _THERE.where(
+    or_(
+        _is_among(ports_table.c.id, "ports"),
+        and_(_is_among(ports_table.c.network_id, "dhcp"), _OWNER == ports.DHCP_OWNER),
+        and_(_is_among(ports_table.c.device_id, "routers"), _OWNER.in_(ports.ROUTER_OWNERS)),
     )
+)
 
 
 async def _stopped_routers(tx: Tx, host: str, report: UpReport) -> set[str]:

@@ -26,7 +26,7 @@ from kilonova.network.tables import (
     security_group_rules,
     security_groups,
 )
-from kilonova.network.visibility import Visibility
+from kilonova.network.visibility import PROJECT, Visibility
 
 
 def _of_default_groups(values: Sequence[str]) -> ColumnElement[bool]:
@@ -55,16 +55,15 @@ RULES_LISTING = listing(
 )
 
 
-def _of_own_groups(project_id: str) -> list[ColumnElement[bool]]:
-    """Rules that somebody else has made for groups of one's own."""
-    mine = select(security_groups.c.id).where(security_groups.c.project_id == project_id)
-    return [security_group_rules.c.security_group_id.in_(mine)]
-
-
-VISIBILITY = Visibility(
-    security_groups, SecurityGroup, SecurityGroupNotFound, lambda _project_id: (security_groups.c.shared.is_(True),)
+VISIBILITY = Visibility(security_groups, SecurityGroup, SecurityGroupNotFound, (security_groups.c.shared.is_(True),))
+_OWN_GROUPS = select(security_groups.c.id).where(security_groups.c.project_id == PROJECT)
+RULE_VISIBILITY = Visibility(
+    security_group_rules,
+    SecurityGroupRule,
+    SecurityGroupRuleNotFound,
+    # Rules that somebody else has made for groups of one's own.
+    (security_group_rules.c.security_group_id.in_(_OWN_GROUPS),),
 )
-RULE_VISIBILITY = Visibility(security_group_rules, SecurityGroupRule, SecurityGroupRuleNotFound, _of_own_groups)
 
 
 async def find(tx: Tx, group_id: str) -> SecurityGroup:
@@ -102,16 +101,18 @@ async def _is_in_use(tx: Tx, group: SecurityGroup) -> bool:
 
 
 async def has_default(tx: Tx, project_id: str) -> bool:
-    one = select(security_groups.c.id).where(security_groups.c.default_of_project == project_id)
-    return await tx.scalar(one) is not None
+    return await _find_default(tx, project_id) is not None
+
+
+async def _find_default(tx: Tx, project_id: str) -> SecurityGroup | None:
+    return await tx.find(SecurityGroup, security_groups, default_of_project=project_id)
 
 
 async def ensure_default(tx: Tx, service: NetworkService, project_id: str) -> SecurityGroup:
     """The project's default group, made when it is first needed."""
-    statement = select(security_groups).where(security_groups.c.default_of_project == project_id)
-    found = await tx.first(SecurityGroup, statement)
-    if found is not None:
-        return found
+    known = await _find_default(tx, project_id)
+    if known is not None:
+        return known
     standard = records.standard(project_id, "default", "Default security group", service.clock.now())
     group = SecurityGroup(**standard, stateful=True, shared=False, default_of_project=project_id)
     await _insert(tx, service, group)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, false, or_, select, true
+from sqlalchemy import ColumnElement, bindparam, false, or_, select, true
 
 from kilonova.kit.db import Tx
 from kilonova.kit.http.queries import TRUE
@@ -38,7 +38,7 @@ from kilonova.network.tables import (
     ports,
     subnets,
 )
-from kilonova.network.visibility import Visibility
+from kilonova.network.visibility import PROJECT, Visibility
 
 AUTOMATIC_MODES = {"slaac", "dhcpv6-stateless"}
 SHORTEST_SERVED_PREFIX = 64
@@ -81,18 +81,10 @@ LISTING = listing(
 )
 
 
-def _on_networks_seen(project_id: str) -> list[ColumnElement[bool]]:
-    """Subnets of shared and external networks, and of networks of one's own."""
-    return [
-        subnets.c.network_id.in_(
-            select(networks.c.id).where(
-                or_(networks.c.shared.is_(True), networks.c.external.is_(True), networks.c.project_id == project_id)
-            )
-        )
-    ]
-
-
-VISIBILITY = Visibility(subnets, Subnet, SubnetNotFound, _on_networks_seen)
+_NETWORKS_SEEN = select(networks.c.id).where(
+    or_(networks.c.shared.is_(True), networks.c.external.is_(True), networks.c.project_id == PROJECT)
+)
+VISIBILITY = Visibility(subnets, Subnet, SubnetNotFound, (subnets.c.network_id.in_(_NETWORKS_SEEN),))
 
 
 async def find(tx: Tx, subnet_id: str) -> Subnet:
@@ -100,9 +92,10 @@ async def find(tx: Tx, subnet_id: str) -> Subnet:
 
 
 async def of_network(tx: Tx, network_id: str) -> list[Subnet]:
-    return await tx.all(
-        Subnet, select(subnets).where(subnets.c.network_id == network_id).order_by(subnets.c.created_at)
-    )
+    return await tx.all(Subnet, _OF_NETWORK, network_id=network_id)
+
+
+_OF_NETWORK = select(subnets).where(subnets.c.network_id == bindparam("network_id")).order_by(subnets.c.created_at)
 
 
 def parse_cidr(cidr: str, ip_version: int) -> pick.IpNetwork:

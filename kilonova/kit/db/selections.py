@@ -7,11 +7,11 @@ list that changes while it is read would skip and repeat rows.
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, FromClause, Select, and_, func, not_, or_, select
+from sqlalchemy import ColumnElement, FromClause, Integer, Select, and_, bindparam, func, not_, or_, select
 
 from kilonova.kit.db.engine import Tx
 from kilonova.kit.db.expressions import has_text
@@ -78,21 +78,77 @@ async def select_rows(
     selection: Selection,
     visible: Iterable[ColumnElement[bool]] = (),
     meanings: Meanings | None = None,
+    *,
+    given: Mapping[str, Any] | None = None,
 ) -> list[RowT]:
-    """The selected rows of a table among those that are `visible`.
+    """The selected rows of a table among those that are `visible`. `given`: the values that these conditions ask for;
+    whoever gives them has conditions that are always the same, and the statement is kept.
 
     Raises the selection's fault for a marker that is not visible: its place in the order would tell of it.
     """
     seen = tuple(visible)
+    if (given is not None or not seen) and _is_plain(selection, meanings or {}):
+        rows = await tx.all(row_type, _kept(table, seen, _shape(selection)), **_values(selection), **(given or {}))
+        return rows[::-1] if selection.backwards else rows
     statement = select(table).where(*seen, *conditions(table, selection, meanings))
     after: Sequence[Any] | None = None
     if selection.marker is not None:
         marked = select(*(table.c[name] for name, _ in selection.sorts)).where(table.c.id == selection.marker, *seen)
-        after = next(iter(await tx.tuples(marked)), None)
+        after = next(iter(await tx.tuples(marked, **(given or {}))), None)
         if after is None:
             raise selection.lost(selection.marker)
-    rows = await tx.all(row_type, paged(statement, table, selection, after))
+    rows = await tx.all(row_type, paged(statement, table, selection, after), **(given or {}))
     return rows[::-1] if selection.backwards else rows
+
+
+_Shape = tuple[tuple[tuple[str, Operator], ...], Sorts, bool, bool]
+"""A selection without its values: filters, sorts, whether it is limited, whether it is read backwards."""
+_MOST_ROWS = "most_rows"
+
+
+def _is_plain(selection: Selection, meanings: Meanings) -> bool:
+    """Whether other values make it another question of the same shape."""
+    return not (selection.offset or selection.marker) and all(
+        isinstance(each, Filter) and each.column not in meanings and _is_comparison(each)
+        for each in selection.conditions
+    )
+
+
+def _is_comparison(wanted: Filter) -> bool:
+    """Whether the column is compared with a value, or with several, none of which stands for NULL."""
+    if wanted.operator == "in":
+        return None not in wanted.value
+    return wanted.operator in ("eq", "ne", "lt", "le", "gt", "ge") and wanted.value is not None
+
+
+def _shape(selection: Selection) -> _Shape:
+    filters = tuple((each.column, each.operator) for each in selection.conditions if isinstance(each, Filter))
+    return filters, selection.sorts, selection.limit is not None, selection.backwards
+
+
+def _values(selection: Selection) -> dict[str, Any]:
+    filters = [each for each in selection.conditions if isinstance(each, Filter)]
+    values = {_value_name(place): each.value for place, each in enumerate(filters)}
+    return values if selection.limit is None else {**values, _MOST_ROWS: selection.limit}
+
+
+def _value_name(place: int) -> str:
+    return f"value_{place}"
+
+
+# Callers choose filters and sorts: shapes that nobody asks for any more make room for others.
+@lru_cache(maxsize=512)
+def _kept(table: FromClause, visible: tuple[ColumnElement[bool], ...], shape: _Shape) -> Select[Any]:
+    filters, sorts, is_limited, backwards = shape
+    wanted: list[ColumnElement[bool]] = []
+    for place, (name, comparison) in enumerate(filters):
+        if comparison == "in":
+            wanted.append(table.c[name].in_(bindparam(_value_name(place), expanding=True)))
+        else:
+            wanted.append(getattr(operator, comparison)(table.c[name], bindparam(_value_name(place))))
+    statement = select(table).where(*visible, *wanted)
+    statement = paged(statement, table, Selection(sorts=sorts, backwards=backwards), None)
+    return statement.limit(bindparam(_MOST_ROWS, type_=Integer)) if is_limited else statement
 
 
 def paged(statement: Select[Any], table: FromClause, selection: Selection, after: Sequence[Any] | None) -> Select[Any]:

@@ -154,6 +154,8 @@ class TaskTables:
         self._steps_left = select(func.count()).where(self.steps.c.task_id == bindparam("task_id"))
         self._next_wake = select(func.min(claimable_at)).where(is_unfinished)
         self._due = due.order_by(table.wake_at).limit(bindparam("limit", type_=Integer))
+        of_subject = select(self.tasks).where(table.subject_id == bindparam("subject_id"))
+        self._of_subject = of_subject.order_by(table.created_at.desc(), table.epoch.desc())
         self._awakening = asleep.values(wake_at=now)
 
     async def start(self, tx: Tx, new: NewTask, now: datetime) -> Task:
@@ -196,8 +198,7 @@ class TaskTables:
 
     async def of_subject(self, tx: Tx, subject_id: str) -> list[Task]:
         """Every task there was for a subject, newest first."""
-        statement = select(self.tasks).where(self.tasks.c.subject_id == subject_id)
-        return await tx.all(Task, statement.order_by(self.tasks.c.created_at.desc(), self.tasks.c.epoch.desc()))
+        return await tx.all(Task, self._of_subject, subject_id=subject_id)
 
     async def steps_of(self, tx: Tx, task_id: str) -> list[TaskStep]:
         """The steps a task has left, in order."""
