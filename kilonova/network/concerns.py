@@ -75,30 +75,32 @@ def members_of(group_id: str) -> str:
 
 
 class Concerns(Struct, frozen=True):
-    """What a host is concerned by: at once, or after a moment in which more of the like may come."""
+    """The names that a host hears of: those for which it looks at once, in its turn among the simulated hosts of its
+    process, and after a moment in which more of the like may come."""
 
     at_once: frozenset[str] = frozenset()
+    in_turn: frozenset[str] = frozenset()
     soon: frozenset[str] = frozenset()
 
-    def is_urgent(self, changed: Collection[str]) -> bool:
-        return not self.at_once.isdisjoint(changed)
+    def names(self) -> frozenset[str]:
+        return self.at_once | self.in_turn | self.soon
 
 
 def of_host(name: str, played: Collection[str], owners: Mapping[str, Iterable[str]]) -> Concerns:
     """What concerns a host that is told of these `owners` in each section, for a process that plays these parts.
 
     Where other hosts' ports are, and who else is in a group, may wait a moment: a guest takes seconds to boot. The host
-    that answers a network's DHCP is told at once.
+    that answers a network's DHCP is told at once. What any number of hosts have in common, each looks at in its turn.
     """
     at_once = {host(name), carried_by(name)}
-    at_once.update(network(each) for each in owners["networks"])
     at_once.update(ports_of(each) for each in owners["leases"])
-    at_once.update(group(each) for each in owners["groups"])
     at_once.update(router(each) for each in owners["routers"])
     at_once.update(floating_of(each) for each in owners["floating_ips"])
+    in_turn = {network(each) for each in owners["networks"]}
+    in_turn.update(group(each) for each in owners["groups"])
     if parts.DHCP in played or parts.L3 in played:
-        at_once.add(CARRIERS)
+        in_turn.add(CARRIERS)
     soon = {peers_of(each) for each in owners["peers"]}
     soon.update(ports_of(each) for each in owners["stations"])
     soon.update(members_of(each) for each in owners["members"])
-    return Concerns(frozenset(at_once), frozenset(soon - at_once))
+    return Concerns(frozenset(at_once), frozenset(in_turn), frozenset(soon - at_once))

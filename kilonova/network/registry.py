@@ -199,7 +199,7 @@ class Registry:
         if known is None or known.interest != interest:
             concerned = concerns.of_host(ask.host, ask.parts, interest.owners)
             serial = f"{self._name}/{next(self._numbers)}"
-            known = self._known[key] = _Known(serial, interest, concerned.at_once | concerned.soon)
+            known = self._known[key] = _Known(serial, interest, concerned.names())
         return known
 
     async def _is_registered(self, tx: Tx, ask: Ask, revision: int) -> bool:

@@ -16,6 +16,7 @@ from kilonova.kit.agents import (
     Call,
     Liveness,
     NoArguments,
+    Pace,
     Served,
 )
 from kilonova.kit.agents.calls import agent_topic
@@ -43,7 +44,7 @@ REFUSE = Call("refuse", NoArguments, type(None))
 
 
 def make_agent(bus: InProcessBus, converge: Any = nothing, serves: Iterable[Served] = ()) -> Agent:
-    return Agent(AgentInfo("agent", "node1"), bus, "registry", serves=serves, converge=converge, interval_seconds=0.01)
+    return Agent(AgentInfo("agent", "node1"), bus, "registry", serves=serves, converge=converge, pace=Pace(0.01))
 
 
 async def double(asked: Sum) -> Result:
@@ -102,23 +103,27 @@ async def test_an_agent_registers_until_it_is_answered_and_survives_a_failing_pa
 
 
 async def test_an_agent_whose_passes_go_well_looks_less_and_less_often_until_it_is_woken() -> None:
-    async def fail() -> None:
-        raise ValueError("the disk is full")
+    is_full = False
 
-    agent = Agent(
-        AgentInfo("agent", "node1"),
-        InProcessBus(),
-        "registry",
-        converge=fail,
-        interval_seconds=0.01,
-        longest_interval_seconds=0.04,
-    )
+    async def converge() -> None:
+        if is_full:
+            raise ValueError("the disk is full")
+
+    agent = Agent(AgentInfo("agent", "node1"), InProcessBus(), "registry", converge=converge, pace=Pace(0.01, 0.04))
+
+    async def look_again() -> None:
+        agent._woken.clear()
+        await agent._pass_and_rest()
+        await agent._wait()
+
     for seconds in (0.01, 0.02, 0.04, 0.04):
         assert agent._pause_seconds == seconds
-        await agent._wait()
+        await look_again()
+    is_full = True
     await agent.pass_once()
     assert agent._pause_seconds == 0.01, "a pass that failed is tried again soon"
-    await agent._wait()
+    is_full = False
+    await look_again()
     agent.wake()
     await agent._wait()
     assert agent._pause_seconds == 0.01, "and one that was woken has news"

@@ -10,6 +10,7 @@ from kilonova.cli.parts.console_options import console_options, console_urls
 from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.cli.parts.part import Part, Running
+from kilonova.cli.parts.turns import shared_turns
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
 from kilonova.compute.agent.drivers.options import GuestCpu
@@ -39,7 +40,8 @@ async def _make_agent(ground: Ground, bus: Bus, images: ImageClient, host: str) 
             agents[0].on_event(server_id)
 
     driver = await _driver(ground, images, host, on_event)
-    agents.append(ComputeAgent(driver, bus, host=host, zone=config.default_availability_zone, share=_share(config)))
+    zone, turns = config.default_availability_zone, await shared_turns(ground)
+    agents.append(ComputeAgent(driver, bus, host=host, zone=zone, share=_share(config), turns=turns))
     return agents[0]
 
 

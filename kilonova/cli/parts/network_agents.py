@@ -14,6 +14,7 @@ from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import NETWORK_AGENT
 from kilonova.cli.parts.part import Part, Running
+from kilonova.cli.parts.turns import shared_turns
 from kilonova.network import parts
 from kilonova.network.agent.agent import NetworkAgent
 from kilonova.network.agent.driver import NetworkDriver
@@ -25,7 +26,7 @@ Watch = Callable[[Callable[[], None]], Callable[[], None]]
 
 async def build(played: Sequence[str], ground: Ground) -> Running:
     config, bus = ground.config, await ground.bus()
-    wakes = Wakes(bus)
+    wakes, turns = Wakes(bus), await shared_turns(ground)
     agents = [
         NetworkAgent(
             driver,
@@ -35,6 +36,7 @@ async def build(played: Sequence[str], ground: Ground) -> Running:
             played=played,
             watch=watch if parts.BRIDGE in played else None,
             wakes=wakes,
+            turns=turns,
         )
         for host in ground.hosts
         for driver, watch in [await _driver(ground, host, played)]

@@ -13,7 +13,7 @@ from kilonova.compute.agent.driver import ComputeDriver, StaleEpoch
 from kilonova.compute.agent.spec import ConsoleAddress, HostInventory, HostShare, ServerDiagnostics, ServerObservation
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
-from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Served
+from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Pace, Served, Turns
 from kilonova.kit.bus import Bus
 from kilonova.kit.chores import Chore, ChoreKeeper
 from kilonova.kit.clock import SystemClock
@@ -31,8 +31,16 @@ LONGEST_INTERVAL_SECONDS = 60.0
 
 class ComputeAgent:
     def __init__(
-        self, driver: ComputeDriver, bus: Bus, *, host: str, zone: str = "", share: HostShare | None = None
+        self,
+        driver: ComputeDriver,
+        bus: Bus,
+        *,
+        host: str,
+        zone: str = "",
+        share: HostShare | None = None,
+        turns: Turns | None = None,
     ) -> None:
+        """Agents of one process share their `turns`."""
         self._driver = driver
         self._share = share or HostShare()
         self._bus = bus
@@ -45,7 +53,8 @@ class ComputeAgent:
             serves=self._served(),
             converge=self._report,
             describe=self._describe,
-            longest_interval_seconds=LONGEST_INTERVAL_SECONDS,
+            pace=Pace(longest_interval_seconds=LONGEST_INTERVAL_SECONDS),
+            turns=turns,
         )
 
     async def _describe(self) -> HostInventory:

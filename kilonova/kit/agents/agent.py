@@ -7,6 +7,7 @@ A pass that fails is logged with its reason and tried again; the agent itself on
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from kilonova.kit.agents.calls import Served, agent_topic
+from kilonova.kit.agents.turns import Turn, Turns
 from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 from kilonova.kit.log import logger
 
@@ -39,12 +41,21 @@ class AgentInfo(Struct, frozen=True):
     started_at: datetime = datetime.fromtimestamp(0, UTC)
 
 
+class Pace(Struct, frozen=True):
+    """How often an agent looks when nothing wakes it: every `interval_seconds`, and while its passes go well less and
+    less often, up to every `longest_interval_seconds`."""
+
+    interval_seconds: float = 5.0
+    longest_interval_seconds: float = 0.0
+    """Less than the other: it is always the other."""
+
+
 class Agent:
     """`registry_topic` is the server's topic that answers `register`; `serves` are the calls this agent answers (see
     `Call.served_by`); `converge` is one pass over the host.
 
-    It comes every `interval_seconds`; while it goes well and nothing wakes the agent, less and less often, up to every
-    `longest_interval_seconds`: an agent that hears of whatever happens on its host looks for what it may have missed.
+    An agent that hears of whatever happens on its host looks at its `pace` for what it may have missed. The agents of
+    one process share their `turns`: passes that nothing waits for come one at a time.
     """
 
     def __init__(
@@ -56,8 +67,8 @@ class Agent:
         serves: Iterable[Served] = (),
         converge: Callable[[], Awaitable[None]],
         describe: Callable[[], Awaitable[Any]] | None = None,
-        interval_seconds: float = 5.0,
-        longest_interval_seconds: float | None = None,
+        pace: Pace = Pace(),  # noqa: B008 - it cannot be changed
+        turns: Turns | None = None,
     ) -> None:
         self.info = info
         self._bus = bus
@@ -65,13 +76,43 @@ class Agent:
         self._methods = dict(serves)
         self._converge = converge
         self._describe = describe
-        self._interval_seconds = self._pause_seconds = interval_seconds
-        self._longest_interval_seconds = longest_interval_seconds or interval_seconds
+        self._pace = pace
+        self._pause_seconds = pace.interval_seconds
+        self._turns = turns or Turns()
         self._woken = asyncio.Event()
+        self._soon: asyncio.TimerHandle | None = None
+        """Asks for a turn."""
+        self._soon_at = 0.0
+        self._turn: Turn | None = None
+        """Asked for, or come, for the next pass."""
         self._registered = False
 
     def wake(self) -> None:
+        """Has the agent look now: somebody waits for it."""
         self._woken.set()
+
+    def wake_soon(self, seconds: float = 0.0) -> None:
+        """Has the agent look after so many seconds, as soon as it is its turn, unless it has looked before."""
+        if self._turn is not None:
+            return
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if self._soon is not None:
+            if self._soon_at <= at:
+                return
+            self._soon.cancel()
+        self._soon, self._soon_at = loop.call_at(at, self._ask_for_turn), at
+
+    def _ask_for_turn(self) -> None:
+        self._soon = None
+        self._turn = self._turns.ask(self._woken.set)
+
+    def _take_turn(self) -> Turn | None:
+        """What is woken soon is woken by now."""
+        if self._soon is not None:
+            self._soon.cancel()
+        turn, self._soon, self._turn = self._turn, None, None
+        return turn
 
     def register_again(self) -> None:
         """The server does not know this agent (any more)."""
@@ -84,6 +125,8 @@ class Agent:
         await self.register()
         stop_serving = self.serve()
         try:
+            self.wake_soon()
+            await self._woken.wait()
             while True:
                 self._woken.clear()
                 if not self._registered:
@@ -91,6 +134,8 @@ class Agent:
                 await self._pass_and_rest()
                 await self._wait()
         finally:
+            if (turn := self._take_turn()) is not None:
+                turn.cancel()
             stop_serving()
 
     def serve(self) -> Callable[[], None]:
@@ -106,11 +151,11 @@ class Agent:
         return stop
 
     async def _pass_and_rest(self) -> None:
-        """A pass, and a rest as long as the pass took: however often agents are woken, and however many share a loop,
-        together they take half of it at most."""
+        """A pass, and a rest as long as it took: however often an agent is woken, it takes half the loop at most."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await self.pass_once()
+        with self._take_turn() or nullcontext():
+            await self.pass_once()
         await asyncio.sleep(min(loop.time() - began, LONGEST_REST_SECONDS))
 
     async def pass_once(self) -> None:
@@ -118,10 +163,10 @@ class Agent:
         try:
             await self._converge()
         except (CallTimedOut, RemoteError) as error:
-            self._pause_seconds = self._interval_seconds
+            self._pause_seconds = self._pace.interval_seconds
             log.warning("no pass over the host: the server did not answer", agent=self.info.binary, reason=str(error))
         except Exception as error:
-            self._pause_seconds = self._interval_seconds
+            self._pause_seconds = self._pace.interval_seconds
             # The next pass meets the same host afresh; an agent that ended here would leave it to nobody.
             log.exception("a pass over the host failed", agent=self.info.binary, reason=str(error))
 
@@ -131,9 +176,12 @@ class Agent:
         try:
             async with asyncio.timeout(self._pause_seconds * jitter):
                 await self._woken.wait()
-            self._pause_seconds = self._interval_seconds
+            self._pause_seconds = self._pace.interval_seconds
         except TimeoutError:
-            self._pause_seconds = min(2 * self._pause_seconds, self._longest_interval_seconds)
+            longest = max(self._pace.longest_interval_seconds, self._pace.interval_seconds)
+            self._pause_seconds = min(2 * self._pause_seconds, longest)
+            self.wake_soon()
+            await self._woken.wait()
 
     async def register(self) -> None:
         """Asks the server until it has answered. Raises AgentRefused."""

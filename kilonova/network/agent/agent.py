@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from kilonova.kit.agents import Agent, AgentInfo
+from kilonova.kit.agents import Agent, AgentInfo, Pace, Turns
 from kilonova.kit.bus import Bus
 from kilonova.kit.log import logger
 from kilonova.network import concerns, parts
@@ -23,8 +23,12 @@ from kilonova.network.wanted import ConvergeReport
 
 log = logger(__name__)
 
+INTERVAL_SECONDS = 5.0
 SOON_SECONDS = 1.0
 """How long changes that many hosts hear of, and none waits for, are gathered before they are looked at together."""
+REST_FOR_SERVER = 20
+"""Such changes are gathered at least so many times as long as the server took for its last answer."""
+LONGEST_SOON_SECONDS = 30.0
 
 SHORTEST_WAIT_SECONDS = 0.1
 PATIENCE = 7
@@ -37,7 +41,11 @@ class NetworkAgent:
     """`played` are the parts that the driver makes: each is registered, and the process answers under the first's name.
 
     `watch` starts telling about taps: it gets the function to call and gives back the one that stops it. Agents of one
-    process share their `wakes`.
+    process share their `wakes` and `turns`.
+
+    Hundreds of hosts that have a process each get no turns. Each gathers what all of them hear of for 20 times as long
+    as the server took for its last answer: at most a twentieth of them wait for a server that is behind with its
+    answers, and other callers find it free. A server that answers within 25 ms is asked after `SOON_SECONDS`.
     """
 
     def __init__(
@@ -49,8 +57,8 @@ class NetworkAgent:
         configurations: Mapping[str, Any],
         played: Sequence[str] = parts.ALL,
         watch: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
-        interval_seconds: float = 5.0,
         wakes: Wakes | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._driver = driver
         self._bus = bus
@@ -62,10 +70,8 @@ class NetworkAgent:
         self._up_keep = UpKeep()
         self._has_other_taps = False
         """Whether a tap has come or gone since the driver looked."""
-        self._interval_seconds = interval_seconds
         self._looks_through_at = self._reports_all_at = 0.0
         """On the loop's clock: when the whole host is looked at, and reported of, next."""
-        self._look_soon: asyncio.TimerHandle | None = None
         self._told: set[tuple[str, str]] = set()
         """What the last pass could not converge: told when it begins, not with every pass that it lasts."""
         self._played = tuple(played)
@@ -84,7 +90,8 @@ class NetworkAgent:
             REGISTRY_TOPIC,
             converge=self._converge,
             describe=self._describe,
-            interval_seconds=interval_seconds,
+            pace=Pace(INTERVAL_SECONDS),
+            turns=turns,
         )
 
     async def run(self) -> None:
@@ -95,8 +102,6 @@ class NetworkAgent:
             await self.agent.run()
         finally:
             stop_listening()
-            if self._look_soon is not None:
-                self._look_soon.cancel()
             if stop_watching is not None:
                 stop_watching()
             await asyncio.shield(self._driver.close())
@@ -106,22 +111,19 @@ class NetworkAgent:
 
     def _hear(self, changed: Collection[str]) -> None:
         """Wanted state has changed: look now if it concerns this host, soon if it does not matter when."""
-        if not self._copy.is_all or self._concerned.is_urgent(changed):
-            self._look_now()
-        elif self._look_soon is None and not self._concerned.soon.isdisjoint(changed):
+        if not self._concerned.at_once.isdisjoint(changed):
+            self.agent.wake()
+        elif not self._copy.is_all or not self._concerned.in_turn.isdisjoint(changed):
+            self.agent.wake_soon()
+        elif not self._concerned.soon.isdisjoint(changed):
             # Many hosts hear of it, and are not to look all in one moment.
             seconds = SOON_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - not a secret
-            self._look_soon = asyncio.get_running_loop().call_later(seconds, self._look_now)
+            rest = min(REST_FOR_SERVER * self._copy.answered_in_seconds, LONGEST_SOON_SECONDS)
+            self.agent.wake_soon(max(seconds, rest))
 
     def on_tap(self) -> None:
         """A tap has come or gone: look for it now."""
         self._has_other_taps = True
-        self.agent.wake()
-
-    def _look_now(self) -> None:
-        if self._look_soon is not None:
-            self._look_soon.cancel()
-            self._look_soon = None
         self.agent.wake()
 
     async def _converge(self) -> None:
@@ -140,7 +142,7 @@ class NetworkAgent:
             await self._converge_to(copy.touched)
         if copy.is_new or now >= self._looks_through_at:
             # A little less than the pause between two passes, which is not always as long.
-            self._looks_through_at = now + 0.8 * self._interval_seconds
+            self._looks_through_at = now + 0.8 * INTERVAL_SECONDS
             await self._converge_to(None)
         if now >= self._reports_all_at:
             self._reports_all_at = now + WHOLE_REPORT_SECONDS

@@ -1,5 +1,6 @@
 """The agent's copy of its host's wanted state: asked for whole once, then kept by what has changed."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ class Answer(msgspec.Struct):
 class Copy:
     def __init__(self, bus: Bus, host: str, played: Sequence[str]) -> None:
         self._bus, self._host, self._played = bus, host, tuple(played)
+        self.answered_in_seconds = 0.0
+        """How long the server took for its last answer."""
         self._forget()
 
     def _forget(self) -> None:
@@ -53,7 +56,10 @@ class Copy:
             asked |= {"since": self.state.revision, "serial": self._serial, "pending": self._pending}
             if has_to_say or self._pending:
                 asked["has"] = self.state.owners()
-            answer = msgspec.convert(await self._bus.call(REGISTRY_TOPIC, "changes", asked), Answer)
+            began = time.monotonic()
+            told = await self._bus.call(REGISTRY_TOPIC, "changes", asked)
+            self.answered_in_seconds = time.monotonic() - began
+            answer = msgspec.convert(told, Answer)
             if not answer.known:
                 return False
             has_to_say = answer.delta is None

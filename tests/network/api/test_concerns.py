@@ -477,6 +477,34 @@ async def test_an_agent_looks_at_once_at_its_own_and_soon_at_what_many_hear(
         await asyncio.gather(work, return_exceptions=True)
 
 
+async def test_a_server_that_answers_slowly_is_asked_less_often(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "SOON_SECONDS", 0.01)
+    answer_seconds = 0.02
+    network, _ = await net.lan(enable_dhcp=False)
+    agent, driver = await net.agent()
+    call, seen = net.service.bus.call, []
+
+    async def slow(topic: str, method: str, payload: Any = None, **more: Any) -> Any:
+        if method == "changes":
+            seen.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(answer_seconds)
+        return await call(topic, method, payload, **more)
+
+    monkeypatch.setattr(net.service.bus, "call", slow)
+    await net.create("ports", {"network_id": network["id"], "binding:host_id": "node1", **GUEST}, by="admin")
+    work = asyncio.create_task(agent.run())
+    try:
+        await until(lambda: len(driver.state.ports) == 1)
+        await asyncio.sleep(2 * answer_seconds)
+        passes, asked_at = len(seen), asyncio.get_running_loop().time()
+        await net.service.bus.publish("network.agents.wake", {"concerned": [concerns.peers_of(network["id"])]})
+        await until(lambda: len(seen) > passes)
+        assert seen[passes] - asked_at >= agent_module.REST_FOR_SERVER * answer_seconds
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not holds():
