@@ -53,18 +53,27 @@ class News:
         """Whether any of the names was concerned after `since`, wholly or about one object."""
         return any(name in self._changed and self._changed[name][-1][0] > since for name in names)
 
+    def has_changed_wholly(self, name: str, since: int) -> bool:
+        """Whether all that the name stands for was concerned after `since`."""
+        return self._last.get((name, ALL), self._first) > since
+
     def changed_at(self, name: str, about: str) -> int:
         """A revision since which this object has not changed, as far as is known."""
         return max(self._last.get((name, about), self._first), self._last.get((name, ALL), self._first))
 
     def objects(self, name: str, since: int, until: int) -> set[str]:
         """Ids of the objects that changed after `since`, up to `until`; ALL among them: everything."""
-        if name not in self._changed:
+        log = self._changed.get(name)
+        if not log or log[-1][0] <= since:
             return set()
-        log = self._changed[name]
-        start = bisect.bisect_right(log, since, key=_revision_of)
-        end = bisect.bisect_right(log, until, key=_revision_of)
-        return {about for _, about in log[start:end]}
+        end = len(log) if until >= log[-1][0] else bisect.bisect_right(log, until, key=_revision_of)
+        found = set()
+        # From the end: most who ask have missed the last few of thousands.
+        for number, about in reversed(log[:end]) if end < len(log) else reversed(log):
+            if number <= since:
+                break
+            found.add(about)
+        return found
 
     def is_long(self) -> bool:
         return self.revision - self._first > 2 * CHANGES_KEPT

@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from kilonova.network.sections.section import Asking
 from kilonova.network.sections.telling import Pending
 from kilonova.network.service import NetworkService
 from kilonova.network.state import Delta
-from kilonova.network.topics import REGISTRY_TOPIC
+from kilonova.network.topics import HOSTS_CONCERNED, REGISTRY_TOPIC
 from kilonova.network.wanted import UpReport
 
 log = logger(__name__)
@@ -91,8 +91,10 @@ class Registry:
         """`is_alone`: no other process writes to the service's database."""
         self._service = service
         self._is_alone = is_alone
-        self._read_at, self._read_after_writes = 0.0, -1
-        """When the revision was read last, and after which of this process's writes."""
+        self._changes = 0
+        """Changes of wanted state that this process has committed."""
+        self._read_at, self._read_after = 0.0, -1
+        """When the revision was read last, and after which of these changes."""
         self._news = News()
         self._facts = Facts(self._news, service.dns_domain)
         self._picks = agents.Picks()
@@ -102,6 +104,10 @@ class Registry:
         self._known: dict[HostParts, _Known] = {}
         self._name = uuid.uuid4().hex
         self._numbers = itertools.count()
+        service.database.on(HOSTS_CONCERNED, self._note_change)
+
+    async def _note_change(self, _concerned: Collection[str]) -> None:
+        self._changes += 1
 
     def serve(self) -> Unsubscribe:
         """Answers agents from now on; returns what ends that."""
@@ -130,9 +136,9 @@ class Registry:
         service = self._service
         if self._has_nothing_new(ask):
             return Answer(True, Delta(self._news.revision), ask.serial)
-        self._read_at, self._read_after_writes = service.clock.monotonic(), service.database.writes
+        # The facts that most looks are answered from are in memory: they come to no statement, and to no transaction.
         async with service.database.reading() as tx:
-            revision = await self._news.read(tx)
+            revision = await self._revision(tx)
             if not await self._is_registered(tx, ask, revision):
                 return Answer(known=False)
             picks = await self._current_picks(tx, revision)
@@ -142,29 +148,42 @@ class Registry:
             await agents.assign(tx, service, ask.host, ask.parts, picks)
         self._picked_at_revision = -1
         async with service.database.reading() as tx:
-            return await self._tell(tx, ask, await self._news.read(tx))
+            return await self._tell(tx, ask, await self._revision(tx))
+
+    async def _revision(self, tx: Tx) -> int:
+        """The current revision, or one that the process knows to be."""
+        if self._is_up_to_date():
+            return self._news.revision
+        read_at, read_after = self._service.clock.monotonic(), self._changes
+        revision = await self._news.read(tx)
+        # Only now: whoever asks meanwhile has not been told by this.
+        self._read_at, self._read_after = read_at, read_after
+        return revision
+
+    def _is_up_to_date(self) -> bool:
+        """Whether it is known without the database that no later revision has been committed."""
+        is_fresh = self._service.clock.monotonic() - self._read_at <= FRESH_SECONDS
+        return self._is_alone and is_fresh and self._read_after == self._changes
 
     def _has_nothing_new(self, ask: Ask) -> bool:
         """Whether it is known without the database that the agent has been told all there is.
 
         Every change of a group has hundreds of hosts look, most of them after another one has.
         """
-        service, key = self._service, (ask.host, ask.parts)
-        is_fresh = service.clock.monotonic() - self._read_at <= FRESH_SECONDS
-        if not (self._is_alone and is_fresh and self._read_after_writes == service.database.writes):
+        key = (ask.host, ask.parts)
+        if not self._is_up_to_date():
             return False
-        known, revision = self._known.get(key), self._news.revision
+        known = self._known.get(key)
         if known is None or known.serial != ask.serial or ask.pending or not self._news.knows(ask.since):
             return False
-        if not self._was_registered(ask, revision) or self._are_picks_stale() or self._picks.has_any_for(*key):
+        if not self._was_registered(ask) or self._are_picks_stale() or self._picks.has_any_for(*key):
             return False
-        is_whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
-        return not is_whole and not self._news.has_changed(known.names, ask.since)
+        return not self._news.has_changed(known.names, ask.since)
 
     async def _tell(self, tx: Tx, ask: Ask, revision: int) -> Answer:
         asking = Asking(tx, revision, ask.host, self._facts, await self._facts.agents(tx, revision))
-        whole = concerns.ALL in self._news.objects(concerns.host(ask.host), ask.since, revision)
-        if ask.since < 0 or whole or not self._news.knows(ask.since):
+        is_whole = self._news.has_changed_wholly(concerns.host(ask.host), ask.since)
+        if ask.since < 0 or is_whole or not self._news.knows(ask.since):
             interest = await self._read_interest(asking)
             known = self._remember(ask, interest)
             told = await telling.tell_everything(asking, revision, interest)
@@ -204,7 +223,7 @@ class Registry:
 
     async def _is_registered(self, tx: Tx, ask: Ask, revision: int) -> bool:
         """Whether each of the process's parts has registered for the host."""
-        if self._was_registered(ask, revision):
+        if self._was_registered(ask):
             return True
         key = (ask.host, ask.parts)
         if await agents.is_known(tx, ask.host, ask.parts):
@@ -213,11 +232,11 @@ class Registry:
         self._registered.pop(key, None)
         return False
 
-    def _was_registered(self, ask: Ask, revision: int) -> bool:
+    def _was_registered(self, ask: Ask) -> bool:
         """Whether they were when that was looked at last, and nothing has happened to the host's agents since."""
         seen_at = self._registered.get((ask.host, ask.parts), -1)
         is_told = seen_at >= 0 and self._news.knows(seen_at)
-        return is_told and concerns.ALL not in self._news.objects(concerns.host(ask.host), seen_at, revision)
+        return is_told and not self._news.has_changed_wholly(concerns.host(ask.host), seen_at)
 
     async def _current_picks(self, tx: Tx, revision: int) -> agents.Picks:
         """Made once for all hosts that ask, and again after a change or when somebody may have died meanwhile."""

@@ -4,6 +4,7 @@ A fact is kept with the revision at which it was read, and holds until a later r
 nothing has to be thrown away in time.
 """
 
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -67,9 +68,9 @@ class Facts:
         self._news = news
         self.dns_domain = dns_domain
         self._agents = Agents(-1, {}, {})
-        self._ports: dict[str, tuple[int, PortFacts | None]] = {}
+        self._ports: OrderedDict[str, tuple[int, PortFacts | None]] = OrderedDict()
         """Port id → (revision at which it was read, its facts or None when it was gone)."""
-        self._peers: dict[tuple[str, str], tuple[int, bool]] = {}
+        self._peers: OrderedDict[tuple[str, str], tuple[int, bool]] = OrderedDict()
         """(network id, host) → (revision at which it was read, whether the host carries the network)."""
 
     async def agents(self, tx: Tx, revision: int) -> Agents:
@@ -118,12 +119,12 @@ class Facts:
 PAIRS_AT_ONCE = 200
 
 
-def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+def _keep(kept: OrderedDict[Any, Any], key: Any, value: Any) -> None:
     """Beyond the last `FACTS_KEPT`, what was read longest ago goes."""
-    kept.pop(key, None)
     kept[key] = value
+    kept.move_to_end(key)
     if len(kept) > FACTS_KEPT:
-        del kept[next(iter(kept))]
+        kept.popitem(last=False)
 
 
 _IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)

@@ -27,7 +27,7 @@ class Asking(Struct):
 
     tx: Tx
     revision: int
-    """Which the transaction sees."""
+    """Which the transaction sees, or an earlier one."""
     host: str
     facts: Facts
     agents: Agents

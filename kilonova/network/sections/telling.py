@@ -76,15 +76,19 @@ async def tell_changes(
     the owners of which the host has been told, wholly but for what is pending."""
     since, until = revisions[0], min(revisions[1], revisions[0] + MOST_REVISIONS)
     delta = Delta(until)
-    delta.left = [(name, owner) for name in SECTIONS for owner in set(has.get(name, ())) - interest.owners[name]]
     waiting = {(name, owner): after for name, owner, after in pending if owner in interest.owners[name]}
-    waiting.update(
-        {(name, owner): after for name, owner, after in _entered(has, interest) if (name, owner) not in waiting}
-    )
+    is_told_the_same = has is interest.owners
+    if not is_told_the_same:
+        delta.left = [(name, owner) for name in SECTIONS for owner in set(has.get(name, ())) - interest.owners[name]]
+        for name, owner, after in _entered(has, interest):
+            waiting.setdefault((name, owner), after)
     spots: dict[str, list[Spot]] = defaultdict(list)
     for name, section in SECTIONS.items():
-        for owner in interest.owners[name].intersection(has.get(name, ())):
-            changed = {each for key in section.names(owner, interest) for each in news.objects(key, since, until)}
+        owners = interest.owners[name]
+        for owner in owners if is_told_the_same else owners.intersection(has.get(name, ())):
+            changed: set[str] = set()
+            for key in section.names(owner, interest):
+                changed |= news.objects(key, since, until)
             if section.is_single and changed:
                 spots[name].append(Spot(owner, owner))
             elif concerns.ALL in changed:

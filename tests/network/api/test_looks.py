@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
+from kilonova.kit.db import Tx
 from kilonova.network import parts
 from kilonova.network.registry import FRESH_SECONDS, Registry
+
+GUEST = {"device_owner": "compute:nova", "device_id": "server"}
 
 
 class Counted:
@@ -23,7 +26,7 @@ class Counted:
 
 
 async def look(registry: Registry, told: dict[str, Any]) -> dict[str, Any]:
-    """One look of node1, which has been told all that `told` says."""
+    """One look of node1, or another host, which has been told all that `told` says."""
     answer = await registry.changes({"host": "node1", "parts": parts.ALL, **told})
     assert answer.known
     assert answer.delta is not None
@@ -51,6 +54,32 @@ async def test_of_looks_after_one_change_only_the_first_reads(net: Any, monkeypa
     counted.count = 0
     assert await look(net.registry, news) == news
     assert counted.count == 0
+
+
+async def test_what_one_host_was_told_is_told_to_the_next_without_a_statement(
+    net: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, _ = await net.lan(enable_dhcp=False)
+    now = net.service.clock.monotonic()
+    monkeypatch.setattr(net.service.clock, "monotonic", lambda: now)
+    told = {}
+    for host in ("node1", "node2"):
+        await net.agent(host)
+        await net.create("ports", {"network_id": network["id"], "binding:host_id": host, **GUEST}, by="admin")
+    for host in ("node1", "node2"):
+        told[host] = await look(net.registry, {"host": host, "since": -1})
+    port = await net.create("ports", {"network_id": network["id"], **GUEST}, by="admin")
+    await look(net.registry, {"host": "node1", **told["node1"]})
+    run, statements = Tx._run, []
+
+    async def counted(tx: Tx, statement: Any, values: Any = None) -> Any:
+        statements.append(statement)
+        return await run(tx, statement, values)
+
+    monkeypatch.setattr(Tx, "_run", counted)
+    answer = await net.registry.changes({"host": "node2", "parts": parts.ALL, **told["node2"]})
+    assert [port_id for _, port_id, _ in answer.delta.objects.members] == [port["id"]]
+    assert statements == []
 
 
 async def test_the_database_is_read_again_after_a_while(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
