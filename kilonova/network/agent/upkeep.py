@@ -8,7 +8,7 @@ from kilonova.network.wanted import ConvergeReport, UpReport
 Thing = tuple[str, str]
 """(`ports`, `dhcp` or `routers`, id)"""
 
-_KINDS = {"ports": "ports", "networks": "dhcp", "leases": "dhcp", "routers": "routers"}
+_KINDS = {"ports": "ports", "networks": "dhcp", "routers": "routers"}
 """Section → what is told again when an object of it has changed: the server may have another status since."""
 
 
