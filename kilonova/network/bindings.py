@@ -154,13 +154,33 @@ def hosts_then(hosts: Sequence[str], before: str, after: str) -> list[str]:
     return [after, *(each for each in hosts if each not in (before, after))] if after else []
 
 
-def concerned_by(port: Port, hosts: Iterable[str]) -> list[Concern]:
-    """Who has to hear that a port is bound on these hosts, or is no more."""
+def concerned_by(port: Port, hosts: Iterable[str], carrying: Collection[str] = ()) -> list[Concern]:
+    """Who has to hear that a port is bound on these hosts, or is no more. `carrying`: those of them that carry its
+    network without it, so that other hosts know them already."""
     found = [Concern(concerns.ports_of(port.network_id), port.id)]
     for host in hosts:
         found.append(Concern(concerns.host(host), port.id))
-        found.append(Concern(concerns.peers_of(port.network_id), host))
+        if host not in carrying:
+            found.append(Concern(concerns.peers_of(port.network_id), host))
     return found
+
+
+_OTHER = (
+    select(port_bindings.c.host)
+    .join(ports, ports.c.id == port_bindings.c.port_id)
+    .where(
+        port_bindings.c.host == bindparam("host"),
+        ports.c.network_id == bindparam("network_id"),
+        ports.c.id != bindparam("port_id"),
+    )
+    .limit(1)
+)
+
+
+async def with_others(tx: Tx, port: Port, hosts: Iterable[str]) -> set[str]:
+    """Which of the hosts have other ports of the port's network."""
+    place = {"network_id": port.network_id, "port_id": port.id}
+    return {host for host in hosts if await tx.scalar(_OTHER, host=host, **place) is not None}
 
 
 async def add(
@@ -177,7 +197,7 @@ async def add(
     if not await tx.insert_new(port_bindings, row):
         raise PortBindingAlreadyExists(port.id, host)
     await _touch(tx, service, port, {})
-    await records.raise_revision(tx, *concerned_by(port, [host]))
+    await records.raise_revision(tx, *concerned_by(port, [host], await with_others(tx, port, [host])))
     return row
 
 
@@ -191,7 +211,8 @@ async def activate(tx: Tx, service: NetworkService, port: Port, host: str) -> No
     await _set_status(tx, port.id, port.host, ACTIVE, INACTIVE)
     await _set_status(tx, port.id, host, INACTIVE, ACTIVE)
     # The new host is told of the port once more, so that its agent says once more whether it is up.
-    await records.raise_revision(tx, *concerned_by(port, [port.host, host]))
+    hosts = [port.host, host]
+    await records.raise_revision(tx, *concerned_by(port, hosts, await with_others(tx, port, hosts)))
 
 
 async def _touch(tx: Tx, service: NetworkService, port: Port, values: Mapping[str, Any]) -> None:
@@ -214,4 +235,4 @@ async def remove(tx: Tx, service: NetworkService, port: Port, host: str) -> None
     if not await tx.execute(delete(port_bindings).where(there)):
         raise PortBindingNotFound(port.id, host)
     await _touch(tx, service, port, {})
-    await records.raise_revision(tx, *concerned_by(port, [host]))
+    await records.raise_revision(tx, *concerned_by(port, [host], await with_others(tx, port, [host])))

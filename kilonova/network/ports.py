@@ -1,7 +1,7 @@
 """Ports: addresses, groups, binding, and who may let go of them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -179,7 +179,8 @@ async def create(
     taken = await addresses_domain.assign(tx, port, fixed_ips, is_new=True)
     await _join_groups(tx, port.id, group_ids)
     hosts = [port.host] if port.host else []
-    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids))
+    carrying = await bindings.with_others(tx, port, hosts)
+    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids, carrying))
     return PortWithDetails(port, taken, sorted(set(group_ids)))
 
 
@@ -264,7 +265,9 @@ async def change(
     changed = msgspec.structs.replace(port, **values)
     groups = () if _keeps_members(values, fixed_ips, group_ids) else (*group_ids_before, *(group_ids or ()))
     hosts = bindings.hosts_then(hosts_before, port.host, changed.host)
-    concerned = (*concerned_by(port, hosts_before, groups), *concerned_by(changed, hosts, ()))
+    carrying = await bindings.with_others(tx, port, {*hosts_before, *hosts})
+    before = concerned_by(port, hosts_before, groups, carrying)
+    concerned = (*before, *concerned_by(changed, hosts, (), carrying))
     await records.raise_revision(tx, *concerned)
     return await details_of(tx, port.id)
 
@@ -274,11 +277,13 @@ def _keeps_members(values: Mapping[str, Any], fixed_ips: FixedIps | None, group_
     return fixed_ips is None and group_ids is None and "allowed_address_pairs" not in values
 
 
-def concerned_by(port: Port, hosts: Iterable[str], group_ids: Iterable[str]) -> list[Concern]:
+def concerned_by(
+    port: Port, hosts: Iterable[str], group_ids: Iterable[str], carrying: Collection[str] = ()
+) -> list[Concern]:
     """Who has to hear that a port came, went or changed, which is bound on these hosts; of its groups, when their
-    members change."""
+    members change. `carrying` as in `bindings.concerned_by`."""
     found = [Concern(concerns.members_of(each), port.id) for each in group_ids]
-    found += bindings.concerned_by(port, hosts)
+    found += bindings.concerned_by(port, hosts, carrying)
     if port.device_owner == DHCP_OWNER:
         found += [Concern(concerns.CARRIERS), Concern(concerns.network(port.network_id))]
     if port.device_owner in ROUTER_OWNERS:
@@ -370,7 +375,8 @@ def refuse_owned(port: Port) -> None:
 async def delete_port(tx: Tx, port: Port) -> None:
     group_ids, hosts = await group_ids_of(tx, port.id), await bindings.hosts_of(tx, port)
     await records.remove(tx, ports, port.id)
-    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids))
+    carrying = await bindings.with_others(tx, port, hosts)
+    await records.raise_revision(tx, *concerned_by(port, hosts, group_ids, carrying))
 
 
 async def set_status(tx: Tx, service: NetworkService, changed: Sequence[Port], status: str) -> None:

@@ -356,8 +356,8 @@ async def test_one_more_port_is_told_as_itself_however_many_there_are(net: Any) 
         await net.create("ports", {**fields, "binding:host_id": "node3"}, by="admin")
         told.append({host: len(found) for host, found in (await touched(copies)).items()})
     assert told[0] == told[1] == told[2]
-    # A member and a host that carries the network; a lease where they are given; where it is, the port itself.
-    assert sorted(told[0].values()) == [2, 3, 3] and told[0]["node3"] in (3, 4)
+    # A member; a lease where they are given; where it is, the port itself.
+    assert sorted(told[0].values()) in ([1, 2, 2], [1, 1, 3]) and told[0]["node3"] in (2, 3)
 
 
 async def test_a_host_that_comes_to_a_network_is_told_its_contents_once(net: Any) -> None:
