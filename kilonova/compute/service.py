@@ -5,6 +5,7 @@ from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
 
+from kilonova.compute.hosts.index import HostIndex
 from kilonova.compute.region.directory import Directory
 from kilonova.compute.region.mappings import CELL1_ID
 from kilonova.compute.tables import tasks
@@ -85,6 +86,7 @@ class Cell:
     liveness: Liveness
     runner: "Runner[Cell] | None" = None
     """Set where this process has one; without one a wake-up goes to those that have, over the bus."""
+    hosts: HostIndex = field(default_factory=HostIndex)
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:

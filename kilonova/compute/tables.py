@@ -2,8 +2,8 @@
 
 Every database of compute has all tables; which of them hold rows is a matter of what it is (`cells.py`). At home in the
 region's API database are flavors, keypairs, aggregates, server_groups, quotas, quota_classes, the three mappings,
-console_tokens and control_daemons; in a cell's database hosts, servers, server_history and the tasks. A server that is
-not placed yet is in the API database.
+console_tokens and control_daemons; in a cell's database hosts, host_loads, servers, server_history and the tasks. A
+server that is not placed yet is in the API database.
 
 What an operation is doing to a server is not a column here: `task_state` is a view of the server's active task
 (design §4). A deleted server's row moves to `server_history`.
@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Index,
@@ -154,6 +155,15 @@ hosts = Table(
     UniqueConstraint("binary", "host"),
 )
 
+host_loads = Table(
+    "host_loads",
+    metadata,
+    Column("host", String(255), primary_key=True),
+    Column("servers", Integer, nullable=False),
+    Column("building", Integer, nullable=False),
+    Column("row_revision", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False, unique=True),
+)
 
 aggregates = Table(
     "aggregates",
@@ -382,6 +392,19 @@ class Host(Struct, kw_only=True):
     """`HostInventory` as the agent sent it."""
     created_at: datetime
     updated_at: datetime
+
+
+class HostLoad(Struct):
+    """How many servers a host has, and when it last changed: kept by `hosts/loads.py`, even when the host is gone."""
+
+    host: str
+    servers: int
+    building: int
+    """Of its servers, those being built now."""
+    row_revision: int
+    """Of the last change of its row in `hosts`."""
+    revision: int
+    """Of the last change of that row or of the counts. No two are alike, and the highest is that of the last change."""
 
 
 class Aggregate(Struct, kw_only=True):

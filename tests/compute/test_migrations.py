@@ -4,13 +4,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from kilonova.compute.region import mappings
-from kilonova.compute.tables import metadata
+from kilonova.compute.tables import host_loads, metadata
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.testing.schema import differences
+from tests.compute.loads import check_loads
 from tests.databases import Databases
 
 MIGRATIONS = Path(__file__).parents[2] / "kilonova/compute/migrations"
@@ -65,3 +66,25 @@ async def test_what_a_cloud_of_the_last_version_had_is_mapped(
         "s3": (None, None, True),
         "s4": (mappings.CELL1_ID, None, False),
     }
+
+
+async def test_servers_that_were_there_before_loads_are_counted(databases: Databases, tmp_path: Path) -> None:
+    database = Database(databases.engine.create("older", tmp_path), metadata)
+    upgrade(database, MIGRATIONS, "0005")
+
+    def fill(connection: Connection) -> None:
+        inventory = '{"hypervisor_type": "QEMU", "supported_instances": []}'
+        for number, name in enumerate(("node1", "node2"), 1):
+            insert(connection, "hosts", id=name, number=number, service_id=name, host=name, inventory=inventory)
+        places = [("node1", "active"), ("node1", "building"), ("gone", "building"), (None, "building"), (None, "error")]
+        for number, (host, state) in enumerate(places, 1):
+            insert(connection, "servers", id=f"s{number}", number=number, host=host, vm_state=state)
+
+    database.run_alone(fill)
+    upgrade(database, MIGRATIONS)
+    await check_loads(database)
+    async with database.reading() as tx:
+        rows = await tx.tuples(select(host_loads).order_by(host_loads.c.host))
+    await database.close()
+    assert [row[:3] for row in rows] == [("gone", 1, 1), ("node1", 2, 1), ("node2", 0, 0)]
+    assert len({row[4] for row in rows}) == 3

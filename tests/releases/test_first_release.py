@@ -16,9 +16,11 @@ import pytest
 from sqlalchemy import MetaData
 
 import kilonova
+from kilonova.compute.service import Region
 from kilonova.kit.db import Database
 from kilonova.kit.db.migrate import upgrade
 from kilonova.kit.http.client import Credentials, ServiceSession
+from tests.compute.loads import check_loads
 from tests.worlds import CloudInProcess, compute, identity, image, network, placement
 
 FIRST = Path(__file__).parent / "first"
@@ -104,6 +106,14 @@ async def test_what_the_first_release_had_is_there(cloud: CloudInProcess, name: 
     before = stored(asked["rows"], ignored)
     assert before
     assert of_before(stored(rows, ignored), before) == before
+
+
+async def test_the_servers_of_its_hosts_are_counted(cloud: CloudInProcess) -> None:
+    region: Region = cloud.services["compute"]
+    await check_loads(region.database, region.here.hosts)
+    async with region.here.reading() as tx:
+        known = (await region.here.hosts.refresh(tx)).hosts.values()
+    assert sum(each.state.servers for each in known) == len(ANSWERS["servers"]["rows"]) > 0
 
 
 async def test_its_users_go_on(cloud: CloudInProcess) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 
 from kilonova.compute.errors import AggregateConflict, AggregateNotFound, HostNotFound, NameExists
-from kilonova.compute.hosts import hosts
+from kilonova.compute.hosts import hosts, loads
 from kilonova.compute.tables import Aggregate, aggregates, servers
 from kilonova.compute.tables import hosts as host_table
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -148,6 +148,8 @@ async def _move(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate
         if host is not None:
             raise AggregateConflict(f"One or more hosts contain instances in this zone: {host}.")
         await each.execute(update(host_table).where(table.host.in_(leaving)).values(availability_zone=zone))
+        for left in leaving:
+            await loads.mark_changed(each, left)
 
 
 async def _write(tx: RegionTx, aggregate: Aggregate, now: datetime, **values: Any) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from kilonova.compute.agent.contract import UPTIME
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
-from kilonova.compute.hosts import control_daemons
+from kilonova.compute.hosts import control_daemons, loads
 from kilonova.compute.region import cells
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, hosts
@@ -65,6 +65,7 @@ async def register(tx: CellTx, new: NewHost, now: datetime, *, number: int | Non
             updated_at=now,
         )
         await tx.insert(hosts, row)
+    await loads.mark_changed(tx, host)
     registered = await find(tx, binary, host)
     if registered is None:
         raise RuntimeError(f"{binary} on {host} was not registered")
@@ -208,10 +209,12 @@ async def uptime(cell: Cell, row: Host) -> str | None:
 async def count_failed_build(tx: CellTx, host: str) -> None:
     """What the scheduler's BuildFailureWeigher goes by: failures since the last build that went well."""
     await tx.execute(update(hosts).where(hosts.c.host == host).values(failed_builds=hosts.c.failed_builds + 1))
+    await loads.mark_changed(tx, host)
 
 
 async def count_success(tx: CellTx, host: str) -> None:
-    await tx.execute(_FORGIVING, by_host=host)
+    if await tx.execute(_FORGIVING, by_host=host):
+        await loads.mark_changed(tx, host)
 
 
 _FORGIVING = (
@@ -221,8 +224,10 @@ _FORGIVING = (
 
 async def remove(tx: CellTx, row: Host) -> None:
     await tx.remove(hosts, id=row.id)
+    await loads.mark_changed(tx, row.host)
 
 
 async def change(tx: CellTx, row: Host, now: datetime, **values: Any) -> Host:
     await tx.change(hosts, {"id": row.id}, updated_at=now, **values)
+    await loads.mark_changed(tx, row.host)
     return await find_service(tx, row.service_id)

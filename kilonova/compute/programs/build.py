@@ -86,7 +86,7 @@ async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) 
     """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
     been placed in the same moment, and the one that writes second goes elsewhere.
     """
-    own, server, cell = run.service, view.server, view.where[host.host]
+    own, server, cell = run.service, view.server, view.cell_of(host.host)
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
     if server.group_id is not None:
         async with own.region.transaction() as tx:

@@ -6,11 +6,11 @@ The decision itself is `scheduling.plan`. What it was made from may have changed
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilonova.compute.catalog import server_groups
 from kilonova.compute.errors import ServerGroupNotFound
-from kilonova.compute.hosts import hosts
+from kilonova.compute.hosts.index import KnownHost
 from kilonova.compute.region import cells, mappings
 from kilonova.compute.region.cells import Gathered
 from kilonova.compute.region.mappings import CELL0_ID
@@ -18,16 +18,17 @@ from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.scheduling.requirements import requirements_of
 from kilonova.compute.servers import servers
-from kilonova.compute.servers.servers import HostLoad
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.transactions import CellTx, RegionTx
+from kilonova.kit.agents import Liveness
 from kilonova.placement.client import ClaimConflict, Room
 
 NO_ROOM = Room({}, {})
-IDLE = HostLoad()
 Rooms = Mapping[str, Room]
 """Provider id → the room it has."""
+Hosts = Mapping[str, KnownHost]
+"""By name."""
 
 
 class View(Struct, frozen=True):
@@ -35,17 +36,21 @@ class View(Struct, frozen=True):
 
     server: Server
     wanted: Wanted
-    hosts: list[Host]
-    loads: dict[str, HostLoad]
-    where: dict[str, Cell]
-    """Host → the service on its cell's database."""
+    cells: list[tuple[Cell, Hosts]]
+    """Each with its hosts."""
+
+    @property
+    def hosts(self) -> list[KnownHost]:
+        return [each for _cell, hosts in self.cells for each in hosts.values()]
+
+    def cell_of(self, host: str) -> Cell:
+        return next(cell for cell, hosts in self.cells if host in hosts)
 
 
 class _Share(Struct):
     """What one cell has to say."""
 
-    hosts: list[Host]
-    loads: dict[str, HostLoad]
+    hosts: Hosts
     named: dict[str, str]
     """Server id → host, of those the hints name."""
 
@@ -57,25 +62,20 @@ async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> V
     """
     looked_at: list[Server] = []
 
-    async def ask(_cell: Cell, tx: CellTx) -> _Share:
+    async def ask(asked: Cell, tx: CellTx) -> _Share:
+        known = await asked.hosts.refresh(tx)
         # The database the server is in is asked first.
         if not looked_at:
             looked_at.append(await servers.find(tx, server_id))
         named = _named(looked_at[0])
         found = await servers.hosts_of(tx, named, looked_at[0].project_id) if named else {}
-        return _Share(await hosts.list_all(tx), await servers.load_by_host(tx), found)
+        return _Share(known.hosts, found)
 
     gathered = await _gather(cell, ask)
     server, shares = looked_at[0], gathered.values()
     group = await _group_rule(cell, server)
     wanted = _wanted(server, excluded_hosts, {k: v for each in shares for k, v in each.named.items()}, group)
-    return View(
-        server,
-        wanted,
-        [host for each in shares for host in each.hosts],
-        {host: load for each in shares for host, load in each.loads.items()},
-        {host.host: cell for cell, each in gathered.answers for host in each.hosts},
-    )
+    return View(server, wanted, [(asked, each.hosts) for asked, each in gathered.answers])
 
 
 def _named(server: Server) -> list[str]:
@@ -147,37 +147,31 @@ async def rooms_for(cell: Cell, wanted: Wanted) -> dict[str, Room]:
 
 
 def plan(view: View, rooms: Rooms) -> Plan:
-    everyone = [_host_state(view, each, rooms.get(each.id, NO_ROOM)) for each in view.hosts]
+    everyone = [
+        _host_state(cell.liveness, each, rooms.get(each.row.id, NO_ROOM))
+        for cell, hosts in view.cells
+        for each in hosts.values()
+    ]
     return make_plan(everyone, rooms.keys(), view.wanted)
 
 
 def is_any_awaited(view: View) -> bool:
     """Whether some host may be about to answer for the first time: its server side, or it, has just started."""
-    return not view.hosts or any(
-        view.where[each.host].liveness.is_awaited(each.binary, each.host) and not each.forced_down
-        for each in view.hosts
+    known = [(cell.liveness, each.row) for cell, hosts in view.cells for each in hosts.values()]
+    return not known or any(
+        liveness.is_awaited(row.binary, row.host) and not row.forced_down for liveness, row in known
     )
 
 
-def _host_state(view: View, host: Host, room: Room) -> HostState:
-    load, liveness = view.loads.get(host.host, IDLE), view.where[host.host].liveness
-    return HostState(
-        id=host.id,
-        host=host.host,
-        hypervisor_hostname=host.hypervisor_hostname,
-        availability_zone=host.availability_zone,
-        is_up=liveness.is_alive(host.binary, host.host) and not host.forced_down,
-        is_disabled=host.disabled,
-        disabled_reason=host.disabled_reason,
-        seconds_since_answer=liveness.seconds_since_answer(host.binary, host.host),
-        servers=load.servers,
-        building=load.building,
-        failed_builds=host.failed_builds,
-        hypervisor_type=host.inventory["hypervisor_type"],
-        supported_instances=tuple((one, two, three) for one, two, three in host.inventory["supported_instances"]),
+def _host_state(liveness: Liveness, known: KnownHost, room: Room) -> HostState:
+    row = known.row
+    is_up = not row.forced_down and liveness.is_alive(row.binary, row.host)
+    return structs.replace(
+        known.state,
+        is_up=is_up,
+        seconds_since_answer=None if is_up else liveness.seconds_since_answer(row.binary, row.host),
         capacity=room.capacity,
         used=room.used,
-        inventory=host.inventory,
     )
 
 
@@ -193,8 +187,8 @@ async def claim(cell: Cell, view: View, choice: HostState) -> Host | None:
         )
     except ClaimConflict:
         held = await cell.region.placement.allocations(server.id)
-        return next((each for each in view.hosts if each.id in held), None)
-    return next(each for each in view.hosts if each.id == choice.id)
+        return next((each.row for each in view.hosts if each.row.id in held), None)
+    return next(each.row for each in view.hosts if each.row.id == choice.id)
 
 
 async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, str]) -> tuple[str, str]:
@@ -203,7 +197,9 @@ async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, s
     Only a refusal asks every host for its room: the account has to say what each one lacked.
     """
     everyone = [
-        _host_state(view, each, rooms.get(each.id) or await cell.region.placement.room(each.id)) for each in view.hosts
+        _host_state(its.liveness, each, rooms.get(each.row.id) or await cell.region.placement.room(each.row.id))
+        for its, hosts in view.cells
+        for each in hosts.values()
     ]
     refused = make_plan(everyone, rooms.keys(), view.wanted)
     message = account(refused, len(everyone), view.wanted, with_hosts=False)

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct, structs
 from sqlalchemy import delete, select, update
 
+from kilonova.compute.hosts import loads
 from kilonova.compute.region import mappings
 from kilonova.compute.servers.servers import ServerWithTask, find
 from kilonova.compute.service import Cell, Region
@@ -65,6 +66,7 @@ async def unpack(tx: CellTx, load: Load, mover: Task) -> None:
         raise Overtaken(f"server {server_id} is in its cell already")
     await _remove(tx, server_id)
     await tx.insert(servers, load.server)
+    await loads.follow(tx, None, loads.place_of(load.server))
     for task in load.tasks:
         await tx.insert(tasks.tasks, task)
     for step in load.steps:
@@ -95,6 +97,7 @@ async def _remove(tx: CellTx, server_id: str) -> None:
     ids = [row[0] for row in await tx.tuples(of_server)]
     await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(ids)))
     await tx.remove(tasks.tasks, subject_id=server_id)
+    await loads.follow(tx, await loads.find_place(tx, server_id), None)
     await tx.remove(servers, id=server_id)
 
 

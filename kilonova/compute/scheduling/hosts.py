@@ -7,7 +7,7 @@ from msgspec import Struct
 Resources = dict[str, int]
 
 
-class HostState(Struct, frozen=True):
+class HostState(Struct, frozen=True, gc=False):
     """One compute host at the moment of the decision."""
 
     id: str
@@ -15,16 +15,17 @@ class HostState(Struct, frozen=True):
     host: str
     hypervisor_hostname: str
     availability_zone: str
-    is_up: bool
     is_disabled: bool
     disabled_reason: str | None
-    seconds_since_answer: float | None
     servers: int
     hypervisor_type: str
     supported_instances: tuple[tuple[str, str, str], ...]
     """(architecture, hypervisor type, vm mode)."""
-    capacity: Resources
-    used: Resources
+    capacity: Resources = {}
+    used: Resources = {}
+    is_up: bool = False
+    seconds_since_answer: float | None = None
+    """Of a host that is not up; None when it never answered."""
     building: int = 0
     """Of its servers, those being built now."""
     failed_builds: int = 0

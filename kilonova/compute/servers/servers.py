@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.errors import ServerNotFound, WrongState
+from kilonova.compute.hosts import loads
 from kilonova.compute.operations import OPERATIONS, Operation
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
@@ -65,6 +66,7 @@ async def insert(region_tx: RegionTx, tx: CellTx, server: Server, new: NewTask, 
     """
     server.number = await mappings.next_number(region_tx)
     await tx.insert(servers, server)
+    await loads.follow(tx, None, loads.place_of(server))
     await mappings.insert_server(region_tx, server)
     await tasks.start(tx, new, now)
     return server
@@ -92,6 +94,13 @@ def check_state(server: Server, action: str, states: Collection[str]) -> None:
 
 async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> None:
     """Writes into a server's row; nothing happens when it is gone."""
+    if "host" in values or "vm_state" in values:
+        before = await loads.find_place(tx, server_id)
+        if before is None:
+            return
+        await loads.follow(
+            tx, before, before._replace(**{name: values[name] for name in before._fields if name in values})
+        )
     await tx.change(servers, {"id": server_id}, updated_at=now, **values)
 
 
@@ -193,24 +202,6 @@ async def hosts_of(tx: CellTx, server_ids: Collection[str], project_id: str) -> 
     return {str(server_id): str(host) for server_id, host in await tx.tuples(statement)}
 
 
-class HostLoad(msgspec.Struct, frozen=True):
-    """How many servers a host has, and how many of them are being built."""
-
-    servers: int = 0
-    building: int = 0
-
-
-async def load_by_host(tx: CellTx) -> dict[str, HostLoad]:
-    return {str(host): HostLoad(count, built) for host, count, built in await tx.tuples(_LOADS)}
-
-
-_LOADS = (
-    select(servers.c.host, func.count(), total(case((servers.c.vm_state == "building", 1), else_=0)))
-    .where(servers.c.host.is_not(None))
-    .group_by(servers.c.host)
-)
-
-
 async def forget(tx: CellTx, server: Server, now: datetime) -> None:
     """Moves a destroyed server to the history of its database. Safe to repeat."""
     record = msgspec.to_builtins(server)
@@ -225,6 +216,7 @@ async def forget(tx: CellTx, server: Server, now: datetime) -> None:
         deleted_at=now,
     )
     await tx.insert_new(server_history, deleted)
+    await loads.follow(tx, await loads.find_place(tx, server.id), None)
     await tx.remove(servers, id=server.id)
 
 

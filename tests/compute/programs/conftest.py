@@ -46,6 +46,7 @@ from kilonova.network.service import NetworkService
 from kilonova.network.tables import bound_ports
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
+from tests.compute.loads import check_loads
 from tests.worlds import PATIENT_SECONDS, compute, network, placement
 
 
@@ -257,6 +258,11 @@ class World:
             ),
         }
 
+    async def check_loads(self) -> None:
+        """The loads of hosts that are kept are those that a recount finds, in each database."""
+        for member in self.members():
+            await check_loads(member.database, member.hosts)
+
     async def allocations(self) -> list[tuple[str, str]]:
         """(provider's name, consumer) of every allocation."""
         held = select(providers.c.name, allocations.c.consumer_id).distinct()
@@ -374,6 +380,7 @@ async def make_world(
     subnet = {"network_id": made.network_id, "ip_version": 4, "cidr": "10.0.0.0/24"}
     assert (await made.network_client.post("/v2.0/subnets", json={"subnet": subnet})).status_code == 201
     yield made
+    await made.check_loads()
     for stop in stops:
         stop()
     for each in made_cells.values():

@@ -90,7 +90,7 @@ def unregistered(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
     async def look_at_nothing(compute: Any, server_id: str, excluded_hosts: tuple[str, ...]) -> Any:
         view = await look(compute, server_id, excluded_hosts)
-        return structs.replace(view, hosts=[], loads={}, where={}) if absent else view
+        return structs.replace(view, cells=[]) if absent else view
 
     monkeypatch.setattr(placing, "look", look_at_nothing)
     return absent

@@ -38,6 +38,7 @@ async def end_of(world: Any, server_id: str, boots_before: int) -> dict[str, Any
     await tidy(world, server_id)
     await world.tick()
     await world.tick()
+    await world.check_loads()
     response = await world.client.get(f"/v2.1/servers/{server_id}")
     shown = response.json().get("server") or {}
     end = {
@@ -80,6 +81,7 @@ async def remove(world: Any, server_id: str) -> None:
     await world.run()
     await world.tick()
     assert await world.leftovers() == NOTHING_LEFT
+    await world.check_loads()
 
 
 async def tell(world: Any, story: Story, calls: CallPlan | None = None) -> dict[str, Any]:
