@@ -28,43 +28,39 @@ _TEXTS: Mapping[str, Callable[[str, str], bool]] = {
 MIB_IN_GIB = 1024
 
 
-def capabilities_of(host: HostState) -> dict[str, Any]:
-    """The host's properties under upstream's names."""
-    memory_mib, disk_gib = host.free("MEMORY_MB"), host.free("DISK_GB")
-    inventory = host.inventory
-    return {
-        **{name: value for name, value in inventory.items() if name in ("cpu_info", "host_ip", "vcpus")},
-        "failed_builds": host.failed_builds,
-        "free_disk_gb": disk_gib,
-        "free_disk_mb": disk_gib * MIB_IN_GIB,
-        "free_ram_mb": memory_mib,
-        "host": host.host,
-        "hypervisor_hostname": host.hypervisor_hostname,
-        "hypervisor_type": host.hypervisor_type,
-        "hypervisor_version": inventory.get("hypervisor_version", 0),
-        "local_gb": inventory.get("disk_gib", 0),
-        "memory_mb": inventory.get("memory_mib", 0),
-        "num_instances": host.servers,
-        "num_io_ops": host.building,
-        "running_vms": host.servers,
-        "total_usable_disk_gb": host.capacity.get("DISK_GB", 0),
-        "total_usable_ram_mb": host.capacity.get("MEMORY_MB", 0),
-        "uuid": host.id,
-        "vcpus_total": host.capacity.get("VCPU", 0),
-        "vcpus_used": host.used.get("VCPU", 0),
-    }
+INVENTORY = frozenset({"cpu_info", "host_ip", "vcpus"})
+"""Properties that a host has when its agent tells them."""
+PROPERTIES: Mapping[str, Callable[[HostState], Any]] = {
+    "failed_builds": lambda host: host.failed_builds,
+    "free_disk_gb": lambda host: host.free("DISK_GB"),
+    "free_disk_mb": lambda host: host.free("DISK_GB") * MIB_IN_GIB,
+    "free_ram_mb": lambda host: host.free("MEMORY_MB"),
+    "host": lambda host: host.host,
+    "hypervisor_hostname": lambda host: host.hypervisor_hostname,
+    "hypervisor_type": lambda host: host.hypervisor_type,
+    "hypervisor_version": lambda host: host.inventory.get("hypervisor_version", 0),
+    "local_gb": lambda host: host.inventory.get("disk_gib", 0),
+    "memory_mb": lambda host: host.inventory.get("memory_mib", 0),
+    "num_instances": lambda host: host.servers,
+    "num_io_ops": lambda host: host.building,
+    "running_vms": lambda host: host.servers,
+    "total_usable_disk_gb": lambda host: host.capacity.get("DISK_GB", 0),
+    "total_usable_ram_mb": lambda host: host.capacity.get("MEMORY_MB", 0),
+    "uuid": lambda host: host.id,
+    "vcpus_total": lambda host: host.capacity.get("VCPU", 0),
+    "vcpus_used": lambda host: host.used.get("VCPU", 0),
+}
+"""The properties that every host has, under upstream's names."""
 
 
 def compute_capabilities_filter(host: HostState, wanted: Wanted) -> str | None:
-    known: dict[str, Any] | None = None
     for key, requirement in wanted.extra_specs.items():
         scope, colon, name = key.partition(":")
         if colon and scope != "capabilities":
             continue
-        known = capabilities_of(host) if known is None else known
-        if not colon and key not in known:
+        if not colon and key not in PROPERTIES and not (key in INVENTORY and key in host.inventory):
             continue
-        found = _look_up(known, name if colon else key)
+        found = _look_up(host, name if colon else key)
         if found is None:
             return f"has no {name if colon else key}, which {key} asks for"
         if not matches(found, requirement):
@@ -72,13 +68,17 @@ def compute_capabilities_filter(host: HostState, wanted: Wanted) -> str | None:
     return None
 
 
-def _look_up(known: Any, path: str) -> Any:
+def _look_up(host: HostState, path: str) -> Any:
     """`cpu_info:topology:cores` goes down into the properties."""
-    for part in path.split(":"):
-        if not isinstance(known, Mapping):
+    first, *below = path.split(":")
+    found = (
+        PROPERTIES[first](host) if first in PROPERTIES else host.inventory.get(first) if first in INVENTORY else None
+    )
+    for part in below:
+        if not isinstance(found, Mapping):
             return None
-        known = known.get(part)
-    return known
+        found = found.get(part)
+    return found
 
 
 def matches(found: Any, requirement: str) -> bool:

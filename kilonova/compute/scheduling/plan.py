@@ -4,24 +4,32 @@ Pure. The answer is a plan; the claim in placement is what makes it true, and a 
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property, partial
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from kilonova.compute.scheduling import weighers
 from kilonova.compute.scheduling.filters import DEFAULT_FILTERS
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 
+PLACEMENT = "placement"
+"""The first stage."""
 
-class Stage(Struct):
+
+class Stage(Struct, dict=True):
     """One step of the account: how many hosts were left after it, and why the others were not."""
 
     name: str
     left: int
-    refused: dict[str, str] = field(default_factory=dict)
-    """Host → reason."""
-    nearest: str = ""
-    """Of the hosts without room, the reason of the one that is short of the least."""
+    lost: int
+    """How many hosts it refused."""
+    tell: Callable[[], dict[str, str]]
+
+    @cached_property
+    def refused(self) -> dict[str, str]:
+        """Host → reason; of hosts without room, the one that is short of the least comes first."""
+        return self.tell()
 
 
 class Plan(Struct):
@@ -33,19 +41,22 @@ class Plan(Struct):
 def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: Wanted) -> Plan:
     """`candidates`: ids of the providers placement found room on."""
     left = [host for host in hosts if host.id in candidates]
-    without_room = sorted(
-        (host for host in hosts if host.id not in candidates), key=lambda host: _distance(host, wanted)
-    )
-    refused = {host.host: _shortage(host, wanted) for host in without_room}
-    stages = [Stage("placement", len(left), refused, next(iter(refused.values()), ""))]
+    without_room = [host for host in hosts if host.id not in candidates]
+    # Why they have no room is asked only when no host will do, and takes longer than all the rest.
+    stages = [Stage(PLACEMENT, len(left), len(without_room), partial(_shortages, without_room, wanted))]
     for name, check, is_asked in DEFAULT_FILTERS:
         if not is_asked(wanted):
             continue
         refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
         if refused:
             left = [host for host in left if host.host not in refused]
-            stages.append(Stage(name, len(left), refused))
+            stages.append(Stage(name, len(left), len(refused), partial(dict, refused)))
     return Plan(weighers.order(left, wanted), stages)
+
+
+def _shortages(hosts: Sequence[HostState], wanted: Wanted) -> dict[str, str]:
+    nearest_first = sorted(hosts, key=lambda host: _distance(host, wanted))
+    return {host.host: _shortage(host, wanted) for host in nearest_first}
 
 
 def _distance(host: HostState, wanted: Wanted) -> tuple[int, float, str]:
@@ -76,7 +87,7 @@ def _shortage(host: HostState, wanted: Wanted) -> str:
 
 def summary(plan: Plan, total: int) -> str:
     """The account of a choice that was made: `5 hosts considered, placement left 3, ComputeFilter left 2`."""
-    narrowed = [f"{stage.name} left {stage.left}" for stage in plan.stages if stage.refused]
+    narrowed = [f"{stage.name} left {stage.left}" for stage in plan.stages if stage.lost]
     return ", ".join([f"{_hosts(total)} considered", *narrowed])
 
 
@@ -93,7 +104,7 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
         return f"No valid host was found. No compute host has registered yet (wanted: {asked})."
     sentences = [f"No valid host was found. {_hosts(total)} considered for {asked}."]
     for stage in plan.stages:
-        if not stage.refused:
+        if not stage.lost:
             continue
         sentences.append(f"{stage.name} left {stage.left}: {_reasons(stage, with_hosts)}.")
     return " ".join(sentences)
@@ -102,9 +113,9 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
 def _reasons(stage: Stage, with_hosts: bool) -> str:
     if with_hosts:
         return "; ".join(f"{host} {reason}" for host, reason in sorted(stage.refused.items()))
-    if stage.nearest:
+    if stage.name == PLACEMENT:
         # The nearest miss tells most; the others' numbers would drown it.
-        return f"{_hosts(len(stage.refused))} without room, the nearest: {stage.nearest}"
+        return f"{_hosts(stage.lost)} without room, the nearest: {next(iter(stage.refused.values()))}"
     alike: dict[str, list[str]] = {}
     for reason in stage.refused.values():
         alike.setdefault(_NUMBER.sub("", reason), []).append(reason)

@@ -5,12 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kilonova.compute.scheduling import capabilities, filters
+from kilonova.compute.scheduling import plan as plans
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
-from kilonova.compute.scheduling.plan import PLURALS, account, make_plan
+from kilonova.compute.scheduling.plan import PLURALS, account, make_plan, summary
 from tests.compute.scheduling.worlds import make_host, make_wanted, room_on
 
 
@@ -120,6 +122,20 @@ def test_a_miss_of_one_resource_is_nearer_than_a_miss_of_two() -> None:
         make_host("two", used={"DISK_GB": 40}),
     ]
     assert "the nearest: 1 DISK_GB wanted, 0 free" in tell(hosts, make_wanted())
+
+
+def test_a_choice_that_was_made_takes_no_time_over_what_others_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def shortage(host: HostState, _wanted: Wanted) -> str:
+        asked.append(host.host)
+        return "lacks something"
+
+    monkeypatch.setattr(plans, "_shortage", shortage)
+    hosts, wanted = [make_host("full", used={"MEMORY_MB": 8192}), make_host("good")], make_wanted()
+    plan = make_plan(hosts, room_on(hosts, wanted), wanted)
+    assert (summary(plan, 2), asked) == ("2 hosts considered, placement left 1", [])
+    assert (plan.stages[0].refused, asked) == ({"full": "lacks something"}, ["full"])
 
 
 def test_a_host_that_has_room_but_was_not_offered_is_explained_too() -> None:
