@@ -1,8 +1,8 @@
 """`make bench`: brings clouds up, measures them, prints one table.
 
-A simulated cloud, real guests (root), the transports, and a cloud of separate daemons on MariaDB and RabbitMQ with
-simulated hosts. As root all of it runs in namespaces of its own. The machine's other work is in the figures: compare
-within one run, or with an earlier revision's in turn.
+A simulated cloud, real guests (root), the scheduler's decision, the transports, and a cloud of separate daemons on
+MariaDB and RabbitMQ with simulated hosts. As root all of it runs in namespaces of its own. The machine's other work is
+in the figures: compare within one run, or with an earlier revision's in turn.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import load, many_hosts, transports
+from bench import decisions, load, many_hosts, transports
 from bench.load import Figure, Target
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each closed loop")
     parser.add_argument("--image-mib", type=int, default=512)
-    parser.add_argument("--only", choices=["fake", "real", "transports", "hosts"])
+    parser.add_argument("--only", choices=["fake", "real", "decisions", "transports", "hosts"])
     parser.add_argument("--hosts", type=int, nargs="*", default=[100, 1000], help="simulated hosts of the daemons")
     options = parser.parse_args()
     if os.geteuid() == 0 and INSIDE not in os.environ:
@@ -42,6 +42,8 @@ def main() -> int:
             figures += _measure_fake(place / "fake", options)
         if options.only in (None, "real") and os.geteuid() == 0:
             figures += _measure_real(place / "real")
+        if options.only in (None, "decisions"):
+            figures += decisions.measure(place / "decisions")
         if options.only in (None, "transports"):
             figures += transports.measure(place / "transports", options.seconds)
         if options.only in (None, "hosts"):
