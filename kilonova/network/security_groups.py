@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select
 
 from kilonova.kit.db import Tx
+from kilonova.kit.db.statements import rows_among
 from kilonova.kit.http.queries import TRUE
 from kilonova.network import concerns, default_rules, quotas, records, rules, tags
 from kilonova.network.errors import (
@@ -162,8 +163,8 @@ async def rules_of(tx: Tx, group_ids: Sequence[str]) -> dict[str, list[SecurityG
     """Group id → its rules."""
     found: dict[str, list[SecurityGroupRule]] = {each: [] for each in group_ids}
     for piece in records.chunks(group_ids):
-        statement = select(security_group_rules).where(security_group_rules.c.security_group_id.in_(piece))
-        for rule in await tx.all(SecurityGroupRule, statement.order_by(security_group_rules.c.created_at)):
+        statement = rows_among(security_group_rules, "security_group_id", order="created_at")
+        for rule in await tx.all(SecurityGroupRule, statement, security_group_id=piece):
             found[rule.security_group_id].append(rule)
     return found
 

@@ -161,11 +161,18 @@ async def _read_ports(tx: Tx, port_ids: Collection[str]) -> dict[str, PortFacts]
     return found
 
 
+_CARRYING = (
+    select(ports.c.network_id, port_bindings.c.host)
+    .join(port_bindings, port_bindings.c.port_id == ports.c.id)
+    .where(port_bindings.c.host.in_(_IDS))
+    .distinct()
+)
+_SERVING = select(networks.c.id, networks.c.dhcp_host).where(networks.c.id.in_(_IDS))
+
+
 async def _read_carrying(tx: Tx, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """These, and others of the same hosts. Looked for by host: a network may have ports without number."""
     asked_networks, asked_hosts = ({pair[place] for pair in pairs} for place in (0, 1))
-    bound = select(ports.c.network_id, port_bindings.c.host).join(port_bindings, port_bindings.c.port_id == ports.c.id)
-    found = await tx.tuples(bound.where(port_bindings.c.host.in_(asked_hosts)).distinct())
-    served = networks.c.id.in_(asked_networks)
-    found += await tx.tuples(select(networks.c.id, networks.c.dhcp_host).where(served))
+    found = await tx.tuples(_CARRYING, ids=list(asked_hosts))
+    found += await tx.tuples(_SERVING, ids=list(asked_networks))
     return {(network_id, host) for network_id, host in found}

@@ -9,7 +9,7 @@ from kilonova.network.floating_ips import OWNER as FLOATING_OWNER
 from kilonova.network.ports import DHCP_OWNER
 from kilonova.network.routers import GATEWAY
 from kilonova.network.sections.facts import PortFacts
-from kilonova.network.sections.section import Asking, Spot, ids_of, names_of_ports
+from kilonova.network.sections.section import AFTER, MOST, OWNER, Asking, Spot, ids_of, names_of_ports
 from kilonova.network.tables import ports
 from kilonova.network.wanted import DhcpHost, DhcpOption
 
@@ -23,9 +23,7 @@ class Leases:
     names = staticmethod(names_of_ports)
 
     async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
-        asks = ports.c.device_owner.not_in(WITHOUT_LEASE)
-        statement = select(ports.c.id).where(ports.c.network_id == owner, asks, ports.c.id > after)
-        return await ids_of(asking.tx, statement.order_by(ports.c.id).limit(most))
+        return await ids_of(asking.tx, _IDS, owner=owner, after=after, most=most)
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, tuple[DhcpHost, ...]]:
         found = await asking.ports([spot.id for spot in spots])
@@ -35,6 +33,14 @@ class Leases:
             for spot, each in known.items()
             if each.device_owner not in WITHOUT_LEASE and each.fixed_ips
         }
+
+
+_IDS = (
+    select(ports.c.id)
+    .where(ports.c.network_id == OWNER, ports.c.device_owner.not_in(WITHOUT_LEASE), ports.c.id > AFTER)
+    .order_by(ports.c.id)
+    .limit(MOST)
+)
 
 
 def _hosts(port: PortFacts, dns_domain: str) -> tuple[DhcpHost, ...]:

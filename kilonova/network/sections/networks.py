@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
-from sqlalchemy import select
+from sqlalchemy import BindParameter, bindparam, select
 
 from kilonova.kit.db.statements import rows_among
 from kilonova.network import concerns
@@ -25,17 +25,20 @@ class Networks(Single):
         tx, wanted = asking.tx, [spot.owner for spot in spots]
         found = await tx.all(Network, rows_among(networks, "id"), id=wanted)
         of_network: dict[str, list[Subnet]] = defaultdict(list)
-        statement = select(subnets).where(subnets.c.network_id.in_(wanted))
-        for subnet in await tx.all(Subnet, statement.order_by(subnets.c.created_at, subnets.c.id)):
+        for subnet in await tx.all(Subnet, _SUBNETS, networks=wanted):
             of_network[subnet.network_id].append(subnet)
         served = [each.id for each in found if each.dhcp_host == asking.host]
-        own = select(ports.c.id).where(ports.c.network_id.in_(served), ports.c.device_owner == DHCP_OWNER)
-        services = await asking.ports(await ids_of(tx, own) if served else ())
+        services = await asking.ports(await ids_of(tx, _SERVICES, networks=served) if served else ())
         by_network = {each.network_id: each for each in services.values()}
         return {
             Spot(each.id, each.id): _network(asking, each, of_network[each.id], by_network.get(each.id))
             for each in found
         }
+
+
+_WANTED: BindParameter[list[str]] = bindparam("networks", expanding=True)
+_SUBNETS = select(subnets).where(subnets.c.network_id.in_(_WANTED)).order_by(subnets.c.created_at, subnets.c.id)
+_SERVICES = select(ports.c.id).where(ports.c.network_id.in_(_WANTED), ports.c.device_owner == DHCP_OWNER)
 
 
 def _network(asking: Asking, network: Network, its_subnets: list[Subnet], service: PortFacts | None) -> WantedNetwork:

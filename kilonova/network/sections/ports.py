@@ -7,7 +7,7 @@ from sqlalchemy import select
 from kilonova.network import concerns
 from kilonova.network.sections.facts import PortFacts
 from kilonova.network.sections.interest import Interest
-from kilonova.network.sections.section import Asking, Spot, ids_of
+from kilonova.network.sections.section import AFTER, MOST, OWNER, Asking, Spot, ids_of
 from kilonova.network.tables import port_bindings, ports
 from kilonova.network.wanted import AddressPair, WantedPort
 
@@ -20,15 +20,22 @@ class Ports:
         return [concerns.host(owner)]
 
     async def ids(self, asking: Asking, owner: str, after: str, most: int) -> list[str]:
-        port_id = port_bindings.c.port_id
-        bound = select(port_id).join(ports, ports.c.id == port_id).where(port_bindings.c.host == owner, port_id > after)
-        guests = bound.where(ports.c.device_owner.not_like("network:%"))
-        return await ids_of(asking.tx, guests.order_by(port_id).limit(most))
+        return await ids_of(asking.tx, _IDS, owner=owner, after=after, most=most)
 
     async def read(self, asking: Asking, spots: Collection[Spot]) -> Mapping[Spot, WantedPort]:
         found = await asking.ports([spot.id for spot in spots])
         known = {spot: found[spot.id] for spot in spots if spot.id in found}
         return {spot: _port(each) for spot, each in known.items() if spot.owner in each.hosts and not each.is_internal}
+
+
+_PORT_ID = port_bindings.c.port_id
+_IDS = (
+    select(_PORT_ID)
+    .join(ports, ports.c.id == _PORT_ID)
+    .where(port_bindings.c.host == OWNER, _PORT_ID > AFTER, ports.c.device_owner.not_like("network:%"))
+    .order_by(_PORT_ID)
+    .limit(MOST)
+)
 
 
 def _port(port: PortFacts) -> WantedPort:

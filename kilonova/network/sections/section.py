@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
-from sqlalchemy import Select
+from sqlalchemy import BindParameter, Integer, Select, bindparam
 
 from kilonova.kit.db import Tx
 from kilonova.network import concerns
@@ -64,8 +64,14 @@ class Single:
         return [owner] if after < owner else []
 
 
-async def ids_of(tx: Tx, statement: Select[Any]) -> list[str]:
-    return [each for (each,) in await tx.tuples(statement)]
+OWNER: BindParameter[str] = bindparam("owner")
+AFTER: BindParameter[str] = bindparam("after")
+MOST: BindParameter[int] = bindparam("most", type_=Integer())
+"""What a section's statement for `ids` is asked with."""
+
+
+async def ids_of(tx: Tx, statement: Select[Any], **values: Any) -> list[str]:
+    return [each for (each,) in await tx.tuples(statement, **values)]
 
 
 def names_of_ports(owner: str, _interest: Interest) -> list[str]:
