@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import msgspec
@@ -22,8 +22,11 @@ from kilonova.kit.http.bounds import (
     Float,
     Free,
     Name,
+    Open,
     body_types,
     has_free_parts,
+    open_types,
+    read_open,
     refuse_excess,
     refuse_long,
     unbounded_parts,
@@ -60,6 +63,26 @@ class Unbounded(Struct):
     again: "Unbounded | None" = None
 
 
+class Kept(Open):
+    """Keeps three words that it does not know, of no reserved name."""
+
+    most_extra: ClassVar[int] = 3
+    most_extra_bytes: ClassVar[int] = 40
+    extra_type: ClassVar[Any] = Annotated[str, Meta(max_length=5)]
+
+    name: Name = ""
+
+    @classmethod
+    def refuse_extra(cls, name: str, value: object) -> None:
+        if name.startswith("own:"):
+            raise BadRequest(f"{name} is reserved.")
+
+
+class KeptBody(Struct):
+    thing: Kept
+    others: Annotated[list[Kept], Meta(max_length=3)] = []
+
+
 def lacks(body: Any) -> list[str]:
     return [line.removeprefix("POST /x: ") for line in unbounded_parts([Route("POST", "/x", handle, "r", body=body)])]
 
@@ -82,6 +105,45 @@ def test_each_part_without_a_bound_is_named() -> None:
         "free: any JSON, not marked FREE",
         "word: pattern whose $ lets a line break follow: $(?!\\n)",
     ]
+
+
+def test_the_fields_that_an_open_part_keeps_have_a_bound_too() -> None:
+    class Careless(Open):
+        extra_type: ClassVar[Any] = str
+
+    assert lacks(KeptBody) == []
+    assert lacks(Careless) == ["*: str without max_length"]
+
+
+def test_open_parts_are_found_wherever_they_are() -> None:
+    assert open_types(KeptBody) == {Kept}
+    assert open_types(Annotated[list[Kept | None], Meta(max_length=2)]) == {Kept}
+    assert open_types(dict[str, Kept]) == {Kept}
+    assert open_types(Bounded) == set()
+
+
+def test_an_open_part_keeps_what_it_does_not_name() -> None:
+    body = read_open({"thing": {"name": "x", "hue": "red"}, "others": [{}, {"a": "b"}], "more": 1}, KeptBody)
+    assert (body.thing.name, body.thing.extra) == ("x", {"hue": "red"})
+    assert [each.extra for each in body.others] == [{}, {"a": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("thing", "sentence"),
+    [
+        ({"hue": 5}, "Expected `str`, got `int` - at `$.thing.hue`"),
+        ({"hue": "x" * 6}, "Expected `str` of length <= 5 - at `$.thing.hue`"),
+        ({"name": 5}, "Expected `str`, got `int` - at `$.thing.name`"),
+        (dict.fromkeys("abcd", ""), "`$.thing` has 3 additional attributes at most, not 4."),
+        ({"a" * 40: ""}, "The additional attributes of `$.thing` take 40 bytes at most, not 47."),
+        ({"": "x"}, "The name of an additional attribute has 1 to 255 characters."),
+        ({"own:x": 5}, "own:x is reserved."),
+    ],
+)
+def test_what_an_open_part_keeps_is_bounded(thing: Any, sentence: str) -> None:
+    with pytest.raises((BadRequest, msgspec.ValidationError)) as refused:
+        read_open({"thing": thing}, KeptBody)
+    assert str(refused.value) == sentence
 
 
 def test_actions_and_described_bodies_are_looked_at_too() -> None:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
 from kilonova.kit.errors import BadRequest, Conflict, NotFound, ServiceUnavailable, Unauthorized, UnsupportedMediaType
+from kilonova.kit.http.bounds import Open
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
@@ -27,6 +28,14 @@ class Thing(Struct, forbid_unknown_fields=True):
 
 class ThingBody(Struct, forbid_unknown_fields=True):
     thing: Thing
+
+
+class Note(Open):
+    text: Annotated[str, Meta(max_length=10)] = ""
+
+
+async def keep_note(request: Request[None], body: Note) -> Any:
+    return {"text": body.text, **body.extra}
 
 
 async def create_thing(request: Request[None], body: ThingBody) -> Reply:
@@ -93,6 +102,7 @@ ROUTES = [
         look_up=find_kept,
         lacking={"fly": "Things do not fly yet."},
     ),
+    Route("POST", "/notes", keep_note, "things:create", body=Note, rule_first=True),
     Route("POST", "/free", stop_thing, "things:create", body=dict[str, Any]),
 ]
 POLICY = [
@@ -181,6 +191,21 @@ async def test_policy_refuses_and_allows_by_role_and_target(client: Any) -> None
     assert response.json()["forbidden"]["message"] == "Policy doesn't allow things:create to be performed."
     assert (await client.get("/things/p")).status_code == 200
     assert (await client.get("/things/other")).status_code == 403
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"text": 5}', b"x" * 200_000])
+async def test_a_rule_that_comes_first_is_asked_before_the_body_is_read(client: Any, body: bytes) -> None:
+    client.headers["x-auth-token"] = "reader"
+    response = await client.post("/notes", content=body)
+    assert response.status_code == 403
+    assert response.json()["forbidden"]["message"] == "Policy doesn't allow things:create to be performed."
+    client.headers["x-auth-token"] = "member"
+    assert (await client.post("/notes", content=body)).status_code in (400, 413)
+
+
+async def test_an_open_body_reaches_the_handler_with_what_it_does_not_name(client: Any) -> None:
+    answer = await client.post("/notes", json={"text": "x", "colour": ["red"]})
+    assert answer.json() == {"text": "x", "colour": ["red"]}
 
 
 async def test_a_handler_that_forgets_to_authorize_answers_nothing(client: Any) -> None:
@@ -320,6 +345,17 @@ async def test_the_document_tells_of_variables_bodies_actions_statuses_and_rules
     assert [each["required"] for each in one_of] == [["stop"]]
     assert act["x-policy-rule"] == {"stop": "things:stop"}
     assert list(paths["/upload"]["put"]["requestBody"]["content"]) == ["application/octet-stream"]
+
+
+async def test_the_document_says_how_much_an_open_body_keeps(client: Any) -> None:
+    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+    note = {key: value for key, value in schemas["Note"].items() if key not in ("title", "type", "properties")}
+    assert note == {
+        "required": [],
+        "additionalProperties": {"x-free": True},
+        "propertyNames": {"minLength": 1, "maxLength": 255},
+        "maxProperties": 65,
+    }
 
 
 async def test_an_action_is_found_by_its_key(client: Any) -> None:
@@ -464,8 +500,9 @@ async def test_a_format_behind_the_path_is_read_as_if_it_were_not_there() -> Non
         (b"", "required"),
     ],
 )
-async def test_json_without_measure_is_refused(client: Any, raw: bytes, sentence: str) -> None:
-    answer = await client.post("/free", content=raw)
+@pytest.mark.parametrize("path", ["/free", "/notes"])
+async def test_json_without_measure_is_refused(client: Any, path: str, raw: bytes, sentence: str) -> None:
+    answer = await client.post(path, content=raw)
     assert answer.status_code == 400
     assert sentence in answer.json()["badRequest"]["message"]
 

@@ -8,10 +8,10 @@ before a handler runs, and the OpenAPI document tells it. A bound belongs on the
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import Meta, Struct, inspect
 
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.routes import Route
@@ -54,6 +54,55 @@ MAX_DEPTH = 32
 """Of arrays and objects inside each other, in a body or in a part marked FREE."""
 MAX_ITEMS = 4096
 """Values in a part marked FREE, at all depths together."""
+
+MAX_NAME = 255
+"""Characters of the name of a field that an Open part keeps."""
+
+
+class Open(Struct, dict=True):
+    """A part of a body that keeps the fields it does not name, in `extra`.
+
+    Decoders drop such fields; the edge reads a body that has an Open part with `read_open`, which keeps them. A
+    subclass may bound them otherwise than this one, and refuse some by their names.
+    """
+
+    most_extra: ClassVar[int] = 64
+    most_extra_bytes: ClassVar[int] = 16_384
+    """Of JSON in UTF-8: names and values of all of them together."""
+    extra_type: ClassVar[Any] = Free
+    """The type of the value of each."""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The fields that the type does not name."""
+        kept: dict[str, Any] = self.__dict__.get("extra", {})
+        return kept
+
+    @classmethod
+    def refuse_extra(cls, name: str, value: object) -> None:
+        """Raises a Fault for a field that may not be there. It is called before the value is checked by its type."""
+
+    def keep_extra(self, extra: dict[str, Any], path: str) -> None:
+        """Raises BadRequest for too much of them, msgspec.ValidationError for a value, and what `refuse_extra` raises.
+
+        `path` is the part's place in the body.
+        """
+        if len(extra) > self.most_extra:
+            raise BadRequest(f"`{path}` has {self.most_extra} additional attributes at most, not {len(extra)}.")
+        if (size := len(msgspec.json.encode(extra))) > self.most_extra_bytes:
+            raise BadRequest(
+                f"The additional attributes of `{path}` take {self.most_extra_bytes} bytes at most, not {size}."
+            )
+        if any(not 0 < len(name) <= MAX_NAME for name in extra):
+            raise BadRequest(f"The name of an additional attribute has 1 to {MAX_NAME} characters.")
+        for name, value in extra.items():
+            self.refuse_extra(name, value)
+            try:
+                msgspec.convert(value, self.extra_type)
+            except msgspec.ValidationError as error:
+                raise msgspec.ValidationError(f"{error} - at `{path}.{name}`") from error
+        self.__dict__["extra"] = extra
+
 
 _ENDS_BEFORE_LINE_BREAK = re.compile(r"(?<!\\)\$(?!\(\?!\\n\))")
 """A `$` by itself: it matches at the end of a text, and also before a line break there."""
@@ -125,26 +174,64 @@ def _walk(info: inspect.Type, path: str, seen: frozenset[type]) -> Iterator[tupl
             if cls not in seen:
                 for field in fields:
                     yield from _walk(field.type, f"{path}.{field.encode_name}".lstrip("."), seen | {cls})
+                if issubclass(cls, Open):
+                    yield from _walk(inspect.type_info(cls.extra_type), f"{path}.*".lstrip("."), seen | {cls})
         case _:
             pass
 
 
 def has_free_parts(body_type: Any) -> bool:
     """Whether a body of this type may hold JSON of any shape, which only `refuse_excess` bounds."""
-    return _has_free(inspect.type_info(body_type), frozenset())
+    free = inspect.AnyType | inspect.RawType | inspect.DictType
+    return any(isinstance(part, free) for part in _parts(inspect.type_info(body_type), frozenset()))
 
 
-def _has_free(info: Any, seen: frozenset[type]) -> bool:
-    if isinstance(info, inspect.AnyType | inspect.RawType | inspect.DictType):
-        return True
+def open_types(body_type: Any) -> set[type[Open]]:
+    """The types of the Open parts that a body of this type may have."""
+    return {
+        part.cls
+        for part in _parts(inspect.type_info(body_type), frozenset())
+        if isinstance(part, inspect.StructType) and issubclass(part.cls, Open)
+    }
+
+
+def _parts(info: Any, seen: frozenset[type]) -> Iterator[Any]:
+    """The type, and the types of what is in it, at any depth."""
+    yield info
     if isinstance(info, inspect.StructType):
-        if info.cls in seen:
-            return False
-        return any(_has_free(field.type, seen | {info.cls}) for field in info.fields)
-    inner = getattr(info, "types", None) or [
-        each for each in (getattr(info, "type", None), getattr(info, "item_type", None)) if each is not None
-    ]
-    return any(_has_free(each, seen) for each in inner)
+        if info.cls not in seen:
+            for field in info.fields:
+                yield from _parts(field.type, seen | {info.cls})
+        return
+    inner = getattr(info, "types", None) or [getattr(info, name, None) for name in ("type", "item_type", "value_type")]
+    for each in inner:
+        if each is not None:
+            yield from _parts(each, seen)
+
+
+def read_open(content: Any, body_type: Any, *, strict: bool = True) -> Any:
+    """A body of plain JSON as its type, with the fields that its Open parts keep.
+
+    Raises msgspec.ValidationError, BadRequest, and what an Open part raises for a field it refuses.
+    """
+    refuse_excess(content)
+    value = msgspec.convert(content, body_type, strict=strict)
+    _keep_extra(value, content, "$")
+    return value
+
+
+def _keep_extra(part: Any, content: Any, path: str) -> None:
+    if isinstance(part, list):
+        for number, (each, inner) in enumerate(zip(part, content, strict=True)):
+            _keep_extra(each, inner, f"{path}[{number}]")
+    if not isinstance(part, Struct):
+        return
+    names = dict(zip(part.__struct_encode_fields__, part.__struct_fields__, strict=True))
+    for spelled, name in names.items():
+        if spelled in content:
+            _keep_extra(getattr(part, name), content[spelled], f"{path}.{spelled}")
+    if isinstance(part, Open):
+        part.keep_extra({name: value for name, value in content.items() if name not in names}, path)
 
 
 def refuse_long(name: str, text: str) -> None:

@@ -3,7 +3,8 @@
 For every request, in this order, because each step trusts the ones before it:
  1. a request id, 2. the route (404, 405), 3. the microversion (400, 406), 4. the token (401), 5. the body: its kind
 (415), size before it is read, then syntax, then schema (413, 400), 6. the handler, which authorizes (403) and answers,
-7. the answer made older, 8. encoded. A fault at any step becomes the service's own error format here and nowhere else.
+7. the answer made older, 8. encoded. A route whose rule needs the caller alone may have it asked before the body is
+read (`Route.rule_first`). A fault at any step becomes the service's own error format here and nowhere else.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ from kilonova.kit.errors import (
     Unauthorized,
     UriTooLong,
 )
-from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, refuse_excess
+from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, open_types, read_open, refuse_excess
 from kilonova.kit.http.formats import prefers_json
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
@@ -241,6 +242,9 @@ class Edge(Generic[ServiceT]):
         route = self._negotiate(request, candidates)
         if self.api.admit is not None:
             self.api.admit(request, route)
+        if route.rule_first:
+            request.rule = route.rule
+            request.authorize()
         arguments, route = await self._read_body(request, route)
         request.rule, request.declared = route.rule, route.query
         assert callable(route.handler)  # noqa: S101 - _read_body replaced an action table by the action's handler
@@ -395,6 +399,8 @@ async def _read_limited(headers: Headers, stream: Callable[[], AsyncIterator[byt
 def _decode(raw: bytes, body_type: Any, what: str | None = None, *, strict: bool = True) -> Any:
     """The body as its type. Raises BadRequest; `what` begins the sentence."""
     try:
+        if _is_open(body_type):
+            return read_open(msgspec.json.decode(raw), body_type, strict=strict)
         value = msgspec.json.decode(raw, type=body_type, strict=strict)
         if _is_free(body_type):
             refuse_excess(value)
@@ -411,6 +417,11 @@ def _decode(raw: bytes, body_type: Any, what: str | None = None, *, strict: bool
 @cache
 def _is_free(body_type: Any) -> bool:
     return has_free_parts(body_type)
+
+
+@cache
+def _is_open(body_type: Any) -> bool:
+    return bool(open_types(body_type))
 
 
 def _path(scope: Scope, *, exact: bool) -> str:

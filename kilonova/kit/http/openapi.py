@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from kilonova.kit.http.bounds import MAX_NAME, Open, open_types
 from kilonova.kit.http.routes import PUBLIC, Action, Route
 from kilonova.kit.http.versions import SINCE, UNTIL, Version, VersionEdge
 
@@ -56,6 +57,8 @@ def document(
     schemas, components = msgspec.json.schema_components(
         [each for body in bodies for each in body.values()], ref_template="#/components/schemas/{name}"
     )
+    for each in {cls for body in bodies for body_type in body.values() for cls in open_types(body_type)}:
+        components[each.__name__] |= _open_schema(each)
     in_order = iter(schemas)
     paths: dict[str, JsonObject] = {}
     for route, body in zip(chosen, bodies, strict=True):
@@ -82,6 +85,15 @@ def _body_types(route: Route, view: View) -> dict[str, Any]:
         return dict(route.described)
     whole = route.body if route.described is None else route.described
     return {} if whole is None else {_WHOLE: whole}
+
+
+def _open_schema(cls: type[Open]) -> JsonObject:
+    """What the schema of an Open part says besides the fields that it names."""
+    return {
+        "additionalProperties": msgspec.json.schema(cls.extra_type),
+        "propertyNames": {"minLength": 1, "maxLength": MAX_NAME},
+        "maxProperties": len(cls.__struct_fields__) + cls.most_extra,
+    }
 
 
 def _operation(route: Route, body: dict[str, JsonObject], view: View) -> JsonObject:

@@ -61,6 +61,9 @@ class Route:
     max_body_bytes: int = MAX_BODY_BYTES
     lax: bool = False
     """Numbers and booleans may come as text, as old clients send them."""
+    rule_first: bool = False
+    """The rule is asked of the caller, without a target, before the body is read: who may not do this hears so (403)
+    whatever he sends. The handler does not ask it again."""
     streams_body: bool = False
     """The handler reads the body itself, as it arrives: uploads."""
     look_up: Handler | None = None
@@ -121,7 +124,8 @@ class Request(Generic[ServiceT]):
         """Raises Forbidden unless the caller may do the route's rule (or `rule`) to `target`.
 
         Without a target the caller's own project and user are meant: creating something, listing one's own.
-        Every handler of a guarded route calls this; the edge refuses to answer for one that did not.
+        Every handler of a guarded route calls this, but for those of routes with `rule_first`, for which the edge does;
+        the edge refuses to answer for one that did not.
         """
         if not self.may(target, rule=rule):
             name = rule or self.rule
