@@ -1,19 +1,11 @@
 """/v3/endpoints."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import endpoints, records
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId
 from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.tables import Endpoint
 from kilonova.identity.views.records import endpoint_view
@@ -30,10 +22,9 @@ LISTS = listing(
 )
 
 
-KIND = Kind("endpoint")
+class NewEndpoint(NewFields):
+    kind: ClassVar[str] = "endpoint"
 
-
-class NewEndpoint(Struct):
     service_id: RecordId
     interface: Interface
     url: Url
@@ -42,7 +33,13 @@ class NewEndpoint(Struct):
     enabled: bool = True
 
 
-class ChangedEndpoint(Struct):
+class NewEndpointBody(Struct):
+    endpoint: NewEndpoint
+
+
+class ChangedEndpoint(Fields):
+    kind: ClassVar[str] = "endpoint"
+
     service_id: RecordId | UnsetType = UNSET
     interface: Interface | UnsetType = UNSET
     url: Url | UnsetType = UNSET
@@ -51,13 +48,21 @@ class ChangedEndpoint(Struct):
     enabled: bool | UnsetType = UNSET
 
 
-async def create_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewEndpoint)
-    refuse_given_id(body, KIND)
+class ChangedEndpointBody(Struct):
+    endpoint: ChangedEndpoint
+
+
+async def create_endpoint(request: IdentityRequest, body: NewEndpointBody) -> dict[str, Any]:
+    fields = body.endpoint
     region_id = fields.region_id or fields.region
     endpoint = Endpoint(
-        records.new_id(), fields.service_id, fields.interface, region_id, fields.url, fields.enabled, extra
+        id=records.new_id(),
+        service_id=fields.service_id,
+        interface=fields.interface,
+        region_id=region_id,
+        url=fields.url,
+        enabled=fields.enabled,
+        extra=fields.attributes(),
     )
     async with request.service.database.transaction() as tx:
         await endpoints.add(tx, endpoint)
@@ -79,15 +84,14 @@ async def show_endpoint(request: IdentityRequest) -> dict[str, Any]:
     return {"endpoint": endpoint_view(endpoint, request.base_url)}
 
 
-async def update_endpoint(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, ChangedEndpoint)
-    refuse_other_id(body, KIND, request.path["endpoint_id"])
-    values = given(fields, without=("region",))
+async def update_endpoint(request: IdentityRequest, body: ChangedEndpointBody) -> dict[str, Any]:
+    fields, endpoint_id = body.endpoint, request.path["endpoint_id"]
+    fields.refuse_other_id(endpoint_id)
+    values = fields.given(without=("region",))
     if fields.region is not UNSET and "region_id" not in values:
         values["region_id"] = fields.region
     async with request.service.database.transaction() as tx:
-        endpoint = await endpoints.change(tx, request.path["endpoint_id"], values, extra)
+        endpoint = await endpoints.change(tx, endpoint_id, values, fields.attributes())
     return {"endpoint": endpoint_view(endpoint, request.base_url)}
 
 

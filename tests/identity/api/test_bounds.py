@@ -116,7 +116,8 @@ async def test_ids_in_bodies_look_like_ids(admin: httpx.AsyncClient, wrong: str)
     for kind, fields in [*new.items(), ("user", {"default_project_id": wrong}), ("project", {"parent_id": wrong})]:
         answer = await admin.post(f"/v3/{kind}s", json={kind: {"name": "thing", **fields}})
         assert answer.status_code == 400, answer.text
-        assert f"Invalid input for {kind}" in answer.text
+        assert "Invalid input" in answer.text
+        assert any(f"{name}`." in answer.text for name, value in fields.items() if value == wrong), answer.text
 
 
 async def test_a_region_s_id_is_as_long_in_a_path_as_in_a_body(admin: httpx.AsyncClient) -> None:

@@ -123,12 +123,13 @@ PLAIN = {
 record may have, mean nothing."""
 
 
-NOT_READ = {"region.links"}
+NOT_READ = {f"{kind}.links" for kind in ("service", "endpoint", "region")}
 """What clients were shown and send back."""
 OWN_IDS = {
     (method, f"/v3/{kind}s" + ("" if method == "POST" else f"/{{{kind}_id}}"), f"{kind}.id")
-    for kind, methods in {"region": ["PATCH"]}.items()
-    for method in methods
+    for kind in ("service", "endpoint", "region")
+    for method in ("POST", "PATCH")
+    if (kind, method) != ("region", "POST")
 }
 """A record's own id, which nobody gives it or changes: `test_effects` tries that."""
 NOT_SERVED = {("POST", "/v3/credentials", ""), ("POST", "/v3/users/{user_id}/application_credentials", "")}
