@@ -1,26 +1,19 @@
 """/v3/domains."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import domain_removal, domains, records
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId
 from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Domain
 from kilonova.identity.views.records import domain_view
 from kilonova.kit.db import Tx
-from kilonova.kit.http.bounds import LongText
+from kilonova.kit.http.bounds import Free, LongText
 
 DomainName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -29,28 +22,48 @@ REACH_LISTS = replace(LISTS, order=(("name", "asc"), ("id", "asc")))
 """Lists the domains that a user has a role on."""
 
 
-KIND = Kind("domain", Immutability, {"tags": "Domains cannot have tags here yet: projects can."})
+LACKING = {"tags": "Domains cannot have tags here yet: projects can."}
 
 
-class NewDomain(Struct):
+class NewDomain(NewFields):
+    kind: ClassVar[str] = "domain"
+    lacking: ClassVar[Mapping[str, str]] = LACKING
+
     name: DomainName
     explicit_domain_id: RecordId | None = None
     description: LongText | None = ""
     enabled: bool = True
+    options: Immutability | UnsetType = UNSET
+    tags: Free = None
 
 
-class ChangedDomain(Struct):
+class NewDomainBody(Struct):
+    domain: NewDomain
+
+
+class ChangedDomain(Fields):
+    kind: ClassVar[str] = "domain"
+    lacking: ClassVar[Mapping[str, str]] = LACKING
+
     name: DomainName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
+    options: Immutability | UnsetType = UNSET
+    tags: Free = None
 
 
-async def create_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewDomain)
-    refuse_given_id(body, KIND)
+class ChangedDomainBody(Struct):
+    domain: ChangedDomain
+
+
+async def create_domain(request: IdentityRequest, body: NewDomainBody) -> dict[str, Any]:
+    fields = body.domain
     domain = Domain(
-        fields.explicit_domain_id or records.new_id(), fields.name, fields.description or "", fields.enabled, extra
+        id=fields.explicit_domain_id or records.new_id(),
+        name=fields.name,
+        description=fields.description or "",
+        enabled=fields.enabled,
+        extra=fields.attributes(),
     )
     async with request.service.database.transaction() as tx:
         await domains.add(tx, domain)
@@ -77,12 +90,12 @@ async def show_domain(request: IdentityRequest) -> dict[str, Any]:
     return {"domain": domain_view(domain, request.base_url)}
 
 
-async def update_domain(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, KIND, ChangedDomain)
-    refuse_other_id(body, KIND, request.path["domain_id"])
-    values = given(fields)
+async def update_domain(request: IdentityRequest, body: ChangedDomainBody) -> dict[str, Any]:
+    fields = body.domain
+    fields.refuse_other_id(request.path["domain_id"])
     async with request.service.database.transaction() as tx:
-        domain = await domains.change(tx, await fetch_domain(tx, request), values, extra)
+        domain = await fetch_domain(tx, request)
+        domain = await domains.change(tx, domain, fields.given(), fields.attributes())
     return {"domain": domain_view(domain, request.base_url)}
 
 

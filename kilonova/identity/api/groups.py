@@ -1,19 +1,11 @@
 """/v3/groups, their members, and the groups of a user."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import groups, records, users
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId
 from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.users import LISTS as USER_LISTS
 from kilonova.identity.api.users import fetch_user
@@ -29,27 +21,34 @@ GroupName = Annotated[str, Meta(min_length=1, max_length=64)]
 LISTS = listing(texts={"name": "name", "domain_id": "domain_id"}, sorts=("name", "domain_id"))
 
 
-KIND = Kind("group")
+class NewGroup(NewFields):
+    kind: ClassVar[str] = "group"
 
-
-class NewGroup(Struct):
     name: GroupName
     domain_id: RecordId | UnsetType = UNSET
     description: LongText | None = ""
 
 
-class ChangedGroup(Struct):
+class NewGroupBody(Struct):
+    group: NewGroup
+
+
+class ChangedGroup(Fields):
+    kind: ClassVar[str] = "group"
+
     name: GroupName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
     domain_id: RecordId | UnsetType = UNSET
 
 
-async def create_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewGroup)
-    refuse_given_id(body, KIND)
+class ChangedGroupBody(Struct):
+    group: ChangedGroup
+
+
+async def create_group(request: IdentityRequest, body: NewGroupBody) -> dict[str, Any]:
+    fields = body.group
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
-    group = Group(records.new_id(), domain_id, fields.name, fields.description or "", extra)
+    group = Group(records.new_id(), domain_id, fields.name, fields.description or "", fields.attributes())
     async with request.service.database.transaction() as tx:
         await groups.add(tx, request.service, group)
     return {"group": group_view(group, request.base_url)}
@@ -80,14 +79,15 @@ async def show_group(request: IdentityRequest) -> dict[str, Any]:
     return {"group": group_view(group, request.base_url)}
 
 
-async def update_group(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, KIND, ChangedGroup)
-    refuse_other_id(body, KIND, request.path["group_id"])
+async def update_group(request: IdentityRequest, body: ChangedGroupBody) -> dict[str, Any]:
+    fields = body.group
+    fields.refuse_other_id(request.path["group_id"])
     async with request.service.database.transaction() as tx:
         group = await _fetch(tx, request)
         if fields.domain_id not in (UNSET, group.domain_id):
             raise BadRequest("The domain of a group cannot be changed.")
-        group = await groups.change(tx, request.service, group, given(fields, without=("domain_id",)), extra)
+        values = fields.given(without=("domain_id",))
+        group = await groups.change(tx, request.service, group, values, fields.attributes())
     return {"group": group_view(group, request.base_url)}
 
 

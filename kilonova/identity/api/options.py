@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.http.bounds import Word
 
@@ -11,9 +11,9 @@ Rule = Annotated[list[Word], Meta(min_length=1, max_length=8)]
 
 
 class Immutability(Struct, forbid_unknown_fields=True):
-    """Of projects, domains and roles."""
+    """Of projects, domains and roles; null takes it away."""
 
-    immutable: bool | None = None
+    immutable: bool | None | UnsetType = UNSET
 
 
 class UserOptions(Struct, forbid_unknown_fields=True):
@@ -23,10 +23,10 @@ class UserOptions(Struct, forbid_unknown_fields=True):
     out of that is.
     """
 
-    ignore_change_password_upon_first_use: bool | None = None
-    ignore_password_expiry: bool | None = None
-    ignore_user_inactivity: bool | None = None
-    ignore_lockout_failure_attempts: bool | None = None
-    lock_password: bool | None = None
-    multi_factor_auth_enabled: bool | None = None
-    multi_factor_auth_rules: Annotated[list[Rule], Meta(max_length=MOST_RULES)] | None = None
+    ignore_change_password_upon_first_use: bool | None | UnsetType = UNSET
+    ignore_password_expiry: bool | None | UnsetType = UNSET
+    ignore_user_inactivity: bool | None | UnsetType = UNSET
+    ignore_lockout_failure_attempts: bool | None | UnsetType = UNSET
+    lock_password: bool | None | UnsetType = UNSET
+    multi_factor_auth_enabled: bool | None | UnsetType = UNSET
+    multi_factor_auth_rules: Annotated[list[Rule], Meta(max_length=MOST_RULES)] | None | UnsetType = UNSET

@@ -1,19 +1,11 @@
 """/v3/roles and the roles they imply."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import roles
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId
 from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.tables import Role
@@ -27,27 +19,36 @@ RoleName = Annotated[str, Meta(min_length=1, max_length=255)]
 LISTS = listing(texts={"name": "name"}, sorts=("name", "domain_id"), others=("domain_id",))
 
 
-KIND = Kind("role", Immutability)
+class NewRole(NewFields):
+    kind: ClassVar[str] = "role"
 
-
-class NewRole(Struct):
     name: RoleName
     domain_id: RecordId | None = None
     description: LongText | None = ""
+    options: Immutability | UnsetType = UNSET
 
 
-class ChangedRole(Struct):
+class NewRoleBody(Struct):
+    role: NewRole
+
+
+class ChangedRole(Fields):
+    kind: ClassVar[str] = "role"
+
     domain_id: RecordId | None | UnsetType = UNSET
     name: RoleName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
+    options: Immutability | UnsetType = UNSET
 
 
-async def create_role(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewRole)
-    refuse_given_id(body, KIND)
+class ChangedRoleBody(Struct):
+    role: ChangedRole
+
+
+async def create_role(request: IdentityRequest, body: NewRoleBody) -> dict[str, Any]:
+    fields = body.role
     async with request.service.database.transaction() as tx:
-        role = await roles.add(tx, fields.name, fields.domain_id, fields.description or "", extra)
+        role = await roles.add(tx, fields.name, fields.domain_id, fields.description or "", fields.attributes())
     return {"role": role_view(role, request.base_url)}
 
 
@@ -70,14 +71,14 @@ async def show_role(request: IdentityRequest) -> dict[str, Any]:
     return {"role": role_view(role, request.base_url)}
 
 
-async def update_role(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, KIND, ChangedRole)
-    refuse_other_id(body, KIND, request.path["role_id"])
+async def update_role(request: IdentityRequest, body: ChangedRoleBody) -> dict[str, Any]:
+    fields = body.role
+    fields.refuse_other_id(request.path["role_id"])
     async with request.service.database.transaction() as tx:
         role = await _fetch(tx, request)
         if fields.domain_id not in (UNSET, role.domain_id or None):
             raise BadRequest("The domain of a role cannot be changed.")
-        role = await roles.change(tx, role, given(fields, without=("domain_id",)), extra)
+        role = await roles.change(tx, role, fields.given(without=("domain_id",)), fields.attributes())
     return {"role": role_view(role, request.base_url)}
 
 

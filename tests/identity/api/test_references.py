@@ -123,11 +123,12 @@ PLAIN = {
 record may have, mean nothing."""
 
 
-NOT_READ = {f"{kind}.links" for kind in ("service", "endpoint", "region")}
-"""What clients were shown and send back."""
+KINDS = ("group", "domain", "role", "service", "endpoint", "region")
+NOT_READ = {*(f"{kind}.links" for kind in KINDS), "domain.tags"}
+"""What clients were shown and send back, and what is refused unless it is empty."""
 OWN_IDS = {
     (method, f"/v3/{kind}s" + ("" if method == "POST" else f"/{{{kind}_id}}"), f"{kind}.id")
-    for kind in ("service", "endpoint", "region")
+    for kind in KINDS
     for method in ("POST", "PATCH")
     if (kind, method) != ("region", "POST")
 }
