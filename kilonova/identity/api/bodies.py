@@ -1,14 +1,14 @@
-"""Reading request bodies of identity, where attributes without a meaning are kept, not refused.
+"""What identity's request bodies have in common: they keep attributes without a meaning, instead of refusing them.
 
 Source: Identity API v3: "additional attributes" are stored and shown as given. Attributes that have a meaning upstream
 and none here are refused.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta
 
 from kilonova.identity.records import MOST_ATTRIBUTE_BYTES, MOST_ATTRIBUTES, refuse_large
 from kilonova.identity.service import Identity
@@ -18,10 +18,12 @@ from kilonova.kit.http.queries import yes_or_no
 from kilonova.kit.http.routes import Request
 
 IdentityRequest = Request[Identity]
-FieldsT = TypeVar("FieldsT", bound=Struct)
 
 RecordId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9-]+$(?!\n)")]
 """Names one of identity's records; regions are called what their makers like."""
+
+
+EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 class Fields(Open, kw_only=True):
@@ -76,68 +78,6 @@ class NewFields(Fields, kw_only=True):
         super().__post_init__()
         if self.id is not None:
             raise BadRequest(f"The id of a new {self.kind} is given by this service, and cannot be chosen.")
-
-
-class Kind(Struct, frozen=True):
-    """How the bodies of one resource are read, besides its known fields."""
-
-    key: str
-    """`{"user": {…}}`"""
-    options: type[Struct] | None = None
-    """The resource's options; None: it has none."""
-    refused: Mapping[str, str] = {}
-    """What upstream gives a meaning and this service does not: attribute → the sentence that refuses it. Empty values
-    pass: clients send back what they were shown."""
-
-
-def read_fields(body: Mapping[str, Any], kind: Kind, fields_type: type[FieldsT]) -> tuple[FieldsT, dict[str, Any]]:
-    """`{"user": {...}}` → the known fields, checked, and the extra ones. Raises BadRequest."""
-    content = body.get(kind.key)
-    if not isinstance(content, dict):
-        raise BadRequest(f"Expecting to find {kind.key} in request body.")
-    fields = _convert(content, kind, fields_type)
-    for name in fields.__struct_fields__:
-        if isinstance(text := getattr(fields, name), str):
-            refuse_long(name, text)
-    if kind.options is not None and "options" in content:
-        _convert(content["options"], kind, kind.options, "options: ")
-    for name, sentence in kind.refused.items():
-        if content.get(name) not in EMPTY:
-            raise BadRequest(sentence)
-    known = {*fields_type.__struct_encode_fields__, *kind.refused, "id", "links"}
-    extra = {name: value for name, value in content.items() if name not in known}
-    refuse_large(extra)
-    return fields, extra
-
-
-EMPTY: tuple[object, ...] = (None, "", [], {})
-
-
-def _convert(content: object, kind: Kind, wanted: type[FieldsT], where: str = "") -> FieldsT:
-    try:
-        return msgspec.convert(content, type=wanted)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid input for {kind.key}: {where}{error}.") from error
-
-
-def refuse_given_id(body: Mapping[str, Any], kind: Kind) -> None:
-    """Raises BadRequest for an id in the body of something new, which would not be its id."""
-    if body[kind.key].get("id") is not None:
-        raise BadRequest(f"The id of a new {kind.key} is given by this service, and cannot be chosen.")
-
-
-def refuse_other_id(body: Mapping[str, Any], kind: Kind, own_id: str) -> None:
-    """Raises BadRequest for an id in the body that is not the one in the path."""
-    if body[kind.key].get("id") not in (None, own_id):
-        raise BadRequest(f"The id of a {kind.key} cannot be changed.")
-
-
-def given(fields: Struct, *, without: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields that were in the body. A description of null is none."""
-    values = {name: getattr(fields, name) for name in fields.__struct_fields__ if name not in without}
-    if values.get("description", "") is None:
-        values["description"] = ""
-    return {name: value for name, value in values.items() if value is not UNSET}
 
 
 def flag(request: IdentityRequest, name: str) -> bool | None:

@@ -17,6 +17,9 @@ from kilonova.kit.http.routes import Reply
 class TagsBody(Struct):
     tags: Tags
 
+    def __post_init__(self) -> None:
+        refuse_tags_twice(self.tags)
+
 
 def _view(request: IdentityRequest, tags: list[str]) -> dict[str, Any]:
     url = f"{request.base_url}/v3/projects/{request.path['project_id']}/tags"
@@ -30,7 +33,6 @@ async def list_tags(request: IdentityRequest) -> dict[str, Any]:
 
 
 async def replace_tags(request: IdentityRequest, body: TagsBody) -> dict[str, Any]:
-    refuse_tags_twice(body.tags)
     async with request.service.database.transaction() as tx:
         await _write(tx, request, await fetch_project(tx, request), body.tags)
     return _view(request, body.tags)

@@ -1,21 +1,12 @@
 """/v3/projects."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import projects, records
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    flag,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId, flag
 from kilonova.identity.api.listing import TAG_FILTERS, listing, paged
 from kilonova.identity.api.options import Immutability
 from kilonova.identity.errors import InvalidReference, ResourceNotFound
@@ -61,10 +52,9 @@ def refuse_tags_twice(tags: Sequence[str] | UnsetType) -> None:
         raise BadRequest("Invalid input for tags: each may be given once.")
 
 
-KIND = Kind("project", Immutability)
+class NewProject(NewFields):
+    kind: ClassVar[str] = "project"
 
-
-class NewProject(Struct):
     name: ProjectName
     domain_id: RecordId | None = None
     parent_id: RecordId | None = None
@@ -72,9 +62,20 @@ class NewProject(Struct):
     enabled: bool = True
     is_domain: bool = False
     tags: Tags = []
+    options: Immutability | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_tags_twice(self.tags)
 
 
-class ChangedProject(Struct):
+class NewProjectBody(Struct):
+    project: NewProject
+
+
+class ChangedProject(Fields):
+    kind: ClassVar[str] = "project"
+
     name: ProjectName | UnsetType = UNSET
     description: LongText | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
@@ -82,13 +83,19 @@ class ChangedProject(Struct):
     domain_id: RecordId | UnsetType = UNSET
     parent_id: RecordId | UnsetType = UNSET
     is_domain: bool | UnsetType = UNSET
+    options: Immutability | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_tags_twice(self.tags)
 
 
-async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewProject)
-    refuse_given_id(body, KIND)
-    refuse_tags_twice(fields.tags)
+class ChangedProjectBody(Struct):
+    project: ChangedProject
+
+
+async def create_project(request: IdentityRequest, body: NewProjectBody) -> dict[str, Any]:
+    fields = body.project
     if fields.is_domain:
         raise InvalidReference("A project that acts as a domain is created at /v3/domains.")
     domain_id = fields.domain_id or request.ctx.domain_id or request.ctx.project_domain_id or "default"
@@ -100,7 +107,7 @@ async def create_project(request: IdentityRequest, body: dict[str, Any]) -> dict
         description=fields.description or "",
         enabled=fields.enabled,
         tags=fields.tags,
-        extra=extra,
+        extra=fields.attributes(),
     )
     async with request.service.database.transaction() as tx:
         await projects.add(tx, project)
@@ -148,21 +155,20 @@ async def show_project(request: IdentityRequest) -> dict[str, Any]:
     return {"project": shown}
 
 
-async def update_project(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, KIND, ChangedProject)
-    refuse_other_id(body, KIND, request.path["project_id"])
-    refuse_tags_twice(fields.tags)
+async def update_project(request: IdentityRequest, body: ChangedProjectBody) -> dict[str, Any]:
+    fields = body.project
+    fields.refuse_other_id(request.path["project_id"])
     if fields.is_domain is True:
         raise InvalidReference("A project cannot become one that acts as a domain.")
     identity = request.service
-    values = given(fields, without=("domain_id", "parent_id", "is_domain"))
+    values = fields.given(without=("domain_id", "parent_id", "is_domain"))
     async with identity.database.transaction() as tx:
         project = await fetch_project(tx, request)
         if fields.domain_id not in (UNSET, project.domain_id):
             raise InvalidReference("The domain of a project cannot be changed.")
         if fields.parent_id not in (UNSET, projects.parent_of(project)):
             raise Forbidden("The parent of a project cannot be changed.")
-        project = await projects.change(tx, identity, project, values, extra)
+        project = await projects.change(tx, identity, project, values, fields.attributes())
     return {"project": project_view(project, request.base_url)}
 
 

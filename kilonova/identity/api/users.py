@@ -1,19 +1,12 @@
 """/v3/users."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.identity import checking, projects, records, users
-from kilonova.identity.api.bodies import (
-    IdentityRequest,
-    Kind,
-    RecordId,
-    given,
-    read_fields,
-    refuse_given_id,
-    refuse_other_id,
-)
+from kilonova.identity.api.bodies import Fields, IdentityRequest, NewFields, RecordId
 from kilonova.identity.api.listing import listing, paged
 from kilonova.identity.api.options import UserOptions
 from kilonova.identity.api.projects import REACH_LISTS as PROJECT_LISTS
@@ -23,6 +16,7 @@ from kilonova.identity.tables import User
 from kilonova.identity.views.records import project_view, user_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Free
 
 UserName = Annotated[str, Meta(min_length=1, max_length=255)]
 Password = Annotated[str, Meta(max_length=MAX_LENGTH)]
@@ -36,30 +30,46 @@ LISTS = listing(
 )
 
 
-KIND = Kind(
-    "user",
-    UserOptions,
-    {
-        "federated": "Federated users cannot be made here yet: users log in with a password.",
-        "password_expires_at": "Passwords do not expire here yet: password_expires_at cannot be set.",
-    },
-)
+LACKING = {
+    "federated": "Federated users cannot be made here yet: users log in with a password.",
+    "password_expires_at": "Passwords do not expire here yet: password_expires_at cannot be set.",
+}
 
 
-class NewUser(Struct):
+class NewUser(NewFields):
+    kind: ClassVar[str] = "user"
+    lacking: ClassVar[Mapping[str, str]] = LACKING
+
     name: UserName
     domain_id: RecordId | UnsetType = UNSET
     password: Password | None = None
     enabled: bool = True
     default_project_id: RecordId | None = None
+    options: UserOptions | UnsetType = UNSET
+    federated: Free = None
+    password_expires_at: Free = None
 
 
-class ChangedUser(Struct):
+class NewUserBody(Struct):
+    user: NewUser
+
+
+class ChangedUser(Fields):
+    kind: ClassVar[str] = "user"
+    lacking: ClassVar[Mapping[str, str]] = LACKING
+
     name: UserName | UnsetType = UNSET
     password: Password | None | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
     default_project_id: RecordId | None | UnsetType = UNSET
     domain_id: RecordId | UnsetType = UNSET
+    options: UserOptions | UnsetType = UNSET
+    federated: Free = None
+    password_expires_at: Free = None
+
+
+class ChangedUserBody(Struct):
+    user: ChangedUser
 
 
 class PasswordChange(Struct):
@@ -71,10 +81,8 @@ class PasswordChangeBody(Struct):
     user: PasswordChange
 
 
-async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    request.authorize()
-    fields, extra = read_fields(body, KIND, NewUser)
-    refuse_given_id(body, KIND)
+async def create_user(request: IdentityRequest, body: NewUserBody) -> dict[str, Any]:
+    fields, attributes = body.user, body.user.attributes()
     domain_id = request.ctx.domain_id or "default" if fields.domain_id is UNSET else fields.domain_id
     password_hash = await _hash(request, fields.password) if fields.password else None
     user = User(
@@ -84,7 +92,7 @@ async def create_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
         password_hash=password_hash,
         enabled=fields.enabled,
         default_project_id=fields.default_project_id,
-        extra=extra,
+        extra=attributes,
         created_at=request.service.clock.now(),
     )
     async with request.service.database.transaction() as tx:
@@ -120,10 +128,10 @@ async def fetch_user(tx: Tx, request: IdentityRequest, user_id: str) -> User:
     return user
 
 
-async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[str, Any]:
-    fields, extra = read_fields(body, KIND, ChangedUser)
-    refuse_other_id(body, KIND, request.path["user_id"])
-    values = given(fields, without=("password", "domain_id"))
+async def update_user(request: IdentityRequest, body: ChangedUserBody) -> dict[str, Any]:
+    fields, attributes = body.user, body.user.attributes()
+    fields.refuse_other_id(request.path["user_id"])
+    values = fields.given(without=("password", "domain_id"))
     if fields.password is not UNSET:
         values["password_hash"] = await _hash(request, fields.password) if fields.password else None
     identity = request.service
@@ -131,7 +139,7 @@ async def update_user(request: IdentityRequest, body: dict[str, Any]) -> dict[st
         user = await fetch_user(tx, request, request.path["user_id"])
         if fields.domain_id not in (UNSET, user.domain_id):
             raise BadRequest("The domain of a user cannot be changed.")
-        user = await users.change(tx, identity, user, values, extra)
+        user = await users.change(tx, identity, user, values, attributes)
     return {"user": user_view(user, request.base_url)}
 
 

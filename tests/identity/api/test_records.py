@@ -64,7 +64,7 @@ async def test_a_taken_name_is_409_on_create_and_on_change(
 @pytest.mark.parametrize(
     ("plural", "body", "sentence"),
     [
-        ("users", {}, "Expecting to find user"),
+        ("users", {}, "missing required field `user`"),
         ("users", {"user": {"name": ""}}, "length >= 1"),
         ("users", {"user": {"name": "x", "enabled": "yes"}}, "Expected `bool`"),
         ("projects", {"project": {"name": "x", "domain_id": "nowhere"}}, "Could not find domain: nowhere"),

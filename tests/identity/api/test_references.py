@@ -116,15 +116,16 @@ LOG_IN_REFERENCES: Mapping[str, tuple[str, str, str]] = {
 PLAIN = {
     *(f"{kind}.name" for kind in "user group project domain role service".split()),
     *(f"{kind}.description" for kind in "group project domain role service region".split()),
-    "user.password", "user.original_password", "project.tags[]", "tags[]", "service.type", "endpoint.url",
+    "user.password", "user.original_password", "user.options.multi_factor_auth_rules[][]", "project.tags[]", "tags[]",
+    "service.type", "endpoint.url",
     "auth.identity.methods[]", "auth.identity.password.user.password", "auth.scope.unscoped",
 }  # fmt: skip
 """Texts of their own: names of what the body makes or changes, passwords, words. Additional attributes, which every
 record may have, mean nothing."""
 
 
-KINDS = ("group", "domain", "role", "service", "endpoint", "region")
-NOT_READ = {*(f"{kind}.links" for kind in KINDS), "domain.tags"}
+KINDS = ("user", "group", "project", "domain", "role", "service", "endpoint", "region")
+NOT_READ = {*(f"{kind}.links" for kind in KINDS), "domain.tags", "user.federated", "user.password_expires_at"}
 """What clients were shown and send back, and what is refused unless it is empty."""
 OWN_IDS = {
     (method, f"/v3/{kind}s" + ("" if method == "POST" else f"/{{{kind}_id}}"), f"{kind}.id")
