@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.kit.auth import Policy, RequestContext, Rule
 from kilonova.kit.errors import BadRequest, Conflict, NotFound, ServiceUnavailable, Unauthorized, UnsupportedMediaType
-from kilonova.kit.http.bounds import Open
+from kilonova.kit.http.bounds import Int32, Open
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
@@ -36,6 +36,14 @@ class Note(Open):
 
 async def keep_note(request: Request[None], body: Note) -> Any:
     return {"text": body.text, **body.extra}
+
+
+Numbers = Annotated[list[Int32], Meta(max_length=3)]
+
+
+async def keep_sum(request: Request[None], body: Note | list[int]) -> Any:
+    request.authorize()
+    return {"sum": sum(body)} if isinstance(body, list) else {"text": body.text}
 
 
 async def create_thing(request: Request[None], body: ThingBody) -> Reply:
@@ -103,6 +111,7 @@ ROUTES = [
         lacking={"fly": "Things do not fly yet."},
     ),
     Route("POST", "/notes", keep_note, "things:create", body=Note, rule_first=True),
+    Route("PUT", "/notes", keep_sum, "things:create", body=Note, also_read={"text/numbers": Numbers}),
     Route("POST", "/free", stop_thing, "things:create", body=dict[str, Any]),
 ]
 POLICY = [
@@ -206,6 +215,19 @@ async def test_a_rule_that_comes_first_is_asked_before_the_body_is_read(client: 
 async def test_an_open_body_reaches_the_handler_with_what_it_does_not_name(client: Any) -> None:
     answer = await client.post("/notes", json={"text": "x", "colour": ["red"]})
     assert answer.json() == {"text": "x", "colour": ["red"]}
+
+
+async def test_a_body_is_decoded_as_its_media_type_says(client: Any) -> None:
+    def kept(content: str, media_type: str) -> Any:
+        return client.put("/notes", content=content, headers={"content-type": media_type})
+
+    assert (await kept('{"text": "x"}', "application/json")).json() == {"text": "x"}
+    assert (await kept("[1, 2]", "text/numbers; charset=utf-8")).json() == {"sum": 3}
+    assert (await kept("[1, 2]", "application/json")).status_code == 400
+    assert (await kept("[1, 2, 3, 4]", "text/numbers")).status_code == 400
+    content = (await client.get("/openapi.json")).json()["paths"]["/notes"]["put"]["requestBody"]["content"]
+    assert content["application/json"] == {"schema": {"$ref": "#/components/schemas/Note"}}
+    assert content["text/numbers"]["schema"]["maxItems"] == 3
 
 
 async def test_a_handler_that_forgets_to_authorize_answers_nothing(client: Any) -> None:

@@ -127,6 +127,8 @@ def body_types(route: Route) -> Iterator[tuple[str, Any]]:
         yield from route.described.items()
     elif route.described is not None or route.body is not None:
         yield "", route.body if route.described is None else route.described
+        for body_type in route.also_read.values():
+            yield "", body_type
 
 
 def _lacks(body_type: Any, name: str) -> Iterator[tuple[str, str]]:

@@ -300,7 +300,7 @@ class Edge(Generic[ServiceT]):
         raw = await _read_limited(request.headers, request.stream, route.max_body_bytes)
         if _NUL.search(raw):
             raise BadRequest(NUL_SENTENCE)
-        body_type: Any = dict[str, msgspec.Raw] if is_action else route.body
+        body_type: Any = dict[str, msgspec.Raw] if is_action else _body_type(route, request.headers)
         body = _decode(raw, body_type, strict=not route.lax)
         if isinstance(route.handler, tuple):
             action, body = await self._pick_action(request, route, body)
@@ -394,6 +394,15 @@ async def _read_limited(headers: Headers, stream: Callable[[], AsyncIterator[byt
     except TimeoutError as error:
         raise RequestTimeout(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from error
     return b"".join(chunks)
+
+
+def media_type_of(headers: Headers) -> str:
+    """The media type of a request's body, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip()
+
+
+def _body_type(route: Route, headers: Headers) -> Any:
+    return route.also_read.get(media_type_of(headers), route.body) if route.also_read else route.body
 
 
 def _decode(raw: bytes, body_type: Any, what: str | None = None, *, strict: bool = True) -> Any:

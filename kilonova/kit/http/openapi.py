@@ -78,13 +78,14 @@ def document(
 
 
 def _body_types(route: Route, view: View) -> dict[str, Any]:
-    """Key of the body → type of what is under it."""
+    """Key of the body → type of what is under it. Of a body as a whole: _WHOLE, and the other media types it may
+    come in."""
     if isinstance(route.handler, tuple):
         return {action.key: Any if action.body is None else action.body for action in view.actions(route)}
     if isinstance(route.described, Mapping):
         return dict(route.described)
     whole = route.body if route.described is None else route.described
-    return {} if whole is None else {_WHOLE: whole}
+    return {} if whole is None else {_WHOLE: whole, **route.also_read}
 
 
 def _open_schema(cls: type[Open]) -> JsonObject:
@@ -135,8 +136,8 @@ def _content(route: Route, body: dict[str, JsonObject]) -> JsonObject:
     if not body:
         return {}
     if _WHOLE in body:
-        schema = body[_WHOLE]
-    elif isinstance(route.handler, tuple):
+        return {route.media_type if key == _WHOLE else key: {"schema": each} for key, each in body.items()}
+    if isinstance(route.handler, tuple):
         schema = {"oneOf": [_object({key: each}) for key, each in body.items()]}
     else:
         schema = _object(body)

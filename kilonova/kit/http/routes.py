@@ -51,6 +51,9 @@ class Route:
     query: Mapping[str, str | None] = field(default_factory=dict)
     """Query parameter → the change it came with, None for always. What others mean is the service's own matter."""
     media_type: str = "application/json"
+    """The body's, as the OpenAPI document tells it."""
+    also_read: Mapping[str, Any] = field(default_factory=dict)
+    """Other media type → the type of a body that comes in it."""
     status: int = 200
     also: tuple[int, ...] = ()
     """Statuses that the handler answers with in other cases."""
