@@ -1,25 +1,23 @@
 """The whole image API on one screen. Source: Image API v2 reference."""
 
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from kilonova.image.api import data, discovery, images, members, metadefs, queries, versions
 from kilonova.image.api.bodies import (
-    MAX_OPERATIONS,
     NEWEST_PATCH,
-    PATCH_CONTENT_TYPES,
+    OLDER_PATCH,
     ImageFields,
     MemberAnswer,
     NewMember,
-    PatchOperation,
+    OlderPatch,
+    Patch,
 )
 from kilonova.image.policy import RULES
 from kilonova.image.service import Image
 from kilonova.kit.auth import Policy
 from kilonova.kit.errors import UnsupportedMediaType
 from kilonova.kit.http.bounds import Free
-from kilonova.kit.http.edge import Api, Authenticator, Edge
+from kilonova.kit.http.edge import Api, Authenticator, Edge, media_type_of
 from kilonova.kit.http.formats import image_error, image_json_error
 from kilonova.kit.http.routes import PUBLIC, Request, Route
 
@@ -33,11 +31,10 @@ ROUTES = [
     Route("GET", "/v2", versions.list_choices, PUBLIC, status=300),
 
     Route("GET", "/v2/images", images.list_images, "get_images", query=queries.QUERY),
-    Route("POST", "/v2/images", images.create_image, "add_image", body=dict[str, Any], status=201,
-          described=ImageFields),
+    Route("POST", "/v2/images", images.create_image, "add_image", body=ImageFields, status=201),
     Route("GET", IMAGE, images.show_image, "get_image"),
-    Route("PATCH", IMAGE, images.update_image, "modify_image", body=Any,
-          described=Annotated[list[PatchOperation], Meta(max_length=MAX_OPERATIONS)], media_type=NEWEST_PATCH),
+    Route("PATCH", IMAGE, images.update_image, "modify_image", body=Patch, media_type=NEWEST_PATCH,
+          also_read={OLDER_PATCH: OlderPatch}),
     Route("DELETE", IMAGE, images.delete_image, "delete_image", status=204),
     Route("PUT", f"{IMAGE}/file", data.upload, "upload_image", streams_body=True, status=204),
     Route("GET", f"{IMAGE}/file", data.download, "download_image"),
@@ -75,9 +72,8 @@ ROUTES = [
 
 def admit(request: Request[Any], route: Route) -> None:
     """Raises UnsupportedMediaType: a patch says by its type which draft it follows."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip()
-    if route.method == "PATCH" and content_type not in PATCH_CONTENT_TYPES:
-        allowed = ", ".join(PATCH_CONTENT_TYPES)
+    if route.method == "PATCH" and media_type_of(request.headers) not in (NEWEST_PATCH, OLDER_PATCH):
+        allowed = f"{NEWEST_PATCH}, {OLDER_PATCH}"
         raise UnsupportedMediaType(f"An image is patched with {allowed}.", headers={"Accept-Patch": allowed})
 
 

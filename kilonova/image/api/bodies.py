@@ -4,24 +4,22 @@ An image has fields with a meaning and properties without one, side by side in o
 reference; RFC 6901 for the paths of patches, of which one level is used.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from kilonova.image.errors import ReadOnlyField
 from kilonova.image.images import CONTAINER_FORMATS, DISK_FORMATS
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import Free, Text, Word, refuse_long
+from kilonova.kit.http.bounds import MAX_ITEMS, Free, LongText, Open, Text, Word, read_open, refuse_long
+from kilonova.kit.http.routes import MAX_BODY_BYTES
 
 NEWEST_PATCH = "application/openstack-images-v2.1-json-patch"
-PATCH_CONTENT_TYPES = {
-    NEWEST_PATCH: 10,
-    "application/openstack-images-v2.0-json-patch": 4,
-}
-"""Content type → draft of JSON patch it stands for."""
+OLDER_PATCH = "application/openstack-images-v2.0-json-patch"
+"""Media types of patches: drafts 10 and 4 of JSON patch."""
 
 READ_ONLY = (
     "created_at updated_at status checksum size virtual_size os_hash_algo os_hash_value "
@@ -35,11 +33,18 @@ UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0
 
 Text255 = Annotated[str, Meta(max_length=255)]
 Number = Annotated[int, Meta(ge=0, le=0x7FFFFFFF)]
-Operation = Literal["add", "replace", "remove"]
+Verb = Literal["add", "replace", "remove"]
 
 
-class ImageFields(Struct):
-    """The fields with a meaning, as a body spells them; their defaults are a new image's."""
+class ImageFields(Open):
+    """The fields with a meaning, as a body spells them; their defaults are a new image's.
+
+    The fields that it keeps besides are the image's properties, which are counted as they are written (413).
+    """
+
+    most_extra: ClassVar[int] = MAX_ITEMS
+    most_extra_bytes: ClassVar[int] = MAX_BODY_BYTES
+    extra_type: ClassVar[Any] = LongText
 
     id: Annotated[str, Meta(pattern=UUID_PATTERN, max_length=36)] | None = None
     name: Text255 | None = None
@@ -52,6 +57,23 @@ class ImageFields(Struct):
     min_disk: Number = 0
     min_ram: Number = 0
     tags: Annotated[list[Text255], Meta(max_length=1000)] = []
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("disk_format", self.disk_format, DISK_FORMATS),
+            ("container_format", self.container_format, CONTAINER_FORMATS),
+        ):
+            if value is not None and value not in allowed:
+                raise BadRequest(f"Invalid {name} {value!r}; allowed are {', '.join(allowed)}.")
+
+    @classmethod
+    def refuse_extra(cls, name: str, value: object) -> None:
+        """Raises ReadOnlyField for what the service alone writes, BadRequest for what is no name of a property."""
+        _check_writable(name)
+        if name != name.strip():
+            raise BadRequest(f"The name of a property neither begins nor ends with a space, got {name!r}.")
+        if isinstance(value, str):
+            refuse_long(f"The property {name!r}", value)
 
 
 COLUMNS = {"os_hidden": "hidden", "min_disk": "min_disk_gib", "min_ram": "min_ram_mib"}
@@ -68,46 +90,74 @@ class MemberAnswer(Struct):
     status: MemberStatus
 
 
-class PatchOperation(Struct):
-    """One operation as the newest patch media type spells it; `remove` has no value."""
-
-    op: Operation
-    path: Text
-    value: Free = None
-
-
 class Change(Struct):
-    """One operation of a patch."""
+    """One operation of a patch, whichever draft spelled it."""
 
-    operation: Operation
+    operation: Verb
     name: str
     value: Any = None
+    adds_only: bool = False
+    """In the older draft `add` is for what the image does not have yet."""
 
 
-def read_fields(values: Mapping[str, Any]) -> ImageFields:
-    """Raises BadRequest naming what is allowed."""
+class Operation(Struct):
+    """As the newest media type spells it: `{"op": "add", "path": "/name", "value": …}`; `remove` has no value."""
+
+    op: Verb
+    path: Text
+    value: Free = UNSET
+
+    def change(self) -> Change:
+        """Raises BadRequest, ReadOnlyField."""
+        return _read_change(self.op, self.path, self.value)
+
+
+class OlderOperation(Struct):
+    """As the older media type spells it: `{"add": "/name", "value": …}`."""
+
+    add: Text | UnsetType = UNSET
+    replace: Text | UnsetType = UNSET
+    remove: Text | UnsetType = UNSET
+    value: Free = UNSET
+
+    def change(self) -> Change:
+        """Raises BadRequest, ReadOnlyField."""
+        members: dict[Verb, Text | UnsetType] = {"add": self.add, "replace": self.replace, "remove": self.remove}
+        found = [(verb, path) for verb, path in members.items() if path is not UNSET]
+        if len(found) != 1:
+            raise BadRequest(f"An operation has exactly one member named {', '.join(members)}.")
+        ((verb, path),) = found
+        change = _read_change(verb, path, self.value)
+        change.adds_only = verb == "add"
+        return change
+
+
+Patch = Annotated[list[Operation], Meta(max_length=MAX_OPERATIONS)]
+OlderPatch = Annotated[list[OlderOperation], Meta(max_length=MAX_OPERATIONS)]
+
+
+def _read_change(verb: Verb, pointer: str, value: Any) -> Change:
+    name = _name_of(pointer)
+    _check_writable(name)
+    if name == "id":
+        raise ReadOnlyField("The attribute 'id' is read-only.")
+    if verb == "remove":
+        return Change(verb, name)
+    if value is UNSET:
+        raise BadRequest(f"The operation {verb} needs a value.")
+    return Change(verb, name, value)
+
+
+def read_attribute(name: str, value: object) -> ImageFields:
+    """One field or property with a patch's value, which has the bounds that a new image's has.
+
+    Raises BadRequest naming what is allowed.
+    """
     try:
-        fields = msgspec.convert(dict(values), type=ImageFields)
+        fields: ImageFields = read_open({name: value}, ImageFields)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid input for an image: {error}.") from error
-    for name, value, allowed in (
-        ("disk_format", fields.disk_format, DISK_FORMATS),
-        ("container_format", fields.container_format, CONTAINER_FORMATS),
-    ):
-        if value is not None and value not in allowed:
-            raise BadRequest(f"Invalid {name} {value!r}; allowed are {', '.join(allowed)}.")
+        raise BadRequest(f"Invalid input: {error}.") from error
     return fields
-
-
-def read_image(body: Mapping[str, Any]) -> tuple[ImageFields, dict[str, str]]:
-    """Fields and properties of a new image. Raises BadRequest, ReadOnlyField."""
-    known = {name: value for name, value in body.items() if name in FIELDS}
-    properties = {name: value for name, value in body.items() if name not in FIELDS}
-    for name in properties:
-        _check_writable(name)
-    for name, value in properties.items():
-        check_property(name, value)
-    return read_fields(known), properties
 
 
 def _check_writable(name: str) -> None:
@@ -122,62 +172,8 @@ def different_tags(tags: Iterable[str]) -> list[str]:
     return sorted({tag.strip() for tag in tags})
 
 
-def check_property(name: str, value: object) -> None:
-    """Raises BadRequest: a property is a short name with a text."""
-    if not 0 < len(name) <= 255:
-        raise BadRequest("The name of a property has 1 to 255 characters.")
-    if name != name.strip():
-        raise BadRequest(f"The name of a property neither begins nor ends with a space, got {name!r}.")
-    if not isinstance(value, str):
-        raise BadRequest(f"The property {name!r} must be a string, got {type(value).__name__}.")
-    refuse_long(f"The property {name!r}", value)
-
-
-def read_changes(body: object, draft: int) -> list[Change]:
-    """The operations of a patch. Raises BadRequest, ReadOnlyField."""
-    if isinstance(body, list) and len(body) > MAX_OPERATIONS:
-        raise BadRequest(f"A patch has {MAX_OPERATIONS} operations at most, got {len(body)}.")
-    if not isinstance(body, list):
-        raise BadRequest("A patch is a JSON array of operations.")
-    return [_read_change(each, draft) for each in body]
-
-
-def _read_change(raw: object, draft: int) -> Change:
-    if not isinstance(raw, dict):
-        raise BadRequest("An operation of a patch is a JSON object.")
-    operation, pointer = _operation_10(raw) if draft == 10 else _operation_4(raw)
-    name = _name_of(pointer)
-    _check_writable(name)
-    if name == "id":
-        raise ReadOnlyField("The attribute 'id' is read-only.")
-    if operation == "remove":
-        return Change(operation, name)
-    if "value" not in raw:
-        raise BadRequest(f"The operation {operation} needs a value.")
-    return Change(operation, name, raw["value"])
-
-
-_OPERATIONS: tuple[Operation, ...] = ("add", "replace", "remove")
-
-
-def _operation_10(raw: Mapping[str, Any]) -> tuple[Operation, Any]:
-    """`{"op": "add", "path": "/name", "value": …}`"""
-    for operation in _OPERATIONS:
-        if raw.get("op") == operation:
-            return operation, raw.get("path")
-    raise BadRequest(f"An operation's op is one of {', '.join(_OPERATIONS)}; got {raw.get('op')!r}.")
-
-
-def _operation_4(raw: Mapping[str, Any]) -> tuple[Operation, Any]:
-    """`{"add": "/name", "value": …}`"""
-    found = [operation for operation in _OPERATIONS if operation in raw]
-    if len(found) != 1:
-        raise BadRequest(f"An operation has exactly one member named {', '.join(_OPERATIONS)}.")
-    return found[0], raw[found[0]]
-
-
-def _name_of(pointer: object) -> str:
-    if not isinstance(pointer, str) or not pointer.startswith("/"):
+def _name_of(pointer: str) -> str:
+    if not pointer.startswith("/"):
         raise BadRequest(f"A path begins with a slash, got {pointer!r}.")
     part = pointer[1:]
     if not part.strip() or "/" in part:

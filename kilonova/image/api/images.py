@@ -10,14 +10,12 @@ from kilonova.image.api.access import ImageRequest, authorize_visibility, fetch,
 from kilonova.image.api.bodies import (
     COLUMNS,
     FIELDS,
-    PATCH_CONTENT_TYPES,
     Change,
     ImageFields,
-    check_property,
+    OlderOperation,
+    Operation,
     different_tags,
-    read_changes,
-    read_fields,
-    read_image,
+    read_attribute,
 )
 from kilonova.image.api.queries import LISTING, read_filters
 from kilonova.image.errors import NoSuchProperty, ReadOnlyField
@@ -40,27 +38,26 @@ async def list_images(request: ImageRequest) -> dict[str, Any]:
     return {"images": views, **found.links("images"), "schema": "/v2/schemas/images"}
 
 
-async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
-    fields, properties = read_image(body)
-    owner = fields.owner or request.ctx.project_id
-    target = {"project_id": owner, "owner": owner, "visibility": fields.visibility}
+async def create_image(request: ImageRequest, body: ImageFields) -> Reply:
+    owner = body.owner or request.ctx.project_id
+    target = {"project_id": owner, "owner": owner, "visibility": body.visibility}
     if not request.may(target) and owner != request.ctx.project_id:
         raise Forbidden(f"You may not create images owned by {owner}.")
     request.authorize(target)
-    authorize_visibility(request, fields.visibility, target)
+    authorize_visibility(request, body.visibility, target)
     now = request.service.clock.now()
     row = ImageRow(
-        id=fields.id or str(uuid4()),
-        name=fields.name,
+        id=body.id or str(uuid4()),
+        name=body.name,
         status="queued",
-        visibility=fields.visibility,
-        protected=fields.protected,
-        hidden=fields.os_hidden,
+        visibility=body.visibility,
+        protected=body.protected,
+        hidden=body.os_hidden,
         owner=owner,
-        disk_format=fields.disk_format,
-        container_format=fields.container_format,
-        min_disk_gib=fields.min_disk,
-        min_ram_mib=fields.min_ram,
+        disk_format=body.disk_format,
+        container_format=body.container_format,
+        min_disk_gib=body.min_disk,
+        min_ram_mib=body.min_ram,
         size_bytes=None,
         virtual_size_bytes=None,
         checksum=None,
@@ -69,7 +66,7 @@ async def create_image(request: ImageRequest, body: dict[str, Any]) -> Reply:
         created_at=now,
         updated_at=now,
     )
-    record = ImageRecord(row, properties, different_tags(fields.tags))
+    record = ImageRecord(row, body.extra, different_tags(body.tags))
     async with request.service.database.transaction() as tx:
         await quotas.require_place(tx, owner, request.service.limits)
         await images.create(tx, record)
@@ -86,45 +83,44 @@ async def show_image(request: ImageRequest) -> dict[str, Any]:
     return image_view(record)
 
 
-async def update_image(request: ImageRequest, body: Any) -> dict[str, Any]:
-    draft = PATCH_CONTENT_TYPES[request.headers["content-type"].partition(";")[0].strip()]
-    changes = read_changes(body, draft)
+async def update_image(request: ImageRequest, body: list[Operation] | list[OlderOperation]) -> dict[str, Any]:
+    changes = [each.change() for each in body]
     async with request.service.database.transaction() as tx:
         record = await fetch(tx, request)
         for change in changes:
-            record = _changed(request, record, change, draft)
+            record = _changed(request, record, change)
         if changes:
             await images.change(tx, record, request.service.clock.now())
             record = await images.find(tx, record.row.id, viewer_of(request))
     return image_view(record)
 
 
-def _changed(request: ImageRequest, record: ImageRecord, change: Change, draft: int) -> ImageRecord:
+def _changed(request: ImageRequest, record: ImageRecord, change: Change) -> ImageRecord:
     """The record after one operation. Raises BadRequest, Forbidden, ReadOnlyField, NoSuchProperty."""
     name = change.name
     is_field = name in FIELDS
     is_there = is_field or name in record.properties
     if change.operation != "add" and not is_there:
         raise NoSuchProperty(f"The image has no property {name!r}.")
-    if change.operation == "add" and is_there and draft == 4:
+    if change.adds_only and is_there:
         raise NoSuchProperty(f"The image has the property {name!r} already.")
     if change.operation == "remove":
         if is_field:
             raise ReadOnlyField(f"The attribute {name!r} may not be removed.")
         properties = {key: value for key, value in record.properties.items() if key != name}
         return structs.replace(record, properties=properties)
+    fields = read_attribute(name, change.value)
     if not is_field:
-        check_property(name, change.value)
-        return structs.replace(record, properties={**record.properties, name: change.value})
-    return _with_field(request, record, name, change.value)
+        return structs.replace(record, properties={**record.properties, **fields.extra})
+    return _with_field(request, record, name, fields)
 
 
-def _with_field(request: ImageRequest, record: ImageRecord, name: str, value: Any) -> ImageRecord:
-    fields: ImageFields = read_fields({name: value})
+def _with_field(request: ImageRequest, record: ImageRecord, name: str, fields: ImageFields) -> ImageRecord:
+    """The record with the one of `fields` that is called so. Raises Forbidden, ReadOnlyField."""
     if name == "tags":
         return structs.replace(record, tags=different_tags(fields.tags))
     if name == "visibility":
-        authorize_visibility(request, value, target_of(request, record))
+        authorize_visibility(request, fields.visibility, target_of(request, record))
     elif name == "owner" and not viewer_of(request).is_admin:
         raise ReadOnlyField("Only an administrator gives an image another owner.")
     elif name in ("disk_format", "container_format") and record.row.status != "queued":

@@ -55,7 +55,7 @@ PLAIN = {"name", "tags[]", "disk_format", "container_format"}
 """Texts and words of their own."""
 NOT_SERVED = {("POST", "/v2/tasks", ""), ("POST", "/v2/metadefs/namespaces", "")}
 """Bodies that may hold anything and are always refused."""
-BY_OPERATION = {("PATCH", IMAGE, "[].path"), ("PATCH", IMAGE, "[].value")}
+BY_OPERATION = {("PATCH", IMAGE, f"[].{member}") for member in ("path", "value", "add", "replace", "remove")}
 """How a patch spells its fields: each is in the table as its path."""
 PROPERTIES = ("kernel_id", "ramdisk_id", "instance_uuid", "base_image_ref", "owner_specified.openstack.object")
 """Properties whose names say that they name something. They are texts like all others: nothing here acts on them."""
