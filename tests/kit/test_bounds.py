@@ -146,11 +146,11 @@ def test_what_an_open_part_keeps_is_bounded(thing: Any, sentence: str) -> None:
     assert str(refused.value) == sentence
 
 
-def test_actions_and_described_bodies_are_looked_at_too() -> None:
+def test_actions_and_bodies_of_other_media_types_are_looked_at_too() -> None:
     actions = (Action("stop", handle, "r"), Action("start", handle, "r", body=Bounded))
     assert unbounded_parts([Route("POST", "/a", actions)]) == ["POST /a: stop: any JSON, not marked FREE"]
-    described = Route("POST", "/b", handle, "r", body=dict, described={"thing": Unbounded})
-    assert "POST /b: thing.name: str without max_length" in unbounded_parts([described])
+    other = Route("POST", "/b", handle, "r", body=Bounded, also_read={"text/other": Unbounded})
+    assert "POST /b: name: str without max_length" in unbounded_parts([other])
 
 
 def test_only_types_with_free_parts_are_walked() -> None:

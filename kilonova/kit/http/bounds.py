@@ -119,15 +119,12 @@ def unbounded_parts(routes: Sequence[Route]) -> list[str]:
 
 
 def body_types(route: Route) -> Iterator[tuple[str, Any]]:
-    """(key of the body or "", the type of what is under it) of all that a route decodes or says that it reads."""
+    """(key of the body or "", the type of what is under it) of all that a route decodes."""
     if isinstance(route.handler, tuple):
         for action in route.handler:
             yield action.key, Any if action.body is None else action.body
-    elif isinstance(route.described, dict):
-        yield from route.described.items()
-    elif route.described is not None or route.body is not None:
-        yield "", route.body if route.described is None else route.described
-        for body_type in route.also_read.values():
+    elif route.body is not None:
+        for body_type in (route.body, *route.also_read.values()):
             yield "", body_type
 
 

@@ -6,7 +6,7 @@ routes, the schemas from the types the edge checks with. Source: OpenAPI 3.1.0; 
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,6 @@ JsonObject = dict[str, Any]
 
 TOKEN = {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
 _VARIABLE = re.compile(r"{(\w+)(?::\w+)?}")
-_WHOLE = ""
-"""Stands for the key of a body that is not wrapped in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +76,10 @@ def document(
 
 
 def _body_types(route: Route, view: View) -> dict[str, Any]:
-    """Key of the body → type of what is under it. Of a body as a whole: _WHOLE, and the other media types it may
-    come in."""
+    """Of an action route: key of the body → type of what is under it; of others: media type → type of the body."""
     if isinstance(route.handler, tuple):
         return {action.key: Any if action.body is None else action.body for action in view.actions(route)}
-    if isinstance(route.described, Mapping):
-        return dict(route.described)
-    whole = route.body if route.described is None else route.described
-    return {} if whole is None else {_WHOLE: whole, **route.also_read}
+    return {} if route.body is None else {route.media_type: route.body, **route.also_read}
 
 
 def _open_schema(cls: type[Open]) -> JsonObject:
@@ -135,17 +129,10 @@ def _content(route: Route, body: dict[str, JsonObject]) -> JsonObject:
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     if not body:
         return {}
-    if _WHOLE in body:
-        return {route.media_type if key == _WHOLE else key: {"schema": each} for key, each in body.items()}
     if isinstance(route.handler, tuple):
-        schema = {"oneOf": [_object({key: each}) for key, each in body.items()]}
-    else:
-        schema = _object(body)
-    return {route.media_type: {"schema": schema}}
-
-
-def _object(properties: JsonObject) -> JsonObject:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+        one_of = [{"type": "object", "properties": {key: schema}, "required": [key]} for key, schema in body.items()]
+        return {route.media_type: {"schema": {"oneOf": one_of}}}
+    return {media_type: {"schema": schema} for media_type, schema in body.items()}
 
 
 def _module(route: Route) -> str:

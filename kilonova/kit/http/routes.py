@@ -46,8 +46,6 @@ class Route:
     rule: str = ""
     """Empty only for action routes, whose actions each have one."""
     body: Any = None
-    described: Any = None
-    """The OpenAPI document's description of a body that the handler reads by itself: a type, or {key: type}."""
     query: Mapping[str, str | None] = field(default_factory=dict)
     """Query parameter → the change it came with, None for always. What others mean is the service's own matter."""
     media_type: str = "application/json"
