@@ -5,6 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
+from kilonova.identity.app import ROUTES
+from kilonova.kit.http.routes import Route
+
 
 @pytest.fixture
 async def admin(identity: Any) -> httpx.AsyncClient:
@@ -81,6 +84,28 @@ async def test_bad_input_is_400_with_the_reason(
     response = await admin.post(f"/v3/{plural}", json=body)
     assert response.status_code == 400
     assert sentence in response.json()["error"]["message"]
+
+
+FIRST = [route for route in ROUTES if route.rule_first]
+
+
+@pytest.mark.parametrize("route", FIRST, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"user": 5}', b'{"region": {"id": 5}}', b"x" * 200_000])
+async def test_who_may_not_is_told_so_whatever_the_body_is(
+    identity: Any, admin: httpx.AsyncClient, route: Route, body: bytes
+) -> None:
+    path = route.path.format_map({"service_id": "x", "endpoint_id": "x", "region_id": "x"})
+    member = {"x-auth-token": await identity.token("demo")}
+    refused = await admin.request(route.method, path, content=body, headers=member)
+    assert refused.status_code == 403
+    assert route.rule in refused.json()["error"]["message"]
+    assert (await admin.request(route.method, path, content=body)).status_code in (400, 413)
+
+
+def test_every_record_that_is_made_has_its_rule_come_first() -> None:
+    made = {route.path for route in ROUTES if route.method == "POST" and route.rule.startswith("identity:create_")}
+    refused = {"/v3/credentials", "/v3/users/{user_id}/application_credentials"}
+    assert {route.path for route in FIRST if route.method == "POST"} == made - refused
 
 
 async def test_an_endpoint_joins_the_catalog_and_its_region_is_made(admin: httpx.AsyncClient, body_of: Any) -> None:
