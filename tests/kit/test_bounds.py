@@ -27,6 +27,7 @@ from kilonova.kit.http.bounds import (
     has_free_parts,
     open_types,
     read_open,
+    refusal,
     refuse_excess,
     refuse_long,
     unbounded_parts,
@@ -243,3 +244,34 @@ def test_texts_are_measured_as_a_column_keeps_them() -> None:
         refuse_long("The note", text)
         with pytest.raises(BadRequest, match="The note takes 65535 bytes at most in UTF-8"):
             refuse_long("The note", text + "𝄞")
+
+
+class Choice(Struct):
+    colour: Literal["red", "green"] = "red"
+    sizes: Annotated[list[Literal[1, 2] | None], Meta(max_length=3)] = []
+    by_name: dict[str, Literal["a"]] = {}
+    inner: "Choice | None" = None
+    word: Annotated[str, Meta(max_length=5)] = ""
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ({"colour": "blue"}, "'blue' - at `$.colour`; allowed are green, red."),
+        ({"sizes": [1, 3]}, "3 - at `$.sizes[1]`; allowed are 1, 2."),
+        ({"by_name": {"x.y": "b"}}, "'b' - at `$.by_name[...]`; allowed are a."),
+        ({"inner": {"inner": {"colour": "x` - at `$"}}}, "- at `$.inner.inner.colour`; allowed are green, red."),
+        ({"colour": 5}, "Expected `str`, got `int` - at `$.colour`."),
+        ({"word": "longer"}, "Expected `str` of length <= 5 - at `$.word`."),
+    ],
+)
+def test_a_refusal_tells_the_values_that_are_allowed(body: Any, end: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(msgspec.json.encode(body), type=Choice)
+    assert refusal(refused.value, Choice).endswith(end)
+
+
+def test_a_refusal_tells_them_of_any_place() -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(b'[{"colour": "blue"}]', type=list[Choice])
+    assert refusal(refused.value, list[Choice]).endswith("`$[0].colour`; allowed are green, red.")

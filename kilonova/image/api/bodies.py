@@ -14,7 +14,7 @@ from kilonova.image.errors import ReadOnlyField
 from kilonova.image.images import CONTAINER_FORMATS, DISK_FORMATS
 from kilonova.image.tables import MemberStatus, Visibility
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import MAX_ITEMS, Free, LongText, Open, Text, Word, read_open, refuse_long
+from kilonova.kit.http.bounds import MAX_ITEMS, Free, LongText, Open, Text, Word, read_open, refusal, refuse_long
 from kilonova.kit.http.routes import MAX_BODY_BYTES
 
 NEWEST_PATCH = "application/openstack-images-v2.1-json-patch"
@@ -156,7 +156,7 @@ def read_attribute(name: str, value: object) -> ImageFields:
     try:
         fields: ImageFields = read_open({name: value}, ImageFields)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid input: {error}.") from error
+        raise BadRequest(refusal(error, ImageFields)) from error
     return fields
 
 

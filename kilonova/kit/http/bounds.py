@@ -208,6 +208,55 @@ def _parts(info: Any, seen: frozenset[type]) -> Iterator[Any]:
             yield from _parts(each, seen)
 
 
+_NOT_LISTED = re.compile(r"^Invalid enum value .* - at `(?:key in )?(\$.*)`$", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[[^\]]*\]")
+"""One step of a place in a body, as msgspec spells it: `.subnet`, `[0]`, `[...]`."""
+
+
+def refusal(error: msgspec.ValidationError, body_type: Any) -> str:
+    """The sentence for a body that is not of its type, with the values that are allowed where they are listed."""
+    # Nobody who reads it needs to know that a line break may not follow either.
+    sentence = f"Invalid input: {error}".replace(r"$(?!\\n)", "$")
+    place = _NOT_LISTED.match(str(error))
+    allowed = allowed_at(body_type, place[1]) if place else []
+    return f"{sentence}; allowed are {', '.join(map(str, allowed))}." if allowed else f"{sentence}."
+
+
+def allowed_at(body_type: Any, place: str) -> list[Any]:
+    """The values that a body of this type may have at a place such as `$.subnet.ip_version`, if they are listed."""
+    infos = [inspect.type_info(body_type)]
+    for step in _STEP.finditer(place):
+        infos = [inner for info in infos for each in _choices(info) for inner in _inside(each, step[1])]
+    values = [
+        value
+        for info in infos
+        for each in _choices(info)
+        if isinstance(each, inspect.LiteralType)
+        for value in each.values
+    ]
+    return list(dict.fromkeys(values))
+
+
+def _choices(info: inspect.Type) -> Iterator[inspect.Type]:
+    """The type itself, or the types of a union, without what annotates them."""
+    if isinstance(info, inspect.Metadata):
+        yield from _choices(info.type)
+    elif isinstance(info, inspect.UnionType):
+        for each in info.types:
+            yield from _choices(each)
+    else:
+        yield info
+
+
+def _inside(info: inspect.Type, field: str | None) -> list[inspect.Type]:
+    """The types of a field; with None, of an item or of a value under any key."""
+    if isinstance(info, inspect.StructType) and field is not None:
+        return [each.type for each in info.fields if each.encode_name == field]
+    if isinstance(info, inspect.ListType | inspect.VarTupleType | inspect.SetType) and field is None:
+        return [info.item_type]
+    return [info.value_type] if isinstance(info, inspect.DictType) and field is None else []
+
+
 def read_open(content: Any, body_type: Any, *, strict: bool = True) -> Any:
     """A body of plain JSON as its type, with the fields that its Open parts keep.
 

@@ -36,7 +36,7 @@ from kilonova.kit.errors import (
     Unauthorized,
     UriTooLong,
 )
-from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, open_types, read_open, refuse_excess
+from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, open_types, read_open, refusal, refuse_excess
 from kilonova.kit.http.formats import prefers_json
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
@@ -414,7 +414,7 @@ def _decode(raw: bytes, body_type: Any, what: str | None = None, *, strict: bool
         if _is_free(body_type):
             refuse_excess(value)
     except msgspec.DecodeError as error:
-        sentence = _schema_sentence(error, raw)
+        sentence = _schema_sentence(error, raw, body_type)
         raise BadRequest(f"{what}: {sentence}" if what else sentence) from error
     except UnicodeDecodeError as error:
         raise BadRequest(f"Malformed request body: it is not UTF-8 ({error.reason}).") from error
@@ -452,12 +452,11 @@ def _path(scope: Scope, *, exact: bool) -> str:
     return path if exact else path.rstrip("/") or "/"
 
 
-def _schema_sentence(error: msgspec.DecodeError, raw: bytes) -> str:
+def _schema_sentence(error: msgspec.DecodeError, raw: bytes, body_type: Any) -> str:
     if not raw:
         return "A JSON body is required."
     if isinstance(error, msgspec.ValidationError):
-        # Nobody who reads it needs to know that a line break may not follow either (`bounds`).
-        return f"Invalid input: {error}.".replace(r"$(?!\\n)", "$")
+        return refusal(error, body_type)
     return f"Malformed request body: {error}."
 
 
