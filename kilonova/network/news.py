@@ -12,6 +12,8 @@ READ_AT_START = 2_000
 """Revisions that a process which has just started reads: agents that have one of them are told what has changed."""
 CHANGES_KEPT = 10_000
 """Revisions of which it is remembered what they concerned; who has not looked for longer is told everything anew."""
+FORGOTTEN_AT_ONCE = 500
+"""Revisions: few enough that neither the loop nor the database is held by it."""
 
 
 class News:
@@ -76,16 +78,19 @@ class News:
         return found
 
     def is_long(self) -> bool:
-        return self.revision - self._first > 2 * CHANGES_KEPT
+        return self.revision - self._first > CHANGES_KEPT + FORGOTTEN_AT_ONCE
 
     def forget(self) -> int:
         """Keeps the last `CHANGES_KEPT` revisions; returns the last that is forgotten."""
         self._first = self.revision - CHANGES_KEPT
         for name, log in list(self._changed.items()):
-            del log[: bisect.bisect_right(log, self._first, key=_revision_of)]
+            end = bisect.bisect_right(log, self._first, key=_revision_of)
+            for number, about in log[:end]:
+                if self._last.get((name, about)) == number:
+                    del self._last[name, about]
+            del log[:end]
             if not log:
                 del self._changed[name]
-        self._last = {key: number for key, number in self._last.items() if number > self._first}
         return self._first
 
 

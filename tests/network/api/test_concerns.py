@@ -273,6 +273,7 @@ async def test_whatever_changes_each_host_has_been_told(net: Any, seed: int, mon
     if seed % 2:
         # Whoever sleeps has missed too much, and whatever is told is told in pieces.
         monkeypatch.setattr(news_module, "CHANGES_KEPT", 8)
+        monkeypatch.setattr(news_module, "FORGOTTEN_AT_ONCE", dice.randrange(1, 8))
         monkeypatch.setattr(telling, "MOST_OBJECTS", 3)
         monkeypatch.setattr(telling, "MOST_REVISIONS", 2)
     tenant, servers = Tenant(net, dice), Servers(net, dice)
@@ -420,6 +421,7 @@ async def test_a_floating_ip_that_is_deleted_is_told_to_the_routers_host(net: An
 
 async def test_who_has_not_looked_for_long_is_told_everything(net: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(news_module, "CHANGES_KEPT", 2)
+    monkeypatch.setattr(news_module, "FORGOTTEN_AT_ONCE", 2)
     news, late = News(), News()
     async with net.service.database.reading() as tx:
         start = await late.read(tx)
@@ -436,6 +438,10 @@ async def test_who_has_not_looked_for_long_is_told_everything(net: Any, monkeypa
         await records.forget_changes(tx, news.forget())
     assert (news.knows(start), news.knows(start + 4)) == (False, True)
     assert news.objects("name", start + 4, start + 6) == {"4", "5"}
+    assert not news.is_long()
+    assert news.changed_at("name", "5") == start + 6
+    assert news.changed_at("name", "0") == news.changed_at("never", "0") == start + 4
+    assert news.has_changed_wholly("other", start + 5)
     async with net.service.database.reading() as tx:
         await late.read(tx)
     assert not late.knows(start), "what was forgotten meanwhile is not taken for nothing"
