@@ -400,11 +400,11 @@ class HostLoad(Struct):
     host: str
     servers: int
     building: int
-    """Of its servers, those being built now."""
+    """How many of these servers are being built."""
     row_revision: int
-    """Of the last change of its row in `hosts`."""
+    """The revision of the last change of its row in `hosts`."""
     revision: int
-    """Of the last change of that row or of the counts. No two are alike, and the highest is that of the last change."""
+    """The revision of the last change of that row or of the counts. Each is given once; the latest is the highest."""
 
 
 class Aggregate(Struct, kw_only=True):

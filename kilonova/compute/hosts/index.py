@@ -60,7 +60,7 @@ class HostIndex:
 
 
 async def _members(tx: CellTx, known: Snapshot, changes: list[HostLoad]) -> dict[str, KnownHost]:
-    """What was known, with everything that has changed since."""
+    """Returns the hosts of `known` with the changes applied, in the order of their numbers."""
     members = dict(known.hosts)
     renewed = [each.host for each in changes if each.row_revision > known.revision]
     rows = await _rows(tx, renewed)

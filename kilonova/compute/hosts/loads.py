@@ -14,7 +14,7 @@ from kilonova.compute.transactions import CellTx
 
 
 class Place(NamedTuple):
-    """What decides where a server counts, and as what."""
+    """The host a server counts on, and the state that tells whether it is being built."""
 
     host: str | None
     vm_state: str

@@ -25,7 +25,7 @@ class HostState(Struct, frozen=True, gc=False):
     used: Resources = {}
     is_up: bool = False
     seconds_since_answer: float | None = None
-    """Of a host that is not up; None when it never answered."""
+    """How long a host that is not up has been silent; None when it never answered, or is up."""
     building: int = 0
     """Of its servers, those being built now."""
     failed_builds: int = 0

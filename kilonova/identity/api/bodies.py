@@ -1,4 +1,4 @@
-"""What identity's request bodies have in common: they keep attributes without a meaning, instead of refusing them.
+"""The base of identity's request bodies: they keep attributes that mean nothing here, instead of refusing them.
 
 Source: Identity API v3: "additional attributes" are stored and shown as given. Attributes that have a meaning upstream
 and none here are refused.
@@ -58,8 +58,8 @@ class Fields(Open, kw_only=True):
         return {name: value for name, value in values.items() if value is not UNSET}
 
     def attributes(self) -> dict[str, Any]:
-        """What a record keeps besides its columns: additional attributes, and options. Raises BadRequest for too many
-        of both together."""
+        """Returns what a record keeps besides its columns: additional attributes, and options. Raises BadRequest when
+        both together are too large."""
         options = getattr(self, "options", UNSET)
         kept = self.extra if options is UNSET else {**self.extra, "options": msgspec.to_builtins(options)}
         refuse_large(kept)

@@ -11,7 +11,7 @@ Rule = Annotated[list[Word], Meta(min_length=1, max_length=8)]
 
 
 class Immutability(Struct, forbid_unknown_fields=True):
-    """Of projects, domains and roles; null takes it away."""
+    """The option of projects, domains and roles; null removes it."""
 
     immutable: bool | None | UnsetType = UNSET
 

@@ -108,7 +108,7 @@ class Agent:
         self._turn = self._turns.ask(self._woken.set)
 
     def _take_turn(self) -> Turn | None:
-        """What is woken soon is woken by now."""
+        """Returns the turn that was asked for, if any. A wake-up still to come is cancelled: this pass serves it."""
         if self._soon is not None:
             self._soon.cancel()
         turn, self._soon, self._turn = self._turn, None, None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 SHARE = 0.25
-"""Of the loop: the most that all turns take together."""
+"""The largest share of the loop's time that all turns take together."""
 AT_ONCE = 2
 """Turns, and so passes in one iteration of the loop: while other work holds it, turns are still to come by."""
 LONGEST_TURN_SECONDS = 1.0

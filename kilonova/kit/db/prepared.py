@@ -16,7 +16,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Convert = Callable[[Any], Any]
 
 MOST_LENGTHS = 64
-"""Of the lists given to one statement, whose texts are kept."""
+"""A statement has a text for each length of its lists; so many of them are kept."""
 
 
 class Answer(Protocol):
