@@ -61,7 +61,7 @@ conformance:  ## run upstream's own suites, each in an environment of its own (r
 	@.venv/bin/python -m tools.conformance_tempest $(ARGS)
 
 bench:  ## measure a simulated cloud and, as root, one with real guests
-	@$(PYTHON) -m tools.setup --for test --with mariadb --with rabbit --with nats
+	@$(PYTHON) -m tools.setup --for test --with mariadb --with postgresql --with rabbit --with nats
 	@.venv/bin/python -m bench.run $(ARGS)
 
 peer:  ## measure upstream and Kilonova under one load; DIRECTORY holds peer-install.sh and load.py (root)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from bench.load import Figure
+from bench import growth
+from bench.load import Figure, Target
 from kilonova.kit.testing.brokers import RabbitMq
 from tests.daemons.controller import Controller, wait_for
 from tests.databases import databases
@@ -24,7 +25,7 @@ QUOTAS = {"quota_set": {"instances": -1, "cores": -1, "ram": -1}}
 
 
 def measure(scratch: Path, host_counts: tuple[int, ...]) -> list[Figure]:
-    with controller_on_mariadb(scratch, CONTROL) as controller:
+    with controller_on("mariadb", scratch, CONTROL) as controller:
         figures = [_agent_start(controller)]
         body = _make_recipe(controller)
         # Before there are hosts that end with their measurement: nobody knows yet then that they are gone.
@@ -36,11 +37,11 @@ def measure(scratch: Path, host_counts: tuple[int, ...]) -> list[Figure]:
 
 
 @contextmanager
-def controller_on_mariadb(scratch: Path, names: Sequence[str], workers: int = 1) -> Iterator[Controller]:
+def controller_on(database: str, scratch: Path, names: Sequence[str], workers: int = 1) -> Iterator[Controller]:
     """A controller of separate daemons, its APIs with so many processes each, on private servers."""
     broker = RabbitMq(scratch / "rabbitmq")
     broker.start()
-    with databases("mariadb", scratch) as engine:
+    with databases(database, scratch) as engine:
         controller = Controller(scratch, engine, broker)
         try:
             controller.install()
@@ -120,6 +121,15 @@ def _creates(controller: Controller, body: dict[str, object], hosts: int) -> lis
             )
         )
     return figures
+
+
+def measure_growth(scratch: Path, servers: int, step: int) -> list[Figure]:
+    """The growth of a cloud of daemons on PostgreSQL; the CPU is that of the daemons, without database and hosts."""
+    with controller_on("postgresql", scratch, CONTROL) as controller:
+        with growth.hosts_of(controller, growth.HOSTS):
+            target = Target(controller.url("identity") + "/v3", "admin", "ADMIN_PASS", "admin", 0)
+            spent = growth.cpu_seconds_of(lambda: [each.pid for each in controller.processes.values()])
+            return growth.measure(target, spent, servers, step, "daemons, PostgreSQL")
 
 
 async def _create_all(controller: Controller, body: dict[str, object]) -> float:

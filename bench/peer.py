@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.many_hosts import CONTROL, controller_on_mariadb, lift_quotas
+from bench.many_hosts import CONTROL, controller_on, lift_quotas
 from tests.daemons.controller import Controller, wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -66,8 +66,8 @@ def _measure_peer(installer: Path, load: Sequence[str]) -> list[dict[str, Any]]:
 
 def _measure_kilonova(load: Sequence[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="kilonova-peer-") as scratch:
-        with controller_on_mariadb(
-            Path(scratch), [each for each in CONTROL if each != "nova-conductor"], WORKERS
+        with controller_on(
+            "mariadb", Path(scratch), [each for each in CONTROL if each != "nova-conductor"], WORKERS
         ) as made:
             for name in ("nova-conductor", "nova-compute", "neutron-linuxbridge-agent"):
                 made.start(name)

@@ -1,8 +1,8 @@
 """`make bench`: brings clouds up, measures them, prints one table.
 
-A simulated cloud, real guests (root), the scheduler's decision, the transports, and a cloud of separate daemons on
-MariaDB and RabbitMQ with simulated hosts. As root all of it runs in namespaces of its own. The machine's other work is
-in the figures: compare within one run, or with an earlier revision's in turn.
+A simulated cloud, real guests (root), the scheduler's decision, the transports, a cloud of separate daemons on MariaDB
+and RabbitMQ with simulated hosts, and how the cost of one more server grows. As root all of it runs in namespaces of
+its own. The machine's other work is in the figures: compare within one run, or with an earlier revision's in turn.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import decisions, load, many_hosts, transports
+from bench import decisions, growth, load, many_hosts, transports
 from bench.load import Figure, Target
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +30,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each closed loop")
     parser.add_argument("--image-mib", type=int, default=512)
-    parser.add_argument("--only", choices=["fake", "real", "decisions", "transports", "hosts"])
+    parser.add_argument("--only", choices=["fake", "real", "decisions", "transports", "hosts", "growth"])
     parser.add_argument("--hosts", type=int, nargs="*", default=[100, 1000], help="simulated hosts of the daemons")
+    parser.add_argument("--servers", type=int, default=750, help="servers booted to see what one more costs")
+    parser.add_argument("--step", type=int, default=250, help="of them, between two figures")
+    parser.add_argument("--where", choices=["one", "daemons"], help="only there, of what one more server costs")
     options = parser.parse_args()
     if os.geteuid() == 0 and INSIDE not in os.environ:
         return _again_in_namespaces()
@@ -48,6 +51,8 @@ def main() -> int:
             figures += transports.measure(place / "transports", options.seconds)
         if options.only in (None, "hosts"):
             figures += many_hosts.measure(place, tuple(options.hosts))
+        if options.only in (None, "growth"):
+            figures += _measure_growth(place, options)
     _print(figures)
     return 0
 
@@ -90,6 +95,17 @@ def _measure_fake(state: Path, options: argparse.Namespace) -> list[Figure]:
             Figure("memory, simulated cloud", f"{load.pss_mib([target.pid]):.0f} MiB", "PSS, 20 hosts, idle"),
         ]
         return figures + asyncio.run(_load(target, options))
+
+
+def _measure_growth(place: Path, options: argparse.Namespace) -> list[Figure]:
+    figures = []
+    if options.where != "daemons":
+        with _cloud(place / "growth", "--fake", str(growth.HOSTS)) as (target, _started):
+            spent = growth.cpu_seconds_of(lambda: [target.pid])
+            figures += growth.measure(target, spent, options.servers, options.step, "one process, SQLite")
+    if options.where != "one":
+        figures += many_hosts.measure_growth(place, options.servers, options.step)
+    return figures
 
 
 async def _load(target: Target, options: argparse.Namespace) -> list[Figure]:
