@@ -51,6 +51,8 @@ class Hosts:
         self._loop = loop
         self.passes: list[tuple[int, int, float]] = []
         """(number of the host, iteration of the loop, when it began)"""
+        self.registrations: list[int] = []
+        """The iterations of the loop in which agents registered."""
         bus, turns = InProcessBus(), Turns(loop.time)
         bus.serve("registry", {"register": self._register})
         self.agents = [self._agent(number, bus, turns, interval_seconds) for number in range(count)]
@@ -65,7 +67,7 @@ class Hosts:
         return Agent(info, bus, "registry", converge=look, pace=pace, turns=turns)
 
     async def _register(self, _payload: Any) -> None:
-        pass
+        self.registrations.append(self._loop.iterations)
 
     async def looked(self, times: int) -> Sequence[tuple[int, int, float]]:
         """Waits for as many passes, and returns them."""
@@ -115,6 +117,19 @@ def test_a_burst_of_looks_that_can_wait_comes_in_turn_and_what_is_urgent_before_
         assert rest[-1][2] - rest[0][2] < 1.3 * HOSTS * PASS_SECONDS / SHARE, "nobody waits longer than for the others"
         await asyncio.sleep(10)
         assert sorted(number for number, _, _ in hosts.passes) == list(range(HOSTS)), "one look is enough for both"
+        await hosts.stop()
+
+    run(story(), loop)
+
+
+def test_agents_that_are_started_together_register_one_in_an_iteration() -> None:
+    loop = Loop()
+
+    async def story() -> None:
+        hosts = Hosts(loop, HOSTS, interval_seconds=600.0)
+        await hosts.looked(HOSTS)
+        assert len(hosts.registrations) == HOSTS
+        assert max(Counter(hosts.registrations).values()) == 1
         await hosts.stop()
 
     run(story(), loop)
@@ -207,6 +222,10 @@ def test_while_other_work_holds_the_loop_its_share_is_not_waited_for_again() -> 
     async def story() -> None:
         working = asyncio.create_task(work())
         hosts = Hosts(loop, HOSTS, interval_seconds=600.0)
+        await hosts.looked(HOSTS)
+        hosts.passes.clear()
+        for agent in hosts.agents:
+            agent.wake_soon()
         passes = await hosts.looked(HOSTS)
         iterations = passes[-1][1] - passes[0][1]
         assert are_in_turn(passes)

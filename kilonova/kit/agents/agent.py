@@ -187,9 +187,12 @@ class Agent:
         """Asks the server until it has answered. Raises AgentRefused."""
         while not self._registered:
             try:
-                details = await self._describe() if self._describe is not None else None
-                payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}
-                await self._bus.call(self._registry_topic, "register", payload)
+                async with self._turns.registration:
+                    details = await self._describe() if self._describe is not None else None
+                    payload = {"info": msgspec.to_builtins(self.info), "details": msgspec.to_builtins(details)}
+                    await self._bus.call(self._registry_topic, "register", payload)
+                    # A call within the process waits for nothing: the next agent would register in this iteration.
+                    await asyncio.sleep(0)
                 self._registered = True
                 log.info("agent registered", agent=self.info.binary, host=self.info.host)
             except (CallTimedOut, RemoteError) as error:

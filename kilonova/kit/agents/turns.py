@@ -61,6 +61,9 @@ class Turns:
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self.clock = clock
         """Counts the loop's own work: who waits for a server, or for a thread, takes nothing from anybody."""
+        self.registration = asyncio.Lock()
+        """Held by the agent that registers: those of one process are started together, and none of them waits for
+        anything, so without it all of them register in one iteration of the loop."""
         self._waiting: deque[Turn] = deque()
         self._lanes = [_Lane() for _ in range(AT_ONCE)]
 
