@@ -10,6 +10,7 @@ from kilonova.network.api import (
     discovery,
     floating_ips,
     networks,
+    port_bindings,
     ports,
     quotas,
     routers,
@@ -52,6 +53,14 @@ ROUTES = [
     Route("GET", "/v2.0/ports/{port_id}", ports.show_port, "get_port", query=FIELDS),
     Route("PUT", "/v2.0/ports/{port_id}", ports.update_port, "update_port", body=ports.ChangedPortBody, lax=True),
     Route("DELETE", "/v2.0/ports/{port_id}", ports.delete_port, "delete_port", status=204),
+
+    Route("GET", "/v2.0/ports/{port_id}/bindings", port_bindings.list_bindings, "get_port_binding"),
+    Route("POST", "/v2.0/ports/{port_id}/bindings", port_bindings.create_binding, "create_port_binding",
+          body=port_bindings.NewBindingBody, status=201, lax=True),
+    Route("PUT", "/v2.0/ports/{port_id}/bindings/{host}/activate", port_bindings.activate_binding,
+          "activate_port_binding"),
+    Route("DELETE", "/v2.0/ports/{port_id}/bindings/{host}", port_bindings.delete_binding, "delete_port_binding",
+          status=204),
 
     Route("GET", "/v2.0/security-groups", security_groups.list_groups, "get_security_group",
           query=security_groups.QUERY),

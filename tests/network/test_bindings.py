@@ -223,3 +223,55 @@ async def test_ports_are_bound_again_when_their_host_s_agents_are_others(net: An
         if each["agent_type"] == "Linux bridge agent":
             body_of(await net.admin.delete(f"/v2.0/agents/{each['id']}"), 204)
     assert await shown() == ("binding_failed", None)
+
+
+async def test_administrators_add_activate_and_delete_bindings(guest: Guest, net: Any, body_of: Any) -> None:
+    url = f"/v2.0/ports/{guest.id}/bindings"
+    assert [each["host"] for each in body_of(await net.admin.get(url))["bindings"]] == ["node1"]
+    made = await net.admin.post(url, json={"binding": {"host": "node2", "profile": {"migrating_to": "node2"}}})
+    assert made.status_code == 201
+    binding = made.json()["binding"]
+    assert (binding["host"], binding["status"], binding["vif_type"]) == ("node2", "INACTIVE", "bridge")
+    assert binding["profile"] == {"migrating_to": "node2"}
+
+    activated = await net.admin.put(f"{url}/node2/activate")
+    assert activated.status_code == 200
+    assert activated.json()["binding"]["status"] == "ACTIVE"
+    assert (await guest.shown())["binding:host_id"] == "node2"
+    assert (await net.admin.delete(f"{url}/node1")).status_code == 204
+    listed = body_of(await net.admin.get(url))["bindings"]
+    assert [(each["host"], each["status"]) for each in listed] == [("node2", "ACTIVE")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "told"),
+    [
+        ("POST", "", {"host": "node1"}, 409, "already exists"),
+        ("POST", "", {"host": "nowhere"}, 409, "no network agent"),
+        ("POST", "", {"host": ""}, 400, "host"),
+        ("POST", "", {"host": "x" * 256}, 400, "host"),
+        ("POST", "", {"host": "node2", "vnic_type": "direct"}, 400, "vnic_type"),
+        ("POST", "", {"host": "node2", "profile": []}, 400, "profile"),
+        ("POST", "", {"host": "node2", "colour": "red"}, 400, "colour"),
+        ("PUT", "/node1/activate", None, 409, "already active"),
+        ("PUT", "/nowhere/activate", None, 404, "nowhere"),
+        ("DELETE", "/node1", None, 409, "already active"),
+        ("DELETE", "/nowhere", None, 404, "nowhere"),
+    ],
+)
+async def test_what_is_refused_by_the_api_changes_nothing(
+    guest: Guest, net: Any, method: str, path: str, body: Any, status: int, told: str
+) -> None:
+    before = await guest.bindings()
+    sent = {"json": {"binding": body}} if body is not None else {}
+    answer = await net.admin.request(method, f"/v2.0/ports/{guest.id}/bindings{path}", **sent)
+    assert answer.status_code == status, answer.text
+    assert told in answer.json()["NeutronError"]["message"]
+    assert await guest.bindings() == before
+
+
+async def test_bindings_are_for_administrators(guest: Guest, net: Any) -> None:
+    url = f"/v2.0/ports/{guest.id}/bindings"
+    assert (await net.demo.get(url)).status_code == 403
+    assert (await net.other.get(url)).status_code == 404
+    assert (await net.demo.post(url, json={"binding": {"host": "node2"}})).status_code == 403

@@ -9,6 +9,7 @@ EXTENSIONS = {
     "availability_zone": ("Availability Zone", "Zones agents are in"),
     "availability_zone_filter": ("Availability Zone Filter Extension", "Zones by name, resource and state"),
     "binding": ("Port Binding", "Which host a port is bound to"),
+    "binding-extended": ("Port Bindings Extended", "Ports with bindings on several hosts"),
     "dhcp_agent_scheduler": ("DHCP Agent Scheduler", "Which agents serve a network's addresses"),
     "dns-integration": ("DNS Integration", "DNS names of ports, floating IPs and networks"),
     "dns-domain-ports": ("dns_domain for ports", "DNS domains of ports"),

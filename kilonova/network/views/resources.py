@@ -14,6 +14,7 @@ from kilonova.network.tables import (
     FloatingIp,
     Network,
     Port,
+    PortBinding,
     Router,
     SecurityGroup,
     SecurityGroupRule,
@@ -106,6 +107,17 @@ def port_view(details: PortWithDetails, dns_domain: str, binding: Body | None = 
             dns_names.assignment(each.ip_address, port.dns_name, dns_domain) for each in details.addresses
         ],
         **(binding or {}),
+    }
+
+
+def port_binding_view(binding: PortBinding) -> Body:
+    return {
+        "host": binding.host,
+        "status": binding.status,
+        "vif_type": binding.vif_type,
+        "vif_details": binding.vif_details,
+        "vnic_type": binding.vnic_type,
+        "profile": binding.profile,
     }
 
 

@@ -118,7 +118,11 @@ NUMBERS = {
     ("PUT", "/v2.0/networks/{network_id}", "network.provider:segmentation_id"),
 }
 """Of a segment, which administrators give: there is no thing behind them."""
-FREE = {("POST", "/v2.0/ports", "port.binding:profile"), ("PUT", "/v2.0/ports/{port_id}", "port.binding:profile")}
+FREE = {
+    ("POST", "/v2.0/ports", "port.binding:profile"),
+    ("PUT", "/v2.0/ports/{port_id}", "port.binding:profile"),
+    ("POST", "/v2.0/ports/{port_id}/bindings", "binding.profile"),
+}
 """Parts that may hold anything, and are for administrators: what they name is between these and the hypervisor."""
 
 BODIES: Mapping[tuple[str, str], Any] = {
