@@ -30,6 +30,25 @@ class HypervisorNotFound(NotFound):
         super().__init__(f"Compute host {hypervisor_id} could not be found.")
 
 
+class MigrationNotFound(NotFound):
+    def __init__(self, migration_id: str) -> None:
+        super().__init__(f"Migration {migration_id} could not be found.")
+
+
+class MigrationNotOfServer(NotFound):
+    def __init__(self, reference: str, server_id: str) -> None:
+        super().__init__(f"In-progress live migration {reference} is not found for server {server_id}.")
+
+
+class InvalidMigration(BadRequest):
+    def __init__(self, number: int, server_id: str, reason: str) -> None:
+        super().__init__(f"Migration {number} of server {server_id} cannot be changed: {reason}.")
+
+
+class InvalidMove(BadRequest):
+    """A server that cannot be moved so."""
+
+
 class ServerGroupNotFound(NotFound):
     def __init__(self, group_id: str) -> None:
         super().__init__(f"Instance group {group_id} could not be found.")

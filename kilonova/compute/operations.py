@@ -132,11 +132,25 @@ DETACH_INTERFACE = Operation(
     is_shown=False,
 )
 
+LIVE_MIGRATE = Operation(
+    program="live_migrate",
+    action="live-migration",
+    begins_in=("active", "paused"),
+    shows="migrating",
+    status="MIGRATING",
+    events={
+        "prepare": "compute_pre_live_migration",
+        "migrate": "compute_live_migration",
+        "switch": "compute_post_live_migration_at_destination",
+        "roll_back": "compute_rollback_live_migration_at_destination",
+    },
+)
+
 OPERATIONS: Mapping[str, Operation] = {
     each.program: each
     for each in (
         BUILD, DESTROY, START, STOP, REBOOT, REBOOT_HARD, PAUSE, UNPAUSE, SUSPEND, RESUME, ATTACH_INTERFACE,
-        DETACH_INTERFACE,
+        DETACH_INTERFACE, LIVE_MIGRATE,
     )
 }  # fmt: skip
 """Program → its operation."""

@@ -135,6 +135,32 @@ server_history = Table(
     Index("server_history_project", "project_id", "deleted_at"),
 )
 
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("server_id", String(36), nullable=False),
+    Column("project_id", String(64), nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("source_host", String(255), nullable=False),
+    Column("source_node", String(255), nullable=False),
+    Column("target_host", String(255)),
+    Column("target_node", String(255)),
+    Column("target_address", String(255)),
+    Column("old_flavor_id", String(255), nullable=False),
+    Column("new_flavor_id", String(255), nullable=False),
+    Column("transfer", JSON),
+    Column("is_cancelled", Boolean, nullable=False),
+    Column("is_hastened", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("migrations_server", "server_id", "status"),
+    Index("migrations_updated_at", "updated_at"),
+)
+
 hosts = Table(
     "hosts",
     metadata,
@@ -371,6 +397,37 @@ class DeletedServer(Struct):
     """The fields of `Server`."""
     created_at: datetime
     deleted_at: datetime
+
+
+class Migration(Struct, kw_only=True):
+    """A server's way from one host to another; kept when it is over."""
+
+    number: int
+    id: str
+    server_id: str
+    project_id: str
+    """Of who asked for it."""
+    user_id: str
+    kind: str
+    """`live-migration`, `migration`, `resize` or `evacuation`."""
+    status: str
+    """`queued`, `preparing` or `running` while it is under way; then `completed`, `cancelled` or `error`."""
+    source_host: str
+    source_node: str
+    """The hypervisor there."""
+    target_host: str | None
+    target_node: str | None
+    target_address: str | None
+    old_flavor_id: str
+    new_flavor_id: str
+    transfer: dict[str, Any] | None
+    """The fields of the agent's `Transfer`, as last seen."""
+    is_cancelled: bool
+    """Whether somebody wants it to end without effect."""
+    is_hastened: bool
+    """Whether somebody wants the guest to pause until it has moved."""
+    created_at: datetime
+    updated_at: datetime
 
 
 class Host(Struct, kw_only=True):

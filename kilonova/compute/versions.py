@@ -46,6 +46,12 @@ def _event_without(*keys: str) -> Downgrade:
     return downgrade
 
 
+def _migration_untyped(migration: Body) -> None:
+    """Before 2.23."""
+    for key in ("migration_type", "links"):
+        migration.pop(key, None)
+
+
 def _image_without_properties(server: Body) -> None:
     if isinstance(server.get("image"), dict):
         server["image"].pop("properties", None)
@@ -84,6 +90,7 @@ CHANGES = [
     Change("2.16", "server_host_status", "servers show their host's status", {"server": without("host_status")}),
     Change("2.19", "server_description", "servers have a description", {"server": without("description")}),
     Change("2.21", "actions_of_deleted_servers", "a deleted server's actions can be read"),
+    Change("2.23", "migration_type", "migrations say what they are", {"migration": _migration_untyped}),
     Change("2.26", "server_tags", "servers have tags", {"server": without("tags")}),
     Change("2.28", "hypervisor_cpu_info", "cpu_info is an object", {"hypervisor": _text_cpu_info}),
     Change("2.31", "tokens_of_all_consoles", "tokens of all consoles are shown, not of RDP's alone"),
@@ -108,7 +115,12 @@ CHANGES = [
         "lists of actions come in pages, and actions say when they changed last",
         {"instanceAction": without("updated_at")},
     ),
-    Change("2.59", "migration_paging", "lists of migrations come in pages"),
+    Change(
+        "2.59",
+        "migration_paging",
+        "lists of migrations come in pages, and migrations have a UUID",
+        {"migration": without("uuid")},
+    ),
     Change("2.61", "flavor_extra_specs", "flavors show their extra specs", {"flavor": without("extra_specs")}),
     Change("2.62", "action_event_host", "events say where", {"instanceAction": _event_without("host", "hostId")}),
     Change(
@@ -118,6 +130,7 @@ CHANGES = [
         {"server": without("trusted_image_certificates")},
     ),
     Change("2.64", "group_policy_with_rules", "server groups have one policy, with rules"),
+    Change("2.65", "abort_queued_migrations", "live migrations can be aborted before they run"),
     Change("2.66", "changes_before", "lists can be narrowed to what changed before a time"),
     Change("2.69", "partial_results", "a cell that is down costs its rows only"),
     Change("2.70", "tagged_devices", "interfaces show their tag", {"interfaceAttachment": without("tag")}),
@@ -125,7 +138,12 @@ CHANGES = [
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
     Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),
     Change("2.75", "update_shows_whole_server", "a changed server is shown as whole as any"),
-    Change("2.80", "migration_owners", "migrations are listed by whose servers they move"),
+    Change(
+        "2.80",
+        "migration_owners",
+        "migrations say who asked for them, and are listed by that",
+        {"migration": without("project_id", "user_id")},
+    ),
     Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
     Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
     Change("2.86", "extra_specs_checked", "extra specs of known namespaces are checked"),

@@ -58,6 +58,13 @@ class Port(Struct, frozen=True, kw_only=True):
     """None: the caller may not see it."""
 
 
+class PortBinding(Struct, frozen=True):
+    """A host that a port is on (`ACTIVE`), or that gets ready for it."""
+
+    host: str
+    status: str
+
+
 class PortSummary(Struct, frozen=True):
     """What a floating address tells of the port it leads to."""
 
@@ -155,6 +162,35 @@ class NetworkClient:
         """Safe to repeat."""
         try:
             await self._remote.request("DELETE", at("/v2.0/ports/{id}", id=port_id))
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+    async def add_binding(self, port_id: str, host: str) -> None:
+        """Gets a host ready for a port that is on another one. Safe to repeat. Raises RemoteFault: 409 when no agent of
+        the host can carry the port.
+        """
+        if any(each.host == host for each in await self.list_bindings(port_id)):
+            return
+        path = at("/v2.0/ports/{id}/bindings", id=port_id)
+        await self._remote.request("POST", path, json={"binding": {"host": host}})
+
+    async def list_bindings(self, port_id: str) -> list[PortBinding]:
+        path, answer = at("/v2.0/ports/{id}/bindings", id=port_id), holding("bindings", list[PortBinding])
+        answered = await self._remote.request("GET", path, answer=answer)
+        found: list[PortBinding] = answered.bindings
+        return found
+
+    async def activate_binding(self, port_id: str, host: str) -> None:
+        """Lets a port be on a host that has got ready for it. Safe to repeat."""
+        if any(each.host == host and each.status == "ACTIVE" for each in await self.list_bindings(port_id)):
+            return
+        await self._remote.request("PUT", at("/v2.0/ports/{id}/bindings/{host}/activate", id=port_id, host=host))
+
+    async def remove_binding(self, port_id: str, host: str) -> None:
+        """Has a host that the port is not on give up what it has of it. Safe to repeat."""
+        try:
+            await self._remote.request("DELETE", at("/v2.0/ports/{id}/bindings/{host}", id=port_id, host=host))
         except RemoteFault as fault:
             if fault.status != 404:
                 raise

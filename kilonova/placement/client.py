@@ -61,6 +61,7 @@ class _Held(Struct, frozen=True):
 
 class _Allocations(Struct, frozen=True):
     allocations: dict[str, _Held]
+    consumer_generation: int | None = None
 
 
 class _Amounts(Struct, frozen=True):
@@ -178,9 +179,7 @@ class PlacementClient:
 
     async def allocations(self, consumer_id: str) -> dict[str, Resources]:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""
-        path = at("/allocations/{id}", id=consumer_id)
-        held: _Allocations = await self._remote.request("GET", path, headers=VERSION, answer=_Allocations)
-        return {provider: each.resources for provider, each in held.allocations.items()}
+        return _amounts(await self._claims_of(consumer_id))
 
     async def claim(
         self, consumer_id: str, provider_id: str, resources: Resources, *, project_id: str, user_id: str
@@ -200,6 +199,57 @@ class PlacementClient:
                 raise ClaimConflict(fault.message) from fault
             raise
 
+    async def claim_beside(
+        self,
+        consumer_id: str,
+        keeper_id: str,
+        provider_id: str,
+        resources: Resources,
+        *,
+        project_id: str,
+        user_id: str,
+    ) -> None:
+        """Claims at another provider for a consumer; what it holds is the keeper's from then on. Both or neither.
+
+        Raises ClaimConflict when there is no room, or the consumer's claims have changed meanwhile.
+        """
+        held = await self._claims_of(consumer_id)
+        amounts = {name: amount for name, amount in resources.items() if amount}
+        owner = {"project_id": project_id, "user_id": user_id}
+        await self._write_claims(
+            {
+                consumer_id: _claim({provider_id: amounts}, held.consumer_generation, "INSTANCE", owner),
+                keeper_id: _claim(_amounts(held), None, "MIGRATION", owner),
+            }
+        )
+
+    async def claim_back(self, consumer_id: str, keeper_id: str, *, project_id: str, user_id: str) -> None:
+        """Undoes `claim_beside`. Safe to repeat. Raises ClaimConflict when one's claims have changed meanwhile."""
+        kept = await self._claims_of(keeper_id)
+        if not kept.allocations:
+            return
+        held = await self._claims_of(consumer_id)
+        owner = {"project_id": project_id, "user_id": user_id}
+        await self._write_claims(
+            {
+                consumer_id: _claim(_amounts(kept), held.consumer_generation, "INSTANCE", owner),
+                keeper_id: _claim({}, kept.consumer_generation, "MIGRATION", owner),
+            }
+        )
+
+    async def _claims_of(self, consumer_id: str) -> _Allocations:
+        path = at("/allocations/{id}", id=consumer_id)
+        found: _Allocations = await self._remote.request("GET", path, headers=VERSION, answer=_Allocations)
+        return found
+
+    async def _write_claims(self, claims: dict[str, dict[str, Any]]) -> None:
+        try:
+            await self._remote.request("POST", at("/allocations"), json=claims, headers=VERSION)
+        except RemoteFault as fault:
+            if fault.status == 409:
+                raise ClaimConflict(fault.message) from fault
+            raise
+
     async def release(self, consumer_id: str) -> None:
         """Gives back everything the consumer holds. Safe to repeat."""
         try:
@@ -213,3 +263,19 @@ class PlacementClient:
             "GET", at("/resource_providers"), params=filters or None, headers=VERSION, answer=_Providers
         )
         return found.resource_providers
+
+
+def _amounts(claims: _Allocations) -> dict[str, Resources]:
+    return {provider: each.resources for provider, each in claims.allocations.items()}
+
+
+def _claim(
+    held: dict[str, Resources], generation: int | None, consumer_type: str, owner: dict[str, str]
+) -> dict[str, Any]:
+    """The claims of one consumer, of several that are written at once."""
+    return {
+        "allocations": {provider: {"resources": amounts} for provider, amounts in held.items()},
+        "consumer_generation": generation,
+        "consumer_type": consumer_type,
+        **owner,
+    }

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.console_options import console_options, console_urls
@@ -20,6 +20,9 @@ from kilonova.kit.agents import AgentRefused
 from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
 from kilonova.kit.disks.inspection import inspect_file
+
+if TYPE_CHECKING:
+    from kilonova.compute.agent.drivers.fake import FakeHost
 
 
 async def build(ground: Ground) -> Running:
@@ -85,13 +88,20 @@ async def _driver(ground: Ground, images: ImageClient, host: str, on_event: OnEv
                 disk_gib=config.fake.disk_gb,
                 console_urls=console_urls(console_options(config)),
                 taps=await simulated_host(ground, host),
+                reachable=await ground.shared("simulated hosts", _no_hosts),
             )
+            metal.reachable[host] = metal
             return FakeDriver(metal, on_event)
         case "libvirt":
             return _libvirt_driver(config, images, host, on_event)
     raise ConfigError(
         f"[DEFAULT] compute_driver: {config.compute_driver!r} is neither libvirt.LibvirtDriver nor fake.FakeDriver"
     )
+
+
+async def _no_hosts() -> "dict[str, FakeHost]":
+    """The hosts that guests of each other can move to: those of one process."""
+    return {}
 
 
 def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEvent) -> ComputeDriver:

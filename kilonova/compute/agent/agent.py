@@ -87,6 +87,7 @@ class ComputeAgent:
         return [
             contract.ENSURE_SERVER.served_by(self._ensure_server),
             contract.ENSURE_MIGRATION.served_by(self._ensure_migration),
+            contract.STOP_MIGRATION.served_by(self._stop_migration),
             contract.OBSERVE_SERVER.served_by(self._observe_server),
             contract.RELEASE_SERVER.served_by(self._release_server),
             contract.CONSOLE_LOG.served_by(self._console_log),
@@ -100,7 +101,10 @@ class ComputeAgent:
         return await self._driver.ensure_server(asked.spec, asked.epoch)
 
     async def _ensure_migration(self, asked: contract.MigrationArguments) -> ServerObservation:
-        return await self._driver.ensure_migration(asked.spec, asked.arrival, asked.epoch)
+        return await self._driver.ensure_migration(asked.spec, asked.arrival, asked.epoch, hasten=asked.hasten)
+
+    async def _stop_migration(self, asked: contract.StopMigrationArguments) -> ServerObservation:
+        return await self._driver.stop_migration(asked.server_id, asked.epoch)
 
     async def _observe_server(self, asked: contract.ServerArguments) -> ServerObservation:
         return await self._driver.observe_server(asked.server_id)

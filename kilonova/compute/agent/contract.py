@@ -27,6 +27,13 @@ class MigrationArguments(Struct, frozen=True):
     arrival: Arrival
     """The answer of the host that the server goes to."""
     epoch: int
+    hasten: bool = False
+    """Whether the guest pauses until it has moved."""
+
+
+class StopMigrationArguments(Struct, frozen=True):
+    server_id: str
+    epoch: int
 
 
 class ServerArguments(Struct, frozen=True):
@@ -51,6 +58,7 @@ class ConsoleAddressArguments(Struct, frozen=True):
 
 ENSURE_SERVER = Call("ensure_server", EnsureArguments, ServerObservation)
 ENSURE_MIGRATION = Call("ensure_migration", MigrationArguments, ServerObservation)
+STOP_MIGRATION = Call("stop_migration", StopMigrationArguments, ServerObservation)
 OBSERVE_SERVER = Call("observe_server", ServerArguments, ServerObservation)
 RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
 CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)

@@ -61,13 +61,25 @@ class ComputeDriver(Protocol):
         """
         ...
 
-    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+    async def ensure_migration(
+        self, spec: ServerSpec, arrival: Arrival, epoch: int, *, hasten: bool = False
+    ) -> ServerObservation:
         """Moves the guest of a server that is leaving to the host that has answered `arrival`, while it runs.
+
+        `hasten`: the guest pauses until it has moved, so that nothing has to be copied again.
 
         Its memory and the disks in its directory are copied. The call returns at once with `progress`; later calls find
         the migration under way, also when another agent has begun it, or done: then `power` is absent. Raises
         StaleEpoch, and HostError when the migration has failed since the last call; the guest then goes on here, and
         the call after that tries again.
+        """
+        ...
+
+    async def stop_migration(self, server_id: str, epoch: int) -> ServerObservation:
+        """Ends the migration that takes a server's guest away, if one is under way, and returns what is here then.
+
+        Afterwards none is under way: a guest that is here stays, and one that has left is `absent`. Raises StaleEpoch,
+        and HostError when the migration can neither be ended nor comes to its end.
         """
         ...
 

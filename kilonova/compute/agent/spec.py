@@ -208,6 +208,17 @@ class Arrival(Struct, frozen=True):
     """The server on that host, in the hypervisor's words."""
 
 
+class Transfer(Struct, frozen=True):
+    """How far a migration is. What the guest writes meanwhile is to be copied again."""
+
+    memory_total_bytes: int = 0
+    memory_processed_bytes: int = 0
+    memory_remaining_bytes: int = 0
+    disk_total_bytes: int = 0
+    disk_processed_bytes: int = 0
+    disk_remaining_bytes: int = 0
+
+
 class ServerObservation(Struct):
     """What the host really has for one server id."""
 
@@ -222,6 +233,8 @@ class ServerObservation(Struct):
     """What was done since this agent was started, for whoever asked for the server."""
     arrival: Arrival | None = None
     """Set as soon as a host is ready for the guest of a server that is incoming."""
+    transfer: Transfer | None = None
+    """Of a migration that is under way."""
 
 
 class DiskUse(Struct, frozen=True):

@@ -12,7 +12,7 @@ from kilonova.compute.servers.timeline import ServerArgs
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.topics import AGENT_BINARY
-from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.agents import AgentUnreachable, Call
 from kilonova.kit.bus import RemoteError
 from kilonova.kit.tasks import Fail, Run, Sleep
 
@@ -27,6 +27,7 @@ class HostArgs(ServerArgs, frozen=True, kw_only=True, omit_defaults=True):
 
 
 ArgsT = TypeVar("ArgsT", bound=HostArgs)
+CallArgsT = TypeVar("CallArgsT", bound=Struct)
 
 
 class Seen(Struct, frozen=True):
@@ -49,19 +50,27 @@ async def ask_host(
     if planned is None:
         planned = specs.planned_ports(await specs.port_details(cell.region.network, server))
     spec = specs.server_spec(server, planned, admin_password)
+    seen = await ask(run, server.host or "", ENSURE_SERVER, EnsureArguments(spec, run.task.epoch))
+    return Seen(server, seen) if isinstance(seen, ServerObservation) else seen
+
+
+async def ask(
+    run: Run[Cell, ArgsT], host: str, call: Call[CallArgsT, ServerObservation], asked: CallArgsT
+) -> ServerObservation | Sleep | Fail:
+    """One call to a host's agent. Fail: the host says it cannot, or stays silent too long."""
+    cell = run.service
     try:
-        asked = EnsureArguments(spec, run.task.epoch)
-        observed = await cell.agents.call(server.host or "", ENSURE_SERVER, asked)
+        observed = await cell.agents.call(host, call, asked)
     except AgentUnreachable as error:
         # In a row: a step that has waited for its guest for long is not to lose its host with one lost message.
         unanswered = run.args.unanswered
         if unanswered < UNREACHABLE_TRIES:
             return Sleep(2**unanswered, str(error), args=structs.replace(run.args, unanswered=unanswered + 1))
-        if cell.liveness.is_awaited(AGENT_BINARY, server.host or ""):
+        if cell.liveness.is_awaited(AGENT_BINARY, host):
             # This process has just started, and maybe the agent with it: nobody knows yet that it is dead.
             return Sleep(2, str(error))
         return Fail(str(error))
     except RemoteError as error:
         # A stale epoch says that another task owns the server by now: this one's commit will be refused.
         return Sleep(1, error.message) if error.kind == "StaleEpoch" else Fail(error.message)
-    return Fail(observed.message) if observed.message else Seen(server, observed)
+    return Fail(observed.message) if observed.message else observed

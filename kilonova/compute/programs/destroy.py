@@ -4,9 +4,9 @@ Only forward: nothing here rolls back, each step is repeated until it holds or i
 """
 
 from kilonova.compute.errors import ServerNotFound
-from kilonova.compute.programs import power, release
+from kilonova.compute.programs import moves, power, release
 from kilonova.compute.region import mappings
-from kilonova.compute.servers import admin_passwords, servers
+from kilonova.compute.servers import admin_passwords, migrations, servers
 from kilonova.compute.servers.timeline import ServerArgs
 from kilonova.compute.service import Cell
 from kilonova.compute.transactions import CellTx
@@ -27,6 +27,12 @@ async def stop_guest(run: Run[Cell, ServerArgs]) -> Outcome:
             server = await servers.find(tx, run.subject_id)
         except ServerNotFound:
             return Done(note="the server is gone already")
+        moving = await migrations.under_way(tx, server.id)
+    for each in moving:
+        # Whichever of the two is silent asks what belongs to it when it returns.
+        other = each.target_host if server.host == each.source_host else each.source_host
+        if other is not None:
+            await moves.release_from(run.service, other, server.id, run.task.epoch)
     try:
         await release.from_host(run.service, server, run.task.epoch)
     except AgentUnreachable as error:
@@ -48,7 +54,12 @@ async def release_ports(run: Run[Cell, ServerArgs]) -> Outcome:
 
 
 async def release_claim(run: Run[Cell, ServerArgs]) -> Outcome:
-    await run.service.region.placement.release(run.subject_id)
+    cell = run.service
+    async with cell.reading() as tx:
+        moving = await migrations.under_way(tx, run.subject_id)
+    for each in moving:
+        await cell.region.placement.release(each.id)
+    await cell.region.placement.release(run.subject_id)
     return Next(forget)
 
 
@@ -63,6 +74,7 @@ async def forget(run: Run[Cell, ServerArgs]) -> Outcome:
 
     async def write(tx: CellTx) -> None:
         await servers.forget(tx, server, now)
+        await migrations.end_all(tx, server.id, migrations.CANCELLED, now)
         await admin_passwords.forget(tx, server.id)
         if region_tx := cell.regional(tx):
             await mappings.end_server(region_tx, server.id, now)

@@ -32,14 +32,14 @@ STATUSES: dict[str, tuple[str, str | None]] = {
     "PAUSED": ("paused", None),
     "SUSPENDED": ("suspended", None),
     "HARD_REBOOT": ("active", "rebooting_hard"),
+    "MIGRATING": ("active", "migrating"),
     "REBOOT": ("active", "rebooting"),
     "SHUTOFF": ("stopped", None),
 }
 """Status → vm_state, and the task_state that makes the difference."""
 
 UNREACHED_STATUSES = frozenset(
-    "MIGRATING PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED "
-    "VERIFY_RESIZE".split()
+    "PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
 )
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 

@@ -10,7 +10,7 @@ import pytest
 from kilonova.compute.agent.driver import StaleEpoch
 from kilonova.compute.agent.drivers.fake import FakeHost
 from kilonova.compute.agent.drivers.migration import copied_disks, describe, render_arriving
-from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec
+from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec, Transfer
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import MIB, FakeRig, make_spec, make_volume, settle
 
@@ -101,6 +101,26 @@ async def test_a_migration_that_fails_leaves_the_guest_where_it_was_and_can_be_t
     assert (await settle(target, spec)).power == "running"
 
 
+async def test_a_migration_that_is_stopped_leaves_the_guest_where_it_was(hosts: tuple[FakeRig, FakeRig]) -> None:
+    source, target = hosts
+    spec = make_spec(source.images.add(bytes(MIB)))
+    target.images.add(bytes(MIB))
+    await settle(source, spec)
+    arrival = await expect(target, spec)
+    leaving = replace(spec, presence="leaving")
+    under_way = await source.driver.ensure_migration(leaving, arrival, 1)
+    assert under_way.transfer is not None and under_way.transfer.memory_total_bytes
+    for _ in range(2):
+        assert (await source.driver.stop_migration(spec.id, 1)).power == "running"
+    await asyncio.sleep(0.1)
+    assert (await source.driver.observe_server(spec.id)).power == "running"
+    assert (await target.driver.observe_server(spec.id)).power == "absent"
+    assert (await migrate(source, spec, arrival)).power == "absent"
+    assert (await source.driver.stop_migration(spec.id, 1)).power == "absent"
+    with pytest.raises(StaleEpoch):
+        await source.driver.stop_migration(spec.id, 0)
+
+
 async def test_a_server_that_is_not_expected_or_does_not_run_is_not_migrated(
     hosts: tuple[FakeRig, FakeRig],
 ) -> None:
@@ -165,5 +185,5 @@ def test_only_what_the_guest_can_write_and_no_volume_is_copied() -> None:
 
 
 def test_the_progress_is_told_in_percent_as_soon_as_there_is_one() -> None:
-    assert describe(0, 0) == "migrating"
-    assert describe(30, 70) == "migrating: 30 %"
+    assert describe(Transfer()) == "migrating"
+    assert describe(Transfer(100, 20, 40, 200, 10, 30)) == "migrating: 30 %"

@@ -60,6 +60,7 @@ class World:
     clock: FakeClock
     client: Any
     """Of the compute API, as the user demo."""
+    admin_client: Any
     network_client: Any
     hosts: dict[str, FakeHost]
     network_drivers: dict[str, FakeNetworkDriver]
@@ -163,9 +164,10 @@ class World:
             for member, name, caller in callers:
                 setattr(member, name, caller)
 
-    def silence(self) -> None:
-        """The compute agents of all hosts stop answering; what runs there goes on."""
-        self.silent = [agent for agent in self.agents if agent.info.binary == AGENT_BINARY]
+    def silence(self, *hosts: str) -> None:
+        """The compute agents of these hosts, or of all, stop answering; what runs there goes on."""
+        agents = [agent for agent in self.agents if agent.info.binary == AGENT_BINARY]
+        self.silent = [agent for agent in agents if not hosts or agent.info.host in hosts]
         self.agents = [agent for agent in self.agents if agent not in self.silent]
         bus: Any = self.compute.bus
         topics = [f"{AGENT_BINARY}.{each.info.host}" for each in self.silent]
@@ -347,6 +349,8 @@ async def make_world(
         ComputeRegistry(each).serve()
     devices = Metal()
     metals = {name: FakeHost(name, taps=devices[name]) for name in (f"node{1 + each}" for each in range(host_count))}
+    for metal in metals.values():
+        metal.reachable = metals
     network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}
     agents, stops = [], []
     for number, (name, metal) in enumerate(metals.items()):
@@ -365,6 +369,7 @@ async def make_world(
         placement=cloud.services["placement"],
         clock=clock,
         client=await identity.client_for(cloud.apps["compute"]),
+        admin_client=await identity.client_for(cloud.apps["compute"], "admin"),
         network_client=await identity.client_for(cloud.apps["network"]),
         hosts=metals,
         network_drivers=network_drivers,

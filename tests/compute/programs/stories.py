@@ -32,6 +32,58 @@ def api(action: str, argument: Any = None) -> Act:
     return act
 
 
+async def live_migrate(world: World, server_id: str) -> None:
+    """An administrator's wish, to any other host."""
+    body = {"os-migrateLive": {"host": None, "block_migration": "auto"}}
+    headers = {"openstack-api-version": "compute 2.90"}
+    response = await world.admin_client.post(f"/v2.1/servers/{server_id}/action", json=body, headers=headers)
+    assert response.status_code == 202, response.text
+
+
+def cut_wires(*names: str) -> Act:
+    """Guests that leave these hosts do not arrive anywhere."""
+
+    async def act(world: World, _server_id: str) -> None:
+        for name in world.hosts.keys() & set(names):
+            world.hosts[name].migration_failures = ["the wire was cut"] * 100
+
+    return act
+
+
+def silence_hosts_of(which: str) -> Act:
+    """The agent of the server's host, or of the other one, stops answering."""
+
+    async def act(world: World, server_id: str) -> None:
+        host = (await world.server(server_id)).host
+        others = [name for name in world.hosts if name != host]
+        world.silence(*([host] if which == "source" else others))
+
+    return act
+
+
+async def go_half_way(world: World, server_id: str) -> None:
+    """A guest is on its way, and does not arrive."""
+    images = set().union(*(metal.image_hashes for metal in world.hosts.values()))
+    for metal in world.hosts.values():
+        metal.image_hashes, metal.delay_seconds = set(images), 60.0
+    await live_migrate(world, server_id)
+    runner = world.make_runner()
+    while (await world.tasks_of(server_id))[0].step != "migrate":
+        task = await runner.claim_one()
+        if task is not None:
+            await runner.run_task(task)
+        else:
+            world.clock.advance(1)
+
+
+async def cancel_migration(world: World, server_id: str) -> None:
+    url = f"/v2.1/servers/{server_id}/migrations"
+    headers = {"openstack-api-version": "compute 2.90"}
+    (found,) = (await world.admin_client.get(url, headers=headers)).json()["migrations"]
+    response = await world.admin_client.delete(f"{url}/{found['id']}", headers=headers)
+    assert response.status_code == 202, response.text
+
+
 async def delete(world: World, server_id: str) -> None:
     response = await world.client.delete(f"/v2.1/servers/{server_id}")
     assert response.status_code == 204, response.text
@@ -83,6 +135,8 @@ async def tidy(world: World, server_id: str) -> None:
         world.end_silence()
     for metal in world.hosts.values():
         metal.failures.clear()
+        metal.migration_failures.clear()
+        metal.delay_seconds = 0.0
     async with world.compute.database.transaction() as tx:
         for name in world.hosts:
             await hosts.count_success(tx, name)
@@ -112,6 +166,7 @@ class Story:
     """Whether it dies after each of its calls, too."""
 
 
+MOVED = ("schedule", "prepare", "migrate", "switch", "settle", "leave_source")
 BUILT = ("schedule", "ports", "spawn", "wait_active")
 POWER = ("converge_power",)
 DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
@@ -130,6 +185,10 @@ def building(name: str, steps: tuple[str, ...], ask: Act = nothing, status: str 
 
 def power(program: str, *acts: Act, status: str = "ACTIVE", name: str = "", **others: Any) -> Story:
     return Story(name or program, program, POWER, in_order(*acts), status, **others)
+
+
+def moving(name: str, *acts: Act, steps: tuple[str, ...], **others: Any) -> Story:
+    return Story(name, "live_migrate", steps, in_order(*acts), **{"status": "ACTIVE", "hosts": 2, **others})
 
 
 def deleting(name: str, *acts: Act, steps: tuple[str, ...] = ("stop_guest",), **others: Any) -> Story:
@@ -183,4 +242,20 @@ STORIES = (
     deleting("delete of what failed in a cell", ALL_FAIL, run, is_built=False, cells=2),
     deleting("delete of what no cell has room for", run, is_built=False, cells=2, server=TOO_LARGE),
     deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
+    moving("a guest moves to another host", live_migrate, steps=MOVED, with_calls=True),
+    moving("a paused guest moves", api("pause"), run, live_migrate, steps=("settle",), status="PAUSED"),
+    moving(
+        "a guest that cannot leave",
+        cut_wires("node1", "node2"),
+        live_migrate,
+        steps=("migrate", "roll_back"),
+        with_calls=True,
+    ),
+    moving("a guest with nowhere to go", live_migrate, steps=("schedule", "roll_back"), hosts=1),
+    moving("the other host is silent", silence_hosts_of("target"), live_migrate, steps=("schedule", "roll_back")),
+    moving("a migration that is cancelled", live_migrate, cancel_migration, steps=("schedule", "roll_back")),
+    deleting(
+        "a server that is being moved is deleted", go_half_way, steps=("stop_guest", "release_claim", "forget"), hosts=2
+    ),
+    moving("a migration that is cancelled half-way", go_half_way, cancel_migration, steps=("roll_back",)),
 )

@@ -36,11 +36,18 @@ POWER_STATES: dict[int, PowerState] = {
 }
 
 
+ARRIVING = frozenset({libvirt.VIR_DOMAIN_PAUSED_MIGRATION, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP})
+"""Why a domain is paused that another host's guest comes to. The guest of a host that migrates it may be, too, for its
+last moments there."""
+
+
 @dataclass(frozen=True)
 class DomainFacts:
     power: PowerState
     definition: str | None
     """Digest of the persistent definition, None when the domain is not ours or has none."""
+    is_arriving: bool = False
+    """Whether it waits for its memory from another host, or for that host's word that it may go on."""
 
 
 ABSENT = DomainFacts("absent", None)
@@ -76,7 +83,11 @@ def is_ours(domain: Any) -> bool:
 
 def _facts(domain: Any) -> DomainFacts:
     digest = definition_digest(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-    return ABSENT if digest is None else DomainFacts(_power_state(domain), digest)
+    if digest is None:
+        return ABSENT
+    state, reason = domain.state()
+    is_arriving = state == libvirt.VIR_DOMAIN_PAUSED and reason in ARRIVING
+    return DomainFacts(_power_state(domain), digest, is_arriving)
 
 
 def _power_state(domain: Any) -> PowerState:

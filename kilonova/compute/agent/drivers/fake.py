@@ -36,6 +36,7 @@ from kilonova.compute.agent.spec import (
     ServerObservation,
     ServerSpec,
     SpecImage,
+    Transfer,
     VolumeSource,
 )
 from kilonova.kit import connectors
@@ -203,9 +204,21 @@ class FakeDriver:
         """See `ComputeDriver`."""
         return await self._carried_out(spec, epoch, self._converge)
 
-    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+    async def ensure_migration(
+        self, spec: ServerSpec, arrival: Arrival, epoch: int, *, hasten: bool = False
+    ) -> ServerObservation:
+        """See `ComputeDriver`. A simulated guest writes nothing: there is nothing to hasten."""
+        seen = await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival))
+        if seen.progress:
+            memory_bytes = spec.flavor.memory_mib << 20
+            seen.transfer = Transfer(memory_bytes, 0, memory_bytes)
+        return seen
+
+    async def stop_migration(self, server_id: str, epoch: int) -> ServerObservation:
         """See `ComputeDriver`."""
-        return await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival))
+        self._admit(server_id, epoch)
+        await self._errands.cancel(f"migrate {server_id}")
+        return self._observation(server_id, "")
 
     async def _carried_out(
         self, spec: ServerSpec, epoch: int, work: Callable[[FakeServer], Awaitable[str]]
@@ -275,6 +288,9 @@ class FakeDriver:
         name = f"migrate {server.spec.id}"
         self._errands.raise_failure(name, server.spec.id)
         if server.power == "absent":
+            return ""
+        if not self._host.delay_seconds:
+            self._move(server, arrival)
             return ""
 
         async def work(_errand: Errand) -> None:

@@ -68,6 +68,7 @@ from kilonova.kit.log import logger
 log = logger(__name__)
 
 POLL_SECONDS = 0.2
+STOP_POLLS = 100
 PRESS_AGAIN_SECONDS = 10.0
 """A guest that is still booting misses the power button, so it is pressed again."""
 
@@ -104,9 +105,11 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         return await self._carried_out(spec, epoch, self._converge)
 
-    async def ensure_migration(self, spec: ServerSpec, arrival: Arrival, epoch: int) -> ServerObservation:
+    async def ensure_migration(
+        self, spec: ServerSpec, arrival: Arrival, epoch: int, *, hasten: bool = False
+    ) -> ServerObservation:
         """See `ComputeDriver`."""
-        return await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival))
+        return await self._carried_out(spec, epoch, functools.partial(self._migrate, arrival, hasten))
 
     async def _carried_out(
         self, spec: ServerSpec, epoch: int, work: Callable[[ServerRecord], Awaitable[ServerObservation]]
@@ -150,8 +153,8 @@ class LibvirtDriver:
         """Brings the host nearer to the spec."""
         spec = record.spec
         if spec.presence == "leaving":
-            progress = await self._connection.call(migration.progress, spec.id)
-            return await self._observation(spec.id, progress or "")
+            transfer = await self._connection.call(migration.transfer, spec.id)
+            return await self._observation(spec.id, migration.describe(transfer) if transfer else "")
         fetching = await self._ensure_images(spec)
         if fetching:
             return await self._observation(spec.id, fetching.progress)
@@ -245,11 +248,15 @@ class LibvirtDriver:
             seen.arrival = Arrival(migration.address_of(self._options), definition)
         return seen
 
-    async def _migrate(self, arrival: Arrival, record: ServerRecord) -> ServerObservation:
+    async def _migrate(self, arrival: Arrival, hasten: bool, record: ServerRecord) -> ServerObservation:
         spec, name = record.spec, f"migrate {record.spec.id}"
         # One that was begun by an agent that has died goes on, and is not ours to wait for.
-        progress = await self._connection.call(migration.progress, spec.id)
-        if progress is None:
+        transfer = await self._connection.call(migration.transfer, spec.id)
+        if transfer is not None:
+            if hasten:
+                await self._connection.call(migration.hasten, spec.id)
+            progress = migration.describe(transfer)
+        else:
             self._errands.raise_failure(name, spec.id)
             facts = await self._connection.call(domains.observe, spec.id)
             if facts.power == "absent":
@@ -259,7 +266,23 @@ class LibvirtDriver:
                 await self._connection.call(migration.migrate, spec.id, record.connected.keys(), arrival)
 
             progress = self._errands.start(name, "migrate", "migrating", work, server_id=spec.id).progress
-        return await self._observation(spec.id, progress)
+        seen = await self._observation(spec.id, progress)
+        seen.transfer = transfer
+        return seen
+
+    async def stop_migration(self, server_id: str, epoch: int) -> ServerObservation:
+        """See `ComputeDriver`."""
+        async with self._lock(server_id):
+            await self._admit(server_id, epoch)
+            for _ in range(STOP_POLLS):
+                if await self._connection.call(migration.transfer, server_id) is None:
+                    break
+                await self._connection.call(migration.stop, server_id)
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                raise HostError(f"The migration of server {server_id} does not let itself be ended.")
+            await self._errands.cancel(f"migrate {server_id}")
+            return await self._observation(server_id, "")
 
     # --- power --------------------------------------------------------------------------------------------------------
 
@@ -342,9 +365,10 @@ class LibvirtDriver:
     async def _observation(self, server_id: str, progress: str) -> ServerObservation:
         record = await asyncio.to_thread(read_record, self._directory(server_id))
         facts = await self._connection.call(domains.observe, server_id)
+        is_on_its_way = facts.is_arriving and record is not None and record.spec.presence == "incoming"
         return ServerObservation(
             server_id,
-            facts.power,
+            "absent" if is_on_its_way else facts.power,
             record.epoch if record else 0,
             self._messages.get(server_id, ""),
             progress or self._errands.progress_of(server_id),

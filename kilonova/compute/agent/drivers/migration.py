@@ -4,7 +4,7 @@ The rule: libvirtd does it by itself, host to host, so it goes on when the agent
 is. Volumes are not copied: both hosts reach them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -15,7 +15,7 @@ from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.libvirtd import sandbox_path
 from kilonova.compute.agent.drivers.options import LibvirtOptions
-from kilonova.compute.agent.spec import Arrival
+from kilonova.compute.agent.spec import Arrival, Transfer
 from kilonova.kit.host_commands import HostError
 
 FLAGS = (
@@ -51,26 +51,49 @@ def migrate(connection: Any, server_id: str, volumes: Collection[str], arrival: 
     domain.migrateToURI3(arrival.address, parameters, FLAGS)
 
 
-def progress(connection: Any, server_id: str) -> str | None:
+def transfer(connection: Any, server_id: str) -> Transfer | None:
     """How far the migration of a server's guest is, whoever began it; None when none is under way."""
     domain = lookup(connection, server_id)
     if domain is None:
         return None
     try:
-        found = domain.jobStats()
+        stats = domain.jobStats()
     except libvirt.libvirtError as error:
         if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             return None
         raise
-    if found.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
+    if stats.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
         return None
-    return describe(found.get("data_processed", 0), found.get("data_remaining", 0))
+    parts = ((kind, part) for kind in ("memory", "disk") for part in ("total", "processed", "remaining"))
+    return Transfer(**{f"{kind}_{part}_bytes": stats.get(f"{kind}_{part}", 0) for kind, part in parts})
 
 
-def describe(processed_bytes: int, remaining_bytes: int) -> str:
+def stop(connection: Any, server_id: str) -> None:
+    """Has the migration of a server's guest end without effect. One that is over already is as good."""
+    _during_migration(connection, server_id, lambda domain: domain.abortJob())
+
+
+def hasten(connection: Any, server_id: str) -> None:
+    """Pauses the guest, so that its migration has nothing to copy again."""
+    _during_migration(connection, server_id, lambda domain: domain.suspend())
+
+
+def _during_migration(connection: Any, server_id: str, act: Callable[[Any], None]) -> None:
+    domain = lookup(connection, server_id)
+    if domain is None:
+        return
+    try:
+        act(domain)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
+
+
+def describe(under_way: Transfer) -> str:
     """What users are told of a migration under way; what guests write meanwhile has to be copied again."""
-    total = processed_bytes + remaining_bytes
-    return f"migrating: {100 * processed_bytes // total} %" if total else "migrating"
+    processed = under_way.memory_processed_bytes + under_way.disk_processed_bytes
+    total = processed + under_way.memory_remaining_bytes + under_way.disk_remaining_bytes
+    return f"migrating: {100 * processed // total} %" if total else "migrating"
 
 
 def copied_disks(live: str, volumes: Collection[str]) -> list[str]:

@@ -1,0 +1,86 @@
+"""What all moves of a server do outside the database: choose another host, claim there, and free the one that is left.
+
+Every function may be repeated. A move keeps what the server has of its source under the migration's id in placement,
+until the server has moved or stays where it is.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import structs
+
+from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
+from kilonova.compute.errors import HostNotFound
+from kilonova.compute.hosts import hosts
+from kilonova.compute.programs import placing
+from kilonova.compute.programs.placing import View
+from kilonova.compute.region import mappings
+from kilonova.compute.scheduling.hosts import HostState
+from kilonova.compute.service import Cell
+from kilonova.compute.tables import Host, Server
+from kilonova.compute.topics import AGENT_BINARY
+from kilonova.compute.transactions import CellTx
+from kilonova.kit.agents import AgentUnreachable
+from kilonova.placement.client import ClaimConflict
+
+
+async def look(cell: Cell, server: Server, source: str, requested_host: str) -> View:
+    """The hosts of the server's cell but its own. Raises UnusableSpec."""
+    view = await placing.look(cell, server.id, ())
+    others = {name: each for its, known in view.cells if its is cell for name, each in known.items() if name != source}
+    own = [(cell, others)]
+    # The host that was asked for at its creation is that of its creation.
+    return structs.replace(view, cells=own, wanted=structs.replace(view.wanted, requested_host=requested_host or None))
+
+
+async def claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState]:
+    """The host where an earlier try of this move has claimed."""
+    held = await cell.region.placement.allocations(server.id)
+    return [known.state for known in view.hosts if known.row.id in held]
+
+
+async def claim(cell: Cell, view: View, choice: HostState, migration_id: str) -> Host | None:
+    """The chosen host once the server holds its resources there; None when somebody else has taken them."""
+    server, placement = view.server, cell.region.placement
+    if choice.id not in await placement.allocations(server.id):
+        owner = {"project_id": server.project_id, "user_id": server.user_id}
+        try:
+            await placement.claim_beside(server.id, migration_id, choice.id, view.wanted.resources, **owner)
+        except ClaimConflict:
+            return None
+    return next(each.row for each in view.hosts if each.row.id == choice.id)
+
+
+async def give_claim_back(cell: Cell, server: Server, migration_id: str) -> None:
+    owner = {"project_id": server.project_id, "user_id": server.user_id}
+    await cell.region.placement.claim_back(server.id, migration_id, **owner)
+
+
+async def count_in_group(cell: Cell, server: Server, host: str) -> bool:
+    """Counts the server on that host in its group from now on; False when the group's rule does not allow it."""
+    if server.group_id is None:
+        return True
+    async with cell.region.transaction() as tx:
+        is_kept = await placing.keeps_group_rule(tx, server, host)
+        if is_kept:
+            await mappings.change_server(tx, server.id, host=host)
+    return is_kept
+
+
+async def place_on(tx: CellTx, host: str) -> dict[str, Any]:
+    """The fields of a server's row that say where it is. Raises HostNotFound."""
+    row = await hosts.find(tx, AGENT_BINARY, host)
+    if row is None:
+        raise HostNotFound(host)
+    return {"host": row.host, "node_id": row.id, "availability_zone": row.availability_zone}
+
+
+async def release_from(cell: Cell, host: str, server_id: str, epoch: int) -> str | None:
+    """Has a host destroy what it has of a server. Returns a note where it is silent: it asks what belongs to it when it
+    returns, and removes the rest then. Raises RemoteError.
+    """
+    try:
+        await cell.agents.call(host, RELEASE_SERVER, ReleaseArguments(server_id, epoch))
+    except AgentUnreachable as error:
+        return f"{error}; it will clean up when it returns"
+    return None

@@ -1,0 +1,113 @@
+"""The ways of servers from one host to another: one row each, which outlives the operation."""
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select
+
+from kilonova.compute.errors import MigrationNotFound
+from kilonova.compute.tables import Host, Migration, Server, migrations
+from kilonova.compute.transactions import CellTx
+from kilonova.kit.db.selections import Selection, Sorts, compared, paged
+
+LIVE = "live-migration"
+EVACUATION = "evacuation"
+UNDER_WAY = ("queued", "preparing", "running")
+COMPLETED, CANCELLED, FAILED = "completed", "cancelled", "error"
+
+
+async def insert(
+    tx: CellTx, server: Server, kind: str, source: Host, asked_by: tuple[str, str], now: datetime
+) -> Migration:
+    """Writes down that a server is to leave its host. `asked_by`: a project and a user."""
+    project_id, user_id = asked_by
+    row = Migration(
+        number=(await tx.scalar(_NEWEST) or 0) + 1,
+        id=str(uuid.uuid4()),
+        server_id=server.id,
+        project_id=project_id,
+        user_id=user_id,
+        kind=kind,
+        status=UNDER_WAY[0],
+        source_host=source.host,
+        source_node=source.hypervisor_hostname,
+        target_host=None,
+        target_node=None,
+        target_address=None,
+        old_flavor_id=server.flavor["id"],
+        new_flavor_id=server.flavor["id"],
+        transfer=None,
+        is_cancelled=False,
+        is_hastened=False,
+        created_at=now,
+        updated_at=now,
+    )
+    await tx.insert(migrations, row)
+    return row
+
+
+_NEWEST = select(func.max(migrations.c.number))
+
+
+async def find(tx: CellTx, migration_id: str) -> Migration:
+    """Raises MigrationNotFound."""
+    row = await tx.find(Migration, migrations, id=migration_id)
+    if row is None:
+        raise MigrationNotFound(migration_id)
+    return row
+
+
+async def find_of_server(tx: CellTx, server_id: str, reference: str) -> Migration | None:
+    """The live migration of a server that is under way and has this number or id."""
+    by = {"number": int(reference)} if reference.isdecimal() and len(reference) < 10 else {"id": reference}
+    row = await tx.find(Migration, migrations, server_id=server_id, kind=LIVE, **by)
+    return row if row is not None and row.status in UNDER_WAY else None
+
+
+async def under_way(tx: CellTx, server_id: str) -> list[Migration]:
+    """Those of a server that are not over: one at most, unless somebody has reset its state."""
+    rows = await tx.find_all(Migration, migrations, server_id=server_id)
+    return [each for each in rows if each.status in UNDER_WAY]
+
+
+async def change(tx: CellTx, migration_id: str, now: datetime, **values: Any) -> None:
+    await tx.change(migrations, {"id": migration_id}, updated_at=now, **values)
+
+
+async def set_target(tx: CellTx, migration_id: str, host: Host, now: datetime) -> None:
+    values = {"target_host": host.host, "target_node": host.hypervisor_hostname}
+    await change(tx, migration_id, now, **values, target_address=host.inventory["host_ip"], status="preparing")
+
+
+async def end_all(tx: CellTx, server_id: str, status: str, now: datetime) -> None:
+    """Says of everything that is under way for a server that it is over."""
+    for each in await under_way(tx, server_id):
+        await change(tx, each.id, now, status=status)
+
+
+async def find_any(tx: CellTx, migration_id: str) -> Migration | None:
+    return await tx.find(Migration, migrations, id=migration_id)
+
+
+def touches(host: str) -> ColumnElement[bool]:
+    """The condition that a migration leaves a host or goes there."""
+    return or_(migrations.c.source_host == host, migrations.c.target_host == host)
+
+
+def order(migration: Migration) -> tuple[datetime, int]:
+    """By what lists are sorted, the newest first."""
+    return migration.created_at, migration.number
+
+
+async def list_newest(tx: CellTx, selection: Selection, marker: Migration | None) -> list[Migration]:
+    """The selected ones, the newest first. They begin after `marker`, which may be of another cell."""
+    sorts: Sorts = (("created_at", "desc"), ("number", "desc"))
+    after = None if marker is None else order(marker)
+    conditions = [
+        each if isinstance(each, ColumnElement) else compared(migrations.c[each.column], each)
+        for each in selection.conditions
+    ]
+    statement = select(migrations).where(*conditions)
+    return await tx.all(Migration, paged(statement, migrations, replace(selection, sorts=sorts), after))
