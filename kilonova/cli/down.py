@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ async def _take_down_servers(state: StateDir, config: Any) -> None:
         host_ip=config.my_ip,
         connection_uri=config.libvirt.connection_uri,
     )
-    driver = LibvirtDriver(options, _no_image, _no_inspection, lambda _server_id: None)
+    driver = LibvirtDriver(options, _no_image, _no_inspection, lambda _server_id: None, _no_upload)
     try:
         await driver.take_down()
     finally:
@@ -85,6 +85,10 @@ async def _take_down_servers(state: StateDir, config: Any) -> None:
 
 def _no_image(image_id: str) -> AsyncIterator[bytes]:
     raise StateError(f"image {image_id} was asked for while taking down")
+
+
+async def _no_upload(image_id: str, _read: Callable[[], AsyncIterator[bytes]], _size_bytes: int) -> None:
+    raise StateError(f"image {image_id} was to be uploaded while taking down")
 
 
 def _no_inspection(path: Path, disk_format: str) -> int | None:

@@ -131,6 +131,31 @@ DETACH_INTERFACE = Operation(
     shows="detaching_interface",
     is_shown=False,
 )
+SNAPSHOT = Operation(
+    program="snapshot",
+    action="createImage",
+    begins_in=("active", "stopped", "paused", "suspended"),
+    shows={
+        "capture": "image_snapshot",
+        "prepare": "image_pending_upload",
+        "upload": "image_uploading",
+        "discard": "image_uploading",
+    },
+    events={"capture": "compute_snapshot_instance"},
+)
+BACKUP = Operation(
+    program="backup",
+    action="createBackup",
+    begins_in=("active", "stopped", "paused", "suspended"),
+    shows={
+        "back_up": "image_backup",
+        "describe": "image_pending_upload",
+        "send": "image_uploading",
+        "rotate": "image_uploading",
+        "withdraw": "image_uploading",
+    },
+    events={"back_up": "compute_backup_instance"},
+)
 
 LIVE_MIGRATE = Operation(
     program="live_migrate",
@@ -139,20 +164,34 @@ LIVE_MIGRATE = Operation(
     shows="migrating",
     status="MIGRATING",
     events={
-        "prepare": "compute_pre_live_migration",
-        "migrate": "compute_live_migration",
+        "choose_target": "conductor_live_migrate_instance",
+        "expect_guest": "compute_pre_live_migration",
+        "move_guest": "compute_live_migration",
         "switch": "compute_post_live_migration_at_destination",
-        "roll_back": "compute_rollback_live_migration_at_destination",
+        "bring_home": "compute_rollback_live_migration_at_destination",
     },
 )
 
 OPERATIONS: Mapping[str, Operation] = {
     each.program: each
     for each in (
-        BUILD, DESTROY, START, STOP, REBOOT, REBOOT_HARD, PAUSE, UNPAUSE, SUSPEND, RESUME, ATTACH_INTERFACE,
-        DETACH_INTERFACE, LIVE_MIGRATE,
+        BUILD,
+        DESTROY,
+        START,
+        STOP,
+        REBOOT,
+        REBOOT_HARD,
+        PAUSE,
+        UNPAUSE,
+        SUSPEND,
+        RESUME,
+        ATTACH_INTERFACE,
+        DETACH_INTERFACE,
+        SNAPSHOT,
+        BACKUP,
+        LIVE_MIGRATE,
     )
-}  # fmt: skip
+}
 """Program → its operation."""
 
 EVENTS: Mapping[str, str] = {step: event for each in OPERATIONS.values() for step, event in each.events.items()}

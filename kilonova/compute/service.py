@@ -28,6 +28,14 @@ from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
 
+@dataclass(frozen=True)
+class ServerOptions:
+    """What an operator decides about servers."""
+
+    non_inheritable_image_properties: tuple[str, ...] = ("cache_in_nova", "bittorrent")
+    """Properties that an image made of a server does not have from the server's image."""
+
+
 @dataclass
 class Region:
     """Compute on the API database, with the services beside it."""
@@ -47,6 +55,7 @@ class Region:
     """In which a console can be opened after it was asked for."""
     metadata_secret: str = ""
     """Shared with the network agents (`metadata_proxy_shared_secret`)."""
+    options: ServerOptions = ServerOptions()
     clock: Clock = field(default_factory=SystemClock)
     tasks: TaskTables = tasks
     here: "Cell" = field(init=False)

@@ -351,7 +351,8 @@ class Server(Struct, kw_only=True):
     flavor: dict[str, Any]
     """The flavor as it was at creation (fields of `Flavor`)."""
     image: dict[str, Any] | None
-    """`{"id", "disk_format", "size_bytes", "sha512", "min_disk_gib", "properties"}` as they were at creation."""
+    """`{"id", "disk_format", "size_bytes", "sha512", "min_disk_gib", "min_ram_mib", "properties"}` as they were at
+    creation. One of the release before this has no `min_ram_mib`."""
     key_name: str | None
     public_key: str | None
     key_type: str | None

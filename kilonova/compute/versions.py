@@ -102,6 +102,7 @@ CHANGES = [
     Change("2.39", "image_proxies_gone", "images are asked of the image service"),
     Change("2.40", "usage_paging", "usage comes in pages"),
     Change("2.41", "aggregate_uuid", "aggregates have a UUID", {"aggregate": without("uuid")}),
+    Change("2.45", "image_id_in_body", "the id of an image made of a server is in the answer's body"),
     Change("2.47", "server_flavor_copy", "servers show their flavor's values"),
     Change("2.48", "standard_diagnostics", "diagnostics are the same for every driver"),
     Change("2.50", "groups_in_quota_classes", "quota classes name server groups"),

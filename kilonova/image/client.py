@@ -1,6 +1,6 @@
 """The image service as other services call it."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from kilonova.kit.http.answers import check_id, holding
-from kilonova.kit.http.client import RemoteService, RemoteUnavailable, at
+from kilonova.kit.http.client import RemoteFault, RemoteService, RemoteUnavailable, at
 
 
 class ImageRecord(Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class ImageClient:
         listed = await self._remote.request("GET", at("/v2/images"), params=filters, token=token, answer=answer)
         return [self._record(fields) for fields in getattr(listed, "images", [])]
 
-    async def delete(self, image_id: str, token: str) -> None:
+    async def delete(self, image_id: str, token: str | None = None) -> None:
         """Raises RemoteFault."""
         await self._remote.request("DELETE", at("/v2/images/{image_id}", image_id=image_id), token=token)
 
@@ -85,6 +85,35 @@ class ImageClient:
             "PATCH", path, json=operations, headers=headers, token=token, answer=dict[str, Any]
         )
         return self._record(changed)
+
+    async def create(self, fields: Mapping[str, Any], token: str) -> ImageRecord:
+        """A new image, which waits for its data. Raises RemoteFault."""
+        made = await self._remote.request("POST", at("/v2/images"), json=fields, token=token, answer=dict[str, Any])
+        return self._record(made)
+
+    async def set_formats(self, image_id: str, disk_format: str, container_format: str) -> None:
+        """Says what the data will be that an image waits for. Raises RemoteFault."""
+        formats = {"disk_format": disk_format, "container_format": container_format}
+        operations = [{"op": "replace", "path": _pointer(name), "value": value} for name, value in formats.items()]
+        path = at("/v2/images/{image_id}", image_id=image_id)
+        await self._remote.request("PATCH", path, json=operations, headers={"Content-Type": PATCH})
+
+    async def discard(self, image_id: str) -> None:
+        """Deletes an image unless it has its data; ok when it is gone. Raises RemoteFault."""
+        try:
+            if (await self.show(image_id)).status in ("queued", "saving"):
+                await self.delete(image_id)
+        except RemoteFault as fault:
+            if fault.status != 404:
+                raise
+
+    async def upload(self, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int) -> None:
+        """Sends an image the data that it waits for; ok when it has its data already. Raises RemoteFault."""
+        try:
+            await self._remote.upload(at("/v2/images/{image_id}/file", image_id=image_id), read(), size_bytes)
+        except RemoteFault as fault:
+            if fault.status != 409 or (await self.show(image_id)).status != "active":
+                raise
 
     async def download(self, image_id: str) -> AsyncIterator[bytes]:
         """The image's data, in chunks."""

@@ -40,7 +40,7 @@ async def main(what, address, server_id, presence, arrival):
     directory = Path("DIRECTORY")
     options = LibvirtOptions(directory, directory / "instances", "host", address, connection_uri="qemu:///system")
     images = Images()
-    driver = LibvirtDriver(options, images.fetch, lambda path, disk_format: None, lambda server_id: None)
+    driver = LibvirtDriver(options, images.fetch, lambda path, disk_format: None, lambda server_id: None, images.upload)
     image = images.add((COUNTING_GUEST.ljust(510, b"\\0") + b"\\x55\\xaa").ljust(1 << 20, b"\\0"))
     flavor = SpecFlavor("1", "m1.nano", 1, 32, 0, ephemeral_gib=1, swap_mib=8)
     spec = make_spec(image, server_id, flavor=flavor, config_drive=True, presence=presence)

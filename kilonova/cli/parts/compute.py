@@ -22,7 +22,7 @@ from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import deleted_servers, leftovers
-from kilonova.compute.service import Cell, Region
+from kilonova.compute.service import Cell, Region, ServerOptions
 from kilonova.compute.tables import chores, metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient
@@ -65,6 +65,7 @@ async def _make(ground: Ground) -> Region:
         ),
         console_token_seconds=config.consoleauth.token_ttl,
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
+        options=ServerOptions(tuple(config.non_inheritable_image_properties)),
         clock=ground.clock,
     )
     await ground.open_cells(region)

@@ -1,7 +1,8 @@
 """`nova-compute`: the agent of a host's guests. Reads nova.conf."""
 
+import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ from kilonova.kit.agents import AgentRefused
 from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
 from kilonova.kit.disks.inspection import inspect_file
+from kilonova.kit.host_commands import HostError
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+
+UPLOAD_ATTEMPTS, UPLOAD_PAUSE_SECONDS = 20, 6.0
+"""Together longer than the image service waits for an upload that has died."""
 
 if TYPE_CHECKING:
     from kilonova.compute.agent.drivers.fake import FakeHost
@@ -91,7 +97,7 @@ async def _driver(ground: Ground, images: ImageClient, host: str, on_event: OnEv
                 reachable=await ground.shared("simulated hosts", _no_hosts),
             )
             metal.reachable[host] = metal
-            return FakeDriver(metal, on_event)
+            return FakeDriver(metal, on_event, upload_image=functools.partial(_upload, images))
         case "libvirt":
             return _libvirt_driver(config, images, host, on_event)
     raise ConfigError(
@@ -118,6 +124,7 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
         connection_uri=config.libvirt.connection_uri,
         consoles=console_options(config),
         guest_cpu=guest_cpu(config),
+        snapshot_format=config.libvirt.snapshot_image_format,
     )
 
     def fetch(image_id: str) -> AsyncIterator[bytes]:
@@ -126,7 +133,25 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
     def inspect(path: Path, disk_format: str) -> int | None:
         return inspect_file(path, disk_format).virtual_size_bytes
 
-    return LibvirtDriver(options, fetch, inspect, on_event)
+    return LibvirtDriver(options, fetch, inspect, on_event, functools.partial(_upload, images))
+
+
+async def _upload(
+    images: ImageClient, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int
+) -> None:
+    """Sends an image its data. One that waits for an upload which has died waits for a while, and is sent it then.
+
+    Raises HostError.
+    """
+    for attempt in range(UPLOAD_ATTEMPTS):
+        try:
+            await images.upload(image_id, read, size_bytes)
+            return
+        except RemoteFault as fault:
+            is_over = attempt + 1 == UPLOAD_ATTEMPTS
+            if is_over or not (fault.status == 409 or isinstance(fault, RemoteUnavailable)):
+                raise HostError(f"The image could not be uploaded: {fault.message}") from fault
+        await asyncio.sleep(UPLOAD_PAUSE_SECONDS)
 
 
 AGENT = Part("nova-compute", "nova", [COMPUTE], build)

@@ -10,7 +10,14 @@ import msgspec
 
 from kilonova.compute.agent import contract
 from kilonova.compute.agent.driver import ComputeDriver, StaleEpoch
-from kilonova.compute.agent.spec import ConsoleAddress, HostInventory, HostShare, ServerDiagnostics, ServerObservation
+from kilonova.compute.agent.spec import (
+    ConsoleAddress,
+    HostInventory,
+    HostShare,
+    ServerDiagnostics,
+    ServerObservation,
+    SnapshotObservation,
+)
 from kilonova.compute.agent.uptime import read_uptime
 from kilonova.compute.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo, NoArguments, Pace, Served, Turns
@@ -88,6 +95,7 @@ class ComputeAgent:
             contract.ENSURE_SERVER.served_by(self._ensure_server),
             contract.ENSURE_MIGRATION.served_by(self._ensure_migration),
             contract.STOP_MIGRATION.served_by(self._stop_migration),
+            contract.ENSURE_SNAPSHOT.served_by(self._ensure_snapshot),
             contract.OBSERVE_SERVER.served_by(self._observe_server),
             contract.RELEASE_SERVER.served_by(self._release_server),
             contract.CONSOLE_LOG.served_by(self._console_log),
@@ -105,6 +113,9 @@ class ComputeAgent:
 
     async def _stop_migration(self, asked: contract.StopMigrationArguments) -> ServerObservation:
         return await self._driver.stop_migration(asked.server_id, asked.epoch)
+
+    async def _ensure_snapshot(self, asked: contract.SnapshotArguments) -> SnapshotObservation:
+        return await self._driver.ensure_snapshot(asked.spec, asked.epoch)
 
     async def _observe_server(self, asked: contract.ServerArguments) -> ServerObservation:
         return await self._driver.observe_server(asked.server_id)

@@ -12,6 +12,8 @@ from kilonova.compute.agent.spec import (
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
+    SnapshotObservation,
+    SnapshotSpec,
 )
 from kilonova.kit.agents import Call, NoArguments
 
@@ -33,6 +35,11 @@ class MigrationArguments(Struct, frozen=True):
 
 class StopMigrationArguments(Struct, frozen=True):
     server_id: str
+    epoch: int
+
+
+class SnapshotArguments(Struct, frozen=True):
+    spec: SnapshotSpec
     epoch: int
 
 
@@ -59,6 +66,7 @@ class ConsoleAddressArguments(Struct, frozen=True):
 ENSURE_SERVER = Call("ensure_server", EnsureArguments, ServerObservation)
 ENSURE_MIGRATION = Call("ensure_migration", MigrationArguments, ServerObservation)
 STOP_MIGRATION = Call("stop_migration", StopMigrationArguments, ServerObservation)
+ENSURE_SNAPSHOT = Call("ensure_snapshot", SnapshotArguments, SnapshotObservation)
 OBSERVE_SERVER = Call("observe_server", ServerArguments, ServerObservation)
 RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
 CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)

@@ -4,7 +4,7 @@ The one rule: a call says how things should be, never what to do; the driver loo
 closes the difference. Every call may be repeated at any time, in any order, after any crash.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,11 +16,17 @@ from kilonova.compute.agent.spec import (
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
+    SnapshotObservation,
+    SnapshotSpec,
 )
 from kilonova.kit.host_commands import HostError
 
 FetchImage = Callable[[str], AsyncIterator[bytes]]
 """Given an image id, its data in chunks of any size."""
+
+UploadImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[None]]
+"""Given an image id, what reads its data from the start, and how many bytes they are: sends them to the image service.
+Ok when the image has its data already. Raises HostError with the reason."""
 
 InspectImage = Callable[[Path, str], int | None]
 """Given a downloaded file and its declared disk format, the virtual size in bytes (None when the format tells none).
@@ -80,6 +86,15 @@ class ComputeDriver(Protocol):
 
         Afterwards none is under way: a guest that is here stays, and one that has left is `absent`. Raises StaleEpoch,
         and HostError when the migration can neither be ended nor comes to its end.
+        """
+        ...
+
+    async def ensure_snapshot(self, spec: SnapshotSpec, epoch: int) -> SnapshotObservation:
+        """Copies the server's root disk as it is in one moment, also under a running guest, and uploads the copy.
+
+        The call returns at once with `progress`; later calls find the work under way, the copying also when another
+        agent has begun it. A copy goes with its server, or when the server is next brought to what it should be.
+        Raises StaleEpoch, and HostError when the work has failed since the last call; the guest goes on in any case.
         """
         ...
 

@@ -15,6 +15,12 @@ WantedPower = Literal["running", "stopped", "paused", "suspended"]
 ConsoleKind = Literal["vnc", "spice", "serial"]
 """What is spoken with a guest's screen, or that it is its serial line."""
 
+SnapshotStage = Literal["copied", "uploaded", "absent"]
+"""What the host is to have of a copy: the whole of it, nothing but its data in the image service, nothing at all."""
+
+Quiescence = Literal["no", "wanted", "required"]
+"""Whether the guest's file systems are to be still in the moment of a copy; `required`: else there is none."""
+
 Presence = Literal["home", "incoming", "leaving"]
 """What a host is to a server: it runs it, a migration brings the server to it, or takes the server away from it."""
 
@@ -235,6 +241,25 @@ class ServerObservation(Struct):
     """Set as soon as a host is ready for the guest of a server that is incoming."""
     transfer: Transfer | None = None
     """Of a migration that is under way."""
+
+
+class SnapshotSpec(Struct, frozen=True):
+    """A copy of a server's root disk, on its way to become an image."""
+
+    server_id: str
+    image_id: str
+    """Of the image, which waits for its data."""
+    stage: SnapshotStage
+    quiesce: Quiescence = "no"
+
+
+class SnapshotObservation(Struct):
+    """How far a host is with a copy."""
+
+    disk_format: str
+    """Of the copy, as the image service names it."""
+    progress: str = ""
+    """What is going on; empty once the stage is reached."""
 
 
 class DiskUse(Struct, frozen=True):

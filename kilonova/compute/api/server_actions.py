@@ -21,8 +21,6 @@ _MOVE = "Servers cannot be moved to another host here yet."
 LACKING = {
     "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
     "confirmResize": _RESIZE,
-    "createBackup": "Servers cannot be backed up here yet: copy what you need out of the guest.",
-    "createImage": "Images cannot be made of servers here yet: upload one to the image service.",
     "evacuate": _MOVE,
     "injectNetworkInfo": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "migrate": _MOVE,

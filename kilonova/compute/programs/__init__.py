@@ -8,8 +8,16 @@ from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.programs.interfaces import INTERFACES
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE
 from kilonova.compute.programs.power import POWER
+from kilonova.compute.programs.snapshot import SNAPSHOTS
 from kilonova.compute.service import Cell
 from kilonova.kit.tasks import Program
 
-_ALL: tuple[Program[Cell, Any], ...] = (BUILD, DESTROY, *POWER.values(), *INTERFACES, LIVE_MIGRATE)
+_ALL: tuple[Program[Cell, Any], ...] = (
+    BUILD,
+    DESTROY,
+    *POWER.values(),
+    *INTERFACES,
+    *SNAPSHOTS,
+    LIVE_MIGRATE,
+)
 PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

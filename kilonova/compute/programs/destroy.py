@@ -50,6 +50,7 @@ async def release_ports(run: Run[Cell, ServerArgs]) -> Outcome:
     async with run.service.reading() as tx:
         server = await servers.find(tx, run.subject_id)
     await release.ports(run.service.region.network, server)
+    await release.unfinished_images(run.service, server.id)
     return Next(release_claim)
 
 

@@ -73,7 +73,7 @@ async def _look(run: Run[Cell, LiveMigrateArgs]) -> Way:
         return Way(await servers.find(tx, run.subject_id), await migrations.find(tx, run.args.migration))
 
 
-async def schedule(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
+async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     """Picks a host and claims the server's resources there, beside those that it has."""
     cell, args = run.service, run.args
     way = await _look(run)
@@ -99,7 +99,7 @@ async def schedule(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         async def write(tx: CellTx, chosen: Any = host) -> None:
             await migrations.set_target(tx, args.migration, chosen, run.clock.now())
 
-        return Next(prepare, commit=write, note=f"host {host.host}: {note}")
+        return Next(expect_guest, commit=write, note=f"host {host.host}: {note}")
     if kept:
         await moves.give_claim_back(cell, way.server, args.migration)
     if plan.hosts:
@@ -108,7 +108,7 @@ async def schedule(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     return Fail(message)
 
 
-async def prepare(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
+async def expect_guest(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     """The target gets the server's disks and ports ready, and says where the guest is to come."""
     way, network = await _look(run), run.service.region.network
     if way.migration.is_cancelled:
@@ -130,10 +130,10 @@ async def prepare(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     async def write(tx: CellTx) -> None:
         await migrations.change(tx, run.args.migration, run.clock.now(), status="running")
 
-    return Next(migrate, args=structs.replace(run.args, arrival=seen.arrival, unanswered=0), commit=write)
+    return Next(move_guest, args=structs.replace(run.args, arrival=seen.arrival, unanswered=0), commit=write)
 
 
-async def migrate(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
+async def move_guest(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     """The source sends the guest with its memory and its disks to the target."""
     way = await _look(run)
     if way.migration.is_cancelled or run.args.arrival is None:
@@ -207,7 +207,7 @@ async def _free_source(run: Run[Cell, LiveMigrateArgs], way: Way) -> str | None:
     return note
 
 
-async def roll_back(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
+async def bring_home(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     """Ends the migration, finds out where the guest is, and makes that the server's host; the other one is freed."""
     cell, way = run.service, await _look(run)
     status = migrations.CANCELLED if way.migration.is_cancelled else migrations.FAILED
@@ -279,9 +279,9 @@ async def on_failed(tx: CellTx, task: Task, error: str) -> None:
 LIVE_MIGRATE = Program(
     name="live_migrate",
     args_type=LiveMigrateArgs,
-    steps=(schedule, prepare, migrate, switch, settle, leave_source),
+    steps=(choose_target, expect_guest, move_guest, switch, settle, leave_source),
     on_failed=on_failed,
     deadline_seconds=MOST_SECONDS,
-    roll_back=roll_back,
+    roll_back=bring_home,
     roll_back_seconds=GIVING_BACK_SECONDS,
 )

@@ -114,6 +114,15 @@ async def let_go(network: NetworkClient, port_id: str, *, preserve: bool) -> Non
             raise
 
 
+async def unfinished_images(cell: Cell, server_id: str) -> None:
+    """Deletes the images that were being made of the server when something else took that operation's place."""
+    async with cell.reading() as tx:
+        ended = [task for task in await cell.tasks.of_subject(tx, server_id) if task.outcome == "superseded"]
+    for task in ended:
+        if image_id := task.args.get("image_id"):
+            await cell.region.image.discard(image_id)
+
+
 async def from_host(cell: Cell, server: Server, epoch: int) -> None:
     """Has the host's agent destroy whatever it has of the server. Raises AgentUnreachable, RemoteError."""
     if server.host is None:

@@ -80,6 +80,7 @@ async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flav
         "size_bytes": image.size,
         "sha512": image.os_hash_value,
         "min_disk_gib": image.min_disk,
+        "min_ram_mib": image.min_ram,
         "properties": image.properties,
     }
 

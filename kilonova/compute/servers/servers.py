@@ -104,14 +104,18 @@ async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> No
     await tx.change(servers, {"id": server_id}, updated_at=now, **values)
 
 
+def check_ready(server: Server, active: Task | None, operation: Operation) -> None:
+    """Raises WrongState unless the operation may begin beside what is under way."""
+    if active is not None and active.program not in operation.replaces:
+        raise WrongState(server.id, operation.action, f"task_state {_state_of(active.program, active.step)}")
+    check_state(server, operation.action, operation.begins_in)
+
+
 async def begin(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> Task:
     """Starts an operation on a server. Raises WrongState when another is under way or its state does not allow it."""
     active = await tasks.active(tx, server.id)
-    replaces = active is not None and active.program in operation.replaces
-    if active is not None and not replaces:
-        raise WrongState(server.id, operation.action, f"task_state {_state_of(active.program, active.step)}")
-    check_state(server, operation.action, operation.begins_in)
-    if replaces:
+    check_ready(server, active, operation)
+    if active is not None:
         return await tasks.supersede(tx, new, now)
     try:
         return await tasks.start(tx, new, now)

@@ -72,6 +72,19 @@ async def conversion_to_raw(
     )
 
 
+async def flattening(disk: Path, backing: Path | None, target: Path, disk_format: str) -> host_commands.Command:
+    """Makes an empty `target`, and returns the command that writes a qcow2 disk's content to it.
+
+    They become the account's own, and so does `backing`, which the disk lies over. Raises HostError, OSError.
+    """
+    account = qemu_account()
+    for each in filter(None, (disk, backing)):
+        await asyncio.to_thread(give, each, account)
+    await asyncio.to_thread(_make_empty, target, account)
+    command: list[str | Path] = ["qemu-img", "convert", "-f", "qcow2", "-O", disk_format, disk, target]
+    return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(MOST_DISK_BYTES))
+
+
 async def compress(raw: Path, target: Path) -> None:
     """Writes a raw disk of our own making to a compressed qcow2 image. Raises HostError."""
     options = ["-c", "-f", "raw", "-O", "qcow2", "-o", "compression_type=zlib"]

@@ -5,7 +5,7 @@ import hashlib
 import os
 import subprocess
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +33,7 @@ from kilonova.compute.agent.spec import (
 )
 from kilonova.compute.servers.disks import local_disks
 from kilonova.kit.connectors import FileConnection
+from kilonova.kit.host_commands import HostError
 
 MIB = 1 << 20
 IMAGE_ID = "0b2b5d29-6f2f-4d1e-9f3f-d9f2d0c7a001"
@@ -40,11 +41,13 @@ TIMEOUT_SECONDS = 20.0
 
 
 class Images:
-    """The image service's part: what `fetch_image` delivers."""
+    """The image service's part: what `fetch_image` delivers, and what `upload_image` brings."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self.fetched: list[str] = []
+        self.uploaded: dict[str, bytes] = {}
+        self.upload_failures: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -59,6 +62,14 @@ class Images:
         for start in range(0, len(content), 100_000):
             yield content[start : start + 100_000]
             await self.gate.wait()
+
+    async def upload(self, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int) -> None:
+        data = b"".join([chunk async for chunk in read()])
+        assert len(data) == size_bytes
+        await self.gate.wait()
+        if self.upload_failures:
+            raise HostError(self.upload_failures.pop(0))
+        self.uploaded[image_id] = data
 
 
 def make_spec(image: SpecImage | None, server_id: str | None = None, **changes: Any) -> ServerSpec:
@@ -169,11 +180,11 @@ class FakeRig:
     events: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.driver = FakeDriver(self.host, self.events.append, self.images.fetch)
+        self.driver = FakeDriver(self.host, self.events.append, self.images.fetch, self.images.upload)
 
     async def restart_agent(self) -> None:
         await self.driver.close()
-        self.driver = FakeDriver(self.host, self.events.append, self.images.fetch)
+        self.driver = FakeDriver(self.host, self.events.append, self.images.fetch, self.images.upload)
 
     async def add_foreign_domain(self, domain_id: str, name: str) -> None:
         self.host.foreign_domains[domain_id] = name
@@ -217,7 +228,7 @@ class LibvirtRig:
         def inspect(path: Path, disk_format: str) -> int | None:
             return None
 
-        self.driver = LibvirtDriver(self.options, self.images.fetch, inspect, self.events.append)
+        self.driver = LibvirtDriver(self.options, self.images.fetch, inspect, self.events.append, self.images.upload)
 
     @property
     def sandbox(self) -> Path:

@@ -22,7 +22,7 @@ PLAIN = set(
     config_drive return_reservation_id OS-DCF:diskConfig personality hostname type locked_reason state length
     source_type destination_type no_device delete_on_termination device_name device_type disk_bus guest_format
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
-    status disabled_reason forced_down binary quota_set quota_class_set fixed_address auto none
+    status disabled_reason forced_down binary backup_type rotation quota_set quota_class_set fixed_address auto none
     block_migration disk_over_commit force
     """.split()
 )

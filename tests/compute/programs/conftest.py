@@ -1,5 +1,6 @@
 """A cloud in process: real identity, placement, network and compute on real databases; only the metal is fake."""
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,7 @@ from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.topics import AGENT_BINARY
+from kilonova.image.client import ImageClient
 from kilonova.kit.bus import InProcessBus
 from kilonova.kit.tasks import Runner, Task
 from kilonova.kit.tasks.runner import LEASE
@@ -47,7 +49,7 @@ from kilonova.network.tables import bound_ports
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
 from tests.compute.loads import check_loads
-from tests.worlds import PATIENT_SECONDS, compute, network, placement
+from tests.worlds import PATIENT_SECONDS, compute, image, network, placement
 
 
 @dataclass
@@ -62,7 +64,10 @@ class World:
     """Of the compute API, as the user demo."""
     admin_client: Any
     network_client: Any
+    image_client: ImageClient
+    """Of the image service, as the user nova."""
     hosts: dict[str, FakeHost]
+    drivers: list[FakeDriver]
     network_drivers: dict[str, FakeNetworkDriver]
     devices: Metal
     agents: list[Any]
@@ -86,6 +91,12 @@ class World:
 
     async def tick(self) -> None:
         """What agents do between two turns of the runner; those of the network, when there is something new."""
+        uploads = [
+            each.task for driver in self.drivers for each in driver._errands._errands.values() if each.is_running
+        ]
+        if uploads:
+            # They take their own time, which the clock of the others does not wait for.
+            await asyncio.wait(uploads)
         for cell in self.cells.values():
             await moving.settle_arrivals(self.compute, cell)
         seen = self.network.database.writes, sum(each.changes for each in self.devices.values())
@@ -153,7 +164,7 @@ class World:
     def _mortal(self, plan: CallPlan) -> Iterator[None]:
         """What steps call is counted while this lasts."""
         callers = [
-            *((self.compute, name, getattr(self.compute, name)) for name in ("placement", "network")),
+            *((self.compute, name, getattr(self.compute, name)) for name in ("placement", "network", "image")),
             *((cell, "agents", cell.agents) for cell in self.members()),
         ]
         for member, name, caller in callers:
@@ -248,6 +259,7 @@ class World:
         async with self.compute.database.reading() as tx:
             openable = await tx.tuples(select(console_token_rows.c.server_id))
         return {
+            "images": [(each.name, each.status) for each in await self.images()],
             "console_tokens": sorted(row[0] for row in openable),
             "ports": sorted(guests),
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
@@ -259,6 +271,10 @@ class World:
                 for port in each.state.ports.values()
             ),
         }
+
+    async def images(self) -> list[Any]:
+        """Those made of servers, the oldest first."""
+        return await self.image_client.list_images(sort="created_at:asc,name:asc")
 
     async def check_loads(self) -> None:
         """The loads of hosts that are kept are those that a recount finds, in each database."""
@@ -274,6 +290,7 @@ class World:
 
 
 NOTHING_LEFT: dict[str, list[Any]] = {
+    "images": [],
     "console_tokens": [],
     "ports": [],
     "domains": [],
@@ -284,7 +301,7 @@ NOTHING_LEFT: dict[str, list[Any]] = {
 """Of `leftovers`."""
 
 READS = frozenset(
-    {"allocation_candidates", "room", "show_port", "list_ports", "list_networks", "list_subnets", "list_floating_ips"}
+    "allocation_candidates room show_port list_ports list_networks list_subnets list_floating_ips list_images".split()
 )
 """Calls of steps that change nothing: dying after one is dying after what was changed before it."""
 
@@ -340,7 +357,7 @@ async def make_world(
 ) -> AsyncIterator[World]:
     cloud, bus, clock = identity.cloud, identity.bus, FakeClock()
     cloud.clock, cloud.leeway_seconds = clock, PATIENT_SECONDS
-    await cloud.add_all(placement.API, network.SERVER, compute.API)
+    await cloud.add_all(placement.API, network.SERVER, image.API, compute.API)
     service: Region = cloud.services["compute"]
     networking: NetworkService = cloud.services["network"]
     made_cells = await make_cells(service, migrated, tmp_path, cell_count) if cell_count else {}
@@ -352,10 +369,12 @@ async def make_world(
     for metal in metals.values():
         metal.reachable = metals
     network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}
-    agents, stops = [], []
+    agents, stops, drivers = [], [], []
     for number, (name, metal) in enumerate(metals.items()):
         its_bus = with_hosts[number % len(with_hosts)].bus
-        compute_agent = ComputeAgent(FakeDriver(metal, lambda _id: None), its_bus, host=name)
+        driver = FakeDriver(metal, lambda _id: None, upload_image=service.image.upload)
+        drivers.append(driver)
+        compute_agent = ComputeAgent(driver, its_bus, host=name)
         network_agent = NetworkAgent(network_drivers[name], bus, host=name, configurations={})
         stops.append(devices[name].watch(network_agent.on_tap))
         for agent in (compute_agent.agent, network_agent.agent):
@@ -371,7 +390,9 @@ async def make_world(
         client=await identity.client_for(cloud.apps["compute"]),
         admin_client=await identity.client_for(cloud.apps["compute"], "admin"),
         network_client=await identity.client_for(cloud.apps["network"]),
+        image_client=service.image,
         hosts=metals,
+        drivers=drivers,
         network_drivers=network_drivers,
         devices=devices,
         agents=agents,

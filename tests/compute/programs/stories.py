@@ -68,7 +68,7 @@ async def go_half_way(world: World, server_id: str) -> None:
         metal.image_hashes, metal.delay_seconds = set(images), 60.0
     await live_migrate(world, server_id)
     runner = world.make_runner()
-    while (await world.tasks_of(server_id))[0].step != "migrate":
+    while (await world.tasks_of(server_id))[0].step != "move_guest":
         task = await runner.claim_one()
         if task is not None:
             await runner.run_task(task)
@@ -82,6 +82,10 @@ async def cancel_migration(world: World, server_id: str) -> None:
     (found,) = (await world.admin_client.get(url, headers=headers)).json()["migrations"]
     response = await world.admin_client.delete(f"{url}/{found['id']}", headers=headers)
     assert response.status_code == 202, response.text
+
+
+def backup(name: str, rotation: int = 1) -> Act:
+    return api("createBackup", {"name": name, "backup_type": "daily", "rotation": rotation})
 
 
 async def delete(world: World, server_id: str) -> None:
@@ -121,10 +125,25 @@ async def run(world: World, _server_id: str) -> None:
     await world.run()
 
 
+async def later(world: World, _server_id: str) -> None:
+    """A second passes."""
+    world.clock.advance(1)
+
+
 def in_order(*acts: Act) -> Act:
     async def act(world: World, server_id: str) -> None:
         for each in acts:
             await each(world, server_id)
+
+    return act
+
+
+def fail_copies(times: int = 1) -> Act:
+    """The next copies of disks come to nothing."""
+
+    async def act(world: World, _server_id: str) -> None:
+        for metal in world.hosts.values():
+            metal.snapshot_failures = ["The disk is full."] * times
 
     return act
 
@@ -166,7 +185,7 @@ class Story:
     """Whether it dies after each of its calls, too."""
 
 
-MOVED = ("schedule", "prepare", "migrate", "switch", "settle", "leave_source")
+MOVED = ("choose_target", "expect_guest", "move_guest", "switch", "settle", "leave_source")
 BUILT = ("schedule", "ports", "spawn", "wait_active")
 POWER = ("converge_power",)
 DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
@@ -174,6 +193,8 @@ POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", 
 SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
 ALL_FAIL = fail_on("node1", "node2")
 ATTACHED, DETACHED = ("bind", "plug"), ("unplug", "let_go")
+COPIED, BACKED_UP = ("capture", "prepare", "upload"), ("back_up", "describe", "send", "rotate")
+IMAGE = api("createImage", {"name": "copy"})
 NO_NETWORK: dict[str, Any] = {"networks": []}
 TOO_LARGE = {"memory_mib": 1 << 30}
 
@@ -230,6 +251,14 @@ STORIES = (
     ),
     Story("detach", "detach_interface", DETACHED, detach, "ACTIVE", with_calls=True),
     Story("detach on a silent host", "detach_interface", ("unplug", "put_back"), in_order(silence, detach), "ACTIVE"),
+    Story("snapshot", "snapshot", COPIED, IMAGE, "ACTIVE", with_calls=True),
+    Story("snapshot of what is off", "snapshot", ("capture",), in_order(POWERED_OFF, IMAGE), "SHUTOFF"),
+    Story("snapshot on a full disk", "snapshot", ("discard",), in_order(fail_copies(), IMAGE), "ACTIVE"),
+    Story("snapshot on a silent host", "snapshot", ("capture", "discard"), in_order(silence, IMAGE), "ACTIVE"),
+    Story("backup", "backup", BACKED_UP, in_order(backup("old"), run, later, backup("new")), "ACTIVE", with_calls=True),
+    Story("backup of which none stays", "backup", ("rotate",), backup("none", 0), "ACTIVE"),
+    Story("backup on a full disk", "backup", ("withdraw",), in_order(fail_copies(), backup("new")), "ACTIVE"),
+    deleting("delete instead of a snapshot", IMAGE),
     deleting("delete instead of an attachment", attach, server=NO_NETWORK),
     deleting("delete instead of a detachment", detach),
     deleting("delete", steps=DESTROYED, with_calls=True),
@@ -248,14 +277,14 @@ STORIES = (
         "a guest that cannot leave",
         cut_wires("node1", "node2"),
         live_migrate,
-        steps=("migrate", "roll_back"),
+        steps=("move_guest", "bring_home"),
         with_calls=True,
     ),
-    moving("a guest with nowhere to go", live_migrate, steps=("schedule", "roll_back"), hosts=1),
-    moving("the other host is silent", silence_hosts_of("target"), live_migrate, steps=("schedule", "roll_back")),
-    moving("a migration that is cancelled", live_migrate, cancel_migration, steps=("schedule", "roll_back")),
+    moving("a guest with nowhere to go", live_migrate, steps=("choose_target", "bring_home"), hosts=1),
+    moving("the other host is silent", silence_hosts_of("target"), live_migrate, steps=("choose_target", "bring_home")),
+    moving("a migration that is cancelled", live_migrate, cancel_migration, steps=("choose_target", "bring_home")),
     deleting(
         "a server that is being moved is deleted", go_half_way, steps=("stop_guest", "release_claim", "forget"), hosts=2
     ),
-    moving("a migration that is cancelled half-way", go_half_way, cancel_migration, steps=("roll_back",)),
+    moving("a migration that is cancelled half-way", go_half_way, cancel_migration, steps=("bring_home",)),
 )

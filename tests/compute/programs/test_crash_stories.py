@@ -80,6 +80,9 @@ async def remove(world: Any, server_id: str) -> None:
     await world.destroy(server_id)
     await world.run()
     await world.tick()
+    for image in await world.images():
+        assert image.status == "active", "what had no data yet goes with its server"
+        await world.image_client.delete(image.id)
     assert await world.leftovers() == NOTHING_LEFT
     await world.check_loads()
 

@@ -109,7 +109,11 @@ class Errands:
             errand.task.cancel()
             await asyncio.wait([errand.task])
 
+    async def cancel_all(self, prefix: str) -> None:
+        """Ends the errands whose names begin so."""
+        for name in [each for each in self._errands if each.startswith(prefix)]:
+            await self.cancel(name)
+
     async def close(self) -> None:
         """Ends all errands."""
-        for name in list(self._errands):
-            await self.cancel(name)
+        await self.cancel_all("")

@@ -7,7 +7,8 @@ same host finds what the first one left. Any number of hosts live in one process
 import asyncio
 import functools
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from typing import Protocol
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
-from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, OnEvent
+from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, OnEvent, UploadImage
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
@@ -35,6 +36,9 @@ from kilonova.compute.agent.spec import (
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
+    SnapshotObservation,
+    SnapshotSpec,
+    SnapshotStage,
     SpecImage,
     Transfer,
     VolumeSource,
@@ -43,6 +47,8 @@ from kilonova.kit import connectors
 from kilonova.kit.host_commands import HostError
 
 GIB = 1 << 30
+DISK_DATA = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, GIB, 0, 0, 0, 0, 0, 0, 0).ljust(1 << 16, b"\0")
+"""What is uploaded of a simulated server: an empty qcow2 disk of a GiB."""
 
 STATES_AFTER: dict[PowerAction, PowerState] = {
     "start": "running",
@@ -78,6 +84,8 @@ class FakeServer:
     """Tap → interface that its guest has."""
     connected: dict[str, VolumeSource] = field(default_factory=dict)
     """Serial → volume that the host is connected to for it."""
+    copies: dict[str, SnapshotStage] = field(default_factory=dict)
+    """Id of an image → how far the copy of the disk is that becomes it."""
 
     @property
     def has_guest(self) -> bool:
@@ -120,6 +128,7 @@ class FakeHost:
     """UUID → name of domains which are not of this cloud."""
     failures: list[str] = field(default_factory=list)
     migration_failures: list[str] = field(default_factory=list)
+    snapshot_failures: list[str] = field(default_factory=list)
     reachable: dict[str, "FakeHost"] = field(default_factory=dict)
     """Name → host that guests of this one can move to."""
     guests_keep_devices: bool = False
@@ -188,12 +197,21 @@ class FakeInterfaces:
 
 
 class FakeDriver:
-    """Implements `ComputeDriver` on a `FakeHost`. With `fetch_image` images are really fetched and verified."""
+    """Implements `ComputeDriver` on a `FakeHost`. With `fetch_image` images are really fetched and verified, with
+    `upload_image` what is made of servers is really uploaded.
+    """
 
-    def __init__(self, host: FakeHost, on_event: OnEvent, fetch_image: FetchImage | None = None) -> None:
+    def __init__(
+        self,
+        host: FakeHost,
+        on_event: OnEvent,
+        fetch_image: FetchImage | None = None,
+        upload_image: UploadImage | None = None,
+    ) -> None:
         self._host = host
         self._on_event = on_event
         self._fetch_image = fetch_image
+        self._upload_image = upload_image
         self._errands = Errands(on_event)
         self._tombstones = Tombstones()
         self._consoles = FakeConsoles()
@@ -248,6 +266,7 @@ class FakeDriver:
 
     async def _converge(self, server: FakeServer) -> str:
         spec = server.spec
+        await self._remove_copies(server)
         if spec.presence == "leaving":
             return ""
         for disk in spec.disks:
@@ -316,6 +335,41 @@ class FakeDriver:
         self._host.show_taps()
         self._consoles.end(server.spec.id)
         self._tell(server.spec.id)
+
+    async def ensure_snapshot(self, spec: SnapshotSpec, epoch: int) -> SnapshotObservation:
+        """See `ComputeDriver`."""
+        server = self._admit(spec.server_id, epoch)
+        if server is None:
+            if spec.stage == "absent":
+                return SnapshotObservation("qcow2")
+            raise HostError(f"Server {spec.server_id} has no disk on this host.")
+        server.epoch = epoch
+        return SnapshotObservation("qcow2", await self._bring_copy(server, spec))
+
+    async def _bring_copy(self, server: FakeServer, spec: SnapshotSpec) -> str:
+        if spec.stage == "absent":
+            await self._remove_copies(server)
+            return ""
+        name, there = f"copy {server.spec.id} {spec.image_id}", server.copies.get(spec.image_id)
+        self._errands.raise_failure(name, server.spec.id)
+        if there in (spec.stage, "uploaded"):
+            return ""
+        stage: SnapshotStage = "copied" if there is None else "uploaded"
+
+        async def work(_errand: Errand) -> None:
+            await asyncio.sleep(self._host.delay_seconds)
+            if self._host.snapshot_failures:
+                raise HostError(self._host.snapshot_failures.pop(0))
+            if stage == "uploaded" and self._upload_image is not None:
+                await self._upload_image(spec.image_id, _read_disk, len(DISK_DATA))
+            server.copies[spec.image_id] = stage
+
+        progress = "copying the disk" if stage == "copied" else f"uploading image {spec.image_id}"
+        return self._errands.start(name, "snapshot", progress, work, server_id=server.spec.id).progress
+
+    async def _remove_copies(self, server: FakeServer) -> None:
+        await self._errands.cancel_all(f"copy {server.spec.id} ")
+        server.copies.clear()
 
     def _check_free(self, spec: ServerSpec) -> None:
         host = self._host
@@ -406,6 +460,8 @@ class FakeDriver:
         await self._errands.cancel(f"power {server_id}")
         self._errands.forget_server(server_id)
         removed = self._host.servers.pop(server_id, None)
+        if removed:
+            await self._remove_copies(removed)
         self._host.show_taps()
         for volume in removed.connected.values() if removed else ():
             await connectors.disconnect(volume.connection)
@@ -502,6 +558,10 @@ class FakeDriver:
     def _tell(self, server_id: str) -> None:
         # Later on the loop, as a real event comes: never while the call that caused it is under way.
         asyncio.get_running_loop().call_soon(self._on_event, server_id)
+
+
+async def _read_disk() -> AsyncIterator[bytes]:
+    yield DISK_DATA
 
 
 def _check_size(source: ImageSource) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.local_disks import GIB
-from kilonova.compute.agent.driver import FetchImage, InspectImage, OnEvent
+from kilonova.compute.agent.driver import FetchImage, InspectImage, OnEvent, UploadImage
 from kilonova.compute.agent.drivers import (
     console,
     console_addresses,
@@ -29,6 +29,7 @@ from kilonova.compute.agent.drivers import (
     inventory,
     migration,
     serial_ports,
+    snapshots,
     use,
 )
 from kilonova.compute.agent.drivers.connection import Connection
@@ -58,6 +59,8 @@ from kilonova.compute.agent.spec import (
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
+    SnapshotObservation,
+    SnapshotSpec,
     SpecImage,
 )
 from kilonova.kit import connectors
@@ -79,9 +82,15 @@ class LibvirtDriver:
     """
 
     def __init__(
-        self, options: LibvirtOptions, fetch_image: FetchImage, inspect_image: InspectImage, on_event: OnEvent
+        self,
+        options: LibvirtOptions,
+        fetch_image: FetchImage,
+        inspect_image: InspectImage,
+        on_event: OnEvent,
+        upload_image: UploadImage,
     ) -> None:
         self._options = options
+        self._upload_image = upload_image
         self._images = image_cache.ImageCache(
             options.instances_path / "_base",
             Jobs(options.state_dir / "jobs"),
@@ -152,6 +161,7 @@ class LibvirtDriver:
     async def _converge(self, record: ServerRecord) -> ServerObservation:
         """Brings the host nearer to the spec."""
         spec = record.spec
+        await self._remove_copies(spec.id)
         if spec.presence == "leaving":
             transfer = await self._connection.call(migration.transfer, spec.id)
             return await self._observation(spec.id, migration.describe(transfer) if transfer else "")
@@ -283,6 +293,73 @@ class LibvirtDriver:
                 raise HostError(f"The migration of server {server_id} does not let itself be ended.")
             await self._errands.cancel(f"migrate {server_id}")
             return await self._observation(server_id, "")
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    async def ensure_snapshot(self, spec: SnapshotSpec, epoch: int) -> SnapshotObservation:
+        """See `ComputeDriver`."""
+        server_id, disk_format = spec.server_id, self._options.snapshot_format
+        copy = snapshots.Copy(self._directory(server_id), spec.image_id, disk_format)
+        async with self._lock(server_id):
+            record = await self._admit(server_id, epoch)
+            if record is None:
+                if spec.stage == "absent":
+                    return SnapshotObservation(disk_format)
+                raise HostError(f"Server {server_id} has no disk on this host.")
+            record = msgspec.structs.replace(record, epoch=epoch)
+            await asyncio.to_thread(write_record, self._directory(server_id), record)
+            if spec.quiesce != "no":
+                await self._connection.call(snapshots.thaw, server_id)
+            try:
+                return SnapshotObservation(disk_format, await self._bring_copy(copy, spec, record.spec))
+            except OSError as error:
+                raise HostError(snapshots.complaint(copy, error)) from error
+
+    async def _bring_copy(self, copy: snapshots.Copy, spec: SnapshotSpec, server: ServerSpec) -> str:
+        """What is going on with a copy, which is begun where it is not under way; empty once it is as wanted."""
+        if spec.stage == "absent":
+            await self._remove_copies(server.id)
+            return ""
+        if copy.uploaded.exists():
+            return ""
+        copying = "" if copy.whole.exists() else await self._copy_disk(copy, spec, server)
+        if copying or spec.stage == "copied":
+            return copying
+        self._errands.raise_failure(copy.errand, server.id)
+        work = functools.partial(snapshots.upload, copy, self._upload_image)
+        progress = f"uploading image {copy.image_id}"
+        return self._errands.start(copy.errand, "upload", progress, work, server_id=server.id).progress
+
+    async def _copy_disk(self, copy: snapshots.Copy, spec: SnapshotSpec, server: ServerSpec) -> str:
+        progress = await self._connection.call(snapshots.backup_progress, server.id)
+        if progress is not None:
+            return progress
+        job = await self._images.jobs.observe(copy.job)
+        if job is not None and job.is_running:
+            return "copying the disk"
+        if copy.partial.exists():
+            failure = job.failure if job else await self._connection.call(snapshots.backup_failure, server.id)
+            await self._images.jobs.clean(copy.job)
+            if failure == "":
+                await asyncio.to_thread(copy.finish)
+                return ""
+            await asyncio.to_thread(copy.remove)
+            if failure is not None:
+                raise HostError(failure)
+        image = server.image
+        backing = self._images.path_of(image) if image is not None else None
+        backing = backing if backing is not None and backing.exists() else None
+        snapshots.check_room(copy, backing, self._options.reserved_disk_bytes)
+        if not await self._connection.call(snapshots.begin_backup, server.id, copy, spec.quiesce):
+            await snapshots.begin_job(self._images.jobs, copy, backing)
+        return "copying the disk"
+
+    async def _remove_copies(self, server_id: str) -> None:
+        for copy in snapshots.find_all(self._directory(server_id), self._options.snapshot_format):
+            await self._errands.cancel(copy.errand)
+            await self._images.jobs.cancel(copy.job)
+            await self._connection.call(snapshots.abort_backup, server_id)
+            await asyncio.to_thread(copy.remove)
 
     # --- power --------------------------------------------------------------------------------------------------------
 
@@ -420,6 +497,7 @@ class LibvirtDriver:
         async with self._lock(server_id):
             record = await self._admit(server_id, epoch)
             await self._errands.cancel(f"power {server_id}")
+            await self._remove_copies(server_id)
             self._errands.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
             for volume in record.connected.values() if record else ():

@@ -52,6 +52,9 @@ class GuestCpu:
     """The model's name in libvirt; only the mode `custom` has one."""
 
 
+SnapshotFormat = Literal["qcow2", "raw"]
+
+
 @dataclass(frozen=True)
 class LibvirtOptions:
     """`state_dir` holds this host's jobs and its private libvirtd; `instances_path` the servers' directories."""
@@ -69,6 +72,8 @@ class LibvirtOptions:
     """Empty means the default of `domain_xml`; the image property `hw_machine_type` wins over both."""
     consoles: ConsoleOptions = ConsoleOptions()
     guest_cpu: GuestCpu = GuestCpu()
+    snapshot_format: SnapshotFormat = "qcow2"
+    """Of the images that are made of servers."""
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0
