@@ -28,7 +28,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     is_shown: bool = True
     """Whether the API shows the task_state; where it does not, only refusals name it."""
     status: str | None = None
-    """The status of an active server while it runs; None: ACTIVE."""
+    """The status while it runs, of servers in the states `status_in`; None: that of the state."""
+    status_in: tuple[str, ...] = ("active",)
     events: Mapping[str, str] = {}
     """Step → the event of the instance action, where that is not `compute_` and the step's name."""
     ends_in: str | None = None
@@ -156,6 +157,15 @@ BACKUP = Operation(
     },
     events={"back_up": "compute_backup_instance"},
 )
+REBUILD = Operation(
+    program="rebuild",
+    action="rebuild",
+    begins_in=("active", "stopped", "error"),
+    shows={"remake": "rebuilding", "wait_rebuilt": "rebuild_spawning"},
+    status="REBUILD",
+    status_in=("active", "stopped", "error"),
+    events={"remake": "compute_rebuild_instance"},
+)
 
 LIVE_MIGRATE = Operation(
     program="live_migrate",
@@ -163,6 +173,7 @@ LIVE_MIGRATE = Operation(
     begins_in=("active", "paused"),
     shows="migrating",
     status="MIGRATING",
+    status_in=("active", "paused"),
     events={
         "choose_target": "conductor_live_migrate_instance",
         "expect_guest": "compute_pre_live_migration",
@@ -189,6 +200,7 @@ OPERATIONS: Mapping[str, Operation] = {
         DETACH_INTERFACE,
         SNAPSHOT,
         BACKUP,
+        REBUILD,
         LIVE_MIGRATE,
     )
 }

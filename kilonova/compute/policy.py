@@ -43,6 +43,7 @@ RULES = [
     Rule("os_compute_api:servers:reboot", MEMBER),
     Rule("os_compute_api:servers:start", MEMBER),
     Rule("os_compute_api:servers:stop", MEMBER),
+    Rule("os_compute_api:servers:rebuild", MEMBER),
     Rule("os_compute_api:servers:create_image", MEMBER),
     Rule("os_compute_api:os-create-backup", MEMBER),
     Rule("os_compute_api:servers:trigger_crash_dump", MEMBER),

@@ -26,6 +26,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from kilonova.kit.db import UtcDateTime
@@ -115,6 +116,11 @@ servers = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("launched_at", UtcDateTime),
+    Column("rebuild_count", Integer, nullable=False, server_default="0"),
+    Column("keeps_ephemeral", Boolean, nullable=False, server_default=false()),
+    Column("rescue", JSON),
+    Column("root_image", JSON),
+    Column("left_at", UtcDateTime),
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
@@ -332,7 +338,8 @@ class Server(Struct, kw_only=True):
     hostname: str
     description: str | None
     vm_state: str
-    """`building`, `active`, `paused`, `suspended`, `stopped` or `error`."""
+    """`building`, `active`, `paused`, `suspended`, `stopped`, `rescued`, `soft-delete`, `shelved`, `shelved_offloaded`
+    or `error`."""
     wanted_power: str
     """`running`, `stopped`, `paused` or `suspended`: what the host agent converges to."""
     power_state: int
@@ -386,6 +393,15 @@ class Server(Struct, kw_only=True):
     created_at: datetime
     updated_at: datetime
     launched_at: datetime | None
+    rebuild_count: int = 0
+    keeps_ephemeral: bool = False
+    """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
+    rescue: dict[str, Any] | None = None
+    """`{"image", "number", "device", "bus", "is_first"}` of the disk it is rescued with (`disks.Rescue`)."""
+    root_image: dict[str, Any] | None = None
+    """What the root disk began as where that is not `image`: the copy a shelved server came back from."""
+    left_at: datetime | None = None
+    """When it was deleted softly, or shelved."""
 
 
 class DeletedServer(Struct):

@@ -108,7 +108,9 @@ CHANGES = [
     Change("2.50", "groups_in_quota_classes", "quota classes name server groups"),
     Change("2.51", "action_events_for_owners", "owners see the events of an action, without traces"),
     Change("2.53", "service_and_hypervisor_uuids", "services and hypervisors are named by UUID"),
+    Change("2.54", "rebuild_key_name", "a rebuild may change the key pair, and shows it"),
     Change("2.55", "flavor_description", "flavors have a description", {"flavor": without("description")}),
+    Change("2.57", "rebuild_user_data", "a rebuild may change the user data, and shows them"),
     Change("2.57", "quotas_without_files", "files are no longer injected"),
     Change(
         "2.58",

@@ -150,6 +150,10 @@ class ServerSpec(Struct, frozen=True):
     reboot_count: int = 0
     """Raised by each accepted reboot; the agent reboots when it is above the count it has recorded."""
     reboot_type: Literal["SOFT", "HARD"] = "SOFT"
+    rebuild_count: int = 0
+    """Raised by each accepted rebuild; the agent makes the disks anew when it is above the count it has recorded."""
+    keeps_ephemeral: bool = False
+    """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
 
 
 class MetadataPort(Struct, frozen=True):

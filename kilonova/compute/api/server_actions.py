@@ -24,7 +24,6 @@ LACKING = {
     "evacuate": _MOVE,
     "injectNetworkInfo": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "migrate": _MOVE,
-    "rebuild": "Servers cannot be rebuilt here yet: create one from the image you need, and delete this one.",
     "rescue": _RESCUE,
     "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "resize": _RESIZE,

@@ -3,7 +3,7 @@
 import re
 import secrets
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
 
@@ -16,7 +16,7 @@ from kilonova.compute.api.lookup import (
     supersede_with_delete,
     writing_server,
 )
-from kilonova.compute.api.server_bodies import BlockDevice, ChangedServer, ChangedServerBody, NewServer, NewServerBody
+from kilonova.compute.api.server_bodies import BlockDevice, ChangedServerBody, NewServer, NewServerBody
 from kilonova.compute.catalog import keypairs, server_groups
 from kilonova.compute.errors import (
     FlavorNotFound,
@@ -80,14 +80,14 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise BadRequest("min_count must be <= max_count")
     _refuse_unserved(new)
     hints = _hints(body)
-    hostname = _hostname(request, new.hostname)
+    hostname = read_hostname(request, new.hostname)
     if hostname is not None and count > 1:
         raise InvalidServer("A hostname can be given to one server only.")
-    access = _access_addresses(new)
+    access = access_addresses(new)
     asked = _asked_networks(request, new, count)
     async with region.reading() as tx:
         flavor = await _flavor(tx, request, str(new.flavor_ref))
-        keypair = await _keypair(tx, request, new.key_name)
+        keypair = await find_keypair(tx, request, new.key_name)
         group = await _group(tx, request, hints)
     zone, host = await _zone_and_host(request, new)
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
@@ -147,7 +147,8 @@ def _hints(body: NewServerBody) -> dict[str, Any]:
     return hints
 
 
-def _hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:
+def read_hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:
+    """None when it is not given. Raises BadRequest for one with a domain before version 2.94."""
     if wanted is UNSET:
         return None
     if not request.allows("hostname_with_domain") and not _LABEL.fullmatch(wanted):
@@ -158,7 +159,14 @@ def _hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:
     return wanted
 
 
-def _access_addresses(body: NewServer | ChangedServer) -> dict[str, str]:
+class Addressed(Protocol):
+    """A body that gives a server the addresses its users reach it by."""
+
+    access_ip_v4: str | UnsetType
+    access_ip_v6: str | UnsetType
+
+
+def access_addresses(body: Addressed) -> dict[str, str]:
     """The addresses given, by column, as they are written shortest. Raises BadRequest for what is none of its kind."""
     given = (
         ("accessIPv4", "access_ip_v4", body.access_ip_v4, IPv4Address),
@@ -305,7 +313,8 @@ async def _group(tx: RegionTx, request: ComputeRequest, hints: dict[str, Any]) -
         raise InvalidServer(error.message) from error
 
 
-async def _keypair(tx: RegionTx, request: ComputeRequest, name: str | None) -> Keypair | None:
+async def find_keypair(tx: RegionTx, request: ComputeRequest, name: str | None) -> Keypair | None:
+    """The caller's key pair of this name. Raises InvalidServer."""
     if name is None:
         return None
     try:
@@ -338,8 +347,8 @@ async def _unknown(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def update_server(request: ComputeRequest, body: ChangedServerBody) -> dict[str, Any]:
-    access = _access_addresses(body.server)
-    _hostname(request, body.server.hostname)
+    access = access_addresses(body.server)
+    read_hostname(request, body.server.hostname)
     given = {name: getattr(body.server, name) for name in body.server.__struct_fields__}
     values = {name: value for name, value in given.items() if value is not UNSET} | access
     async with writing_server(request) as found:

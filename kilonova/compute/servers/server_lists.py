@@ -13,9 +13,10 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
 
-from kilonova.compute.operations import steps_shown_as
+from kilonova.compute.operations import OPERATIONS, steps_shown_as
 from kilonova.compute.region import cells
 from kilonova.compute.servers import deleted_servers, patterns
+from kilonova.compute.servers import servers as servers_domain
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
 from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Region
@@ -25,21 +26,13 @@ from kilonova.kit.db.selections import Selection, compared, paged
 from kilonova.kit.http.queries import moment
 from kilonova.kit.tasks import Task
 
-STATUSES: dict[str, tuple[str, str | None]] = {
-    "ACTIVE": ("active", None),
-    "BUILD": ("building", None),
-    "ERROR": ("error", None),
-    "PAUSED": ("paused", None),
-    "SUSPENDED": ("suspended", None),
-    "HARD_REBOOT": ("active", "rebooting_hard"),
-    "MIGRATING": ("active", "migrating"),
-    "REBOOT": ("active", "rebooting"),
-    "SHUTOFF": ("stopped", None),
-}
-"""Status → vm_state, and the task_state that makes the difference."""
+STATES = {status: vm_state for vm_state, status in servers_domain.STATUSES.items() if vm_state != "deleted"}
+"""Status → vm_state."""
+
+STATUSES = {*STATES, *filter(None, (each.status for each in OPERATIONS.values()))}
 
 UNREACHED_STATUSES = frozenset(
-    "PASSWORD REBUILD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
+    "PASSWORD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
 )
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 
@@ -167,11 +160,14 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
 
 
 def _has_status(status: str) -> ColumnElement[bool]:
-    if status.upper() not in STATUSES:
-        return false()
-    vm_state, task_state = STATUSES[status.upper()]
-    in_state = servers.c.vm_state == vm_state
-    return in_state if task_state is None else and_(in_state, _in_task_state(task_state))
+    wanted = status.upper()
+    choices = [servers.c.vm_state == STATES[wanted]] if wanted in STATES else []
+    for each in OPERATIONS.values():
+        if each.status == wanted:
+            choices.append(
+                and_(servers.c.vm_state.in_(each.status_in), _is_under(tasks.tasks.c.program == each.program))
+            )
+    return or_(false(), *choices)
 
 
 def _in_task_state(state: str) -> ColumnElement[bool]:
@@ -181,4 +177,8 @@ def _in_task_state(state: str) -> ColumnElement[bool]:
         table.program == program if step is None else and_(table.program == program, table.step == step)
         for program, step in steps_shown_as(state)
     ]
-    return exists().where(table.active_subject == servers.c.id, or_(false(), *choices))
+    return _is_under(or_(false(), *choices))
+
+
+def _is_under(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(tasks.tasks.c.active_subject == servers.c.id, condition)

@@ -268,6 +268,7 @@ def task_state(each: ServerWithTask) -> str | None:
 
 
 STATUSES = {
+    "active": "ACTIVE",
     "building": "BUILD",
     "deleted": "DELETED",
     "paused": "PAUSED",
@@ -275,12 +276,14 @@ STATUSES = {
     "stopped": "SHUTOFF",
     "error": "ERROR",
 }
-"""vm_state → status, but for active ones."""
+"""vm_state → status, unless an operation shows another one."""
 
 
 def status(each: ServerWithTask) -> str:
     """The status users see. Source: Compute API guide, "Server concepts"."""
-    if each.server.vm_state == "active":
-        shown = None if each.task is None else OPERATIONS[each.task.program].status
-        return shown or "ACTIVE"
-    return STATUSES[each.server.vm_state]
+    vm_state = each.server.vm_state
+    if each.task is not None:
+        operation = OPERATIONS[each.task.program]
+        if operation.status is not None and vm_state in operation.status_in:
+            return operation.status
+    return STATUSES[vm_state]

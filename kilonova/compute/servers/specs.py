@@ -93,6 +93,8 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         disks=disks.local_disks(flavor, image, config_drive=server.config_drive),
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
+        rebuild_count=server.rebuild_count,
+        keeps_ephemeral=server.keeps_ephemeral,
     )
 
 

@@ -22,6 +22,7 @@ PLAIN = set(
     config_drive return_reservation_id OS-DCF:diskConfig personality hostname type locked_reason state length
     source_type destination_type no_device delete_on_termination device_name device_type disk_bus guest_format
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
+    preserve_ephemeral trusted_image_certificates
     status disabled_reason forced_down binary backup_type rotation quota_set quota_class_set fixed_address auto none
     block_migration disk_over_commit force
     """.split()
@@ -138,6 +139,8 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
     },
     "PUT /v2.1/servers/{server_id}": {"server.pinned_availability_zone": zone_and_host},
     ACTION: {
+        "rebuild.imageRef": foreign_image,
+        "rebuild.key_name": foreign_keypair,
         "removeFixedIp.address": foreign_address,
         "addSecurityGroup.name": foreign_group,
         "removeSecurityGroup.name": foreign_group,
@@ -223,6 +226,7 @@ async def ready(nova: Any) -> Any:
 BODIES: dict[str, Callable[[Any], Any]] = {
     SERVERS: lambda ready: {"server": {**ready.base}},
     "PUT /v2.1/servers/{server_id}": lambda _ready: {"server": {}},
+    "rebuild.key_name": lambda ready: {"rebuild": {"imageRef": ready.base["imageRef"]}},
     "POST /v2.1/os-keypairs": lambda _ready: {"keypair": {"name": "key", "public_key": "ssh-ed25519 AAAA"}},
     "POST /v2.1/os-security-group-rules": lambda ready: {
         "security_group_rule": {"parent_group_id": ready.group, "ip_protocol": "tcp", "from_port": 1, "to_port": 2}
@@ -271,7 +275,7 @@ CASES = [(route, path) for route, table in REFERENCES.items() for path in table]
 @pytest.mark.parametrize(("route", "path"), CASES)
 async def test_what_is_another_projects_is_refused_and_nothing_is_made(ready: Any, route: str, path: str) -> None:
     value = await REFERENCES[route][path](ready)
-    body = with_part(BODIES.get(route, lambda _ready: {})(ready), path, value)
+    body = with_part((BODIES.get(path) or BODIES.get(route, lambda _ready: {}))(ready), path, value)
     method, _, template = route.partition(" ")
     url = template.removeprefix("/v2.1").format(server_id=ready.mine.id)
     before = await everything(ready)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import select
 
 from kilonova.compute.agent.agent import ComputeAgent
-from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+from kilonova.compute.agent.drivers.fake import DISK_DATA, FakeDriver, FakeHost
 from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.hosts.registry import Registry as ComputeRegistry
@@ -80,6 +80,7 @@ class World:
     """Id → cell on a database of its own."""
     silent: list[Any] = field(default_factory=list)
     _unserved: dict[str, Any] = field(default_factory=dict)
+    uploaded_image: str = ""
     always_looks: bool = False
     """Network agents take a pass at every tick: one that failed is not the last, as every few seconds there is one."""
     _seen: tuple[int, int] = (-1, 0)
@@ -274,7 +275,22 @@ class World:
 
     async def images(self) -> list[Any]:
         """Those made of servers, the oldest first."""
-        return await self.image_client.list_images(sort="created_at:asc,name:asc")
+        found = await self.image_client.list_images(sort="created_at:asc,name:asc")
+        return [each for each in found if each.id != self.uploaded_image]
+
+    async def upload_image(self) -> str:
+        """The id of an image that everybody may use; the same one each time."""
+        if not self.uploaded_image:
+            fields = {"name": "cirros", "disk_format": "qcow2", "container_format": "bare", "visibility": "public"}
+            token = await self.image_client._remote._session.token()
+            made = await self.image_client.create(fields, token)
+
+            async def read() -> AsyncIterator[bytes]:
+                yield DISK_DATA
+
+            await self.image_client.upload(made.id, read, len(DISK_DATA))
+            self.uploaded_image = made.id
+        return self.uploaded_image
 
     async def check_loads(self) -> None:
         """The loads of hosts that are kept are those that a recount finds, in each database."""

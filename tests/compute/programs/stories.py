@@ -106,6 +106,15 @@ async def detach(world: World, server_id: str) -> None:
     assert response.status_code == 202, response.text
 
 
+def rebuild(**fields: Any) -> Act:
+    """From an image that is uploaded for it."""
+
+    async def act(world: World, server_id: str) -> None:
+        await api("rebuild", {"imageRef": await world.upload_image(), **fields})(world, server_id)
+
+    return act
+
+
 def fail_on(*names: str) -> Act:
     """From now on nothing starts on these hosts, however often it is tried."""
 
@@ -114,6 +123,12 @@ def fail_on(*names: str) -> Act:
             world.hosts[name].failures = [OUT_OF_ORDER] * 100
 
     return act
+
+
+async def mend(world: World, _server_id: str) -> None:
+    """From now on everything starts again."""
+    for metal in world.hosts.values():
+        metal.failures.clear()
 
 
 async def silence(world: World, _server_id: str) -> None:
@@ -192,6 +207,8 @@ DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
 POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", "pause", "suspend"))
 SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
 ALL_FAIL = fail_on("node1", "node2")
+BROKEN = in_order(ALL_FAIL, HARD_REBOOT, run, mend)
+REBUILT = ("remake", "wait_rebuilt")
 ATTACHED, DETACHED = ("bind", "plug"), ("unplug", "let_go")
 COPIED, BACKED_UP = ("capture", "prepare", "upload"), ("back_up", "describe", "send", "rotate")
 IMAGE = api("createImage", {"name": "copy"})
@@ -258,6 +275,12 @@ STORIES = (
     Story("backup", "backup", BACKED_UP, in_order(backup("old"), run, later, backup("new")), "ACTIVE", with_calls=True),
     Story("backup of which none stays", "backup", ("rotate",), backup("none", 0), "ACTIVE"),
     Story("backup on a full disk", "backup", ("withdraw",), in_order(fail_copies(), backup("new")), "ACTIVE"),
+    Story("rebuild", "rebuild", REBUILT, rebuild(), "ACTIVE", boots=1, with_calls=True),
+    Story("rebuild of what is off", "rebuild", REBUILT, in_order(POWERED_OFF, rebuild()), "SHUTOFF"),
+    Story("rebuild of what failed", "rebuild", REBUILT, in_order(BROKEN, rebuild()), "ACTIVE", boots=1),
+    Story("rebuild is refused", "rebuild", REBUILT[:1], in_order(ALL_FAIL, rebuild()), "ERROR"),
+    Story("rebuild on a silent host", "rebuild", REBUILT[:1], in_order(silence, rebuild()), "ERROR"),
+    deleting("delete instead of a rebuild", rebuild()),
     deleting("delete instead of a snapshot", IMAGE),
     deleting("delete instead of an attachment", attach, server=NO_NETWORK),
     deleting("delete instead of a detachment", detach),

@@ -85,6 +85,16 @@ def ensure_info(path: Path, formats: Mapping[Path, str]) -> None:
         raise HostError(f"Cannot write {path}: {error.strerror}.") from error
 
 
+def remove(directory: Path, *, keeps_ephemeral: bool) -> None:
+    """Removes the disks in a server's directory; ok for those that are gone. Raises HostError."""
+    try:
+        for path in directory.glob("disk*"):
+            if not (keeps_ephemeral and path.name.startswith(("disk.eph", "disk.swap"))):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HostError(f"Cannot remove the disks in {directory}: {error.strerror}.") from error
+
+
 async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:
     if path.exists():
         return

@@ -84,6 +84,7 @@ class FakeServer:
     """Tap → interface that its guest has."""
     connected: dict[str, VolumeSource] = field(default_factory=dict)
     """Serial → volume that the host is connected to for it."""
+    rebuilds_done: int = 0
     copies: dict[str, SnapshotStage] = field(default_factory=dict)
     """Id of an image → how far the copy of the disk is that becomes it."""
 
@@ -245,7 +246,8 @@ class FakeDriver:
         try:
             self._check_free(spec)
             if server is None:
-                server = self._host.servers[spec.id] = FakeServer(spec, epoch, spec.reboot_count)
+                server = FakeServer(spec, epoch, spec.reboot_count, rebuilds_done=spec.rebuild_count)
+                self._host.servers[spec.id] = server
             server.spec, server.epoch = spec, epoch
             progress = await work(server)
         except HostError as error:
@@ -277,6 +279,13 @@ class FakeDriver:
                     return fetching.progress
                 self._timeline.end(spec.id, "fetch_image")
                 _check_size(disk.source)
+        if spec.rebuild_count > server.rebuilds_done:
+            await self._errands.cancel(f"power {spec.id}")
+            server.power = "stopped"
+            server.end_guest()
+            self._host.show_taps()
+            self._consoles.end(spec.id)
+            server.rebuilds_done, server.reboots_done = spec.rebuild_count, spec.reboot_count
         await self._define(server)
         if spec.presence == "incoming":
             return ""

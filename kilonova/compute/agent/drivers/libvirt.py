@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import libvirt
 import msgspec
 
-from kilonova.compute.agent.devices import disks, interfaces, plugging
+from kilonova.compute.agent.devices import disks, interfaces, local_disks, plugging
 from kilonova.compute.agent.devices.local_disks import GIB
 from kilonova.compute.agent.driver import FetchImage, InspectImage, OnEvent, UploadImage
 from kilonova.compute.agent.drivers import (
@@ -139,8 +139,9 @@ class LibvirtDriver:
 
     async def _recorded(self, spec: ServerSpec, epoch: int, before: ServerRecord | None) -> ServerRecord:
         reboots_done = before.reboots_done if before else spec.reboot_count
+        rebuilds_done = before.rebuilds_done if before else spec.rebuild_count
         connected = (before.connected if before else {}) | disks.volumes_of(spec.disks)
-        record = ServerRecord(epoch, reboots_done, spec, connected)
+        record = ServerRecord(epoch, reboots_done, spec, connected, rebuilds_done)
         await asyncio.to_thread(write_record, self._directory(spec.id), record)
         return record
 
@@ -165,9 +166,12 @@ class LibvirtDriver:
         if spec.presence == "leaving":
             transfer = await self._connection.call(migration.transfer, spec.id)
             return await self._observation(spec.id, migration.describe(transfer) if transfer else "")
-        fetching = await self._ensure_images(spec)
+        is_rebuild_due = spec.rebuild_count > record.rebuilds_done
+        fetching = await self._ensure_images(spec, is_new=is_rebuild_due)
         if fetching:
             return await self._observation(spec.id, fetching.progress)
+        if is_rebuild_due:
+            record = await self._remove_disks(record)
         with self._timeline.measured(spec.id, "make_disks"):
             plan = await self._plan(spec)
         if spec.presence == "incoming":
@@ -203,11 +207,22 @@ class LibvirtDriver:
         await self._disconnect(record, kept_disks)
         return kept_disks + kept_taps
 
-    async def _ensure_images(self, spec: ServerSpec) -> Errand | None:
-        """The errand that fetches an image of the server; None when all are there."""
+    async def _remove_disks(self, record: ServerRecord) -> ServerRecord:
+        """Ends the guest and removes what it was made of, so that it is made anew; its volumes stay."""
+        spec, directory = record.spec, self._directory(record.spec.id)
+        log.info("the disks are made anew", server=spec.id)
+        await self._errands.cancel(f"power {spec.id}")
+        await self._connection.call(domains.remove, spec.id)
+        await asyncio.to_thread(local_disks.remove, directory, keeps_ephemeral=spec.keeps_ephemeral)
+        done = msgspec.structs.replace(record, rebuilds_done=spec.rebuild_count, reboots_done=spec.reboot_count)
+        await asyncio.to_thread(write_record, directory, done)
+        return done
+
+    async def _ensure_images(self, spec: ServerSpec, *, is_new: bool) -> Errand | None:
+        """The errand that fetches an image of the server; None when all are there. `is_new`: it has no disk of it."""
         for image in disks.images_of(spec):
             self._timeline.begin(spec.id, "fetch_image")
-            has_disk = (self._directory(spec.id) / "disk").exists()
+            has_disk = not is_new and (self._directory(spec.id) / "disk").exists()
             fetching = self._images.ensure(image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching

@@ -26,6 +26,8 @@ class ServerRecord(Struct, frozen=True):
     connected: dict[str, VolumeSource] = {}
     """Serial → volume, of those this host may be connected to for the server: written before it connects, taken out
     after it has disconnected."""
+    rebuilds_done: int = 0
+    """The `rebuild_count` up to which disks have been made anew."""
 
 
 def instance_directory(instances_path: Path, server_id: str) -> Path:
