@@ -166,6 +166,26 @@ REBUILD = Operation(
     status_in=("active", "stopped", "error"),
     events={"remake": "compute_rebuild_instance"},
 )
+RESCUE = Operation(
+    program="rescue",
+    action="rescue",
+    begins_in=("active", "stopped", "error"),
+    shows="rescuing",
+    ends_in="rescued",
+    wants="running",
+    reboots="HARD",
+    deadline_seconds=900,
+)
+UNRESCUE = Operation(
+    program="unrescue",
+    action="unrescue",
+    begins_in=("rescued",),
+    shows="unrescuing",
+    ends_in="active",
+    wants="running",
+    reboots="HARD",
+    deadline_seconds=300,
+)
 
 LIVE_MIGRATE = Operation(
     program="live_migrate",
@@ -201,6 +221,8 @@ OPERATIONS: Mapping[str, Operation] = {
         SNAPSHOT,
         BACKUP,
         REBUILD,
+        RESCUE,
+        UNRESCUE,
         LIVE_MIGRATE,
     )
 }

@@ -44,6 +44,8 @@ RULES = [
     Rule("os_compute_api:servers:start", MEMBER),
     Rule("os_compute_api:servers:stop", MEMBER),
     Rule("os_compute_api:servers:rebuild", MEMBER),
+    Rule("os_compute_api:os-rescue", MEMBER),
+    Rule("os_compute_api:os-unrescue", MEMBER),
     Rule("os_compute_api:servers:create_image", MEMBER),
     Rule("os_compute_api:os-create-backup", MEMBER),
     Rule("os_compute_api:servers:trigger_crash_dump", MEMBER),

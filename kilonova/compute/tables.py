@@ -397,7 +397,7 @@ class Server(Struct, kw_only=True):
     keeps_ephemeral: bool = False
     """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
     rescue: dict[str, Any] | None = None
-    """`{"image", "number", "device", "bus", "is_first"}` of the disk it is rescued with (`disks.Rescue`)."""
+    """What it is rescued with (`rescue_disks.Rescue`)."""
     root_image: dict[str, Any] | None = None
     """What the root disk began as where that is not `image`: the copy a shelved server came back from."""
     left_at: datetime | None = None

@@ -57,6 +57,7 @@ class DiskPlace(Struct, frozen=True):
     """Tells the disks of a guest apart, inside the guest and on the host."""
     boot_order: int | None = None
     """Disks are booted from in this order; where none has one, the guest boots from the first in the list."""
+    is_cdrom: bool = False
 
 
 class ImageSource(Struct, frozen=True, tag_field="kind", tag="image"):

@@ -8,15 +8,13 @@ from msgspec import Meta, Struct
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.lookup import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.consoles import consoles, diagnostics
-from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
-from kilonova.compute.programs.convergence import HostArgs
-from kilonova.compute.programs.power import POWER
+from kilonova.compute.operations import REBOOT, REBOOT_HARD, UNRESCUE, Operation
+from kilonova.compute.programs.power import POWER, PowerArgs
 from kilonova.compute.servers import servers
 from kilonova.kit.http.bounds import MAX_INT32
 
 _RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
 _SHELVE = "Servers cannot be shelved here yet: stop one to free its processors, or delete it."
-_RESCUE = "Servers cannot be rescued here yet: attach to the console of this one to repair it."
 _MOVE = "Servers cannot be moved to another host here yet."
 LACKING = {
     "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
@@ -24,14 +22,12 @@ LACKING = {
     "evacuate": _MOVE,
     "injectNetworkInfo": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "migrate": _MOVE,
-    "rescue": _RESCUE,
     "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "resize": _RESIZE,
     "restore": "Deleted servers are not kept here: there is nothing that could be restored.",
     "revertResize": _RESIZE,
     "shelve": _SHELVE,
     "shelveOffload": _SHELVE,
-    "unrescue": _RESCUE,
     "unshelve": _SHELVE,
 }
 """Actions that upstream has and this cloud has not → what their callers are told."""
@@ -73,8 +69,9 @@ async def reboot_server(request: ComputeRequest, body: Reboot) -> None:
 async def _begin_power(request: ComputeRequest, operation: Operation) -> None:
     """The server's change and the task that carries it out, in one commit."""
     async with writing_server(request, unlocked=True) as found:
-        task = task_for(request, POWER[operation.program], found.server, HostArgs())
-        await servers.begin_power(found.tx, found.server, operation, task, found.cell.clock.now())
+        task = task_for(request, POWER[operation.program], found.server, PowerArgs())
+        changes = {"rescue": None} if operation is UNRESCUE else {}
+        await servers.begin_power(found.tx, found.server, operation, task, found.cell.clock.now(), **changes)
 
 
 async def force_delete_server(request: ComputeRequest, _body: Any) -> None:
@@ -118,7 +115,7 @@ async def trigger_crash_dump(request: ComputeRequest, _body: Any) -> None:
     """Interrupts the guest: its kernel, if it is set up for that, writes a dump and starts anew."""
     async with reading_server(request, unlocked=True) as found:
         cell, server = found.cell, found.server
-    servers.check_state(server, "trigger_crash_dump", ("active", "paused", "error"))
+    servers.check_state(server, "trigger_crash_dump", ("active", "paused", "rescued", "error"))
     await diagnostics.interrupt(cell, server)
 
 

@@ -56,8 +56,8 @@ class WantedServers(Struct, kw_only=True):
     access_ip_v6: str
 
 
-async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flavor: Flavor) -> Fields:
-    """The image as a server keeps it. Raises InvalidServer when it cannot be used with this flavor."""
+async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flavor: Flavor | None) -> Fields:
+    """The image as a server keeps it. Raises InvalidServer when it cannot be used, or not with this flavor."""
     try:
         image = await region.image.show(image_id, token=ctx.token)
     except RemoteFault as fault:
@@ -68,12 +68,8 @@ async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flav
         raise InvalidServer(f"Image {image_id} is unacceptable: its status is {image.status}, not active.")
     if image.size is None or image.os_hash_algo != "sha512" or image.os_hash_value is None:
         raise InvalidServer(f"Image {image_id} is unacceptable: the image service gives no size or SHA-512 for it.")
-    if image.min_ram > flavor.memory_mib:
-        raise InvalidServer(
-            f"Flavor's memory is too small for requested image: it has {flavor.memory_mib} MiB, "
-            f"the image needs {image.min_ram}."
-        )
-    _check_disk(image, image.size, flavor)
+    if flavor is not None:
+        _check_flavor(image, image.size, flavor)
     return {
         "id": image.id,
         "disk_format": image.disk_format,
@@ -99,7 +95,12 @@ def check_requirements(flavor: Flavor, image: Fields) -> None:
         raise InvalidServer(str(error)) from error
 
 
-def _check_disk(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:
+def _check_flavor(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:
+    if image.min_ram > flavor.memory_mib:
+        raise InvalidServer(
+            f"Flavor's memory is too small for requested image: it has {flavor.memory_mib} MiB, "
+            f"the image needs {image.min_ram}."
+        )
     if flavor.root_gib == 0:
         return
     virtual_gib = -(-(image.virtual_size or size_bytes) // GIB)

@@ -32,7 +32,7 @@ STATES = {status: vm_state for vm_state, status in servers_domain.STATUSES.items
 STATUSES = {*STATES, *filter(None, (each.status for each in OPERATIONS.values()))}
 
 UNREACHED_STATUSES = frozenset(
-    "PASSWORD RESCUE RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
+    "PASSWORD RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
 )
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 

@@ -123,12 +123,14 @@ async def begin(tx: CellTx, server: Server, operation: Operation, new: NewTask, 
         raise WrongState(server.id, operation.action, f"task_state {_state_of(busy.program, busy.step)}") from busy
 
 
-async def begin_power(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> None:
-    """Starts an operation that only changes power, and writes down the power that is wanted. Raises WrongState."""
+async def begin_power(
+    tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime, **changes: Any
+) -> None:
+    """Starts an operation that only changes power, and writes down what is wanted. Raises WrongState."""
     if server.host is None:
         raise WrongState(server.id, operation.action, f"vm_state {server.vm_state}: it is on no host")
     await begin(tx, server, operation, new, now)
-    values: dict[str, Any] = {"wanted_power": operation.wants}
+    values: dict[str, Any] = {"wanted_power": operation.wants, **changes}
     if operation.reboots is not None:
         values |= {"reboot_type": operation.reboots, "reboot_count": server.reboot_count + 1}
     await change(tx, server.id, now, **values)
@@ -139,7 +141,7 @@ async def reset_state(tx: CellTx, server: Server, vm_state: str, now: datetime) 
     active = await tasks.active(tx, server.id)
     if active is not None:
         await tasks.end(tx, active, now, f"the state was reset to {vm_state}")
-    await change(tx, server.id, now, vm_state=vm_state)
+    await change(tx, server.id, now, vm_state=vm_state, rescue=None)
 
 
 async def names_on(tx: CellTx, host: str) -> dict[str, str]:
@@ -274,6 +276,7 @@ STATUSES = {
     "paused": "PAUSED",
     "suspended": "SUSPENDED",
     "stopped": "SHUTOFF",
+    "rescued": "RESCUE",
     "error": "ERROR",
 }
 """vm_state → status, unless an operation shows another one."""

@@ -10,12 +10,13 @@ from kilonova.compute.agent.spec import (
     MetadataDocument,
     MetadataPort,
     ServerSpec,
+    SpecDisk,
     SpecFlavor,
     SpecImage,
     SpecPort,
     WantedPower,
 )
-from kilonova.compute.servers import disks, ports, servers
+from kilonova.compute.servers import disks, ports, rescue_disks, servers
 from kilonova.compute.tables import Server
 from kilonova.network.client import FixedIp, Network, NetworkClient, Port, Subnet
 
@@ -90,12 +91,19 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         ports=planned.spec,
         metadata_document=metadata_document(server, planned, admin_password),
         config_drive=server.config_drive,
-        disks=disks.local_disks(flavor, image, config_drive=server.config_drive),
+        disks=_local_disks(server, flavor, image),
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
         rebuild_count=server.rebuild_count,
         keeps_ephemeral=server.keeps_ephemeral,
     )
+
+
+def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
+    own = disks.local_disks(flavor, image, config_drive=server.config_drive)
+    if server.rescue is None:
+        return own
+    return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))
 
 
 def _spec_flavor(flavor: Fields) -> SpecFlavor:

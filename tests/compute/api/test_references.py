@@ -140,6 +140,7 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
     "PUT /v2.1/servers/{server_id}": {"server.pinned_availability_zone": zone_and_host},
     ACTION: {
         "rebuild.imageRef": foreign_image,
+        "rescue.rescue_image_ref": foreign_image,
         "rebuild.key_name": foreign_keypair,
         "removeFixedIp.address": foreign_address,
         "addSecurityGroup.name": foreign_group,

@@ -115,6 +115,12 @@ def rebuild(**fields: Any) -> Act:
     return act
 
 
+async def rescue(world: World, server_id: str) -> None:
+    body = {"rescue": {"rescue_image_ref": await world.upload_image()}}
+    response = await world.client.post(f"/v2.1/servers/{server_id}/action", json=body)
+    assert response.status_code == 200, response.text
+
+
 def fail_on(*names: str) -> Act:
     """From now on nothing starts on these hosts, however often it is tried."""
 
@@ -280,6 +286,12 @@ STORIES = (
     Story("rebuild of what failed", "rebuild", REBUILT, in_order(BROKEN, rebuild()), "ACTIVE", boots=1),
     Story("rebuild is refused", "rebuild", REBUILT[:1], in_order(ALL_FAIL, rebuild()), "ERROR"),
     Story("rebuild on a silent host", "rebuild", REBUILT[:1], in_order(silence, rebuild()), "ERROR"),
+    power("rescue", rescue, status="RESCUE", boots=1, with_calls=True),
+    power("rescue", POWERED_OFF, rescue, status="RESCUE", boots=1, name="rescue of what is off"),
+    power("rescue", ALL_FAIL, rescue, status="ERROR", name="rescue is refused"),
+    power("rescue", silence, rescue, status="ERROR", name="rescue on a silent host"),
+    power("unrescue", in_order(rescue, run), api("unrescue"), boots=1),
+    deleting("delete of what is rescued", rescue, run),
     deleting("delete instead of a rebuild", rebuild()),
     deleting("delete instead of a snapshot", IMAGE),
     deleting("delete instead of an attachment", attach, server=NO_NETWORK),

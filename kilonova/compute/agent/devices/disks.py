@@ -104,6 +104,7 @@ def _format_of(source: DiskSource) -> DiskFormat:
 async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath) -> list[PlannedDisk]:
     """Makes the files and connects the volumes that are not there yet. Raises HostError."""
     _check(spec.disks)
+    await asyncio.to_thread(local_disks.remove_rescue, directory, [disk.name for disk in spec.disks])
     for disk in spec.disks:
         await _ensure_file(spec, disk, directory / disk.name, image_path)
     volumes = volumes_of(spec.disks)

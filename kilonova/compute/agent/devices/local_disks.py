@@ -7,7 +7,7 @@ file is always a complete disk, whatever died while making it.
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -90,6 +90,16 @@ def remove(directory: Path, *, keeps_ephemeral: bool) -> None:
     try:
         for path in directory.glob("disk*"):
             if not (keeps_ephemeral and path.name.startswith(("disk.eph", "disk.swap"))):
+                path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HostError(f"Cannot remove the disks in {directory}: {error.strerror}.") from error
+
+
+def remove_rescue(directory: Path, wanted: Collection[str]) -> None:
+    """Removes the disks of rescues that are over; a guest that has one still goes on with it. Raises HostError."""
+    try:
+        for path in directory.glob("disk*rescue-*"):
+            if path.name not in wanted:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise HostError(f"Cannot remove the disks in {directory}: {error.strerror}.") from error

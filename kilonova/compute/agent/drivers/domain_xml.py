@@ -276,15 +276,16 @@ def _add_screen(devices: Element, kind: str, offered: ScreenOptions) -> None:
 def _add_disk(devices: Element, disk: PlannedDisk) -> None:
     # The config drive is a disk where the bus has read-only ones: Linux's cloud kernels have no AHCI, so on q35's
     # default bus for cdroms they would not see it.
-    is_cdrom = disk.is_config_drive and disk.place.bus in ("ide", "sata")
+    is_cdrom = disk.place.is_cdrom or (disk.is_config_drive and disk.place.bus in ("ide", "sata"))
     element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
     driver = {"name": "qemu", "type": disk.format, "cache": disk.cache}
-    if not disk.is_config_drive:
+    is_read_only = disk.is_config_drive or is_cdrom
+    if not is_read_only:
         driver["discard"] = "unmap"
     SubElement(element, "driver", driver)
     SubElement(element, "source", file=str(disk.path))
     SubElement(element, "target", dev=disk.place.device, bus=disk.place.bus)
-    if disk.is_config_drive:
+    if is_read_only:
         SubElement(element, "readonly")
     _text(element, "serial", disk.place.serial)
     if disk.place.boot_order is not None:

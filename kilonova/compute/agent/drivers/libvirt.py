@@ -56,6 +56,7 @@ from kilonova.compute.agent.spec import (
     ConsoleAddress,
     ConsoleKind,
     HostInventory,
+    ImageSource,
     ServerDiagnostics,
     ServerObservation,
     ServerSpec,
@@ -220,10 +221,12 @@ class LibvirtDriver:
 
     async def _ensure_images(self, spec: ServerSpec, *, is_new: bool) -> Errand | None:
         """The errand that fetches an image of the server; None when all are there. `is_new`: it has no disk of it."""
-        for image in disks.images_of(spec):
+        for disk in spec.disks:
+            if not isinstance(disk.source, ImageSource):
+                continue
             self._timeline.begin(spec.id, "fetch_image")
-            has_disk = not is_new and (self._directory(spec.id) / "disk").exists()
-            fetching = self._images.ensure(image, self._errands, server_id=spec.id, has_disk=has_disk)
+            has_disk = not is_new and (self._directory(spec.id) / disk.name).exists()
+            fetching = self._images.ensure(disk.source.image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching
             self._timeline.end(spec.id, "fetch_image")
