@@ -89,6 +89,7 @@ SERVER_ACTIONS = (
            since="2.17"),
     Action("rebuild", server_rebuilds.rebuild_server, P + "servers:rebuild", body=server_rebuilds.Rebuild,
            shape="server"),
+    Action("restore", server_actions.power(operations.RESTORE), P + "os-deferred-delete:restore", body=Free),
     Action("rescue", server_rescues.rescue_server, P + "os-rescue", body=server_rescues.Rescue | None, status=200),
     Action("unrescue", server_actions.power(operations.UNRESCUE), P + "os-unrescue", body=Free),
     Action("createImage", server_images.create_image, P + "servers:create_image", body=server_images.NewImage),

@@ -186,6 +186,22 @@ UNRESCUE = Operation(
     reboots="HARD",
     deadline_seconds=300,
 )
+SOFT_DELETE = Operation(
+    # Where deleted servers are kept for a while. Like a delete it always may begin.
+    program="soft_delete",
+    action="delete",
+    shows="soft-deleting",
+    ends_in="soft-delete",
+    wants="stopped",
+)
+RESTORE = Operation(
+    program="restore",
+    action="restore",
+    begins_in=("soft-delete",),
+    shows="restoring",
+    ends_in="active",
+    wants="running",
+)
 
 LIVE_MIGRATE = Operation(
     program="live_migrate",
@@ -223,6 +239,8 @@ OPERATIONS: Mapping[str, Operation] = {
         REBUILD,
         RESCUE,
         UNRESCUE,
+        SOFT_DELETE,
+        RESTORE,
         LIVE_MIGRATE,
     )
 }

@@ -34,6 +34,8 @@ class ServerOptions:
 
     non_inheritable_image_properties: tuple[str, ...] = ("cache_in_nova", "bittorrent")
     """Properties that an image made of a server does not have from the server's image."""
+    reclaim_seconds: int = 0
+    """How long a deleted server can be restored; 0: not at all."""
 
 
 @dataclass

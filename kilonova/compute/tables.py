@@ -124,6 +124,7 @@ servers = Table(
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
+    Index("servers_left_at", "left_at"),
 )
 
 server_history = Table(

@@ -21,7 +21,7 @@ from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.servers import deleted_servers, leftovers
+from kilonova.compute.servers import deleted_servers, leftovers, reclaiming
 from kilonova.compute.service import Cell, Region, ServerOptions
 from kilonova.compute.tables import chores, metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
@@ -65,7 +65,10 @@ async def _make(ground: Ground) -> Region:
         ),
         console_token_seconds=config.consoleauth.token_ttl,
         metadata_secret=config.neutron.metadata_proxy_shared_secret,
-        options=ServerOptions(tuple(config.non_inheritable_image_properties)),
+        options=ServerOptions(
+            non_inheritable_image_properties=tuple(config.non_inheritable_image_properties),
+            reclaim_seconds=config.reclaim_instance_interval,
+        ),
         clock=ground.clock,
     )
     await ground.open_cells(region)
@@ -132,7 +135,11 @@ def _chores_of_cell(cell: Cell) -> list[Chore]:
     async def sweep(last: datetime | None) -> None:
         await leftovers.sweep_since(cell, last)
 
+    async def reclaim(_last: object) -> None:
+        await reclaiming.reclaim(cell)
+
     return [
+        Chore("reclaim-servers", reclaiming.EVERY_SECONDS, reclaim),
         Chore("forget-deleted-servers", deleted_servers.EVERY_SECONDS, forget),
         Chore("sweep-leftovers", leftovers.EVERY_SECONDS, sweep),
     ]

@@ -9,7 +9,9 @@ from kilonova.compute.api.bodies import ComputeRequest, seen_project
 from kilonova.compute.api.hosts import is_up
 from kilonova.compute.errors import ServerLocked
 from kilonova.compute.hosts import hosts
+from kilonova.compute.operations import RESTORE, SOFT_DELETE
 from kilonova.compute.programs.destroy import DESTROY
+from kilonova.compute.programs.power import POWER, PowerArgs
 from kilonova.compute.region import cells
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import ServerWithTask
@@ -83,6 +85,25 @@ async def supersede_with_delete(request: ComputeRequest) -> None:
             return
         task = task_for(request, DESTROY, found.server, ServerArgs())
         await found.cell.tasks.supersede(found.tx, task, found.cell.clock.now())
+
+
+async def delete_or_keep(request: ComputeRequest) -> None:
+    """Deletes the path's server; softly, where deleted servers are kept for a while and this one has ever run."""
+    if request.service.options.reclaim_seconds == 0:
+        await supersede_with_delete(request)
+        return
+    async with writing_server(request, unlocked=True) as found:
+        server, now = found.server, found.cell.clock.now()
+        under_way = found.task.program if found.task else ""
+        if under_way in (DESTROY.name, SOFT_DELETE.program):
+            return
+        if server.vm_state == SOFT_DELETE.ends_in and under_way != RESTORE.program:
+            return
+        if server.launched_at is None or server.host is None:
+            await found.cell.tasks.supersede(found.tx, task_for(request, DESTROY, server, ServerArgs()), now)
+            return
+        task = task_for(request, POWER[SOFT_DELETE.program], server, PowerArgs())
+        await servers.delete_softly(found.tx, server, task, now)
 
 
 def _sees_hosts(request: ComputeRequest, server: Server) -> bool:

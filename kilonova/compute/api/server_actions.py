@@ -1,14 +1,15 @@
 """POST /servers/{id}/action: what can be done to a server."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from kilonova.compute import operations
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.lookup import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.consoles import consoles, diagnostics
-from kilonova.compute.operations import REBOOT, REBOOT_HARD, UNRESCUE, Operation
+from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
 from kilonova.compute.programs.power import POWER, PowerArgs
 from kilonova.compute.servers import servers
 from kilonova.kit.http.bounds import MAX_INT32
@@ -24,13 +25,19 @@ LACKING = {
     "migrate": _MOVE,
     "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "resize": _RESIZE,
-    "restore": "Deleted servers are not kept here: there is nothing that could be restored.",
     "revertResize": _RESIZE,
     "shelve": _SHELVE,
     "shelveOffload": _SHELVE,
     "unshelve": _SHELVE,
 }
 """Actions that upstream has and this cloud has not → what their callers are told."""
+
+
+UNDONE: Mapping[str, dict[str, None]] = {
+    operations.UNRESCUE.program: {"rescue": None},
+    operations.RESTORE.program: {"left_at": None},
+}
+"""Program → the columns that are empty from its beginning on."""
 
 
 class Reboot(Struct, forbid_unknown_fields=True):
@@ -70,12 +77,12 @@ async def _begin_power(request: ComputeRequest, operation: Operation) -> None:
     """The server's change and the task that carries it out, in one commit."""
     async with writing_server(request, unlocked=True) as found:
         task = task_for(request, POWER[operation.program], found.server, PowerArgs())
-        changes = {"rescue": None} if operation is UNRESCUE else {}
+        changes = UNDONE.get(operation.program, {})
         await servers.begin_power(found.tx, found.server, operation, task, found.cell.clock.now(), **changes)
 
 
 async def force_delete_server(request: ComputeRequest, _body: Any) -> None:
-    """forceDelete: nothing is kept for later here, so it is what a delete is."""
+    """forceDelete: nothing of the server is kept for later."""
     await supersede_with_delete(request)
 
 

@@ -72,6 +72,7 @@ NUMBERS = {"launch_index": "launch_index", "power_state": "power_state"}
 BOOLEANS = {"config_drive": "config_drive", "locked": "locked"}
 OTHERS = {
     "deleted",
+    "soft_deleted",
     "flavor",
     "image",
     "image_ref",
@@ -85,7 +86,7 @@ OTHERS = {
 }
 UNSERVED = set(
     "access_ip_v4 access_ip_v6 auto_disk_config created_at kernel_id launched_at locked_by ramdisk_id "
-    "root_device_name soft_deleted terminated_at".split()
+    "root_device_name terminated_at".split()
 )
 """Filters of the API that are not served: refused rather than ignored, for what came back would look filtered."""
 MOST_STATUSES = 32
@@ -223,12 +224,12 @@ def _usable(request: ComputeRequest) -> dict[str, str]:
 def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
     usable = _usable(request)
     for name in usable.keys() & UNSERVED:
-        if name != "soft_deleted" or as_boolean(usable[name], name):
-            raise BadRequest(f"Servers cannot be filtered by {name} here.")
+        raise BadRequest(f"Servers cannot be filtered by {name} here.")
     statuses = _statuses(request)
     only_deleted = ("deleted" in usable and as_boolean(usable["deleted"], "deleted")) or (
         statuses is not None and set(map(str.upper, statuses)) == {"DELETED"}
     )
+    shows_changes = "changes-since" in usable and "deleted" not in usable
     equal: dict[str, str | int | bool] = {column: usable[name] for name, column in EQUAL.items() if name in usable}
     equal |= {column: _number(usable[name], name) for name, column in NUMBERS.items() if name in usable}
     equal |= {column: as_boolean(usable[name], name) for name, column in BOOLEANS.items() if name in usable}
@@ -251,12 +252,19 @@ def _filters(request: ComputeRequest, *, all_projects: bool) -> Filters:
         image_id=_last_part(usable.get("image") or usable.get("image_ref")),
         statuses=statuses,
         with_live=not only_deleted,
-        with_deleted=only_deleted or ("changes-since" in usable and "deleted" not in usable),
+        with_deleted=only_deleted or shows_changes,
+        with_soft_deleted=shows_changes or _wants_soft_deleted(usable, statuses),
         task_states=(usable["task_state"],) if "task_state" in usable else (),
         addresses={version: _pattern(text, "ip") for version, text in addresses.items()},
         tags=tuple(tags),
         **_changes(usable),
     )
+
+
+def _wants_soft_deleted(usable: dict[str, str], statuses: tuple[str, ...] | None) -> bool:
+    """Lists have servers that were deleted softly only where somebody asks for them."""
+    asked = "soft_deleted" in usable and as_boolean(usable["soft_deleted"], "soft_deleted")
+    return asked or usable.get("vm_state") == "soft-delete" or "SOFT_DELETED" in map(str.upper, statuses or ())
 
 
 def _changes(usable: dict[str, str]) -> dict[str, Any]:

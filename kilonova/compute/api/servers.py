@@ -10,10 +10,10 @@ from msgspec import UNSET, UnsetType
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.lookup import (
+    delete_or_keep,
     host_statuses,
     reading_server,
     shown_in_detail,
-    supersede_with_delete,
     writing_server,
 )
 from kilonova.compute.api.server_bodies import BlockDevice, ChangedServerBody, NewServer, NewServerBody
@@ -374,7 +374,7 @@ def _pinned_zone(server: Server, wanted: str | None) -> str | None:
 
 
 async def delete_server(request: ComputeRequest) -> None:
-    await supersede_with_delete(request)
+    await delete_or_keep(request)
 
 
 async def list_addresses(request: ComputeRequest) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
-from kilonova.compute.operations import OPERATIONS, RESCUE, Operation
+from kilonova.compute.operations import OPERATIONS, RESCUE, SOFT_DELETE, Operation
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
 from kilonova.compute.servers import admin_passwords, servers
 from kilonova.compute.service import Cell
@@ -46,9 +46,13 @@ async def converge_power(run: Run[Cell, PowerArgs]) -> Outcome:
 async def on_failed(tx: CellTx, task: Task, error: str) -> None:
     """ERROR with its reason; the claim and the ports stay, for the guest may still be there.
 
-    A rescue that has failed is over: what is asked of the server next is asked of its own disks.
+    A rescue that has failed is over: what is asked of the server next is asked of its own disks. A server whose host
+    does not stop it is deleted softly all the same.
     """
     now = task.finished_at or task.wake_at
+    if task.program == SOFT_DELETE.program:
+        await servers.change(tx, task.subject_id, now, vm_state=SOFT_DELETE.ends_in)
+        return
     server = await servers.find(tx, task.subject_id)
     told = servers.fault(error, now, hosts=(server.host or "",))
     await servers.change(tx, task.subject_id, now, vm_state="error", fault=told, rescue=None)

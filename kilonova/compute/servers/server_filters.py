@@ -29,6 +29,7 @@ class Filters(Struct, frozen=True, kw_only=True):
     changed_before: datetime | None = None
     with_live: bool = True
     with_deleted: bool = False
+    with_soft_deleted: bool = False
 
 
 def fits_addresses(filters: Filters, ports: Sequence[dict[str, Any]]) -> bool:

@@ -31,9 +31,7 @@ STATES = {status: vm_state for vm_state, status in servers_domain.STATUSES.items
 
 STATUSES = {*STATES, *filter(None, (each.status for each in OPERATIONS.values()))}
 
-UNREACHED_STATUSES = frozenset(
-    "PASSWORD RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED SOFT_DELETED VERIFY_RESIZE".split()
-)
+UNREACHED_STATUSES = frozenset("PASSWORD RESIZE REVERT_RESIZE SHELVED SHELVED_OFFLOADED VERIFY_RESIZE".split())
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 
 LOOKED_AT_ONCE = 500
@@ -148,6 +146,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         where.append(table.flavor["id"].as_string() == filters.flavor_id)
     if filters.image_id is not None:
         where.append(table.image["id"].as_string() == filters.image_id)
+    if not filters.with_soft_deleted:
+        where.append(table.vm_state != "soft-delete")
     if filters.statuses is not None:
         where.append(or_(false(), *(_has_status(status) for status in filters.statuses)))
     if filters.task_states:

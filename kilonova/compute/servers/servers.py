@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.hosts import loads
-from kilonova.compute.operations import OPERATIONS, Operation
+from kilonova.compute.operations import OPERATIONS, SOFT_DELETE, Operation
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -134,6 +134,12 @@ async def begin_power(
     if operation.reboots is not None:
         values |= {"reboot_type": operation.reboots, "reboot_count": server.reboot_count + 1}
     await change(tx, server.id, now, **values)
+
+
+async def delete_softly(tx: CellTx, server: Server, new: NewTask, now: datetime) -> None:
+    """Stops a server, which can be restored for a while; in place of whatever is under way."""
+    await tasks.supersede(tx, new, now)
+    await change(tx, server.id, now, wanted_power=SOFT_DELETE.wants, left_at=now)
 
 
 async def reset_state(tx: CellTx, server: Server, vm_state: str, now: datetime) -> None:
@@ -277,6 +283,7 @@ STATUSES = {
     "suspended": "SUSPENDED",
     "stopped": "SHUTOFF",
     "rescued": "RESCUE",
+    "soft-delete": "SOFT_DELETED",
     "error": "ERROR",
 }
 """vm_state → status, unless an operation shows another one."""

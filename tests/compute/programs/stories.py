@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilonova.compute.hosts import hosts
+from kilonova.compute.service import ServerOptions
 
 World = Any
 Act = Callable[[World, str], Awaitable[None]]
@@ -91,6 +92,13 @@ def backup(name: str, rotation: int = 1) -> Act:
 async def delete(world: World, server_id: str) -> None:
     response = await world.client.delete(f"/v2.1/servers/{server_id}")
     assert response.status_code == 204, response.text
+
+
+async def delete_softly(world: World, server_id: str) -> None:
+    """Where deleted servers are kept for an hour."""
+    world.compute.options = ServerOptions(reclaim_seconds=3600)
+    await delete(world, server_id)
+    world.compute.options = ServerOptions()
 
 
 async def attach(world: World, server_id: str) -> None:
@@ -291,6 +299,10 @@ STORIES = (
     power("rescue", ALL_FAIL, rescue, status="ERROR", name="rescue is refused"),
     power("rescue", silence, rescue, status="ERROR", name="rescue on a silent host"),
     power("unrescue", in_order(rescue, run), api("unrescue"), boots=1),
+    power("soft_delete", delete_softly, status="SOFT_DELETED", with_calls=True),
+    power("soft_delete", silence, delete_softly, status="SOFT_DELETED", name="soft delete on a silent host"),
+    power("restore", in_order(delete_softly, run), api("restore"), boots=1),
+    deleting("delete of what was deleted softly", delete_softly, run),
     deleting("delete of what is rescued", rescue, run),
     deleting("delete instead of a rebuild", rebuild()),
     deleting("delete instead of a snapshot", IMAGE),

@@ -36,6 +36,12 @@ COMPUTE: Options = {
             default=["cache_in_nova", "bittorrent"],
             help="Properties that an image made of a server does not have from the server's image",
         ),
+        cfg.IntOpt(
+            "reclaim_instance_interval",
+            default=0,
+            min=0,
+            help="Seconds in which a deleted server can be restored; 0: it is destroyed at once",
+        ),
         cfg.FloatOpt("cpu_allocation_ratio", default=4.0, min=0.1, help="Virtual processors for each of the host's"),
         cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="Memory of servers for each MiB of the host's"),
         cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="Disk of servers for each GiB of the host's"),

@@ -18,9 +18,11 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("rescue", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("root_image", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("left_at", kilonova.kit.db.types.UtcDateTime(), nullable=True))
+        batch_op.create_index("servers_left_at", ["left_at"])
 
 
 def downgrade() -> None:
     with op.batch_alter_table("servers", schema=None) as batch_op:
+        batch_op.drop_index("servers_left_at")
         for name in ("left_at", "root_image", "rescue", "keeps_ephemeral", "rebuild_count"):
             batch_op.drop_column(name)
