@@ -202,6 +202,36 @@ RESTORE = Operation(
     ends_in="active",
     wants="running",
 )
+SHELVE = Operation(
+    program="shelve",
+    action="shelve",
+    begins_in=("active", "stopped", "paused", "suspended"),
+    shows={
+        "power_down": "shelving",
+        "copy_disk": "shelving",
+        "describe_copy": "shelving_image_pending_upload",
+        "send_copy": "shelving_image_uploading",
+        "offload": "shelving_offloading",
+        "take_down": "shelving",
+    },
+    events={"power_down": "compute_shelve_instance", "offload": "compute_shelve_offload_instance"},
+)
+SHELVE_OFFLOAD = Operation(
+    program="shelve_offload", action="shelveOffload", begins_in=("shelved",), shows="shelving_offloading"
+)
+UNSHELVE = Operation(
+    program="unshelve",
+    action="unshelve",
+    begins_in=("shelved", "shelved_offloaded"),
+    shows={
+        "find_host": "unshelving",
+        "bind_ports": "unshelving",
+        "power_up": "spawning",
+        "forget_image": "spawning",
+        "put_back": "unshelving",
+    },
+    events={"find_host": "conductor_schedule_instances", "power_up": "compute_unshelve_instance"},
+)
 
 LIVE_MIGRATE = Operation(
     program="live_migrate",
@@ -241,6 +271,9 @@ OPERATIONS: Mapping[str, Operation] = {
         UNRESCUE,
         SOFT_DELETE,
         RESTORE,
+        SHELVE,
+        SHELVE_OFFLOAD,
+        UNSHELVE,
         LIVE_MIGRATE,
     )
 }

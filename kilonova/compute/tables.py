@@ -400,7 +400,7 @@ class Server(Struct, kw_only=True):
     rescue: dict[str, Any] | None = None
     """What it is rescued with (`rescue_disks.Rescue`)."""
     root_image: dict[str, Any] | None = None
-    """What the root disk began as where that is not `image`: the copy a shelved server came back from."""
+    """`{"image", "is_used"}`: what a shelved server comes back from. Used, it is what its root disk begins as."""
     left_at: datetime | None = None
     """When it was deleted softly, or shelved."""
 

@@ -21,7 +21,7 @@ from kilonova.compute.metadata.app import make_app as make_metadata_app
 from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.servers import deleted_servers, leftovers, reclaiming
+from kilonova.compute.servers import deleted_servers, leftovers, overdue
 from kilonova.compute.service import Cell, Region, ServerOptions
 from kilonova.compute.tables import chores, metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
@@ -68,6 +68,7 @@ async def _make(ground: Ground) -> Region:
         options=ServerOptions(
             non_inheritable_image_properties=tuple(config.non_inheritable_image_properties),
             reclaim_seconds=config.reclaim_instance_interval,
+            shelved_offload_seconds=config.shelved_offload_time,
         ),
         clock=ground.clock,
     )
@@ -135,11 +136,11 @@ def _chores_of_cell(cell: Cell) -> list[Chore]:
     async def sweep(last: datetime | None) -> None:
         await leftovers.sweep_since(cell, last)
 
-    async def reclaim(_last: object) -> None:
-        await reclaiming.reclaim(cell)
+    async def end_overdue(_last: object) -> None:
+        await overdue.look(cell)
 
     return [
-        Chore("reclaim-servers", reclaiming.EVERY_SECONDS, reclaim),
+        Chore("end-overdue-servers", overdue.EVERY_SECONDS, end_overdue),
         Chore("forget-deleted-servers", deleted_servers.EVERY_SECONDS, forget),
         Chore("sweep-leftovers", leftovers.EVERY_SECONDS, sweep),
     ]

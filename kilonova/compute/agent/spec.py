@@ -66,6 +66,8 @@ class ImageSource(Struct, frozen=True, tag_field="kind", tag="image"):
     image: SpecImage
     size_gib: int
     """0 means: as large as the image."""
+    is_whole: bool = False
+    """Whether the disk holds all of the image itself: nobody else has that one, and it is to be deleted."""
 
 
 class BlankSource(Struct, frozen=True, tag_field="kind", tag="blank"):

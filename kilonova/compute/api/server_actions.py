@@ -15,7 +15,6 @@ from kilonova.compute.servers import servers
 from kilonova.kit.http.bounds import MAX_INT32
 
 _RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
-_SHELVE = "Servers cannot be shelved here yet: stop one to free its processors, or delete it."
 _MOVE = "Servers cannot be moved to another host here yet."
 LACKING = {
     "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
@@ -26,9 +25,6 @@ LACKING = {
     "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "resize": _RESIZE,
     "revertResize": _RESIZE,
-    "shelve": _SHELVE,
-    "shelveOffload": _SHELVE,
-    "unshelve": _SHELVE,
 }
 """Actions that upstream has and this cloud has not → what their callers are told."""
 

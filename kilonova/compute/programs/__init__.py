@@ -9,6 +9,7 @@ from kilonova.compute.programs.interfaces import INTERFACES
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE
 from kilonova.compute.programs.power import POWER
 from kilonova.compute.programs.rebuild import REBUILD
+from kilonova.compute.programs.shelving import SHELVING
 from kilonova.compute.programs.snapshot import SNAPSHOTS
 from kilonova.compute.service import Cell
 from kilonova.kit.tasks import Program
@@ -20,6 +21,7 @@ _ALL: tuple[Program[Cell, Any], ...] = (
     *INTERFACES,
     *SNAPSHOTS,
     REBUILD,
+    *SHELVING,
     LIVE_MIGRATE,
 )
 PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

@@ -83,19 +83,12 @@ async def schedule(run: Run[Cell, BuildArgs]) -> Outcome:
 
 
 async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) -> Outcome:
-    """Writes down the host that was claimed. In a server group only if its rule still holds: two members may have
-    been placed in the same moment, and the one that writes second goes elsewhere.
-    """
+    """Writes down the host that was claimed; in a server group only if its rule still holds."""
     own, server, cell = run.service, view.server, view.cell_of(host.host)
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
-    if server.group_id is not None:
-        async with own.region.transaction() as tx:
-            kept = await placing.keeps_group_rule(tx, server, host.host)
-            if kept:
-                await mappings.change_server(tx, server.id, host=host.host)
-        if not kept:
-            await own.region.placement.release(server.id)
-            return Sleep(0, "another member of the server group was placed in the same moment")
+    if not await placing.joins_group(own, server, host.host):
+        await own.region.placement.release(server.id)
+        return Sleep(0, "another member of the server group was placed in the same moment")
 
     async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), **values)

@@ -51,6 +51,7 @@ async def release_ports(run: Run[Cell, ServerArgs]) -> Outcome:
         server = await servers.find(tx, run.subject_id)
     await release.ports(run.service.region.network, server)
     await release.unfinished_images(run.service, server.id)
+    await release.shelved_image(run.service, server)
     return Next(release_claim)
 
 

@@ -140,6 +140,20 @@ async def keeps_group_rule(tx: RegionTx, server: Server, host: str) -> bool:
     return server_groups.is_kept(group, host, await server_groups.hosts_of_members(tx, group.id, server.id))
 
 
+async def joins_group(cell: Cell, server: Server, host: str) -> bool:
+    """Writes a member of a server group down as one on that host, if the group's rule still holds there.
+
+    Two members may be placed in the same moment: the one that writes second goes elsewhere.
+    """
+    if server.group_id is None:
+        return True
+    async with cell.region.transaction() as tx:
+        kept = await keeps_group_rule(tx, server, host)
+        if kept:
+            await mappings.change_server(tx, server.id, host=host)
+    return kept
+
+
 async def rooms_for(cell: Cell, wanted: Wanted) -> dict[str, Room]:
     """The providers with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
     traits = [*wanted.required_traits, *(f"!{name}" for name in wanted.forbidden_traits)]

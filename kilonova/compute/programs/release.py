@@ -11,8 +11,11 @@ from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
 from kilonova.compute.servers.ports import of_server
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
-from kilonova.kit.http.client import RemoteFault, RemoteMissing
+from kilonova.kit.http.client import RemoteFault, RemoteMissing, RemoteUnavailable
+from kilonova.kit.log import logger
 from kilonova.network.client import NetworkClient, Port
+
+log = logger(__name__)
 
 Fields = dict[str, Any]
 
@@ -94,6 +97,12 @@ async def unbind_ports(network: NetworkClient, server: Server) -> None:
         await network.update_port(port.id, {"binding:host_id": ""})
 
 
+async def rebind_ports(network: NetworkClient, server: Server) -> None:
+    """Binds the server's ports to its new host."""
+    for port in await _ports_of(network, server):
+        await network.update_port(port.id, binding_of(server))
+
+
 async def ports(network: NetworkClient, server: Server) -> None:
     """Deletes the server's ports, and gives back those the user brought."""
     preserved = {wanted["port_id"] for wanted in server.requested_networks if wanted.get("port_id")}
@@ -121,6 +130,19 @@ async def unfinished_images(cell: Cell, server_id: str) -> None:
     for task in ended:
         if image_id := task.args.get("image_id"):
             await cell.region.image.discard(image_id)
+
+
+async def shelved_image(cell: Cell, server: Server) -> None:
+    """Deletes the image that a shelved server would come back from; ok when it is gone."""
+    if server.root_image is None or server.vm_state not in ("shelved", "shelved_offloaded"):
+        return
+    try:
+        await cell.region.image.delete(server.root_image["image"]["id"])
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        if fault.status != 404:
+            log.warning("an image of a shelved server stays", server=server.id, reason=fault.message)
 
 
 async def from_host(cell: Cell, server: Server, epoch: int) -> None:

@@ -17,13 +17,18 @@ DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def local_disks(flavor: SpecFlavor, image: SpecImage | None, *, config_drive: bool) -> tuple[SpecDisk, ...]:
+def local_disks(
+    flavor: SpecFlavor, image: SpecImage | None, *, config_drive: bool, came_from: SpecImage | None = None
+) -> tuple[SpecDisk, ...]:
     """Root, ephemeral, swap and config drive, as far as the server has them, on the bus that its image asks for.
 
-    The names of files and the serials are those that operators' tools know.
+    `came_from`: what the root disk begins as instead of the image, all of it. The names of files and the serials are
+    those that operators' tools know.
     """
     sources: list[tuple[str, str, DiskSource]] = []
-    if image is not None:
+    if came_from is not None:
+        sources.append(("disk", "root", ImageSource(came_from, flavor.root_gib, is_whole=True)))
+    elif image is not None:
         sources.append(("disk", "root", ImageSource(image, flavor.root_gib)))
     elif flavor.root_gib:
         sources.append(("disk", "root", BlankSource(flavor.root_gib)))

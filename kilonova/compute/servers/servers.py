@@ -284,6 +284,8 @@ STATUSES = {
     "stopped": "SHUTOFF",
     "rescued": "RESCUE",
     "soft-delete": "SOFT_DELETED",
+    "shelved": "SHELVED",
+    "shelved_offloaded": "SHELVED_OFFLOADED",
     "error": "ERROR",
 }
 """vm_state → status, unless an operation shows another one."""

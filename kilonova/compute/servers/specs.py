@@ -100,7 +100,9 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
 
 
 def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
-    own = disks.local_disks(flavor, image, config_drive=server.config_drive)
+    root = server.root_image
+    came_from = msgspec.convert(root["image"], SpecImage) if root is not None and root["is_used"] else None
+    own = disks.local_disks(flavor, image, config_drive=server.config_drive, came_from=came_from)
     if server.rescue is None:
         return own
     return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))

@@ -72,6 +72,19 @@ async def conversion_to_raw(
     )
 
 
+async def create_from_raw(path: Path, source: Path, size_bytes: int) -> None:
+    """Makes a qcow2 disk of that size that begins with a raw file's content. Raises HostError, OSError."""
+    account = qemu_account()
+    await asyncio.to_thread(give, source, account)
+    await asyncio.to_thread(_make_empty, path, account)
+    convert: list[str | Path] = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", source, path]
+    resize: list[str | Path] = ["qemu-img", "resize", "-q", "-f", "qcow2", path, str(size_bytes)]
+    for command in (convert, resize):
+        await host_commands.run(
+            command, timeout_seconds=CONVERT_TIMEOUT_SECONDS, account=account, limits=limits(size_bytes)
+        )
+
+
 async def flattening(disk: Path, backing: Path | None, target: Path, disk_format: str) -> host_commands.Command:
     """Makes an empty `target`, and returns the command that writes a qcow2 disk's content to it.
 

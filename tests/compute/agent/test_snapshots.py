@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import StaleEpoch
-from kilonova.compute.agent.spec import SnapshotObservation, SnapshotSpec, SpecFlavor
+from kilonova.compute.agent.spec import ImageSource, SnapshotObservation, SnapshotSpec, SpecDisk, SpecFlavor
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import MIB, TIMEOUT_SECONDS, LibvirtRig, Rig, make_spec, settle
 
@@ -165,3 +165,26 @@ async def test_a_guest_that_has_to_be_still_and_has_no_agent_is_not_copied(libvi
     with pytest.raises(HostError, match="cannot be made still"):
         await bring(libvirt_rig, copy_of(spec.id, quiesce="required"))
     await bring(libvirt_rig, copy_of(spec.id, quiesce="wanted"))
+
+
+@pytest.mark.libvirt
+async def test_a_disk_that_is_whole_needs_no_image_any_more(libvirt_rig: LibvirtRig) -> None:
+    data = os.urandom(2 * MIB)
+    image = libvirt_rig.images.add(data)
+    spec = make_spec(image, flavor=SpecFlavor("1", "m1.tiny", 1, 32, 1))
+    place, instances = spec.disks[0].place, libvirt_rig.options.instances_path
+    root = SpecDisk("disk", place, ImageSource(image, 1, is_whole=True))
+    spec = replace(spec, disks=(root, *spec.disks[1:]))
+    await settle(libvirt_rig, spec)
+    path = instances / spec.id / "disk"
+    command = ["qemu-img", "info", "-U", "--output=json", path]
+    shown = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert (shown["virtual-size"], "backing-filename" in shown) == (1 << 30, False)
+    await settle(libvirt_rig, replace(spec, power="stopped"))
+    for each in (instances / "_base").iterdir():
+        each.unlink()
+    libvirt_rig.images.contents.clear()
+    assert (await settle(libvirt_rig, spec)).power == "running"
+    await settle(libvirt_rig, replace(spec, power="stopped"))
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, instances / "content"], check=True)
+    assert (instances / "content").read_bytes()[: 2 * MIB] == data

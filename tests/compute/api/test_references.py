@@ -141,6 +141,8 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
     ACTION: {
         "rebuild.imageRef": foreign_image,
         "rescue.rescue_image_ref": foreign_image,
+        "unshelve.host": host,
+        "unshelve.availability_zone": zone_and_host,
         "rebuild.key_name": foreign_keypair,
         "removeFixedIp.address": foreign_address,
         "addSecurityGroup.name": foreign_group,

@@ -1,10 +1,11 @@
 """Servers that are kept for a while after their deletion: who sees them, and how they come back or go for good."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from kilonova.compute.servers import reclaiming
+from kilonova.compute.servers import overdue
 from kilonova.compute.service import ServerOptions
 from kilonova.compute.tables import tasks
 
@@ -86,16 +87,16 @@ async def test_it_is_destroyed_when_its_time_is_over(keeping: Any) -> None:
     now = keeping.service.clock.now()
     states = {"over": ("soft-delete", 3601), "restored": ("soft-delete", 3601), "young": ("soft-delete", 3500)}
     made = {
-        name: await keeping.insert_server(vm_state=state, left_at=now - reclaiming.timedelta(seconds=age))
+        name: await keeping.insert_server(vm_state=state, left_at=now - timedelta(seconds=age))
         for name, (state, age) in states.items()
     }
-    made["shelved"] = await keeping.insert_server(vm_state="stopped", left_at=now - reclaiming.timedelta(days=1))
+    made["shelved"] = await keeping.insert_server(vm_state="stopped", left_at=now - timedelta(days=1))
     await keeping.call("POST", f"/servers/{made['restored'].id}/action", 202, json={"restore": None})
     for _ in range(2):
-        await reclaiming.reclaim(keeping.service.here)
+        await overdue.look(keeping.service.here)
     programs = {name: (await newest_program(keeping, server.id))[0] for name, server in made.items()}
     assert programs == {"over": "destroy", "restored": "restore", "young": "build", "shelved": "build"}
     keeping.service.options = ServerOptions()
     young = made["young"]
-    await reclaiming.reclaim(keeping.service.here)
+    await overdue.look(keeping.service.here)
     assert (await newest_program(keeping, young.id))[0] == "build"

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilonova.compute.hosts import hosts
+from kilonova.compute.operations import SHELVE_OFFLOAD
+from kilonova.compute.programs.shelving import SHELVE_OFFLOAD as OFFLOADING
+from kilonova.compute.servers import servers
 from kilonova.compute.service import ServerOptions
 
 World = Any
@@ -99,6 +102,24 @@ async def delete_softly(world: World, server_id: str) -> None:
     world.compute.options = ServerOptions(reclaim_seconds=3600)
     await delete(world, server_id)
     world.compute.options = ServerOptions()
+
+
+def shelve(offload_after: int = 0) -> Act:
+    """In a cloud where a shelved server keeps its host for so many seconds."""
+
+    async def act(world: World, server_id: str) -> None:
+        world.compute.options = ServerOptions(shelved_offload_seconds=offload_after)
+        await api("shelve")(world, server_id)
+        world.compute.options = ServerOptions()
+
+    return act
+
+
+async def offload(world: World, server_id: str) -> None:
+    """An administrator's wish."""
+    async with world.compute.here.transaction() as tx:
+        server = await servers.find(tx, server_id)
+        await servers.begin(tx, server, SHELVE_OFFLOAD, OFFLOADING.new_task(server_id), world.clock.now())
 
 
 async def attach(world: World, server_id: str) -> None:
@@ -222,6 +243,10 @@ POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", 
 SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
 ALL_FAIL = fail_on("node1", "node2")
 BROKEN = in_order(ALL_FAIL, HARD_REBOOT, run, mend)
+unshelve = api("unshelve")
+GONE, KEPT = in_order(shelve(), run), in_order(shelve(offload_after=-1), run)
+SHELVED = ("power_down", "copy_disk", "describe_copy", "send_copy", "offload")
+UNSHELVED = ("find_host", "bind_ports", "power_up", "forget_image")
 REBUILT = ("remake", "wait_rebuilt")
 ATTACHED, DETACHED = ("bind", "plug"), ("unplug", "let_go")
 COPIED, BACKED_UP = ("capture", "prepare", "upload"), ("back_up", "describe", "send", "rotate")
@@ -299,6 +324,19 @@ STORIES = (
     power("rescue", ALL_FAIL, rescue, status="ERROR", name="rescue is refused"),
     power("rescue", silence, rescue, status="ERROR", name="rescue on a silent host"),
     power("unrescue", in_order(rescue, run), api("unrescue"), boots=1),
+    Story("shelve", "shelve", SHELVED, shelve(), "SHELVED_OFFLOADED", with_calls=True),
+    Story("shelve on its host", "shelve", SHELVED[:-1], shelve(offload_after=-1), "SHELVED"),
+    Story("shelve on a full disk", "shelve", ("take_down",), in_order(fail_copies(), shelve()), "ACTIVE", boots=1),
+    Story("shelve of what is off", "shelve", ("take_down",), in_order(POWERED_OFF, fail_copies(), shelve()), "SHUTOFF"),
+    Story("shelve on a silent host", "shelve", ("take_down",), in_order(silence, shelve()), "ACTIVE"),
+    Story("offload", "shelve_offload", ("offload",), in_order(KEPT, offload), "SHELVED_OFFLOADED", with_calls=True),
+    Story("unshelve", "unshelve", UNSHELVED, in_order(GONE, unshelve), "ACTIVE", boots=1, with_calls=True),
+    Story("unshelve on its host", "unshelve", UNSHELVED[2:], in_order(KEPT, unshelve), "ACTIVE", boots=1),
+    Story("unshelve is refused", "unshelve", ("put_back",), in_order(GONE, ALL_FAIL, unshelve), "SHELVED_OFFLOADED"),
+    Story("unshelve on its host is refused", "unshelve", ("put_back",), in_order(KEPT, ALL_FAIL, unshelve), "SHELVED"),
+    deleting("delete instead of a shelving", shelve()),
+    deleting("delete of what is shelved", GONE),
+    deleting("delete instead of an unshelving", GONE, unshelve),
     power("soft_delete", delete_softly, status="SOFT_DELETED", with_calls=True),
     power("soft_delete", silence, delete_softly, status="SOFT_DELETED", name="soft delete on a silent host"),
     power("restore", in_order(delete_softly, run), api("restore"), boots=1),

@@ -42,6 +42,12 @@ COMPUTE: Options = {
             min=0,
             help="Seconds in which a deleted server can be restored; 0: it is destroyed at once",
         ),
+        cfg.IntOpt(
+            "shelved_offload_time",
+            default=0,
+            min=-1,
+            help="Seconds in which a shelved server keeps its host; -1: until somebody offloads it",
+        ),
         cfg.FloatOpt("cpu_allocation_ratio", default=4.0, min=0.1, help="Virtual processors for each of the host's"),
         cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="Memory of servers for each MiB of the host's"),
         cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="Disk of servers for each GiB of the host's"),

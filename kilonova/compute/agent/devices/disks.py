@@ -117,6 +117,12 @@ async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath) -> l
 
 async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path: ImagePath) -> None:
     match disk.source:
+        case ImageSource(image, size_gib, is_whole=True):
+            if spec.presence == "incoming":
+                # What is in it comes with the guest.
+                await local_disks.ensure_blank(path, size_gib)
+            else:
+                await local_disks.ensure_whole(path, image_path(image), size_gib)
         case ImageSource(image, size_gib):
             await local_disks.ensure_overlay(path, image_path(image), size_gib)
         case BlankSource(size_gib, ""):

@@ -27,19 +27,42 @@ async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:
 
     Raises HostError when the flavor's disk is smaller than the image, or when the host cannot make the file.
     """
-    if path.exists():
+    size_bytes = _root_bytes(path, backing, root_gib)
+    if size_bytes is None:
         return
-    image_bytes = backing.stat().st_size
-    size_bytes = root_gib * GIB or image_bytes
-    if size_bytes < image_bytes:
-        raise HostError(
-            f"The image needs {image_bytes} bytes of root disk, the flavor has {root_gib} GiB ({size_bytes} bytes)."
-        )
 
     async def make(partial: Path) -> None:
         await qemu_img.create_overlay(partial, backing, size_bytes)
 
     await _make(path, make)
+
+
+async def ensure_whole(path: Path, image: Path, root_gib: int) -> None:
+    """Makes the root disk out of all the data of a raw image, enlarged to `root_gib`, with nothing under it.
+
+    Raises HostError. It takes as long as the image is large.
+    """
+    size_bytes = _root_bytes(path, image, root_gib)
+    if size_bytes is None:
+        return
+
+    async def make(partial: Path) -> None:
+        await qemu_img.create_from_raw(partial, image, size_bytes)
+
+    await _make(path, make)
+
+
+def _root_bytes(path: Path, image: Path, root_gib: int) -> int | None:
+    """The size of a root disk that has yet to be made; None when it is there. Raises HostError for one too small."""
+    if path.exists():
+        return None
+    image_bytes = image.stat().st_size
+    size_bytes = root_gib * GIB or image_bytes
+    if size_bytes < image_bytes:
+        raise HostError(
+            f"The image needs {image_bytes} bytes of root disk, the flavor has {root_gib} GiB ({size_bytes} bytes)."
+        )
+    return size_bytes
 
 
 async def ensure_blank(path: Path, root_gib: int) -> None:

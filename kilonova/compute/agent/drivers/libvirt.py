@@ -173,6 +173,9 @@ class LibvirtDriver:
             return await self._observation(spec.id, fetching.progress)
         if is_rebuild_due:
             record = await self._remove_disks(record)
+        copying = self._ensure_whole_disk(spec)
+        if copying:
+            return await self._observation(spec.id, copying.progress)
         with self._timeline.measured(spec.id, "make_disks"):
             plan = await self._plan(spec)
         if spec.presence == "incoming":
@@ -226,10 +229,26 @@ class LibvirtDriver:
                 continue
             self._timeline.begin(spec.id, "fetch_image")
             has_disk = not is_new and (self._directory(spec.id) / disk.name).exists()
+            if disk.source.is_whole and (has_disk or spec.presence == "incoming"):
+                continue
             fetching = self._images.ensure(disk.source.image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching
             self._timeline.end(spec.id, "fetch_image")
+        return None
+
+    def _ensure_whole_disk(self, spec: ServerSpec) -> Errand | None:
+        """The errand that copies an image into the root disk; None when there is none to copy, or it has been."""
+        name = f"copy image {spec.id}"
+        self._errands.raise_failure(name, spec.id)
+        for disk in spec.disks:
+            path, source = self._directory(spec.id) / disk.name, disk.source
+            is_copied = isinstance(source, ImageSource) and source.is_whole and spec.presence == "home"
+            if not is_copied or not isinstance(source, ImageSource) or path.exists():
+                continue
+            image = self._images.path_of(source.image)
+            work = functools.partial(_copy_image, path, image, source.size_gib)
+            return self._errands.start(name, "copy", f"copying image {source.image.id}", work, server_id=spec.id)
         return None
 
     async def _disconnect(self, record: ServerRecord, kept: Collection[str]) -> None:
@@ -515,6 +534,7 @@ class LibvirtDriver:
         async with self._lock(server_id):
             record = await self._admit(server_id, epoch)
             await self._errands.cancel(f"power {server_id}")
+            await self._errands.cancel(f"copy image {server_id}")
             await self._remove_copies(server_id)
             self._errands.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
@@ -562,6 +582,10 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         await self._errands.close()
         await self._connection.close()
+
+
+async def _copy_image(path: Path, image: Path, size_gib: int, _errand: Errand) -> None:
+    await local_disks.ensure_whole(path, image, size_gib)
 
 
 def _describe(action: PowerAction) -> str:
