@@ -132,6 +132,13 @@ DETACH_INTERFACE = Operation(
     shows="detaching_interface",
     is_shown=False,
 )
+INJECT_NETWORK = Operation(
+    program="inject_network",
+    action="inject_network_info",
+    begins_in=("active", "paused", "suspended", "rescued"),
+    shows="injecting_network_info",
+    is_shown=False,
+)
 SNAPSHOT = Operation(
     program="snapshot",
     action="createImage",
@@ -274,6 +281,7 @@ OPERATIONS: Mapping[str, Operation] = {
         SHELVE,
         SHELVE_OFFLOAD,
         UNSHELVE,
+        INJECT_NETWORK,
         LIVE_MIGRATE,
     )
 }

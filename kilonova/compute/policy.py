@@ -61,6 +61,7 @@ RULES = [
     Rule("os_compute_api:os-lock-server:unlock", MEMBER),
     Rule("os_compute_api:os-lock-server:unlock:unlock_override", ADMIN, "Unlocks what an administrator has locked"),
     Rule("os_compute_api:os-admin-actions:reset_state", ADMIN),
+    Rule("os_compute_api:os-admin-actions:inject_network_info", ADMIN),
     Rule("os_compute_api:os-deferred-delete:restore", MEMBER),
     Rule("os_compute_api:os-deferred-delete:force", MEMBER),
     Rule("os_compute_api:os-console-output", MEMBER),

@@ -10,6 +10,8 @@ from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.lookup import reading_server, supersede_with_delete, task_for, writing_server
 from kilonova.compute.consoles import consoles, diagnostics
 from kilonova.compute.operations import REBOOT, REBOOT_HARD, Operation
+from kilonova.compute.programs.convergence import HostArgs
+from kilonova.compute.programs.interfaces import INJECT_NETWORK
 from kilonova.compute.programs.power import POWER, PowerArgs
 from kilonova.compute.servers import servers
 from kilonova.kit.http.bounds import MAX_INT32
@@ -20,13 +22,13 @@ LACKING = {
     "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
     "confirmResize": _RESIZE,
     "evacuate": _MOVE,
-    "injectNetworkInfo": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "migrate": _MOVE,
-    "resetNetwork": "Nothing is injected into guests here: they get their network by DHCP and from metadata.",
     "resize": _RESIZE,
     "revertResize": _RESIZE,
 }
 """Actions that upstream has and this cloud has not → what their callers are told."""
+GONE = {"resetNetwork": "The network of a guest is not reset any more: it gets it by DHCP and from metadata."}
+"""Actions that upstream has no more → what their callers are told."""
 
 
 UNDONE: Mapping[str, dict[str, None]] = {
@@ -112,6 +114,14 @@ async def reset_server_state(request: ComputeRequest, body: State) -> None:
     """os-resetState: an administrator says what the server is; what was being done to it ends there."""
     async with writing_server(request) as found:
         await servers.reset_state(found.tx, found.server, body.state, found.cell.clock.now())
+
+
+async def inject_network_info(request: ComputeRequest, _body: Any) -> None:
+    """injectNetworkInfo: has the server's host look at its ports again."""
+    async with writing_server(request, unlocked=True) as found:
+        task = task_for(request, INJECT_NETWORK, found.server, HostArgs())
+        operation = operations.OPERATIONS[INJECT_NETWORK.name]
+        await servers.begin(found.tx, found.server, operation, task, found.cell.clock.now())
 
 
 async def trigger_crash_dump(request: ComputeRequest, _body: Any) -> None:

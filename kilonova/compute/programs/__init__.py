@@ -5,7 +5,7 @@ from typing import Any
 
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
-from kilonova.compute.programs.interfaces import INTERFACES
+from kilonova.compute.programs.interfaces import INJECT_NETWORK, INTERFACES
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE
 from kilonova.compute.programs.power import POWER
 from kilonova.compute.programs.rebuild import REBUILD
@@ -22,6 +22,7 @@ _ALL: tuple[Program[Cell, Any], ...] = (
     *SNAPSHOTS,
     REBUILD,
     *SHELVING,
+    INJECT_NETWORK,
     LIVE_MIGRATE,
 )
 PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

@@ -4,7 +4,7 @@ The row is changed before the task runs. One that fails leaves the server as it 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from kilonova.compute.programs import release
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
@@ -18,6 +18,9 @@ POLL_SECONDS = 0.5
 
 Entry = dict[str, Any]
 """What a server's row keeps of a port (`specs.port_entries`)."""
+
+
+ArgsT = TypeVar("ArgsT", bound=HostArgs)
 
 
 class InterfaceArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,13 +57,18 @@ async def let_go(run: Run[Cell, InterfaceArgs]) -> Outcome:
     return Done()
 
 
-async def _converged(run: Run[Cell, InterfaceArgs]) -> Sleep | Fail | None:
+async def _converged(run: Run[Cell, ArgsT]) -> Sleep | Fail | None:
     """None once the host has the server as its row says."""
     answer = await ask_host(run)
     if not isinstance(answer, Seen):
         return answer
     progress = answer.observed.progress
     return Sleep(POLL_SECONDS, progress) if progress else None
+
+
+async def look_again(run: Run[Cell, HostArgs]) -> Outcome:
+    """Tells the host of the server's ports as the network service has them now."""
+    return await _converged(run) or Done()
 
 
 async def take_off(run: Run[Cell, InterfaceArgs]) -> Outcome:
@@ -99,3 +107,4 @@ DETACH_INTERFACE = Program(
     "detach_interface", InterfaceArgs, (unplug, let_go), on_failed, deadline_seconds=180, roll_back=put_back
 )
 INTERFACES = (ATTACH_INTERFACE, DETACH_INTERFACE)
+INJECT_NETWORK = Program("inject_network", HostArgs, (look_again,), on_failed, deadline_seconds=120)

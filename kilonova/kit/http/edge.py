@@ -29,6 +29,7 @@ from kilonova.kit.auth import Policy, RequestContext
 from kilonova.kit.errors import (
     BadRequest,
     Fault,
+    Gone,
     MethodNotAllowed,
     NotFound,
     RequestTimeout,
@@ -330,8 +331,12 @@ class Edge(Generic[ServiceT]):
             # Missing comes before unknown, as upstream answers: 404 tells a client that the thing is gone.
             request.rule = route.handler[0].rule
             await route.look_up(request)
+        if key in route.gone:
+            raise Gone(route.gone[key])
         if key in route.lacking:
             raise BadRequest(route.lacking[key])
+        if any(action.key == key for action in route.handler):
+            raise NotFound(f"The action {key} is not part of version {request.version}.")
         raise BadRequest(f"There is no such action: {key[:MAX_ECHOED]}.")
 
     def _is_in_version(self, request: Request[ServiceT], action: Action) -> bool:

@@ -152,7 +152,7 @@ async def test_a_floating_address_leads_to_a_server_and_no_longer(nova: Any) -> 
     await nova.refused("POST", url, 404, by="other", json=add, **old)
     bare = await nova.insert_server()
     assert "No fixed IPs" in await nova.refused("POST", f"/servers/{bare.id}/action", 400, json=add, **old)
-    await nova.refused("POST", url, 400, json=add, version="2.44")
+    await nova.refused("POST", url, 404, json=add, version="2.44")
 
 
 async def test_of_eight_that_take_a_free_floating_address_at_once_one_has_it(nova: Any) -> None:

@@ -146,4 +146,27 @@ UPSTREAM = (
 def test_each_action_upstream_has_is_here_or_is_said_not_to_be() -> None:
     served = {each.key for each in SERVER_ACTIONS}
     assert not served & set(server_actions.LACKING)
-    assert set(UPSTREAM) <= served | set(server_actions.LACKING)
+    assert set(UPSTREAM) <= served | set(server_actions.LACKING) | set(server_actions.GONE)
+
+
+async def test_an_action_that_is_no_more_is_gone_and_one_of_another_version_is_not_found(nova: Any) -> None:
+    server = await nova.insert_server()
+    url, missing = f"/servers/{server.id}/action", "/servers/0b6c9f0e-0000-4000-8000-000000000000/action"
+    for body, status, word in (
+        ({"resetNetwork": None}, 410, "DHCP"),
+        ({"addFixedIp": {"networkId": server.id}}, 404, "not part of version 2.104"),
+    ):
+        assert word in await nova.refused("POST", url, status, json=body)
+        await nova.refused("POST", missing, 404, json=body)
+        await nova.refused("POST", url, 403, by="reader", json=body)
+
+
+async def test_an_administrator_has_the_host_look_at_the_ports_again(nova: Any) -> None:
+    server = await nova.insert_server()
+    url, body = f"/servers/{server.id}", {"injectNetworkInfo": None}
+    await nova.refused("POST", f"{url}/action", 403, json=body)
+    await nova.call("POST", f"{url}/action", 202, by="admin", json=body)
+    (action, _created) = (await nova.call("GET", f"{url}/os-instance-actions"))["instanceActions"]
+    assert action["action"] == "inject_network_info"
+    stopped = await nova.insert_server(vm_state="stopped")
+    await nova.refused("POST", f"/servers/{stopped.id}/action", 409, by="admin", json=body)

@@ -201,6 +201,6 @@ async def test_an_address_is_added_to_a_port_and_taken_away(nova: Any) -> None:
         ({"addFixedIp": {"networkId": "0b6c9f0e-0000-4000-8000-000000000000"}}, "no port with addresses"),
     ):
         assert sentence in await nova.refused("POST", url, 400, json=wrong, **old)
-    await nova.refused("POST", url, 400, json=add, version="2.44")
+    await nova.refused("POST", url, 404, json=add, version="2.44")
     await nova.refused("POST", url, 404, by="other", json=add, **old)
     await nova.refused("POST", url, 403, by="reader", json=add, **old)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kilonova.compute.hosts import hosts
-from kilonova.compute.operations import SHELVE_OFFLOAD
+from kilonova.compute.operations import INJECT_NETWORK, SHELVE_OFFLOAD
+from kilonova.compute.programs.interfaces import INJECT_NETWORK as INJECTING
 from kilonova.compute.programs.shelving import SHELVE_OFFLOAD as OFFLOADING
 from kilonova.compute.servers import servers
 from kilonova.compute.service import ServerOptions
@@ -120,6 +121,13 @@ async def offload(world: World, server_id: str) -> None:
     async with world.compute.here.transaction() as tx:
         server = await servers.find(tx, server_id)
         await servers.begin(tx, server, SHELVE_OFFLOAD, OFFLOADING.new_task(server_id), world.clock.now())
+
+
+async def inject(world: World, server_id: str) -> None:
+    """An administrator's wish."""
+    async with world.compute.here.transaction() as tx:
+        server = await servers.find(tx, server_id)
+        await servers.begin(tx, server, INJECT_NETWORK, INJECTING.new_task(server_id), world.clock.now())
 
 
 async def attach(world: World, server_id: str) -> None:
@@ -344,6 +352,8 @@ STORIES = (
     deleting("delete of what is rescued", rescue, run),
     deleting("delete instead of a rebuild", rebuild()),
     deleting("delete instead of a snapshot", IMAGE),
+    Story("inject", "inject_network", ("look_again",), inject, "ACTIVE", with_calls=True),
+    Story("inject on a silent host", "inject_network", ("look_again",), in_order(silence, inject), "ACTIVE"),
     deleting("delete instead of an attachment", attach, server=NO_NETWORK),
     deleting("delete instead of a detachment", detach),
     deleting("delete", steps=DESTROYED, with_calls=True),
