@@ -132,6 +132,33 @@ class SpecPort(Struct, frozen=True):
     plug: Plug = TapPlug()
 
 
+class GuestCell(Struct, frozen=True):
+    """A NUMA node of a guest, and where on the host it lies."""
+
+    id: int
+    cpus: tuple[int, ...]
+    """The guest's processors that belong to it."""
+    memory_mib: int
+    host_cell: int
+    """The host's NUMA node that its memory comes from."""
+    pinned: dict[int, int] = {}
+    """The guest's processor → the host's, of those that have one of their own."""
+    page_kib: int = 0
+    """Size of its pages; 0: the host's ordinary ones."""
+
+
+class GuestPlacement(Struct, frozen=True):
+    """Where on its host a guest's processors and memory lie: the scheduler fits it, the host obeys."""
+
+    cells: tuple[GuestCell, ...]
+    floating_cpus: tuple[int, ...] = ()
+    """The host's processors for those of the guest that have none of their own; empty: all that are shared."""
+    emulator_cpus: tuple[int, ...] = ()
+    """The host's processors for the guest's own threads; empty: wherever its processors run."""
+    realtime_cpus: tuple[int, ...] = ()
+    """The guest's processors that go before all else on the host."""
+
+
 class ServerSpec(Struct, frozen=True):
     id: str
     """Also the domain's UUID and the name of the instance directory."""
@@ -157,6 +184,8 @@ class ServerSpec(Struct, frozen=True):
     """Raised by each accepted rebuild; the agent makes the disks anew when it is above the count it has recorded."""
     keeps_ephemeral: bool = False
     """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
+    placement: GuestPlacement | None = None
+    """None: anywhere on the host."""
 
 
 class MetadataPort(Struct, frozen=True):

@@ -1,5 +1,7 @@
 """The disks that a server has by its image and its flavor; pure."""
 
+from collections import Counter
+
 from kilonova.compute.agent.spec import (
     BlankSource,
     ConfigDriveSource,
@@ -38,11 +40,20 @@ def local_disks(
         sources.append(("disk.swap", "swap", SwapSource(flavor.swap_mib)))
     if config_drive:
         sources.append(("disk.config", "config-2", ConfigDriveSource()))
-    bus = (image.properties.get("hw_disk_bus") if image is not None else None) or USUAL_BUS
-    return tuple(
-        SpecDisk(name, DiskPlace(device_name(bus, index), bus, serial), source)
-        for index, (name, serial, source) in enumerate(sources)
-    )
+    disks: list[SpecDisk] = []
+    used: Counter[str] = Counter()
+    for name, serial, source in sources:
+        bus = _bus(image, source)
+        prefix = DEVICE_PREFIXES.get(bus, "vd")
+        disks.append(SpecDisk(name, DiskPlace(device_name(bus, used[prefix]), bus, serial), source))
+        used[prefix] += 1
+    return tuple(disks)
+
+
+def _bus(image: SpecImage | None, source: DiskSource) -> str:
+    properties = image.properties if image is not None else {}
+    usual = properties.get("hw_disk_bus") or USUAL_BUS
+    return (properties.get("hw_cdrom_bus") or usual) if isinstance(source, ConfigDriveSource) else usual
 
 
 def device_name(bus: str, index: int) -> str:

@@ -90,7 +90,7 @@ def check_requirements(flavor: Flavor, image: Fields) -> None:
     """Raises InvalidServer when flavor or image asks for what the scheduler does not know, or no host does."""
     try:
         requirements_of(msgspec.structs.asdict(flavor), image["properties"])
-        refuse_unserved(flavor.extra_specs, image["properties"])
+        refuse_unserved(flavor.extra_specs, image["properties"], flavor.vcpus)
     except UnusableSpec as error:
         raise InvalidServer(str(error)) from error
 

@@ -287,7 +287,7 @@ class LibvirtRig:
         for server_id in self.virsh("list", "--all", "--uuid").split() if self.sandbox.exists() else ():
             if server_id in self.virsh("list", "--uuid").split():
                 self.virsh("destroy", server_id)
-            self.virsh("undefine", server_id, "--managed-save")
+            self.virsh("undefine", server_id, "--managed-save", "--nvram", "--tpm")
         await self.driver.close()
 
 

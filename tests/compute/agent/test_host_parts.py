@@ -239,6 +239,27 @@ def test_device_traits_are_what_both_sides_know() -> None:
     }
 
 
+FIRMWARE = """
+<domainCapabilities>
+  <os><enum name='firmware'><value>efi</value></enum>
+    <loader><enum name='secure'><value>yes</value><value>no</value></enum></loader></os>
+  <devices><tpm>
+    <enum name='model'><value>tpm-tis</value><value>tpm-spapr</value></enum>
+    <enum name='backendModel'><value>passthrough</value><value>emulator</value></enum>
+    <enum name='backendVersion'><value>2.0</value></enum>
+  </tpm></devices>
+</domainCapabilities>
+"""
+
+
+def test_a_host_tells_of_the_firmware_that_it_has() -> None:
+    secure = {"COMPUTE_FIRMWARE_UEFI", "COMPUTE_SECURITY_UEFI_SECURE_BOOT"}
+    assert inventory.parse_firmware_traits(FIRMWARE, has_tpm_emulator=False) == secure
+    tpm = {"COMPUTE_SECURITY_TPM_TIS", "COMPUTE_SECURITY_TPM_2_0"}
+    assert inventory.parse_firmware_traits(FIRMWARE, has_tpm_emulator=True) == secure | tpm
+    assert inventory.parse_firmware_traits("<domainCapabilities/>", has_tpm_emulator=True) == set()
+
+
 async def test_the_fake_fails_when_it_is_told_to_and_only_once() -> None:
     rig = FakeRig(FakeHost("host1"))
     rig.host.fail_next_spawn("The fake memory is broken.")

@@ -326,10 +326,10 @@ async def test_what_flavor_image_and_hints_ask_for_and_nobody_does_is_refused(re
     url = "/flavors/1/os-extra_specs"
     await ready.call("POST", url, by="admin", version="2.1", json={"extra_specs": {"hw:cpu_policy": "dedicated"}})
     told = await refused(ready, 400)
-    assert told == "The flavor asks for hw:cpu_policy=dedicated, which cannot be done here yet."
+    assert told.startswith("The flavor asks for hw:cpu_policy=dedicated, which cannot be done: ")
     await ready.call("PUT", f"{url}/hw:cpu_policy", by="admin", json={"hw:cpu_policy": "shared"})
-    told = await refused(ready, 400, imageRef=await ready.image(hw_firmware_type="uefi"))
-    assert told == "The image asks for hw_firmware_type=uefi, which cannot be done here yet."
+    told = await refused(ready, 400, imageRef=await ready.image(hw_firmware_type="coreboot"))
+    assert told == "The image asks for hw_firmware_type=coreboot, and possible are bios, uefi."
     for name in ("query", "build_near_host_ip", "cidr", "target_cell", "different_cell"):
         told = await refused(ready, 400, hints={name: "x"})
         assert told == f"The scheduler hint {name} cannot be obeyed here yet."

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
+from kilonova.compute.agent.devices.hardware import read_hardware
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
 from kilonova.compute.agent.driver import ConsoleNotOffered, FetchImage, OnEvent, UploadImage
 from kilonova.compute.agent.drivers.epochs import Tombstones
@@ -295,6 +296,7 @@ class FakeDriver:
         return await self._ensure_power(server) or plugging.describe(kept)
 
     async def _define(self, server: FakeServer) -> None:
+        read_hardware(server.spec)  # refuses what no host can do
         server.defined_interfaces = interfaces.plan(server.spec)
         volumes = disks.volumes_of(server.spec.disks)
         server.connected |= volumes

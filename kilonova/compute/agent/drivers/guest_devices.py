@@ -8,6 +8,7 @@ from kilonova.compute.agent.devices.interfaces import PlannedInterface
 from kilonova.compute.agent.drivers import domains
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.domain_xml import (
+    DomainPlan,
     disks_of,
     interfaces_of,
     render_disk,
@@ -65,7 +66,7 @@ def interfaces(connection: Connection, spec: ServerSpec) -> GuestDevices[Planned
     return GuestDevices(connection, spec.id, domains.live_definition, interfaces_of, render)
 
 
-def volumes(connection: Connection, server_id: str, serials: Collection[str]) -> GuestDevices[PlannedDisk]:
+def volumes(connection: Connection, plan: DomainPlan, serials: Collection[str]) -> GuestDevices[PlannedDisk]:
     """The volumes of a server's guest: of its disks those with these serials, all others are its own.
 
     A suspended guest keeps its volumes: it goes on with them.
@@ -74,4 +75,7 @@ def volumes(connection: Connection, server_id: str, serials: Collection[str]) ->
     def volumes_of(definition: str) -> dict[str, str]:
         return {serial: disk for serial, disk in disks_of(definition).items() if serial in serials}
 
-    return GuestDevices(connection, server_id, domains.held_definition, volumes_of, render_disk)
+    def render(disk: PlannedDisk) -> str:
+        return render_disk(plan, disk)
+
+    return GuestDevices(connection, plan.spec.id, domains.held_definition, volumes_of, render)

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from kilonova.compute.agent.devices.disks import BUSES
-from kilonova.compute.agent.drivers.domain_xml import VIDEO_MODELS, parse_xml
+from kilonova.compute.agent.drivers.domain_xml import parse_xml
+from kilonova.compute.hardware.devices import VIDEO_MODELS
 
 CPU_TRAITS = {
     "3dnow": "3DNOW",
@@ -59,6 +60,7 @@ CPU_TRAITS = {
 """libvirt's name of a CPU feature → what follows `HW_CPU_X86_` in the trait."""
 
 DRIVER_TRAITS = (
+    "COMPUTE_ADDRESS_SPACE_EMULATED",
     "COMPUTE_FIRMWARE_BIOS",
     "COMPUTE_IMAGE_TYPE_ISO",
     "COMPUTE_IMAGE_TYPE_QCOW2",
@@ -73,9 +75,27 @@ DRIVER_TRAITS = (
     "COMPUTE_NET_VIF_MODEL_PCNET",
     "COMPUTE_NET_VIF_MODEL_RTL8139",
     "COMPUTE_NET_VIF_MODEL_VIRTIO",
+    "COMPUTE_NET_VIRTIO_PACKED",
     "COMPUTE_NODE",
+    "COMPUTE_SOUND_MODEL_AC97",
+    "COMPUTE_SOUND_MODEL_ES1370",
+    "COMPUTE_SOUND_MODEL_ICH6",
+    "COMPUTE_SOUND_MODEL_ICH9",
+    "COMPUTE_SOUND_MODEL_PCSPK",
+    "COMPUTE_SOUND_MODEL_SB16",
+    "COMPUTE_SOUND_MODEL_USB",
+    "COMPUTE_VIOMMU_MODEL_AUTO",
+    "COMPUTE_VIOMMU_MODEL_INTEL",
+    "COMPUTE_VIOMMU_MODEL_VIRTIO",
 )
 """True of every host with this driver."""
+
+TPM_TRAITS = {
+    "1.2": "COMPUTE_SECURITY_TPM_1_2",
+    "2.0": "COMPUTE_SECURITY_TPM_2_0",
+    "tpm-crb": "COMPUTE_SECURITY_TPM_CRB",
+    "tpm-tis": "COMPUTE_SECURITY_TPM_TIS",
+}
 
 
 def parse_cpu_info(capabilities_xml: str) -> dict[str, Any]:
@@ -136,6 +156,24 @@ def parse_device_traits(domain_capabilities_xml: str) -> set[str]:
     buses = offered("disk/enum[@name='bus']", BUSES)
     models = offered("video/enum[@name='modelType']", VIDEO_MODELS)
     return {f"COMPUTE_STORAGE_BUS_{bus}" for bus in buses} | {f"COMPUTE_GRAPHICS_MODEL_{model}" for model in models}
+
+
+def parse_firmware_traits(domain_capabilities_xml: str, *, has_tpm_emulator: bool) -> set[str]:
+    """Traits of UEFI, secure boot and TPMs, as far as the hypervisor has what they need."""
+    capabilities = parse_xml(domain_capabilities_xml)
+
+    def offered(path: str) -> set[str]:
+        return {value.text for value in capabilities.findall(f"{path}/value") if value.text}
+
+    traits = set()
+    if "efi" in offered("os/enum[@name='firmware']"):
+        traits.add("COMPUTE_FIRMWARE_UEFI")
+        if "yes" in offered("os/loader/enum[@name='secure']"):
+            traits.add("COMPUTE_SECURITY_UEFI_SECURE_BOOT")
+    if has_tpm_emulator and "emulator" in offered("devices/tpm/enum[@name='backendModel']"):
+        kinds = offered("devices/tpm/enum[@name='model']") | offered("devices/tpm/enum[@name='backendVersion']")
+        traits |= {TPM_TRAITS[kind] for kind in kinds & TPM_TRAITS.keys()}
+    return traits
 
 
 def parse_cpu_traits(expanded_cpu_xml: str) -> set[str]:

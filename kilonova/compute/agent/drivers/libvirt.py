@@ -197,13 +197,14 @@ class LibvirtDriver:
             self._options.machine_type,
             self._options.consoles,
             guest_cpu=self._options.guest_cpu,
+            host=self._options.hardware,
         )
 
     async def _ensure_plugged(self, record: ServerRecord, plan: DomainPlan) -> tuple[str, ...]:
         """The devices that the guest has yet to let go of."""
         spec = plan.spec
         # Nothing is taken from a guest that was not connected for it.
-        guest_disks = guest_devices.volumes(self._connection, spec.id, record.connected.keys())
+        guest_disks = guest_devices.volumes(self._connection, plan, record.connected.keys())
         kept_disks = await plugging.converge(guest_disks, disks.to_plug(plan.disks), server_id=spec.id)
         guest_interfaces = guest_devices.interfaces(self._connection, spec)
         planned_interfaces = {each.tap: each for each in plan.interfaces}
@@ -623,6 +624,9 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         cpu_info=cpu_info,
         supported_instances=inventory.parse_supported_instances(capabilities),
         traits=inventory.pick_traits(
-            inventory.parse_cpu_traits(expanded) | inventory.parse_device_traits(for_guests), cpu_info
+            inventory.parse_cpu_traits(expanded)
+            | inventory.parse_device_traits(for_guests)
+            | inventory.parse_firmware_traits(for_guests, has_tpm_emulator=options.hardware.has_tpm_emulator),
+            cpu_info,
         ),
     )

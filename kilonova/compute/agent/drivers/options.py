@@ -50,6 +50,26 @@ class GuestCpu:
     """Empty: the host's model with KVM, all that is emulated without."""
     model: str = ""
     """The model's name in libvirt; only the mode `custom` has one."""
+    features: tuple[str, ...] = ()
+    """Names of libvirt that guests have besides; those that begin with `-` they lack."""
+
+
+@dataclass(frozen=True)
+class HardwareOptions:
+    """What a host's guests are made of, where neither flavor nor image says it."""
+
+    pcie_ports: int = 16
+    """Root ports of a q35 guest; each takes one device, and ports cannot be added while it runs."""
+    random_device: str = "/dev/urandom"
+    memory_report_seconds: int = 10
+    """How often a guest tells what memory it uses; 0: never."""
+    smbios_serial: str = ""
+    """The serial number that guests read; empty: each server's id. `-`: none."""
+    discard: Literal["unmap", "ignore"] = "unmap"
+    """What becomes of what a guest discards on its disks."""
+    shared_cpus: str = ""
+    """The host's processors that guests run on, as libvirt writes sets of them; empty: all."""
+    has_tpm_emulator: bool = False
 
 
 SnapshotFormat = Literal["qcow2", "raw"]
@@ -74,6 +94,7 @@ class LibvirtOptions:
     guest_cpu: GuestCpu = GuestCpu()
     snapshot_format: SnapshotFormat = "qcow2"
     """Of the images that are made of servers."""
+    hardware: HardwareOptions = HardwareOptions()
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0

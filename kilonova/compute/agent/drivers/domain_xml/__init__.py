@@ -1,7 +1,7 @@
 """libvirt's definition of a server, rendered from a plan and read back; pure."""
 
 from kilonova.compute.agent.drivers.domain_xml.definition import definition_digest, render_domain
-from kilonova.compute.agent.drivers.domain_xml.devices import VIDEO_MODELS
+from kilonova.compute.agent.drivers.domain_xml.devices import GUEST_AGENT_CHANNEL
 from kilonova.compute.agent.drivers.domain_xml.disks import disks_of, render_disk
 from kilonova.compute.agent.drivers.domain_xml.elements import parse_xml
 from kilonova.compute.agent.drivers.domain_xml.identity import kilonova_version
@@ -9,7 +9,7 @@ from kilonova.compute.agent.drivers.domain_xml.interfaces import interfaces_of, 
 from kilonova.compute.agent.drivers.domain_xml.plan import DomainPlan
 
 __all__ = [
-    "VIDEO_MODELS",
+    "GUEST_AGENT_CHANNEL",
     "DomainPlan",
     "definition_digest",
     "disks_of",

@@ -9,11 +9,13 @@ import hashlib
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from kilonova.compute.agent.devices.hardware import read_hardware
 from kilonova.compute.agent.drivers.domain_xml.devices import add_devices
-from kilonova.compute.agent.drivers.domain_xml.elements import chosen, parse_xml, text
+from kilonova.compute.agent.drivers.domain_xml.elements import parse_xml, text
+from kilonova.compute.agent.drivers.domain_xml.firmware import add_boot, add_clock, add_features
 from kilonova.compute.agent.drivers.domain_xml.identity import add_metadata, add_sysinfo
-from kilonova.compute.agent.drivers.domain_xml.plan import DomainPlan, pick_machine_type
-from kilonova.compute.agent.drivers.options import VirtType
+from kilonova.compute.agent.drivers.domain_xml.plan import DomainPlan
+from kilonova.compute.agent.drivers.domain_xml.processor import add_amounts, add_processor
 
 KILONOVA_NAMESPACE = "https://kilonova.cloud/xmlns/libvirt/1"
 
@@ -38,53 +40,18 @@ def definition_digest(xml: str) -> str | None:
 
 
 def _render_without_digest(plan: DomainPlan) -> Element:
-    spec = plan.spec
-    chosen(spec, "hw_firmware_type", ("bios",), "bios")
+    spec, guest = plan.spec, read_hardware(plan.spec)
     domain = Element("domain", type=plan.virt_type)
     text(domain, "name", spec.instance_name)
     text(domain, "uuid", spec.id)
     add_metadata(SubElement(domain, "metadata"), spec)
-    text(domain, "memory", str(spec.flavor.memory_mib), unit="MiB")
-    text(domain, "vcpu", str(spec.flavor.vcpus))
-    add_sysinfo(domain, spec)
-    machine_type = pick_machine_type(plan)
-    os_element = SubElement(domain, "os")
-    text(os_element, "type", "hvm", arch="x86_64", machine=machine_type)
-    if not _has_boot_order(plan):
-        SubElement(os_element, "boot", dev="hd")
-    SubElement(os_element, "smbios", mode="sysinfo")
-    features = SubElement(domain, "features")
-    SubElement(features, "acpi")
-    SubElement(features, "apic")
-    _add_cpu(domain, plan)
-    _add_clock(domain, plan.virt_type)
+    add_amounts(domain, plan, guest)
+    add_sysinfo(domain, spec, plan.host.smbios_serial)
+    add_boot(domain, plan, guest)
+    add_features(domain, plan, guest)
+    add_processor(domain, plan, guest)
+    add_clock(domain, plan, guest)
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
         text(domain, event, action)
-    add_devices(SubElement(domain, "devices"), plan, is_pcie=_is_pcie(machine_type))
+    add_devices(SubElement(domain, "devices"), plan, guest)
     return domain
-
-
-def _has_boot_order(plan: DomainPlan) -> bool:
-    return any(disk.place.boot_order is not None for disk in plan.disks)
-
-
-def _is_pcie(machine_type: str) -> bool:
-    return "q35" in machine_type
-
-
-def _add_cpu(domain: Element, plan: DomainPlan) -> None:
-    mode = plan.guest_cpu.mode or ("host-model" if plan.virt_type == "kvm" else "maximum")
-    if mode == "none":
-        return
-    cpu = SubElement(domain, "cpu", mode=mode)
-    if mode == "custom":
-        cpu.set("match", "exact")
-        text(cpu, "model", plan.guest_cpu.model)
-
-
-def _add_clock(domain: Element, virt_type: VirtType) -> None:
-    clock = SubElement(domain, "clock", offset="utc")
-    if virt_type == "kvm":
-        SubElement(clock, "timer", name="pit", tickpolicy="delay")
-        SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
-    SubElement(clock, "timer", name="hpet", present="no")

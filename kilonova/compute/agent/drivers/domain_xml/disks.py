@@ -1,21 +1,47 @@
 """The disks of a guest in libvirt's words; pure."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from kilonova.compute.agent.devices.disks import PlannedDisk
+from kilonova.compute.agent.devices.hardware import read_hardware
 from kilonova.compute.agent.drivers.domain_xml.elements import parse_xml, text
+from kilonova.compute.agent.drivers.domain_xml.plan import DomainPlan
+from kilonova.compute.hardware.guest import GuestHardware
+
+CDROM_BUSES = ("ide", "sata", "scsi")
 
 
-def add_disk(devices: Element, disk: PlannedDisk) -> None:
+@dataclass(frozen=True)
+class DiskStyle:
+    """What all disks of a guest have in common."""
+
+    discard: str
+    has_packed_rings: bool
+    has_cdrom: bool
+    """Whether the image wants its config drive to be a cdrom."""
+    limits: Mapping[str, int]
+    """libvirt's name of a limit → the most a second, of local disks."""
+
+    @classmethod
+    def of(cls, plan: DomainPlan, guest: GuestHardware) -> "DiskStyle":
+        return cls(plan.host.discard, guest.devices.has_packed_rings, bool(guest.devices.cdrom_bus), guest.limits.disk)
+
+
+def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     # The config drive is a disk where the bus has read-only ones: Linux's cloud kernels have no AHCI, so on q35's
     # default bus for cdroms they would not see it.
-    is_cdrom = disk.place.is_cdrom or (disk.is_config_drive and disk.place.bus in ("ide", "sata"))
+    buses = CDROM_BUSES if style.has_cdrom else ("ide", "sata")
+    is_cdrom = disk.place.is_cdrom or (disk.is_config_drive and disk.place.bus in buses)
     element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
     driver = {"name": "qemu", "type": disk.format, "cache": disk.cache}
     is_read_only = disk.is_config_drive or is_cdrom
     if not is_read_only:
-        driver["discard"] = "unmap"
+        driver["discard"] = style.discard
+    if style.has_packed_rings and disk.place.bus == "virtio":
+        driver["packed"] = "on"
     SubElement(element, "driver", driver)
     SubElement(element, "source", file=str(disk.path))
     SubElement(element, "target", dev=disk.place.device, bus=disk.place.bus)
@@ -24,12 +50,16 @@ def add_disk(devices: Element, disk: PlannedDisk) -> None:
     text(element, "serial", disk.place.serial)
     if disk.place.boot_order is not None:
         SubElement(element, "boot", order=str(disk.place.boot_order))
+    if style.limits and not disk.is_config_drive and not disk.is_volume:
+        limits = SubElement(element, "iotune")
+        for name, most in style.limits.items():
+            text(limits, name, str(most))
 
 
-def render_disk(disk: PlannedDisk) -> str:
-    """The definition of one disk, to plug into a running guest."""
+def render_disk(plan: DomainPlan, disk: PlannedDisk) -> str:
+    """The definition of one disk, to plug into a running guest. Raises HostError like the domain's."""
     devices = Element("devices")
-    add_disk(devices, disk)
+    add_disk(devices, disk, DiskStyle.of(plan, read_hardware(plan.spec)))
     return ElementTree.tostring(devices[0], encoding="unicode")
 
 

@@ -12,6 +12,8 @@ NOVA_NAMESPACE = "http://openstack.org/xmlns/libvirt/nova/1.1"
 SMBIOS_PRODUCT = "OpenStack Nova"
 """Exactly this: cloud-init's OpenStack source looks for it."""
 
+NO_SERIAL = "-"
+
 ElementTree.register_namespace("nova", NOVA_NAMESPACE)
 
 
@@ -58,15 +60,18 @@ def kilonova_version() -> str:
     return importlib.metadata.version("kilonova")
 
 
-def add_sysinfo(domain: Element, spec: ServerSpec) -> None:
+def add_sysinfo(domain: Element, spec: ServerSpec, serial: str) -> None:
+    """`serial` is empty for the server's id, and `-` for none."""
     system = SubElement(SubElement(domain, "sysinfo", type="smbios"), "system")
     entries = {
         "manufacturer": "OpenStack Foundation",
         "product": SMBIOS_PRODUCT,
         "version": kilonova_version(),
-        "serial": spec.id,
+        "serial": serial or spec.id,
         "uuid": spec.id,
         "family": "Virtual Machine",
     }
+    if serial == NO_SERIAL:
+        del entries["serial"]
     for name, value in entries.items():
         text(system, "entry", value, name=name)

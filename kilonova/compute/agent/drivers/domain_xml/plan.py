@@ -5,9 +5,9 @@ from pathlib import Path
 
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
-from kilonova.compute.agent.drivers.domain_xml.elements import image_property
-from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, VirtType
+from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, HardwareOptions, VirtType
 from kilonova.compute.agent.spec import ServerSpec
+from kilonova.compute.hardware.guest import PCIE_MACHINE, GuestHardware
 
 DEFAULT_MACHINE_TYPE = "pc"
 
@@ -26,8 +26,13 @@ class DomainPlan:
     serial_port: int | None = None
     """Of the serial line where that can be typed on (`consoles.serial`)."""
     guest_cpu: GuestCpu = field(default_factory=GuestCpu)
+    host: HardwareOptions = field(default_factory=HardwareOptions)
 
 
-def pick_machine_type(plan: DomainPlan) -> str:
+def pick_machine_type(plan: DomainPlan, guest: GuestHardware) -> str:
     """The image's property, else the host's option, else the default."""
-    return image_property(plan.spec, "hw_machine_type", plan.machine_type or DEFAULT_MACHINE_TYPE)
+    return guest.firmware.machine or plan.machine_type or DEFAULT_MACHINE_TYPE
+
+
+def is_pcie(machine_type: str) -> bool:
+    return PCIE_MACHINE in machine_type

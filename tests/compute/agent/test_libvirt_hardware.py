@@ -1,0 +1,80 @@
+"""Guests of a real libvirt that are made of more than the usual; what this machine's QEMU cannot start is left out."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from kilonova.compute.agent.drivers.domain_xml import parse_xml
+from kilonova.compute.agent.drivers.options import HardwareOptions
+from kilonova.compute.agent.spec import SpecFlavor
+from tests.compute.agent.rigs import MIB, LibvirtRig, make_spec, settle
+
+pytestmark = pytest.mark.libvirt
+PC = {
+    "hw:cpu_sockets": "1",
+    "hw:cpu_threads": "2",
+    "hw:boot_menu": "true",
+    "hw:watchdog_action": "reset",
+    "hw:serial_port_count": "2",
+    "hw:hide_hypervisor_id": "true",
+    "hw:sound_model": "ich6",
+    "hw:usb_model": "nec-xhci",
+    "hw:vif_multiqueue_enabled": "true",
+    "hw_rng:rate_bytes": "1024",
+    "hw_video:ram_max_mb": "64",
+    "quota:disk_read_iops_sec": "100",
+    "quota:disk_write_bytes_sec": "1048576",
+}
+Q35 = {"hw:virtio_packed_ring": "true", "hw:viommu_model": "virtio", "hw:watchdog_action": "pause"}
+
+
+@pytest.mark.parametrize(
+    ("specs", "properties"),
+    [
+        (PC, {"hw_qemu_guest_agent": "yes", "hw_video_ram": "16", "hw_time_hpet": "true", "hw_input_bus": "usb"}),
+        (Q35, {"hw_machine_type": "q35", "hw_disk_bus": "scsi", "hw_input_bus": "virtio", "os_type": "windows"}),
+        ({"hw:viommu_model": "intel"}, {"hw_machine_type": "q35", "hw_disk_bus": "sata"}),
+        ({}, {"hw_disk_bus": "scsi", "hw_scsi_model": "lsilogic", "hw_vif_model": "e1000"}),
+    ],
+    ids=["pc", "q35", "iommu", "lsilogic"],
+)
+async def test_a_guest_with_unusual_hardware_starts(
+    libvirt_rig: LibvirtRig, specs: dict[str, str], properties: dict[str, str]
+) -> None:
+    image = libvirt_rig.images.add(bytes(MIB), properties=properties)
+    flavor = SpecFlavor("1", "m1.odd", 2, 64, 0, extra_specs=specs)
+    seen = await settle(libvirt_rig, make_spec(image, flavor=flavor))
+    assert (seen.power, seen.message) == ("running", "")
+
+
+@pytest.mark.skipif(not shutil.which("swtpm"), reason="swtpm is not installed")
+async def test_a_guest_with_a_tpm_starts(libvirt_rig: LibvirtRig) -> None:
+    libvirt_rig.options = replace(libvirt_rig.options, hardware=HardwareOptions(has_tpm_emulator=True))
+    await libvirt_rig.restart_agent()
+    flavor = SpecFlavor("1", "m1.tpm", 1, 64, 0, extra_specs={"hw:tpm_version": "2.0"})
+    spec = make_spec(libvirt_rig.images.add(bytes(MIB)), flavor=flavor)
+    assert (await settle(libvirt_rig, spec)).power == "running"
+
+
+@pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="OVMF is not installed")
+@pytest.mark.parametrize("more", [{}, {"os_secure_boot": "required"}])
+async def test_a_guest_with_uefi_starts(libvirt_rig: LibvirtRig, more: dict[str, str]) -> None:
+    properties = {"hw_machine_type": "q35", "hw_firmware_type": "uefi", **more}
+    image = libvirt_rig.images.add(bytes(MIB), properties=properties)
+    flavor = SpecFlavor("1", "m1.uefi", 1, 128, 0)
+    assert (await settle(libvirt_rig, make_spec(image, flavor=flavor))).power == "running"
+
+
+async def test_the_definition_that_libvirt_keeps_has_what_was_asked_for(libvirt_rig: LibvirtRig) -> None:
+    image = libvirt_rig.images.add(bytes(MIB), properties={"hw_qemu_guest_agent": "yes"})
+    spec = make_spec(image, flavor=SpecFlavor("1", "m1.odd", 2, 64, 0, extra_specs=PC))
+    await settle(libvirt_rig, msgspec.structs.replace(spec, power="stopped"))
+    domain = parse_xml(libvirt_rig.virsh("dumpxml", "--inactive", spec.id))
+    topology = domain.find("cpu/topology")
+    assert topology is not None and (topology.get("sockets"), topology.get("threads")) == ("1", "2")
+    assert domain.findtext("devices/disk/iotune/read_iops_sec") == "100"
+    assert domain.find("devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
+    assert domain.find("devices/interface/driver[@queues='2']") is not None
