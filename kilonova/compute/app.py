@@ -104,6 +104,8 @@ SERVER_ACTIONS = (
     Action("unrescue", server_actions.power(operations.UNRESCUE), P + "os-unrescue", body=Free),
     Action("createImage", server_images.create_image, P + "servers:create_image", body=server_images.NewImage),
     Action("createBackup", server_images.create_backup, P + "os-create-backup", body=server_images.NewBackup),
+    Action("changePassword", server_passwords.change_password, P + "os-admin-password",
+           body=server_passwords.NewPassword),
     Action("os-getConsoleOutput", server_actions.show_console_output, P + "os-console-output",
            body=ConsoleOutput, status=200),
     Action("os-getVNCConsole", remote_consoles.show_vnc_console, P + "os-remote-consoles",

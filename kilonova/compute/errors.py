@@ -126,6 +126,11 @@ class CrashDumpUnavailable(Conflict):
         super().__init__(f"No crash dump of instance {server_id} can be triggered: {reason}")
 
 
+class PasswordNotSet(Conflict):
+    def __init__(self, server_id: str, reason: str) -> None:
+        super().__init__(f"Failed to set admin password on {server_id}: {reason}")
+
+
 class ServerLocked(Conflict):
     def __init__(self, server_id: str) -> None:
         super().__init__(f"Instance {server_id} is locked")

@@ -53,6 +53,7 @@ RULES = [
     Rule("os_compute_api:servers:create_image", MEMBER),
     Rule("os_compute_api:os-create-backup", MEMBER),
     Rule("os_compute_api:servers:trigger_crash_dump", MEMBER),
+    Rule("os_compute_api:os-admin-password", MEMBER, "Sets a password in the guest"),
     Rule("os_compute_api:os-pause-server:pause", MEMBER),
     Rule("os_compute_api:os-pause-server:unpause", MEMBER),
     Rule("os_compute_api:os-suspend-server:suspend", MEMBER),

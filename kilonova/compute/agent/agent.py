@@ -101,6 +101,7 @@ class ComputeAgent:
             contract.CONSOLE_LOG.served_by(self._console_log),
             contract.CONSOLE_ADDRESS.served_by(self._console_address),
             contract.INTERRUPT.served_by(self._interrupt),
+            contract.SET_ADMIN_PASSWORD.served_by(self._set_admin_password),
             contract.DIAGNOSTICS.served_by(self._diagnostics),
             contract.UPTIME.served_by(self._uptime),
         ]
@@ -131,6 +132,9 @@ class ComputeAgent:
 
     async def _interrupt(self, asked: contract.ServerArguments) -> None:
         await self._driver.interrupt(asked.server_id)
+
+    async def _set_admin_password(self, asked: contract.PasswordArguments) -> None:
+        await self._driver.set_admin_password(asked.server_id, asked.user, asked.password)
 
     async def _diagnostics(self, asked: contract.ServerArguments) -> ServerDiagnostics:
         return await self._driver.diagnostics(asked.server_id)

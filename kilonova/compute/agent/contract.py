@@ -63,6 +63,13 @@ class ConsoleAddressArguments(Struct, frozen=True):
     kind: ConsoleKind
 
 
+class PasswordArguments(Struct, frozen=True):
+    server_id: str
+    user: str
+    """Of the guest's operating system."""
+    password: str
+
+
 ENSURE_SERVER = Call("ensure_server", EnsureArguments, ServerObservation)
 ENSURE_MIGRATION = Call("ensure_migration", MigrationArguments, ServerObservation)
 STOP_MIGRATION = Call("stop_migration", StopMigrationArguments, ServerObservation)
@@ -72,5 +79,6 @@ RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
 CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)
 CONSOLE_ADDRESS = Call("console_address", ConsoleAddressArguments, ConsoleAddress)
 INTERRUPT = Call("interrupt", ServerArguments, type(None))
+SET_ADMIN_PASSWORD = Call("set_admin_password", PasswordArguments, type(None))
 DIAGNOSTICS = Call("diagnostics", ServerArguments, ServerDiagnostics)
 UPTIME = Call("uptime", NoArguments, str)

@@ -122,6 +122,14 @@ class ComputeDriver(Protocol):
         """Gives the guest an interrupt that cannot be masked. Raises HostError when the server has no guest."""
         ...
 
+    async def set_admin_password(self, server_id: str, user: str, password: str) -> None:
+        """Sets a password inside the guest, through its agent.
+
+        Raises HostError when the server has no guest, when the guest has no agent that answers, and with what the
+        agent says against it.
+        """
+        ...
+
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """What the guest uses just now. Raises HostError when the server has none."""
         ...

@@ -22,6 +22,7 @@ NAMES = {
     "OS-SCH-HNT": "SchedulerHints",
     "OS-SRV-USG": "ServerUsage",
     "os-access-ips": "AccessIPs",
+    "os-admin-password": "AdminPassword",
     "os-aggregates": "Aggregates",
     "os-attach-interfaces": "AttachInterfaces",
     "os-availability-zone": "AvailabilityZone",

@@ -19,7 +19,6 @@ from kilonova.kit.http.bounds import MAX_INT32
 _RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
 _MOVE = "Servers cannot be moved to another host here yet."
 LACKING = {
-    "changePassword": "The password of a running server cannot be changed here yet: change it inside the guest.",
     "confirmResize": _RESIZE,
     "evacuate": _MOVE,
     "migrate": _MOVE,

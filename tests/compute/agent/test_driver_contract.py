@@ -292,6 +292,17 @@ async def test_a_guest_that_runs_can_be_interrupted(rig: Rig) -> None:
     assert await rig.boot_marker(spec.id) == marker
 
 
+async def test_a_password_is_set_through_the_agent_of_a_guest_that_runs(rig: Rig) -> None:
+    spec = make_spec(rig.images.add(bytes(MIB)))
+    with pytest.raises(HostError, match="has no guest"):
+        await rig.driver.set_admin_password(spec.id, "root", "secret")
+    await settle(rig, spec)
+    with pytest.raises(
+        HostError, match="no channel to a QEMU guest agent: its image has to say hw_qemu_guest_agent=yes"
+    ):
+        await rig.driver.set_admin_password(spec.id, "root", "secret")
+
+
 async def devices_of(rig: Rig, spec: ServerSpec) -> tuple[list[str], list[str]]:
     """The disks and the taps of a server's guest."""
     found = await rig.driver.diagnostics(spec.id)

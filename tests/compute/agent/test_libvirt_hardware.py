@@ -10,6 +10,7 @@ import pytest
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.options import HardwareOptions
 from kilonova.compute.agent.spec import SpecFlavor
+from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import MIB, LibvirtRig, make_spec, settle
 
 pytestmark = pytest.mark.libvirt
@@ -66,6 +67,14 @@ async def test_a_guest_with_uefi_starts(libvirt_rig: LibvirtRig, more: dict[str,
     image = libvirt_rig.images.add(bytes(MIB), properties=properties)
     flavor = SpecFlavor("1", "m1.uefi", 1, 128, 0)
     assert (await settle(libvirt_rig, make_spec(image, flavor=flavor))).power == "running"
+
+
+async def test_an_agent_that_does_not_answer_sets_no_password(libvirt_rig: LibvirtRig) -> None:
+    spec = make_spec(libvirt_rig.images.add(bytes(MIB), properties={"hw_qemu_guest_agent": "yes"}))
+    await settle(libvirt_rig, spec)
+    with pytest.raises(HostError, match="The QEMU guest agent does not answer") as refused:
+        await libvirt_rig.driver.set_admin_password(spec.id, "root", "secret")
+    assert "secret" not in str(refused.value)
 
 
 async def test_the_definition_that_libvirt_keeps_has_what_was_asked_for(libvirt_rig: LibvirtRig) -> None:

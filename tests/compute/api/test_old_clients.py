@@ -174,7 +174,7 @@ async def test_extensions_say_what_is_here(nova: Any) -> None:
     listed = (await nova.call("GET", "/extensions", version="2.1"))["extensions"]
     names = {each["alias"]: each["name"] for each in listed}
     assert names["os-keypairs"] == "Keypairs"
-    assert not {"os-shelve", "os-rescue", "os-migrate-server", "os-admin-password"} & set(names)
+    assert not {"os-shelve", "os-rescue", "os-migrate-server"} & set(names)
     shown = (await nova.call("GET", "/extensions/os-server-groups"))["extension"]
     assert shown in listed
     await nova.refused("GET", "/extensions/os-shelve", 404)

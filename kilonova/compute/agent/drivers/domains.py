@@ -64,6 +64,14 @@ def lookup(connection: Any, server_id: str) -> Any | None:
         raise
 
 
+def running(connection: Any, server_id: str) -> Any:
+    """The domain of a server's guest. Raises HostError when the server has none."""
+    domain = lookup(connection, server_id)
+    if domain is None or not domain.isActive():
+        raise HostError(f"Server {server_id} has no guest on this host.")
+    return domain
+
+
 def observe(connection: Any, server_id: str) -> DomainFacts:
     """Power state and definition of a server's domain; `ABSENT` when there is none of ours."""
     domain = lookup(connection, server_id)

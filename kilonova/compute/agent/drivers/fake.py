@@ -75,6 +75,8 @@ class FakeServer:
     console: str = ""
     boots: int = 0
     interrupts: int = 0
+    passwords: dict[str, str] = field(default_factory=dict)
+    """User of its guest → password that was set."""
     defined_disks: dict[str, PlannedDisk] = field(default_factory=dict)
     """Serial → disk that its guest is started with."""
     defined_interfaces: dict[str, PlannedInterface] = field(default_factory=dict)
@@ -492,6 +494,15 @@ class FakeDriver:
     async def interrupt(self, server_id: str) -> None:
         """See `ComputeDriver`."""
         self._with_guest(server_id).interrupts += 1
+
+    async def set_admin_password(self, server_id: str, user: str, password: str) -> None:
+        """See `ComputeDriver`."""
+        server = self._with_guest(server_id)
+        if not read_hardware(server.spec).devices.has_guest_agent:
+            raise HostError(
+                "The guest has no channel to a QEMU guest agent: its image has to say hw_qemu_guest_agent=yes."
+            )
+        server.passwords[user] = password
 
     def _with_guest(self, server_id: str) -> FakeServer:
         server = self._host.servers.get(server_id)

@@ -24,6 +24,7 @@ from kilonova.compute.agent.drivers import (
     console,
     console_addresses,
     domains,
+    guest_agent,
     guest_devices,
     image_cache,
     inventory,
@@ -522,6 +523,10 @@ class LibvirtDriver:
     async def interrupt(self, server_id: str) -> None:
         """See `ComputeDriver`."""
         await self._connection.call(use.interrupt, server_id)
+
+    async def set_admin_password(self, server_id: str, user: str, password: str) -> None:
+        """See `ComputeDriver`."""
+        await self._connection.call(guest_agent.set_password, server_id, user, password)
 
     async def diagnostics(self, server_id: str) -> ServerDiagnostics:
         """See `ComputeDriver`."""

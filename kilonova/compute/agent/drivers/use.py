@@ -3,26 +3,19 @@
 from typing import Any
 from xml.etree import ElementTree
 
-from kilonova.compute.agent.drivers.domains import lookup, observe
+from kilonova.compute.agent.drivers.domains import observe, running
 from kilonova.compute.agent.spec import DiskUse, InterfaceUse, ServerDiagnostics
 from kilonova.kit.host_commands import HostError
 
 
 def interrupt(connection: Any, server_id: str) -> None:
     """Raises HostError when the server has no guest."""
-    _running(connection, server_id).injectNMI(0)
-
-
-def _running(connection: Any, server_id: str) -> Any:
-    domain = lookup(connection, server_id)
-    if domain is None or not domain.isActive():
-        raise HostError(f"Server {server_id} has no guest on this host.")
-    return domain
+    running(connection, server_id).injectNMI(0)
 
 
 def read_diagnostics(connection: Any, server_id: str, hypervisor: str) -> ServerDiagnostics:
     """Raises HostError when the server has no guest."""
-    domain = _running(connection, server_id)
+    domain = running(connection, server_id)
     _state, memory_maximum_kib, memory_kib, _cpus, _cpu_time_ns = domain.info()
     devices = ElementTree.fromstring(domain.XMLDesc(0))  # noqa: S314 - libvirt's own text
     return ServerDiagnostics(
