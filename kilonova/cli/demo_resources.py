@@ -57,6 +57,7 @@ def ensure_image(admin: Session, file: Path, step: Step) -> str:
         return str(image["id"])
     if image is None:
         wanted = {"name": IMAGE, "disk_format": "qcow2", "container_format": "bare", "visibility": "public"}
+        wanted["hw_qemu_guest_agent"] = "yes"
         image = admin.call("image", "POST", "/v2/images", wanted)
     megabytes = file.stat().st_size / 1e6
     step.doing(f"{IMAGE}: uploading {megabytes:.0f} MB")

@@ -52,7 +52,7 @@ def has_guest_image(cache_dir: Path) -> bool:
 
 
 def ensure_guest_image(cache_dir: Path, *, with_kernel_and_ramdisk: bool = False) -> Path:
-    """The path of the demo guest's qcow2 disk, built first if there is none (about 10 s and a 32 MB download).
+    """The path of the demo guest's qcow2 disk, built first if there is none (about 10 s and a 34 MB download).
 
     With `with_kernel_and_ramdisk` the same guest is also built as `demo-guest.vmlinuz`, `demo-guest.initrd` and
     `demo-guest.ext4.qcow2`, for servers that boot from separate images. Downloads stay in `cache_dir/packages`.

@@ -14,10 +14,11 @@ GUEST_PACKAGES = {
     "openssh-sftp-server": "scp and sftp",
     "opendoas": "what sudo stands on",
     "e2fsprogs": "makes, checks and grows ext4",
+    "qemu-guest-agent": "does in the guest what its host asks, such as setting a password",
 }
 LIBRARY_PACKAGES = (
-    "libaudit1 libblkid1 libc6 libcap-ng0 libcom-err2 libcrypt1 libext2fs2 libgmp10 libpam-modules libpam0g libss2 "
-    "libtomcrypt1 libtommath1 libuuid1 zlib1g"
+    "libaudit1 libblkid1 libc6 libcap-ng0 libcap2 libcom-err2 libcrypt1 libext2fs2 libglib2.0-0 libgmp10 libnuma1 "
+    "libpam-modules libpam0g libpcre2-8-0 libss2 libtomcrypt1 libtommath1 libudev1 liburing2 libuuid1 zlib1g"
 ).split()
 ARCHITECTURE = "amd64"
 # As root apt would step down to a user who cannot write into a private directory.

@@ -21,7 +21,7 @@ DIRECTORIES = (
 ).split()
 PROGRAMS = (
     "sbin/dumpe2fs sbin/e2fsck sbin/mke2fs sbin/resize2fs sbin/tune2fs usr/bin/dbclient usr/bin/doas "
-    "usr/bin/dropbearkey usr/sbin/dropbear usr/lib/openssh/sftp-server "
+    "usr/bin/dropbearkey usr/sbin/dropbear usr/sbin/qemu-ga usr/lib/openssh/sftp-server "
     f"{LIBRARY_DIRECTORY}/security/pam_permit.so"
 ).split()
 LINKS = {

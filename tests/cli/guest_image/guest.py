@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROMPT = "demo@"
+AGENT = "agent"
+"""Name of the socket of the guest's agent, beside the monitor's."""
 
 
 class Guest:
@@ -20,6 +22,7 @@ class Guest:
         self.process = process
         self.monitor_path = monitor_path
         self.text = ""
+        self._logged_out_at = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -38,17 +41,36 @@ class Guest:
             time.sleep(0.05)
         raise AssertionError(f"{pattern!r} did not appear within {timeout_seconds} s; the console:\n{self.text}")
 
+    def ask_agent(self, command: dict[str, object]) -> dict[str, object]:
+        """What QEMU's agent in the guest answers; it may have yet to start."""
+        deadline = time.monotonic() + 20
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.monitor_path.with_name(AGENT)))
+            connection.settimeout(1)
+            while time.monotonic() < deadline:
+                connection.sendall(json.dumps(command).encode() + b"\n")
+                try:
+                    answer: dict[str, object] = json.loads(connection.makefile().readline())
+                except TimeoutError:
+                    continue
+                return answer
+        raise AssertionError("the guest's agent does not answer")
+
     def type(self, line: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
 
-    def log_in(self) -> None:
-        self.wait_for("login: ", 60)
+    def log_in(self, password: str = "demo") -> None:
+        start = self.wait_for("login: ", 60, self._logged_out_at).end()
         self.type("demo")
-        self.wait_for("Password: ", 10)
-        self.type("demo")
-        self.wait_for(re.escape(PROMPT), 10)
+        start = self.wait_for("Password: ", 10, start).end()
+        self.type(password)
+        self.wait_for(re.escape(PROMPT), 10, start)
+
+    def log_out(self) -> None:
+        self._logged_out_at = len(self.text)
+        self.type("exit")
 
     def run(self, command: str, timeout_seconds: float = 15) -> str:
         """A command's output, as its lines stand on the console."""
@@ -80,6 +102,9 @@ def started_guest(directory: Path, image: Path, arguments: Sequence[str], disk_s
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *backing, str(overlay), disk_size], check=True)
     command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-serial", "stdio"]
     command += ["-qmp", f"unix:{monitor},server=on,wait=off"]
+    channel = f"socket,id=agent,path={directory / AGENT},server=on,wait=off"
+    command += ["-device", "virtio-serial-pci", "-chardev", channel]
+    command += ["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]
     command += ["-drive", f"file={overlay},if=virtio,format=qcow2", *arguments]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     guest = Guest(process, monitor)

@@ -1,5 +1,6 @@
 """The built image boots, finds out who it is, and does what a cloud asks of a guest."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -74,6 +75,16 @@ def check_what_its_user_may(guest: Guest) -> None:
     assert (who, refusal) == ("demo", "touch: /etc/demo: Permission denied")
 
 
+def check_that_its_agent_sets_passwords(guest: Guest) -> None:
+    asked = {"username": "demo", "password": base64.b64encode(b"new: $1 \\ word").decode(), "crypted": False}
+    assert guest.ask_agent({"execute": "guest-set-user-password", "arguments": asked}) == {"return": {}}
+    guest.log_out()
+    guest.log_in("new: $1 \\ word")
+    nobody = {"execute": "guest-set-user-password", "arguments": {**asked, "username": "de"}}
+    assert "failed to set user password" in str(guest.ask_agent(nobody)["error"])
+    assert guest.run("sudo stat -c %a:%u /etc/shadow") == "640:0"
+
+
 def root_size_mib(guest: Guest) -> int:
     return int(guest.run("df -m / | awk 'NR == 2 { print $2 }'"))
 
@@ -93,6 +104,7 @@ def test_guest_reads_a_config_drive_grows_its_root_and_takes_a_disk_while_it_run
         assert "datasource: configdrive instance-id: 6c1d1fd3 hostname: driven" in guest.text
         assert "user-data says driven" in guest.text
         check_user_data_and_sudo(guest)
+        check_that_its_agent_sets_passwords(guest)
         as_demo = "sudo -u demo sh -c 'PATH=$PATH:/usr/sbin:/sbin"
         drive_device = guest.run(f"{as_demo}; blkid -L config-2 -o device'")
         assert guest.run(f"sudo mount {drive_device} /mnt && ls /mnt && sudo umount /mnt") == "openstack"
