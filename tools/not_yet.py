@@ -24,7 +24,10 @@ VOLUMES, GUESTS, MOVES, IDENTITY, NETWORK = (
 )
 COMES_WITH = (
     (r"[Vv]olume|block storage", VOLUMES),
-    (r"asks for|scheduler hint|fitted to|boot loader|properties of aggregates", GUESTS),
+    (
+        r"asks for|scheduler hint|fitted to|processors of their own|huge pages|boot loader|properties of aggregates",
+        GUESTS,
+    ),
     (r"[Ss]ervers?\b|Crash dump|Images cannot be made|passed through|[Ff]lavor|[Ee]xtra spec", MOVES),
     (r"[Pp]assword|[Ff]actor|[Dd]omain|[Ff]ederat|[Tt]rust|[Ii]mport|[Tt]ask|[Cc]redential|[Mm]etadata def", IDENTITY),
     (r"[Pp]ort|[Nn]etwork|[Ss]egment|[Rr]outer|[Ss]ubnet|stateful|IPv6", NETWORK),

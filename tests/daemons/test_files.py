@@ -6,7 +6,7 @@ import pytest
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.grounds.neighbours import credentials_of, identity_url
-from kilonova.cli.parts.compute_agent import guest_cpu
+from kilonova.cli.parts.guest_options import guest_cpu
 from kilonova.cli.parts.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
 from kilonova.compute.agent.spec import HostInventory, HostShare
 from kilonova.compute.catalog import quotas

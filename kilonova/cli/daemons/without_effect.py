@@ -14,6 +14,8 @@ _NOT_INJECTED = "nothing is written into a guest's disk: it asks for its metadat
 _SIGNED = "requests for metadata are signed: they need no user"
 
 _STAY_OFF = "a server whose guest ended with its host is stopped, until somebody starts it"
+_SPARSE = "disks take the room that guests have written to"
+_FILES = "disks are files"
 _NO_VOLUMES = "there are no volumes yet"
 _NO_NOTICES = "no notifications are sent"
 _NO_KEYS = "there is no key manager"
@@ -76,9 +78,26 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.instance_usage_audit_period": _NO_NOTICES,
         "DEFAULT.resume_guests_state_on_host_boot": _STAY_OFF,
         "scheduler.max_attempts": "a build is tried on each host that has room",
-        "libvirt.images_type": "disks are qcow2 files over the cached image",
+        "DEFAULT.config_drive_format": "config drives are ISO 9660",
+        "DEFAULT.default_ephemeral_format": "ephemeral disks are ext4",
+        "DEFAULT.force_raw_images": "cached images are always raw",
+        "DEFAULT.mkisofs_cmd": "genisoimage writes config drives",
+        "DEFAULT.pointer_model": "the image's hw_pointer_model says it",
+        "DEFAULT.preallocate_images": _SPARSE,
+        "DEFAULT.reserved_huge_pages": "guests get no huge pages yet",
+        "DEFAULT.use_cow_images": "[libvirt] images_type says what disks are",
+        "libvirt.disk_prefix": "the bus says what disks are called",
+        "libvirt.images_rbd_ceph_conf": _FILES,
+        "libvirt.images_rbd_pool": _FILES,
+        "libvirt.images_volume_group": _FILES,
+        "libvirt.rbd_secret_uuid": _NO_VOLUMES,
+        "libvirt.rbd_user": _NO_VOLUMES,
+        "libvirt.sparse_logical_volumes": _FILES,
+        "libvirt.swtpm_group": "libvirt's own settings say who swtpm runs as",
+        "libvirt.swtpm_user": "libvirt's own settings say who swtpm runs as",
+        "libvirt.use_usb_tablet": "the image's hw_pointer_model says it",
+        "libvirt.use_virtio_for_bridges": "the image's hw_vif_model says it, and without one it is virtio",
         "libvirt.live_migration_inbound_addr": "servers do not migrate yet",
-        "libvirt.num_pcie_ports": "a domain has eight spare ports",
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
         "libvirt.inject_partition": _NOT_INJECTED,

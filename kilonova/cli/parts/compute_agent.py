@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilonova.cli.grounds.ground import Ground
+from kilonova.cli.parts import guest_options
 from kilonova.cli.parts.console_options import console_options, console_urls
 from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import COMPUTE
@@ -14,7 +15,6 @@ from kilonova.cli.parts.part import Part, Running
 from kilonova.cli.parts.turns import shared_turns
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
-from kilonova.compute.agent.drivers.options import GuestCpu
 from kilonova.compute.agent.spec import HostShare
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentRefused
@@ -65,14 +65,6 @@ def _share(config: Any) -> HostShare:
     )
 
 
-def guest_cpu(config: Any) -> GuestCpu:
-    """Raises ConfigError."""
-    mode, models = config.libvirt.cpu_mode, config.libvirt.cpu_models
-    if (mode == "custom") != bool(models):
-        raise ConfigError("[libvirt] cpu_models: names the model with cpu_mode custom, and nothing without")
-    return GuestCpu(mode, models[0] if models else "")
-
-
 async def _run(agent: ComputeAgent) -> None:
     """Raises ConfigError when another agent of this name is alive."""
     try:
@@ -115,6 +107,7 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
     from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
     from kilonova.compute.agent.drivers.options import LibvirtOptions
 
+    guest_options.check_images_type(config)
     options = LibvirtOptions(
         state_dir=Path(config.state_path),
         instances_path=Path(config.instances_path),
@@ -123,7 +116,12 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
         virt_type=config.libvirt.virt_type,
         connection_uri=config.libvirt.connection_uri,
         consoles=console_options(config),
-        guest_cpu=guest_cpu(config),
+        machine_type=guest_options.machine_type(config),
+        guest_cpu=guest_options.guest_cpu(config),
+        hardware=guest_options.hardware(config),
+        cache_modes=guest_options.cache_modes(config),
+        shutdown_timeout_seconds=config.shutdown_timeout,
+        soft_reboot_timeout_seconds=config.libvirt.wait_soft_reboot_seconds,
         snapshot_format=config.libvirt.snapshot_image_format,
     )
 

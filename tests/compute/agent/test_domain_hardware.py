@@ -69,7 +69,7 @@ def test_a_placement_on_the_host_s_nodes() -> None:
         GuestCell(1, (2, 3), 1024, 0, {2: 2}, 0),
     )
     placement = GuestPlacement(cells, floating_cpus=(4, 5, 6), emulator_cpus=(0,), realtime_cpus=(0, 1))
-    domain = render(spec={"placement": placement}, host=HardwareOptions(shared_cpus="4-6"))
+    domain = render(spec={"placement": placement}, host=HardwareOptions(shared_cpus=(4, 5, 6)))
     assert written(domain, "cputune") == [
         '<cputune><vcpupin vcpu="0" cpuset="8" /><vcpupin vcpu="1" cpuset="9" /><vcpupin vcpu="2" cpuset="2" />'
         '<vcpupin vcpu="3" cpuset="4-6" /><emulatorpin cpuset="0" />'
@@ -91,7 +91,7 @@ def test_a_placement_on_the_host_s_nodes() -> None:
 
 
 def test_guests_without_processors_of_their_own_run_on_those_that_the_host_shares() -> None:
-    assert written(render(host=HardwareOptions(shared_cpus="0-3,^2")), "vcpu") == ['<vcpu cpuset="0-3,^2">4</vcpu>']
+    assert written(render(host=HardwareOptions(shared_cpus=(0, 1, 3))), "vcpu") == ['<vcpu cpuset="0-1,3">4</vcpu>']
 
 
 def test_locked_memory() -> None:

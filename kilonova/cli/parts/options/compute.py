@@ -3,6 +3,7 @@
 from oslo_config import cfg
 
 from kilonova.cli.parts.options.consoles import CONSOLES
+from kilonova.cli.parts.options.guests import LIBVIRT, PROCESSORS, SHUTDOWN
 from kilonova.cli.parts.options.spelling import Options, credentials, old, workers
 
 QUOTAS = (
@@ -54,6 +55,7 @@ COMPUTE: Options = {
         cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="Processors kept for the host itself"),
         cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB of memory kept for the host itself"),
         cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself"),
+        SHUTDOWN,
         cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
     ],
     "conductor": [workers("workers")],
@@ -72,25 +74,15 @@ COMPUTE: Options = {
     "libvirt": [
         cfg.StrOpt("virt_type", default="auto", choices=["auto", "kvm", "qemu"], help="auto asks the CPU's flags"),
         cfg.StrOpt(
-            "cpu_mode",
-            default="",
-            choices=["", "host-model", "host-passthrough", "custom", "none"],
-            help="Which processor guests see; empty: the host's model with KVM, all that is emulated without",
-        ),
-        cfg.ListOpt(
-            "cpu_models",
-            default=[],
-            help="With cpu_mode custom: the model, as libvirt names it; of several the first",
-            deprecated_opts=old("cpu_model"),
-        ),
-        cfg.StrOpt(
             "snapshot_image_format",
             default="qcow2",
             choices=["qcow2", "raw"],
             help="Disk format of the images that are made of servers",
         ),
         cfg.StrOpt("connection_uri", default="qemu:///system", help="Where libvirt is; empty: a libvirtd of its own"),
+        *LIBVIRT,
     ],
+    "compute": PROCESSORS,
     "fake": [
         # As large as upstream's is, so that the same loads fit.
         cfg.IntOpt("vcpus", default=1000, min=1, help="Processors of a simulated host"),

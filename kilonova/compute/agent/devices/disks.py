@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from kilonova.compute.agent.devices import config_drive, local_disks
 from kilonova.compute.agent.devices.local_disks import CacheMode
@@ -101,8 +102,16 @@ def _format_of(source: DiskSource) -> DiskFormat:
             return "raw"
 
 
-async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath) -> list[PlannedDisk]:
-    """Makes the files and connects the volumes that are not there yet. Raises HostError."""
+async def prepare(
+    spec: ServerSpec,
+    directory: Path,
+    image_path: ImagePath,
+    cache_modes: Mapping[str, CacheMode] = MappingProxyType({}),
+) -> list[PlannedDisk]:
+    """Makes the files and connects the volumes that are not there yet. Raises HostError.
+
+    `cache_modes`: kind of a source, `file` or `block` → how it is opened; without: direct where the host can.
+    """
     _check(spec.disks)
     await asyncio.to_thread(local_disks.remove_rescue, directory, [disk.name for disk in spec.disks])
     for disk in spec.disks:
@@ -112,7 +121,7 @@ async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath) -> l
     planned = plan(spec, directory, connected)
     local = {disk.path: disk.format for disk in planned if not disk.is_volume}
     await asyncio.to_thread(local_disks.ensure_info, directory / "disk.info", local)
-    return await asyncio.to_thread(_with_cache_modes, planned, directory)
+    return await asyncio.to_thread(_with_cache_modes, planned, directory, cache_modes)
 
 
 async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path: ImagePath) -> None:
@@ -137,8 +146,12 @@ async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path:
             return
 
 
-def _with_cache_modes(planned: Iterable[PlannedDisk], directory: Path) -> list[PlannedDisk]:
-    local = local_disks.pick_cache_mode(directory)
-    return [
-        replace(disk, cache=local_disks.pick_cache_mode_of(disk.path) if disk.is_volume else local) for disk in planned
-    ]
+def _with_cache_modes(
+    planned: Iterable[PlannedDisk], directory: Path, chosen: Mapping[str, CacheMode]
+) -> list[PlannedDisk]:
+    local = chosen.get("file") or local_disks.pick_cache_mode(directory)
+    return [replace(disk, cache=_cache_mode_of(disk.path, chosen) if disk.is_volume else local) for disk in planned]
+
+
+def _cache_mode_of(path: Path, chosen: Mapping[str, CacheMode]) -> CacheMode:
+    return chosen.get("block" if path.is_block_device() else "file") or local_disks.pick_cache_mode_of(path)

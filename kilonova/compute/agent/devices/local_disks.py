@@ -19,7 +19,7 @@ GIB = 1 << 30
 MIB = 1 << 20
 TIMEOUT_SECONDS = 120.0
 
-CacheMode = Literal["none", "writeback"]
+CacheMode = Literal["default", "none", "writethrough", "writeback", "directsync", "unsafe"]
 
 
 async def ensure_overlay(path: Path, backing: Path, root_gib: int) -> None:

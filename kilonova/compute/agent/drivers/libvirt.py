@@ -192,7 +192,7 @@ class LibvirtDriver:
         return DomainPlan(
             spec,
             self._virt_type,
-            tuple(await disks.prepare(spec, directory, self._images.path_of)),
+            tuple(await disks.prepare(spec, directory, self._images.path_of, self._options.cache_modes)),
             tuple(planned_interfaces.values()),
             directory / "console.log",
             self._options.machine_type,
@@ -623,7 +623,7 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         host_ip=options.host_ip,
         hypervisor_type="QEMU",
         hypervisor_version=connection.getVersion(),
-        vcpus=os.cpu_count() or 1,
+        vcpus=len(options.hardware.shared_cpus) or os.cpu_count() or 1,
         memory_mib=connection.getInfo()[1],
         disk_gib=disk_bytes // GIB,
         cpu_info=cpu_info,

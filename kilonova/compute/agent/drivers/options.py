@@ -1,8 +1,11 @@
 """What a compute host is told about itself: the options of the libvirt driver and of its daemon."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from kilonova.compute.agent.devices.local_disks import CacheMode
 
 VirtType = Literal["kvm", "qemu"]
 
@@ -67,8 +70,8 @@ class HardwareOptions:
     """The serial number that guests read; empty: each server's id. `-`: none."""
     discard: Literal["unmap", "ignore"] = "unmap"
     """What becomes of what a guest discards on its disks."""
-    shared_cpus: str = ""
-    """The host's processors that guests run on, as libvirt writes sets of them; empty: all."""
+    shared_cpus: tuple[int, ...] = ()
+    """The host's processors that guests run on; empty: all."""
     has_tpm_emulator: bool = False
 
 
@@ -95,6 +98,8 @@ class LibvirtOptions:
     snapshot_format: SnapshotFormat = "qcow2"
     """Of the images that are made of servers."""
     hardware: HardwareOptions = HardwareOptions()
+    cache_modes: Mapping[str, CacheMode] = field(default_factory=dict)
+    """Kind of a disk's source, `file` or `block` → how QEMU opens it; without: direct where the host can."""
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0

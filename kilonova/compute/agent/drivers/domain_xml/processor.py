@@ -20,7 +20,7 @@ def add_amounts(domain: Element, plan: DomainPlan, guest: GuestHardware) -> None
     _add_memory_backing(domain, guest, placement)
     vcpu = text(domain, "vcpu", str(plan.spec.flavor.vcpus))
     if plan.host.shared_cpus and not _has_own_cpus(placement):
-        vcpu.set("cpuset", plan.host.shared_cpus)
+        vcpu.set("cpuset", _cpu_set(plan.host.shared_cpus))
     _add_tuning(domain, guest.processor, placement)
     if placement is not None:
         _add_numa_tuning(domain, placement)

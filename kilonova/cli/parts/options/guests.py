@@ -1,0 +1,50 @@
+"""What hosts are told of the guests that they make, where flavor and image say nothing."""
+
+from oslo_config import cfg
+
+from kilonova.cli.parts.options.spelling import old
+
+LIBVIRT = [
+    cfg.StrOpt(
+        "cpu_mode",
+        default="",
+        choices=["", "host-model", "host-passthrough", "custom", "none"],
+        help="Which processor guests see; empty: the host's model with KVM, all that is emulated without",
+    ),
+    cfg.ListOpt(
+        "cpu_models",
+        default=[],
+        help="With cpu_mode custom: the model, as libvirt names it; of several the first",
+        deprecated_opts=old("cpu_model"),
+    ),
+    cfg.ListOpt(
+        "cpu_model_extra_flags", default=[], help="What the processor has besides, or with `-` before it lacks"
+    ),
+    cfg.StrOpt("images_type", default="default", help="Local disks: default and qcow2 are files over a cached image"),
+    cfg.ListOpt("disk_cachemodes", default=[], help="file=MODE and block=MODE; nothing: direct where that can be"),
+    cfg.StrOpt(
+        "hw_disk_discard", default="unmap", choices=["unmap", "ignore"], help="What becomes of discarded blocks"
+    ),
+    cfg.ListOpt("hw_machine_type", default=[], help="x86_64=MACHINE, of guests whose image names none; nothing: pc"),
+    cfg.IntOpt("mem_stats_period_seconds", default=10, min=0, help="Between reports of a guest's memory; 0: none"),
+    cfg.IntOpt("num_pcie_ports", default=0, min=0, max=28, help="Slots of q35 guests for devices; 0: 16"),
+    cfg.StrOpt("rng_dev_path", default="/dev/urandom", help="Where guests' random numbers come from"),
+    cfg.BoolOpt("swtpm_enabled", default=False, help="Whether guests may have TPMs, which swtpm emulates"),
+    cfg.StrOpt(
+        "sysinfo_serial",
+        default="unique",
+        choices=["none", "os", "hardware", "auto", "unique"],
+        help="Serial number of guests: their own, or one of the host's",
+    ),
+    cfg.IntOpt("wait_soft_reboot_seconds", default=120, min=0, help="Until a soft reboot becomes a hard one"),
+]
+PROCESSORS = [
+    cfg.StrOpt(
+        "cpu_shared_set",
+        default="",
+        help="The host's processors that guests run on, such as 2-7,^4; empty: all",
+        deprecated_opts=old("vcpu_pin_set", group="DEFAULT"),
+    ),
+    cfg.StrOpt("cpu_dedicated_set", default="", help="Those kept for guests that get processors of their own"),
+]
+SHUTDOWN = cfg.IntOpt("shutdown_timeout", default=60, min=0, help="Seconds until a guest that stays up is cut off")

@@ -1,0 +1,121 @@
+"""What nova.conf says of guests reaches the driver, and what cannot be stops the start with a sentence."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kilonova.cli.daemons.files import read
+from kilonova.cli.parts import guest_options
+from kilonova.cli.parts.options import COMPUTE
+from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions
+from kilonova.kit.config import ConfigError
+
+
+def config(tmp_path: Path, text: str) -> Any:
+    path = tmp_path / "nova.conf"
+    path.write_text(text)
+    found = read("nova-compute", "nova", [COMPUTE], ["--config-file", str(path)])
+    assert not found.idle
+    return found.config
+
+
+def test_nothing_said_is_what_the_driver_does_anyway(tmp_path: Path) -> None:
+    found = config(tmp_path, "")
+    assert guest_options.hardware(found) == HardwareOptions()
+    assert guest_options.guest_cpu(found) == GuestCpu()
+    assert (guest_options.machine_type(found), dict(guest_options.cache_modes(found))) == ("", {})
+    guest_options.check_images_type(found)
+
+
+def test_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/swtpm")
+    text = """
+[libvirt]
+cpu_mode = custom
+cpu_models = Haswell-noTSX, Westmere
+cpu_model_extra_flags = pcid, -vmx
+images_type = qcow2
+disk_cachemodes = "file=writethrough,block=none"
+hw_disk_discard = ignore
+hw_machine_type = armv7l=virt,x86_64=q35
+mem_stats_period_seconds = 0
+num_pcie_ports = 24
+rng_dev_path = /dev/random
+swtpm_enabled = true
+sysinfo_serial = none
+wait_soft_reboot_seconds = 7
+[compute]
+cpu_shared_set = 2-5,^3,7
+cpu_dedicated_set = 0-1
+"""
+    found = config(tmp_path, text)
+    assert guest_options.hardware(found) == HardwareOptions(
+        pcie_ports=24,
+        random_device="/dev/random",
+        memory_report_seconds=0,
+        smbios_serial="-",
+        discard="ignore",
+        shared_cpus=(2, 4, 5, 7),
+        has_tpm_emulator=True,
+    )
+    assert guest_options.guest_cpu(found) == GuestCpu("custom", "Haswell-noTSX", ("pcid", "-vmx"))
+    assert guest_options.machine_type(found) == "q35"
+    assert guest_options.cache_modes(found) == {"file": "writethrough", "block": "none"}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[libvirt]\nimages_type = lvm", "images_type: lvm cannot be done here; disks are qcow2 files"),
+        ("[libvirt]\nimages_type = rbd", "images_type: rbd cannot be done here"),
+        ("[libvirt]\ndisk_cachemodes = tape=none", "'tape=none' is not KIND=MODE"),
+        ("[libvirt]\ndisk_cachemodes = file=fast", "modes default, none, writethrough"),
+        ("[libvirt]\nhw_machine_type = q35", "'q35' is not ARCHITECTURE=MACHINE"),
+        ("[libvirt]\nrng_dev_path = /dev/nothing", "there is no /dev/nothing on this host"),
+        ("[libvirt]\ncpu_mode = none\ncpu_model_extra_flags = pcid", "no model to add to"),
+        ("[libvirt]\nswtpm_enabled = true", "swtpm is not installed on this host"),
+        ("[compute]\ncpu_shared_set = 0-8", "not within this host's processors, 0 to 7"),
+        ("[compute]\ncpu_shared_set = 5-2", "not within this host's processors"),
+        ("[compute]\ncpu_shared_set = two", "'two' is no number, range or exclusion"),
+        ("[compute]\ncpu_shared_set = 1-2,^1-2", "leaves no processor"),
+        ("[compute]\ncpu_dedicated_set = 0", "cpu_shared_set has to name those that they run on"),
+        ("[compute]\ncpu_shared_set = 0-2\ncpu_dedicated_set = 2-3", "2 stand in cpu_shared_set too"),
+    ],
+)
+def test_what_cannot_be_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, sentence: str
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("shutil.which", lambda _name: None)
+    found = config(tmp_path, text)
+    with pytest.raises(ConfigError) as refused:
+        guest_options.check_images_type(found)
+        guest_options.guest_cpu(found)
+        guest_options.machine_type(found)
+        guest_options.cache_modes(found)
+        guest_options.hardware(found)
+    assert sentence in str(refused.value)
+
+
+def test_the_host_s_own_serial_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, product = tmp_path / "machine-id", tmp_path / "product"
+    monkeypatch.setattr(guest_options, "MACHINE_ID", machine)
+    monkeypatch.setattr(guest_options, "PRODUCT_ID", product)
+    product.write_text("6c1d1fd3-0000-4000-8000-000000000001\n")
+    assert guest_options.serial_number("auto") == guest_options.serial_number("hardware") == product.read_text().strip()
+    with pytest.raises(ConfigError, match="hold no UUID"):
+        guest_options.serial_number("os")
+    machine.write_text("6c1d1fd3000040008000000000000002\n")
+    assert (
+        guest_options.serial_number("os")
+        == guest_options.serial_number("auto")
+        == str(uuid.UUID(machine.read_text().strip()))
+    )
+
+
+def test_the_processors_of_guests_had_another_name_once(tmp_path: Path) -> None:
+    assert guest_options.hardware(config(tmp_path, "[DEFAULT]\nvcpu_pin_set = 0\n")).shared_cpus == (0,)
