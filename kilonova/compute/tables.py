@@ -121,6 +121,7 @@ servers = Table(
     Column("rescue", JSON),
     Column("root_image", JSON),
     Column("left_at", UtcDateTime),
+    Column("local_disks", JSON),
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
@@ -403,6 +404,8 @@ class Server(Struct, kw_only=True):
     """`{"image", "is_used"}`: what a shelved server comes back from. Used, it is what its root disk begins as."""
     left_at: datetime | None = None
     """When it was deleted softly, or shelved."""
+    local_disks: list[dict[str, Any]] | None = None
+    """What was asked of its local disks (`disks.LocalDisk`); None: they are as image and flavor say."""
 
 
 class DeletedServer(Struct):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from kilonova.compute.agent.spec import MetadataDocument, MetadataPort
+from kilonova.compute.agent.spec import MetadataDocument, MetadataPort, TaggedDevice
 
 EC2_VERSIONS = (
     "1.0",
@@ -229,10 +229,18 @@ def openstack_meta_data(document: MetadataDocument, version: str) -> dict[str, A
     if version >= LIBERTY:
         body["project_id"] = document.project_id
     if version >= NEWTON_ONE:
-        body["devices"] = []
+        body["devices"] = [_device(each) for each in document.devices]
     if version >= VICTORIA:
         body["dedicated_cpus"] = []
     return body
+
+
+def _device(device: TaggedDevice) -> dict[str, Any]:
+    """Where it is on the guest's buses is the guest's to find: by the MAC address, or the serial."""
+    shown: dict[str, Any] = {"type": device.type, "bus": "none", "address": "none", "tags": [device.tag]}
+    if device.type == "nic":
+        return {**shown, "mac": device.mac_address}
+    return {**shown, "serial": device.serial, "path": f"/dev/{device.device}"}
 
 
 def network_data(document: MetadataDocument) -> dict[str, list[dict[str, Any]]]:

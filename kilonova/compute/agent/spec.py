@@ -75,7 +75,8 @@ class BlankSource(Struct, frozen=True, tag_field="kind", tag="blank"):
 
     size_gib: int
     file_system_label: str = ""
-    """Of the ext4 file system that is made on it; empty: none is."""
+    """Of the file system that is made on it; empty: none is."""
+    file_system: Literal["ext2", "ext3", "ext4"] = "ext4"
 
 
 class SwapSource(Struct, frozen=True, tag_field="kind", tag="swap"):
@@ -103,6 +104,8 @@ class SpecDisk(Struct, frozen=True):
     """The name of the disk's file in the server's directory; for a volume, its id."""
     place: DiskPlace
     source: DiskSource
+    tag: str = ""
+    """By which its owner finds it in the guest's metadata."""
 
 
 class TapPlug(Struct, frozen=True, tag_field="kind", tag="tap"):
@@ -202,6 +205,19 @@ class MetadataPort(Struct, frozen=True):
     """How the port is plugged on the host, as `network_data.json` names it: bridge, ovs or phy."""
 
 
+class TaggedDevice(Struct, frozen=True):
+    """A device that its owner has given a name for the guest to find it by."""
+
+    type: Literal["nic", "disk"]
+    tag: str
+    mac_address: str = ""
+    """Of an interface."""
+    serial: str = ""
+    """Of a disk."""
+    device: str = ""
+    """Of a disk: its name on the host, such as `vdb`."""
+
+
 class MetadataDocument(Struct, frozen=True):
     """Everything a guest may ask about itself; the EC2 and OpenStack trees and the config drive render from it."""
 
@@ -230,6 +246,7 @@ class MetadataDocument(Struct, frozen=True):
     sealed_password: str = ""
     """What the guest itself has posted, for its owner to fetch."""
     root_device_name: str = "/dev/vda"
+    devices: tuple[TaggedDevice, ...] = ()
 
 
 class Milestone(Struct):

@@ -83,7 +83,8 @@ async def refresh_ports(region: Region, server: Server) -> None:
         log.warning("addresses not refreshed", server=server.id, reason=fault.message)
         return
     preserved = [port["id"] for port in server.ports if port.get("preserve")]
-    seen = {entry["id"]: entry for entry in specs.port_entries(details, preserved)}
+    tags = {port["id"]: port["tag"] for port in server.ports if port.get("tag")}
+    seen = {entry["id"]: entry for entry in specs.port_entries(details, preserved, tags)}
     asked = {port["id"] for port in server.ports}
     async with cells.writing(region, server.id) as (_cell, tx):
         try:

@@ -23,6 +23,8 @@ MetadataValue = Annotated[str, Meta(max_length=255)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=MOST_METADATA)]
 Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$(?!\n)")]
 Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
+DeviceTag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$(?!\n)")]
+"""By which a guest finds a device in its metadata."""
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
 """Name of a host, or a server's hostname; the latter is one label before version 2.94, and may have a domain since."""
 Description = Annotated[str, Meta(max_length=255)]
@@ -34,7 +36,7 @@ class NetworkRequest(Struct, forbid_unknown_fields=True):
     uuid: Uuid | None = None
     port: Uuid | None = None
     fixed_ip: Word | None = None
-    tag: Annotated[bounds.Name | UnsetType, since("2.42")] = UNSET
+    tag: Annotated[DeviceTag | UnsetType, since("2.32")] = UNSET
 
 
 class GroupName(Struct, forbid_unknown_fields=True):
@@ -53,7 +55,7 @@ class BlockDevice(Struct, forbid_unknown_fields=True):
     disk_bus: Word | None = None
     guest_format: Word | None = None
     volume_size: Int32 | None = None
-    tag: Annotated[bounds.Name | UnsetType, since("2.42")] = UNSET
+    tag: Annotated[DeviceTag | None | UnsetType, since("2.32")] = UNSET
     volume_type: Annotated[bounds.Name | None | UnsetType, since("2.67")] = UNSET
 
 

@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.lookup import Found, reading_server, task_for, writing_server
-from kilonova.compute.errors import InvalidServer, WrongState
+from kilonova.compute.api.server_bodies import DeviceTag
+from kilonova.compute.errors import WrongState
 from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs import release
 from kilonova.compute.programs.interfaces import ATTACH_INTERFACE, DETACH_INTERFACE, INTERFACES, InterfaceArgs
@@ -17,7 +18,7 @@ from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
 from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
-from kilonova.kit.http.bounds import Name, Uuid, Word
+from kilonova.kit.http.bounds import Uuid, Word
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.versions import since
 from kilonova.kit.tasks import Program
@@ -36,7 +37,7 @@ class NewInterface(Struct, forbid_unknown_fields=True):
     net_id: Uuid | None = None
     port_id: Uuid | None = None
     fixed_ips: Annotated[list[FixedIp], Meta(min_length=1, max_length=1)] | None = None
-    tag: Annotated[Name | UnsetType, since("2.49")] = UNSET
+    tag: Annotated[DeviceTag | None | UnsetType, since("2.49")] = UNSET
 
 
 class NewInterfaceBody(Struct, forbid_unknown_fields=True):
@@ -59,14 +60,15 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
         raise _as_fault(fault) from fault
     is_new = new.port_id is None
     details = await specs.details_of(region.network, [port], new_ports=[port.id] if is_new else [])
-    (entry,) = specs.port_entries(details, [] if is_new else [port.id])
+    tags = {port.id: new.tag} if new.tag else {}
+    (entry,) = specs.port_entries(details, [] if is_new else [port.id], tags)
     try:
         await _begin(request, ATTACH_INTERFACE, entry)
     except Fault:
         if is_new:
             await region.network.delete_port(port.id)
         raise
-    return {"interfaceAttachment": interface_view(port)}
+    return {"interfaceAttachment": interface_view(port, new.tag or None)}
 
 
 async def detach_interface(request: ComputeRequest) -> None:
@@ -89,8 +91,6 @@ def _check(new: NewInterface) -> None:
             ip_address(new.fixed_ips[0].ip_address)
         except ValueError as error:
             raise BadRequest(f"Invalid input for fixed_ips: {error}.") from error
-    if new.tag is not UNSET:
-        raise InvalidServer("Interfaces cannot be tagged here.")
 
 
 async def _port_for(request: ComputeRequest, server: Server, new: NewInterface) -> Port:

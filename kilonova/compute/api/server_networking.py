@@ -21,17 +21,21 @@ async def _fetch(request: ComputeRequest, *, unlocked: bool = False) -> Server:
         return found.server
 
 
+def _tag_of(server: Server, port_id: str) -> str | None:
+    return next((entry.get("tag") for entry in server.ports if entry["id"] == port_id), None)
+
+
 async def list_interfaces(request: ComputeRequest) -> dict[str, Any]:
     server = await _fetch(request)
     found = await ports.of_server(request.service.network, server)
-    return {"interfaceAttachments": [interface_view(port) for port in found]}
+    return {"interfaceAttachments": [interface_view(port, _tag_of(server, port.id)) for port in found]}
 
 
 async def show_interface(request: ComputeRequest) -> dict[str, Any]:
     server, wanted = await _fetch(request), request.path["port_id"]
     for port in await ports.of_server(request.service.network, server):
         if port.id == wanted:
-            return {"interfaceAttachment": interface_view(port)}
+            return {"interfaceAttachment": interface_view(port, _tag_of(server, port.id))}
     raise NotFound(f"Instance {server.id} does not have a port with id {wanted}")
 
 

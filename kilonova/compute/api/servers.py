@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET, UnsetType
 
+from kilonova.compute.api import block_devices
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, seen_project
 from kilonova.compute.api.flavors import fetch_flavor
 from kilonova.compute.api.lookup import (
@@ -16,7 +17,7 @@ from kilonova.compute.api.lookup import (
     shown_in_detail,
     writing_server,
 )
-from kilonova.compute.api.server_bodies import BlockDevice, ChangedServerBody, NewServer, NewServerBody
+from kilonova.compute.api.server_bodies import ChangedServerBody, NewServer, NewServerBody
 from kilonova.compute.catalog import keypairs, server_groups
 from kilonova.compute.errors import (
     FlavorNotFound,
@@ -78,7 +79,8 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     count = new.max_count or new.min_count
     if new.min_count > count:
         raise BadRequest("min_count must be <= max_count")
-    _refuse_unserved(new)
+    _refuse_unserved(request, new)
+    local_disks = block_devices.local_disks(new.block_device_mapping_v2)
     hints = _hints(body)
     hostname = read_hostname(request, new.hostname)
     if hostname is not None and count > 1:
@@ -89,6 +91,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         flavor = await _flavor(tx, request, str(new.flavor_ref))
         keypair = await find_keypair(tx, request, new.key_name)
         group = await _group(tx, request, hints)
+    block_devices.check_room(local_disks, flavor)
     zone, host = await _zone_and_host(request, new)
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
@@ -108,6 +111,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         image=image,
         keypair=keypair,
         networks=[{**each, "security_group_ids": group_ids} if group_ids else each for each in resolved],
+        local_disks=local_disks,
         security_group_names=list(groups),
         user_data=requests.decode_user_data(new.user_data),
         config_drive=_needs_config_drive(new, image),
@@ -183,31 +187,16 @@ def access_addresses(body: Addressed) -> dict[str, str]:
     return found
 
 
-def _refuse_unserved(new: NewServer) -> None:
+def _refuse_unserved(request: ComputeRequest, new: NewServer) -> None:
     if new.personality is not UNSET and new.personality:
         raise InvalidServer("Files cannot be injected; give them in user_data or on a config drive.")
-    for device in new.block_device_mapping_v2:
-        _check_device(device)
-
-
-def _check_device(device: BlockDevice) -> None:
-    """Raises InvalidServer for a block device that is anything but the root disk a server has anyway."""
-    is_local_image = device.source_type == "image" and device.destination_type in (None, "local")
-    if not is_local_image or device.boot_index not in (0, None) or as_boolean(device.no_device, "no_device"):
-        raise InvalidServer(
-            "Only a local root disk made from an image is served as block device "
-            "(source_type image, destination_type local, boot_index 0)."
-        )
-    if not as_boolean(device.delete_on_termination, "delete_on_termination"):
-        raise InvalidServer("A local disk is deleted with its server: delete_on_termination cannot be false.")
-    fixed = {"device_name": ("/dev/vda", "vda"), "device_type": ("disk",)}
-    for name in ("device_name", "device_type", "disk_bus", "guest_format", "volume_size", "volume_type", "tag"):
-        value = getattr(device, name)
-        if value not in (None, UNSET, *fixed.get(name, ())):
-            raise InvalidServer(
-                f"{name} {value!r} cannot be chosen for a local root disk: that is /dev/vda, as large as the flavor "
-                "says, on the bus that the image property hw_disk_bus names."
-            )
+    disks_have_tags = not request.allows("hypervisor_paging") or request.allows("device_tags")
+    if not disks_have_tags and any(device.tag for device in new.block_device_mapping_v2):
+        raise BadRequest("Disks have tags in version 2.32, and again from version 2.42 on.")
+    interfaces_have_tags = not request.allows("network_auto_none") or request.allows("device_tags")
+    networks = new.networks if isinstance(new.networks, list) else []
+    if not interfaces_have_tags and any(each.tag is not UNSET for each in networks):
+        raise BadRequest("Interfaces have tags in versions 2.32 to 2.36, and again from version 2.42 on.")
 
 
 def _image_id(new: NewServer) -> str:
@@ -234,9 +223,6 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
         return new.networks
     ports = [each.port for each in new.networks if each.port is not None]
     for each in new.networks:
-        if each.tag is not UNSET:
-            # Taken and forgotten, it would be missed in the guest's metadata only.
-            raise BadRequest("Interfaces cannot be tagged here.")
         if each.port is not None and each.fixed_ip is not None:
             raise BadRequest(f"Specified Fixed IP '{each.fixed_ip}' cannot be used with port '{each.port}'.")
         if each.port is None and each.uuid is None:
@@ -246,7 +232,8 @@ def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:
     if count > 1 and (ports or any(each.fixed_ip for each in new.networks)):
         raise BadRequest("Several servers cannot share a port or a fixed IP: give networks only, or create one server.")
     return [
-        {"uuid": each.uuid, "port": each.port, "fixed_ip": _fixed_ip(each.fixed_ip)} for each in new.networks
+        {"uuid": each.uuid, "port": each.port, "fixed_ip": _fixed_ip(each.fixed_ip), "tag": each.tag or None}
+        for each in new.networks
     ] or None
 
 

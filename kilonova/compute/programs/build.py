@@ -141,7 +141,9 @@ async def ports(run: Run[Cell, BuildArgs]) -> Outcome:
     except RemoteFault as fault:
         return Fail(f"The ports could not be made: {fault.message}")
     details = await specs.details_of(cell.region.network, bound.ports, new_ports=bound.made_now)
-    entries = specs.port_entries(details, bound.brought)
+    wanted = zip(server.requested_networks, details, strict=True)
+    tags = {each.port.id: asked["tag"] for asked, each in wanted if asked.get("tag")}
+    entries = specs.port_entries(details, bound.brought, tags)
     values: dict[str, Any] = {"ports": entries}
     if bound.brought or not any(port.security_groups for port in bound.ports):
         values["security_groups"] = await security_groups.names_of(cell.region.network, bound.ports)

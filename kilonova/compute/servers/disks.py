@@ -1,6 +1,10 @@
-"""The disks that a server has by its image and its flavor; pure."""
+"""The disks that a server has by its image, its flavor, and what was asked for when it was made; pure."""
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
 
 from kilonova.compute.agent.spec import (
     BlankSource,
@@ -19,35 +23,78 @@ DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
+class LocalDisk(Struct, frozen=True):
+    """What the request for a server says of one of its local disks."""
+
+    kind: Literal["root", "ephemeral", "swap"]
+    size: int = 0
+    """GiB, of swap MiB; 0: as the flavor says."""
+    bus: str = ""
+    """Empty: as the image says."""
+    file_system: Literal["ext2", "ext3", "ext4"] = "ext4"
+    """Of an ephemeral disk."""
+    tag: str = ""
+
+
+class Named(Struct, frozen=True):
+    """A disk that has yet to get its place."""
+
+    name: str
+    serial: str
+    source: DiskSource
+    asked: LocalDisk
+
+
 def local_disks(
-    flavor: SpecFlavor, image: SpecImage | None, *, config_drive: bool, came_from: SpecImage | None = None
+    flavor: SpecFlavor,
+    image: SpecImage | None,
+    *,
+    config_drive: bool,
+    came_from: SpecImage | None = None,
+    asked: Sequence[LocalDisk] = (),
 ) -> tuple[SpecDisk, ...]:
     """Root, ephemeral, swap and config drive, as far as the server has them, on the bus that its image asks for.
 
-    `came_from`: what the root disk begins as instead of the image, all of it. The names of files and the serials are
-    those that operators' tools know.
+    `came_from`: what the root disk begins as instead of the image, all of it. Where ephemeral or swap disks were asked
+    for, they take the place of the flavor's. The names of files and the serials are those that operators' tools know.
     """
-    sources: list[tuple[str, str, DiskSource]] = []
-    if came_from is not None:
-        sources.append(("disk", "root", ImageSource(came_from, flavor.root_gib, is_whole=True)))
-    elif image is not None:
-        sources.append(("disk", "root", ImageSource(image, flavor.root_gib)))
-    elif flavor.root_gib:
-        sources.append(("disk", "root", BlankSource(flavor.root_gib)))
-    if flavor.ephemeral_gib:
-        sources.append(("disk.eph0", "ephemeral0", BlankSource(flavor.ephemeral_gib, "ephemeral0")))
-    if flavor.swap_mib:
-        sources.append(("disk.swap", "swap", SwapSource(flavor.swap_mib)))
+    named = _root(flavor, image, came_from, _of(asked, "root"))
+    for number, each in enumerate(_of(asked, "ephemeral") or _usual("ephemeral", flavor.ephemeral_gib)):
+        size_gib, label = each.size or flavor.ephemeral_gib, f"ephemeral{number}"
+        named.append(Named(f"disk.eph{number}", label, BlankSource(size_gib, label, each.file_system), each))
+    for each in _of(asked, "swap") or _usual("swap", flavor.swap_mib):
+        named.append(Named("disk.swap", "swap", SwapSource(each.size or flavor.swap_mib), each))
     if config_drive:
-        sources.append(("disk.config", "config-2", ConfigDriveSource()))
+        named.append(Named("disk.config", "config-2", ConfigDriveSource(), LocalDisk("root")))
     disks: list[SpecDisk] = []
     used: Counter[str] = Counter()
-    for name, serial, source in sources:
-        bus = _bus(image, source)
+    for disk in named:
+        bus = disk.asked.bus or _bus(image, disk.source)
         prefix = DEVICE_PREFIXES.get(bus, "vd")
-        disks.append(SpecDisk(name, DiskPlace(device_name(bus, used[prefix]), bus, serial), source))
+        place = DiskPlace(device_name(bus, used[prefix]), bus, disk.serial)
+        disks.append(SpecDisk(disk.name, place, disk.source, disk.asked.tag))
         used[prefix] += 1
     return tuple(disks)
+
+
+def _of(asked: Sequence[LocalDisk], kind: str) -> list[LocalDisk]:
+    return [disk for disk in asked if disk.kind == kind]
+
+
+def _usual(kind: Literal["ephemeral", "swap"], size: int) -> list[LocalDisk]:
+    """The flavor's own disk of a kind, if it has one."""
+    return [LocalDisk(kind)] if size else []
+
+
+def _root(
+    flavor: SpecFlavor, image: SpecImage | None, came_from: SpecImage | None, asked: list[LocalDisk]
+) -> list[Named]:
+    described = asked[0] if asked else LocalDisk("root")
+    if came_from is not None:
+        return [Named("disk", "root", ImageSource(came_from, flavor.root_gib, is_whole=True), described)]
+    if image is not None:
+        return [Named("disk", "root", ImageSource(image, flavor.root_gib), described)]
+    return [Named("disk", "root", BlankSource(flavor.root_gib), described)] if flavor.root_gib else []
 
 
 def _bus(image: SpecImage | None, source: DiskSource) -> str:

@@ -18,6 +18,7 @@ from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.scheduling.unserved import refuse_unserved
 from kilonova.compute.servers import servers
+from kilonova.compute.servers.disks import LocalDisk
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.image.client import ImageRecord
@@ -42,6 +43,7 @@ class WantedServers(Struct, kw_only=True):
     image: Fields | None
     keypair: Keypair | None
     networks: list[Fields]
+    local_disks: list[LocalDisk] = []
     security_group_names: list[str]
     user_data: bytes | None
     config_drive: bool
@@ -127,7 +129,7 @@ async def resolve_networks(region: Region, ctx: RequestContext, wanted: Any) -> 
                 if fault.status == 404:
                     raise InvalidServer(f"Port id {each['port']} could not be found.") from fault
                 raise
-            resolved.append({"port_id": port.id})
+            resolved.append({"port_id": port.id, **_tag_of(each)})
             continue
         network_id = each.get("uuid")
         if network_id is None:
@@ -145,8 +147,13 @@ async def resolve_networks(region: Region, ctx: RequestContext, wanted: Any) -> 
         if each.get("fixed_ip") and network.project_id != ctx.project_id and not ctx.is_admin:
             # The network service would refuse the caller, and takes it from compute: one could have the gateway's.
             raise Forbidden(f"It is not allowed to choose an address on network {network_id} of another project")
-        resolved.append({"network_id": network.id, **({"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {})})
+        address = {"fixed_ip": each["fixed_ip"]} if each.get("fixed_ip") else {}
+        resolved.append({"network_id": network.id, **address, **_tag_of(each)})
     return resolved
+
+
+def _tag_of(wanted: Fields) -> Fields:
+    return {"tag": wanted["tag"]} if wanted.get("tag") else {}
 
 
 async def check_addresses(region: Region, resolved: list[Fields]) -> None:
@@ -271,6 +278,7 @@ def _make_server(wanted: WantedServers, ctx: RequestContext, now: datetime, rese
         metadata=wanted.metadata,
         tags=sorted(set(wanted.tags)),
         requested_networks=wanted.networks,
+        local_disks=msgspec.to_builtins(wanted.local_disks) or None,
         ports=[],
         security_groups=wanted.security_group_names or ["default"],
         scheduler_hints=wanted.scheduler_hints,

@@ -1,7 +1,8 @@
 """From a server's row and its ports to what the host agent and the guest are told."""
 
 import base64
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from kilonova.compute.agent.spec import (
     SpecFlavor,
     SpecImage,
     SpecPort,
+    TaggedDevice,
     WantedPower,
 )
 from kilonova.compute.servers import disks, ports, rescue_disks, servers
@@ -102,7 +104,8 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
 def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
     root = server.root_image
     came_from = msgspec.convert(root["image"], SpecImage) if root is not None and root["is_used"] else None
-    own = disks.local_disks(flavor, image, config_drive=server.config_drive, came_from=came_from)
+    asked = msgspec.convert(server.local_disks or [], list[disks.LocalDisk])
+    own = disks.local_disks(flavor, image, config_drive=server.config_drive, came_from=came_from, asked=asked)
     if server.rescue is None:
         return own
     return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))
@@ -134,6 +137,8 @@ def _spec_port(details: PortDetails) -> SpecPort:
 
 
 def metadata_document(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> MetadataDocument:
+    image = None if server.image is None else msgspec.convert(server.image, SpecImage)
+    local = _local_disks(server, _spec_flavor(server.flavor), image)
     public_keys = {server.key_name: server.public_key.strip()} if server.key_name and server.public_key else {}
     return MetadataDocument(
         server_id=server.id,
@@ -157,7 +162,22 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         random_seed=server.random_seed,
         sealed_password=server.sealed_password,
         admin_password=admin_password,
+        root_device_name=f"/dev/{local[0].place.device}" if local else "/dev/vda",
+        devices=(*_tagged_interfaces(server, planned), *_tagged_disks(local)),
     )
+
+
+def _tagged_interfaces(server: Server, planned: PlannedPorts) -> Iterator[TaggedDevice]:
+    tags = {entry["id"]: entry.get("tag") for entry in server.ports}
+    for port in planned.metadata:
+        if tag := tags.get(port.port_id):
+            yield TaggedDevice("nic", tag, mac_address=port.mac_address)
+
+
+def _tagged_disks(local: Iterable[SpecDisk]) -> Iterator[TaggedDevice]:
+    for disk in local:
+        if disk.tag:
+            yield TaggedDevice("disk", disk.tag, serial=disk.place.serial, device=disk.place.device)
 
 
 def _metadata_port(details: PortDetails) -> MetadataPort:
@@ -193,11 +213,13 @@ def encode_user_data(user_data: bytes | None) -> str | None:
     return None if user_data is None else base64.b64encode(user_data).decode()
 
 
-def port_entries(details: Iterable[PortDetails], preserved: Collection[str]) -> list[Fields]:
+def port_entries(
+    details: Iterable[PortDetails], preserved: Collection[str], tags: Mapping[str, str] = MappingProxyType({})
+) -> list[Fields]:
     """What a server's row keeps of its ports, so that lists need not ask the network service.
 
-    `preserved`: ids of those that outlive the server. Refreshed when the network service reports a change
-    (`os-server-external-events`).
+    `preserved`: ids of those that outlive the server. `tags`: id → the name that the owner gave the device. Refreshed
+    when the network service reports a change (`os-server-external-events`).
     """
     return [
         {
@@ -208,6 +230,7 @@ def port_entries(details: Iterable[PortDetails], preserved: Collection[str]) -> 
             "fixed_ips": [fixed.ip_address for fixed in each.port.fixed_ips],
             "floating_ips": list(each.floating_ips),
             "preserve": each.port.id in preserved,
+            **({"tag": tags[each.port.id]} if each.port.id in tags else {}),
         }
         for each in details
     ]

@@ -8,14 +8,14 @@ from kilonova.network.client import FloatingIp, Network, Port, SecurityGroup, Se
 Body = dict[str, Any]
 
 
-def interface_view(port: Port) -> Body:
+def interface_view(port: Port, tag: str | None) -> Body:
     return {
         "net_id": port.network_id,
         "port_id": port.id,
         "mac_addr": port.mac_address,
         "port_state": port.status,
         "fixed_ips": [{"subnet_id": each.subnet_id, "ip_address": each.ip_address} for each in port.fixed_ips],
-        "tag": None,
+        "tag": tag,
     }
 
 

@@ -286,3 +286,16 @@ async def test_many_fake_hosts_live_in_one_process() -> None:
         await settle(rig, make_spec(rig.images.add(b"x")))
     assert [len(await rig.driver.observe_all()) for rig in rigs] == [1, 1, 1]
     assert [(await rig.driver.inventory()).hostname for rig in rigs] == ["host0", "host1", "host2"]
+
+
+@pytest.mark.parametrize(
+    ("file_system", "has"), [("ext2", []), ("ext3", ["has_journal"]), ("ext4", ["has_journal", "extent"])]
+)
+async def test_an_ephemeral_disk_has_the_file_system_that_was_asked_for(
+    tmp_path: Path, file_system: str, has: list[str]
+) -> None:
+    path = tmp_path / "disk.eph0"
+    await local_disks.ensure_ephemeral(path, 1, "ephemeral0", file_system)
+    told = subprocess.run(["/sbin/dumpe2fs", "-h", path], check=True, capture_output=True, text=True).stdout
+    features = next(line for line in told.splitlines() if line.startswith("Filesystem features:")).split()
+    assert [each for each in ("has_journal", "extent") if each in features] == has

@@ -11,9 +11,10 @@ from kilonova.compute.agent.metadata_tree import (
     EC2_VERSIONS,
     OPENSTACK_VERSIONS,
     config_drive_files,
+    openstack_meta_data,
     render_path,
 )
-from kilonova.compute.agent.spec import MetadataDocument, MetadataPort
+from kilonova.compute.agent.spec import MetadataDocument, MetadataPort, TaggedDevice
 
 KEY = "ssh-ed25519 AAAAC3Nza demo@host"
 PORT = MetadataPort(
@@ -216,6 +217,20 @@ def test_meta_data_json_has_everything_of_the_newest_version() -> None:
         "devices": [],
         "dedicated_cpus": [],
     }
+
+
+def test_devices_with_tags_are_found_by_what_the_guest_sees_of_them() -> None:
+    devices = (
+        TaggedDevice("nic", "front", mac_address="fa:16:3e:00:00:2a"),
+        TaggedDevice("disk", "scratch", serial="ephemeral0", device="vdb"),
+    )
+    document = msgspec.structs.replace(DOCUMENT, devices=devices)
+    unplaced = {"bus": "none", "address": "none"}
+    assert openstack_meta_data(document, "2016-06-30")["devices"] == [
+        {"type": "nic", **unplaced, "mac": "fa:16:3e:00:00:2a", "tags": ["front"]},
+        {"type": "disk", **unplaced, "serial": "ephemeral0", "path": "/dev/vdb", "tags": ["scratch"]},
+    ]
+    assert "devices" not in openstack_meta_data(document, "2015-10-15")
 
 
 def test_meta_data_json_of_the_oldest_version_has_what_that_one_had() -> None:

@@ -160,11 +160,12 @@ async def test_a_block_device_that_is_not_the_root_disk_as_it_is_is_refused(read
         ({"delete_on_termination": False}, "deleted with its server"),
         ({"volume_size": 10}, "volume_size 10 cannot be chosen"),
         ({"device_name": "vdb"}, "device_name 'vdb'"),
-        ({"disk_bus": "scsi"}, "disk_bus 'scsi'"),
+        ({"disk_bus": "xen"}, "disk_bus 'xen'"),
+        ({"device_type": "cdrom"}, "device_type 'cdrom'"),
         ({"guest_format": "ext4"}, "guest_format 'ext4'"),
-        ({"tag": "boot"}, "tag 'boot'"),
-        ({"volume_type": "ssd"}, "volume_type 'ssd'"),
-        ({"no_device": True}, "Only a local root disk"),
+        ({"tag": "a,b"}, "tag"),
+        ({"volume_type": "ssd"}, "no volume_type"),
+        ({"no_device": True}, "Only local disks"),
         ({"colour": "red"}, "unknown field"),
     ):
         server["block_device_mapping_v2"] = [{**root, **change}]

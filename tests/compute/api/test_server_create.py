@@ -139,7 +139,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"metadata": {"bad/key": "x"}}, "metadata"),
     ({"metadata": {"key": "x" * 256}}, "metadata"),
     ({"metadata": {"key": {}}}, "metadata"),
-    ({"networks": [{"uuid": MISSING, "tag": "x"}]}, "cannot be tagged"),
+    ({"networks": [{"uuid": MISSING, "tag": "x/y"}]}, "tag"),
     ({"tags": ["a,b"]}, "tags"),
     ({"tags": ["x" * 61]}, "tags"),
     ({"tags": [f"t{number}" for number in range(51)]}, "tags"),
@@ -156,7 +156,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hints": {"same_host": "web"}}, "by UUID"),
     (
         {"block_device_mapping_v2": [{"source_type": "volume", "uuid": MISSING, "boot_index": 0}]},
-        "Only a local root",
+        "Only local disks",
     ),
     ({"return_reservation_id": "perhaps"}, "return_reservation_id"),
     ({"colour": "blue"}, "unknown field `colour`"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kilonova.compute.api import events
 from tests.compute.programs.stories import silence, tidy
 
 URL = "/v2.1/servers/{}/os-interface"
@@ -112,3 +113,26 @@ async def test_a_stopped_server_gets_its_interface_with_its_next_start(world: An
     await world.run()
     assert world.hosts["node1"].servers[server_id].power == "stopped"
     assert on_host(world, server_id) == [attached["port_id"]]
+
+
+async def test_a_tag_is_shown_and_told_to_the_guest_from_the_attachment_on(world: Any) -> None:
+    server_id = await built(world)
+    newest = {"OpenStack-API-Version": "compute 2.70"}
+    body = {"interfaceAttachment": {"net_id": world.network_id, "tag": "outer"}}
+    response = await world.client.post(URL.format(server_id), json=body, headers=newest)
+    assert response.json()["interfaceAttachment"]["tag"] == "outer"
+    await world.run()
+    response = await world.client.get(URL.format(server_id), headers=newest)
+    assert [each["tag"] for each in response.json()["interfaceAttachments"]] == ["outer"]
+    (device,) = world.hosts["node1"].servers[server_id].spec.metadata_document.devices
+    assert (device.type, device.tag) == ("nic", "outer")
+    await events.refresh_ports(world.compute, await world.server(server_id))
+    assert [entry.get("tag") for entry in (await world.server(server_id)).ports] == ["outer"]
+
+
+async def test_an_interface_of_a_new_server_keeps_its_tag(world: Any) -> None:
+    server = await world.insert_server(networks=[{"network_id": world.network_id, "tag": "front"}])
+    await world.run()
+    assert [entry["tag"] for entry in (await world.server(server.id)).ports] == ["front"]
+    (device,) = world.hosts["node1"].servers[server.id].spec.metadata_document.devices
+    assert (device.type, device.tag) == ("nic", "front")

@@ -136,8 +136,8 @@ async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path:
             await local_disks.ensure_overlay(path, image_path(image), size_gib)
         case BlankSource(size_gib, ""):
             await local_disks.ensure_blank(path, size_gib)
-        case BlankSource(size_gib, label):
-            await local_disks.ensure_ephemeral(path, size_gib, label)
+        case BlankSource(size_gib, label, file_system):
+            await local_disks.ensure_ephemeral(path, size_gib, label, file_system)
         case SwapSource(size_mib):
             await local_disks.ensure_swap(path, size_mib)
         case ConfigDriveSource():

@@ -74,13 +74,13 @@ async def ensure_blank(path: Path, root_gib: int) -> None:
     await _make(path, make)
 
 
-async def ensure_ephemeral(path: Path, size_gib: int, label: str) -> None:
-    """Makes a disk with an empty ext4 file system of that label."""
+async def ensure_ephemeral(path: Path, size_gib: int, label: str, file_system: str = "ext4") -> None:
+    """Makes a disk with an empty file system of that label."""
 
     async def make(partial: Path) -> None:
         await asyncio.to_thread(_make_sparse, partial, size_gib * GIB)
         await host_commands.run(
-            ["mke2fs", "-q", "-F", "-t", "ext4", "-L", label, partial], timeout_seconds=TIMEOUT_SECONDS
+            ["mke2fs", "-q", "-F", "-t", file_system, "-L", label, partial], timeout_seconds=TIMEOUT_SECONDS
         )
 
     await _make(path, make)
