@@ -189,6 +189,10 @@ class ServerSpec(Struct, frozen=True):
     """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
     placement: GuestPlacement | None = None
     """None: anywhere on the host."""
+    kernel: SpecImage | None = None
+    """Booted without a boot loader; None: the guest boots from its disks."""
+    ramdisk: SpecImage | None = None
+    """What the kernel gets as its first file system."""
 
 
 class MetadataPort(Struct, frozen=True):

@@ -17,6 +17,7 @@ from kilonova.compute.agent.spec import (
     SpecImage,
     SwapSource,
 )
+from kilonova.compute.tables import Server
 
 USUAL_BUS = "virtio"
 DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
@@ -101,6 +102,13 @@ def _bus(image: SpecImage | None, source: DiskSource) -> str:
     properties = image.properties if image is not None else {}
     usual = properties.get("hw_disk_bus") or USUAL_BUS
     return (properties.get("hw_cdrom_bus") or usual) if isinstance(source, ConfigDriveSource) else usual
+
+
+def root_device(server: Server) -> str:
+    """The path of the first disk of a server."""
+    asked = next((disk["bus"] for disk in server.local_disks or () if disk["kind"] == "root" and disk["bus"]), None)
+    bus = asked or (server.image or {}).get("properties", {}).get("hw_disk_bus") or USUAL_BUS
+    return f"/dev/{device_name(bus, 0)}"
 
 
 def device_name(bus: str, index: int) -> str:

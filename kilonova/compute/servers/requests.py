@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -30,6 +31,10 @@ from kilonova.network.client import Port
 Fields = dict[str, Any]
 
 GIB = 1 << 30
+KERNEL_FORMATS = ("aki", "ari")
+NO_KERNEL = "none"
+"""What an image says that names no kernel, as clients write it."""
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class WantedServers(Struct, kw_only=True):
@@ -60,6 +65,16 @@ class WantedServers(Struct, kw_only=True):
 
 async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flavor: Flavor | None) -> Fields:
     """The image as a server keeps it. Raises InvalidServer when it cannot be used, or not with this flavor."""
+    image = await _usable_image(region, ctx, image_id)
+    if image.disk_format in KERNEL_FORMATS:
+        raise InvalidServer(f"Image {image_id} is a kernel or a ramdisk: a server boots an image that names it.")
+    if flavor is not None:
+        _check_flavor(image, image.size or 0, flavor)
+    return {**_kept(image), **await _kernel_and_ramdisk(region, ctx, image.properties)}
+
+
+async def _usable_image(region: Region, ctx: RequestContext, image_id: str) -> ImageRecord:
+    """An active image whose hash is known, looked up with the caller's token. Raises InvalidServer."""
     try:
         image = await region.image.show(image_id, token=ctx.token)
     except RemoteFault as fault:
@@ -70,8 +85,10 @@ async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flav
         raise InvalidServer(f"Image {image_id} is unacceptable: its status is {image.status}, not active.")
     if image.size is None or image.os_hash_algo != "sha512" or image.os_hash_value is None:
         raise InvalidServer(f"Image {image_id} is unacceptable: the image service gives no size or SHA-512 for it.")
-    if flavor is not None:
-        _check_flavor(image, image.size, flavor)
+    return image
+
+
+def _kept(image: ImageRecord) -> Fields:
     return {
         "id": image.id,
         "disk_format": image.disk_format,
@@ -81,6 +98,27 @@ async def resolve_image(region: Region, ctx: RequestContext, image_id: str, flav
         "min_ram_mib": image.min_ram,
         "properties": image.properties,
     }
+
+
+async def _kernel_and_ramdisk(region: Region, ctx: RequestContext, properties: Mapping[str, str]) -> Fields:
+    """The images that the properties kernel_id and ramdisk_id name. Raises InvalidServer."""
+    found: Fields = {}
+    for name in ("kernel", "ramdisk"):
+        image_id = str(properties.get(f"{name}_id") or "").strip().lower()
+        if image_id in ("", NO_KERNEL):
+            continue
+        if not _UUID.fullmatch(image_id):
+            raise InvalidServer(f"The image property {name}_id is the UUID of an image, got {image_id[:64]!r}.")
+        image = await _usable_image(region, ctx, image_id)
+        if image.disk_format not in (*KERNEL_FORMATS, "raw"):
+            raise InvalidServer(
+                f"Image {image_id} cannot be booted as a {name}: its disk format is {image.disk_format}, "
+                "not aki, ari or raw."
+            )
+        found[name] = {**_kept(image), "properties": {}}
+    if "ramdisk" in found and "kernel" not in found:
+        raise InvalidServer("The image names a ramdisk_id and no kernel_id: a ramdisk is nothing without a kernel.")
+    return found
 
 
 def needs_config_drive(image: Fields) -> bool:

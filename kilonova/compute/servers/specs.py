@@ -98,6 +98,8 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
         rebuild_count=server.rebuild_count,
         keeps_ephemeral=server.keeps_ephemeral,
+        kernel=_beside(server, "kernel"),
+        ramdisk=_beside(server, "ramdisk"),
     )
 
 
@@ -109,6 +111,12 @@ def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) ->
     if server.rescue is None:
         return own
     return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))
+
+
+def _beside(server: Server, name: str) -> SpecImage | None:
+    """The kernel or the ramdisk that the server's image names."""
+    found = (server.image or {}).get(name)
+    return None if found is None else msgspec.convert(found, SpecImage)
 
 
 def _spec_flavor(flavor: Fields) -> SpecFlavor:
@@ -150,8 +158,8 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         reservation_id=server.reservation_id,
         instance_type=server.flavor["name"],
         ami_id=f"ami-{_short(server.image['id'])}" if server.image else "None",
-        kernel_id=None,
-        ramdisk_id=None,
+        kernel_id=f"aki-{_short(kernel.id)}" if (kernel := _beside(server, "kernel")) else None,
+        ramdisk_id=f"ari-{_short(ramdisk.id)}" if (ramdisk := _beside(server, "ramdisk")) else None,
         ec2_instance_id=f"i-{server.number:08x}",
         metadata=server.metadata,
         public_keys=public_keys,
@@ -162,7 +170,7 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         random_seed=server.random_seed,
         sealed_password=server.sealed_password,
         admin_password=admin_password,
-        root_device_name=f"/dev/{local[0].place.device}" if local else "/dev/vda",
+        root_device_name=disks.root_device(server),
         devices=(*_tagged_interfaces(server, planned), *_tagged_disks(local)),
     )
 

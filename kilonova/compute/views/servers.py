@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute.servers import servers
+from kilonova.compute.servers import disks, servers
 from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.servers.specs import encode_user_data
 from kilonova.compute.tables import Server, ServerMapping
@@ -98,6 +98,11 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
     return shown
 
 
+def _id_of_image(server: Server, name: str) -> str:
+    """Of the kernel or the ramdisk that the server boots from; empty when it boots from its disk."""
+    return str(((server.image or {}).get(name) or {}).get("id", ""))
+
+
 def _extended(server: Server) -> Body:
     return {
         "OS-EXT-SRV-ATTR:host": server.host,
@@ -106,9 +111,9 @@ def _extended(server: Server) -> Body:
         "OS-EXT-SRV-ATTR:reservation_id": server.reservation_id,
         "OS-EXT-SRV-ATTR:launch_index": server.launch_index,
         "OS-EXT-SRV-ATTR:hostname": server.hostname,
-        "OS-EXT-SRV-ATTR:kernel_id": "",
-        "OS-EXT-SRV-ATTR:ramdisk_id": "",
-        "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
+        "OS-EXT-SRV-ATTR:kernel_id": _id_of_image(server, "kernel"),
+        "OS-EXT-SRV-ATTR:ramdisk_id": _id_of_image(server, "ramdisk"),
+        "OS-EXT-SRV-ATTR:root_device_name": disks.root_device(server),
         "OS-EXT-SRV-ATTR:user_data": encode_user_data(server.user_data),
     }
 

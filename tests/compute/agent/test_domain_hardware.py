@@ -1,5 +1,6 @@
 """What flavors and images ask for, in libvirt's documented form."""
 
+from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
@@ -116,6 +117,16 @@ def test_uefi_and_secure_boot() -> None:
         render({"os:secure_boot": "required"}, {"hw_firmware_type": "uefi"})
     stateless = render(properties={**UEFI, "hw_firmware_stateless": "true"})
     assert written(stateless, "os/loader") == ['<loader stateless="yes" />']
+
+
+def test_a_kernel_is_booted_without_a_boot_loader() -> None:
+    kernel, ramdisk = Path("/base/k"), Path("/base/r")
+    assert written(render(kernel=kernel, ramdisk=ramdisk), "os") == [
+        '<os><type arch="x86_64" machine="pc">hvm</type><kernel>/base/k</kernel><initrd>/base/r</initrd>'
+        '<cmdline>root=/dev/vda console=tty0 console=ttyS0</cmdline><smbios mode="sysinfo" /></os>'
+    ]
+    told = render(properties={"os_command_line": "root=LABEL=a quiet"}, kernel=kernel)
+    assert (told.findtext("os/cmdline"), told.find("os/initrd")) == ("root=LABEL=a quiet", None)
 
 
 def test_the_boot_menu() -> None:

@@ -303,6 +303,12 @@ async def test_a_password_is_set_through_the_agent_of_a_guest_that_runs(rig: Rig
         await rig.driver.set_admin_password(spec.id, "root", "secret")
 
 
+async def test_a_kernel_that_is_not_what_it_is_said_to_be_is_not_booted(rig: Rig) -> None:
+    kernel = rig.images.add(b"kernel", image_id=str(uuid.uuid4()), disk_format="aki", sha512="0" * 128)
+    with pytest.raises(HostError, match=f"Image {kernel.id} does not have the SHA-512"):
+        await settle(rig, make_spec(rig.images.add(bytes(MIB)), kernel=kernel))
+
+
 async def devices_of(rig: Rig, spec: ServerSpec) -> tuple[list[str], list[str]]:
     """The disks and the taps of a server's guest."""
     found = await rig.driver.diagnostics(spec.id)

@@ -1,6 +1,7 @@
 """Guests of a real libvirt that are made of more than the usual; what this machine's QEMU cannot start is left out."""
 
 import shutil
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.options import HardwareOptions
 from kilonova.compute.agent.spec import SpecFlavor
 from kilonova.kit.host_commands import HostError
-from tests.compute.agent.rigs import MIB, LibvirtRig, make_spec, settle
+from tests.compute.agent.rigs import IMAGE_ID, MIB, LibvirtRig, make_spec, settle
 
 pytestmark = pytest.mark.libvirt
 PC = {
@@ -67,6 +68,26 @@ async def test_a_guest_with_uefi_starts(libvirt_rig: LibvirtRig, more: dict[str,
     image = libvirt_rig.images.add(bytes(MIB), properties=properties)
     flavor = SpecFlavor("1", "m1.uefi", 1, 128, 0)
     assert (await settle(libvirt_rig, make_spec(image, flavor=flavor))).power == "running"
+
+
+def bootable_kernel() -> bytes:
+    """As much of a kernel as QEMU looks at before it boots it: four sectors of set-up, and the header's marks."""
+    header = bytearray(64 << 10)
+    header[0x1F1], header[0x1FE:0x200], header[0x202:0x206], header[0x206:0x208] = 4, b"\x55\xaa", b"HdrS", b"\x0c\x02"
+    header[0x22C:0x230] = (0x37FFFFFF).to_bytes(4, "little")  # the highest address of a ramdisk
+    return bytes(header)
+
+
+async def test_a_kernel_and_a_ramdisk_are_fetched_and_booted(libvirt_rig: LibvirtRig) -> None:
+    images, ids = libvirt_rig.images, [str(uuid.uuid4()) for _ in range(2)]
+    kernel = images.add(bootable_kernel(), image_id=ids[0], disk_format="aki")
+    ramdisk = images.add(bytes(MIB), image_id=ids[1], disk_format="ari")
+    spec = make_spec(images.add(bytes(MIB), disk_format="ami"), kernel=kernel, ramdisk=ramdisk)
+    assert (await settle(libvirt_rig, spec)).power == "running"
+    assert sorted(images.fetched) == sorted([*ids, IMAGE_ID])
+    command = Path(f"/proc/{libvirt_rig.qemu_process(spec.id)}/cmdline").read_text().split("\0")
+    assert "root=/dev/vda console=tty0 console=ttyS0" in command
+    assert await libvirt_rig.driver.sweep_images(min_age_seconds=-1) == []
 
 
 async def test_an_agent_that_does_not_answer_sets_no_password(libvirt_rig: LibvirtRig) -> None:

@@ -51,8 +51,9 @@ class PlannedDisk:
 
 
 def images_of(spec: ServerSpec) -> list[SpecImage]:
-    """The images that the server's disks begin as."""
-    return [disk.source.image for disk in spec.disks if isinstance(disk.source, ImageSource)]
+    """The images that the server's disks begin as, and those that it boots without a boot loader."""
+    roots = [disk.source.image for disk in spec.disks if isinstance(disk.source, ImageSource)]
+    return [*roots, *(image for image in (spec.kernel, spec.ramdisk) if image is not None)]
 
 
 def volumes_of(disks: Iterable[SpecDisk]) -> dict[str, VolumeSource]:

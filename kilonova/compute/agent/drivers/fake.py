@@ -274,13 +274,14 @@ class FakeDriver:
         await self._remove_copies(server)
         if spec.presence == "leaving":
             return ""
+        for image in disks.images_of(spec):
+            self._timeline.begin(spec.id, "fetch_image")
+            fetching = self._ensure_image(image, spec.id)
+            if fetching:
+                return fetching.progress
+            self._timeline.end(spec.id, "fetch_image")
         for disk in spec.disks:
             if isinstance(disk.source, ImageSource):
-                self._timeline.begin(spec.id, "fetch_image")
-                fetching = self._ensure_image(disk.source.image, spec.id)
-                if fetching:
-                    return fetching.progress
-                self._timeline.end(spec.id, "fetch_image")
                 _check_size(disk.source)
         if spec.rebuild_count > server.rebuilds_done:
             await self._errands.cancel(f"power {spec.id}")

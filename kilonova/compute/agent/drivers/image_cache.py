@@ -31,7 +31,7 @@ from kilonova.kit.host_commands import HostError
 WRITE_BYTES = 1 << 20
 """Chunks are gathered to this before a thread writes and hashes them."""
 
-RAW_FORMATS = ("raw", "iso", "ami")
+RAW_FORMATS = ("raw", "iso", "ami", "aki", "ari")
 DAY_SECONDS = 86400.0
 
 

@@ -198,6 +198,8 @@ class LibvirtDriver:
             self._options.machine_type,
             self._options.consoles,
             guest_cpu=self._options.guest_cpu,
+            kernel=self._images.path_of(spec.kernel) if spec.kernel else None,
+            ramdisk=self._images.path_of(spec.ramdisk) if spec.ramdisk else None,
             host=self._options.hardware,
         )
 

@@ -23,7 +23,12 @@ def add_boot(domain: Element, plan: DomainPlan, guest: GuestHardware) -> None:
     text(os_element, "type", "hvm", arch="x86_64", machine=machine)
     if firmware.is_uefi:
         _add_uefi(os_element, firmware, machine)
-    if not any(disk.place.boot_order is not None for disk in plan.disks):
+    if plan.kernel is not None:
+        text(os_element, "kernel", str(plan.kernel))
+        if plan.ramdisk is not None:
+            text(os_element, "initrd", str(plan.ramdisk))
+        text(os_element, "cmdline", firmware.command_line)
+    elif not any(disk.place.boot_order is not None for disk in plan.disks):
         SubElement(os_element, "boot", dev="hd")
     if firmware.has_boot_menu:
         SubElement(os_element, "bootmenu", enable="yes")

@@ -26,6 +26,9 @@ class DomainPlan:
     serial_port: int | None = None
     """Of the serial line where that can be typed on (`consoles.serial`)."""
     guest_cpu: GuestCpu = field(default_factory=GuestCpu)
+    kernel: Path | None = None
+    """Of the host's cache, and so the ramdisk: booted without a boot loader."""
+    ramdisk: Path | None = None
     host: HardwareOptions = field(default_factory=HardwareOptions)
 
 
