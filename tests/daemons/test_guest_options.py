@@ -10,6 +10,7 @@ import pytest
 from kilonova.cli.daemons.files import read
 from kilonova.cli.parts import guest_options
 from kilonova.cli.parts.options import COMPUTE
+from kilonova.compute.agent.devices.disks import DiskOptions
 from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions
 from kilonova.kit.config import ConfigError
 
@@ -26,8 +27,8 @@ def test_nothing_said_is_what_the_driver_does_anyway(tmp_path: Path) -> None:
     found = config(tmp_path, "")
     assert guest_options.hardware(found) == HardwareOptions()
     assert guest_options.guest_cpu(found) == GuestCpu()
-    assert (guest_options.machine_type(found), dict(guest_options.cache_modes(found))) == ("", {})
-    guest_options.check_images_type(found)
+    assert guest_options.machine_type(found) == ""
+    assert guest_options.disk_options(found) == DiskOptions()
 
 
 def test_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +39,7 @@ def test_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 cpu_mode = custom
 cpu_models = Haswell-noTSX, Westmere
 cpu_model_extra_flags = pcid, -vmx
-images_type = qcow2
+images_type = flat
 disk_cachemodes = "file=writethrough,block=none"
 hw_disk_discard = ignore
 hw_machine_type = armv7l=virt,x86_64=q35
@@ -64,13 +65,13 @@ cpu_dedicated_set = 0-1
     )
     assert guest_options.guest_cpu(found) == GuestCpu("custom", "Haswell-noTSX", ("pcid", "-vmx"))
     assert guest_options.machine_type(found) == "q35"
-    assert guest_options.cache_modes(found) == {"file": "writethrough", "block": "none"}
+    assert guest_options.disk_options(found) == DiskOptions("raw", {"file": "writethrough", "block": "none"})
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[libvirt]\nimages_type = lvm", "images_type: lvm cannot be done here; disks are qcow2 files"),
+        ("[libvirt]\nimages_type = lvm", "images_type: lvm cannot be done here; disks are files: default, qcow2"),
         ("[libvirt]\nimages_type = rbd", "images_type: rbd cannot be done here"),
         ("[libvirt]\ndisk_cachemodes = tape=none", "'tape=none' is not KIND=MODE"),
         ("[libvirt]\ndisk_cachemodes = file=fast", "modes default, none, writethrough"),
@@ -93,10 +94,9 @@ def test_what_cannot_be_stops_the_start(
     monkeypatch.setattr("shutil.which", lambda _name: None)
     found = config(tmp_path, text)
     with pytest.raises(ConfigError) as refused:
-        guest_options.check_images_type(found)
         guest_options.guest_cpu(found)
         guest_options.machine_type(found)
-        guest_options.cache_modes(found)
+        guest_options.disk_options(found)
         guest_options.hardware(found)
     assert sentence in str(refused.value)
 

@@ -107,7 +107,6 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
     from kilonova.compute.agent.drivers.libvirt import LibvirtDriver
     from kilonova.compute.agent.drivers.options import LibvirtOptions
 
-    guest_options.check_images_type(config)
     options = LibvirtOptions(
         state_dir=Path(config.state_path),
         instances_path=Path(config.instances_path),
@@ -119,7 +118,7 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
         machine_type=guest_options.machine_type(config),
         guest_cpu=guest_options.guest_cpu(config),
         hardware=guest_options.hardware(config),
-        cache_modes=guest_options.cache_modes(config),
+        disks=guest_options.disk_options(config),
         shutdown_timeout_seconds=config.shutdown_timeout,
         soft_reboot_timeout_seconds=config.libvirt.wait_soft_reboot_seconds,
         snapshot_format=config.libvirt.snapshot_image_format,

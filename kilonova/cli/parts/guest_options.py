@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from kilonova.compute.agent.devices.local_disks import CacheMode
+from kilonova.compute.agent.devices.disks import DiskOptions
+from kilonova.compute.agent.devices.local_disks import CacheMode, ImageFormat
 from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions
 from kilonova.kit.config import ConfigError
 
 ARCHITECTURE = "x86_64"
 USUAL_PCIE_PORTS = 16
-QCOW2_TYPES = ("default", "qcow2")
+IMAGE_FORMATS: Mapping[str, ImageFormat] = {"default": "qcow2", "qcow2": "qcow2", "raw": "raw", "flat": "raw"}
 MACHINE_ID, PRODUCT_ID = Path("/etc/machine-id"), Path("/sys/class/dmi/id/product_uuid")
 
 
@@ -59,16 +60,17 @@ def machine_type(config: Any) -> str:
     return found
 
 
-def check_images_type(config: Any) -> None:
-    if config.libvirt.images_type not in QCOW2_TYPES:
+def disk_options(config: Any) -> DiskOptions:
+    image_format = IMAGE_FORMATS.get(config.libvirt.images_type)
+    if image_format is None:
         raise ConfigError(
-            f"[libvirt] images_type: {config.libvirt.images_type} cannot be done here; disks are qcow2 files over the "
-            "cached image (default, or qcow2)"
+            f"[libvirt] images_type: {config.libvirt.images_type} cannot be done here; disks are files: "
+            f"{', '.join(IMAGE_FORMATS)}"
         )
+    return DiskOptions(image_format, _cache_modes(config))
 
 
-def cache_modes(config: Any) -> Mapping[str, CacheMode]:
-    """Kind of a disk's source, `file` or `block` → how QEMU opens it."""
+def _cache_modes(config: Any) -> Mapping[str, CacheMode]:
     found: dict[str, CacheMode] = {}
     for entry in config.libvirt.disk_cachemodes:
         kind, _, mode = entry.partition("=")

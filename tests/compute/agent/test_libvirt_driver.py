@@ -1,6 +1,7 @@
 """What is particular to the libvirt driver: files, definitions, deaths of processes on the host."""
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from kilonova.compute.agent.devices.disks import DiskOptions
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.libvirtd import find_daemon
 from kilonova.compute.agent.spec import SpecFlavor
@@ -72,6 +74,27 @@ async def test_the_files_lie_where_operators_look_for_them(libvirt_rig: LibvirtR
     assert b"Volume id: config-2" in label
     listing = ["isoinfo", "-R", "-i", directory / "disk.config", "-x", "/openstack/latest/user_data"]
     assert subprocess.run(listing, check=True, capture_output=True).stdout == b"#!/bin/sh\n"
+
+
+async def test_root_disks_are_raw_copies_where_the_host_says_so_and_keep_their_format(libvirt_rig: LibvirtRig) -> None:
+    libvirt_rig.options = dataclasses.replace(libvirt_rig.options, disks=DiskOptions("raw"))
+    await libvirt_rig.restart_agent()
+    image = libvirt_rig.images.add(b"\x55" * MIB)
+    spec = make_spec(image, flavor=SpecFlavor("1", "m1.tiny", 1, 32, 1))
+    assert (await settle(libvirt_rig, spec)).power == "running"
+    disk = libvirt_rig.options.instances_path / spec.id / "disk"
+    assert disk.stat().st_size == 1 << 30
+    with disk.open("rb") as file:
+        assert file.read(MIB + 1) == b"\x55" * MIB + b"\0"
+    await settle(libvirt_rig, replace(spec, power="stopped"))
+    libvirt_rig.options = dataclasses.replace(libvirt_rig.options, disks=DiskOptions("qcow2"))
+    await libvirt_rig.restart_agent()
+    await settle(libvirt_rig, spec)
+    driver = parse_xml(libvirt_rig.virsh("dumpxml", spec.id)).find("devices/disk/driver")
+    assert driver is not None and driver.get("type") == "raw"
+    small = make_spec(libvirt_rig.images.add(bytes(2 * MIB), image_id=str(uuid.uuid4())))
+    await settle(libvirt_rig, small)
+    assert image_info(libvirt_rig.options.instances_path / small.id / "disk")["format"] == "qcow2"
 
 
 async def test_the_console_of_a_stopped_server_can_be_read(libvirt_rig: LibvirtRig) -> None:

@@ -20,7 +20,11 @@ LIBVIRT = [
     cfg.ListOpt(
         "cpu_model_extra_flags", default=[], help="What the processor has besides, or with `-` before it lacks"
     ),
-    cfg.StrOpt("images_type", default="default", help="Local disks: default and qcow2 are files over a cached image"),
+    cfg.StrOpt(
+        "images_type",
+        default="default",
+        help="Root disks: qcow2 (default) over a cached image; raw (flat): copies",
+    ),
     cfg.ListOpt("disk_cachemodes", default=[], help="file=MODE and block=MODE; nothing: direct where that can be"),
     cfg.StrOpt(
         "hw_disk_discard", default="unmap", choices=["unmap", "ignore"], help="What becomes of discarded blocks"

@@ -7,13 +7,12 @@ server's record, so that nothing stays connected whatever dies.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from kilonova.compute.agent.devices import config_drive, local_disks
-from kilonova.compute.agent.devices.local_disks import CacheMode
+from kilonova.compute.agent.devices.local_disks import CacheMode, ImageFormat
 from kilonova.compute.agent.metadata_tree import config_drive_files
 from kilonova.compute.agent.spec import (
     BlankSource,
@@ -32,6 +31,8 @@ from kilonova.kit.connectors import ConnectedDisk
 from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.host_commands import HostError
 
+INFO = "disk.info"
+"""The file of a server's directory that tells the format of each disk of it."""
 BUSES = ("virtio", "scsi", "sata", "ide")
 
 ImagePath = Callable[[SpecImage], Path]
@@ -66,13 +67,30 @@ def to_plug(planned: Iterable[PlannedDisk]) -> dict[str, PlannedDisk]:
     return {disk.place.serial: disk for disk in planned if disk.is_volume}
 
 
-def plan(spec: ServerSpec, directory: Path, connected: Mapping[str, ConnectedDisk]) -> tuple[PlannedDisk, ...]:
+@dataclass(frozen=True)
+class DiskOptions:
+    """What a host is told of its local disks."""
+
+    image_format: ImageFormat = "qcow2"
+    """Of new disks that begin as an image: an overlay over the cached one, or a raw copy of it."""
+    cache_modes: Mapping[str, CacheMode] = field(default_factory=dict)
+    """Kind of a disk's source, `file` or `block` → how it is opened; without: direct where the host can."""
+
+
+Formats = Callable[[Path, DiskSource], DiskFormat]
+"""Says in which format the file of a local disk is."""
+
+
+def plan(
+    spec: ServerSpec, directory: Path, connected: Mapping[str, ConnectedDisk], formats: Formats | None = None
+) -> tuple[PlannedDisk, ...]:
     """Plans the disks that a hypervisor opens, given the connected volumes by serial; pure.
 
     Raises HostError for a bus that no driver has, and for two disks in one place.
     """
     _check(spec.disks)
-    return tuple(_plan(disk, directory, connected) for disk in spec.disks)
+    formats = formats or formats_of({}, "qcow2")
+    return tuple(_plan(disk, directory, connected, formats) for disk in spec.disks)
 
 
 def _check(disks: Iterable[SpecDisk]) -> None:
@@ -87,56 +105,84 @@ def _check(disks: Iterable[SpecDisk]) -> None:
             raise HostError(f"Two disks of the server are to be {twice[0]}.")
 
 
-def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, ConnectedDisk]) -> PlannedDisk:
+def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, ConnectedDisk], formats: Formats) -> PlannedDisk:
     if isinstance(disk.source, VolumeSource):
         volume = connected[disk.place.serial]
         return PlannedDisk(disk.place, volume.path, volume.disk_format, is_volume=True)
     is_config_drive = isinstance(disk.source, ConfigDriveSource)
-    return PlannedDisk(disk.place, directory / disk.name, _format_of(disk.source), is_config_drive)
+    path = directory / disk.name
+    return PlannedDisk(disk.place, path, formats(path, disk.source), is_config_drive)
 
 
-def _format_of(source: DiskSource) -> DiskFormat:
-    match source:
-        case ImageSource() | BlankSource(file_system_label=""):
-            return "qcow2"
-        case _:
-            return "raw"
-
-
-async def prepare(
-    spec: ServerSpec,
-    directory: Path,
-    image_path: ImagePath,
-    cache_modes: Mapping[str, CacheMode] = MappingProxyType({}),
-) -> list[PlannedDisk]:
-    """Makes the files and connects the volumes that are not there yet. Raises HostError.
-
-    `cache_modes`: kind of a source, `file` or `block` → how it is opened; without: direct where the host can.
+def formats_of(made: Mapping[Path, ImageFormat], image_format: ImageFormat) -> Formats:
+    """`made`: the disks that are there. They keep their format, whatever format new ones get: another would show the
+    guest what it has written itself as the head of an image.
     """
+
+    def find(path: Path, source: DiskSource) -> DiskFormat:
+        match source:
+            case ImageSource() | BlankSource(file_system_label=""):
+                return made.get(path, image_format)
+            case _:
+                return "raw"
+
+    return find
+
+
+def image_format(kind: DiskFormat) -> ImageFormat:
+    return "raw" if kind == "raw" else "qcow2"
+
+
+def is_copied(source: ImageSource, kind: DiskFormat) -> bool:
+    """Whether a disk has all the data of its image, and does not lie over the cached one."""
+    return source.is_whole or kind == "raw"
+
+
+def copies(spec: ServerSpec, directory: Path, options: DiskOptions) -> Iterator[tuple[Path, ImageSource, DiskFormat]]:
+    """The disks that have yet to be made as copies of an image, which takes a while."""
+    if spec.presence != "home":
+        return
+    formats = formats_of(local_disks.read_info(directory / INFO), options.image_format)
+    for disk in spec.disks:
+        path, source = directory / disk.name, disk.source
+        if isinstance(source, ImageSource) and is_copied(source, formats(path, source)) and not path.exists():
+            yield path, source, formats(path, source)
+
+
+async def make_copy(path: Path, source: ImageSource, image: Path, kind: DiskFormat) -> None:
+    """Makes a disk out of all the data of a cached image. Raises HostError."""
+    make = local_disks.ensure_copy if kind == "raw" else local_disks.ensure_whole
+    await make(path, image, source.size_gib)
+
+
+async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath, options: DiskOptions) -> list[PlannedDisk]:
+    """Makes the files and connects the volumes that are not there yet. Raises HostError."""
     _check(spec.disks)
     await asyncio.to_thread(local_disks.remove_rescue, directory, [disk.name for disk in spec.disks])
+    made = await asyncio.to_thread(local_disks.read_info, directory / INFO)
+    formats = formats_of(made, options.image_format)
     for disk in spec.disks:
-        await _ensure_file(spec, disk, directory / disk.name, image_path)
+        path = directory / disk.name
+        await _ensure_file(spec, disk, path, image_path, formats)
     volumes = volumes_of(spec.disks)
     connected = {serial: await connectors.connect(each.connection) for serial, each in volumes.items()}
-    planned = plan(spec, directory, connected)
+    planned = plan(spec, directory, connected, formats)
     local = {disk.path: disk.format for disk in planned if not disk.is_volume}
-    await asyncio.to_thread(local_disks.ensure_info, directory / "disk.info", local)
-    return await asyncio.to_thread(_with_cache_modes, planned, directory, cache_modes)
+    await asyncio.to_thread(local_disks.ensure_info, directory / INFO, local)
+    return await asyncio.to_thread(_with_cache_modes, planned, directory, options.cache_modes)
 
 
-async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path: ImagePath) -> None:
+async def _ensure_file(spec: ServerSpec, disk: SpecDisk, path: Path, image_path: ImagePath, formats: Formats) -> None:
     match disk.source:
-        case ImageSource(image, size_gib, is_whole=True):
-            if spec.presence == "incoming":
-                # What is in it comes with the guest.
-                await local_disks.ensure_blank(path, size_gib)
-            else:
-                await local_disks.ensure_whole(path, image_path(image), size_gib)
+        case ImageSource(_image, size_gib, is_whole=True) if spec.presence == "incoming":
+            # What is in it comes with the guest.
+            await local_disks.ensure_blank(path, size_gib, image_format(formats(path, disk.source)))
+        case ImageSource(image) as source if is_copied(source, formats(path, source)):
+            await make_copy(path, source, image_path(image), formats(path, source))
         case ImageSource(image, size_gib):
             await local_disks.ensure_overlay(path, image_path(image), size_gib)
         case BlankSource(size_gib, ""):
-            await local_disks.ensure_blank(path, size_gib)
+            await local_disks.ensure_blank(path, size_gib, image_format(formats(path, disk.source)))
         case BlankSource(size_gib, label, file_system):
             await local_disks.ensure_ephemeral(path, size_gib, label, file_system)
         case SwapSource(size_mib):

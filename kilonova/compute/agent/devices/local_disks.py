@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from kilonova.kit import host_commands
 from kilonova.kit.disks import qemu_img
 from kilonova.kit.host_commands import HostError
@@ -18,7 +20,12 @@ from kilonova.kit.host_commands import HostError
 GIB = 1 << 30
 MIB = 1 << 20
 TIMEOUT_SECONDS = 120.0
+COPY_TIMEOUT_SECONDS = 3600.0
 
+ImageFormat = Literal["qcow2", "raw"]
+"""Of disks that begin as an image, and of blank root disks."""
+
+_INFO = dict[str, ImageFormat]
 CacheMode = Literal["default", "none", "writethrough", "writeback", "directsync", "unsafe"]
 
 
@@ -52,6 +59,23 @@ async def ensure_whole(path: Path, image: Path, root_gib: int) -> None:
     await _make(path, make)
 
 
+async def ensure_copy(path: Path, source: Path, root_gib: int) -> None:
+    """Makes the root disk as a raw file of its own out of a raw image; as long as the file system needs for a copy.
+
+    Raises HostError like `ensure_overlay`.
+    """
+    size_bytes = _root_bytes(path, source, root_gib)
+    if size_bytes is None:
+        return
+
+    async def make(partial: Path) -> None:
+        command: list[str | os.PathLike[str]] = ["cp", "--reflink=auto", "--sparse=always", source, partial]
+        await host_commands.run(command, timeout_seconds=COPY_TIMEOUT_SECONDS)
+        await asyncio.to_thread(os.truncate, partial, size_bytes)
+
+    await _make(path, make)
+
+
 def _root_bytes(path: Path, image: Path, root_gib: int) -> int | None:
     """The size of a root disk that has yet to be made; None when it is there. Raises HostError for one too small."""
     if path.exists():
@@ -65,11 +89,14 @@ def _root_bytes(path: Path, image: Path, root_gib: int) -> int | None:
     return size_bytes
 
 
-async def ensure_blank(path: Path, root_gib: int) -> None:
+async def ensure_blank(path: Path, root_gib: int, disk_format: ImageFormat = "qcow2") -> None:
     """Makes an empty root disk, for a server without an image."""
 
     async def make(partial: Path) -> None:
-        await qemu_img.create_blank(partial, root_gib * GIB)
+        if disk_format == "raw":
+            await asyncio.to_thread(_make_sparse, partial, root_gib * GIB)
+        else:
+            await qemu_img.create_blank(partial, root_gib * GIB)
 
     await _make(path, make)
 
@@ -126,6 +153,16 @@ def remove_rescue(directory: Path, wanted: Collection[str]) -> None:
                 path.unlink(missing_ok=True)
     except OSError as error:
         raise HostError(f"Cannot remove the disks in {directory}: {error.strerror}.") from error
+
+
+def read_info(path: Path) -> dict[Path, ImageFormat]:
+    """The format of each disk that `disk.info` knows; none while that is not there. Raises HostError."""
+    try:
+        return {Path(disk): kind for disk, kind in msgspec.json.decode(path.read_bytes(), type=_INFO).items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise HostError(f"Cannot read {path}: {error}.") from error
 
 
 async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:

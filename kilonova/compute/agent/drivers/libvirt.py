@@ -67,6 +67,7 @@ from kilonova.compute.agent.spec import (
 )
 from kilonova.kit import connectors
 from kilonova.kit.agents import Jobs
+from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
@@ -174,7 +175,7 @@ class LibvirtDriver:
             return await self._observation(spec.id, fetching.progress)
         if is_rebuild_due:
             record = await self._remove_disks(record)
-        copying = self._ensure_whole_disk(spec)
+        copying = await self._ensure_copies(spec)
         if copying:
             return await self._observation(spec.id, copying.progress)
         with self._timeline.measured(spec.id, "make_disks"):
@@ -192,7 +193,7 @@ class LibvirtDriver:
         return DomainPlan(
             spec,
             self._virt_type,
-            tuple(await disks.prepare(spec, directory, self._images.path_of, self._options.cache_modes)),
+            tuple(await disks.prepare(spec, directory, self._images.path_of, self._options.disks)),
             tuple(planned_interfaces.values()),
             directory / "console.log",
             self._options.machine_type,
@@ -241,19 +242,23 @@ class LibvirtDriver:
             self._timeline.end(spec.id, "fetch_image")
         return None
 
-    def _ensure_whole_disk(self, spec: ServerSpec) -> Errand | None:
-        """The errand that copies an image into the root disk; None when there is none to copy, or it has been."""
-        name = f"copy image {spec.id}"
-        self._errands.raise_failure(name, spec.id)
-        for disk in spec.disks:
-            path, source = self._directory(spec.id) / disk.name, disk.source
-            is_copied = isinstance(source, ImageSource) and source.is_whole and spec.presence == "home"
-            if not is_copied or not isinstance(source, ImageSource) or path.exists():
-                continue
+    async def _ensure_copies(self, spec: ServerSpec) -> Errand | None:
+        """The errand that copies an image to a disk of the server; None when no disk waits for one."""
+        for path, source, kind in await asyncio.to_thread(self._copies, spec):
+            name = f"copy {path}"
+            self._errands.raise_failure(name, spec.id)
             image = self._images.path_of(source.image)
-            work = functools.partial(_copy_image, path, image, source.size_gib)
+
+            async def work(
+                _errand: Errand, path: Path = path, source: ImageSource = source, image: Path = image, kind: Any = kind
+            ) -> None:
+                await disks.make_copy(path, source, image, kind)
+
             return self._errands.start(name, "copy", f"copying image {source.image.id}", work, server_id=spec.id)
         return None
+
+    def _copies(self, spec: ServerSpec) -> list[tuple[Path, ImageSource, DiskFormat]]:
+        return list(disks.copies(spec, self._directory(spec.id), self._options.disks))
 
     async def _disconnect(self, record: ServerRecord, kept: Collection[str]) -> None:
         """Disconnects the volumes that the server should not have and its guest has not."""
@@ -590,10 +595,6 @@ class LibvirtDriver:
         """See `ComputeDriver`."""
         await self._errands.close()
         await self._connection.close()
-
-
-async def _copy_image(path: Path, image: Path, size_gib: int, _errand: Errand) -> None:
-    await local_disks.ensure_whole(path, image, size_gib)
 
 
 def _describe(action: PowerAction) -> str:

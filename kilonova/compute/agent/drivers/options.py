@@ -1,11 +1,10 @@
 """What a compute host is told about itself: the options of the libvirt driver and of its daemon."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from kilonova.compute.agent.devices.local_disks import CacheMode
+from kilonova.compute.agent.devices.disks import DiskOptions
 
 VirtType = Literal["kvm", "qemu"]
 
@@ -98,8 +97,7 @@ class LibvirtOptions:
     snapshot_format: SnapshotFormat = "qcow2"
     """Of the images that are made of servers."""
     hardware: HardwareOptions = HardwareOptions()
-    cache_modes: Mapping[str, CacheMode] = field(default_factory=dict)
-    """Kind of a disk's source, `file` or `block` → how QEMU opens it; without: direct where the host can."""
+    disks: DiskOptions = field(default_factory=DiskOptions)
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0
