@@ -92,9 +92,8 @@ class World:
 
     async def tick(self) -> None:
         """What agents do between two turns of the runner; those of the network, when there is something new."""
-        uploads = [
-            each.task for driver in self.drivers for each in driver._errands._errands.values() if each.is_running
-        ]
+        errands = [each for driver in self.drivers for each in driver._errands._errands.values()]
+        uploads = [each.task for each in errands if each.is_running and each.kind == "snapshot"]
         if uploads:
             # They take their own time, which the clock of the others does not wait for.
             await asyncio.wait(uploads)
