@@ -13,6 +13,7 @@ from kilonova.cli.parts.options import (
     NETWORK,
     NETWORK_AGENT,
     PLACEMENT,
+    SCHEDULING,
     Options,
 )
 from kilonova.kit.config import ConfigError
@@ -31,7 +32,7 @@ SERVICES: Mapping[str, Service] = {
     "keystone": Service("keystone", "keystone", [IDENTITY]),
     "glance": Service("glance-api", "glance", [IMAGE]),
     "placement": Service("placement-api", "placement", [PLACEMENT]),
-    "nova": Service("nova-api", "nova", [COMPUTE]),
+    "nova": Service("nova-api", "nova", [COMPUTE, SCHEDULING]),
     "nova-compute": Service("nova-compute", "nova", [COMPUTE]),
     "neutron": Service("neutron-server", "neutron", [NETWORK]),
     **{

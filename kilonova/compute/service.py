@@ -6,8 +6,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
 
 from kilonova.compute.hosts.index import HostIndex
+from kilonova.compute.hosts.memberships import AggregateIndex
 from kilonova.compute.region.directory import Directory
 from kilonova.compute.region.mappings import CELL1_ID
+from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.tables import tasks
 from kilonova.compute.topics import AGENT_BINARY, TASKS_TOPIC
 from kilonova.compute.transactions import (
@@ -61,6 +63,9 @@ class Region:
     """Shared with the network agents (`metadata_proxy_shared_secret`)."""
     options: ServerOptions = ServerOptions()
     clock: Clock = field(default_factory=SystemClock)
+    rules: Rules = field(default_factory=Rules)
+    """What the operator has said about placing."""
+    aggregates: AggregateIndex = field(default_factory=AggregateIndex)
     tasks: TaskTables = tasks
     here: "Cell" = field(init=False)
     """The cell on the API database. Servers wait in it until they are placed; in a region of one database they stay."""

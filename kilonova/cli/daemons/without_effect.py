@@ -19,6 +19,9 @@ _FILES = "disks are files"
 _NO_VOLUMES = "there are no volumes yet"
 _NO_NOTICES = "no notifications are sent"
 _NO_KEYS = "there is no key manager"
+_NO_DEVICES = "devices of a host are not passed through yet"
+_NO_BARE_METAL = "hosts run guests"
+_NO_METRICS = "hosts tell no metrics"
 _INITIAL = "the allocation ratios without initial_ apply from the start"
 
 ANY_PROJECT: Mapping[str, str] = {
@@ -97,6 +100,19 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "libvirt.swtpm_user": "libvirt's own settings say who swtpm runs as",
         "libvirt.use_usb_tablet": "the image's hw_pointer_model says it",
         "libvirt.use_virtio_for_bridges": "the image's hw_vif_model says it, and without one it is virtio",
+        "DEFAULT.scheduler_driver": _ONE_KIND,
+        "scheduler.driver": _ONE_KIND,
+        "scheduler.periodic_task_interval": "hosts are looked at when a server is placed",
+        "scheduler.query_placement_for_availability_zone": "servers are always placed in the zone asked for",
+        "filter_scheduler.cross_cell_move_weight_multiplier": "servers move within their cell",
+        "filter_scheduler.pci_weight_multiplier": _NO_DEVICES,
+        "filter_scheduler.pci_in_placement": _NO_DEVICES,
+        "filter_scheduler.track_instance_changes": "servers are always counted as they come and go",
+        "filter_scheduler.use_baremetal_filters": _NO_BARE_METAL,
+        "filter_scheduler.baremetal_enabled_filters": _NO_BARE_METAL,
+        "metrics.weight_multiplier": _NO_METRICS,
+        "metrics.required": _NO_METRICS,
+        "metrics.weight_of_unavailable": _NO_METRICS,
         "libvirt.live_migration_inbound_addr": "servers do not migrate yet",
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
@@ -141,7 +157,6 @@ WHOLE_GROUPS: Mapping[str, str] = {
     "barbican": _NO_KEYS,
     "cache": "keystone_authtoken.memcached_servers names the shared cache",
     "cinder": _NO_VOLUMES,
-    "filter_scheduler": "all filters and weighers there are always apply",
     "guestfs": _NOT_INJECTED,
     "healthcheck": "/healthcheck is always served",
     "key_manager": _NO_KEYS,
@@ -149,7 +164,7 @@ WHOLE_GROUPS: Mapping[str, str] = {
     "os_vif_linux_bridge": "interfaces are the network agent's",
     "os_vif_ovs": "interfaces are the network agent's",
     "oslo_messaging_notifications": _NO_NOTICES,
-    "pci": "devices of a host are not passed through yet",
+    "pci": _NO_DEVICES,
     "privsep_entrypoint": "agents run with the rights they need",
     "upgrade_levels": "all daemons are of one release",
     "workarounds": "there is nothing of upstream's to work around",

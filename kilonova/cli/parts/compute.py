@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kilonova.cli.grounds.ground import Ground, Schema
-from kilonova.cli.parts.options import COMPUTE, QUOTAS
+from kilonova.cli.parts.options import COMPUTE, QUOTAS, SCHEDULING
 from kilonova.cli.parts.part import Api, Part, Running, Work
+from kilonova.cli.parts.scheduling import rules_of
 from kilonova.compute.app import make_app
 from kilonova.compute.catalog import quotas
 from kilonova.compute.consoles import console_tokens
@@ -71,6 +72,7 @@ async def _make(ground: Ground) -> Region:
             shelved_offload_seconds=config.shelved_offload_time,
         ),
         clock=ground.clock,
+        rules=rules_of(config),
     )
     await ground.open_cells(region)
     return region
@@ -185,7 +187,7 @@ def _serve_cell0(region: Region) -> Chore:
     return Chore("serve-cell0", CELL0_REST_SECONDS, serve)
 
 
-API = Part("nova-api", "nova", [COMPUTE], build_api)
-METADATA = Part("nova-api-metadata", "nova", [COMPUTE], build_metadata_api)
-CONDUCTOR = Part("nova-conductor", "nova", [COMPUTE], build_conductor)
-SCHEDULER = Part("nova-scheduler", "nova", [COMPUTE], build_conductor)
+API = Part("nova-api", "nova", [COMPUTE, SCHEDULING], build_api)
+METADATA = Part("nova-api-metadata", "nova", [COMPUTE, SCHEDULING], build_metadata_api)
+CONDUCTOR = Part("nova-conductor", "nova", [COMPUTE, SCHEDULING], build_conductor)
+SCHEDULER = Part("nova-scheduler", "nova", [COMPUTE, SCHEDULING], build_conductor)

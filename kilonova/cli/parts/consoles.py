@@ -6,7 +6,7 @@ from typing import Any
 
 from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.compute import open_compute
-from kilonova.cli.parts.options import COMPUTE
+from kilonova.cli.parts.options import COMPUTE, SCHEDULING
 from kilonova.cli.parts.part import Api, Part, Running
 from kilonova.compute.consoles.console_proxy.app import NOVNC, SERIAL, SPICE, Kind, make_app
 from kilonova.compute.hosts import control_daemons
@@ -57,7 +57,7 @@ async def _register(region: Region, host: str) -> None:
 
 
 def _part(program: str, build: Any) -> Part:
-    return Part(program, "nova", [COMPUTE], build)
+    return Part(program, "nova", [COMPUTE, SCHEDULING], build)
 
 
 NOVNC_PROXY = _part("nova-novncproxy", functools.partial(_build_proxy, NOVNC, "vnc", "novncproxy"))

@@ -119,5 +119,5 @@ async def _image(request: ComputeRequest, server: Server, reference: str) -> Fie
         raise InvalidServer(f"Invalid imageRef provided: it is the UUID of an image, got {image_id[:64]!r}.")
     flavor = msgspec.convert(server.flavor, Flavor)
     image = await requests.resolve_image(request.service, request.ctx, image_id, flavor)
-    requests.check_requirements(flavor, image)
+    requests.check_requirements(flavor, image, request.service.rules)
     return image

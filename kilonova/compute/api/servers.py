@@ -29,6 +29,9 @@ from kilonova.compute.errors import (
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import CellDown
+from kilonova.compute.scheduling.requirements import UnusableSpec
+from kilonova.compute.scheduling.rules import Rules
+from kilonova.compute.scheduling.unasked import refuse_unasked_hints
 from kilonova.compute.servers import creation, requests, servers
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.transactions import RegionTx
@@ -43,8 +46,6 @@ from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
 
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
-UNSERVED_HINTS = {"query", "build_near_host_ip", "cidr", "target_cell", "different_cell"}
-"""Hints that mean something to filters which are not here. Others are their users' notes."""
 MOST_HINTED = 64
 """Servers that one scheduler hint names."""
 
@@ -81,7 +82,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise BadRequest("min_count must be <= max_count")
     _refuse_unserved(request, new)
     local_disks = block_devices.local_disks(new.block_device_mapping_v2)
-    hints = _hints(body)
+    hints = _hints(body, region.rules)
     hostname = read_hostname(request, new.hostname)
     if hostname is not None and count > 1:
         raise InvalidServer("A hostname can be given to one server only.")
@@ -96,7 +97,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
     if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
         raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
     image = await requests.resolve_image(region, ctx, _image_id(new), flavor)
-    requests.check_requirements(flavor, image)
+    requests.check_requirements(flavor, image, region.rules)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
     groups = await requests.resolve_security_groups(region, ctx, group_names)
     group_ids = list(groups.values())
@@ -133,13 +134,15 @@ def _needs_config_drive(new: NewServer, image: requests.Fields) -> bool:
     return asked or bool(new.admin_pass) or requests.needs_config_drive(image)
 
 
-def _hints(body: NewServerBody) -> dict[str, Any]:
+def _hints(body: NewServerBody, rules: Rules) -> dict[str, Any]:
     hints = body.scheduler_hints or body.older_scheduler_hints
     group_id = hints.get("group")
     if group_id is not None and not UUID.fullmatch(str(group_id)):
         raise BadRequest(f"The scheduler hint group is the UUID of a server group, got {group_id!r}.")
-    for name in UNSERVED_HINTS & hints.keys():
-        raise BadRequest(f"The scheduler hint {name} cannot be obeyed here yet.")
+    try:
+        refuse_unasked_hints(hints, rules)
+    except UnusableSpec as error:
+        raise BadRequest(str(error)) from error
     for name in ("same_host", "different_host"):
         named = hints.get(name, [])
         named = named if isinstance(named, list) else [named]

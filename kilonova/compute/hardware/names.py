@@ -89,7 +89,9 @@ _BOTH: Mapping[str, Treatment] = {
 FLAVOR: Mapping[str, Treatment] = {
     **{f"hw:{name}": treatment for name, treatment in _BOTH.items()},
     "accel:device_profile": _refused("there are no accelerators here"),
-    "aggregate_instance_extra_specs:*": _refused("properties of aggregates do not guide the choice of a host here yet"),
+    "aggregate_instance_extra_specs:*": _obeyed(
+        "an aggregate of the host has the property, where AggregateInstanceExtraSpecsFilter is enabled"
+    ),
     "capabilities:*": _obeyed("the host has to have the property"),
     "hide_hypervisor_id": _obeyed("as hw:hide_hypervisor_id"),
     "hw:cpu_dedicated_mask": _refused(_UNFITTED),

@@ -6,7 +6,7 @@ as well, which is in its cell: `everywhere` is a transaction of each database wi
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -154,4 +154,7 @@ async def _move(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate
 
 async def _write(tx: RegionTx, aggregate: Aggregate, now: datetime, **values: Any) -> None:
     found = aggregates.c.number == aggregate.number
-    await tx.execute(update(aggregates).where(found).values(updated_at=now, **values))
+    before = await tx.scalar(select(aggregates.c.updated_at).where(found))
+    # Later than the last time, whatever clock this is: it is the version that others know the row by (`memberships`).
+    later = now if before is None else max(now, before + timedelta(microseconds=1))
+    await tx.execute(update(aggregates).where(found).values(updated_at=later, **values))

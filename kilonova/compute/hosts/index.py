@@ -8,10 +8,11 @@ than the last it saw, in the transaction that asks.
 import asyncio
 from collections.abc import Mapping
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import BindParameter, bindparam, select
 
-from kilonova.compute.scheduling.hosts import HostState
+from kilonova.compute.hosts.memberships import Memberships
+from kilonova.compute.scheduling.hosts import HostAggregate, HostState
 from kilonova.compute.tables import Host, HostLoad, host_loads, hosts
 from kilonova.compute.transactions import CellTx
 
@@ -31,6 +32,8 @@ class Snapshot(Struct, frozen=True):
     revision: int
     hosts: Mapping[str, KnownHost]
     """By name, in the order of their numbers."""
+    memberships: Memberships = Memberships()
+    """The aggregates that the hosts are shown in."""
 
 
 class HostIndex:
@@ -50,13 +53,29 @@ class HostIndex:
             found = await tx.all(HostLoad, _SINCE, known=known.revision)
             if not found and known.revision >= 0:
                 # Some host has the revision that is known or a later one, unless the database is an older one.
-                known = Snapshot(-1, {})
+                known = Snapshot(-1, {}, known.memberships)
                 found = await tx.all(HostLoad, _SINCE, known=known.revision)
             changes = [each for each in found if each.revision > known.revision]
             if changes or known is not self._snapshot:
                 revision = max((each.revision for each in changes), default=known.revision)
-                self._snapshot = Snapshot(revision, await _members(tx, known, changes))
+                self._snapshot = Snapshot(revision, await _members(tx, known, changes), known.memberships)
             return self._snapshot
+
+    def join(self, snapshot: Snapshot, memberships: Memberships) -> Snapshot:
+        """Returns the same hosts, shown in these aggregates. It is kept: only a change of aggregates costs anything."""
+        if snapshot.memberships is memberships:
+            return snapshot
+        joined = Snapshot(
+            snapshot.revision,
+            {
+                name: KnownHost(each.row, structs.replace(each.state, aggregates=memberships.of(name)))
+                for name, each in snapshot.hosts.items()
+            },
+            memberships,
+        )
+        if self._snapshot is snapshot:
+            self._snapshot = joined
+        return joined
 
 
 async def _members(tx: CellTx, known: Snapshot, changes: list[HostLoad]) -> dict[str, KnownHost]:
@@ -70,7 +89,7 @@ async def _members(tx: CellTx, known: Snapshot, changes: list[HostLoad]) -> dict
         row = rows.get(each.host) or (members[each.host].row if each.host in members else None)
         # The API database counts servers on their way to hosts of other cells.
         if row is not None:
-            members[each.host] = KnownHost(row, _state(row, each))
+            members[each.host] = KnownHost(row, _state(row, each, known.memberships.of(row.host)))
     if renewed:
         members = dict(sorted(members.items(), key=lambda item: item[1].row.number))
     return members
@@ -86,7 +105,7 @@ async def _rows(tx: CellTx, names: list[str]) -> dict[str, Host]:
     return found
 
 
-def _state(row: Host, load: HostLoad) -> HostState:
+def _state(row: Host, load: HostLoad, aggregates: tuple[HostAggregate, ...]) -> HostState:
     return HostState(
         id=row.id,
         host=row.host,
@@ -100,6 +119,7 @@ def _state(row: Host, load: HostLoad) -> HostState:
         hypervisor_type=row.inventory["hypervisor_type"],
         supported_instances=tuple((one, two, three) for one, two, three in row.inventory["supported_instances"]),
         inventory=row.inventory,
+        aggregates=aggregates,
     )
 
 

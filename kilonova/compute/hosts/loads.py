@@ -5,6 +5,7 @@ transaction. The scheduler holds the hosts in memory, and reads again what has a
 (`index.py`, docs/decisions/0035).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
@@ -31,6 +32,15 @@ async def find_place(tx: CellTx, server_id: str) -> Place | None:
 
 
 _PLACE = select(servers.c.host, servers.c.vm_state).where(servers.c.id == bindparam("server_id"))
+
+
+async def images_on_hosts(tx: CellTx) -> list[tuple[str, Mapping[str, str]]]:
+    """Host and image properties of every server that is on a host."""
+    found = await tx.tuples(_IMAGES)
+    return [(host, image["properties"]) for host, image in found if image is not None]
+
+
+_IMAGES = select(servers.c.host, servers.c.image).where(servers.c.host.is_not(None))
 
 
 async def follow(tx: CellTx, before: Place | None, after: Place | None) -> None:

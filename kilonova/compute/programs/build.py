@@ -16,7 +16,7 @@ from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, S
 from kilonova.compute.programs.placing import View
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.scheduling.plan import summary
+from kilonova.compute.scheduling.plan import count_hosts, summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
 from kilonova.compute.service import Cell
@@ -30,7 +30,6 @@ from kilonova.kit.tasks import Done, Fail, HandedOver, Next, Outcome, Program, R
 
 log = logger(__name__)
 
-MOST_HOSTS_TRIED = 3
 POLL_SECONDS = 0.5
 REGISTRATION_TRIES = 120
 """How often a server looks again while hosts are about to answer for the first time: a minute long."""
@@ -223,8 +222,8 @@ async def _unless_host_failed(run: Run[Cell, BuildArgs], answer: Sleep | Fail) -
     async def count(tx: CellTx) -> None:
         await hosts.count_failed_build(tx, host)
 
-    if len(failures) >= MOST_HOSTS_TRIED:
-        told = f"{len(failures)} hosts failed to build the server. The last said: {answer.error}"
+    if len(failures) >= run.service.region.rules.max_attempts:
+        told = f"{count_hosts(len(failures))} failed to build the server. The last said: {answer.error}"
         return Fail(told, commit=count)
     args = structs.replace(run.args, failures=failures, unanswered=0, milestones=())
     return Next(leave_host, args=args, note=f"host {host} failed: {answer.error}", commit=count)

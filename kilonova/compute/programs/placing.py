@@ -4,19 +4,22 @@ The decision itself is `scheduling.plan`. What it was made from may have changed
 `keeps_group_rule` are what makes it true.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from msgspec import Struct, structs
 
 from kilonova.compute.catalog import server_groups
 from kilonova.compute.errors import ServerGroupNotFound
-from kilonova.compute.hosts.index import KnownHost
+from kilonova.compute.hosts import loads
+from kilonova.compute.hosts.index import KnownHost, Snapshot
+from kilonova.compute.hosts.memberships import Memberships
 from kilonova.compute.region import cells, mappings
 from kilonova.compute.region.cells import Gathered
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
 from kilonova.compute.scheduling.requirements import requirements_of
+from kilonova.compute.scheduling.weighers import IMAGE_PROPERTIES, is_weighed, likeness
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
@@ -50,7 +53,7 @@ class View(Struct, frozen=True):
 class _Share(Struct):
     """What one cell has to say."""
 
-    hosts: Hosts
+    known: Snapshot
     named: dict[str, str]
     """Server id → host, of those the hints name."""
 
@@ -61,6 +64,7 @@ async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> V
     Raises UnusableSpec for a flavor or image that asks for the impossible.
     """
     looked_at: list[Server] = []
+    joined: list[Memberships] = []
 
     async def ask(asked: Cell, tx: CellTx) -> _Share:
         known = await asked.hosts.refresh(tx)
@@ -69,13 +73,36 @@ async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> V
             looked_at.append(await servers.find(tx, server_id))
         named = _named(looked_at[0])
         found = await servers.hosts_of(tx, named, looked_at[0].project_id) if named else {}
-        return _Share(known.hosts, found)
+        if region_tx := asked.regional(tx):
+            joined.append(await asked.region.aggregates.refresh(region_tx))
+        return _Share(known, found)
 
     gathered = await _gather(cell, ask)
     server, shares = looked_at[0], gathered.values()
-    group = await _group_rule(cell, server)
-    wanted = _wanted(server, excluded_hosts, {k: v for each in shares for k, v in each.named.items()}, group)
-    return View(server, wanted, [(asked, each.hosts) for asked, each in gathered.answers])
+    if not joined:
+        async with cell.region.reading() as region_tx:
+            joined.append(await cell.region.aggregates.refresh(region_tx))
+    wanted = structs.replace(
+        _wanted(server, excluded_hosts),
+        hosts_of_servers={k: v for each in shares for k, v in each.named.items()},
+        group=await _group_rule(cell, server),
+        aggregate_keys=joined[0].keys,
+        rules=cell.region.rules,
+    )
+    hosts = [(asked, asked.hosts.join(each.known, joined[0]).hosts) for asked, each in gathered.answers]
+    if wanted.image_properties and is_weighed(IMAGE_PROPERTIES, wanted):
+        wanted = structs.replace(
+            wanted, images_like_it=await _images_like_it(wanted, [asked for asked, _hosts in hosts])
+        )
+    return View(server, wanted, hosts)
+
+
+async def _images_like_it(wanted: Wanted, asked: Iterable[Cell]) -> dict[str, float]:
+    shared: dict[str, float] = {}
+    for cell in asked:
+        async with cell.reading() as tx:
+            shared |= likeness(wanted.image_properties, await loads.images_on_hosts(tx), wanted.rules)
+    return shared
 
 
 def _named(server: Server) -> list[str]:
@@ -83,9 +110,8 @@ def _named(server: Server) -> list[str]:
     return [str(each) for hint in ("same_host", "different_host") for each in _as_list(hints.get(hint))]
 
 
-def _wanted(
-    server: Server, excluded_hosts: tuple[str, ...], hosts_of_servers: dict[str, str], group: GroupRule | None
-) -> Wanted:
+def _wanted(server: Server, excluded_hosts: tuple[str, ...]) -> Wanted:
+    """As far as the server itself tells it. Raises UnusableSpec."""
     properties: dict[str, str] = (server.image or {}).get("properties", {})
     needed = requirements_of(server.flavor, properties)
     return Wanted(
@@ -99,8 +125,9 @@ def _wanted(
         extra_specs=server.flavor["extra_specs"],
         image_properties=properties,
         scheduler_hints=server.scheduler_hints,
-        hosts_of_servers=hosts_of_servers,
-        group=group,
+        project_id=server.project_id,
+        flavor_name=server.flavor["name"],
+        image_id=(server.image or {}).get("id", ""),
     )
 
 

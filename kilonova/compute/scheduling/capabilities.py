@@ -60,7 +60,7 @@ def compute_capabilities_filter(host: HostState, wanted: Wanted) -> str | None:
             continue
         if not colon and key not in PROPERTIES and not (key in INVENTORY and key in host.inventory):
             continue
-        found = _look_up(host, name if colon else key)
+        found = look_up(host, name if colon else key)
         if found is None:
             return f"has no {name if colon else key}, which {key} asks for"
         if not matches(found, requirement):
@@ -68,8 +68,8 @@ def compute_capabilities_filter(host: HostState, wanted: Wanted) -> str | None:
     return None
 
 
-def _look_up(host: HostState, path: str) -> Any:
-    """`cpu_info:topology:cores` goes down into the properties."""
+def look_up(host: HostState, path: str) -> Any:
+    """The host's property, None where it has none; `cpu_info:topology:cores` goes down into the properties."""
     first, *below = path.split(":")
     found = (
         PROPERTIES[first](host) if first in PROPERTIES else host.inventory.get(first) if first in INVENTORY else None

@@ -3,9 +3,11 @@
 Each answers None when the host will do, or the reason it will not, as a phrase for the account.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from kilonova.compute.scheduling import aggregate_filters, json_query
 from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 
@@ -42,6 +44,7 @@ def retry_filter(host: HostState, wanted: Wanted) -> str | None:
     return "has failed to build this server" if host.host in wanted.excluded_hosts else None
 
 
+PCI_ALIAS = "pci_passthrough:alias"
 IMAGE_PROPERTIES = (("hw_architecture", "architecture"), ("img_hv_type", "hypervisor_type"), ("hw_vm_mode", "vm_mode"))
 """What an image may ask for, by its newer and its older name, in the order of a host's supported instances."""
 
@@ -50,6 +53,7 @@ def image_properties_filter(host: HostState, wanted: Wanted) -> str | None:
     """ImagePropertiesFilter: the host runs guests of the image's architecture, hypervisor type and vm mode."""
     properties = wanted.image_properties
     asked = [(properties.get(new) or properties.get(old) or "").lower() for new, old in IMAGE_PROPERTIES]
+    asked[0] = asked[0] or wanted.rules.image_properties_default_architecture
     if not any(asked):
         return None
     for supported in host.supported_instances:
@@ -97,24 +101,114 @@ def _server_ids(hint: Any) -> list[str]:
     return [str(each) for each in hint] if isinstance(hint, list) else [str(hint)]
 
 
+def isolated_hosts_filter(host: HostState, wanted: Wanted) -> str | None:
+    """IsolatedHostsFilter: isolated images go to isolated hosts only, and unless that is allowed nothing else does."""
+    rules = wanted.rules
+    is_isolated = host.host in rules.isolated_hosts
+    if wanted.image_id in rules.isolated_images:
+        return None if is_isolated else "is no host for isolated images"
+    if is_isolated and rules.restrict_isolated_hosts_to_isolated_images:
+        return "is a host for isolated images alone"
+    return None
+
+
+NEAR, CIDR = "build_near_host_ip", "cidr"
+
+
+def simple_cidr_affinity_filter(host: HostState, wanted: Wanted) -> str | None:
+    """SimpleCIDRAffinityFilter: the host's address is in the network around the one the hints give."""
+    around = network_near(wanted.scheduler_hints)
+    return None if ip_address(host.inventory["host_ip"]) in around else f"is not in {around}"
+
+
+def network_near(hints: Mapping[str, Any]) -> IPv4Network | IPv6Network:
+    """Raises ValueError."""
+    return ip_network(f"{hints[NEAR]}/{str(hints.get(CIDR, '/24')).lstrip('/')}", strict=False)
+
+
+def pci_passthrough_filter(host: HostState, wanted: Wanted) -> str | None:
+    """PciPassthroughFilter: the host has the devices that the flavor names. No agent here passes any through."""
+    return f"has no devices for {PCI_ALIAS}={wanted.extra_specs[PCI_ALIAS]}"
+
+
+def all_hosts_filter(host: HostState, wanted: Wanted) -> str | None:
+    """AllHostsFilter: every host will do."""
+    return None
+
+
 def _is_always_asked(_wanted: Wanted) -> bool:
     return True
 
 
+def _is_never_asked(_wanted: Wanted) -> bool:
+    return False
+
+
 def _names_an_image_property(wanted: Wanted) -> bool:
+    if wanted.rules.image_properties_default_architecture:
+        return True
     return any(wanted.image_properties.get(name) for names in IMAGE_PROPERTIES for name in names[:2])
 
 
-DEFAULT_FILTERS: tuple[tuple[str, Filter, Callable[[Wanted], object]], ...] = (
-    ("ComputeFilter", compute_filter, _is_always_asked),
+def _isolates(wanted: Wanted) -> object:
+    return wanted.rules.isolated_hosts or wanted.rules.isolated_images
+
+
+def _asks_aggregates(wanted: Wanted) -> bool:
+    return any(True for _each in aggregate_filters.extra_specs_of_aggregates(wanted.extra_specs))
+
+
+def _serves_tenants(wanted: Wanted) -> bool:
+    return any(map(aggregate_filters.names_tenants, wanted.aggregate_keys))
+
+
+Entry = tuple[str, Filter, Callable[[Wanted], object]]
+"""(upstream's name, the question, whether a server asks it at all)."""
+
+ALWAYS: tuple[Entry, ...] = (
     ("RetryFilter", retry_filter, lambda wanted: wanted.excluded_hosts),
     ("AvailabilityZoneFilter", availability_zone_filter, lambda wanted: wanted.requested_zone is not None),
     ("RequestedHostFilter", requested_host_filter, lambda wanted: wanted.requested_host is not None),
-    ("ComputeCapabilitiesFilter", compute_capabilities_filter, lambda wanted: wanted.extra_specs),
-    ("ImagePropertiesFilter", image_properties_filter, _names_an_image_property),
     ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter, lambda wanted: wanted.group),
     ("ServerGroupAffinityFilter", server_group_affinity_filter, lambda wanted: wanted.group),
+)
+"""What holds whichever filters are chosen; where they are named, they are asked in their place."""
+
+_CHOOSABLE: tuple[Entry, ...] = (
+    ("AllHostsFilter", all_hosts_filter, _is_never_asked),
+    ("ComputeFilter", compute_filter, _is_always_asked),
+    ("ComputeCapabilitiesFilter", compute_capabilities_filter, lambda wanted: wanted.extra_specs),
+    ("ImagePropertiesFilter", image_properties_filter, _names_an_image_property),
     ("SameHostFilter", same_host_filter, lambda wanted: wanted.scheduler_hints),
     ("DifferentHostFilter", different_host_filter, lambda wanted: wanted.scheduler_hints),
+    ("SimpleCIDRAffinityFilter", simple_cidr_affinity_filter, lambda wanted: NEAR in wanted.scheduler_hints),
+    ("JsonFilter", json_query.json_filter, lambda wanted: json_query.HINT in wanted.scheduler_hints),
+    ("IsolatedHostsFilter", isolated_hosts_filter, _isolates),
+    ("IoOpsFilter", aggregate_filters.io_ops_filter, _is_always_asked),
+    ("NumInstancesFilter", aggregate_filters.num_instances_filter, _is_always_asked),
+    ("AggregateIoOpsFilter", aggregate_filters.aggregate_io_ops_filter, _is_always_asked),
+    ("AggregateNumInstancesFilter", aggregate_filters.aggregate_num_instances_filter, _is_always_asked),
+    ("AggregateInstanceExtraSpecsFilter", aggregate_filters.aggregate_instance_extra_specs_filter, _asks_aggregates),
+    (
+        "AggregateImagePropertiesIsolation",
+        aggregate_filters.aggregate_image_properties_isolation,
+        lambda wanted: not wanted.aggregate_keys.isdisjoint(wanted.image_properties),
+    ),
+    ("AggregateMultiTenancyIsolation", aggregate_filters.aggregate_multi_tenancy_isolation, _serves_tenants),
+    (
+        "AggregateTypeAffinityFilter",
+        aggregate_filters.aggregate_type_affinity_filter,
+        lambda wanted: aggregate_filters.INSTANCE_TYPE in wanted.aggregate_keys,
+    ),
+    ("PciPassthroughFilter", pci_passthrough_filter, lambda wanted: PCI_ALIAS in wanted.extra_specs),
+    # Hosts tell no metrics, and a file that asks for some does not start: there is nothing that a host could lack.
+    ("MetricsFilter", all_hosts_filter, _is_never_asked),
 )
-"""(upstream's name, the question, whether a server asks it at all): cheap and most telling first."""
+FILTERS: Mapping[str, Entry] = {entry[0]: entry for entry in (*ALWAYS, *_CHOOSABLE)}
+
+
+def chosen_for(wanted: Wanted) -> list[tuple[str, Filter]]:
+    """The filters that this server asks hosts, in the order of the operator's choice."""
+    names = wanted.rules.filters
+    entries = [*(entry for entry in ALWAYS if entry[0] not in names), *(FILTERS[name] for name in names)]
+    return [(name, check) for name, check, is_asked in entries if is_asked(wanted)]

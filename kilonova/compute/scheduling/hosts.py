@@ -4,7 +4,16 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.compute.scheduling.rules import Rules
+
 Resources = dict[str, int]
+
+
+class HostAggregate(Struct, frozen=True):
+    """An aggregate of hosts, as far as placing goes by it."""
+
+    id: str
+    metadata: dict[str, str]
 
 
 class HostState(Struct, frozen=True, gc=False):
@@ -32,6 +41,8 @@ class HostState(Struct, frozen=True, gc=False):
     """Since the last that went well."""
     inventory: dict[str, Any] = {}
     """`HostInventory` as the agent sent it."""
+    aggregates: tuple[HostAggregate, ...] = ()
+    """Those the host is in."""
 
     def free(self, resource: str) -> int:
         return self.capacity.get(resource, 0) - self.used.get(resource, 0)
@@ -63,3 +74,11 @@ class Wanted(Struct, frozen=True):
     scheduler_hints: dict[str, Any] = {}
     hosts_of_servers: dict[str, str] = {}
     """Server id → host, for the servers named in the hints."""
+    project_id: str = ""
+    flavor_name: str = ""
+    image_id: str = ""
+    aggregate_keys: frozenset[str] = frozenset()
+    """The keys that some aggregate has in its metadata: where none has a key, no host need be asked for it."""
+    images_like_it: dict[str, float] = {}
+    """Host → how many properties the images of its servers share with this one's, where that is weighed."""
+    rules: Rules = Rules()

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from msgspec import Struct
 
 from kilonova.compute.scheduling import weighers
-from kilonova.compute.scheduling.filters import DEFAULT_FILTERS
+from kilonova.compute.scheduling.filters import chosen_for
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 
 PLACEMENT = "placement"
@@ -44,9 +44,7 @@ def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: W
     without_room = [host for host in hosts if host.id not in candidates]
     # Why they have no room is asked only when no host will do, and takes longer than all the rest.
     stages = [Stage(PLACEMENT, len(left), len(without_room), partial(_shortages, without_room, wanted))]
-    for name, check, is_asked in DEFAULT_FILTERS:
-        if not is_asked(wanted):
-            continue
+    for name, check in chosen_for(wanted):
         refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
         if refused:
             left = [host for host in left if host.host not in refused]
@@ -88,7 +86,7 @@ def _shortage(host: HostState, wanted: Wanted) -> str:
 def summary(plan: Plan, total: int) -> str:
     """The account of a choice that was made: `5 hosts considered, placement left 3, ComputeFilter left 2`."""
     narrowed = [f"{stage.name} left {stage.left}" for stage in plan.stages if stage.lost]
-    return ", ".join([f"{_hosts(total)} considered", *narrowed])
+    return ", ".join([f"{count_hosts(total)} considered", *narrowed])
 
 
 def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
@@ -102,7 +100,7 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
     )
     if total == 0:
         return f"No valid host was found. No compute host has registered yet (wanted: {asked})."
-    sentences = [f"No valid host was found. {_hosts(total)} considered for {asked}."]
+    sentences = [f"No valid host was found. {count_hosts(total)} considered for {asked}."]
     for stage in plan.stages:
         if not stage.lost:
             continue
@@ -115,7 +113,7 @@ def _reasons(stage: Stage, with_hosts: bool) -> str:
         return "; ".join(f"{host} {reason}" for host, reason in sorted(stage.refused.items()))
     if stage.name == PLACEMENT:
         # The nearest miss tells most; the others' numbers would drown it.
-        return f"{_hosts(stage.lost)} without room, the nearest: {next(iter(stage.refused.values()))}"
+        return f"{count_hosts(stage.lost)} without room, the nearest: {next(iter(stage.refused.values()))}"
     alike: dict[str, list[str]] = {}
     for reason in stage.refused.values():
         alike.setdefault(_NUMBER.sub("", reason), []).append(reason)
@@ -132,8 +130,8 @@ def _said_of(reasons: list[str]) -> str:
     numbers = [sorted(column) for column in zip(*(map(int, _NUMBER.findall(each)) for each in reasons), strict=True)]
     spans = iter(f"{each[0]}" if each[0] == each[-1] else f"{each[0]} to {each[-1]}" for each in numbers)
     verb, _, rest = _NUMBER.sub(lambda _match: next(spans), reasons[0]).partition(" ")
-    return f"{_hosts(len(reasons))} {verb if len(reasons) == 1 else PLURALS.get(verb, verb)} {rest}"
+    return f"{count_hosts(len(reasons))} {verb if len(reasons) == 1 else PLURALS.get(verb, verb)} {rest}"
 
 
-def _hosts(count: int) -> str:
+def count_hosts(count: int) -> str:
     return "1 host" if count == 1 else f"{count} hosts"

@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
+from kilonova.compute.scheduling.rules import Rules
+from kilonova.compute.scheduling.unasked import refuse_unasked_specs
 from kilonova.compute.scheduling.unserved import refuse_unserved
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.disks import LocalDisk
@@ -126,9 +128,10 @@ def needs_config_drive(image: Fields) -> bool:
     return str(image["properties"].get("img_config_drive", "")).lower() == "mandatory"
 
 
-def check_requirements(flavor: Flavor, image: Fields) -> None:
+def check_requirements(flavor: Flavor, image: Fields, rules: Rules) -> None:
     """Raises InvalidServer when flavor or image asks for what the scheduler does not know, or no host does."""
     try:
+        refuse_unasked_specs(flavor.extra_specs, rules)
         requirements_of(msgspec.structs.asdict(flavor), image["properties"])
         refuse_unserved(flavor.extra_specs, image["properties"], flavor.vcpus)
     except UnusableSpec as error:

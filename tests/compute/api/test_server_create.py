@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute.programs import placing
+from kilonova.compute.scheduling.rules import FILTERS, Rules
 from kilonova.compute.servers import admin_passwords, servers, specs
 from kilonova.compute.tables import tasks
 from kilonova.image.client import ImageClient
@@ -330,10 +331,22 @@ async def test_what_flavor_image_and_hints_ask_for_and_nobody_does_is_refused(re
     await ready.call("PUT", f"{url}/hw:cpu_policy", by="admin", json={"hw:cpu_policy": "shared"})
     told = await refused(ready, 400, imageRef=await ready.image(hw_firmware_type="coreboot"))
     assert told == "The image asks for hw_firmware_type=coreboot, and possible are bios, uefi."
-    for name in ("query", "build_near_host_ip", "cidr", "target_cell", "different_cell"):
+    for name in ("target_cell", "different_cell"):
         told = await refused(ready, 400, hints={name: "x"})
         assert told == f"The scheduler hint {name} cannot be obeyed here yet."
     await create(ready, hints={"colour": "red"})
+
+
+async def test_what_a_filter_goes_by_is_refused_where_that_is_not_enabled(ready: Any) -> None:
+    told = await refused(ready, 400, hints={"query": '["=", "$host", "node1"]'})
+    assert told == "The scheduler hint query is obeyed by JsonFilter, which is not enabled in this cloud."
+    url, key = "/flavors/1/os-extra_specs", "aggregate_instance_extra_specs:ssd"
+    await ready.call("POST", url, by="admin", version="2.1", json={"extra_specs": {key: "true"}})
+    told = await refused(ready, 400)
+    assert told.startswith(f"The flavor asks for {key}, which AggregateInstanceExtraSpecsFilter goes by")
+    ready.service.rules = Rules(filters=(*FILTERS, "JsonFilter", "AggregateInstanceExtraSpecsFilter"))
+    assert "query is no JSON" in await refused(ready, 400, hints={"query": "["})
+    await create(ready, hints={"query": '["=", "$host", "node1"]'})
 
 
 async def test_addresses_and_networks_that_cannot_do_are_refused_at_once(ready: Any) -> None:

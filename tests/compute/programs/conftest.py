@@ -200,7 +200,7 @@ class World:
             "size_bytes": 1000,
             "sha512": "0" * 128,
             "min_disk_gib": 0,
-            "properties": {},
+            "properties": changes.pop("image_properties", {}),
         }
         wanted = requests.WantedServers(
             name="web",

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute.hosts import hosts
+from kilonova.compute.scheduling.rules import FILTERS, WEIGHTS, Rules
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.compute.programs.conftest import NOTHING_LEFT
@@ -173,3 +174,67 @@ async def test_a_host_where_builds_fail_is_avoided_until_one_goes_well(two_hosts
     await world.run()
     assert await hosts_of(world, third.id) == ["node1"]
     assert await failed_builds() == [0, 0]
+
+
+async def put_into_aggregate(world: Any, host: str, **metadata: str) -> str:
+    """Made and filled through the API; returns its URL."""
+    made = await world.admin_client.post("/v2.1/os-aggregates", json={"aggregate": {"name": f"of-{host}"}})
+    url = f"/v2.1/os-aggregates/{made.json()['aggregate']['id']}/action"
+    assert (await world.admin_client.post(url, json={"add_host": {"host": host}})).status_code == 200
+    await set_metadata(world, url, **metadata)
+    return url
+
+
+async def set_metadata(world: Any, url: str, **metadata: str | None) -> None:
+    assert (await world.admin_client.post(url, json={"set_metadata": {"metadata": metadata}})).status_code == 200
+
+
+async def placed_on(world: Any, **wishes: Any) -> str | None:
+    made = await world.insert_server(**wishes)
+    await world.run()
+    return (await hosts_of(world, made.id))[0]
+
+
+async def test_the_metadata_of_aggregates_says_where_flavors_go_as_soon_as_it_changes(two_hosts: Any) -> None:
+    two_hosts.compute.rules = Rules(filters=(*FILTERS, "AggregateInstanceExtraSpecsFilter"))
+    url = await put_into_aggregate(two_hosts, "node2", ssd="true")
+    specs = {"aggregate_instance_extra_specs:ssd": "true"}
+    assert [await placed_on(two_hosts, extra_specs=specs) for _ in range(3)] == ["node2"] * 3
+    await set_metadata(two_hosts, url, ssd=None)
+    failed = await two_hosts.insert_server(extra_specs=specs)
+    await two_hosts.run()
+    fault = (await two_hosts.server(failed.id)).fault
+    assert "AggregateInstanceExtraSpecsFilter left 0: 2 hosts are in no aggregate with ssd=true" in fault["message"]
+
+
+async def test_a_host_kept_for_a_project_takes_no_others(two_hosts: Any) -> None:
+    two_hosts.compute.rules = Rules(filters=(*FILTERS, "AggregateMultiTenancyIsolation"))
+    url = await put_into_aggregate(two_hosts, "node1", filter_tenant_id="somebody-else")
+    assert [await placed_on(two_hosts) for _ in range(2)] == ["node2"] * 2
+    await set_metadata(two_hosts, url, filter_tenant_id=two_hosts.project_id)
+    assert await placed_on(two_hosts) == "node1"
+
+
+async def test_an_aggregate_says_how_much_its_hosts_room_counts(two_hosts: Any) -> None:
+    assert [await placed_on(two_hosts, requested_host="node2"), await placed_on(two_hosts)] == ["node2", "node1"]
+    url = await put_into_aggregate(two_hosts, "node1", ram_weight_multiplier="-50")
+    assert [await placed_on(two_hosts, requested_host="node2"), await placed_on(two_hosts)] == ["node2", "node2"]
+    await set_metadata(two_hosts, url, ram_weight_multiplier=None)
+    assert await placed_on(two_hosts) == "node1"
+
+
+async def test_servers_of_like_images_are_drawn_together_where_that_is_weighed(two_hosts: Any) -> None:
+    weights = {**WEIGHTS, "image_props_weight_multiplier": 100.0}
+    two_hosts.compute.rules = Rules(weights=weights)
+    debian = {"image_properties": {"os_distro": "debian"}}
+    assert await placed_on(two_hosts, **debian) == "node1"
+    assert await placed_on(two_hosts) == "node2"
+    assert [await placed_on(two_hosts, **debian) for _ in range(3)] == ["node1"] * 3
+
+
+async def test_a_build_is_tried_on_as_many_hosts_as_the_operator_says(two_hosts: Any) -> None:
+    two_hosts.compute.rules = Rules(max_attempts=1)
+    two_hosts.hosts["node1"].fail_next_spawn("qemu is out of order")
+    failed = await two_hosts.insert_server()
+    await two_hosts.run()
+    assert "1 host failed to build the server" in (await two_hosts.server(failed.id)).fault["message"]

@@ -6,8 +6,10 @@ import pytest
 
 from kilonova.compute.scheduling import filters
 from kilonova.compute.scheduling.hosts import GroupRule
+from kilonova.compute.scheduling.json_query import json_filter
 from kilonova.compute.scheduling.plan import make_plan
-from tests.compute.scheduling.worlds import make_host, make_wanted
+from kilonova.compute.scheduling.rules import Rules
+from tests.compute.scheduling.worlds import in_aggregates, make_host, make_wanted, with_all_filters
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,11 @@ from tests.compute.scheduling.worlds import make_host, make_wanted
 def test_a_filter_answers_with_its_reason(
     check: filters.Filter, host: dict[str, Any], wanted: dict[str, Any], reason: str | None
 ) -> None:
+    answer(check, host, wanted, reason)
+
+
+def answer(check: filters.Filter, host: dict[str, Any], wanted: dict[str, Any], reason: str | None) -> None:
+    """The filter says so by itself, and as a part of a plan."""
     one, asked = make_host(**host), make_wanted(**wanted)
     assert check(one, asked) == reason
     # A plan leaves out the filters that a server does not ask; never one that has something to say.
@@ -124,15 +131,213 @@ def test_a_filter_answers_with_its_reason(
     assert reason in (None, *(each for stage in plan.stages for each in stage.refused.values()))
 
 
-def test_the_filters_are_upstreams_and_each_stands_once() -> None:
-    names = [name for name, _, _ in filters.DEFAULT_FILTERS]
-    assert len(set(names)) == len(names)
-    assert set(names) >= {
-        "ComputeFilter",
-        "ComputeCapabilitiesFilter",
-        "ImagePropertiesFilter",
-        "ServerGroupAntiAffinityFilter",
-        "ServerGroupAffinityFilter",
-        "SameHostFilter",
-        "DifferentHostFilter",
+GOLD, SILVER = {"tier": "gold", "ssd": "true"}, {"tier": "silver,bronze"}
+
+
+def aggregate(*metadata: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A host in the aggregates, and what a server knows of them."""
+    return {"aggregates": in_aggregates(*metadata)}, {
+        "aggregate_keys": frozenset(key for each in metadata for key in each)
     }
+
+
+@pytest.mark.parametrize(
+    ("check", "metadata", "wanted", "reason"),
+    [
+        ("AggregateInstanceExtraSpecsFilter", [], {}, None),
+        ("AggregateInstanceExtraSpecsFilter", [GOLD], {"extra_specs": {"hw:cpu_policy": "shared"}}, None),
+        (
+            "AggregateInstanceExtraSpecsFilter",
+            [GOLD, SILVER],
+            {"extra_specs": {"aggregate_instance_extra_specs:tier": "bronze", "ssd": "true"}},
+            None,
+        ),
+        (
+            "AggregateInstanceExtraSpecsFilter",
+            [SILVER],
+            {"extra_specs": {"aggregate_instance_extra_specs:tier": "<or> gold <or> bronze"}},
+            None,
+        ),
+        (
+            "AggregateInstanceExtraSpecsFilter",
+            [SILVER],
+            {"extra_specs": {"aggregate_instance_extra_specs:tier": "gold"}},
+            "is in no aggregate with tier=gold",
+        ),
+        (
+            "AggregateInstanceExtraSpecsFilter",
+            [],
+            {"extra_specs": {"aggregate_instance_extra_specs:ssd": "true"}},
+            "is in no aggregate with ssd=true",
+        ),
+        ("AggregateImagePropertiesIsolation", [{"os_distro": "windows"}], {}, None),
+        (
+            "AggregateImagePropertiesIsolation",
+            [{"os_distro": "windows, debian"}],
+            {"image_properties": {"os_distro": "debian"}},
+            None,
+        ),
+        (
+            "AggregateImagePropertiesIsolation",
+            [{"os_distro": "windows"}],
+            {"image_properties": {"os_distro": "debian"}},
+            "is in an aggregate for images with os_distro=windows, not debian",
+        ),
+        (
+            "AggregateImagePropertiesIsolation",
+            [{"os_distro": "windows"}],
+            {"image_properties": {"os_distro": "debian"}, "rules": with_all_filters(isolation_prefix="os.")},
+            None,
+        ),
+        ("AggregateMultiTenancyIsolation", [{"filter_tenant_id": "a,b"}], {"project_id": "b"}, None),
+        (
+            "AggregateMultiTenancyIsolation",
+            [{"filter_tenant_id2": "b"}, {"filter_tenant_id": "a"}],
+            {"project_id": "b"},
+            None,
+        ),
+        ("AggregateMultiTenancyIsolation", [GOLD], {"project_id": "b"}, None),
+        (
+            "AggregateMultiTenancyIsolation",
+            [{"filter_tenant_id": "a"}],
+            {"project_id": "b"},
+            "is in an aggregate for other projects",
+        ),
+        ("AggregateTypeAffinityFilter", [{"instance_type": "m1.tiny, m1.nano"}], {"flavor_name": "m1.nano"}, None),
+        (
+            "AggregateTypeAffinityFilter",
+            [{"instance_type": "m1.tiny"}],
+            {"flavor_name": "m1.nano"},
+            "is in an aggregate for the flavors m1.tiny",
+        ),
+    ],
+)
+def test_a_filter_goes_by_the_metadata_of_aggregates(
+    check: str, metadata: list[dict[str, str]], wanted: dict[str, Any], reason: str | None
+) -> None:
+    host, known = aggregate(*metadata)
+    answer(filters.FILTERS[check][1], host, {"rules": with_all_filters(), **known, **wanted}, reason)
+
+
+@pytest.mark.parametrize(
+    ("check", "host", "metadata", "reason"),
+    [
+        ("IoOpsFilter", {"building": 7}, {"max_io_ops_per_host": "2"}, None),
+        ("IoOpsFilter", {"building": 8}, {}, "has 8 servers being built, 8 allowed"),
+        ("AggregateIoOpsFilter", {"building": 2}, {}, None),
+        ("AggregateIoOpsFilter", {"building": 2}, {"max_io_ops_per_host": "many"}, None),
+        ("AggregateIoOpsFilter", {"building": 2}, {"max_io_ops_per_host": "2"}, "has 2 servers being built, 2 allowed"),
+        ("NumInstancesFilter", {"servers": 49}, {"max_instances_per_host": "2"}, None),
+        ("NumInstancesFilter", {"servers": 50}, {}, "has 50 servers, 50 allowed"),
+        ("AggregateNumInstancesFilter", {"servers": 60}, {"max_instances_per_host": "80"}, None),
+        ("AggregateNumInstancesFilter", {"servers": 3}, {"max_instances_per_host": "3,9"}, "has 3 servers, 3 allowed"),
+    ],
+)
+def test_a_filter_counts_what_a_host_does(
+    check: str, host: dict[str, Any], metadata: dict[str, str], reason: str | None
+) -> None:
+    joined, known = aggregate(metadata)
+    answer(filters.FILTERS[check][1], {**host, **joined}, {"rules": Rules(filters=(check,)), **known}, reason)
+
+
+@pytest.mark.parametrize(
+    ("image", "rules", "reason"),
+    [
+        ("x", {}, None),
+        ("x", {"isolated_hosts": frozenset({"node1"}), "isolated_images": frozenset({"x"})}, None),
+        ("y", {"isolated_hosts": frozenset({"node1"})}, "is a host for isolated images alone"),
+        (
+            "y",
+            {"isolated_hosts": frozenset({"node1"}), "restrict_isolated_hosts_to_isolated_images": False},
+            None,
+        ),
+        ("x", {"isolated_images": frozenset({"x"})}, "is no host for isolated images"),
+    ],
+)
+def test_isolated_images_and_hosts_belong_together(image: str, rules: dict[str, Any], reason: str | None) -> None:
+    wanted = {"image_id": image, "rules": with_all_filters(**rules)}
+    answer(filters.isolated_hosts_filter, {}, wanted, reason)
+
+
+@pytest.mark.parametrize(
+    ("hints", "reason"),
+    [
+        ({"build_near_host_ip": "10.0.0.77"}, None),
+        ({"build_near_host_ip": "10.0.9.1", "cidr": "/16"}, None),
+        ({"build_near_host_ip": "10.0.9.1"}, "is not in 10.0.9.0/24"),
+        ({"build_near_host_ip": "10.0.0.77", "cidr": "30"}, "is not in 10.0.0.76/30"),
+        ({"build_near_host_ip": "fe80::1", "cidr": "/64"}, "is not in fe80::/64"),
+    ],
+)
+def test_a_server_may_be_wanted_near_an_address(hints: dict[str, Any], reason: str | None) -> None:
+    host = {"inventory": {"host_ip": "10.0.0.5"}}
+    wanted = {"scheduler_hints": hints, "rules": with_all_filters()}
+    answer(filters.simple_cidr_affinity_filter, host, wanted, reason)
+
+
+NOT = "is not what the hint query asks for"
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ('[">=", "$free_ram_mb", 1024]', None),
+        ('[">", "$free_ram_mb", 8192]', NOT),
+        ('["and", [">=", "$free_ram_mb", 1], ["=", "$host", "node1"]]', None),
+        ('["and", [">=", "$free_ram_mb", 1], ["=", "$host", "node2"]]', NOT),
+        ('["or", ["<", "$vcpus_total", 1], ["=", "$hypervisor_type", "QEMU"]]', None),
+        ('["not", ["=", "$host", "node1"]]', NOT),
+        ('["in", "$host", "node1", "node2"]', None),
+        ('["in", "node", "$host"]', None),
+        ('["in", "$host", "node3"]', NOT),
+        ('["<=", "$cpu_info.topology.cores", 4]', None),
+        ('["=", "$there_is_no_such", 4]', NOT),
+        ('["<", "$there_is_no_such", 4]', NOT),
+        ('["<", "$host", 4]', NOT),
+        ('["<", 1', "is asked a query that is no JSON: Input data was truncated"),
+    ],
+)
+def test_a_caller_may_ask_a_query(query: str, reason: str | None) -> None:
+    host = {"inventory": {"cpu_info": {"topology": {"cores": 4}}}}
+    answer(json_filter, host, {"scheduler_hints": {"query": query}, "rules": with_all_filters()}, reason)
+
+
+def test_no_host_here_has_a_device_to_pass_through() -> None:
+    wanted = {"extra_specs": {"pci_passthrough:alias": "gpu:1"}, "rules": with_all_filters()}
+    answer(filters.pci_passthrough_filter, {}, wanted, "has no devices for pci_passthrough:alias=gpu:1")
+
+
+def test_an_image_without_architecture_may_have_a_default() -> None:
+    rules = with_all_filters(image_properties_default_architecture="aarch64")
+    answer(filters.image_properties_filter, {}, {"rules": rules}, "runs x86_64/qemu/hvm, not aarch64/*/*")
+
+
+def test_the_filters_are_upstreams() -> None:
+    there = set(filters.FILTERS) - {"RetryFilter", "AvailabilityZoneFilter", "RequestedHostFilter"}
+    assert there == set(
+        "AggregateImagePropertiesIsolation AggregateInstanceExtraSpecsFilter AggregateIoOpsFilter "
+        "AggregateMultiTenancyIsolation AggregateNumInstancesFilter AggregateTypeAffinityFilter AllHostsFilter "
+        "ComputeCapabilitiesFilter ComputeFilter DifferentHostFilter ImagePropertiesFilter IoOpsFilter "
+        "IsolatedHostsFilter JsonFilter MetricsFilter NumInstancesFilter PciPassthroughFilter "
+        "SameHostFilter ServerGroupAffinityFilter ServerGroupAntiAffinityFilter SimpleCIDRAffinityFilter".split()
+    )
+
+
+def test_what_holds_always_holds_whichever_filters_are_chosen() -> None:
+    wanted = make_wanted(requested_host="node2", requested_zone="west", rules=Rules(filters=("AllHostsFilter",)))
+    assert [stage.name for stage in make_plan([make_host()], ["id-of-node1"], wanted).stages] == [
+        "placement",
+        "AvailabilityZoneFilter",
+    ]
+    down = make_host(is_disabled=True)
+    assert make_plan([down], [down.id], make_wanted(rules=Rules(filters=("AllHostsFilter",)))).hosts == [down]
+
+
+def test_filters_are_asked_in_the_order_of_the_file() -> None:
+    rules = Rules(filters=("NumInstancesFilter", "ComputeFilter"))
+    asked = make_wanted(rules=rules, requested_zone="nova")
+    assert [name for name, _check in filters.chosen_for(asked)] == [
+        "AvailabilityZoneFilter",
+        "NumInstancesFilter",
+        "ComputeFilter",
+    ]

@@ -39,7 +39,6 @@ REFUSED_OF_FLAVORS = {
     "hw:misspelt": "1",
     "quota:memory_limit": "100",
     "quota:vif_limit": "100",
-    "aggregate_instance_extra_specs:ssd": "true",
     "pci_passthrough:alias": "gpu:1",
     "accel:device_profile": "fpga",
 }

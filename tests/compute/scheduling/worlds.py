@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.filters import FILTERS
+from kilonova.compute.scheduling.hosts import HostAggregate, HostState, Wanted
+from kilonova.compute.scheduling.rules import Rules
 
 CAPACITY = {"VCPU": 16, "MEMORY_MB": 8192, "DISK_GB": 40}
 
@@ -29,6 +31,14 @@ def make_host(name: str = "node1", **changes: Any) -> HostState:
 
 def make_wanted(**changes: Any) -> Wanted:
     return Wanted(**{"server_id": "s", "resources": {"VCPU": 1, "MEMORY_MB": 512, "DISK_GB": 1}, **changes})
+
+
+def in_aggregates(*metadata: dict[str, str]) -> tuple[HostAggregate, ...]:
+    return tuple(HostAggregate(f"aggregate{number}", each) for number, each in enumerate(metadata))
+
+
+def with_all_filters(**changes: Any) -> Rules:
+    return Rules(filters=tuple(FILTERS), **changes)
 
 
 def room_on(hosts: list[HostState], wanted: Wanted) -> list[str]:

@@ -12,6 +12,7 @@ from kilonova.cli.parts.options.identity import IDENTITY
 from kilonova.cli.parts.options.image import IMAGE
 from kilonova.cli.parts.options.network import NETWORK, NETWORK_AGENT
 from kilonova.cli.parts.options.placement import PLACEMENT
+from kilonova.cli.parts.options.scheduler import SCHEDULING
 from kilonova.cli.parts.options.spelling import Options
 from kilonova.cli.parts.options.up import UP
 
@@ -25,6 +26,7 @@ __all__ = [
     "PLACEMENT",
     "PROJECTS",
     "QUOTAS",
+    "SCHEDULING",
     "UP",
     "Options",
 ]
@@ -33,8 +35,8 @@ PROJECTS: Mapping[str, Sequence[Options]] = {
     "keystone": [IDENTITY],
     "glance": [IMAGE],
     # In the releases where placement was a part of nova, its options stand in nova's file.
-    "placement": [PLACEMENT, COMPUTE],
-    "nova": [COMPUTE, PLACEMENT],
+    "placement": [PLACEMENT, COMPUTE, SCHEDULING],
+    "nova": [COMPUTE, SCHEDULING, PLACEMENT],
     "neutron": [NETWORK, NETWORK_AGENT],
 }
 """A project's daemons share files: what one of them does not read may be another's."""
