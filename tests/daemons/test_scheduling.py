@@ -46,6 +46,13 @@ aggregate_image_properties_isolation_separator = _
 [scheduler]
 driver = filter_scheduler
 max_attempts = 5
+max_placement_results = 200
+limit_tenants_to_placement_aggregate = true
+placement_aggregate_required_for_tenants = true
+enable_isolated_aggregate_filtering = true
+query_placement_for_availability_zone = true
+query_placement_for_image_type_support = true
+image_metadata_prefilter = true
 [metrics]
 weight_multiplier = 2.0
 """,
@@ -65,6 +72,12 @@ weight_multiplier = 2.0
         restrict_isolated_hosts_to_isolated_images=False,
         image_properties_default_architecture="x86_64",
         isolation_prefix="os_",
+        max_placement_results=200,
+        limit_tenants_to_placement_aggregate=True,
+        placement_aggregate_required_for_tenants=True,
+        enable_isolated_aggregate_filtering=True,
+        query_placement_for_image_type_support=True,
+        image_metadata_prefilter=True,
     )
 
 
@@ -108,6 +121,7 @@ max_io_ops_per_host = 5
         ),
         ("filter_scheduler", "weight_classes = mine.weights.Mine", "weight_classes: there is no Mine; there are Build"),
         ("filter_scheduler", "image_props_weight_setting = os_distro", "'os_distro' is not NAME=NUMBER"),
+        ("scheduler", "query_placement_for_routed_network_aggregates = true", "no routed segments here"),
         ("metrics", "weight_setting = cpu.percent=1.0", "hosts tell no metrics"),
     ],
 )

@@ -9,6 +9,16 @@ from kilonova.compute.scheduling.rules import WEIGHTS, Rules
 from kilonova.compute.scheduling.weighers import WEIGHERS
 from kilonova.kit.config import ConfigError
 
+REQUESTS = (
+    "max_attempts",
+    "max_placement_results",
+    "limit_tenants_to_placement_aggregate",
+    "placement_aggregate_required_for_tenants",
+    "enable_isolated_aggregate_filtering",
+    "query_placement_for_image_type_support",
+    "image_metadata_prefilter",
+)
+"""Options of [scheduler] that are rules by the same name."""
 DONE_BY_PLACEMENT = frozenset({"RamFilter", "CoreFilter", "DiskFilter"})
 """Names of older files: placement offers only hosts with room."""
 
@@ -18,6 +28,11 @@ def rules_of(config: Any) -> Rules:
     options, scheduler = config.filter_scheduler, config.scheduler
     if config.metrics.weight_setting:
         raise ConfigError("[metrics] weight_setting: hosts tell no metrics, so none can be weighed: leave it empty")
+    if scheduler.query_placement_for_routed_network_aggregates:
+        raise ConfigError(
+            "[scheduler] query_placement_for_routed_network_aggregates: networks have no routed segments here, "
+            "so there is nothing to ask: leave it off"
+        )
     namespace = options.aggregate_image_properties_isolation_namespace
     separator = options.aggregate_image_properties_isolation_separator
     return Rules(
@@ -34,7 +49,7 @@ def rules_of(config: Any) -> Rules:
         restrict_isolated_hosts_to_isolated_images=options.restrict_isolated_hosts_to_isolated_images,
         image_properties_default_architecture=options.image_properties_default_architecture.lower(),
         isolation_prefix=f"{namespace}{separator}" if namespace else "",
-        max_attempts=scheduler.max_attempts,
+        **{name: scheduler[name] for name in REQUESTS},
     )
 
 

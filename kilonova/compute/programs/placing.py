@@ -18,7 +18,9 @@ from kilonova.compute.region.cells import Gathered
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import Plan, account, make_plan
+from kilonova.compute.scheduling.request_filters import has_own_aggregate, traits_for
 from kilonova.compute.scheduling.requirements import requirements_of
+from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.weighers import IMAGE_PROPERTIES, is_weighed, likeness
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
@@ -83,11 +85,11 @@ async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> V
         async with cell.region.reading() as region_tx:
             joined.append(await cell.region.aggregates.refresh(region_tx))
     wanted = structs.replace(
-        _wanted(server, excluded_hosts),
+        _wanted(server, excluded_hosts, cell.region.rules),
         hosts_of_servers={k: v for each in shares for k, v in each.named.items()},
         group=await _group_rule(cell, server),
         aggregate_keys=joined[0].keys,
-        rules=cell.region.rules,
+        has_own_aggregate=has_own_aggregate(joined[0].everybody, server.project_id),
     )
     hosts = [(asked, asked.hosts.join(each.known, joined[0]).hosts) for asked, each in gathered.answers]
     if wanted.image_properties and is_weighed(IMAGE_PROPERTIES, wanted):
@@ -110,14 +112,16 @@ def _named(server: Server) -> list[str]:
     return [str(each) for hint in ("same_host", "different_host") for each in _as_list(hints.get(hint))]
 
 
-def _wanted(server: Server, excluded_hosts: tuple[str, ...]) -> Wanted:
+def _wanted(server: Server, excluded_hosts: tuple[str, ...], rules: Rules) -> Wanted:
     """As far as the server itself tells it. Raises UnusableSpec."""
-    properties: dict[str, str] = (server.image or {}).get("properties", {})
+    image = server.image or {}
+    properties: dict[str, str] = image.get("properties", {})
     needed = requirements_of(server.flavor, properties)
+    traits = traits_for(image.get("disk_format", ""), properties, rules)
     return Wanted(
         server_id=server.id,
         resources=needed.resources,
-        required_traits=needed.required,
+        required_traits=tuple(sorted({*needed.required, *traits})),
         forbidden_traits=needed.forbidden,
         requested_zone=server.requested_zone,
         requested_host=server.requested_host,
@@ -127,7 +131,8 @@ def _wanted(server: Server, excluded_hosts: tuple[str, ...]) -> Wanted:
         scheduler_hints=server.scheduler_hints,
         project_id=server.project_id,
         flavor_name=server.flavor["name"],
-        image_id=(server.image or {}).get("id", ""),
+        image_id=image.get("id", ""),
+        rules=rules,
     )
 
 
@@ -184,7 +189,8 @@ async def joins_group(cell: Cell, server: Server, host: str) -> bool:
 async def rooms_for(cell: Cell, wanted: Wanted) -> dict[str, Room]:
     """The providers with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
     traits = [*wanted.required_traits, *(f"!{name}" for name in wanted.forbidden_traits)]
-    return await cell.region.placement.allocation_candidates(wanted.resources, required=traits or None)
+    most = wanted.rules.max_placement_results
+    return await cell.region.placement.allocation_candidates(wanted.resources, required=traits or None, limit=most)
 
 
 def plan(view: View, rooms: Rooms) -> Plan:

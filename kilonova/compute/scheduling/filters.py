@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from kilonova.compute.scheduling import aggregate_filters, json_query
+from kilonova.compute.scheduling import aggregate_filters, json_query, request_filters
 from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 
@@ -174,6 +174,16 @@ ALWAYS: tuple[Entry, ...] = (
 )
 """What holds whichever filters are chosen; where they are named, they are asked in their place."""
 
+OF_REQUESTS: tuple[Entry, ...] = (
+    (
+        "require_tenant_aggregate",
+        request_filters.require_tenant_aggregate,
+        request_filters.asks_for_tenant_aggregate,
+    ),
+    ("isolate_aggregates", request_filters.isolate_aggregates, request_filters.asks_for_isolation),
+)
+"""What [scheduler] turns on: asked of placement elsewhere, and so asked first."""
+
 _CHOOSABLE: tuple[Entry, ...] = (
     ("AllHostsFilter", all_hosts_filter, _is_never_asked),
     ("ComputeFilter", compute_filter, _is_always_asked),
@@ -210,5 +220,5 @@ FILTERS: Mapping[str, Entry] = {entry[0]: entry for entry in (*ALWAYS, *_CHOOSAB
 def chosen_for(wanted: Wanted) -> list[tuple[str, Filter]]:
     """The filters that this server asks hosts, in the order of the operator's choice."""
     names = wanted.rules.filters
-    entries = [*(entry for entry in ALWAYS if entry[0] not in names), *(FILTERS[name] for name in names)]
+    entries = [*OF_REQUESTS, *(entry for entry in ALWAYS if entry[0] not in names), *(FILTERS[name] for name in names)]
     return [(name, check) for name, check, is_asked in entries if is_asked(wanted)]

@@ -79,6 +79,8 @@ class Wanted(Struct, frozen=True):
     image_id: str = ""
     aggregate_keys: frozenset[str] = frozenset()
     """The keys that some aggregate has in its metadata: where none has a key, no host need be asked for it."""
+    has_own_aggregate: bool = False
+    """Whether some aggregate is for the project (`filter_tenant_id`)."""
     images_like_it: dict[str, float] = {}
     """Host → how many properties the images of its servers share with this one's, where that is weighed."""
     rules: Rules = Rules()

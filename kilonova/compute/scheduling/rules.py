@@ -58,3 +58,9 @@ class Rules(Struct, frozen=True):
     image_properties_default_architecture: str = ""
     isolation_prefix: str = ""
     """What the keys begin with that AggregateImagePropertiesIsolation goes by: namespace and separator."""
+    limit_tenants_to_placement_aggregate: bool = False
+    placement_aggregate_required_for_tenants: bool = False
+    enable_isolated_aggregate_filtering: bool = False
+    query_placement_for_image_type_support: bool = False
+    image_metadata_prefilter: bool = False
+    max_placement_results: int = 1000

@@ -232,6 +232,22 @@ async def test_servers_of_like_images_are_drawn_together_where_that_is_weighed(t
     assert [await placed_on(two_hosts, **debian) for _ in range(3)] == ["node1"] * 3
 
 
+async def test_what_the_operator_has_servers_ask_is_asked_of_placement(two_hosts: Any) -> None:
+    rules = {"query_placement_for_image_type_support": True, "image_metadata_prefilter": True}
+    two_hosts.compute.rules = Rules(**rules)
+    assert await placed_on(two_hosts, image_properties={"hw_disk_bus": "virtio"}) == "node1"
+    failed = await two_hosts.insert_server(image_properties={"hw_disk_bus": "scsi"})
+    await two_hosts.run()
+    told = (await two_hosts.server(failed.id)).fault["message"]
+    assert "(COMPUTE_IMAGE_TYPE_QCOW2 required, COMPUTE_STORAGE_BUS_SCSI required)" in told
+
+
+async def test_a_project_stays_in_its_aggregates_where_the_operator_wants_that(two_hosts: Any) -> None:
+    two_hosts.compute.rules = Rules(limit_tenants_to_placement_aggregate=True)
+    await put_into_aggregate(two_hosts, "node2", filter_tenant_id=two_hosts.project_id)
+    assert [await placed_on(two_hosts) for _ in range(2)] == ["node2"] * 2
+
+
 async def test_a_build_is_tried_on_as_many_hosts_as_the_operator_says(two_hosts: Any) -> None:
     two_hosts.compute.rules = Rules(max_attempts=1)
     two_hosts.hosts["node1"].fail_next_spawn("qemu is out of order")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kilonova.compute.scheduling import aggregate_filters, capabilities, filters, json_query
+from kilonova.compute.scheduling import aggregate_filters, capabilities, filters, json_query, request_filters
 from kilonova.compute.scheduling import plan as plans
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import PLURALS, account, make_plan, summary
@@ -85,7 +85,7 @@ def test_what_differs_in_more_than_numbers_is_said_apart() -> None:
 
 def test_every_reason_begins_with_a_verb_whose_plural_is_known() -> None:
     """A reason is the first text of what a filter returns, with the branches of what it is joined from."""
-    for module in (filters, aggregate_filters, json_query, capabilities):
+    for module in (filters, aggregate_filters, request_filters, json_query, capabilities):
         for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
             if isinstance(node, ast.Return) and node.value is not None:
                 for first in _first_texts(node.value):

@@ -118,6 +118,37 @@ SCHEDULING: Options = {
             help="Hosts on which building a server is tried",
             deprecated_opts=_once("scheduler_max_attempts"),
         ),
+        cfg.IntOpt("max_placement_results", default=1000, min=1, help="Hosts with room that placement is asked for"),
+        cfg.BoolOpt(
+            "limit_tenants_to_placement_aggregate",
+            default=False,
+            help="Keep projects in the aggregates that name them in filter_tenant_id, where some do",
+        ),
+        cfg.BoolOpt(
+            "placement_aggregate_required_for_tenants",
+            default=False,
+            help="With the last: a project that no aggregate names gets no host",
+        ),
+        cfg.BoolOpt(
+            "enable_isolated_aggregate_filtering",
+            default=False,
+            help="Keep hosts of aggregates with trait:NAME=required for servers that require these traits",
+        ),
+        cfg.BoolOpt(
+            "query_placement_for_image_type_support",
+            default=False,
+            help="Take only hosts that say that they can make a disk of the image's format",
+        ),
+        cfg.BoolOpt(
+            "image_metadata_prefilter",
+            default=False,
+            help="Take only hosts that say that they have the buses and models that the image names",
+        ),
+        cfg.BoolOpt(
+            "query_placement_for_routed_network_aggregates",
+            default=False,
+            help="Networks here have no segments that are routed: leave it off",
+        ),
     ],
     "metrics": [
         cfg.ListOpt(
