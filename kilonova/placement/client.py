@@ -1,5 +1,6 @@
 """Placement as other services call it."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -18,6 +19,26 @@ class Room(Struct, frozen=True):
 
     capacity: Resources
     used: Resources
+    offer: dict[str, Resources] = {}
+    """Of a candidate: what to claim, by provider: of this one, those below it, and those that share with it."""
+
+
+class RequestGroup(Struct, frozen=True):
+    """Resources that have to come from one provider with these traits."""
+
+    suffix: str
+    """Empty for those that may come from all of a tree."""
+    resources: Resources
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    in_tree: str | None = None
+    """The id of a provider of the tree that they have to come from."""
+
+    def query(self) -> dict[str, str]:
+        wanted = ",".join(f"{name}:{amount}" for name, amount in sorted(self.resources.items()) if amount)
+        traits = [*self.required, *(f"!{name}" for name in self.forbidden)]
+        asked = {"resources": wanted, "required": ",".join(traits), "in_tree": self.in_tree}
+        return {f"{name}{self.suffix}": value for name, value in asked.items() if value}
 
 
 class Provider(Struct, frozen=True):
@@ -71,6 +92,11 @@ class _Amounts(Struct, frozen=True):
 
 class _Summary(Struct, frozen=True):
     resources: dict[str, _Amounts]
+    root_provider_uuid: str
+
+    def room(self, offer: dict[str, Resources]) -> Room:
+        capacity = {name: amounts.capacity for name, amounts in self.resources.items()}
+        return Room(capacity, {name: amounts.used for name, amounts in self.resources.items()}, offer)
 
 
 class _Candidates(Struct, frozen=True):
@@ -151,22 +177,26 @@ class PlacementClient:
         return changed.resource_provider_generation
 
     async def allocation_candidates(
-        self, resources: Resources, *, required: list[str] | None = None, limit: int = 1000
+        self, groups: Sequence[RequestGroup], *, group_policy: str = "", limit: int = 1000
     ) -> dict[str, Room]:
-        """The providers that have all of `resources` free, by id, in placement's order, with the room each has."""
-        wanted = ",".join(f"{name}:{amount}" for name, amount in sorted(resources.items()) if amount)
-        query: dict[str, Any] = {"resources": wanted, "limit": limit}
-        if required:
-            query["required"] = ",".join(required)
+        """The roots of trees that have all that is wanted free, by id, in placement's order, with the room each has.
+
+        `group_policy`: `none` or `isolate`, wherever there are several groups with a suffix.
+        """
+        query: dict[str, Any] = {"limit": limit, **({"group_policy": group_policy} if group_policy else {})}
+        for group in groups:
+            query.update(group.query())
         candidates: _Candidates = await self._remote.request(
             "GET", at("/allocation_candidates"), params=query, headers=VERSION, answer=_Candidates
         )
         found: dict[str, Room] = {}
+        summaries = candidates.provider_summaries
         for each in candidates.allocation_requests:
-            for provider in each.allocations:
-                held = candidates.provider_summaries[provider].resources
-                capacity = {name: amounts.capacity for name, amounts in held.items()}
-                found[provider] = Room(capacity, {name: amounts.used for name, amounts in held.items()})
+            offer = {provider: held.resources for provider, held in each.allocations.items()}
+            for provider in offer:
+                root = summaries[provider].root_provider_uuid
+                if root not in found:
+                    found[root] = summaries[root].room(offer)
         return found
 
     async def room(self, provider_id: str) -> Room:
@@ -181,12 +211,13 @@ class PlacementClient:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""
         return _amounts(await self._claims_of(consumer_id))
 
-    async def claim(
-        self, consumer_id: str, provider_id: str, resources: Resources, *, project_id: str, user_id: str
-    ) -> None:
-        """Claims for a consumer that holds nothing yet. Raises ClaimConflict."""
+    async def claim(self, consumer_id: str, held: Mapping[str, Resources], *, project_id: str, user_id: str) -> None:
+        """Claims, of each provider, for a consumer that holds nothing yet. Raises ClaimConflict."""
         body = {
-            "allocations": {provider_id: {"resources": {name: n for name, n in resources.items() if n}}},
+            "allocations": {
+                provider: {"resources": {name: n for name, n in resources.items() if n}}
+                for provider, resources in held.items()
+            },
             "consumer_generation": None,
             "consumer_type": "INSTANCE",
             "project_id": project_id,
@@ -200,25 +231,17 @@ class PlacementClient:
             raise
 
     async def claim_beside(
-        self,
-        consumer_id: str,
-        keeper_id: str,
-        provider_id: str,
-        resources: Resources,
-        *,
-        project_id: str,
-        user_id: str,
+        self, consumer_id: str, keeper_id: str, wanted: Mapping[str, Resources], *, project_id: str, user_id: str
     ) -> None:
-        """Claims at another provider for a consumer; what it holds is the keeper's from then on. Both or neither.
+        """Claims of other providers for a consumer; what it holds is the keeper's from then on. Both or neither.
 
         Raises ClaimConflict when there is no room, or the consumer's claims have changed meanwhile.
         """
         held = await self._claims_of(consumer_id)
-        amounts = {name: amount for name, amount in resources.items() if amount}
         owner = {"project_id": project_id, "user_id": user_id}
         await self._write_claims(
             {
-                consumer_id: _claim({provider_id: amounts}, held.consumer_generation, "INSTANCE", owner),
+                consumer_id: _claim(wanted, held.consumer_generation, "INSTANCE", owner),
                 keeper_id: _claim(_amounts(held), None, "MIGRATION", owner),
             }
         )
@@ -270,7 +293,7 @@ def _amounts(claims: _Allocations) -> dict[str, Resources]:
 
 
 def _claim(
-    held: dict[str, Resources], generation: int | None, consumer_type: str, owner: dict[str, str]
+    held: Mapping[str, Resources], generation: int | None, consumer_type: str, owner: dict[str, str]
 ) -> dict[str, Any]:
     """The claims of one consumer, of several that are written at once."""
     return {

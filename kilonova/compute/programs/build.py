@@ -62,7 +62,7 @@ async def schedule(run: Run[Cell, BuildArgs]) -> Outcome:
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
     try:
-        rooms = await placing.rooms_for(cell, view.wanted)
+        rooms = await placing.rooms_for(cell, view)
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:

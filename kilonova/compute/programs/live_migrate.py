@@ -83,7 +83,7 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         view = await moves.look(cell, way.server, args.source, args.requested_host)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
-    rooms = await placing.rooms_for(cell, view.wanted)
+    rooms = await placing.rooms_for(cell, view)
     plan = placing.plan(view, rooms)
     note = summary(plan, len(view.hosts))
     kept = await cell.region.placement.allocations(args.migration)

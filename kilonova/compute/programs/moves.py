@@ -45,7 +45,7 @@ async def claim(cell: Cell, view: View, choice: HostState, migration_id: str) ->
     if choice.id not in await placement.allocations(server.id):
         owner = {"project_id": server.project_id, "user_id": server.user_id}
         try:
-            await placement.claim_beside(server.id, migration_id, choice.id, view.wanted.resources, **owner)
+            await placement.claim_beside(server.id, migration_id, choice.offer, **owner)
         except ClaimConflict:
             return None
     return next(each.row for each in view.hosts if each.row.id == choice.id)

@@ -27,7 +27,7 @@ from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.agents import Liveness
-from kilonova.placement.client import ClaimConflict, Room
+from kilonova.placement.client import ClaimConflict, RequestGroup, Room
 
 NO_ROOM = Room({}, {})
 Rooms = Mapping[str, Room]
@@ -123,6 +123,8 @@ def _wanted(server: Server, excluded_hosts: tuple[str, ...], rules: Rules) -> Wa
         resources=needed.resources,
         required_traits=tuple(sorted({*needed.required, *traits})),
         forbidden_traits=needed.forbidden,
+        groups=needed.groups,
+        group_policy=needed.group_policy,
         requested_zone=server.requested_zone,
         requested_host=server.requested_host,
         excluded_hosts=excluded_hosts,
@@ -186,11 +188,25 @@ async def joins_group(cell: Cell, server: Server, host: str) -> bool:
     return kept
 
 
-async def rooms_for(cell: Cell, wanted: Wanted) -> dict[str, Room]:
-    """The providers with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
-    traits = [*wanted.required_traits, *(f"!{name}" for name in wanted.forbidden_traits)]
-    most = wanted.rules.max_placement_results
-    return await cell.region.placement.allocation_candidates(wanted.resources, required=traits or None, limit=most)
+async def rooms_for(cell: Cell, view: View) -> dict[str, Room]:
+    """The hosts with all that is wanted, by id. Raises RemoteFault for a class or trait placement does not know."""
+    wanted = view.wanted
+    own = RequestGroup(
+        "", wanted.resources, wanted.required_traits, wanted.forbidden_traits, in_tree=_requested_provider(view)
+    )
+    numbered = (RequestGroup(each.suffix, each.resources, each.required, each.forbidden) for each in wanted.groups)
+    return await cell.region.placement.allocation_candidates(
+        [own, *numbered], group_policy=wanted.group_policy, limit=wanted.rules.max_placement_results
+    )
+
+
+def _requested_provider(view: View) -> str | None:
+    """Of the one host asked for, which placement might leave out of the many it has."""
+    name = view.wanted.requested_host
+    if name is None or not view.wanted.resources:
+        return None
+    found = (each.row.id for each in view.hosts if name in (each.row.host, each.row.hypervisor_hostname))
+    return next(found, None)
 
 
 def plan(view: View, rooms: Rooms) -> Plan:
@@ -219,6 +235,7 @@ def _host_state(liveness: Liveness, known: KnownHost, room: Room) -> HostState:
         seconds_since_answer=None if is_up else liveness.seconds_since_answer(row.binary, row.host),
         capacity=room.capacity,
         used=room.used,
+        offer=room.offer,
     )
 
 
@@ -229,9 +246,7 @@ async def claim(cell: Cell, view: View, choice: HostState) -> Host | None:
     """
     server = view.server
     try:
-        await cell.region.placement.claim(
-            server.id, choice.id, view.wanted.resources, project_id=server.project_id, user_id=server.user_id
-        )
+        await cell.region.placement.claim(server.id, choice.offer, project_id=server.project_id, user_id=server.user_id)
     except ClaimConflict:
         held = await cell.region.placement.allocations(server.id)
         return next((each.row for each in view.hosts if each.row.id in held), None)

@@ -137,7 +137,7 @@ async def find_host(run: Run[Cell, HostArgs]) -> Outcome:
         return Next(power_up)
     try:
         view = await placing.look(cell, server.id, ())
-        rooms = await placing.rooms_for(cell, view.wanted)
+        rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
     except RemoteUnavailable:

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.compute.scheduling.requirements import Group
 from kilonova.compute.scheduling.rules import Rules
 
 Resources = dict[str, int]
@@ -43,6 +44,8 @@ class HostState(Struct, frozen=True, gc=False):
     """`HostInventory` as the agent sent it."""
     aggregates: tuple[HostAggregate, ...] = ()
     """Those the host is in."""
+    offer: dict[str, Resources] = {}
+    """What placement offers to claim, by provider; empty for a host without room."""
 
     def free(self, resource: str) -> int:
         return self.capacity.get(resource, 0) - self.used.get(resource, 0)
@@ -68,6 +71,9 @@ class Wanted(Struct, frozen=True):
     """Hosts that were tried and failed, each with the reason kept in the task."""
     required_traits: tuple[str, ...] = ()
     forbidden_traits: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
+    """What single providers of the host have to give."""
+    group_policy: str = ""
     extra_specs: dict[str, str] = {}
     image_properties: dict[str, str] = {}
     group: GroupRule | None = None

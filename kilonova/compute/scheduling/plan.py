@@ -4,7 +4,7 @@ Pure. The answer is a plan; the claim in placement is what makes it true, and a 
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
 from msgspec import Struct
@@ -12,6 +12,7 @@ from msgspec import Struct
 from kilonova.compute.scheduling import weighers
 from kilonova.compute.scheduling.filters import chosen_for
 from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.requirements import Group
 
 PLACEMENT = "placement"
 """The first stage."""
@@ -76,6 +77,8 @@ def _shortage(host: HostState, wanted: Wanted) -> str:
     ]
     if lacking:
         return "; ".join(lacking)
+    if wanted.groups:
+        return f"has no providers for the groups asked for ({'; '.join(map(_group_said, wanted.groups))})"
     traits = [f"{name} required" for name in wanted.required_traits]
     traits += [f"{name} forbidden" for name in wanted.forbidden_traits]
     if traits:
@@ -93,9 +96,8 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
     """Why no host was left, in one sentence a stage. With `with_hosts` the hosts are named (for administrators)."""
     asked = ", ".join(
         [
-            *(f"{amount} {resource}" for resource, amount in sorted(wanted.resources.items())),
-            *(f"trait {name}" for name in wanted.required_traits),
-            *(f"no trait {name}" for name in wanted.forbidden_traits),
+            _asked(wanted.resources, wanted.required_traits, wanted.forbidden_traits),
+            *map(_group_said, wanted.groups),
         ]
     )
     if total == 0:
@@ -106,6 +108,15 @@ def account(plan: Plan, total: int, wanted: Wanted, *, with_hosts: bool) -> str:
             continue
         sentences.append(f"{stage.name} left {stage.left}: {_reasons(stage, with_hosts)}.")
     return " ".join(sentences)
+
+
+def _asked(resources: Mapping[str, int], required: Iterable[str], forbidden: Iterable[str]) -> str:
+    amounts = (f"{amount} {resource}" for resource, amount in sorted(resources.items()))
+    return ", ".join([*amounts, *(f"trait {name}" for name in required), *(f"no trait {name}" for name in forbidden)])
+
+
+def _group_said(group: Group) -> str:
+    return f"group {group.suffix} of {_asked(group.resources, group.required, group.forbidden)}"
 
 
 def _reasons(stage: Stage, with_hosts: bool) -> str:

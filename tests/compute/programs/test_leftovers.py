@@ -34,7 +34,7 @@ async def test_a_port_and_a_claim_that_come_late_are_taken_away(world: Any) -> N
     await late_port(world, server)
     (provider,) = await world.compute.placement.providers()
     owner = {"project_id": server.project_id, "user_id": server.user_id}
-    await world.compute.placement.claim(server.id, provider.uuid, {"VCPU": 1}, **owner)
+    await world.compute.placement.claim(server.id, {provider.uuid: {"VCPU": 1}}, **owner)
     await sweep(world)
     assert (await world.leftovers())["ports"] != []
     world.clock.advance(leftovers.LONGEST_CALL.total_seconds() + 1)

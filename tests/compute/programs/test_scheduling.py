@@ -1,13 +1,16 @@
 """Placing servers: groups whose rule holds whoever comes second, traits and resources asked of placement."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from kilonova.compute.hosts import hosts
 from kilonova.compute.scheduling.rules import FILTERS, WEIGHTS, Rules
+from kilonova.kit.http.client import at
 from kilonova.kit.testing import CrashPlan
 from kilonova.kit.testing.crash import POINTS
+from kilonova.placement.client import VERSION, Inventory
 from tests.compute.programs.conftest import NOTHING_LEFT
 
 
@@ -140,7 +143,9 @@ async def test_dying_while_placing_a_member_keeps_the_rule(two_hosts: Any, polic
         ({"resources:CUSTOM_NEVER_SEEN": "1"}, "Placement refused what was asked of it"),
         ({"resources:DISK_GB": "100000"}, "100000 DISK_GB wanted"),
         ({"capabilities:hypervisor_type": "xen"}, "ComputeCapabilitiesFilter left 0"),
-        ({"resources1:VCPU": "1"}, "numbered groups"),
+        ({"resources1:VCPU": "1", "resources:VCPU": "0", "trait1:COMPUTE_NODE": "required"}, None),
+        ({"resources1:VGPU": "1"}, "has no providers for the groups asked for (group 1 of 1 VGPU)"),
+        ({"resources1:VGPU": "1", "resources2:VGPU": "1"}, "need a group_policy"),
     ],
 )
 async def test_what_a_flavor_asks_for_beyond_its_size(world: Any, specs: dict[str, str], reason: str | None) -> None:
@@ -246,6 +251,35 @@ async def test_a_project_stays_in_its_aggregates_where_the_operator_wants_that(t
     two_hosts.compute.rules = Rules(limit_tenants_to_placement_aggregate=True)
     await put_into_aggregate(two_hosts, "node2", filter_tenant_id=two_hosts.project_id)
     assert [await placed_on(two_hosts) for _ in range(2)] == ["node2"] * 2
+
+
+async def test_a_group_is_claimed_of_the_provider_below_the_host_that_gives_it(two_hosts: Any) -> None:
+    remote = two_hosts.compute.placement
+    (parent,) = await remote.providers(name="node2")
+    card = str(uuid4())
+    await remote._remote.request(
+        "POST",
+        at("/resource_providers"),
+        json={"uuid": card, "name": "card", "parent_provider_uuid": parent.uuid},
+        headers=VERSION,
+    )
+    await remote.set_inventory(card, 0, {"VGPU": Inventory(1)})
+    made = [await two_hosts.insert_server(extra_specs={"resources1:VGPU": "1"}) for _ in range(2)]
+    await two_hosts.run()
+    placed = {each.id: (await two_hosts.server(each.id)).host for each in made}
+    assert sorted(map(str, placed.values())) == ["None", "node2"]
+    (server_id,) = [each for each, host in placed.items() if host]
+    held = await remote.allocations(server_id)
+    assert (held[card], set(held)) == ({"VGPU": 1}, {card, parent.uuid})
+    for each in made:
+        await two_hosts.destroy(each.id)
+    await two_hosts.run()
+    assert await two_hosts.leftovers() == NOTHING_LEFT
+
+
+async def test_a_host_asked_for_is_found_among_more_than_placement_is_asked_for(two_hosts: Any) -> None:
+    two_hosts.compute.rules = Rules(max_placement_results=1)
+    assert [await placed_on(two_hosts, requested_host=host) for host in ("node1", "node2")] == ["node1", "node2"]
 
 
 async def test_a_build_is_tried_on_as_many_hosts_as_the_operator_says(two_hosts: Any) -> None:

@@ -13,6 +13,7 @@ from kilonova.compute.scheduling import aggregate_filters, capabilities, filters
 from kilonova.compute.scheduling import plan as plans
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
 from kilonova.compute.scheduling.plan import PLURALS, account, make_plan, summary
+from kilonova.compute.scheduling.requirements import Group
 from tests.compute.scheduling.worlds import make_host, make_wanted, room_on
 
 
@@ -152,6 +153,14 @@ def test_traits_are_part_of_what_was_asked_for_and_of_the_reason() -> None:
         "no trait HW_CPU_X86_VMX. placement left 0: 1 host without room, the nearest: does not have the traits "
         "asked for (CUSTOM_GOLD required, HW_CPU_X86_VMX forbidden)."
     )
+
+
+def test_groups_are_part_of_what_was_asked_for_and_of_the_reason() -> None:
+    group = Group("1", {"VGPU": 2}, ("CUSTOM_GOLD",), ("CUSTOM_RED",))
+    told = account(make_plan([make_host()], [], wanted := make_wanted(groups=(group,))), 1, wanted, with_hosts=False)
+    said = "group 1 of 2 VGPU, trait CUSTOM_GOLD, no trait CUSTOM_RED"
+    assert f"considered for 1 DISK_GB, 512 MEMORY_MB, 1 VCPU, {said}. " in told
+    assert f"has no providers for the groups asked for ({said})" in told
 
 
 RESOURCES = ("VCPU", "MEMORY_MB", "DISK_GB")
