@@ -72,6 +72,10 @@ class _Inventories(Struct, frozen=True):
     inventories: dict[str, Inventory]
 
 
+class _Traits(Struct, frozen=True):
+    traits: list[str]
+
+
 class _Usages(Struct, frozen=True):
     usages: Resources
 
@@ -169,6 +173,17 @@ class PlacementClient:
         path = at("/resource_providers/{id}/usages", id=provider_id)
         found: _Usages = await self._remote.request("GET", path, headers=VERSION, answer=_Usages)
         return found.usages
+
+    async def traits(self, provider_id: str) -> list[str]:
+        path = at("/resource_providers/{id}/traits", id=provider_id)
+        found: _Traits = await self._remote.request("GET", path, headers=VERSION, answer=_Traits)
+        return found.traits
+
+    async def ensure_trait(self, name: str) -> None:
+        await self._remote.request("PUT", at("/traits/{name}", name=name), headers=VERSION)
+
+    async def ensure_resource_class(self, name: str) -> None:
+        await self._remote.request("PUT", at("/resource_classes/{name}", name=name), headers=VERSION)
 
     async def set_traits(self, provider_id: str, generation: int, traits: list[str]) -> int:
         body = {"resource_provider_generation": generation, "traits": sorted(traits)}

@@ -6,11 +6,12 @@ import pytest
 
 from kilonova.cli.daemons.files import Read, read
 from kilonova.cli.grounds.neighbours import credentials_of, identity_url
+from kilonova.cli.parts.compute_agent import share_of
 from kilonova.cli.parts.guest_options import guest_cpu
 from kilonova.cli.parts.options import COMPUTE, IDENTITY, NETWORK, NETWORK_AGENT, Options
 from kilonova.compute.agent.spec import HostInventory, HostShare
 from kilonova.compute.catalog import quotas
-from kilonova.compute.hosts.registry import inventory_of
+from kilonova.compute.hosts.providers import inventory_of
 from kilonova.kit.config import ConfigError
 
 NOVA_CONF = """\
@@ -283,6 +284,16 @@ def test_a_host_offers_what_its_file_says() -> None:
     assert (found["VCPU"].allocation_ratio, found["VCPU"].total) == (16.0, 8)
     assert (found["MEMORY_MB"].allocation_ratio, found["MEMORY_MB"].reserved) == (1.5, 2048)
     assert found["DISK_GB"].reserved == 10
+
+
+def test_a_ratio_that_is_not_set_is_the_initial_one(tmp_path: Path) -> None:
+    path = tmp_path / "nova.conf"
+    path.write_text(
+        "[DEFAULT]\ncpu_allocation_ratio = 2.0\nram_allocation_ratio = 0.0\ninitial_ram_allocation_ratio = 1.5\n"
+    )
+    share = share_of(read("nova-compute", "nova", [COMPUTE], ["--config-file", str(path)]).config)
+    assert (share.cpu_allocation_ratio, share.ram_allocation_ratio, share.disk_allocation_ratio) == (2.0, 1.5, 1.0)
+    assert share.initial_ratios == ("MEMORY_MB", "DISK_GB")
 
 
 def test_quotas_of_the_file_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

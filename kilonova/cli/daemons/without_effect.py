@@ -22,7 +22,6 @@ _NO_KEYS = "there is no key manager"
 _NO_DEVICES = "devices of a host are not passed through yet"
 _NO_BARE_METAL = "hosts run guests"
 _NO_METRICS = "hosts tell no metrics"
-_INITIAL = "the allocation ratios without initial_ apply from the start"
 
 ANY_PROJECT: Mapping[str, str] = {
     "DEFAULT.auth_strategy": _ALWAYS_CHECKED,
@@ -70,9 +69,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "neutron.service_metadata_proxy": "what is signed with metadata_proxy_shared_secret is always answered",
         "glance.host": _IN_CATALOG,
         "glance.port": _IN_CATALOG,
-        "DEFAULT.initial_cpu_allocation_ratio": _INITIAL,
-        "DEFAULT.initial_ram_allocation_ratio": _INITIAL,
-        "DEFAULT.initial_disk_allocation_ratio": _INITIAL,
         "DEFAULT.allow_resize_to_same_host": "servers are not resized yet",
         "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
         "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,

@@ -15,6 +15,7 @@ from kilonova.cli.parts.part import Part, Running
 from kilonova.cli.parts.turns import shared_turns
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.driver import ComputeDriver, OnEvent
+from kilonova.compute.agent.provider_files import read_provider_files
 from kilonova.compute.agent.spec import HostShare
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentRefused
@@ -50,18 +51,29 @@ async def _make_agent(ground: Ground, bus: Bus, images: ImageClient, host: str) 
 
     driver = await _driver(ground, images, host, on_event)
     zone, turns = config.default_availability_zone, await shared_turns(ground)
-    agents.append(ComputeAgent(driver, bus, host=host, zone=zone, share=_share(config), turns=turns))
+    additions = read_provider_files(Path(config.compute.provider_config_location))
+    agents.append(
+        ComputeAgent(driver, bus, host=host, zone=zone, share=share_of(config), additions=additions, turns=turns)
+    )
     return agents[0]
 
 
-def _share(config: Any) -> HostShare:
+RATIOS = {"cpu": "VCPU", "ram": "MEMORY_MB", "disk": "DISK_GB"}
+"""Beginning of an option's name → its resource class."""
+
+
+def share_of(config: Any) -> HostShare:
+    """A ratio that is not set, or 0, is the initial one as long as placement has no other."""
+    told = {each: getattr(config, f"{each}_allocation_ratio") for each in RATIOS}
+    ratios = {each: told[each] or getattr(config, f"initial_{each}_allocation_ratio") for each in RATIOS}
     return HostShare(
-        cpu_allocation_ratio=config.cpu_allocation_ratio,
-        ram_allocation_ratio=config.ram_allocation_ratio,
-        disk_allocation_ratio=config.disk_allocation_ratio,
+        cpu_allocation_ratio=ratios["cpu"],
+        ram_allocation_ratio=ratios["ram"],
+        disk_allocation_ratio=ratios["disk"],
         reserved_cpus=config.reserved_host_cpus,
         reserved_memory_mib=config.reserved_host_memory_mb,
         reserved_disk_gib=-(-config.reserved_host_disk_mb // 1024),
+        initial_ratios=tuple(name for each, name in RATIOS.items() if not told[each]),
     )
 
 

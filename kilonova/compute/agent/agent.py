@@ -14,6 +14,7 @@ from kilonova.compute.agent.spec import (
     ConsoleAddress,
     HostInventory,
     HostShare,
+    ProviderAddition,
     ServerDiagnostics,
     ServerObservation,
     SnapshotObservation,
@@ -45,11 +46,13 @@ class ComputeAgent:
         host: str,
         zone: str = "",
         share: HostShare | None = None,
+        additions: tuple[ProviderAddition, ...] = (),
         turns: Turns | None = None,
     ) -> None:
         """Agents of one process share their `turns`."""
         self._driver = driver
         self._share = share or HostShare()
+        self._additions = additions
         self._bus = bus
         self._host = host
         info = AgentInfo(AGENT_BINARY, host, agent_type="Compute", availability_zone=zone, started_at=datetime.now(UTC))
@@ -66,7 +69,7 @@ class ComputeAgent:
 
     async def _describe(self) -> HostInventory:
         inventory = await self._driver.inventory()
-        inventory.share = self._share
+        inventory.share, inventory.additions = self._share, self._additions
         return inventory
 
     def on_event(self, server_id: str) -> None:

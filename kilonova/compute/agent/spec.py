@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from kilonova.kit.connectors import Connection
 
+MOST_OF_A_CLASS = 0x7FFFFFFF
 PowerState = Literal["running", "stopped", "paused", "suspended", "crashed", "absent"]
 WantedPower = Literal["running", "stopped", "paused", "suspended"]
 ConsoleKind = Literal["vnc", "spice", "serial"]
@@ -383,6 +384,33 @@ class HostShare(Struct, frozen=True, kw_only=True):
     reserved_cpus: int = 0
     reserved_memory_mib: int = 512
     reserved_disk_gib: int = 0
+    initial_ratios: tuple[str, ...] = ()
+    """Resource classes whose ratio is one to begin with: what placement has been told since goes before it."""
+
+
+class AddedInventory(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a resource class an operator says that a provider has."""
+
+    total: Annotated[int, Meta(ge=1, le=MOST_OF_A_CLASS)]
+    reserved: Annotated[int, Meta(ge=0, le=MOST_OF_A_CLASS)] = 0
+    min_unit: Annotated[int, Meta(ge=1, le=MOST_OF_A_CLASS)] = 1
+    max_unit: Annotated[int, Meta(ge=1, le=MOST_OF_A_CLASS)] = MOST_OF_A_CLASS
+    step_size: Annotated[int, Meta(ge=1, le=MOST_OF_A_CLASS)] = 1
+    allocation_ratio: Annotated[float, Meta(gt=0, le=1e6)] = 1.0
+
+
+COMPUTE_NODE = "$COMPUTE_NODE"
+"""Stands for the id of a host's own provider."""
+
+
+class ProviderAddition(Struct, frozen=True, kw_only=True):
+    """What an operator says that a resource provider has beside what its agent sees. One of uuid and name is set."""
+
+    uuid: str = ""
+    """It may be `COMPUTE_NODE`."""
+    name: str = ""
+    inventories: dict[str, AddedInventory] = {}
+    traits: tuple[str, ...] = ()
 
 
 class HostInventory(Struct):
@@ -400,3 +428,4 @@ class HostInventory(Struct):
     """(architecture, hypervisor type, vm mode)."""
     traits: tuple[str, ...] = ()
     share: HostShare = HostShare()
+    additions: tuple[ProviderAddition, ...] = ()

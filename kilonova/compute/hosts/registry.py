@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
-from kilonova.compute.hosts import aggregates, hosts
+from kilonova.compute.hosts import aggregates, hosts, providers
 from kilonova.compute.region import mappings
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import ServerState
@@ -20,7 +20,6 @@ from kilonova.kit.bus import CallTimedOut, RemoteError, Unsubscribe
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
-from kilonova.placement.client import Inventory
 
 log = logger(__name__)
 
@@ -120,16 +119,18 @@ class Registry:
 
     async def _tell_placement(self, host: Host, inventory: HostInventory) -> None:
         placement = self._cell.region.placement
-        wanted = inventory_of(inventory)
+        own = providers.own_addition(inventory.additions, host.id, host.hypervisor_hostname)
         generation = await placement.ensure_provider(host.id, host.hypervisor_hostname)
-        if await placement.inventory(host.id) != wanted:
+        known = await placement.inventory(host.id)
+        wanted = {**providers.inventory_of(inventory, known), **await providers.added_inventories(placement, own)}
+        if known != wanted:
             generation = await placement.set_inventory(host.id, generation, wanted)
-        if inventory.traits:
-            try:
-                await placement.set_traits(host.id, generation, list(inventory.traits))
-            except RemoteFault as fault:
-                # Traits only narrow the choice; a host without them still carries servers.
-                log.warning("placement refused the host's traits", host=host.host, reason=fault.message)
+        try:
+            await providers.set_traits(placement, host.id, generation, inventory.traits, own)
+        except RemoteFault as fault:
+            # Traits only narrow the choice; a host without them still carries servers.
+            log.warning("placement refused the host's traits", host=host.host, reason=fault.message)
+        await providers.add_to_others(placement, host.id, inventory.additions, own)
 
     async def report(self, payload: Any) -> dict[str, Any]:
         """Brings power states up to date, and says which servers do not belong on that host."""
@@ -197,18 +198,3 @@ def followed(vm_state: str, power: PowerState) -> str:
     if vm_state in ("stopped", "paused", "suspended") and power == "running":
         return "active"
     return vm_state
-
-
-def inventory_of(host: HostInventory) -> dict[str, Inventory]:
-    """Placement's inventory of a host."""
-    share = host.share
-    return {
-        "VCPU": _entry(host.vcpus, share.reserved_cpus, share.cpu_allocation_ratio),
-        "MEMORY_MB": _entry(host.memory_mib, share.reserved_memory_mib, share.ram_allocation_ratio),
-        "DISK_GB": _entry(max(host.disk_gib, 1), share.reserved_disk_gib, share.disk_allocation_ratio),
-    }
-
-
-def _entry(total: int, reserved: int, ratio: float) -> Inventory:
-    # A small host keeps half for servers, whatever is said to be reserved.
-    return Inventory(total, min(reserved, total // 2), max_unit=total, allocation_ratio=ratio)

@@ -49,14 +49,30 @@ COMPUTE: Options = {
             min=-1,
             help="Seconds in which a shelved server keeps its host; -1: until somebody offloads it",
         ),
-        cfg.FloatOpt("cpu_allocation_ratio", default=4.0, min=0.1, help="Virtual processors for each of the host's"),
-        cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="Memory of servers for each MiB of the host's"),
-        cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="Disk of servers for each GiB of the host's"),
+        *(
+            option
+            for kind, initial, of in (
+                ("cpu", 4.0, "Virtual processors for each of the host's"),
+                ("ram", 1.0, "Memory of servers for each MiB of the host's"),
+                ("disk", 1.0, "Disk of servers for each GiB of the host's"),
+            )
+            for option in (
+                cfg.FloatOpt(f"{kind}_allocation_ratio", min=0.0, help=f"{of}; not set, or 0: what placement has"),
+                cfg.FloatOpt(f"initial_{kind}_allocation_ratio", default=initial, min=0.1, help=f"{of}, at first"),
+            )
+        ),
         cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="Processors kept for the host itself"),
         cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB of memory kept for the host itself"),
         cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself"),
         SHUTDOWN,
         cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
+    ],
+    "compute": [
+        cfg.StrOpt(
+            "provider_config_location",
+            default="/etc/nova/provider_config/",
+            help="Directory of *.yaml that say what the host's resource providers have beside what it sees",
+        )
     ],
     "conductor": [workers("workers")],
     "api_database": [
