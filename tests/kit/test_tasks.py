@@ -45,6 +45,7 @@ class World:
         self.calls: list[str] = []
         self.ready_after = 0
         self.refuse = ""
+        self.note: str | None = None
         self.broken_times = 0
 
 
@@ -58,7 +59,7 @@ async def make(run: Run[World, MakeArgs]) -> Outcome:
         run.service.broken_times -= 1
         raise ConnectionError("the host is away")
     if run.service.refuse:
-        return Fail(run.service.refuse)
+        return Fail(run.service.refuse, note=run.service.note)
     run.service.made.add(run.subject_id)
     return Next(wait, args=MakeArgs(made=True), note="made it")
 
@@ -159,6 +160,20 @@ async def test_a_failed_step_rolls_back_and_tells_why(database: Database, clock:
     assert world.calls == ["make", "undo"]
     assert await result(database) == "there is no room"
     assert (await the_task(database)).outcome == "failed"
+
+
+@pytest.mark.parametrize("note", [None, "room: 0 of 5"])
+async def test_a_failed_step_keeps_its_note_else_its_error(
+    database: Database, clock: FakeClock, note: str | None
+) -> None:
+    world = World()
+    world.refuse, world.note = "there is no room", note
+    await begin(database, clock)
+    await run_through(runner_for(database, clock, world), clock)
+    assert await result(database) == "there is no room"
+    async with database.reading() as tx:
+        steps = await tables.steps_of(tx, (await the_task(database)).id)
+    assert (steps[0].outcome, steps[0].detail) == ("fail", note or "there is no room")
 
 
 async def test_a_step_that_raises_is_run_again(database: Database, clock: FakeClock) -> None:

@@ -63,6 +63,8 @@ class Fail:
     error: str
     args: Struct | None = None
     commit: Commit | None = None
+    note: str | None = None
+    """Kept with the step instead of the error."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,7 +269,7 @@ class Runner(Generic[ServiceT]):
 
     async def _fail(self, tx: Tx, program: Program[ServiceT, Any], task: Task, outcome: Fail) -> Task:
         now = self.clock.now()
-        await self.tables.leave_step(tx, task, now, "fail", outcome.error)
+        await self.tables.leave_step(tx, task, now, "fail", outcome.note or outcome.error)
         log.warning("operation failed", step=task.step, reason=outcome.error)
         args = _stored(task, outcome.args)
         if program.roll_back is not None and not task.rolling_back:
