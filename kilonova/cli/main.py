@@ -9,12 +9,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 COMMANDS = {
     "up": "start the cloud on this machine",
     "down": "stop what up started; servers go on running (--all: remove them too)",
     "status": "show the services, agents and servers",
     "trace": "print a server's whole way as a timed list",
+    "why-not": "say where a server would go, and why nowhere else, without booting it",
     "doctor": "check what people stumble over, and say how to mend it",
     "config": "check the configuration files of separate daemons, or print a sample",
     "env": "print export OS_… lines for the openstack command",
@@ -36,10 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             help="where the cloud keeps its state (default: /var/lib/kilonova as root)",
         )
         if name == chosen:
-            importlib.import_module(f"kilonova.cli.{name}").add_arguments(subparser)
+            _module_of(name).add_arguments(subparser)
     parsed = parser.parse_args(words)
-    module = importlib.import_module(f"kilonova.cli.{parsed.command}")
+    module = _module_of(parsed.command)
     return _run(module, parsed)
+
+
+def _module_of(command: str) -> Any:
+    return importlib.import_module(f"kilonova.cli.{command.replace('-', '_')}")
 
 
 def _run(module: object, parsed: argparse.Namespace) -> int:

@@ -44,6 +44,8 @@ STEPS = {
 DETAILS_SINCE = "2.84"
 """The microversion that shows what a step of an action has noted."""
 
+MOST_REFUSALS = 10
+"""Hosts that are told of a decision; `kilonova why-not` tells more."""
 READY_LINE = re.compile(r"up ([0-9.]+) s")
 
 
@@ -56,6 +58,8 @@ class Line(msgspec.Struct):
     guide: str
     who: str
     what: str
+    decision: Fields | None = None
+    """How a host was chosen, or why none was (`compute/scheduling/decisions.py`)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 def read_trace(session: Session, wanted: str) -> list[Line]:
     """Raises RemoteFault when there is no such server, or several of that name."""
     session.versions["compute"] = DETAILS_SINCE
-    server = _find(session, wanted)
+    server = find_server(session, wanted)
     path = f"/servers/{server['id']}/os-instance-actions"
     actions = session.get("compute", path)["instanceActions"]
     lines = []
@@ -90,7 +94,8 @@ def read_trace(session: Session, wanted: str) -> list[Line]:
     return lines
 
 
-def _find(session: Session, wanted: str) -> Fields:
+def find_server(session: Session, wanted: str) -> Fields:
+    """By its id or name. Raises RemoteFault."""
     found: list[Fields] = session.get("compute", "/servers/detail", all_tenants="1", name=f"^{re.escape(wanted)}$")[
         "servers"
     ]
@@ -112,7 +117,7 @@ def _creation(session: Session, server: Fields, action: Fields) -> list[Line]:
     lines = [
         Line(began, None, "3-5", "nova-api", f"checked the token, accepted {action['request_id']}"),
         Line(began, None, "6-7", "database", "holds the server and its build task, in one commit"),
-        *(_event_line(event) for event in events),
+        *(line for event in events for line in _event_lines(event)),
     ]
     known = {event["event"]: event for event in events}
     if "identity_issue_token" not in known:
@@ -137,13 +142,39 @@ def _place_of(lines: Sequence[Line], guide: str) -> int:
     return next((place + 1 for place in reversed(range(len(lines))) if lines[place].guide == guide), len(lines))
 
 
+def _event_lines(event: Fields) -> list[Line]:
+    line = _event_line(event)
+    return [line, *_refusals(line)]
+
+
+def _refusals(line: Line) -> list[Line]:
+    """Of a decision that found no host, the hosts that came nearest and what kept each."""
+    if line.decision is None or line.decision["chosen"]:
+        return []
+    refused = [(each, stage) for stage in reversed(line.decision["stages"]) for each in stage["refused"]]
+    return [
+        Line(line.at, None, line.guide, line.who, f"{each['host']}, refused by {stage['name']}: {each['reason']}")
+        for each, stage in refused[:MOST_REFUSALS]
+    ]
+
+
 def _event_line(event: Fields) -> Line:
     guide, who, what = STEPS.get(event["event"], ("", "nova-conductor", event["event"]))
     began, ended = _moment(event["start_time"]), event["finish_time"]
     took = (_moment(ended) - began).total_seconds() if ended and guide != AUTHENTICATION else None
     state = " FAILED" if event["result"] == "Error" else "" if ended else ", still at it"
-    note = f": {event['details']}" if event.get("details") else ""
-    return Line(began, took, guide, who, f"{what}{state}{note}")
+    decision = _decision_in(event)
+    details = decision["said"] if decision else event.get("details")
+    return Line(began, took, guide, who, f"{what}{state}{f': {details}' if details else ''}", decision)
+
+
+def _decision_in(event: Fields) -> Fields | None:
+    """Earlier releases kept a sentence."""
+    details = event.get("details") or ""
+    if event["event"] != "conductor_schedule_and_build_instances" or not details.startswith("{"):
+        return None
+    decision: Fields = json.loads(details)
+    return decision
 
 
 def _name_image(session: Session, server: Fields, lines: Sequence[Line]) -> None:
@@ -197,7 +228,7 @@ def _boot_lines(session: Session, server: Fields) -> list[Line]:
 def _operation(action: Fields) -> list[Line]:
     began = _moment(action["start_time"])
     head = Line(began, None, "", "nova-api", f"accepted {action['action']}, {action['request_id']}")
-    lines = [head, *(_event_line(event) for event in _in_order(action))]
+    lines = [head, *(line for event in _in_order(action) for line in _event_lines(event))]
     for line in lines:
         # The guides' steps are those of a server's creation.
         line.guide = ""

@@ -3,6 +3,7 @@
 from kilonova.compute import operations
 from kilonova.compute.api import (
     aggregates,
+    decisions,
     events,
     extensions,
     flavors,
@@ -391,6 +392,9 @@ ROUTES = [
     Route("POST", "/v2.1/os-aggregates/{aggregate_id}/action", AGGREGATE_ACTIONS),
     Route("GET", "/v2.1/os-availability-zone", hosts.list_zones, P + "os-availability-zone:list"),
     Route("GET", "/v2.1/os-availability-zone/detail", hosts.list_zones_detail, P + "os-availability-zone:detail"),
+
+    Route("POST", "/v2.1/os-placing-decisions", decisions.decide, P + "os-placing-decisions",
+          body=decisions.QuestionBody),
 
     Route("POST", "/v2.1/os-server-external-events", events.create_events, P + "os-server-external-events:create",
           body=events.EventsBody, also=(207,)),

@@ -177,5 +177,6 @@ RULES = [
     Rule("os_compute_api:os-server-groups:show", READER),
     Rule("os_compute_api:os-server-groups:create", MEMBER),
     Rule("os_compute_api:os-server-groups:delete", MEMBER),
+    Rule("os_compute_api:os-placing-decisions", ADMIN, "Asks where a server would go; Kilonova's own"),
     Rule("os_compute_api:os-server-external-events:create", "rule:context_is_admin or role:service"),
 ]

@@ -1,5 +1,6 @@
 """The trace reads like the way a server has gone."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,6 +95,32 @@ def test_each_line_says_who_did_what_and_how_long_it_took() -> None:
     assert "nova-api        shows the server as ACTIVE" in text
     assert "port p1 with 10.0.0.5 is ACTIVE" in text
     assert "says it was ready 4.20 s after power-on" in text
+
+
+def test_a_decision_is_told_as_a_sentence_and_kept_as_data() -> None:
+    cloud = Cloud()
+    decision = {"said": "host node2: 5 hosts considered", "chosen": "node2"}
+    cloud.events[-1]["details"] = json.dumps(decision)
+    line = next(each for each in read(cloud) if each.guide == "8-12")
+    assert (line.what, line.decision) == ("chose a host: host node2: 5 hosts considered", decision)
+
+
+def test_a_decision_that_found_no_host_tells_the_nearest_ones() -> None:
+    cloud = Cloud(status="ERROR")
+    far = [{"host": f"far{number}", "reason": "512 MEMORY_MB wanted, 0 free"} for number in range(20)]
+    stages = [
+        {"name": "placement", "refused": far},
+        {"name": "ComputeFilter", "refused": [{"host": "near", "reason": "is disabled"}]},
+    ]
+    kept = json.dumps({"said": "No valid host was found.", "chosen": None, "stages": stages})
+    cloud.events = [event("conductor_schedule_and_build_instances", 1, kept, "Error")]
+    told = [line.what for line in read(cloud) if line.guide == "8-12"]
+    assert told[0] == "chose a host FAILED: No valid host was found."
+    assert told[1:3] == [
+        "near, refused by ComputeFilter: is disabled",
+        "far0, refused by placement: 512 MEMORY_MB wanted, 0 free",
+    ]
+    assert len(told) == 11
 
 
 def test_a_failed_server_ends_in_its_reason() -> None:

@@ -17,6 +17,7 @@ from kilonova.compute.api.lookup import (
     shown_in_detail,
     writing_server,
 )
+from kilonova.compute.api.scheduler_hints import check_hints
 from kilonova.compute.api.server_bodies import ChangedServerBody, NewServer, NewServerBody
 from kilonova.compute.catalog import keypairs, server_groups
 from kilonova.compute.errors import (
@@ -29,9 +30,6 @@ from kilonova.compute.errors import (
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import CellDown
-from kilonova.compute.scheduling.requirements import UnusableSpec
-from kilonova.compute.scheduling.rules import Rules
-from kilonova.compute.scheduling.unasked import refuse_unasked_hints
 from kilonova.compute.servers import creation, requests, servers
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.transactions import RegionTx
@@ -46,8 +44,6 @@ from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.routes import Reply
 
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
-MOST_HINTED = 64
-"""Servers that one scheduler hint names."""
 
 
 async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
@@ -82,7 +78,8 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise BadRequest("min_count must be <= max_count")
     _refuse_unserved(request, new)
     local_disks = block_devices.local_disks(new.block_device_mapping_v2)
-    hints = _hints(body, region.rules)
+    hints = body.scheduler_hints or body.older_scheduler_hints
+    check_hints(hints, region.rules)
     hostname = read_hostname(request, new.hostname)
     if hostname is not None and count > 1:
         raise InvalidServer("A hostname can be given to one server only.")
@@ -132,26 +129,6 @@ def _needs_config_drive(new: NewServer, image: requests.Fields) -> bool:
     """Asked for, or the only way in which what else is asked for reaches the guest."""
     asked = as_boolean(new.config_drive, "config_drive")
     return asked or bool(new.admin_pass) or requests.needs_config_drive(image)
-
-
-def _hints(body: NewServerBody, rules: Rules) -> dict[str, Any]:
-    hints = body.scheduler_hints or body.older_scheduler_hints
-    group_id = hints.get("group")
-    if group_id is not None and not UUID.fullmatch(str(group_id)):
-        raise BadRequest(f"The scheduler hint group is the UUID of a server group, got {group_id!r}.")
-    try:
-        refuse_unasked_hints(hints, rules)
-    except UnusableSpec as error:
-        raise BadRequest(str(error)) from error
-    for name in ("same_host", "different_host"):
-        named = hints.get(name, [])
-        named = named if isinstance(named, list) else [named]
-        if len(named) > MOST_HINTED:
-            raise BadRequest(f"The scheduler hint {name} names {MOST_HINTED} servers at most, got {len(named)}.")
-        for each in named:
-            if not UUID.fullmatch(str(each)):
-                raise BadRequest(f"The scheduler hint {name} names servers by UUID, got {each!r}.")
-    return hints
 
 
 def read_hostname(request: ComputeRequest, wanted: str | UnsetType) -> str | None:

@@ -16,6 +16,7 @@ from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, S
 from kilonova.compute.programs.placing import View
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.plan import count_hosts, summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
@@ -71,14 +72,17 @@ async def schedule(run: Run[Cell, BuildArgs]) -> Outcome:
     for choice in plan.hosts:
         host = await placing.claim(cell, view, choice)
         if host is not None:
-            return await _settle(run, view, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
+            said = f"host {host.host}: {summary(plan, len(view.hosts))}"
+            decision = decisions.record(plan, view.wanted, said=said, chosen=host.host, failed_before=run.args.failures)
+            return await _settle(run, view, host, decisions.encode(decision))
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
     if not run.args.failures and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
         # A cloud that has just been started, for the first time or again: its hosts are about to register.
         return Sleep(POLL_SECONDS, "no compute host has registered yet, or one has not answered yet")
-    message, details = await placing.explain(cell, view, rooms, run.args.failures)
-    return Fail(message, args=structs.replace(run.args, details=details))
+    told = await placing.explain(cell, view, rooms, run.args.failures)
+    args = structs.replace(run.args, details=told.details)
+    return Fail(told.message, args=args, note=decisions.encode(told.decision))
 
 
 async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) -> Outcome:

@@ -22,6 +22,7 @@ from kilonova.compute.agent.contract import (
 from kilonova.compute.agent.spec import Arrival, Presence, ServerObservation, ServerSpec
 from kilonova.compute.programs import moves, placing
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
+from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import migrations, servers, specs
@@ -85,7 +86,6 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         return Fail(f"No valid host was found. {error}")
     rooms = await placing.rooms_for(cell, view)
     plan = placing.plan(view, rooms)
-    note = summary(plan, len(view.hosts))
     kept = await cell.region.placement.allocations(args.migration)
     choices = await moves.claimed(cell, way.server, view) if kept else plan.hosts
     for choice in choices:
@@ -99,13 +99,15 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         async def write(tx: CellTx, chosen: Any = host) -> None:
             await migrations.set_target(tx, args.migration, chosen, run.clock.now())
 
-        return Next(expect_guest, commit=write, note=f"host {host.host}: {note}")
+        said = f"host {host.host}: {summary(plan, len(view.hosts))}"
+        decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
+        return Next(expect_guest, commit=write, note=decisions.encode(decision))
     if kept:
         await moves.give_claim_back(cell, way.server, args.migration)
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    message, _details = await placing.explain(cell, view, rooms, {})
-    return Fail(message)
+    told = await placing.explain(cell, view, rooms, {})
+    return Fail(told.message, note=decisions.encode(told.decision))
 
 
 async def expect_guest(run: Run[Cell, LiveMigrateArgs]) -> Outcome:

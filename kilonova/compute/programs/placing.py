@@ -5,6 +5,7 @@ The decision itself is `scheduling.plan`. What it was made from may have changed
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from msgspec import Struct, structs
 
@@ -16,14 +17,16 @@ from kilonova.compute.hosts.memberships import Memberships
 from kilonova.compute.region import cells, mappings
 from kilonova.compute.region.cells import Gathered
 from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.scheduling import decisions
+from kilonova.compute.scheduling.decisions import Decision
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
-from kilonova.compute.scheduling.plan import Plan, account, make_plan
+from kilonova.compute.scheduling.plan import Plan, account, make_plan, summary
 from kilonova.compute.scheduling.request_filters import has_own_aggregate, traits_for
 from kilonova.compute.scheduling.requirements import requirements_of
 from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.weighers import IMAGE_PROPERTIES, is_weighed, likeness
 from kilonova.compute.servers import servers
-from kilonova.compute.service import Cell
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.agents import Liveness
@@ -36,10 +39,33 @@ Hosts = Mapping[str, KnownHost]
 """By name."""
 
 
+class Placeable(Protocol):
+    """A server, or one that could be, as far as placing goes by it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def project_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def flavor(self) -> dict[str, Any]: ...
+    @property
+    def image(self) -> dict[str, Any] | None: ...
+    @property
+    def scheduler_hints(self) -> dict[str, Any]: ...
+    @property
+    def requested_zone(self) -> str | None: ...
+    @property
+    def requested_host(self) -> str | None: ...
+    @property
+    def group_id(self) -> str | None: ...
+
+
 class View(Struct, frozen=True):
     """Everything the decision needs of our own databases, from one snapshot of each."""
 
-    server: Server
+    server: Placeable
     wanted: Wanted
     cells: list[tuple[Cell, Hosts]]
     """Each with its hosts."""
@@ -65,14 +91,27 @@ async def look(cell: Cell, server_id: str, excluded_hosts: tuple[str, ...]) -> V
 
     Raises UnusableSpec for a flavor or image that asks for the impossible.
     """
-    looked_at: list[Server] = []
+    return await _look(cell, lambda tx: servers.find(tx, server_id), excluded_hosts)
+
+
+async def look_for(cell: Cell, asked: Placeable, excluded_hosts: tuple[str, ...]) -> View:
+    """The same, for a server that is known already or is none yet."""
+
+    async def find(_tx: CellTx) -> Placeable:
+        return asked
+
+    return await _look(cell, find, excluded_hosts)
+
+
+async def _look(cell: Cell, find: Callable[[CellTx], Awaitable[Placeable]], excluded_hosts: tuple[str, ...]) -> View:
+    looked_at: list[Placeable] = []
     joined: list[Memberships] = []
 
     async def ask(asked: Cell, tx: CellTx) -> _Share:
         known = await asked.hosts.refresh(tx)
         # The database the server is in is asked first.
         if not looked_at:
-            looked_at.append(await servers.find(tx, server_id))
+            looked_at.append(await find(tx))
         named = _named(looked_at[0])
         found = await servers.hosts_of(tx, named, looked_at[0].project_id) if named else {}
         if region_tx := asked.regional(tx):
@@ -107,12 +146,12 @@ async def _images_like_it(wanted: Wanted, asked: Iterable[Cell]) -> dict[str, fl
     return shared
 
 
-def _named(server: Server) -> list[str]:
+def _named(server: Placeable) -> list[str]:
     hints = server.scheduler_hints
     return [str(each) for hint in ("same_host", "different_host") for each in _as_list(hints.get(hint))]
 
 
-def _wanted(server: Server, excluded_hosts: tuple[str, ...], rules: Rules) -> Wanted:
+def _wanted(server: Placeable, excluded_hosts: tuple[str, ...], rules: Rules) -> Wanted:
     """As far as the server itself tells it. Raises UnusableSpec."""
     image = server.image or {}
     properties: dict[str, str] = image.get("properties", {})
@@ -150,7 +189,7 @@ async def _gather(cell: Cell, ask: Callable[[Cell, CellTx], Awaitable[_Share]]) 
         return Gathered([(cell, await ask(cell, tx))])
 
 
-async def _group_rule(cell: Cell, server: Server) -> GroupRule | None:
+async def _group_rule(cell: Cell, server: Placeable) -> GroupRule | None:
     if server.group_id is None:
         return None
     async with cell.region.reading() as tx:
@@ -163,7 +202,7 @@ async def _group_rule(cell: Cell, server: Server) -> GroupRule | None:
     return GroupRule(group.policy, group.most_on_a_host or 1, members_on)
 
 
-async def keeps_group_rule(tx: RegionTx, server: Server, host: str) -> bool:
+async def keeps_group_rule(tx: RegionTx, server: Placeable, host: str) -> bool:
     """Whether the server may be written to `host` now, in the transaction of the API database that writes it."""
     if server.group_id is None:
         return True
@@ -253,8 +292,16 @@ async def claim(cell: Cell, view: View, choice: HostState) -> Host | None:
     return next(each.row for each in view.hosts if each.row.id == choice.id)
 
 
-async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, str]) -> tuple[str, str]:
-    """Why no host will do: a sentence for the user, and one with the hosts' names for administrators.
+class Explanation(Struct, frozen=True):
+    message: str
+    """A sentence for the user."""
+    details: str
+    """The same with the hosts' names, for administrators."""
+    decision: Decision
+
+
+async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, str]) -> Explanation:
+    """Why no host will do, or why those that will not will not.
 
     Only a refusal asks every host for its room: the account has to say what each one lacked.
     """
@@ -263,16 +310,34 @@ async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, s
         for its, hosts in view.cells
         for each in hosts.values()
     ]
-    refused = make_plan(everyone, rooms.keys(), view.wanted)
-    message = account(refused, len(everyone), view.wanted, with_hosts=False)
-    details = account(refused, len(everyone), view.wanted, with_hosts=True)
+    made = make_plan(everyone, rooms.keys(), view.wanted)
+    message = account(made, len(everyone), view.wanted, with_hosts=False)
+    details = account(made, len(everyone), view.wanted, with_hosts=True)
     if failures:
         message += f" Hosts that failed before: {len(failures)}; the last said: {list(failures.values())[-1]}"
         details += " Hosts that failed before: " + "; ".join(f"{host}: {why}" for host, why in failures.items())
-    return message, details
+    decision = decisions.record(made, view.wanted, hosts=everyone, said=message, failed_before=failures)
+    return Explanation(message, details, decision)
 
 
-async def note(cell: Cell, server: Server, host: str | None) -> None:
+async def decide(region: Region, asked: Placeable) -> Decision:
+    """Where a server would go now, and why it would not go elsewhere; nothing is claimed.
+
+    Raises UnusableSpec, and RemoteFault for a class or trait that placement does not know.
+    """
+    cell = region.here
+    view = await look_for(cell, asked, ())
+    rooms = await rooms_for(cell, view)
+    told = await explain(cell, view, rooms, {})
+    best = plan(view, rooms)
+    if not best.hosts:
+        return told.decision
+    chosen = best.hosts[0].host
+    said = f"host {chosen}: {summary(best, len(view.hosts))}"
+    return structs.replace(told.decision, said=said, chosen=chosen, nearest=None)
+
+
+async def note(cell: Cell, server: Placeable, host: str | None) -> None:
     """Tells the server's group, which counts in the API database, where the member is now."""
     if server.group_id is not None:
         async with cell.region.transaction() as tx:

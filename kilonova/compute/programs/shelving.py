@@ -10,6 +10,7 @@ from typing import Any
 from kilonova.compute.programs import placing, release
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
 from kilonova.compute.programs.snapshot import SnapshotArgs, copied, described, on_failed, taken_back, uploaded
+from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import servers
@@ -148,11 +149,13 @@ async def find_host(run: Run[Cell, HostArgs]) -> Outcome:
     for choice in plan.hosts:
         host = await placing.claim(cell, view, choice)
         if host is not None:
-            return await _settle(run, server, host, f"host {host.host}: {summary(plan, len(view.hosts))}")
+            said = f"host {host.host}: {summary(plan, len(view.hosts))}"
+            decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
+            return await _settle(run, server, host, decisions.encode(decision))
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    message, _details = await placing.explain(cell, view, rooms, {})
-    return Fail(message)
+    told = await placing.explain(cell, view, rooms, {})
+    return Fail(told.message, note=decisions.encode(told.decision))
 
 
 async def _settle(run: Run[Cell, HostArgs], server: Server, host: Host, note: str) -> Outcome:

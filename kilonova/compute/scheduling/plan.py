@@ -60,23 +60,24 @@ def _shortages(hosts: Sequence[HostState], wanted: Wanted) -> dict[str, str]:
 
 def _distance(host: HostState, wanted: Wanted) -> tuple[int, float, str]:
     """How far a host is from having room: the resources it is short of, then what share of the amounts is missing."""
-    missing = [
-        (amount - max(host.free(resource), 0)) / amount
-        for resource, amount in wanted.resources.items()
+    missing = [(amount - free) / amount for _resource, amount, free in lacking(host, wanted)]
+    return len(missing), sum(missing), host.host
+
+
+def lacking(host: HostState, wanted: Wanted) -> list[tuple[str, int, int]]:
+    """(resource class, how much is wanted, how much is free) of what the host has too little of."""
+    return [
+        (resource, amount, max(host.free(resource), 0))
+        for resource, amount in sorted(wanted.resources.items())
         if amount > host.free(resource)
     ]
-    return len(missing), sum(missing), host.host
 
 
 def _shortage(host: HostState, wanted: Wanted) -> str:
     """What the host lacks: the amounts wanted and free, or else the traits."""
-    lacking = [
-        f"{amount} {resource} wanted, {max(host.free(resource), 0)} free"
-        for resource, amount in sorted(wanted.resources.items())
-        if amount > host.free(resource)
-    ]
-    if lacking:
-        return "; ".join(lacking)
+    short = [f"{amount} {resource} wanted, {free} free" for resource, amount, free in lacking(host, wanted)]
+    if short:
+        return "; ".join(short)
     if wanted.groups:
         return f"has no providers for the groups asked for ({'; '.join(map(_group_said, wanted.groups))})"
     traits = [f"{name} required" for name in wanted.required_traits]

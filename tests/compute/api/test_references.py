@@ -37,6 +37,15 @@ OF_OPERATORS = {
     "POST /v2.1/os-aggregates/{aggregate_id}/action": {"add_host.host", "remove_host.host"},
     "PUT /v2.1/os-services/{service_id}": {"host"},
     "POST /v2.1/os-server-external-events": {"events[].server_uuid"},
+    "POST /v2.1/os-placing-decisions": {
+        "decision.flavorRef",
+        "decision.imageRef",
+        "decision.availability_zone",
+        "decision.host",
+        "decision.scheduler_hints",
+        "decision.project_id",
+        "decision.server_id",
+    },
     "PUT /v2.1/flavors/{flavor_id}/os-extra_specs/{key}": {".*"},
 }
 """Parts of bodies that only administrators and services may send: their rules keep everybody else away."""

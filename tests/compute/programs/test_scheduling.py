@@ -1,5 +1,6 @@
 """Placing servers: groups whose rule holds whoever comes second, traits and resources asked of placement."""
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -179,6 +180,43 @@ async def test_a_host_where_builds_fail_is_avoided_until_one_goes_well(two_hosts
     await world.run()
     assert await hosts_of(world, third.id) == ["node1"]
     assert await failed_builds() == [0, 0]
+
+
+async def decision_of(world: Any, server_id: str) -> dict[str, Any]:
+    """What the step that decided has kept, for those who may see details of events."""
+    (task,) = await world.tasks_of(server_id)
+    async with world.compute.here.reading() as tx:
+        (step,) = [each for each in await world.compute.tasks.steps_of(tx, task.id) if each.step == "schedule"]
+    found: dict[str, Any] = json.loads(step.detail)
+    return found
+
+
+async def test_each_decision_is_kept_for_administrators(two_hosts: Any) -> None:
+    await disable(two_hosts, "node1", True)
+    server = await two_hosts.insert_server()
+    await two_hosts.run()
+    found = await decision_of(two_hosts, server.id)
+    assert (found["chosen"], found["considered"]) == ("node2", 2)
+    assert found["said"] == "host node2: 2 hosts considered, ComputeFilter left 1"
+    assert [each["refused"] for each in found["stages"]] == [
+        [],
+        [{"host": "node1", "reason": "is disabled", "lacking": {}}],
+    ]
+
+
+async def test_a_refusal_is_kept_with_amounts_and_told_its_owner_without_names(two_hosts: Any) -> None:
+    await disable(two_hosts, "node1", True)
+    server = await two_hosts.insert_server(extra_specs={"resources:DISK_GB": "100000"})
+    await two_hosts.run()
+    found = await decision_of(two_hosts, server.id)
+    assert found["chosen"] is None
+    (stage,) = [each for each in found["stages"] if each["refused"]]
+    assert {each["host"] for each in stage["refused"]} == {"node1", "node2"}
+    assert all(each["lacking"]["DISK_GB"]["wanted"] == 100000 for each in stage["refused"])
+    assert found["nearest"] == stage["refused"][0]
+    message = (await two_hosts.server(server.id)).fault["message"]
+    assert "100000 DISK_GB wanted" in message
+    assert "node" not in message
 
 
 async def put_into_aggregate(world: Any, host: str, **metadata: str) -> str:

@@ -72,7 +72,8 @@ COMPUTE: Options = {
             "provider_config_location",
             default="/etc/nova/provider_config/",
             help="Directory of *.yaml that say what the host's resource providers have beside what it sees",
-        )
+        ),
+        *PROCESSORS,
     ],
     "conductor": [workers("workers")],
     "api_database": [
@@ -98,7 +99,6 @@ COMPUTE: Options = {
         cfg.StrOpt("connection_uri", default="qemu:///system", help="Where libvirt is; empty: a libvirtd of its own"),
         *LIBVIRT,
     ],
-    "compute": PROCESSORS,
     "fake": [
         # As large as upstream's is, so that the same loads fit.
         cfg.IntOpt("vcpus", default=1000, min=1, help="Processors of a simulated host"),
