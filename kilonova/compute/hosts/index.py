@@ -15,6 +15,7 @@ from kilonova.compute.hosts.memberships import Memberships
 from kilonova.compute.scheduling.hosts import HostAggregate, HostState
 from kilonova.compute.tables import Host, HostLoad, host_loads, hosts
 from kilonova.compute.transactions import CellTx
+from kilonova.kit.agents import AgentKey
 
 BATCH = 500
 """Host names in one IN (...), and rows read before others get their turn."""
@@ -23,7 +24,9 @@ BATCH = 500
 class KnownHost(Struct, frozen=True):
     row: Host
     state: HostState
-    """The host as the scheduler sees it, but for its room and whether it answers, which the database does not know."""
+    """The host as the scheduler sees it, but for its room and whether it answers, which the database does not know: it
+    is up here unless an administrator says that it is down."""
+    agent: AgentKey
 
 
 class Snapshot(Struct, frozen=True):
@@ -68,7 +71,7 @@ class HostIndex:
         joined = Snapshot(
             snapshot.revision,
             {
-                name: KnownHost(each.row, structs.replace(each.state, aggregates=memberships.of(name)))
+                name: KnownHost(each.row, structs.replace(each.state, aggregates=memberships.of(name)), each.agent)
                 for name, each in snapshot.hosts.items()
             },
             memberships,
@@ -89,7 +92,8 @@ async def _members(tx: CellTx, known: Snapshot, changes: list[HostLoad]) -> dict
         row = rows.get(each.host) or (members[each.host].row if each.host in members else None)
         # The API database counts servers on their way to hosts of other cells.
         if row is not None:
-            members[each.host] = KnownHost(row, _state(row, each, known.memberships.of(row.host)))
+            state = _state(row, each, known.memberships.of(row.host))
+            members[each.host] = KnownHost(row, state, (row.binary, row.host))
     if renewed:
         members = dict(sorted(members.items(), key=lambda item: item[1].row.number))
     return members
@@ -118,8 +122,10 @@ def _state(row: Host, load: HostLoad, aggregates: tuple[HostAggregate, ...]) -> 
         failed_builds=row.failed_builds,
         hypervisor_type=row.inventory["hypervisor_type"],
         supported_instances=tuple((one, two, three) for one, two, three in row.inventory["supported_instances"]),
+        hypervisor_version=row.inventory.get("hypervisor_version", 0),
         inventory=row.inventory,
         aggregates=aggregates,
+        is_up=not row.forced_down,
     )
 
 

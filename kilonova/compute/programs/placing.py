@@ -29,7 +29,6 @@ from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.transactions import CellTx, RegionTx
-from kilonova.kit.agents import Liveness
 from kilonova.placement.client import ClaimConflict, RequestGroup, Room
 
 NO_ROOM = Room({}, {})
@@ -249,12 +248,29 @@ def _requested_provider(view: View) -> str | None:
 
 
 def plan(view: View, rooms: Rooms) -> Plan:
-    everyone = [
-        _host_state(cell.liveness, each, rooms.get(each.row.id, NO_ROOM))
-        for cell, hosts in view.cells
-        for each in hosts.values()
-    ]
-    return make_plan(everyone, rooms.keys(), view.wanted)
+    return make_plan(_states(view, rooms), rooms.keys(), view.wanted)
+
+
+def _states(view: View, rooms: Rooms) -> list[HostState]:
+    """All hosts as they are now. In one loop, since there may be thousands and each decision needs them all."""
+    found = []
+    for cell, hosts in view.cells:
+        alive = cell.liveness.all_alive()
+        for known in hosts.values():
+            state = known.state
+            room = rooms.get(state.id, NO_ROOM)
+            is_up = state.is_up and known.agent in alive
+            found.append(
+                structs.replace(
+                    state,
+                    is_up=is_up,
+                    seconds_since_answer=None if is_up else cell.liveness.seconds_since_answer(*known.agent),
+                    capacity=room.capacity,
+                    used=room.used,
+                    offer=room.offer,
+                )
+            )
+    return found
 
 
 def is_any_awaited(view: View) -> bool:
@@ -262,19 +278,6 @@ def is_any_awaited(view: View) -> bool:
     known = [(cell.liveness, each.row) for cell, hosts in view.cells for each in hosts.values()]
     return not known or any(
         liveness.is_awaited(row.binary, row.host) and not row.forced_down for liveness, row in known
-    )
-
-
-def _host_state(liveness: Liveness, known: KnownHost, room: Room) -> HostState:
-    row = known.row
-    is_up = not row.forced_down and liveness.is_alive(row.binary, row.host)
-    return structs.replace(
-        known.state,
-        is_up=is_up,
-        seconds_since_answer=None if is_up else liveness.seconds_since_answer(row.binary, row.host),
-        capacity=room.capacity,
-        used=room.used,
-        offer=room.offer,
     )
 
 
@@ -305,11 +308,9 @@ async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, s
 
     Only a refusal asks every host for its room: the account has to say what each one lacked.
     """
-    everyone = [
-        _host_state(its.liveness, each, rooms.get(each.row.id) or await cell.region.placement.room(each.row.id))
-        for its, hosts in view.cells
-        for each in hosts.values()
-    ]
+    placement = cell.region.placement
+    others = {each.row.id: await placement.room(each.row.id) for each in view.hosts if each.row.id not in rooms}
+    everyone = _states(view, {**others, **rooms})
     made = make_plan(everyone, rooms.keys(), view.wanted)
     message = account(made, len(everyone), view.wanted, with_hosts=False)
     details = account(made, len(everyone), view.wanted, with_hosts=True)

@@ -38,7 +38,7 @@ PROPERTIES: Mapping[str, Callable[[HostState], Any]] = {
     "host": lambda host: host.host,
     "hypervisor_hostname": lambda host: host.hypervisor_hostname,
     "hypervisor_type": lambda host: host.hypervisor_type,
-    "hypervisor_version": lambda host: host.inventory.get("hypervisor_version", 0),
+    "hypervisor_version": lambda host: host.hypervisor_version,
     "local_gb": lambda host: host.inventory.get("disk_gib", 0),
     "memory_mb": lambda host: host.inventory.get("memory_mib", 0),
     "num_instances": lambda host: host.servers,

@@ -36,6 +36,7 @@ class HostState(Struct, frozen=True, gc=False):
     is_up: bool = False
     seconds_since_answer: float | None = None
     """How long a host that is not up has been silent; None when it never answered, or is up."""
+    hypervisor_version: int = 0
     building: int = 0
     """Of its servers, those being built now."""
     failed_builds: int = 0

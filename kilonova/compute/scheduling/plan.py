@@ -42,7 +42,7 @@ class Plan(Struct):
 def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: Wanted) -> Plan:
     """`candidates`: ids of the providers placement found room on."""
     left = [host for host in hosts if host.id in candidates]
-    without_room = [host for host in hosts if host.id not in candidates]
+    without_room = [] if len(left) == len(hosts) else [host for host in hosts if host.id not in candidates]
     # Why they have no room is asked only when no host will do, and takes longer than all the rest.
     stages = [Stage(PLACEMENT, len(left), len(without_room), partial(_shortages, without_room, wanted))]
     for name, check in chosen_for(wanted):

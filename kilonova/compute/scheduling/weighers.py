@@ -6,6 +6,7 @@ all hosts at once, since a call for each of them would take longer than the meas
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from kilonova.compute.scheduling.aggregate_filters import values
 from kilonova.compute.scheduling.hosts import HostState, Wanted
@@ -43,7 +44,7 @@ def build_failure_weigher(hosts: Hosts, wanted: Wanted) -> list[float]:
 
 
 def hypervisor_version_weigher(hosts: Hosts, wanted: Wanted) -> list[float]:
-    return [host.inventory.get("hypervisor_version", 0) for host in hosts]
+    return [host.hypervisor_version for host in hosts]
 
 
 def soft_affinity_weigher(hosts: Hosts, wanted: Wanted) -> list[float]:
@@ -118,15 +119,16 @@ def order(hosts: Hosts, wanted: Wanted) -> list[HostState]:
 
     Chance is the server's id, so that a decision can be repeated.
     """
+    hosts = sorted(hosts, key=attrgetter("host"))
     weights = [0.0] * len(hosts)
     for name in WEIGHERS if wanted.rules.weighers is None else wanted.rules.weighers:
         measure, option = WEIGHERS[name]
         if not is_weighed(option, wanted):
             continue
         measures = measure(hosts, wanted)
-        low, high = min(measures, default=0), max(measures, default=0)
-        if high == low:
+        if not measures or measures.count(measures[0]) == len(measures):
             continue
+        low, high = min(measures), max(measures)
         if option in wanted.aggregate_keys:
             shares = [_multiplier(host, wanted, option) / (high - low) for host in hosts]
             weights = [
@@ -135,7 +137,11 @@ def order(hosts: Hosts, wanted: Wanted) -> list[HostState]:
         else:
             share = wanted.rules.weights[option] / (high - low)
             weights = [weight + share * (value - low) for weight, value in zip(weights, measures, strict=True)]
-    return _by_chance(_ranked(hosts, weights), wanted)
+    # A sort leaves equals in their order.
+    places = sorted(range(len(hosts)), key=weights.__getitem__, reverse=True)
+    found = [hosts[place] for place in places]
+    equals = weights.count(weights[places[0]]) if places else 0
+    return _by_chance(found, equals, wanted)
 
 
 def is_weighed(option: str, wanted: Wanted) -> bool:
@@ -154,18 +160,13 @@ def _multiplier(host: HostState, wanted: Wanted, option: str) -> float:
     return min(said, default=wanted.rules.weights[option])
 
 
-def _ranked(hosts: Hosts, weights: Sequence[float]) -> list[tuple[float, HostState]]:
-    ranks = sorted((-weight, host.host, place) for place, (weight, host) in enumerate(zip(weights, hosts, strict=True)))
-    return [(weight, hosts[place]) for weight, _name, place in ranks]
-
-
-def _by_chance(ranked: list[tuple[float, HostState]], wanted: Wanted) -> list[HostState]:
-    rules, found = wanted.rules, [host for _weight, host in ranked]
+def _by_chance(found: list[HostState], equals: int, wanted: Wanted) -> list[HostState]:
+    """`equals`: how many of the first are equally good."""
+    rules = wanted.rules
     if len(found) < 2 or not (rules.shuffle_best_same_weighed_hosts or rules.host_subset_size > 1):
         return found
     dice = random.Random(wanted.server_id)  # noqa: S311 - spreads load, keeps no secret
     if rules.shuffle_best_same_weighed_hosts:
-        equals = sum(1 for weight, _host in ranked if weight == ranked[0][0])
         found = [*dice.sample(found[:equals], equals), *found[equals:]]
     if rules.host_subset_size > 1:
         found.insert(0, found.pop(dice.randrange(min(rules.host_subset_size, len(found)))))

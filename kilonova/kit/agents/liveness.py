@@ -72,6 +72,10 @@ class Liveness:
         key = (binary, host)
         return key in self._answered and self._missed[key] < self._most_missed
 
+    def all_alive(self) -> set[AgentKey]:
+        """Those that `is_alive` is true of, for who asks about many."""
+        return {key for key in self._answered if self._missed[key] < self._most_missed}
+
     def is_awaited(self, binary: str, host: str) -> bool:
         """Whether it has never answered this process and may yet: after a start, agents find their servers again."""
         key = (binary, host)

@@ -70,7 +70,7 @@ def test_a_host_whose_builds_fail_comes_last_however_much_room_it_has() -> None:
 
 
 def test_a_newer_hypervisor_is_preferred_among_equals() -> None:
-    hosts = [make_host("a", inventory={"hypervisor_version": 7}), make_host("b", inventory={"hypervisor_version": 8})]
+    hosts = [make_host("a", hypervisor_version=7), make_host("b", hypervisor_version=8)]
     assert names(order(hosts)) == ["b", "a"]
 
 
