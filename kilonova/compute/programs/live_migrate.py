@@ -92,7 +92,7 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         host = await moves.claim(cell, view, choice, args.migration)
         if host is None:
             continue
-        if not await moves.count_in_group(cell, way.server, host.host):
+        if not await placing.joins_group(cell, way.server, host.host):
             await moves.give_claim_back(cell, way.server, args.migration)
             return Sleep(0, "another member of the server group was placed in the same moment")
 

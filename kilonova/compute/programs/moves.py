@@ -14,7 +14,6 @@ from kilonova.compute.errors import HostNotFound
 from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import placing
 from kilonova.compute.programs.placing import View
-from kilonova.compute.region import mappings
 from kilonova.compute.scheduling.hosts import HostState
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
@@ -54,17 +53,6 @@ async def claim(cell: Cell, view: View, choice: HostState, migration_id: str) ->
 async def give_claim_back(cell: Cell, server: Server, migration_id: str) -> None:
     owner = {"project_id": server.project_id, "user_id": server.user_id}
     await cell.region.placement.claim_back(server.id, migration_id, **owner)
-
-
-async def count_in_group(cell: Cell, server: Server, host: str) -> bool:
-    """Counts the server on that host in its group from now on; False when the group's rule does not allow it."""
-    if server.group_id is None:
-        return True
-    async with cell.region.transaction() as tx:
-        is_kept = await placing.keeps_group_rule(tx, server, host)
-        if is_kept:
-            await mappings.change_server(tx, server.id, host=host)
-    return is_kept
 
 
 async def place_on(tx: CellTx, host: str) -> dict[str, Any]:

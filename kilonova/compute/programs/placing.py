@@ -20,6 +20,7 @@ from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.decisions import Decision
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
+from kilonova.compute.scheduling.numa.guests import topology_of, with_own_cpus
 from kilonova.compute.scheduling.plan import Plan, account, make_plan, summary
 from kilonova.compute.scheduling.request_filters import has_own_aggregate, traits_for
 from kilonova.compute.scheduling.requirements import requirements_of
@@ -27,7 +28,7 @@ from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.weighers import IMAGE_PROPERTIES, is_weighed, likeness
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell, Region
-from kilonova.compute.tables import Host, Server
+from kilonova.compute.tables import Host
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.placement.client import ClaimConflict, RequestGroup, Room
 
@@ -154,11 +155,14 @@ def _wanted(server: Placeable, excluded_hosts: tuple[str, ...], rules: Rules) ->
     """As far as the server itself tells it. Raises UnusableSpec."""
     image = server.image or {}
     properties: dict[str, str] = image.get("properties", {})
-    needed = requirements_of(server.flavor, properties)
+    flavor = server.flavor
+    needed = requirements_of(flavor, properties)
     traits = traits_for(image.get("disk_format", ""), properties, rules)
+    topology = topology_of(flavor["extra_specs"], properties, flavor["vcpus"], flavor["memory_mib"])
     return Wanted(
         server_id=server.id,
-        resources=needed.resources,
+        resources=with_own_cpus(needed.resources, topology),
+        topology=topology,
         required_traits=tuple(sorted({*needed.required, *traits})),
         forbidden_traits=needed.forbidden,
         groups=needed.groups,
@@ -166,11 +170,11 @@ def _wanted(server: Placeable, excluded_hosts: tuple[str, ...], rules: Rules) ->
         requested_zone=server.requested_zone,
         requested_host=server.requested_host,
         excluded_hosts=excluded_hosts,
-        extra_specs=server.flavor["extra_specs"],
+        extra_specs=flavor["extra_specs"],
         image_properties=properties,
         scheduler_hints=server.scheduler_hints,
         project_id=server.project_id,
-        flavor_name=server.flavor["name"],
+        flavor_name=flavor["name"],
         image_id=image.get("id", ""),
         rules=rules,
     )
@@ -212,7 +216,7 @@ async def keeps_group_rule(tx: RegionTx, server: Placeable, host: str) -> bool:
     return server_groups.is_kept(group, host, await server_groups.hosts_of_members(tx, group.id, server.id))
 
 
-async def joins_group(cell: Cell, server: Server, host: str) -> bool:
+async def joins_group(cell: Cell, server: Placeable, host: str) -> bool:
     """Writes a member of a server group down as one on that host, if the group's rule still holds there.
 
     Two members may be placed in the same moment: the one that writes second goes elsewhere.

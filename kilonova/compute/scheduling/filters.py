@@ -10,6 +10,7 @@ from typing import Any
 from kilonova.compute.scheduling import aggregate_filters, json_query, request_filters
 from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.numa.fitting import fit
 
 Filter = Callable[[HostState, Wanted], str | None]
 
@@ -126,6 +127,16 @@ def network_near(hints: Mapping[str, Any]) -> IPv4Network | IPv6Network:
     return ip_network(f"{hints[NEAR]}/{str(hints.get(CIDR, '/24')).lstrip('/')}", strict=False)
 
 
+def numa_topology_filter(host: HostState, wanted: Wanted) -> str | None:
+    """NUMATopologyFilter: the guest's nodes fit into the host's, with the processors and pages they ask for."""
+    guest = wanted.topology
+    if guest is None or (host.topology is None and not guest.is_demanding):
+        return None
+    if host.topology is None:
+        return "does not tell its NUMA nodes"
+    return None if fit(guest, host.topology) else "has no NUMA nodes left that the guest's fit into"
+
+
 def pci_passthrough_filter(host: HostState, wanted: Wanted) -> str | None:
     """PciPassthroughFilter: the host has the devices that the flavor names. No agent here passes any through."""
     return f"has no devices for {PCI_ALIAS}={wanted.extra_specs[PCI_ALIAS]}"
@@ -210,6 +221,7 @@ _CHOOSABLE: tuple[Entry, ...] = (
         aggregate_filters.aggregate_type_affinity_filter,
         lambda wanted: aggregate_filters.INSTANCE_TYPE in wanted.aggregate_keys,
     ),
+    ("NUMATopologyFilter", numa_topology_filter, lambda wanted: wanted.topology),
     ("PciPassthroughFilter", pci_passthrough_filter, lambda wanted: PCI_ALIAS in wanted.extra_specs),
     # Hosts tell no metrics, and a file that asks for some does not start: there is nothing that a host could lack.
     ("MetricsFilter", all_hosts_filter, _is_never_asked),

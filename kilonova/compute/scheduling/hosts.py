@@ -4,6 +4,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.compute.scheduling.numa.guests import GuestTopology
+from kilonova.compute.scheduling.numa.hosts import HostTopology
 from kilonova.compute.scheduling.requirements import Group
 from kilonova.compute.scheduling.rules import Rules
 
@@ -45,6 +47,8 @@ class HostState(Struct, frozen=True, gc=False):
     """`HostInventory` as the agent sent it."""
     aggregates: tuple[HostAggregate, ...] = ()
     """Those the host is in."""
+    topology: HostTopology | None = None
+    """Its NUMA nodes, where its agent tells them."""
     offer: dict[str, Resources] = {}
     """What placement offers to claim, by provider; empty for a host without room."""
 
@@ -75,6 +79,8 @@ class Wanted(Struct, frozen=True):
     groups: tuple[Group, ...] = ()
     """What single providers of the host have to give."""
     group_policy: str = ""
+    topology: GuestTopology | None = None
+    """What the guest asks of NUMA nodes; None: nothing."""
     extra_specs: dict[str, str] = {}
     image_properties: dict[str, str] = {}
     group: GroupRule | None = None

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from kilonova.compute.errors import InvalidServer
+from kilonova.compute.scheduling.numa.guests import topology_of
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.unasked import refuse_unasked_specs
@@ -133,6 +134,7 @@ def check_requirements(flavor: Flavor, image: Fields, rules: Rules) -> None:
     try:
         refuse_unasked_specs(flavor.extra_specs, rules)
         requirements_of(msgspec.structs.asdict(flavor), image["properties"])
+        topology_of(flavor.extra_specs, image["properties"], flavor.vcpus, flavor.memory_mib)
         refuse_unserved(flavor.extra_specs, image["properties"], flavor.vcpus)
     except UnusableSpec as error:
         raise InvalidServer(str(error)) from error

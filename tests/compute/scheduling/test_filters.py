@@ -318,7 +318,7 @@ def test_the_filters_are_upstreams() -> None:
         "AggregateImagePropertiesIsolation AggregateInstanceExtraSpecsFilter AggregateIoOpsFilter "
         "AggregateMultiTenancyIsolation AggregateNumInstancesFilter AggregateTypeAffinityFilter AllHostsFilter "
         "ComputeCapabilitiesFilter ComputeFilter DifferentHostFilter ImagePropertiesFilter IoOpsFilter "
-        "IsolatedHostsFilter JsonFilter MetricsFilter NumInstancesFilter PciPassthroughFilter "
+        "IsolatedHostsFilter JsonFilter MetricsFilter NumInstancesFilter NUMATopologyFilter PciPassthroughFilter "
         "SameHostFilter ServerGroupAffinityFilter ServerGroupAntiAffinityFilter SimpleCIDRAffinityFilter".split()
     )
 
