@@ -11,7 +11,7 @@ from kilonova.cli.daemons.schemas import migrations_of
 from kilonova.cli.grounds import files as grounds
 from kilonova.cli.grounds.files import FilesGround
 from kilonova.cli.parts import consoles
-from kilonova.cli.parts.options import COMPUTE
+from kilonova.cli.parts.options import COMPUTE, SCHEDULING
 from kilonova.cli.parts.part import Part, Running
 from kilonova.compute.hosts import control_daemons
 from kilonova.compute.tables import metadata
@@ -52,7 +52,7 @@ async def bus(monkeypatch: pytest.MonkeyPatch) -> InProcessBus:
 async def built(part: Part, tmp_path: Path, more: str = "") -> AsyncIterator[tuple[Running, str]]:
     url = f"sqlite:///{tmp_path}/nova.db"
     upgrade(Database(url, metadata), migrations_of("compute"))
-    ground = FilesGround(read_text(tmp_path, TEXT.format(url=url, more=more), "nova", COMPUTE))
+    ground = FilesGround(read_text(tmp_path, TEXT.format(url=url, more=more), "nova", COMPUTE, SCHEDULING))
     async with ground.closing:
         running = await part.build(ground)
         yield running, url

@@ -16,9 +16,8 @@ from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import requests, servers
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Uuid
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
-
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$(?!\n)")]
 
 
 class Question(Struct, forbid_unknown_fields=True):

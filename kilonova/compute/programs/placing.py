@@ -128,7 +128,8 @@ async def _look(cell: Cell, find: Callable[[CellTx], Awaitable[Placeable]], excl
         hosts_of_servers={k: v for each in shares for k, v in each.named.items()},
         group=await _group_rule(cell, server),
         aggregate_keys=joined[0].keys,
-        has_own_aggregate=has_own_aggregate(joined[0].everybody, server.project_id),
+        has_own_aggregate=cell.region.rules.limit_tenants_to_placement_aggregate
+        and has_own_aggregate(joined[0].everybody, server.project_id),
     )
     hosts = [(asked, asked.hosts.join(each.known, joined[0]).hosts) for asked, each in gathered.answers]
     if wanted.image_properties and is_weighed(IMAGE_PROPERTIES, wanted):

@@ -176,10 +176,12 @@ def _serves_tenants(wanted: Wanted) -> bool:
 Entry = tuple[str, Filter, Callable[[Wanted], object]]
 """(upstream's name, the question, whether a server asks it at all)."""
 
+REQUESTED_HOST = "RequestedHostFilter"
+"""Asked before all others, and before placement."""
 ALWAYS: tuple[Entry, ...] = (
     ("RetryFilter", retry_filter, lambda wanted: wanted.excluded_hosts),
     ("AvailabilityZoneFilter", availability_zone_filter, lambda wanted: wanted.requested_zone is not None),
-    ("RequestedHostFilter", requested_host_filter, lambda wanted: wanted.requested_host is not None),
+    (REQUESTED_HOST, requested_host_filter, _is_never_asked),
     ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter, lambda wanted: wanted.group),
     ("ServerGroupAffinityFilter", server_group_affinity_filter, lambda wanted: wanted.group),
 )

@@ -10,12 +10,12 @@ from functools import cached_property, partial
 from msgspec import Struct
 
 from kilonova.compute.scheduling import weighers
-from kilonova.compute.scheduling.filters import chosen_for
+from kilonova.compute.scheduling.filters import REQUESTED_HOST, Filter, chosen_for, requested_host_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 from kilonova.compute.scheduling.requirements import Group
 
 PLACEMENT = "placement"
-"""The first stage."""
+"""The first stage of all but those that ask for a host."""
 
 
 class Stage(Struct, dict=True):
@@ -41,16 +41,27 @@ class Plan(Struct):
 
 def make_plan(hosts: Sequence[HostState], candidates: Collection[str], wanted: Wanted) -> Plan:
     """`candidates`: ids of the providers placement found room on."""
+    stages: list[Stage] = []
+    if wanted.requested_host is not None:
+        # Placement is asked for the one host alone: what it says of the others is nothing.
+        hosts = _ask(list(hosts), REQUESTED_HOST, requested_host_filter, wanted, stages)
     left = [host for host in hosts if host.id in candidates]
     without_room = [] if len(left) == len(hosts) else [host for host in hosts if host.id not in candidates]
     # Why they have no room is asked only when no host will do, and takes longer than all the rest.
-    stages = [Stage(PLACEMENT, len(left), len(without_room), partial(_shortages, without_room, wanted))]
+    stages.append(Stage(PLACEMENT, len(left), len(without_room), partial(_shortages, without_room, wanted)))
     for name, check in chosen_for(wanted):
-        refused = {host.host: reason for host in left if (reason := check(host, wanted)) is not None}
-        if refused:
-            left = [host for host in left if host.host not in refused]
-            stages.append(Stage(name, len(left), len(refused), partial(dict, refused)))
+        left = _ask(left, name, check, wanted, stages)
     return Plan(weighers.order(left, wanted), stages)
+
+
+def _ask(hosts: list[HostState], name: str, check: Filter, wanted: Wanted, stages: list[Stage]) -> list[HostState]:
+    """The hosts that the filter lets through; a stage for it, where it refuses some."""
+    refused = {host.host: reason for host in hosts if (reason := check(host, wanted)) is not None}
+    if not refused:
+        return hosts
+    left = [host for host in hosts if host.host not in refused]
+    stages.append(Stage(name, len(left), len(refused), partial(dict, refused)))
+    return left
 
 
 def _shortages(hosts: Sequence[HostState], wanted: Wanted) -> dict[str, str]:

@@ -250,6 +250,13 @@ async def test_the_metadata_of_aggregates_says_where_flavors_go_as_soon_as_it_ch
     assert "AggregateInstanceExtraSpecsFilter left 0: 2 hosts are in no aggregate with ssd=true" in fault["message"]
 
 
+async def test_aggregates_of_the_region_guide_servers_into_cells(two_cells: Any) -> None:
+    two_cells.compute.rules = Rules(filters=(*FILTERS, "AggregateInstanceExtraSpecsFilter"))
+    await put_into_aggregate(two_cells, "node2", ssd="true")
+    specs = {"aggregate_instance_extra_specs:ssd": "true"}
+    assert [await placed_on(two_cells, extra_specs=specs) for _ in range(2)] == ["node2"] * 2
+
+
 async def test_a_host_kept_for_a_project_takes_no_others(two_hosts: Any) -> None:
     two_hosts.compute.rules = Rules(filters=(*FILTERS, "AggregateMultiTenancyIsolation"))
     url = await put_into_aggregate(two_hosts, "node1", filter_tenant_id="somebody-else")
@@ -318,6 +325,13 @@ async def test_a_group_is_claimed_of_the_provider_below_the_host_that_gives_it(t
 async def test_a_host_asked_for_is_found_among_more_than_placement_is_asked_for(two_hosts: Any) -> None:
     two_hosts.compute.rules = Rules(max_placement_results=1)
     assert [await placed_on(two_hosts, requested_host=host) for host in ("node1", "node2")] == ["node1", "node2"]
+    await disable(two_hosts, "node2", True)
+    failed = await two_hosts.insert_server(requested_host="node2")
+    await two_hosts.run()
+    assert (await two_hosts.server(failed.id)).fault["message"] == (
+        "No valid host was found. 2 hosts considered for 1 DISK_GB, 512 MEMORY_MB, 1 VCPU. RequestedHostFilter left 1: "
+        "1 host is not the requested host node2. ComputeFilter left 0: 1 host is disabled."
+    )
 
 
 async def test_a_build_is_tried_on_as_many_hosts_as_the_operator_says(two_hosts: Any) -> None:

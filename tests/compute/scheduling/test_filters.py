@@ -325,9 +325,11 @@ def test_the_filters_are_upstreams() -> None:
 
 def test_what_holds_always_holds_whichever_filters_are_chosen() -> None:
     wanted = make_wanted(requested_host="node2", requested_zone="west", rules=Rules(filters=("AllHostsFilter",)))
-    assert [stage.name for stage in make_plan([make_host()], ["id-of-node1"], wanted).stages] == [
-        "placement",
-        "AvailabilityZoneFilter",
+    hosts = [make_host(), make_host("node2")]
+    assert [(stage.name, stage.left) for stage in make_plan(hosts, ["id-of-node2"], wanted).stages] == [
+        ("RequestedHostFilter", 1),
+        ("placement", 1),
+        ("AvailabilityZoneFilter", 0),
     ]
     down = make_host(is_disabled=True)
     assert make_plan([down], [down.id], make_wanted(rules=Rules(filters=("AllHostsFilter",)))).hosts == [down]
