@@ -19,6 +19,10 @@ with the reason that its user reads, or **harmless**, which is to say taken with
 be done. A name that is in neither table is its owner's note. A value that cannot be, and a flavor and an image that
 contradict each other, are refused when a server is made.
 
+Hosts need packages for some of it: OVMF (`ovmf`) for UEFI and secure boot; `swtpm` and `swtpm-tools`, with
+`[libvirt] swtpm_enabled`, for TPMs; and in the guest `qemu-guest-agent`, with `hw_qemu_guest_agent=yes` of its image,
+for setting passwords. Limits of interfaces need the kernel's `sch_htb`, `sch_sfq` and `sch_ingress`.
+
 `.N` is any number and `*` any text.
 """
 

@@ -9,6 +9,7 @@ from kilonova.compute.hardware.firmware import Firmware, firmware_of
 from kilonova.compute.hardware.limits import Limits, limits_of
 from kilonova.compute.hardware.memory import Memory, memory_of
 from kilonova.compute.hardware.processor import Processor, processor_of
+from kilonova.compute.hardware.root_device import check_root_device
 from kilonova.compute.scheduling.requirements import UnusableSpec
 
 PCIE_MACHINE = "q35"
@@ -29,6 +30,7 @@ def hardware_of(extra_specs: Mapping[str, str], image_properties: Mapping[str, s
     found = GuestHardware(
         processor_of(asked, vcpus), memory_of(asked), firmware_of(asked), devices_of(asked), limits_of(asked)
     )
+    check_root_device(asked)
     _check_machine(found.firmware, found.devices)
     return found
 

@@ -1,7 +1,7 @@
 """The disks that a server has by its image, its flavor, and what was asked for when it was made; pure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from kilonova.compute.agent.spec import (
     SpecImage,
     SwapSource,
 )
+from kilonova.compute.hardware.root_device import root_bus
 from kilonova.compute.tables import Server
 
 USUAL_BUS = "virtio"
@@ -70,7 +71,7 @@ def local_disks(
     disks: list[SpecDisk] = []
     used: Counter[str] = Counter()
     for disk in named:
-        bus = disk.asked.bus or _bus(image, disk.source)
+        bus = disk.asked.bus or _bus(image.properties if image else {}, disk.source)
         prefix = DEVICE_PREFIXES.get(bus, "vd")
         place = DiskPlace(device_name(bus, used[prefix]), bus, disk.serial)
         disks.append(SpecDisk(disk.name, place, disk.source, disk.asked.tag))
@@ -98,16 +99,22 @@ def _root(
     return [Named("disk", "root", BlankSource(flavor.root_gib), described)] if flavor.root_gib else []
 
 
-def _bus(image: SpecImage | None, source: DiskSource) -> str:
-    properties = image.properties if image is not None else {}
+def _bus(properties: Mapping[str, str], source: DiskSource) -> str:
     usual = properties.get("hw_disk_bus") or USUAL_BUS
-    return (properties.get("hw_cdrom_bus") or usual) if isinstance(source, ConfigDriveSource) else usual
+    match source:
+        case ConfigDriveSource():
+            return properties.get("hw_cdrom_bus") or usual
+        case ImageSource():
+            return properties.get("hw_disk_bus") or root_bus(properties) or usual
+        case _:
+            return usual
 
 
 def root_device(server: Server) -> str:
     """The path of the first disk of a server."""
     asked = next((disk["bus"] for disk in server.local_disks or () if disk["kind"] == "root" and disk["bus"]), None)
-    bus = asked or (server.image or {}).get("properties", {}).get("hw_disk_bus") or USUAL_BUS
+    properties = (server.image or {}).get("properties", {})
+    bus = asked or properties.get("hw_disk_bus") or root_bus(properties) or USUAL_BUS
     return f"/dev/{device_name(bus, 0)}"
 
 

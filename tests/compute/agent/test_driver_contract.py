@@ -309,6 +309,13 @@ async def test_a_kernel_that_is_not_what_it_is_said_to_be_is_not_booted(rig: Rig
         await settle(rig, make_spec(rig.images.add(bytes(MIB)), kernel=kernel))
 
 
+async def test_a_disk_does_not_begin_as_a_kernel(rig: Rig) -> None:
+    image = rig.images.add(b"kernel", disk_format="aki")
+    with pytest.raises(HostError, match="disk format aki, which servers cannot boot from"):
+        await settle(rig, make_spec(image))
+    assert rig.images.fetched == []
+
+
 async def devices_of(rig: Rig, spec: ServerSpec) -> tuple[list[str], list[str]]:
     """The disks and the taps of a server's guest."""
     found = await rig.driver.diagnostics(spec.id)

@@ -99,8 +99,8 @@ async def test_a_raw_disk_whose_content_is_qcow2_is_refused(cache: ImageCache, i
 async def test_a_format_servers_cannot_boot_from_is_refused_without_a_download(
     cache: ImageCache, images: Images
 ) -> None:
-    with pytest.raises(HostError, match="disk format aki"):
-        await fetch(cache, images.add(b"kernel", disk_format="aki"))
+    with pytest.raises(HostError, match="disk format vmx"):
+        await fetch(cache, images.add(b"guest", disk_format="vmx"))
     assert images.fetched == []
 
 

@@ -41,6 +41,21 @@ def test_the_image_chooses_the_bus(bus: str, device: str) -> None:
     assert (root.place.device, root.place.bus) == (device, bus or "virtio")
 
 
+@pytest.mark.parametrize(
+    ("properties", "devices"),
+    [
+        ({"img_root_device_name": "/dev/sda"}, ["sda", "vda"]),
+        ({"root_device_name": "hda1"}, ["hda", "vda"]),
+        ({"img_root_device_name": "/dev/sda", "hw_disk_bus": "sata"}, ["sda", "sdb"]),
+        ({"hw_cdrom_bus": "sata"}, ["vda", "sda"]),
+    ],
+)
+def test_the_root_disk_s_name_and_the_cdrom_s_bus(properties: dict[str, str], devices: list[str]) -> None:
+    image = SpecImage("i1", "qcow2", 1, "", properties=properties)
+    found = local_disks(SpecFlavor("1", "m1.tiny", 1, 32, 0), image, config_drive=True)
+    assert [disk.place.device for disk in found] == devices
+
+
 def test_a_bus_that_no_host_has_is_passed_on_for_the_host_to_refuse() -> None:
     image = SpecImage("i1", "qcow2", 1, "", properties={"hw_disk_bus": "xen"})
     (root,) = local_disks(SpecFlavor("1", "m1.tiny", 1, 32, 0), image, config_drive=False)

@@ -88,6 +88,8 @@ def test_a_topology_has_all_processors(cpus: int, preferred: dict[str, int]) -> 
         ({}, {"hw_video_ram": "64"}, "the flavor allows 0"),
         ({"hw_video:ram_max_mb": "16"}, {"hw_video_ram": "64"}, "the flavor allows 16"),
         ({"hw:vif_multiqueue_enabled": "true"}, {"hw_vif_model": "e1000"}, "model virtio alone"),
+        ({}, {"img_root_device_name": "/dev/vdb"}, "the root disk is the first of its bus"),
+        ({}, {"root_device_name": "/dev/sda", "hw_disk_bus": "virtio"}, "hw_disk_bus=virtio, whose disks have other"),
         ({"hw:watchdog_action": "explode"}, {}, "possible are none, pause, poweroff, reset, disabled"),
         ({}, {"hw_scsi_model": "buslogic"}, "possible are virtio-scsi"),
         ({"quota:disk_total_iops_sec": "9", "quota:disk_read_iops_sec": "5"}, {}, "a total excludes"),

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from kilonova.compute.agent.devices import config_drive, local_disks
 from kilonova.compute.agent.devices.local_disks import CacheMode, ImageFormat
@@ -33,6 +34,7 @@ from kilonova.kit.host_commands import HostError
 
 INFO = "disk.info"
 """The file of a server's directory that tells the format of each disk of it."""
+KERNEL_FORMATS = ("aki", "ari")
 BUSES = ("virtio", "scsi", "sata", "ide")
 
 ImagePath = Callable[[SpecImage], Path]
@@ -53,8 +55,32 @@ class PlannedDisk:
 
 def images_of(spec: ServerSpec) -> list[SpecImage]:
     """The images that the server's disks begin as, and those that it boots without a boot loader."""
-    roots = [disk.source.image for disk in spec.disks if isinstance(disk.source, ImageSource)]
-    return [*roots, *(image for image in (spec.kernel, spec.ramdisk) if image is not None)]
+    return [*_roots(spec), *(image for image in (spec.kernel, spec.ramdisk) if image is not None)]
+
+
+class FromImage(NamedTuple):
+    """The name of a disk that begins as an image, and whether it is all of that image's data."""
+
+    name: str
+    is_whole: bool
+
+
+def images_to_fetch(spec: ServerSpec) -> list[tuple[SpecImage, FromImage | None]]:
+    """The same, each with its disk; None: it has none. Raises HostError for a disk that is to begin as a kernel."""
+    found: list[tuple[SpecImage, FromImage | None]] = []
+    for disk in spec.disks:
+        if isinstance(disk.source, ImageSource):
+            image = disk.source.image
+            if image.disk_format in KERNEL_FORMATS:
+                raise HostError(
+                    f"Image {image.id} has the disk format {image.disk_format}, which servers cannot boot from."
+                )
+            found.append((image, FromImage(disk.name, disk.source.is_whole)))
+    return [*found, *((image, None) for image in (spec.kernel, spec.ramdisk) if image is not None)]
+
+
+def _roots(spec: ServerSpec) -> list[SpecImage]:
+    return [disk.source.image for disk in spec.disks if isinstance(disk.source, ImageSource)]
 
 
 def volumes_of(disks: Iterable[SpecDisk]) -> dict[str, VolumeSource]:

@@ -274,7 +274,7 @@ class FakeDriver:
         await self._remove_copies(server)
         if spec.presence == "leaving":
             return ""
-        for image in disks.images_of(spec):
+        for image, _disk in disks.images_to_fetch(spec):
             self._timeline.begin(spec.id, "fetch_image")
             fetching = self._ensure_image(image, spec.id)
             if fetching:

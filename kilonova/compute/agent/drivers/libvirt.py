@@ -229,14 +229,12 @@ class LibvirtDriver:
 
     async def _ensure_images(self, spec: ServerSpec, *, is_new: bool) -> Errand | None:
         """The errand that fetches an image of the server; None when all are there. `is_new`: it has no disk of it."""
-        for disk in spec.disks:
-            if not isinstance(disk.source, ImageSource):
-                continue
+        for image, disk in disks.images_to_fetch(spec):
             self._timeline.begin(spec.id, "fetch_image")
-            has_disk = not is_new and (self._directory(spec.id) / disk.name).exists()
-            if disk.source.is_whole and (has_disk or spec.presence == "incoming"):
+            has_disk = not is_new and (self._directory(spec.id) / (disk.name if disk else "disk")).exists()
+            if disk is not None and disk.is_whole and (has_disk or spec.presence == "incoming"):
                 continue
-            fetching = self._images.ensure(disk.source.image, self._errands, server_id=spec.id, has_disk=has_disk)
+            fetching = self._images.ensure(image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching
             self._timeline.end(spec.id, "fetch_image")
