@@ -159,6 +159,8 @@ RULES = [
     Rule("os_compute_api:os-aggregates:add_host", ADMIN),
     Rule("os_compute_api:os-aggregates:remove_host", ADMIN),
     Rule("os_compute_api:os-aggregates:set_metadata", ADMIN),
+    Rule("compute:aggregates:images", ADMIN, "Has hosts fetch images ahead"),
+    Rule("compute:server:topology:index", READER),
     Rule("os_compute_api:os-availability-zone:list", "@"),
     Rule("os_compute_api:os-availability-zone:detail", ADMIN),
     Rule("os_compute_api:limits", "@"),

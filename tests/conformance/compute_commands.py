@@ -165,7 +165,10 @@ ENDS = [
     Row("host list --zone nova", shows="compute"),
     Row("host show vm-1", shows="(total)"),
     Row("compute agent list", 1),
-    Row("aggregate cache image 1 plain", 1),
+    Row("aggregate create --property purpose=cache ahead", shows="ahead"),
+    Row("aggregate add host ahead vm-1", shows="vm-1"),
+    Row("aggregate cache image ahead plain"),
+    Row("aggregate cache image ahead nothing", 1, "nothing"),
     Row("console url show plain", 1, "plain"),
     Row("console connection show plain", 1),
 ]

@@ -101,6 +101,7 @@ class ComputeAgent:
             contract.ENSURE_SNAPSHOT.served_by(self._ensure_snapshot),
             contract.OBSERVE_SERVER.served_by(self._observe_server),
             contract.RELEASE_SERVER.served_by(self._release_server),
+            contract.CACHE_IMAGES.served_by(self._cache_images),
             contract.CONSOLE_LOG.served_by(self._console_log),
             contract.CONSOLE_ADDRESS.served_by(self._console_address),
             contract.INTERRUPT.served_by(self._interrupt),
@@ -126,6 +127,9 @@ class ComputeAgent:
 
     async def _release_server(self, asked: contract.ReleaseArguments) -> None:
         await self._driver.release_server(asked.server_id, asked.epoch)
+
+    async def _cache_images(self, asked: contract.CacheArguments) -> None:
+        await self._driver.cache_images(asked.images)
 
     async def _console_log(self, asked: contract.ConsoleLogArguments) -> str:
         return await self._driver.console_log(asked.server_id, asked.length_lines)

@@ -14,6 +14,7 @@ from kilonova.compute.agent.spec import (
     ServerSpec,
     SnapshotObservation,
     SnapshotSpec,
+    SpecImage,
 )
 from kilonova.kit.agents import Call, NoArguments
 
@@ -41,6 +42,10 @@ class StopMigrationArguments(Struct, frozen=True):
 class SnapshotArguments(Struct, frozen=True):
     spec: SnapshotSpec
     epoch: int
+
+
+class CacheArguments(Struct, frozen=True):
+    images: tuple[SpecImage, ...]
 
 
 class ServerArguments(Struct, frozen=True):
@@ -76,6 +81,7 @@ STOP_MIGRATION = Call("stop_migration", StopMigrationArguments, ServerObservatio
 ENSURE_SNAPSHOT = Call("ensure_snapshot", SnapshotArguments, SnapshotObservation)
 OBSERVE_SERVER = Call("observe_server", ServerArguments, ServerObservation)
 RELEASE_SERVER = Call("release_server", ReleaseArguments, type(None))
+CACHE_IMAGES = Call("cache_images", CacheArguments, type(None))
 CONSOLE_LOG = Call("console_log", ConsoleLogArguments, str)
 CONSOLE_ADDRESS = Call("console_address", ConsoleAddressArguments, ConsoleAddress)
 INTERRUPT = Call("interrupt", ServerArguments, type(None))

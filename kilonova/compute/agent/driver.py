@@ -4,7 +4,7 @@ The one rule: a call says how things should be, never what to do; the driver loo
 closes the difference. Every call may be repeated at any time, in any order, after any crash.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from kilonova.compute.agent.spec import (
     ServerSpec,
     SnapshotObservation,
     SnapshotSpec,
+    SpecImage,
 )
 from kilonova.kit.host_commands import HostError
 
@@ -140,6 +141,10 @@ class ComputeDriver(Protocol):
 
     async def inventory(self) -> HostInventory:
         """What this host offers in all, not what is left."""
+        ...
+
+    async def cache_images(self, images: Collection[SpecImage]) -> None:
+        """Begins to fetch the images that are not there, before any server needs them; who needs one waits for that."""
         ...
 
     async def sweep_images(self) -> list[Path]:

@@ -4,16 +4,23 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from kilonova.compute.agent.spec import SpecImage
 from kilonova.compute.api.bodies import ComputeRequest, Name, refuse_unknown_queries
 from kilonova.compute.api.server_bodies import MOST_METADATA
-from kilonova.compute.hosts import aggregates
+from kilonova.compute.hosts import aggregates, image_caches
 from kilonova.compute.region import cells
+from kilonova.compute.servers import requests
 from kilonova.compute.tables import Aggregate
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.compute.views.records import aggregate_view
 from kilonova.kit.errors import BadRequest
+from kilonova.kit.http.bounds import Uuid
+
+MOST_CACHED = 64
+"""Images that one request has fetched."""
 
 Zone = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^:]*$(?!\n)")]
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
@@ -44,6 +51,14 @@ class NamedHost(Struct, forbid_unknown_fields=True):
 
 class ChangedMetadata(Struct, forbid_unknown_fields=True):
     metadata: Annotated[dict[Key, Annotated[str, Meta(max_length=255)] | None], Meta(max_length=MOST_METADATA)]
+
+
+class WantedImage(Struct, forbid_unknown_fields=True):
+    id: Uuid
+
+
+class CacheBody(Struct, forbid_unknown_fields=True):
+    cache: Annotated[list[WantedImage], Meta(min_length=1, max_length=MOST_CACHED)]
 
 
 async def list_aggregates(request: ComputeRequest) -> dict[str, Any]:
@@ -131,3 +146,16 @@ async def set_metadata(request: ComputeRequest, body: ChangedMetadata) -> dict[s
         now = region.clock.now()
         await aggregates.change_metadata(tx, everywhere, aggregate, changes, region.default_zone, now)
         return await _shown(tx, request)
+
+
+async def cache_images(request: ComputeRequest, body: CacheBody) -> None:
+    """POST …/images: has the aggregate's hosts fetch images ahead. Those that are down fetch none."""
+    request.authorize()
+    region, wanted = request.service, [each.id for each in body.cache]
+    if len(set(wanted)) < len(wanted):
+        raise BadRequest("An image is named twice.")
+    async with region.reading() as tx:
+        aggregate = await aggregates.find(tx, request.path["aggregate_id"])
+    found = [await requests.resolve_image(region, request.ctx, each, None) for each in wanted]
+    images = tuple(msgspec.convert(each, SpecImage) for each in found)
+    await image_caches.fill(region, aggregate.hosts, images)

@@ -471,3 +471,23 @@ async def test_the_inventory_names_the_host_and_what_it_offers(rig: Rig) -> None
         found.traits
     )
     assert found.cpu_info["topology"].keys() == {"cells", "sockets", "cores", "threads"}
+
+
+async def test_an_image_that_was_fetched_ahead_is_not_fetched_again(rig: Rig) -> None:
+    image = rig.images.add(bytes(MIB))
+    rig.images.gate.clear()
+    await rig.driver.cache_images([image])
+    await asyncio.sleep(0.1)
+    spec = make_spec(image)
+    assert (await rig.driver.ensure_server(spec, 1)).progress.startswith("downloading image")
+    rig.images.gate.set()
+    await settle(rig, spec)
+    await rig.driver.cache_images([image])
+    assert rig.images.fetched == [image.id]
+
+
+async def test_an_image_that_cannot_be_fetched_ahead_is_tried_again_with_a_server(rig: Rig) -> None:
+    image = rig.images.add(bytes(MIB))
+    await rig.driver.cache_images([replace(image, sha512="0" * 128)])
+    await asyncio.sleep(0.2)
+    assert (await settle(rig, make_spec(image))).power == "running"

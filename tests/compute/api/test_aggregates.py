@@ -139,3 +139,30 @@ async def test_aggregates_are_for_administrators(nova: Any) -> None:
         ("POST", "/1/action", {"set_metadata": {"metadata": {}}}),
     ):
         await nova.refused(method, URL + path, 403, json=body)
+
+
+async def test_hosts_of_an_aggregate_fetch_images_ahead(nova: Any) -> None:
+    asked: list[tuple[str, list[str]]] = []
+    for name in ("node1", "node2", "node3"):
+
+        async def cache(payload: Any, host: str = name) -> None:
+            asked.append((host, [each["id"] for each in payload["images"]]))
+
+        await nova.register_host(name)
+        nova.service.bus.serve(f"nova-compute.{name}", {"cache_images": cache})
+    number = (await nova.call("POST", "/os-aggregates", by="admin", json={"aggregate": {"name": "all"}}))["aggregate"][
+        "id"
+    ]
+    url = f"/os-aggregates/{number}"
+    for name in ("node1", "node2"):
+        await nova.call("POST", f"{url}/action", by="admin", json={"add_host": {"host": name}})
+    image_id = await nova.image()
+    body = {"cache": [{"id": image_id}]}
+    await nova.refused("POST", f"{url}/images", 403, json=body)
+    await nova.refused("POST", f"{url}/images", 404, by="admin", version="2.80", json=body)
+    await nova.call("POST", f"{url}/images", 202, by="admin", version="2.81", json=body)
+    assert sorted(asked) == [("node1", [image_id]), ("node2", [image_id])]
+    await nova.refused("POST", "/os-aggregates/77/images", 404, by="admin", json=body)
+    missing = "0b6c9f0e-0000-4000-8000-000000000000"
+    for bad in ([], [{"id": "cirros"}], [{"id": missing}], [{"id": image_id}] * 2, [{"id": image_id, "why": "x"}]):
+        await nova.refused("POST", f"{url}/images", 400, by="admin", json={"cache": bad})

@@ -33,6 +33,7 @@ OF_OPERATORS = {
     "POST /v2.1/flavors": {"flavor.id", "flavor.os-flavor-access:is_public"},
     "POST /v2.1/flavors/{flavor_id}/action": {"addTenantAccess.tenant", "removeTenantAccess.tenant"},
     "POST /v2.1/os-aggregates": {"aggregate.availability_zone"},
+    "POST /v2.1/os-aggregates/{aggregate_id}/images": {"cache[].id"},
     "PUT /v2.1/os-aggregates/{aggregate_id}": {"aggregate.availability_zone"},
     "POST /v2.1/os-aggregates/{aggregate_id}/action": {"add_host.host", "remove_host.host"},
     "PUT /v2.1/os-services/{service_id}": {"host"},

@@ -69,12 +69,12 @@ class Errands:
             raise HostError(f"{errand.name} failed: {type(error).__name__}: {error}") from error
 
     def start(self, name: str, kind: str, progress: str, work: Work, *, server_id: str) -> Errand:
-        """Begins the work, or finds the errand of this name under way; `server_id` waits for it."""
+        """Begins the work, or finds the errand of this name under way; `server_id` waits for it (empty: nobody)."""
         running = self.find_running(name)
         if running:
-            running.waiting.add(server_id)
+            running.waiting |= {server_id} - {""}
             return running
-        errand = Errand(name, kind, progress, {server_id})
+        errand = Errand(name, kind, progress, {server_id} - {""})
 
         async def supervised() -> None:
             await work(errand)
@@ -91,6 +91,8 @@ class Errands:
                 self._errands.pop(errand.name, None)
             else:
                 log.warning("background work failed", errand=errand.name, reason=error)
+                if not errand.waiting:
+                    self._errands.pop(errand.name, None)
         for server_id in sorted(errand.waiting):
             self._on_event(server_id)
 

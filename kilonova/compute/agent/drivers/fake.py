@@ -560,6 +560,11 @@ class FakeDriver:
             traits=(*DRIVER_TRAITS, "COMPUTE_STORAGE_BUS_VIRTIO", "HW_ARCH_X86_64"),
         )
 
+    async def cache_images(self, images: Collection[SpecImage]) -> None:
+        """See `ComputeDriver`."""
+        for image in images:
+            self._ensure_image(image, "")
+
     async def sweep_images(self) -> list[Path]:
         """See `ComputeDriver`: a simulated host keeps none."""
         return []

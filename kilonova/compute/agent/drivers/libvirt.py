@@ -576,6 +576,11 @@ class LibvirtDriver:
         total = await asyncio.to_thread(lambda: shutil.disk_usage(options.instances_path).total)
         return await self._connection.call(_read_inventory, options, self._virt_type, total)
 
+    async def cache_images(self, images: Collection[SpecImage]) -> None:
+        """See `ComputeDriver`."""
+        for image in images:
+            self._images.ensure(image, self._errands, server_id="")
+
     async def sweep_images(self, min_age_seconds: float = image_cache.DAY_SECONDS) -> list[Path]:
         """Removes cached images which no server of this host uses (`image_cache.ImageCache.sweep`)."""
         used = await asyncio.to_thread(self._used_images)
