@@ -10,6 +10,7 @@ from kilonova.compute.hosts.memberships import AggregateIndex
 from kilonova.compute.region.directory import Directory
 from kilonova.compute.region.mappings import CELL1_ID
 from kilonova.compute.scheduling.rules import Rules
+from kilonova.compute.servers.options import ServerOptions
 from kilonova.compute.tables import tasks
 from kilonova.compute.topics import AGENT_BINARY, TASKS_TOPIC
 from kilonova.compute.transactions import (
@@ -28,18 +29,6 @@ from kilonova.kit.db import Database
 from kilonova.kit.tasks import TASKS_DUE, Runner, TaskTables
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """What an operator decides about servers."""
-
-    non_inheritable_image_properties: tuple[str, ...] = ("cache_in_nova", "bittorrent")
-    """Properties that an image made of a server does not have from the server's image."""
-    reclaim_seconds: int = 0
-    """How long a deleted server can be restored; 0: not at all."""
-    shelved_offload_seconds: int = 0
-    """How long a shelved server keeps its host; -1: as long as nobody says otherwise."""
 
 
 @dataclass
@@ -61,7 +50,7 @@ class Region:
     """In which a console can be opened after it was asked for."""
     metadata_secret: str = ""
     """Shared with the network agents (`metadata_proxy_shared_secret`)."""
-    options: ServerOptions = ServerOptions()
+    options: ServerOptions = field(default_factory=ServerOptions)
     clock: Clock = field(default_factory=SystemClock)
     rules: Rules = field(default_factory=Rules)
     """What the operator has said about placing."""

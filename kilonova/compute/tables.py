@@ -1,7 +1,8 @@
 """Compute's tables and row types.
 
 Every database of compute has all tables; which of them hold rows is a matter of what it is (`cells.py`). At home in the
-region's API database are flavors, keypairs, aggregates, server_groups, quotas, quota_classes, the three mappings,
+region's API database are flavors, keypairs, aggregates, server_groups, quotas, user_quotas, quota_classes, the three
+mappings,
 console_tokens and control_daemons; in a cell's database hosts, host_loads, servers, server_history and the tasks. A
 server that is not placed yet is in the API database.
 
@@ -228,6 +229,15 @@ quotas = Table(
     "quotas",
     metadata,
     Column("project_id", String(64), primary_key=True),
+    Column("resource", String(64), primary_key=True),
+    Column("hard_limit", Integer, nullable=False),
+)
+
+user_quotas = Table(
+    "user_quotas",
+    metadata,
+    Column("project_id", String(64), primary_key=True),
+    Column("user_id", String(64), primary_key=True),
     Column("resource", String(64), primary_key=True),
     Column("hard_limit", Integer, nullable=False),
 )

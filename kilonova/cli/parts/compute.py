@@ -23,7 +23,8 @@ from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.region import housekeeping
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import deleted_servers, leftovers, overdue
-from kilonova.compute.service import Cell, Region, ServerOptions
+from kilonova.compute.servers.options import ServerOptions
+from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import chores, metadata, tasks
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.image.client import ImageClient

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean, refuse_unknown_queries
-from kilonova.compute.catalog import quotas
+from kilonova.compute.catalog import quotas, user_quotas
+from kilonova.compute.region import mappings
+from kilonova.compute.transactions import RegionTx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import MAX_INT64, Word
 
@@ -14,6 +16,7 @@ FILES = ("injected_file_content_bytes", "injected_file_path_bytes", "injected_fi
 NETWORKS = ("fixed_ips", "floating_ips", "security_group_rules", "security_groups")
 GROUPS = ("server_group_members", "server_groups")
 LARGEST = 0x7FFFFFFF
+LONGEST_USER_ID = 64
 QUERY: dict[str, str | None] = {"user_id": None}
 LIMITS_QUERY: dict[str, str | None] = {"tenant_id": None, "reserved": None}
 
@@ -52,11 +55,29 @@ def _own_project(request: ComputeRequest) -> str:
     return project_id
 
 
+def _user(request: ComputeRequest) -> str | None:
+    """The user whose limits within the project are meant; None: the project's. Raises BadRequest."""
+    user_id = request.query.get("user_id")
+    if user_id is not None and not 0 < len(user_id) <= LONGEST_USER_ID:
+        raise BadRequest(f"user_id has 1 to {LONGEST_USER_ID} characters.")
+    return user_id
+
+
+async def _limits_for(tx: RegionTx, project_id: str, user_id: str | None) -> dict[str, int]:
+    """A user has the project's limits where he has none of his own."""
+    limits = await quotas.limits_of(tx, project_id)
+    return limits if user_id is None else limits | await user_quotas.limits_of(tx, project_id, user_id)
+
+
+async def _use_for(tx: RegionTx, project_id: str, user_id: str | None) -> dict[str, int]:
+    used = await quotas.use_of(tx, project_id)
+    return used if user_id is None else used | await mappings.usage_of_user(tx, project_id, user_id)
+
+
 async def show_quotas(request: ComputeRequest) -> dict[str, Any]:
-    """There are no limits for single users here, so a user's (`user_id`) are his project's."""
-    project_id = _own_project(request)
+    project_id, user_id = _own_project(request), _user(request)
     async with request.service.reading() as tx:
-        limits = await quotas.limits_of(tx, project_id)
+        limits = await _limits_for(tx, project_id, user_id)
     return {"quota_set": {"id": project_id, **{name: limits[name] for name in _resources(request)}}}
 
 
@@ -69,33 +90,47 @@ async def show_defaults(request: ComputeRequest) -> dict[str, Any]:
 
 
 async def show_quotas_in_detail(request: ComputeRequest) -> dict[str, Any]:
-    project_id = _own_project(request)
+    project_id, user_id = _own_project(request), _user(request)
     async with request.service.reading() as tx:
-        limits, used = await quotas.limits_of(tx, project_id), await quotas.use_of(tx, project_id)
+        limits, used = await _limits_for(tx, project_id, user_id), await _use_for(tx, project_id, user_id)
     shown = {name: {"in_use": used[name], "limit": limits[name], "reserved": 0} for name in _resources(request)}
     return {"quota_set": {"id": project_id, **shown}}
 
 
 async def update_quotas(request: ComputeRequest, body: QuotaSetBody) -> dict[str, Any]:
     """A limit below what is used needs `force`."""
-    project_id = _own_project(request)
-    if "user_id" in request.query:
-        raise BadRequest("Quotas of single users are not served here: leave user_id out.")
+    project_id, user_id = _own_project(request), _user(request)
     wanted = dict(body.quota_set)
     force = as_boolean(wanted.pop("force", False), "force")
     wanted.pop("tenant_id", None)
     limits = _limits(wanted, _resources(request))
     async with request.service.transaction() as tx:
-        used = await quotas.use_of(tx, project_id)
+        if user_id is not None:
+            _check_within(limits, await quotas.limits_of(tx, project_id))
+        used = await _use_for(tx, project_id, user_id)
         for name, limit in limits.items():
             if not force and limit != quotas.UNLIMITED and limit < used[name]:
                 raise BadRequest(
                     f"Quota limit {limit} for {name} must be greater than or equal to "
                     f"already used and reserved {used[name]}."
                 )
-        await quotas.change(tx, project_id, limits)
-        now = await quotas.limits_of(tx, project_id)
+        if user_id is None:
+            await quotas.change(tx, project_id, limits)
+        else:
+            await user_quotas.change(tx, project_id, user_id, limits)
+        now = await _limits_for(tx, project_id, user_id)
     return {"quota_set": {name: now[name] for name in _resources(request)}}
+
+
+def _check_within(limits: Mapping[str, int], of_project: Mapping[str, int]) -> None:
+    """Raises BadRequest for a user's limit that is beyond his project's, or on what is not counted by user."""
+    for name, limit in limits.items():
+        if name not in user_quotas.COUNTED:
+            counted = ", ".join(user_quotas.COUNTED)
+            raise BadRequest(f"{name} is not counted by user: a user has limits of {counted}.")
+        most = of_project[name]
+        if most != quotas.UNLIMITED and not 0 <= limit <= most:
+            raise BadRequest(f"Quota limit {limit} for {name} must be less than or equal to {most}.")
 
 
 def _limits(wanted: Mapping[str, int | str | bool | None], known: list[str]) -> dict[str, int]:
@@ -115,10 +150,13 @@ def _limits(wanted: Mapping[str, int | str | bool | None], known: list[str]) -> 
 
 
 async def delete_quotas(request: ComputeRequest) -> None:
-    """Back to the defaults."""
-    project_id = _own_project(request)
+    """Back to the defaults; a user, to what his project has."""
+    project_id, user_id = _own_project(request), _user(request)
     async with request.service.transaction() as tx:
-        await quotas.reset(tx, project_id)
+        if user_id is None:
+            await quotas.reset(tx, project_id)
+        else:
+            await user_quotas.reset(tx, project_id, user_id)
 
 
 async def show_class(request: ComputeRequest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import bindparam, func, select
 
+from kilonova.compute.catalog import user_quotas
 from kilonova.compute.errors import QuotaExceeded, TooManyServers
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
@@ -77,7 +78,8 @@ async def change(tx: RegionTx, project_id: str, limits: Mapping[str, int]) -> No
 
 
 async def reset(tx: RegionTx, project_id: str) -> None:
-    """Back to the limits of the class."""
+    """Back to the limits of the class, for all users."""
+    await user_quotas.reset(tx, project_id)
     await tx.remove(quotas, project_id=project_id)
 
 
@@ -88,9 +90,21 @@ async def change_class(tx: RegionTx, class_name: str, limits: Mapping[str, int])
         await tx.execute(table.insert().values(class_name=class_name, resource=resource, hard_limit=limit))
 
 
-async def affordable(tx: RegionTx, project_id: str, flavor: Flavor, least: int, most: int) -> int:
-    """How many servers of `flavor` the project may add, `most` at most. Raises TooManyServers below `least`."""
+async def affordable(tx: RegionTx, project_id: str, user_id: str, flavor: Flavor, least: int, most: int) -> int:
+    """How many servers of `flavor` the user may add, `most` at most. Raises TooManyServers below `least`.
+
+    His own limits count what is his, the project's everything in it.
+    """
     limits, used = await limits_of(tx, project_id), await mappings.usage_of_project(tx, project_id)
+    possible = _affordable(limits, used, flavor, least, most)
+    own = await user_quotas.limits_of(tx, project_id, user_id)
+    if own:
+        used = await mappings.usage_of_user(tx, project_id, user_id)
+        possible = _affordable(dict.fromkeys(used, UNLIMITED) | own, used, flavor, least, possible)
+    return possible
+
+
+def _affordable(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flavor, least: int, most: int) -> int:
     each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.memory_mib}
     room = {name: (limits[name] - used[name]) // n for name, n in each.items() if n and limits[name] != UNLIMITED}
     possible = min([most, *room.values()])

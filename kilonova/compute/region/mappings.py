@@ -34,6 +34,7 @@ _CELL_OF = select(server_mappings.c.cell_id).where(server_mappings.c.server_id =
 _USAGE = select(func.count(), total(server_mappings.c.vcpus), total(server_mappings.c.memory_mib)).where(
     server_mappings.c.project_id == bindparam("project_id"), server_mappings.c.deleted_at.is_(None)
 )
+_USAGE_OF_USER = _USAGE.where(server_mappings.c.user_id == bindparam("user_id"))
 
 # --- cells ------------------------------------------------------------------------------------------------------------
 
@@ -163,6 +164,12 @@ async def has_servers(tx: RegionTx, cell_id: str) -> bool:
 async def usage_of_project(tx: RegionTx, project_id: str) -> dict[str, int]:
     """`{"instances", "cores", "ram"}` in use in all cells; ram in MiB."""
     ((count, vcpus, memory_mib),) = await tx.tuples(_USAGE, project_id=project_id)
+    return {"instances": count, "cores": vcpus, "ram": memory_mib}
+
+
+async def usage_of_user(tx: RegionTx, project_id: str, user_id: str) -> dict[str, int]:
+    """The same, of one user's servers in the project."""
+    ((count, vcpus, memory_mib),) = await tx.tuples(_USAGE_OF_USER, project_id=project_id, user_id=user_id)
     return {"instances": count, "cores": vcpus, "ram": memory_mib}
 
 

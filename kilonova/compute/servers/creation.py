@@ -26,7 +26,7 @@ async def create(
     async with region.transaction() as tx:
         if wanted.metadata:
             quotas.check_metadata(await quotas.limits_of(tx, project_id), len(wanted.metadata))
-        count = await _affordable(tx, wanted, least, project_id)
+        count = await _affordable(tx, wanted, least, ctx)
         made = requests.make_servers(wanted, ctx, now, count)
         for server in made:
             args = BuildArgs(admin_password=admin_passwords.of_request(server, password))
@@ -35,12 +35,12 @@ async def create(
     return made
 
 
-async def _affordable(tx: RegionTx, wanted: WantedServers, least: int, project_id: str) -> int:
-    """How many of the servers wanted the project's quota allows, `least` at least. Raises QuotaExceeded, BadRequest.
+async def _affordable(tx: RegionTx, wanted: WantedServers, least: int, ctx: RequestContext) -> int:
+    """How many of the servers wanted the quotas allow, `least` at least. Raises QuotaExceeded, BadRequest.
 
     Before any is made: how many are asked for is limited by nothing else.
     """
-    count = await quotas.affordable(tx, project_id, wanted.flavor, least, wanted.count)
+    count = await quotas.affordable(tx, ctx.project_id or "", ctx.user_id, wanted.flavor, least, wanted.count)
     if least > MOST_AT_ONCE:
         raise BadRequest(f"One request creates {MOST_AT_ONCE} servers at most: ask for the others with another one.")
     count = min(count, MOST_AT_ONCE)

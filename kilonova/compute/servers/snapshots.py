@@ -3,7 +3,7 @@
 from typing import Any
 
 from kilonova.compute.agent.spec import Quiescence
-from kilonova.compute.service import ServerOptions
+from kilonova.compute.servers.options import ServerOptions
 from kilonova.compute.tables import Server
 from kilonova.kit.auth import RequestContext
 from kilonova.kit.http.queries import TRUE

@@ -103,7 +103,8 @@ async def test_only_administrators_change_quotas_and_see_those_of_others(nova: A
     await nova.refused("PUT", url, 403, json={"quota_set": {"cores": 100}})
     await nova.refused("DELETE", url, 403)
     by_user = f"{url}?user_id={(await nova.who('demo')).user_id}"
-    assert "single users" in await nova.refused("PUT", by_user, 400, by="admin", json={"quota_set": {"cores": 1}})
+    await nova.refused("PUT", by_user, 403, json={"quota_set": {"cores": 1}})
+    await nova.refused("DELETE", by_user, 403)
 
 
 async def test_details_and_limits_show_what_is_used(nova: Any) -> None:
@@ -247,3 +248,55 @@ async def test_usage_comes_in_pages_of_servers_from_2_40_on(nova: Any) -> None:
         await nova.refused("GET", f"{url}?{query}", 400)
     await nova.refused("GET", url, 403, by="other")
     await nova.refused("GET", "/os-simple-tenant-usage", 403)
+
+
+async def test_a_user_has_limits_within_his_projects(nova: Any) -> None:
+    who = await nova.who("demo")
+    url = f"/os-quota-sets/{who.project_id}"
+    mine = f"{url}?user_id={who.user_id}"
+    assert (await nova.call("GET", mine))["quota_set"]["cores"] == 20
+    changed = await nova.call("PUT", mine, by="admin", json={"quota_set": {"cores": 2, "instances": 1}})
+    assert (changed["quota_set"]["cores"], changed["quota_set"]["ram"]) == (2, 51200)
+    assert (await nova.call("GET", mine))["quota_set"]["instances"] == 1
+    for other in (url, f"{url}?user_id=somebody"):
+        assert (await nova.call("GET", other))["quota_set"]["instances"] == 10
+    await nova.insert_server()
+    detail = (await nova.call("GET", f"{url}/detail?user_id={who.user_id}"))["quota_set"]
+    assert detail["instances"] == {"in_use": 1, "limit": 1, "reserved": 0}
+    nobodys = (await nova.call("GET", f"{url}/detail?user_id=somebody"))["quota_set"]
+    assert nobodys["instances"] == {"in_use": 0, "limit": 10, "reserved": 0}
+    await nova.flavor(id="1")
+    new = {"name": "web", "flavorRef": "1", "imageRef": await nova.image(), "networks": "none"}
+    told = await nova.refused("POST", "/servers", 403, json={"server": new})
+    assert told == "Quota exceeded for instances: Requested 1, but already used 1 of 1 instances"
+    await nova.call("DELETE", mine, 202, by="admin")
+    assert (await nova.call("GET", mine))["quota_set"]["instances"] == 10
+    await nova.call("POST", "/servers", 202, json={"server": new})
+
+
+async def test_the_limits_of_users_go_with_their_projects(nova: Any) -> None:
+    who = await nova.who("demo")
+    url = f"/os-quota-sets/{who.project_id}"
+    mine = f"{url}?user_id={who.user_id}"
+    await nova.call("PUT", mine, by="admin", json={"quota_set": {"cores": 2}})
+    await nova.call("DELETE", url, 202, by="admin")
+    assert (await nova.call("GET", mine))["quota_set"]["cores"] == 20
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [
+        ({"cores": 21}, "Quota limit 21 for cores must be less than or equal to 20."),
+        ({"cores": -1}, "Quota limit -1 for cores must be less than or equal to 20."),
+        ({"instances": 0}, "already used and reserved 1"),
+        ({"key_pairs": 1}, "key_pairs is not counted by user"),
+        ({"server_groups": 1}, "server_groups is not counted by user"),
+    ],
+)
+async def test_limits_of_a_user_that_cannot_be_meant_are_400(nova: Any, limits: Any, sentence: str) -> None:
+    await nova.insert_server()
+    who = await nova.who("demo")
+    mine = f"/os-quota-sets/{who.project_id}?user_id={who.user_id}"
+    assert sentence in await nova.refused("PUT", mine, 400, by="admin", json={"quota_set": limits})
+    too_long = f"/os-quota-sets/{who.project_id}?user_id={'x' * 65}"
+    await nova.refused("GET", too_long, 400)

@@ -67,7 +67,7 @@ async def test_until_2_5_consoles_are_actions(nova: Any, host: ConsoleHost, acti
     path, body = f"/servers/{server.id}/action", {action: {"type": kind}}
     console = (await nova.call("POST", path, json=body, version="2.5"))["console"]
     assert console["type"] == kind and token_in(console["url"])
-    assert action in await nova.refused("POST", path, 400, json=body, version="2.6")
+    assert action in await nova.refused("POST", path, 404, json=body, version="2.6")
     await nova.call("POST", f"/servers/{server.id}/remote-consoles", 404, json=NOVNC, version="2.5")
 
 

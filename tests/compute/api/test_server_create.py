@@ -197,6 +197,7 @@ async def test_a_server_keeps_what_its_image_was(ready: Any) -> None:
         "size_bytes": 1 << 16,
         "sha512": row.image["sha512"],
         "min_disk_gib": 1,
+        "min_ram_mib": 0,
         "properties": {"hw_disk_bus": "scsi", "os_distro": "debian"},
     }
     assert len(row.image["sha512"]) == 128

@@ -100,7 +100,7 @@ async def test_a_crash_dump_is_the_guests_answer_to_an_interrupt(nova: Any) -> N
     stop = nova.service.bus.serve("nova-compute.node1", dict([INTERRUPT.served_by(interrupt)]))
     await nova.call("POST", url, 202, json=body)
     assert asked == [ServerArguments(server.id)]
-    await nova.refused("POST", url, 400, json=body, version="2.16")
+    await nova.refused("POST", url, 404, json=body, version="2.16")
     await nova.refused("POST", url, 403, by="reader", json=body)
     stopped = await nova.insert_server(vm_state="stopped")
     told = await nova.refused("POST", f"/servers/{stopped.id}/action", 409, json=body)

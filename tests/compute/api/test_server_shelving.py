@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute.servers import overdue
-from kilonova.compute.service import ServerOptions
+from kilonova.compute.servers.options import ServerOptions
 from kilonova.compute.tables import tasks
 
 MISSING = "5a6b9b56-0000-4f9c-a1b1-4d0c8c7c0f11"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kilonova.compute.servers import overdue
-from kilonova.compute.service import ServerOptions
+from kilonova.compute.servers.options import ServerOptions
 from kilonova.compute.tables import tasks
 
 

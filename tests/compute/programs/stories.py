@@ -13,7 +13,7 @@ from kilonova.compute.operations import INJECT_NETWORK, SHELVE_OFFLOAD
 from kilonova.compute.programs.interfaces import INJECT_NETWORK as INJECTING
 from kilonova.compute.programs.shelving import SHELVE_OFFLOAD as OFFLOADING
 from kilonova.compute.servers import servers
-from kilonova.compute.service import ServerOptions
+from kilonova.compute.servers.options import ServerOptions
 
 World = Any
 Act = Callable[[World, str], Awaitable[None]]
