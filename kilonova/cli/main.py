@@ -17,6 +17,8 @@ COMMANDS = {
     "status": "show the services, agents and servers",
     "trace": "print a server's whole way as a timed list",
     "why-not": "say where a server would go, and why nowhere else, without booting it",
+    "drain": "give a host no more servers, and move those it has live to others",
+    "restore": "take a drained host back, and move those back that have left it",
     "doctor": "check what people stumble over, and say how to mend it",
     "config": "check the configuration files of separate daemons, or print a sample",
     "env": "print export OS_… lines for the openstack command",

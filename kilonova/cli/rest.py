@@ -4,6 +4,8 @@ The one rule: these commands see what any user's client sees; nothing here reach
 Source: Identity API v3 reference, "Password authentication with scoped authorization".
 """
 
+import argparse
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from typing import Any
 
 import httpx
 
+from kilonova.cli.state import StateDir, default_path, read_config
+from kilonova.kit.config import ConfigError
 from kilonova.kit.http.client import RemoteUnavailable, fault_of, whole
 
 TIMEOUT_SECONDS = 60.0
@@ -119,6 +123,18 @@ def _pieces(file: Path) -> Iterable[bytes]:
 def login_from(config: Any, user: str) -> Login:
     """How `admin` or `demo` logs in to the cloud of a configuration; each has a project of the same name."""
     return Login(auth_url_of(config), config.region_name, user, user, getattr(config.passwords, user))
+
+
+def login_of(arguments: argparse.Namespace) -> Login:
+    """The administrator by the OS_* variables of the environment, where they name a cloud; else of this machine's."""
+    env = os.environ
+    if not env.get("OS_AUTH_URL") or arguments.state_dir is not None:
+        return login_from(read_config(StateDir(arguments.state_dir or default_path())), "admin")
+    try:
+        user, project, password = env["OS_USERNAME"], env["OS_PROJECT_NAME"], env["OS_PASSWORD"]
+    except KeyError as missing:
+        raise ConfigError(f"OS_AUTH_URL is set, and {missing.args[0]} is not") from None
+    return Login(env["OS_AUTH_URL"].rstrip("/"), env.get("OS_REGION_NAME", "RegionOne"), user, project, password)
 
 
 def auth_url_of(config: Any) -> str:

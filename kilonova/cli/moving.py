@@ -1,0 +1,119 @@
+"""Moving servers live, one after the other or some at once, and telling how far each is; `drain` and `restore` do.
+
+Nothing is kept between two runs: whoever is interrupted runs the command again, and it goes on with what is left.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from kilonova.cli.rest import Fields, Session
+from kilonova.kit.http.client import RemoteFault
+
+VERSION = "2.80"
+POLL_SECONDS = 1.0
+UNDER_WAY = ("queued", "preparing", "running")
+MOVABLE = ("ACTIVE", "PAUSED")
+
+
+class Outcome(Struct, frozen=True):
+    """The end of one server's move."""
+
+    server: str
+    """Its name."""
+    has_moved: bool
+    told: str
+
+
+Tell = Callable[[str], None]
+
+
+def find_service(session: Session, host: str) -> Fields:
+    """The compute service of a host. Raises RemoteFault when there is none."""
+    services = session.get("compute", "/os-services", host=host, binary="nova-compute")["services"]
+    if not services:
+        raise RemoteFault("compute", 404, f"there is no compute host {host}")
+    service: Fields = services[0]
+    return service
+
+
+def servers_on(session: Session, host: str) -> list[Fields]:
+    """All servers on a host, of all projects."""
+    found: list[Fields] = []
+    marker: dict[str, Any] = {}
+    while True:
+        page = session.get("compute", "/servers/detail", all_tenants=1, host=host, **marker)["servers"]
+        found += page
+        if not page:
+            return found
+        marker = {"marker": page[-1]["id"]}
+
+
+def move_all(session: Session, wanted: Sequence[Fields], target: str | None, at_once: int, tell: Tell) -> list[Outcome]:
+    """Moves servers to a host, or to any that will do, so many at once. Says of each what has become of it."""
+    outcomes: list[Outcome] = []
+    waiting, moving = list(wanted), {}  # type: ignore[var-annotated]
+    while waiting or moving:
+        while waiting and len(moving) < at_once:
+            server = waiting.pop(0)
+            refusal = _begin(session, server, target)
+            if refusal:
+                outcomes.append(_told(Outcome(server["name"], False, f"stays: {refusal}"), tell))
+            else:
+                tell(f"{server['name']}: moving")
+                moving[server["id"]] = server
+        for server in list(moving.values()):
+            outcome = _look(session, server)
+            if outcome is not None:
+                outcomes.append(_told(outcome, tell))
+                del moving[server["id"]]
+        if moving:
+            time.sleep(POLL_SECONDS)
+    return outcomes
+
+
+def _told(outcome: Outcome, tell: Tell) -> Outcome:
+    tell(f"{outcome.server}: {outcome.told}")
+    return outcome
+
+
+def _begin(session: Session, server: Fields, target: str | None) -> str:
+    """Asks for the move, unless it is under way already; returns why not, empty when it is."""
+    if server["status"] == "MIGRATING":
+        return ""
+    if server["status"] not in MOVABLE:
+        return f"it is {server['status']}, and only servers that are {' or '.join(MOVABLE)} move live"
+    try:
+        body = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
+        session.call("compute", "POST", f"/servers/{server['id']}/action", body)
+    except RemoteFault as fault:
+        return fault.message
+    return ""
+
+
+def _look(session: Session, server: Fields) -> Outcome | None:
+    """How the server's newest move has ended; None while it is under way."""
+    name, query = server["name"], {"instance_uuid": server["id"], "limit": 1}
+    newest = next(iter(session.get("compute", "/os-migrations", **query)["migrations"]), None)
+    if newest is None:
+        return Outcome(name, False, "stays: nothing is known of its move")
+    if newest["status"] in UNDER_WAY:
+        return None
+    if newest["status"] == "completed":
+        return Outcome(name, True, f"is on {newest['dest_compute']} now")
+    return Outcome(name, False, f"stays: {_reason(session, server['id']) or newest['status']}")
+
+
+def _reason(session: Session, server_id: str) -> str:
+    """What the record of the server's last action says of its failure."""
+    actions = session.get("compute", f"/servers/{server_id}/os-instance-actions")["instanceActions"]
+    return str(actions[0]["message"] or "") if actions else ""
+
+
+def summary(outcomes: Iterable[Outcome]) -> tuple[int, int]:
+    """How many have moved, and how many have not."""
+    ends = list(outcomes)
+    moved = sum(each.has_moved for each in ends)
+    return moved, len(ends) - moved
