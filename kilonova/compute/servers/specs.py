@@ -98,8 +98,8 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
         rebuild_count=server.rebuild_count,
         keeps_ephemeral=server.keeps_ephemeral,
-        kernel=_beside(server, "kernel"),
-        ramdisk=_beside(server, "ramdisk"),
+        kernel=_beside(_booted_image(server), "kernel"),
+        ramdisk=_beside(_booted_image(server), "ramdisk"),
     )
 
 
@@ -113,9 +113,13 @@ def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) ->
     return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))
 
 
-def _beside(server: Server, name: str) -> SpecImage | None:
-    """The kernel or the ramdisk that the server's image names."""
-    found = (server.image or {}).get(name)
+def _booted_image(server: Server) -> Fields | None:
+    return server.image if server.rescue is None else server.rescue["image"]
+
+
+def _beside(image: Fields | None, name: str) -> SpecImage | None:
+    """The kernel or the ramdisk that an image names."""
+    found = (image or {}).get(name)
     return None if found is None else msgspec.convert(found, SpecImage)
 
 
@@ -158,8 +162,8 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         reservation_id=server.reservation_id,
         instance_type=server.flavor["name"],
         ami_id=f"ami-{_short(server.image['id'])}" if server.image else "None",
-        kernel_id=f"aki-{_short(kernel.id)}" if (kernel := _beside(server, "kernel")) else None,
-        ramdisk_id=f"ari-{_short(ramdisk.id)}" if (ramdisk := _beside(server, "ramdisk")) else None,
+        kernel_id=f"aki-{_short(kernel.id)}" if (kernel := _beside(server.image, "kernel")) else None,
+        ramdisk_id=f"ari-{_short(ramdisk.id)}" if (ramdisk := _beside(server.image, "ramdisk")) else None,
         ec2_instance_id=f"i-{server.number:08x}",
         metadata=server.metadata,
         public_keys=public_keys,

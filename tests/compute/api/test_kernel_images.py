@@ -42,6 +42,19 @@ async def test_the_kernel_and_the_ramdisk_reach_the_host_and_are_shown(ready: An
     assert shown["OS-EXT-SRV-ATTR:ramdisk_id"] == ramdisk
 
 
+async def test_a_rescued_server_boots_the_kernel_of_what_it_is_rescued_with(ready: Any) -> None:
+    own, other = await part(ready, "aki"), await part(ready, "aki")
+    image, plain = await ready.image(kernel_id=own), await ready.image()
+    helping = await ready.image(kernel_id=other)
+    made = await ready.server((await create(ready, imageRef=image))["server"]["id"])
+    for rescue_image, kernel in ((helping, other), (plain, None)):
+        server = await ready.insert_server(image=made.image)
+        body = {"rescue": {"rescue_image_ref": rescue_image}}
+        await ready.call("POST", f"/servers/{server.id}/action", 200, json=body)
+        spec = specs.server_spec(await ready.server(server.id), specs.PlannedPorts())
+        assert (spec.kernel.id if spec.kernel else None) == kernel
+
+
 async def test_kernels_that_cannot_be_booted_are_refused(ready: Any) -> None:
     kernel, disk = await part(ready, "aki"), await ready.image(disk_format="qcow2")
     foreign = await part(ready, "aki", by="other", visibility="private")
