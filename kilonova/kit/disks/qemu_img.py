@@ -85,8 +85,10 @@ async def create_from_raw(path: Path, source: Path, size_bytes: int) -> None:
         )
 
 
-async def flattening(disk: Path, backing: Path | None, target: Path, disk_format: str) -> host_commands.Command:
-    """Makes an empty `target`, and returns the command that writes a qcow2 disk's content to it.
+async def flattening(
+    disk: Path, kind: str, backing: Path | None, target: Path, disk_format: str
+) -> host_commands.Command:
+    """Makes an empty `target`, and returns the command that writes the content of a disk of that kind to it.
 
     They become the account's own, and so does `backing`, which the disk lies over. Raises HostError, OSError.
     """
@@ -94,7 +96,7 @@ async def flattening(disk: Path, backing: Path | None, target: Path, disk_format
     for each in filter(None, (disk, backing)):
         await asyncio.to_thread(give, each, account)
     await asyncio.to_thread(_make_empty, target, account)
-    command: list[str | Path] = ["qemu-img", "convert", "-f", "qcow2", "-O", disk_format, disk, target]
+    command: list[str | Path] = ["qemu-img", "convert", "-f", kind, "-O", disk_format, disk, target]
     return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(MOST_DISK_BYTES))
 
 

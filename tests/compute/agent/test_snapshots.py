@@ -7,11 +7,12 @@ import os
 import subprocess
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
+from kilonova.compute.agent.devices.disks import DiskOptions
 from kilonova.compute.agent.driver import StaleEpoch
 from kilonova.compute.agent.spec import ImageSource, SnapshotObservation, SnapshotSpec, SpecDisk, SpecFlavor
 from kilonova.kit.host_commands import HostError
@@ -109,10 +110,13 @@ def content_of(path: Path) -> bytes:
 
 
 @pytest.mark.libvirt
+@pytest.mark.parametrize("kind", ["qcow2", "raw"])
 @pytest.mark.parametrize("power", ["running", "stopped"])
 async def test_a_copy_has_the_whole_disk_and_nothing_under_it(
-    libvirt_rig: LibvirtRig, tmp_path: Path, power: str
+    libvirt_rig: LibvirtRig, tmp_path: Path, power: str, kind: Literal["qcow2", "raw"]
 ) -> None:
+    libvirt_rig.options = dataclasses.replace(libvirt_rig.options, disks=DiskOptions(kind))
+    await libvirt_rig.restart_agent()
     data = os.urandom(2 * MIB)
     spec = make_spec(libvirt_rig.images.add(data), flavor=SpecFlavor("1", "m1.tiny", 1, 32, 1, ephemeral_gib=1))
     await settle(libvirt_rig, spec)

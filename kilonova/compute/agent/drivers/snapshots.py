@@ -14,6 +14,8 @@ from typing import Any
 
 import libvirt
 
+from kilonova.compute.agent.devices import local_disks
+from kilonova.compute.agent.devices.disks import INFO
 from kilonova.compute.agent.driver import UploadImage
 from kilonova.compute.agent.drivers.domain_xml import disks_of, parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
@@ -190,7 +192,9 @@ async def begin_job(jobs: Jobs, copy: Copy, backing: Path | None) -> None:
     """Has a job copy the root disk, which no guest writes to."""
     copy.partial.unlink(missing_ok=True)
     await jobs.clean(copy.job)
-    await jobs.start(copy.job, await qemu_img.flattening(copy.disk, backing, copy.partial, copy.disk_format))
+    formats = await asyncio.to_thread(local_disks.read_info, copy.disk.with_name(INFO))
+    kind = formats.get(copy.disk, "qcow2")
+    await jobs.start(copy.job, await qemu_img.flattening(copy.disk, kind, backing, copy.partial, copy.disk_format))
 
 
 # --- to the image service --------------------------------------------------------------------------------------------
