@@ -96,6 +96,13 @@ def test_the_openstack_metadata_names_the_server(server: Server) -> None:
     assert "witness" in text
 
 
+def test_a_password_is_set_through_the_agent_in_the_guest(server: Server) -> None:
+    assert server.guest.run("sudo grep ^root: /etc/shadow").startswith("root:*:")
+    body = {"changePassword": {"adminPass": "Secret-1"}}
+    server.cloud.demo.call("compute", "POST", f"/servers/{server.id}/action", body)
+    assert server.guest.run("sudo grep ^root: /etc/shadow").startswith("root:$6$")
+
+
 def test_a_forged_instance_id_is_not_believed(server: Server) -> None:
     """A guest cannot ask as another one: what it says about itself is replaced on the way."""
     header = "--header 'X-Instance-ID: 00000000-0000-0000-0000-000000000000' --header 'X-Forwarded-For: 10.0.0.250'"
