@@ -76,7 +76,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.instance_usage_audit": _NO_NOTICES,
         "DEFAULT.instance_usage_audit_period": _NO_NOTICES,
         "DEFAULT.resume_guests_state_on_host_boot": _STAY_OFF,
-        "scheduler.max_attempts": "a build is tried on each host that has room",
         "DEFAULT.config_drive_format": "config drives are ISO 9660",
         "DEFAULT.default_ephemeral_format": "ephemeral disks are ext4",
         "DEFAULT.force_raw_images": "cached images are always raw",
