@@ -259,7 +259,6 @@ class World:
         async with self.compute.database.reading() as tx:
             openable = await tx.tuples(select(console_token_rows.c.server_id))
         return {
-            "images": [(each.name, each.status) for each in await self.images()],
             "console_tokens": sorted(row[0] for row in openable),
             "ports": sorted(guests),
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
@@ -305,7 +304,6 @@ class World:
 
 
 NOTHING_LEFT: dict[str, list[Any]] = {
-    "images": [],
     "console_tokens": [],
     "ports": [],
     "domains": [],

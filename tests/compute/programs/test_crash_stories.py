@@ -51,6 +51,7 @@ async def end_of(world: Any, server_id: str, boots_before: int) -> dict[str, Any
         "boots": boots if shown else 0,
         "tasks": [(task.program, task.outcome, task.error) for task in await world.tasks_of(server_id)],
         "guest": [metal.servers[server_id].power for metal in world.hosts.values() if server_id in metal.servers],
+        "images": [(each.name, each.status) for each in await world.images()],
         **await world.leftovers(),
     }
     text = json.dumps(end).replace(server_id, "the server")
@@ -65,6 +66,7 @@ def assert_owned(story: Story, end: dict[str, Any]) -> None:
         assert end["fault"]
     if not story.status:
         assert {name: end[name] for name in NOTHING_LEFT} == NOTHING_LEFT
+        assert end["images"] == []
         return
     assert end["servers"] == ["the server"]
     place = ["a host", "the server"]
