@@ -1,0 +1,137 @@
+"""A real guest moves between real hosts while it is pinged; what dies on the way leaves one running guest."""
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tools.lab import tenant
+from tools.lab.api import Refused
+from tools.lab.cloud import Cloud
+from tools.lab.hosts import wait_for
+from tools.lab.tenant import Ground
+
+pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.libvirt]
+
+HOSTS = ("compute1", "compute2")
+MOVE_SECONDS = 180.0
+PINGS, PING_SECONDS = 200, 0.2
+MOST_LOST = 5
+"""Pings: a second. Those of an idle guest that is emulated on a busy machine are four or five."""
+
+
+class Pings(threading.Thread):
+    """Pings a guest from outside through its floating address."""
+
+    def __init__(self, cloud: Cloud, address: str) -> None:
+        super().__init__(daemon=True)
+        self._cloud, self._address = cloud, address
+        self.lost = PINGS
+
+    def run(self) -> None:
+        command = ["ping", "-q", "-i", str(PING_SECONDS), "-c", str(PINGS), self._address]
+        said = self._cloud.outside.run(command, PINGS * PING_SECONDS * 4).stdout
+        received = next(line for line in said.splitlines() if "received" in line)
+        self.lost = PINGS - int(received.split(",")[1].split()[0])
+
+
+@pytest.fixture
+def server(cloud: Cloud, ground: Ground) -> Iterator[str]:
+    server_id = tenant.create_server(cloud, ground, "mover", "compute1")
+    tenant.wait_active(cloud, server_id)
+    yield server_id
+    tenant.delete_server(cloud, server_id)
+
+
+def shown(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = cloud.api.call("compute", "GET", f"/v2.1/servers/{server_id}")["server"]
+    return found
+
+
+def begin(cloud: Cloud, server_id: str, target: str) -> None:
+    body = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
+    cloud.api.call("compute", "POST", f"/v2.1/servers/{server_id}/action", body)
+
+
+def newest_move(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    path = f"/v2.1/os-migrations?instance_uuid={server_id}&limit=1"
+    found: dict[str, Any] = cloud.api.call("compute", "GET", path)["migrations"][0]
+    return found
+
+
+def wait_over(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    """The server's newest migration, once nothing is going on any more."""
+
+    def is_over() -> bool:
+        return not shown(cloud, server_id)["OS-EXT-STS:task_state"]
+
+    wait_for(is_over, f"server {server_id} has moved or not", MOVE_SECONDS)
+    return newest_move(cloud, server_id)
+
+
+def guests(cloud: Cloud, name: str) -> list[str]:
+    """The hosts on which a guest of that domain name runs."""
+    found = []
+    for host in HOSTS:
+        listed = cloud.lab.host(host).run(["virsh", "list", "--name", "--state-running"]).stdout.split()
+        found += [host] * listed.count(name)
+    return found
+
+
+def test_a_guest_answers_pings_while_it_moves_and_does_not_boot_again(
+    cloud: Cloud, ground: Ground, server: str
+) -> None:
+    address = tenant.add_floating_ip(cloud, ground, server)
+    tenant.wait_log_in(cloud, ground, address)
+    name = shown(cloud, server)["OS-EXT-SRV-ATTR:instance_name"]
+    before = tenant.run_on_guest(cloud, ground, address, "cat /proc/uptime").stdout
+    pings = Pings(cloud, address)
+    pings.start()
+    time.sleep(3)
+    began = time.monotonic()
+    begin(cloud, server, "compute2")
+    assert wait_over(cloud, server)["status"] == "completed"
+    took = time.monotonic() - began
+    pings.join()
+    print(f"moved in {took:.1f} s, {pings.lost} pings of {PINGS} lost")
+    assert pings.lost <= MOST_LOST
+    assert shown(cloud, server)["OS-EXT-SRV-ATTR:host"] == "compute2"
+    assert guests(cloud, name) == ["compute2"]
+    after = tenant.run_on_guest(cloud, ground, address, "cat /proc/uptime").stdout
+    assert float(after.split()[0]) > float(before.split()[0]) + 30, "it did not boot again"
+    port = tenant.port_of(cloud, server)
+    assert (port["binding:host_id"], port["status"]) == ("compute2", "ACTIVE")
+    (bindings,) = cloud.api.call("network", "GET", f"/v2.0/ports/{port['id']}/bindings").values()
+    assert [each["host"] for each in bindings] == ["compute2"]
+
+
+@pytest.mark.parametrize(("host", "daemon"), [("compute1", "nova-compute"), ("compute2", "nova-compute")])
+def test_an_agent_that_dies_on_the_way_leaves_one_guest(cloud: Cloud, server: str, host: str, daemon: str) -> None:
+    name = shown(cloud, server)["OS-EXT-SRV-ATTR:instance_name"]
+    begin(cloud, server, "compute2")
+    wait_for(lambda: newest_move(cloud, server)["status"] != "queued", "the migration is under way", 30)
+    cloud.lab.host(host).kill(daemon)
+    time.sleep(2)
+    cloud.start(host, daemon)
+    move = wait_over(cloud, server)
+    expected = "compute2" if move["status"] == "completed" else "compute1"
+    found = shown(cloud, server)
+    assert (found["status"], found["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", expected)
+    wait_for(lambda: guests(cloud, name) == [expected], "one guest runs", 60)
+
+
+def test_a_migration_is_aborted_and_the_guest_stays(cloud: Cloud, server: str) -> None:
+    name = shown(cloud, server)["OS-EXT-SRV-ATTR:instance_name"]
+    begin(cloud, server, "compute2")
+    number = newest_move(cloud, server)["id"]
+    try:
+        cloud.api.call("compute", "DELETE", f"/v2.1/servers/{server}/migrations/{number}")
+    except Refused as refusal:
+        # It was quicker than the person who changed their mind.
+        assert refusal.status == 404
+    move = wait_over(cloud, server)
+    expected = "compute2" if move["status"] == "completed" else "compute1"
+    assert shown(cloud, server)["OS-EXT-SRV-ATTR:host"] == expected
+    assert guests(cloud, name) == [expected]
