@@ -28,7 +28,6 @@ async def assert_active_and_nothing_else(world: Any, server_id: str) -> None:
     await world.tick()
     assert await world.leftovers() == {
         "console_tokens": [],
-        "images": [],
         "ports": [(server_id, server.host)],
         "domains": [(server.host, server_id)],
         "allocations": [(server.host, server_id)],

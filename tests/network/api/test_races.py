@@ -273,15 +273,17 @@ async def test_every_change_of_what_has_a_revision_may_ask_for_it(net: Any, body
     singular = KINDS.get(collection, "security_group_rule")
     shown_at = f"/v2.0/{collection}/{made[collection]['id']}"
     before = body_of(await net.demo.get(shown_at))
-    url = "/".join((shown_at, *route.path.split("/")[4:])).replace("{tag}", "x")
+    url = "/".join((shown_at, *route.path.split("/")[4:])).replace("{tag}", "x").replace("{host}", "node1")
     bodies = {
         "tags": {"tags": ["x"]},
         "extraroutes": {"router": {"routes": []}},
         "interface": {"subnet_id": made["subnets"]["id"]},
+        "bindings": {"binding": {"host": "node1"}},
     }
+    caller = net.admin if "bindings" in route.path else net.demo
     body = next((bodies[each] for each in bodies if route.path.endswith(each)), {singular: {"description": "x"}})
     for wrong in (before[singular]["revision_number"] - 1, before[singular]["revision_number"] + 1):
         headers = {"If-Match": f"revision_number={wrong}"}
-        refused = await net.demo.request(route.method, url, json=body, headers=headers)
+        refused = await caller.request(route.method, url, json=body, headers=headers)
         assert body_of(refused, 412)["NeutronError"]["type"] == "RevisionNumberConstraintFailed"
     assert body_of(await net.demo.get(shown_at)) == before
