@@ -197,8 +197,16 @@ async def add(
     if not await tx.insert_new(port_bindings, row):
         raise PortBindingAlreadyExists(port.id, host)
     await _touch(tx, service, port, {})
-    await records.raise_revision(tx, *concerned_by(port, [host], await with_others(tx, port, [host])))
+    await records.raise_revision(tx, *await _concerned(tx, port, host))
     return row
+
+
+async def _concerned(tx: Tx, port: Port, host: str) -> list[Concern]:
+    """Who has to hear of an INACTIVE binding; the host that has the port hears whether the port moves."""
+    return [
+        *concerned_by(port, [host], await with_others(tx, port, [host])),
+        Concern(concerns.host(port.host), port.id),
+    ]
 
 
 async def activate(tx: Tx, service: NetworkService, port: Port, host: str) -> None:
@@ -235,4 +243,4 @@ async def remove(tx: Tx, service: NetworkService, port: Port, host: str) -> None
     if not await tx.execute(delete(port_bindings).where(there)):
         raise PortBindingNotFound(port.id, host)
     await _touch(tx, service, port, {})
-    await records.raise_revision(tx, *concerned_by(port, [host], await with_others(tx, port, [host])))
+    await records.raise_revision(tx, *await _concerned(tx, port, host))

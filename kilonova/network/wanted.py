@@ -129,6 +129,8 @@ class WantedPort(Struct, frozen=True):
     security_group_ids: tuple[str, ...] = ()
     project_id: str = ""
     """The metadata service is told it beside the instance's id."""
+    is_moving: bool = False
+    """Whether another host has it, too, or gets ready for it: its guest may bring connections along."""
 
 
 class WantedRule(Struct, frozen=True):

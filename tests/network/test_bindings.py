@@ -116,6 +116,24 @@ async def test_both_hosts_hear_of_a_change_and_of_the_end(guest: Guest) -> None:
     assert await guest.bindings() == []
 
 
+async def test_both_hosts_know_a_port_that_moves_until_it_is_on_one_again(guest: Guest) -> None:
+    async def moving() -> list[bool]:
+        copies = [agent._copy.state.document() for agent in guest.agents.values()]
+        return [port.is_moving for copy in copies for port in copy.ports]
+
+    await guest.look()
+    assert await moving() == [False]
+    await guest.do(bindings.add, "node2")
+    await guest.look()
+    assert await moving() == [True, True]
+    await guest.do(bindings.activate, "node2")
+    await guest.look()
+    assert await moving() == [True, True]
+    await guest.do(bindings.remove, "node1")
+    await guest.look()
+    assert await moving() == [False]
+
+
 async def test_activating_turns_the_bindings_round_until_the_new_host_says_that_it_is_up(guest: Guest) -> None:
     await guest.do(bindings.add, "node2")
     await guest.look()

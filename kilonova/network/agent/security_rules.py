@@ -181,6 +181,11 @@ def render_spoof_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     return (*dict.fromkeys(rules), "-j DROP")
 
 
+def _beginnings(port: WantedPort) -> tuple[str, ...]:
+    """None for a guest that moves: here nobody has seen how the connections began that it brings along."""
+    return () if port.is_moving else (_MIDSTREAM,)
+
+
 @functools.lru_cache(PORTS_RENDERED)
 def render_egress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
     """What a guest sends: its DHCP questions, its own addresses only, no DHCP answers, then state, then its groups."""
@@ -209,7 +214,7 @@ def render_egress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
             "-p udp -m udp --sport 547 --dport 546 -j DROP",
             "-p udp -m udp --sport 546 --dport 547 -j ACCEPT",
         )
-    return (*basics, _INVALID, _KNOWN, _MIDSTREAM, *groups, "-j DROP")
+    return (*basics, _INVALID, _KNOWN, *_beginnings(port), *groups, "-j DROP")
 
 
 @functools.lru_cache(PORTS_RENDERED)
@@ -222,7 +227,7 @@ def render_ingress_chain(port: WantedPort, family: Family) -> tuple[str, ...]:
             *(f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -j ACCEPT" for kind in _NEIGHBOUR_TYPES_IN),
             "-s fe80::/10 -p udp -m udp --sport 547 --dport 546 -j ACCEPT",
         )
-    return (*basics, _INVALID, _KNOWN, _MIDSTREAM, *groups, "-j DROP")
+    return (*basics, _INVALID, _KNOWN, *_beginnings(port), *groups, "-j DROP")
 
 
 @functools.lru_cache(PORTS_RENDERED)

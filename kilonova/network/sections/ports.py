@@ -51,4 +51,5 @@ def _port(port: PortFacts) -> WantedPort:
         allowed_address_pairs=tuple(pairs),
         security_group_ids=tuple(port.group_ids),
         project_id=port.project_id,
+        is_moving=len(port.hosts) > 1,
     )

@@ -16,7 +16,9 @@ from kilonova.network.agent.security_rules import (
     GuardedNetwork,
     UnknownProtocol,
     link_local,
+    render_egress_chain,
     render_firewall,
+    render_ingress_chain,
     render_rule,
     render_set_members,
 )
@@ -245,3 +247,12 @@ def test_a_router_without_gateway_translates_nothing_and_one_without_snat_only_f
         "kn-postrouting"
     ]
     assert shared[2].endswith("-j SNAT --to-source 10.0.9.10"), "the floating IP comes first"
+
+
+def test_a_guest_that_moves_brings_its_connections_along() -> None:
+    port = Net(1).port(5)
+    for render in (render_egress_chain, render_ingress_chain):
+        begins = [rule for rule in render(port, 4) if "--ctstate NEW" in rule]
+        assert len(begins) == 1 and "-j DROP" in begins[0]
+        moving = render(msgspec.structs.replace(port, is_moving=True), 4)
+        assert [rule for rule in render(port, 4) if rule not in moving] == begins
