@@ -90,6 +90,7 @@ SERVER_ACTIONS = (
            body=server_moves.LiveMigrationForced, since="2.30", until="2.67"),
     Action("os-migrateLive", server_moves.live_migrate_server, P + "os-migrate-server:migrate_live",
            body=server_moves.LiveMigrationAuto, since="2.68"),
+    Action("evacuate", server_moves.evacuate_server, P + "os-evacuate", body=server_moves.Evacuation, status=200),
     Action("trigger_crash_dump", server_actions.trigger_crash_dump, P + "servers:trigger_crash_dump", body=Free,
            since="2.17"),
     Action("rebuild", server_rebuilds.rebuild_server, P + "servers:rebuild", body=server_rebuilds.Rebuild,

@@ -256,6 +256,26 @@ LIVE_MIGRATE = Operation(
     },
 )
 
+EVACUATE = Operation(
+    # Whatever was being done when the host went down waits for it in vain.
+    program="evacuate",
+    action="evacuate",
+    begins_in=("active", "stopped", "error", "paused", "suspended"),
+    replaces=(
+        "live_migrate", "start", "stop", "reboot", "reboot_hard", "pause", "unpause", "suspend", "resume", "snapshot",
+        "backup", "attach_interface", "detach_interface", "rebuild",
+    ),
+    shows={
+        "find_refuge": "rebuilding",
+        "bring_ports": "rebuilding",
+        "make_anew": "rebuild_spawning",
+        "stay": "rebuilding",
+    },
+    status="REBUILD",
+    status_in=("active", "stopped", "error"),
+    events={"find_refuge": "conductor_rebuild_server", "make_anew": "compute_rebuild_instance"},
+)  # fmt: skip
+
 OPERATIONS: Mapping[str, Operation] = {
     each.program: each
     for each in (
@@ -283,6 +303,7 @@ OPERATIONS: Mapping[str, Operation] = {
         UNSHELVE,
         INJECT_NETWORK,
         LIVE_MIGRATE,
+        EVACUATE,
     )
 }
 """Program → its operation."""

@@ -135,6 +135,7 @@ RULES = [
     Rule("os_compute_api:servers:migrations:delete", ADMIN),
     Rule("os_compute_api:servers:migrations:force_complete", ADMIN),
     Rule("os_compute_api:os-migrate-server:migrate_live", ADMIN),
+    Rule("os_compute_api:os-evacuate", ADMIN),
     Rule("os_compute_api:os-services:list", ADMIN),
     Rule("os_compute_api:os-services:update", ADMIN),
     Rule("os_compute_api:os-services:delete", ADMIN),

@@ -86,6 +86,7 @@ CHANGES = [
         "server groups show whose they are",
         {"server_group": without("project_id", "user_id")},
     ),
+    Change("2.14", "evacuation_finds_storage", "an evacuation finds out itself where disks are"),
     Change("2.15", "soft_group_policies", "server groups may wish without insisting"),
     Change("2.16", "server_host_status", "servers show their host's status", {"server": without("host_status")}),
     Change("2.19", "server_description", "servers have a description", {"server": without("description")}),
@@ -161,6 +162,7 @@ CHANGES = [
     ),
     Change("2.92", "keypair_import_only", "key pairs are brought along, not generated"),
     Change("2.94", "hostname_with_domain", "a host name may be fully qualified"),
+    Change("2.95", "evacuated_servers_stay_off", "evacuated servers are not started"),
     Change(
         "2.96",
         "pinned_availability_zone",

@@ -20,7 +20,6 @@ _RESIZE = "Servers cannot be resized here yet: create one with the flavor you ne
 _MOVE = "Servers cannot be moved to another host here yet."
 LACKING = {
     "confirmResize": _RESIZE,
-    "evacuate": _MOVE,
     "migrate": _MOVE,
     "resize": _RESIZE,
     "revertResize": _RESIZE,

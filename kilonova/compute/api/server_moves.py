@@ -1,21 +1,26 @@
 """Actions that move a server to another host."""
 
+import secrets
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean
 from kilonova.compute.api.hosts import is_up
 from kilonova.compute.api.lookup import Found, task_for, writing_server
 from kilonova.compute.errors import InvalidMove
 from kilonova.compute.hosts import hosts
-from kilonova.compute.operations import LIVE_MIGRATE
+from kilonova.compute.operations import EVACUATE, LIVE_MIGRATE
+from kilonova.compute.programs.evacuate import EVACUATE as EVACUATE_PROGRAM
+from kilonova.compute.programs.evacuate import EvacuateArgs
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE as LIVE_MIGRATE_PROGRAM
 from kilonova.compute.programs.live_migrate import LiveMigrateArgs
 from kilonova.compute.servers import migrations, servers
 from kilonova.compute.tables import Host
 from kilonova.compute.topics import AGENT_BINARY
+from kilonova.kit.http import bounds
 from kilonova.kit.http.bounds import Word
+from kilonova.kit.http.versions import since, until
 
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9-._]*$(?!\n)")]
 
@@ -85,3 +90,56 @@ async def _host(found: Found, host: str) -> Host:
     if row is None:
         raise InvalidMove(f"Compute host {host} could not be found in the cell of server {found.server.id}.")
     return row
+
+
+class Evacuation(Struct, forbid_unknown_fields=True):
+    """`onSharedStorage` until 2.13, `force` from 2.29 to 2.67."""
+
+    host: HostName | UnsetType = UNSET
+    admin_pass: bounds.Name | UnsetType = field(default=UNSET, name="adminPass")
+    on_shared_storage: Annotated[bool | Word | UnsetType, until("2.13")] = field(default=UNSET, name="onSharedStorage")
+    force: Annotated[bool | Word | UnsetType, since("2.29"), until("2.67")] = UNSET
+
+
+async def evacuate_server(request: ComputeRequest, body: Evacuation) -> dict[str, str]:
+    """evacuate: a server whose host is down is brought up on another one, from its image."""
+    _check_evacuation(request, body)
+    password = secrets.token_urlsafe(9) if body.admin_pass is UNSET else body.admin_pass
+    async with writing_server(request, unlocked=True) as found:
+        server, tx, now = found.server, found.tx, found.cell.clock.now()
+        servers.check_state(server, EVACUATE.action, EVACUATE.begins_in)
+        if server.host is None or server.launched_at is None:
+            raise InvalidMove(f"Server {server.id} has not run on any host yet: there is nothing to evacuate.")
+        source = await _host(found, server.host)
+        if is_up(found.cell, source):
+            raise InvalidMove(
+                f"The host of server {server.id} answers: servers are evacuated from hosts that are down."
+            )
+        target = "" if body.host is UNSET else body.host
+        if target:
+            await _check_target(found, target)
+        asked_by = (request.ctx.project_id or "", request.ctx.user_id)
+        migration = await migrations.insert(tx, server, migrations.EVACUATION, source, asked_by, now)
+        config_drive = server.config_drive or body.admin_pass is not UNSET
+        args = EvacuateArgs(
+            migration=migration.id,
+            source=source.host,
+            requested_host=target,
+            admin_password=password if config_drive else None,
+        )
+        await servers.begin(tx, server, EVACUATE, task_for(request, EVACUATE_PROGRAM, server, args), now)
+        stays_off = request.allows("evacuated_servers_stay_off") or server.vm_state == "stopped"
+        values = {"wanted_power": "stopped" if stays_off else "running", "config_drive": config_drive}
+        await servers.change(tx, server.id, now, **values)
+    return {"adminPass": password}
+
+
+def _check_evacuation(request: ComputeRequest, body: Evacuation) -> None:
+    """Raises InvalidMove for what is not done here."""
+    if body.force is not UNSET and as_boolean(body.force, "force"):
+        raise InvalidMove("force: a host is always asked whether it can take the server: leave it out.")
+    if not request.allows("evacuation_finds_storage"):
+        if body.on_shared_storage is UNSET:
+            raise InvalidMove("onSharedStorage: say whether the server's disks are on storage that all hosts reach.")
+        if as_boolean(body.on_shared_storage, "onSharedStorage"):
+            raise InvalidMove("onSharedStorage: the disks of servers are on their hosts, which others do not reach.")

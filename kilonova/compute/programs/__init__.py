@@ -5,6 +5,7 @@ from typing import Any
 
 from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
+from kilonova.compute.programs.evacuate import EVACUATE
 from kilonova.compute.programs.interfaces import INJECT_NETWORK, INTERFACES
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE
 from kilonova.compute.programs.power import POWER
@@ -24,5 +25,6 @@ _ALL: tuple[Program[Cell, Any], ...] = (
     *SHELVING,
     INJECT_NETWORK,
     LIVE_MIGRATE,
+    EVACUATE,
 )
 PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

@@ -24,12 +24,12 @@ PLAIN = set(
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
     preserve_ephemeral trusted_image_certificates
     status disabled_reason forced_down binary backup_type rotation quota_set quota_class_set fixed_address auto none
-    block_migration disk_over_commit force
+    block_migration disk_over_commit force onSharedStorage
     """.split()
 )
 """Last parts of paths that name nothing: texts, numbers and words of their own."""
 OF_OPERATORS = {
-    "POST /v2.1/servers/{server_id}/action": {"os-migrateLive.host"},
+    "POST /v2.1/servers/{server_id}/action": {"os-migrateLive.host", "evacuate.host"},
     "POST /v2.1/flavors": {"flavor.id", "flavor.os-flavor-access:is_public"},
     "POST /v2.1/flavors/{flavor_id}/action": {"addTenantAccess.tenant", "removeTenantAccess.tenant"},
     "POST /v2.1/os-aggregates": {"aggregate.availability_zone"},

@@ -66,6 +66,41 @@ def silence_hosts_of(which: str) -> Act:
     return act
 
 
+async def lose_host(world: World, server_id: str) -> None:
+    """The server's host is down, and an administrator has said so."""
+    host = (await world.server(server_id)).host
+    world.silence(host)
+    headers = {"openstack-api-version": "compute 2.90"}
+    url = "/v2.1/os-services"
+    found = (await world.admin_client.get(f"{url}?host={host}", headers=headers)).json()["services"]
+    for service in found:
+        if service["binary"] == "nova-compute":
+            answer = await world.admin_client.put(f"{url}/{service['id']}", json={"forced_down": True}, headers=headers)
+            assert answer.status_code == 200, answer.text
+
+
+async def find_host_again(world: World, _server_id: str) -> None:
+    """All hosts answer again, and nobody says that they do not."""
+    world.end_silence()
+    headers = {"openstack-api-version": "compute 2.90"}
+    for service in (await world.admin_client.get("/v2.1/os-services", headers=headers)).json()["services"]:
+        if service["forced_down"]:
+            await world.admin_client.put(
+                f"/v2.1/os-services/{service['id']}", json={"forced_down": False}, headers=headers
+            )
+
+
+def evacuate(version: str = "2.90") -> Act:
+    async def act(world: World, server_id: str) -> None:
+        headers = {"openstack-api-version": f"compute {version}"}
+        response = await world.admin_client.post(
+            f"/v2.1/servers/{server_id}/action", json={"evacuate": {}}, headers=headers
+        )
+        assert response.status_code == 200, response.text
+
+    return act
+
+
 async def go_half_way(world: World, server_id: str) -> None:
     """A guest is on its way, and does not arrive."""
     images = set().union(*(metal.image_hashes for metal in world.hosts.values()))
@@ -209,7 +244,7 @@ def fail_copies(times: int = 1) -> Act:
 async def tidy(world: World, server_id: str) -> None:
     """After a story: hosts answer and start guests again, and nobody remembers that they did not."""
     if world.silent:
-        world.end_silence()
+        await find_host_again(world, server_id)
     for metal in world.hosts.values():
         metal.failures.clear()
         metal.migration_failures.clear()
@@ -274,6 +309,11 @@ def power(program: str, *acts: Act, status: str = "ACTIVE", name: str = "", **ot
 
 def moving(name: str, *acts: Act, steps: tuple[str, ...], **others: Any) -> Story:
     return Story(name, "live_migrate", steps, in_order(*acts), **{"status": "ACTIVE", "hosts": 2, **others})
+
+
+def evacuating(name: str, *acts: Act, steps: tuple[str, ...], **others: Any) -> Story:
+    ask = in_order(lose_host, *acts)
+    return Story(name, "evacuate", steps, ask, **{"status": "ACTIVE", "hosts": 2, "boots": 1, **others})
 
 
 def deleting(name: str, *acts: Act, steps: tuple[str, ...] = ("stop_guest",), **others: Any) -> Story:
@@ -368,6 +408,17 @@ STORIES = (
     deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
     moving("a guest moves to another host", live_migrate, steps=MOVED, with_calls=True),
     moving("a paused guest moves", api("pause"), run, live_migrate, steps=("settle",), status="PAUSED"),
+    evacuating("a host is down", evacuate(), steps=("find_refuge", "bring_ports", "make_anew"), with_calls=True),
+    evacuating("an evacuated server stays off", evacuate("2.95"), steps=("make_anew",), status="SHUTOFF", boots=0),
+    evacuating("there is no other host", evacuate(), steps=("find_refuge", "stay"), hosts=1, status="ERROR", boots=0),
+    evacuating(
+        "the other host fails, too",
+        fail_on("node1", "node2"),
+        evacuate(),
+        steps=("make_anew", "stay"),
+        status="ERROR",
+        boots=0,
+    ),
     moving(
         "a guest that cannot leave",
         cut_wires("node1", "node2"),
