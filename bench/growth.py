@@ -1,4 +1,4 @@
-"""What one more server costs as their number grows: servers are booted in equal steps, all on one network.
+"""The cost of one more server as their number grows: servers are booted in equal steps, all on one network.
 
 On one process (`kilonova up --fake`), and on separate daemons with PostgreSQL and RabbitMQ whose simulated hosts are a
 process of their own. The figure is the ratio of the CPU for a server in the last step to that in the second; flat is 1.

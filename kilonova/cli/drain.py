@@ -12,7 +12,7 @@ from kilonova.cli.rest import Session, login_of
 from kilonova.kit.http.client import RemoteFault
 
 REASON = "drained since "
-"""Of the service that is disabled; `restore` reads from it which servers have left since."""
+"""The beginning of the disabled service's reason; `restore` reads the time behind it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -94,7 +94,7 @@ def _begin(session: Session, server: Fields, target: str | None) -> str:
 
 
 def _look(session: Session, server: Fields) -> Outcome | None:
-    """How the server's newest move has ended; None while it is under way."""
+    """Returns the end of the server's newest move; None while it is under way."""
     name, query = server["name"], {"instance_uuid": server["id"], "limit": 1}
     newest = next(iter(session.get("compute", "/os-migrations", **query)["migrations"]), None)
     if newest is None:
@@ -107,13 +107,13 @@ def _look(session: Session, server: Fields) -> Outcome | None:
 
 
 def _reason(session: Session, server_id: str) -> str:
-    """What the record of the server's last action says of its failure."""
+    """Returns the reason of the server's last action that failed; empty when it tells none."""
     actions = session.get("compute", f"/servers/{server_id}/os-instance-actions")["instanceActions"]
     return str(actions[0]["message"] or "") if actions else ""
 
 
 def summary(outcomes: Iterable[Outcome]) -> tuple[int, int]:
-    """How many have moved, and how many have not."""
+    """Counts the servers that have moved, and those that have not."""
     ends = list(outcomes)
     moved = sum(each.has_moved for each in ends)
     return moved, len(ends) - moved

@@ -59,7 +59,7 @@ class Line(msgspec.Struct):
     who: str
     what: str
     decision: Fields | None = None
-    """How a host was chosen, or why none was (`compute/scheduling/decisions.py`)."""
+    """A decision of the scheduler: the host it chose, or why it chose none (`compute/scheduling/decisions.py`)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -148,7 +148,7 @@ def _event_lines(event: Fields) -> list[Line]:
 
 
 def _refusals(line: Line) -> list[Line]:
-    """Of a decision that found no host, the hosts that came nearest and what kept each."""
+    """The hosts that came nearest in a decision that found none, and what kept each."""
     if line.decision is None or line.decision["chosen"]:
         return []
     refused = [(each, stage) for stage in reversed(line.decision["stages"]) for each in stage["refused"]]

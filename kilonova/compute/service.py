@@ -53,7 +53,7 @@ class Region:
     options: ServerOptions = field(default_factory=ServerOptions)
     clock: Clock = field(default_factory=SystemClock)
     rules: Rules = field(default_factory=Rules)
-    """What the operator has said about placing."""
+    """The operator's rules of placing."""
     aggregates: AggregateIndex = field(default_factory=AggregateIndex)
     tasks: TaskTables = tasks
     here: "Cell" = field(init=False)

@@ -409,13 +409,13 @@ class Server(Struct, kw_only=True):
     keeps_ephemeral: bool = False
     """Whether a rebuild leaves the disks that are neither the root nor the config drive."""
     rescue: dict[str, Any] | None = None
-    """What it is rescued with (`rescue_disks.Rescue`)."""
+    """The image and device it is rescued with (`rescue_disks.Rescue`)."""
     root_image: dict[str, Any] | None = None
     """`{"image", "is_used"}`: what a shelved server comes back from. Used, it is what its root disk begins as."""
     left_at: datetime | None = None
     """When it was deleted softly, or shelved."""
     local_disks: list[dict[str, Any]] | None = None
-    """What was asked of its local disks (`disks.LocalDisk`); None: they are as image and flavor say."""
+    """Its local disks as the request described them (`disks.LocalDisk`); None: they are as image and flavor say."""
 
 
 class DeletedServer(Struct):
@@ -437,7 +437,7 @@ class Migration(Struct, kw_only=True):
     id: str
     server_id: str
     project_id: str
-    """Of who asked for it."""
+    """The project of who asked for it."""
     user_id: str
     kind: str
     """`live-migration`, `migration`, `resize` or `evacuation`."""

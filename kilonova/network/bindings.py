@@ -202,7 +202,7 @@ async def add(
 
 
 async def _concerned(tx: Tx, port: Port, host: str) -> list[Concern]:
-    """Who has to hear of an INACTIVE binding; the host that has the port hears whether the port moves."""
+    """Returns who has to hear of an INACTIVE binding; the host that has the port hears whether the port moves."""
     return [
         *concerned_by(port, [host], await with_others(tx, port, [host])),
         Concern(concerns.host(port.host), port.id),

@@ -20,7 +20,7 @@ class Room(Struct, frozen=True):
     capacity: Resources
     used: Resources
     offer: dict[str, Resources] = {}
-    """Of a candidate: what to claim, by provider: of this one, those below it, and those that share with it."""
+    """A candidate's claim by provider: of this one, those below it, and those that share with it."""
 
 
 class RequestGroup(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the files say of guests, as the libvirt driver takes it. Raises ConfigError for what cannot be."""
+"""Makes the libvirt driver's options for guests out of the configuration. Raises ConfigError for what cannot be."""
 
 import os
 import shutil

@@ -71,7 +71,7 @@ class ConsoleAddressArguments(Struct, frozen=True):
 class PasswordArguments(Struct, frozen=True):
     server_id: str
     user: str
-    """Of the guest's operating system."""
+    """A user of the guest's operating system."""
     password: str
 
 

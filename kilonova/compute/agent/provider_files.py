@@ -1,4 +1,4 @@
-"""What the operator of a host says that its resource providers have: the files of [compute] provider_config_location.
+"""Reads the operator's additions to the host's resource providers: the files of [compute] provider_config_location.
 
 Source: compute admin guide, "Managing Resource Providers Using Config Files", schema 1.0. They are read once, at the
 start; whatever is wrong in one stops it.

@@ -17,7 +17,7 @@ ConsoleKind = Literal["vnc", "spice", "serial"]
 """What is spoken with a guest's screen, or that it is its serial line."""
 
 SnapshotStage = Literal["copied", "uploaded", "absent"]
-"""What the host is to have of a copy: the whole of it, nothing but its data in the image service, nothing at all."""
+"""The stage a copy is wanted in: a file on the host, uploaded to the image service, or gone."""
 
 Quiescence = Literal["no", "wanted", "required"]
 """Whether the guest's file systems are to be still in the moment of a copy; `required`: else there is none."""
@@ -76,7 +76,7 @@ class BlankSource(Struct, frozen=True, tag_field="kind", tag="blank"):
 
     size_gib: int
     file_system_label: str = ""
-    """Of the file system that is made on it; empty: none is."""
+    """The label of the file system that is made on it; empty: none is."""
     file_system: Literal["ext2", "ext3", "ext4"] = "ext4"
 
 
@@ -193,7 +193,7 @@ class ServerSpec(Struct, frozen=True):
     kernel: SpecImage | None = None
     """Booted without a boot loader; None: the guest boots from its disks."""
     ramdisk: SpecImage | None = None
-    """What the kernel gets as its first file system."""
+    """The image of the kernel's first file system."""
 
 
 class MetadataPort(Struct, frozen=True):
@@ -216,11 +216,11 @@ class TaggedDevice(Struct, frozen=True):
     type: Literal["nic", "disk"]
     tag: str
     mac_address: str = ""
-    """Of an interface."""
+    """The MAC address of an interface."""
     serial: str = ""
-    """Of a disk."""
+    """The serial of a disk."""
     device: str = ""
-    """Of a disk: its name on the host, such as `vdb`."""
+    """A disk's name on the host, such as `vdb`."""
 
 
 class MetadataDocument(Struct, frozen=True):
@@ -273,7 +273,7 @@ class Arrival(Struct, frozen=True):
 
 
 class Transfer(Struct, frozen=True):
-    """How far a migration is. What the guest writes meanwhile is to be copied again."""
+    """The progress of a migration in bytes. Memory and blocks that the guest writes meanwhile are copied again."""
 
     memory_total_bytes: int = 0
     memory_processed_bytes: int = 0
@@ -298,7 +298,7 @@ class ServerObservation(Struct):
     arrival: Arrival | None = None
     """Set as soon as a host is ready for the guest of a server that is incoming."""
     transfer: Transfer | None = None
-    """Of a migration that is under way."""
+    """The progress of a migration that is under way."""
 
 
 class SnapshotSpec(Struct, frozen=True):
@@ -306,18 +306,18 @@ class SnapshotSpec(Struct, frozen=True):
 
     server_id: str
     image_id: str
-    """Of the image, which waits for its data."""
+    """The id of the image, which waits for its data."""
     stage: SnapshotStage
     quiesce: Quiescence = "no"
 
 
 class SnapshotObservation(Struct):
-    """How far a host is with a copy."""
+    """A host's answer about a copy."""
 
     disk_format: str
-    """Of the copy, as the image service names it."""
+    """The copy's disk format, as the image service names it."""
     progress: str = ""
-    """What is going on; empty once the stage is reached."""
+    """The work under way; empty once the stage is reached."""
 
 
 class DiskUse(Struct, frozen=True):
@@ -389,7 +389,7 @@ class HostShare(Struct, frozen=True, kw_only=True):
 
 
 class AddedInventory(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a resource class an operator says that a provider has."""
+    """A provider's inventory of a resource class, as its operator says it."""
 
     total: Annotated[int, Meta(ge=1, le=MOST_OF_A_CLASS)]
     reserved: Annotated[int, Meta(ge=0, le=MOST_OF_A_CLASS)] = 0
@@ -404,7 +404,7 @@ COMPUTE_NODE = "$COMPUTE_NODE"
 
 
 class ProviderAddition(Struct, frozen=True, kw_only=True):
-    """What an operator says that a resource provider has beside what its agent sees. One of uuid and name is set."""
+    """An operator's addition to a resource provider, beside what its agent sees. One of uuid and name is set."""
 
     uuid: str = ""
     """It may be `COMPUTE_NODE`."""

@@ -22,7 +22,7 @@ FILE_SYSTEMS = ("ext2", "ext3", "ext4")
 
 
 def local_disks(devices: Sequence[BlockDevice]) -> list[LocalDisk]:
-    """What the devices say of the server's disks. Raises InvalidServer for any that no server can have."""
+    """Reads the server's local disks from the devices. Raises InvalidServer for any that no server can have."""
     found = [_local_disk(device) for device in devices]
     for kind in ("root", "swap"):
         if sum(disk.kind == kind for disk in found) > 1:

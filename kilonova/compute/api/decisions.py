@@ -21,7 +21,7 @@ from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 
 
 class Question(Struct, forbid_unknown_fields=True):
-    """What is not given is that of the server, where one is named."""
+    """A question to the scheduler. Where a server is named, its own values count for those not given."""
 
     flavor_ref: Annotated[str, Meta(min_length=1, max_length=255)] = field(name="flavorRef")
     image_ref: Uuid | None = field(default=None, name="imageRef")

@@ -87,7 +87,7 @@ def _others(request: ComputeRequest) -> list[Filter]:
 
 
 async def _rows(request: ComputeRequest, selection: Selection) -> list[Migration]:
-    """Of all cells, one more than a page shows."""
+    """Returns the migrations of all cells, one more than a page shows."""
     marker = None if selection.marker is None else await _marker(request, selection)
 
     async def ask(_cell: Cell, tx: CellTx) -> list[Migration]:

@@ -1,4 +1,4 @@
-"""What a caller says about where a server goes, checked before anything is made of it."""
+"""Scheduler hints of a request, checked before anything is made of them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -91,7 +91,7 @@ async def change_class(tx: RegionTx, class_name: str, limits: Mapping[str, int])
 
 
 async def affordable(tx: RegionTx, project_id: str, user_id: str, flavor: Flavor, least: int, most: int) -> int:
-    """How many servers of `flavor` the user may add, `most` at most. Raises TooManyServers below `least`.
+    """Returns how many servers of `flavor` the user may add, `most` at most. Raises TooManyServers below `least`.
 
     His own limits count what is his, the project's everything in it.
     """

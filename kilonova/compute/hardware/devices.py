@@ -21,7 +21,7 @@ SCSI_MODELS = ("virtio-scsi", "lsilogic", "lsisas1068", "lsisas1078", "vmpvscsi"
 CDROM_BUSES = ("ide", "sata", "scsi", "virtio")
 IOMMU_MODELS = ("none", "auto", "virtio", "intel")
 MOST_SERIAL_PORTS = 4
-"""What a PC has room for."""
+"""The most serial ports that a PC has."""
 MOST_REDIRECTED_PORTS = 15
 MOST_VIDEO_RAM_MIB = 1024
 MILLISECONDS_IN_SECOND = 1000
@@ -54,7 +54,7 @@ class Devices:
     iommu_model: str = ""
     scsi_model: str = "virtio-scsi"
     cdrom_bus: str = ""
-    """Of the config drive, which is a cdrom there; empty: it is a disk beside the others where their bus allows."""
+    """The bus of a config drive that is a cdrom; empty: it is a disk beside the others where their bus allows."""
     vif_model: str = "virtio"
     has_queues: bool = False
     """Interfaces have a queue for each processor."""
@@ -138,7 +138,7 @@ def _random_numbers(asked: Asked) -> RandomNumbers | None:
 
 
 def _video(asked: Asked) -> tuple[str, int | None]:
-    """How much memory the card has is the image's wish, up to what the flavor allows."""
+    """Reads the memory of the video card: the image's wish, up to what the flavor allows."""
     ram, most = asked.by_image("hw_video_ram"), asked.by_flavor("hw_video:ram_max_mb")
     allowed = most.whole(0, MOST_VIDEO_RAM_MIB) if most else 0
     model = _of_image(asked, "hw_video_model", VIDEO_MODELS, "")

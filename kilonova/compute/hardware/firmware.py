@@ -29,7 +29,7 @@ class Firmware:
     has_boot_menu: bool = False
     tpm: Tpm | None = None
     command_line: str = USUAL_COMMAND_LINE
-    """Of a kernel that is booted without a boot loader."""
+    """The command line of a kernel that is booted without a boot loader."""
 
 
 def firmware_of(asked: Asked) -> Firmware:

@@ -23,7 +23,7 @@ class Limits:
     disk: Mapping[str, int] = field(default_factory=dict)
     """libvirt's name of a limit, such as `read_iops_sec` → the most a second, of each disk."""
     inbound: Bandwidth | None = None
-    """Of each interface, as the guest sees directions."""
+    """The limits of each interface, as the guest sees directions."""
     outbound: Bandwidth | None = None
 
 

@@ -18,7 +18,7 @@ Way = Literal["obeyed", "refused", "harmless"]
 class Treatment:
     way: Way
     note: str
-    """Of what is obeyed: its effect. Of what is refused or harmless: the reason."""
+    """The effect of a name that is obeyed; the reason why one is refused or harmless."""
     neutral: frozenset[str] = frozenset()
     """Values that are let in although the name is refused: they ask for what is so anyway."""
 
@@ -192,7 +192,7 @@ IMAGE: Mapping[str, Treatment] = {
 
 
 def treatment_of(name: str, table: Mapping[str, Treatment]) -> Treatment | None:
-    """How a name is treated, by its own row before one of a pattern; None for a name that nobody here knows."""
+    """Returns a name's treatment, by its own row before one of a pattern; None for a name that nobody here knows."""
     if name in table:
         return table[name]
     for pattern, treatment in table.items():

@@ -19,9 +19,9 @@ ADDRESS_MODES = ("passthrough", "emulate")
 class Topology:
     sockets: int
     cores: int
-    """Of each socket."""
+    """The cores of each socket."""
     threads: int
-    """Of each core."""
+    """The threads of each core."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Processor:
     """Whether it counts events; None: as the hypervisor has it."""
     hides_hypervisor: bool = False
     address_mode: Literal["", "passthrough", "emulate"] = ""
-    """How many bits physical addresses have: as the host's, or `address_bits`; empty: as the hypervisor has it."""
+    """The width of physical addresses: the host's, or `address_bits`; empty: the hypervisor's choice."""
     address_bits: int | None = None
     share: CpuShare = CpuShare()
 

@@ -1,4 +1,4 @@
-"""Which aggregates each host is in, in memory, as the API database has them.
+"""The aggregates of each host in memory, as the API database has them.
 
 The one rule: nothing is taken from memory before the database was asked what has changed. A row's id and the time of
 its last change are its version: each change of a row is later than the one before (`aggregates.py`).
@@ -16,7 +16,7 @@ from kilonova.compute.tables import Aggregate, aggregates
 from kilonova.compute.transactions import RegionTx
 
 Version = tuple[str, datetime | None]
-"""Of a row: its id, and when it was last changed."""
+"""A row's version: its id, and when it was last changed."""
 
 
 class Memberships(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What placement is told of a host: what its agent sees, what the operator adds, and what others have said of it.
+"""Tells placement of a host: what its agent sees, what the operator adds, and what others have said of it.
 
 The rule: what is an operator's own (`CUSTOM_…` traits) and was given in placement stays there.
 """
@@ -34,7 +34,7 @@ def inventory_of(host: HostInventory, known: Mapping[str, Inventory] | None = No
 
 
 def own_addition(additions: Iterable[ProviderAddition], provider_id: str, name: str) -> ProviderAddition:
-    """What is added to the host's own provider: what names it, else what is for every host's own."""
+    """Returns the addition to the host's own provider: the one that names it, else the one for every host's own."""
     for_all, found = NOTHING, None
     for each in additions:
         if each.uuid == COMPUTE_NODE:

@@ -253,7 +253,7 @@ async def _give_target_back(run: Run[Cell, LiveMigrateArgs], way: Way) -> None:
 
 
 async def _seen_on(run: Run[Cell, LiveMigrateArgs], host: str) -> ServerObservation | None:
-    """What a host has of the guest; None when it has none, or is silent."""
+    """Returns a host's observation of the guest; None when it has none, or is silent."""
     try:
         seen = await run.service.agents.call(host, OBSERVE_SERVER, ServerArguments(run.subject_id))
     except (AgentUnreachable, RemoteError) as error:

@@ -1,4 +1,4 @@
-"""What all moves of a server do outside the database: choose another host, claim there, and free the one that is left.
+"""Steps that all moves of a server share, outside the database: choose another host, claim there, free the old one.
 
 Every function may be repeated. A move keeps what the server has of its source under the migration's id in placement,
 until the server has moved or stays where it is.

@@ -244,7 +244,7 @@ async def rooms_for(cell: Cell, view: View) -> dict[str, Room]:
 
 
 def _requested_provider(view: View) -> str | None:
-    """Of the one host asked for, which placement might leave out of the many it has."""
+    """Returns the provider of the one host asked for, which placement might leave out of the many it has."""
     name = view.wanted.requested_host
     if name is None or not view.wanted.resources:
         return None

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 
 class PowerArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
     admin_password: str | None = None
-    """Of a rescue, until its config drive is written (`admin_passwords`)."""
+    """The password of a rescue, until its config drive is written (`admin_passwords`)."""
 
 
 async def converge_power(run: Run[Cell, PowerArgs]) -> Outcome:

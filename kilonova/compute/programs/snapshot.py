@@ -32,16 +32,16 @@ MOST_BACKUPS_READ = 1000
 
 class SnapshotArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
     image_id: str = ""
-    """Of the image that waits for its data; empty for a backup of which none is to stay."""
+    """The id of the image that waits for its data; empty for a backup of which none is to stay."""
     quiesce: Quiescence = "no"
     disk_format: str = ""
-    """Of the copy that the host has made."""
+    """The disk format of the copy that the host has made."""
 
 
 class BackupArgs(SnapshotArgs, frozen=True, kw_only=True, omit_defaults=True):
     backup_type: str = ""
     rotation: int = 0
-    """How many backups of this type stay."""
+    """The number of backups of this type that stay."""
 
 
 ArgsT = TypeVar("ArgsT", bound=SnapshotArgs)

@@ -34,9 +34,9 @@ class StageRecord(Struct, frozen=True):
     before: int
     after: int
     refused: tuple[Refusal, ...] = ()
-    """Of placement, the nearest miss first; nobody where a choice was made: that would take longer than the choice."""
+    """Hosts that placement refused, the nearest miss first; none where a choice was made, to save their cost."""
     untold: int = 0
-    """How many more were refused."""
+    """The number of others that were refused."""
 
 
 class Asked(Struct, frozen=True):
@@ -57,7 +57,7 @@ class Decision(Struct, frozen=True):
     stages: tuple[StageRecord, ...]
     chosen: str | None = None
     nearest: Refusal | None = None
-    """Of those refused, the host that came furthest."""
+    """The refused host that came furthest."""
     failed_before: dict[str, str] = {}
     """Host → why it could not build the server."""
 

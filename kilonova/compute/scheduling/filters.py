@@ -185,7 +185,7 @@ ALWAYS: tuple[Entry, ...] = (
     ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter, lambda wanted: wanted.group),
     ("ServerGroupAffinityFilter", server_group_affinity_filter, lambda wanted: wanted.group),
 )
-"""What holds whichever filters are chosen; where they are named, they are asked in their place."""
+"""Filters that hold whichever are chosen; where they are named, they are asked in their place."""
 
 OF_REQUESTS: tuple[Entry, ...] = (
     (
@@ -195,7 +195,7 @@ OF_REQUESTS: tuple[Entry, ...] = (
     ),
     ("isolate_aggregates", request_filters.isolate_aggregates, request_filters.asks_for_isolation),
 )
-"""What [scheduler] turns on: asked of placement elsewhere, and so asked first."""
+"""Filters that [scheduler] turns on: asked of placement elsewhere, and so asked first."""
 
 _CHOOSABLE: tuple[Entry, ...] = (
     ("AllHostsFilter", all_hosts_filter, _is_never_asked),

@@ -50,7 +50,7 @@ class HostState(Struct, frozen=True, gc=False):
     topology: HostTopology | None = None
     """Its NUMA nodes, where its agent tells them."""
     offer: dict[str, Resources] = {}
-    """What placement offers to claim, by provider; empty for a host without room."""
+    """Placement's offer of what to claim, by provider; empty for a host without room."""
 
     def free(self, resource: str) -> int:
         return self.capacity.get(resource, 0) - self.used.get(resource, 0)
@@ -77,10 +77,10 @@ class Wanted(Struct, frozen=True):
     required_traits: tuple[str, ...] = ()
     forbidden_traits: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
-    """What single providers of the host have to give."""
+    """Groups of resources that single providers of the host have to give."""
     group_policy: str = ""
     topology: GuestTopology | None = None
-    """What the guest asks of NUMA nodes; None: nothing."""
+    """The guest's demands on NUMA nodes; None: it has none."""
     extra_specs: dict[str, str] = {}
     image_properties: dict[str, str] = {}
     group: GroupRule | None = None

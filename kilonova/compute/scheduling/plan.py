@@ -85,7 +85,7 @@ def lacking(host: HostState, wanted: Wanted) -> list[tuple[str, int, int]]:
 
 
 def _shortage(host: HostState, wanted: Wanted) -> str:
-    """What the host lacks: the amounts wanted and free, or else the traits."""
+    """Says what the host lacks: the amounts wanted and free, or else the traits."""
     short = [f"{amount} {resource} wanted, {free} free" for resource, amount, free in lacking(host, wanted)]
     if short:
         return "; ".join(short)

@@ -1,4 +1,4 @@
-"""What the operator has every server ask of placement, beyond what its flavor and image say. Pure.
+"""Request filters: demands on placement that the operator adds to those of every server's flavor and image. Pure.
 
 Source: compute configuration reference, [scheduler]; compute admin guide, "Filtering hosts by isolating aggregates" and
 "Tenant isolation with placement". Aggregates are in memory here: what upstream asks placement of them, hosts are asked.

@@ -22,7 +22,7 @@ class UnusableSpec(Exception):
 
 
 class Group(Struct, frozen=True):
-    """What one provider has to give; which one, is placement's to find."""
+    """Resources that one provider has to give; placement finds which one."""
 
     suffix: str
     """Empty for what the host has to give, with all that is below it."""

@@ -1,4 +1,4 @@
-"""What the operator has said about placing: the options of [filter_scheduler] and [scheduler]. Plain data."""
+"""The operator's rules of placing: the options of [filter_scheduler] and [scheduler]. Plain data."""
 
 from collections.abc import Mapping
 
@@ -57,7 +57,7 @@ class Rules(Struct, frozen=True):
     restrict_isolated_hosts_to_isolated_images: bool = True
     image_properties_default_architecture: str = ""
     isolation_prefix: str = ""
-    """What the keys begin with that AggregateImagePropertiesIsolation goes by: namespace and separator."""
+    """The namespace and separator that keys of AggregateImagePropertiesIsolation begin with."""
     limit_tenants_to_placement_aggregate: bool = False
     placement_aggregate_required_for_tenants: bool = False
     enable_isolated_aggregate_filtering: bool = False

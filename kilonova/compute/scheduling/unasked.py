@@ -1,4 +1,4 @@
-"""What a server asks of filters: whether it can be asked so, and whether the operator has chosen the filter. Pure.
+"""Refuses hints and extra specs that no filter can obey, or whose filter the operator has not chosen. Pure.
 
 What no filter goes by would be taken and missed. Source: compute admin guide, "Compute scheduler".
 """

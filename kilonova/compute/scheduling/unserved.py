@@ -1,4 +1,4 @@
-"""What a flavor or an image asks of a host or of its hypervisor, and no host here does. Pure.
+"""Refuses flavors and images that ask a host or its hypervisor for what no host here does. Pure.
 
 Taken in silence it would be missed in the guest only. Names that nobody here knows the meaning of are let in: they are
 their owners' notes. Which names are known is said in `hardware.names`.

@@ -36,7 +36,7 @@ async def create(
 
 
 async def _affordable(tx: RegionTx, wanted: WantedServers, least: int, ctx: RequestContext) -> int:
-    """How many of the servers wanted the quotas allow, `least` at least. Raises QuotaExceeded, BadRequest.
+    """Returns how many of the servers wanted the quotas allow, `least` at least. Raises QuotaExceeded, BadRequest.
 
     Before any is made: how many are asked for is limited by nothing else.
     """

@@ -26,7 +26,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 class LocalDisk(Struct, frozen=True):
-    """What the request for a server says of one of its local disks."""
+    """One of a server's local disks, as the request described it."""
 
     kind: Literal["root", "ephemeral", "swap"]
     size: int = 0
@@ -34,7 +34,7 @@ class LocalDisk(Struct, frozen=True):
     bus: str = ""
     """Empty: as the image says."""
     file_system: Literal["ext2", "ext3", "ext4"] = "ext4"
-    """Of an ephemeral disk."""
+    """The file system of an ephemeral disk."""
     tag: str = ""
 
 

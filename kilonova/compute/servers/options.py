@@ -1,4 +1,4 @@
-"""What an operator decides about the servers of a region."""
+"""The operator's options for the servers of a region."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,6 @@ class ServerOptions:
     non_inheritable_image_properties: tuple[str, ...] = ("cache_in_nova", "bittorrent")
     """Properties that an image made of a server does not have from the server's image."""
     reclaim_seconds: int = 0
-    """How long a deleted server can be restored; 0: not at all."""
+    """The time in which a deleted server can be restored; 0: it cannot."""
     shelved_offload_seconds: int = 0
-    """How long a shelved server keeps its host; -1: as long as nobody says otherwise."""
+    """The time for which a shelved server keeps its host; -1: until somebody offloads it."""

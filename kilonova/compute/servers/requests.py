@@ -36,7 +36,7 @@ Fields = dict[str, Any]
 GIB = 1 << 30
 KERNEL_FORMATS = ("aki", "ari")
 NO_KERNEL = "none"
-"""What an image says that names no kernel, as clients write it."""
+"""The kernel_id of an image that names none, as clients write it."""
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

@@ -17,7 +17,7 @@ BUSES = tuple(DEVICE_PREFIXES)
 
 
 class Rescue(Struct, frozen=True):
-    """What a server is rescued with."""
+    """The image and device that a server is rescued with."""
 
     image: SpecImage
     number: int

@@ -1,4 +1,4 @@
-"""What the record of an image says that is made of a server; pure but for the quotas."""
+"""The record of an image that is made of a server; pure but for the quotas."""
 
 from typing import Any
 

@@ -99,7 +99,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
 
 
 def _id_of_image(server: Server, name: str) -> str:
-    """Of the kernel or the ramdisk that the server boots from; empty when it boots from its disk."""
+    """Returns the id of the kernel or the ramdisk that the server boots from; empty when it boots from its disk."""
     return str(((server.image or {}).get(name) or {}).get("id", ""))
 
 

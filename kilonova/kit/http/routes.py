@@ -73,7 +73,7 @@ class Route:
     lacking: Mapping[str, str] = field(default_factory=dict)
     """Of an action route: action that upstream has and this cloud has not yet → the sentence that refuses it."""
     gone: Mapping[str, str] = field(default_factory=dict)
-    """Of an action route: action that no version has any more → the sentence that says so (410)."""
+    """The actions of an action route that no version has any more → the sentence that says so (410)."""
 
 
 @dataclass(frozen=True, slots=True)

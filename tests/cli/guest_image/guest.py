@@ -42,7 +42,7 @@ class Guest:
         raise AssertionError(f"{pattern!r} did not appear within {timeout_seconds} s; the console:\n{self.text}")
 
     def ask_agent(self, command: dict[str, object]) -> dict[str, object]:
-        """What QEMU's agent in the guest answers; it may have yet to start."""
+        """Returns the answer of QEMU's agent in the guest; it may have yet to start."""
         deadline = time.monotonic() + 20
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.monitor_path.with_name(AGENT)))

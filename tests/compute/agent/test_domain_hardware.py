@@ -1,4 +1,4 @@
-"""What flavors and images ask for, in libvirt's documented form."""
+"""Flavors' and images' demands in libvirt's documented form."""
 
 from pathlib import Path
 from typing import Any

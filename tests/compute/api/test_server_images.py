@@ -7,7 +7,7 @@ import pytest
 from kilonova.compute.tables import tasks
 
 IMAGE_ID = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11"
-"""Of the image that inserted servers are made from."""
+"""The id of the image that inserted servers are made from."""
 
 
 async def recorded(nova: Any, image_id: str, by: str = "demo") -> dict[str, Any]:

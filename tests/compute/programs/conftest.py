@@ -65,7 +65,7 @@ class World:
     admin_client: Any
     network_client: Any
     image_client: ImageClient
-    """Of the image service, as the user nova."""
+    """The image service's client, as the user nova."""
     hosts: dict[str, FakeHost]
     drivers: list[FakeDriver]
     network_drivers: dict[str, FakeNetworkDriver]

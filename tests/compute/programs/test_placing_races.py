@@ -10,7 +10,7 @@ from tests.compute.programs.test_races import AT_ONCE, outcomes, run_all_at_once
 from tests.compute.programs.test_scheduling import hosts_of, make_group
 
 MEMORY_MIB = (64 << 10) - 512
-"""What a simulated host has for servers."""
+"""The room of a simulated host."""
 
 
 async def used_mib(world: Any) -> dict[str, int]:

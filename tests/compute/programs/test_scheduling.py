@@ -183,7 +183,7 @@ async def test_a_host_where_builds_fail_is_avoided_until_one_goes_well(two_hosts
 
 
 async def decision_of(world: Any, server_id: str) -> dict[str, Any]:
-    """What the step that decided has kept, for those who may see details of events."""
+    """Returns the decision kept by its step, for those who may see details of events."""
     (task,) = await world.tasks_of(server_id)
     async with world.compute.here.reading() as tx:
         (step,) = [each for each in await world.compute.tasks.steps_of(tx, task.id) if each.step == "schedule"]

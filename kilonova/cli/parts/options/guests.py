@@ -1,4 +1,4 @@
-"""What hosts are told of the guests that they make, where flavor and image say nothing."""
+"""Options of guests that count where flavor and image say nothing."""
 
 from oslo_config import cfg
 

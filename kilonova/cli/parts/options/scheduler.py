@@ -1,4 +1,4 @@
-"""What nova.conf says about placing servers."""
+"""The options of nova.conf about placing servers."""
 
 from oslo_config import cfg
 

@@ -95,10 +95,10 @@ def to_plug(planned: Iterable[PlannedDisk]) -> dict[str, PlannedDisk]:
 
 @dataclass(frozen=True)
 class DiskOptions:
-    """What a host is told of its local disks."""
+    """The host's options for its local disks."""
 
     image_format: ImageFormat = "qcow2"
-    """Of new disks that begin as an image: an overlay over the cached one, or a raw copy of it."""
+    """The format of new disks that begin as an image: an overlay over the cached one, or a raw copy of it."""
     cache_modes: Mapping[str, CacheMode] = field(default_factory=dict)
     """Kind of a disk's source, `file` or `block` → how it is opened; without: direct where the host can."""
 

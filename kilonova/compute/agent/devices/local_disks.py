@@ -23,7 +23,7 @@ TIMEOUT_SECONDS = 120.0
 COPY_TIMEOUT_SECONDS = 3600.0
 
 ImageFormat = Literal["qcow2", "raw"]
-"""Of disks that begin as an image, and of blank root disks."""
+"""Formats of disks that begin as an image, and of blank root disks."""
 
 _INFO = dict[str, ImageFormat]
 CacheMode = Literal["default", "none", "writethrough", "writeback", "directsync", "unsafe"]

@@ -49,7 +49,7 @@ from kilonova.kit.host_commands import HostError
 
 GIB = 1 << 30
 DISK_DATA = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, GIB, 0, 0, 0, 0, 0, 0, 0).ljust(1 << 16, b"\0")
-"""What is uploaded of a simulated server: an empty qcow2 disk of a GiB."""
+"""The data uploaded for a simulated server: an empty qcow2 disk of a GiB."""
 
 STATES_AFTER: dict[PowerAction, PowerState] = {
     "start": "running",

@@ -1,4 +1,4 @@
-"""What is asked of QEMU's agent inside a guest; blocking, for a thread."""
+"""Calls to QEMU's agent inside a guest; blocking, for a thread."""
 
 from typing import Any
 

@@ -360,7 +360,7 @@ class LibvirtDriver:
                 raise HostError(snapshots.complaint(copy, error)) from error
 
     async def _bring_copy(self, copy: snapshots.Copy, spec: SnapshotSpec, server: ServerSpec) -> str:
-        """What is going on with a copy, which is begun where it is not under way; empty once it is as wanted."""
+        """Begins a copy that is not under way; returns its progress, empty once it is as wanted."""
         if spec.stage == "absent":
             await self._remove_copies(server.id)
             return ""

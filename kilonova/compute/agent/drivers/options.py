@@ -58,17 +58,17 @@ class GuestCpu:
 
 @dataclass(frozen=True)
 class HardwareOptions:
-    """What a host's guests are made of, where neither flavor nor image says it."""
+    """Hardware of a host's guests where neither flavor nor image says it."""
 
     pcie_ports: int = 16
     """Root ports of a q35 guest; each takes one device, and ports cannot be added while it runs."""
     random_device: str = "/dev/urandom"
     memory_report_seconds: int = 10
-    """How often a guest tells what memory it uses; 0: never."""
+    """The pause between two reports of a guest's memory; 0: there are none."""
     smbios_serial: str = ""
     """The serial number that guests read; empty: each server's id. `-`: none."""
     discard: Literal["unmap", "ignore"] = "unmap"
-    """What becomes of what a guest discards on its disks."""
+    """Whether blocks that a guest discards are given back to the host."""
     shared_cpus: tuple[int, ...] = ()
     """The host's processors that guests run on; empty: all."""
     has_tpm_emulator: bool = False
@@ -95,7 +95,7 @@ class LibvirtOptions:
     consoles: ConsoleOptions = ConsoleOptions()
     guest_cpu: GuestCpu = GuestCpu()
     snapshot_format: SnapshotFormat = "qcow2"
-    """Of the images that are made of servers."""
+    """The disk format of images that are made of servers."""
     hardware: HardwareOptions = HardwareOptions()
     disks: DiskOptions = field(default_factory=DiskOptions)
     shutdown_timeout_seconds: float = 60.0

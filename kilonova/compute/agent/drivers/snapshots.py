@@ -96,7 +96,7 @@ def check_room(copy: Copy, backing: Path | None, reserved_bytes: int) -> None:
 
 
 def backup_progress(connection: Any, server_id: str) -> str | None:
-    """How far QEMU is with a copy of the server's disk; None when it makes none."""
+    """Returns QEMU's progress with a copy of the server's disk; None when it makes none."""
     domain = lookup(connection, server_id)
     if domain is None or not domain.isActive():
         return None

@@ -1,4 +1,4 @@
-"""What was asked of a server's local disks."""
+"""The local disks that a server's request described."""
 
 import sqlalchemy as sa
 from alembic import op

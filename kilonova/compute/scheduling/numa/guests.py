@@ -1,4 +1,4 @@
-"""What a guest asks of NUMA nodes, processors of its own and pages. Pure.
+"""A guest's demands on NUMA nodes, processors of its own and pages. Pure.
 
 Source: compute admin guide, "CPU topologies" and "Huge pages"; flavor extra specs `hw:…` and image properties `hw_…`.
 """
@@ -32,7 +32,7 @@ class GuestNode(Struct, frozen=True):
 class GuestTopology(Struct, frozen=True):
     nodes: tuple[GuestNode, ...]
     threads: ThreadPolicy = ""
-    """How processors of its own lie on cores; empty and `prefer`: on as few as can be."""
+    """The way its own processors lie on cores; empty and `prefer`: on as few as can be."""
     page: str = ""
     """`small`, `large`, `any`, a size in KiB, or empty for ordinary ones that need not be counted."""
     isolates_emulator: bool = False
@@ -46,12 +46,12 @@ class GuestTopology(Struct, frozen=True):
 
     @property
     def pinned(self) -> int:
-        """How many processors it wants for itself."""
+        """The number of processors it wants for itself."""
         return sum(len(node.pinned) for node in self.nodes) + self.isolates_emulator
 
 
 def with_own_cpus(resources: Mapping[str, int], guest: GuestTopology | None) -> dict[str, int]:
-    """What is asked of placement: a processor of the guest's own is a PCPU, and no VCPU."""
+    """Returns the resources asked of placement: a processor of the guest's own is a PCPU, and no VCPU."""
     if guest is None or not guest.pinned:
         return dict(resources)
     own = guest.pinned - guest.isolates_emulator
@@ -158,7 +158,7 @@ def _realtime(asked: _Asked, vcpus: int, pinned: frozenset[int]) -> frozenset[in
 
 
 def _page(asked: _Asked) -> str:
-    """What the image asks for counts where the flavor lets it choose."""
+    """Returns the image's wish where the flavor lets it choose."""
     flavor, image = asked.of_flavor("mem_page_size"), asked.of_image("mem_page_size")
     if image and flavor not in (LARGE, ANY):
         raise UnusableSpec(f"The image asks for hw_mem_page_size={image}, which the flavor does not allow.")

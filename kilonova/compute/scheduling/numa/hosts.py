@@ -1,4 +1,4 @@
-"""What a host has: its NUMA nodes with their processors, memory and pages, and what guests have of it. Plain data."""
+"""A host's NUMA nodes with their processors, memory and pages, and the guests' shares of them. Plain data."""
 
 from msgspec import Struct
 
@@ -22,13 +22,13 @@ class HostNode(Struct, frozen=True, kw_only=True):
     cores: tuple[CpuSet, ...] = ()
     """Processors that are threads of one core; of a core that is not named, each processor is one."""
     memory_mib: int
-    """Of ordinary pages."""
+    """Memory in ordinary pages."""
     pages: tuple[Pages, ...] = ()
     used_memory_mib: int = 0
     used_shared: int = 0
     """Processors of guests that float on those shared."""
     taken: CpuSet = frozenset()
-    """Of the dedicated ones, those that a guest has or keeps others from."""
+    """Dedicated processors that a guest has or keeps others from."""
 
     @property
     def free(self) -> CpuSet:

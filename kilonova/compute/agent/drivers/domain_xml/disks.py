@@ -16,7 +16,7 @@ CDROM_BUSES = ("ide", "sata", "scsi")
 
 @dataclass(frozen=True)
 class DiskStyle:
-    """What all disks of a guest have in common."""
+    """Attributes that all disks of a guest share."""
 
     discard: str
     has_packed_rings: bool

@@ -12,7 +12,7 @@ HYPERV_SWITCHES = (
     *("relaxed", "vapic", "vpindex", "runtime", "synic", "reset", "frequencies"),
     *("reenlightenment", "tlbflush", "ipi"),
 )
-"""What Windows looks for on a hypervisor, besides the spinlocks."""
+"""The features of Hyper-V that Windows looks for, besides the spinlocks."""
 SPINLOCK_RETRIES = 8191
 
 

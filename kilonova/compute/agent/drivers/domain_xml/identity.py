@@ -56,7 +56,7 @@ def _documents_of(spec: ServerSpec) -> list[list[str]]:
 
 @functools.cache
 def kilonova_version() -> str:
-    """What guests and operators read as the version of the cloud that made a domain."""
+    """The version of the cloud that made a domain, as guests and operators read it."""
     return importlib.metadata.version("kilonova")
 
 

@@ -11,7 +11,7 @@ from kilonova.compute.hardware.guest import GuestHardware
 from kilonova.compute.hardware.limits import Bandwidth
 
 MOST_QUEUES = 256
-"""What a tap of Linux has."""
+"""The most queues that a tap of Linux has."""
 
 
 def render_interface(spec: ServerSpec, interface: PlannedInterface) -> str:

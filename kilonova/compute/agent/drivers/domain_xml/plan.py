@@ -24,10 +24,10 @@ class DomainPlan:
     machine_type: str = ""
     consoles: ConsoleOptions = field(default_factory=ConsoleOptions)
     serial_port: int | None = None
-    """Of the serial line where that can be typed on (`consoles.serial`)."""
+    """The port of the serial line, where that can be typed on (`consoles.serial`)."""
     guest_cpu: GuestCpu = field(default_factory=GuestCpu)
     kernel: Path | None = None
-    """Of the host's cache, and so the ramdisk: booted without a boot loader."""
+    """The kernel's file in the host's cache, booted without a boot loader; so is the ramdisk."""
     ramdisk: Path | None = None
     host: HardwareOptions = field(default_factory=HardwareOptions)
 

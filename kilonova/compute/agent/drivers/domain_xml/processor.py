@@ -14,7 +14,7 @@ KIB_IN_MIB = 1024
 
 
 def add_amounts(domain: Element, plan: DomainPlan, guest: GuestHardware) -> None:
-    """How much memory and how many processors, and where on the host they lie."""
+    """Adds the guest's memory and processors, and where on the host they lie."""
     placement = plan.spec.placement
     text(domain, "memory", str(plan.spec.flavor.memory_mib), unit="MiB")
     _add_memory_backing(domain, guest, placement)
