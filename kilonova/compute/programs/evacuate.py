@@ -38,9 +38,13 @@ async def find_refuge(run: Run[Cell, EvacuateArgs]) -> Outcome:
         server = await servers.find(tx, run.subject_id)
     try:
         view = await moves.look(cell, server, args.source, args.requested_host)
+        rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
-    rooms = await placing.rooms_for(cell, view)
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
     plan = placing.plan(view, rooms)
     kept = await cell.region.placement.allocations(args.migration)
     for choice in await moves.claimed(cell, server, view) if kept else plan.hosts:

@@ -82,9 +82,13 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         return Fail(CANCELLED)
     try:
         view = await moves.look(cell, way.server, args.source, args.requested_host)
+        rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
-    rooms = await placing.rooms_for(cell, view)
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
     plan = placing.plan(view, rooms)
     kept = await cell.region.placement.allocations(args.migration)
     choices = await moves.claimed(cell, way.server, view) if kept else plan.hosts

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute.servers import servers
 from tests.compute.programs.stories import cancel_migration, cut_wires, go_half_way, live_migrate
 
 HEADERS = {"openstack-api-version": "compute 2.90"}
@@ -197,3 +198,18 @@ async def test_it_is_for_administrators_of_running_servers_on_hosts_that_answer(
     await world.run()
     refused = await admin(world, "POST", url, json=body)
     assert (refused.status_code, "vm_state stopped" in refused.text) == (409, True)
+
+
+async def test_what_placement_does_not_know_is_the_reason_of_the_failure(two_hosts: Any) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    async with world.compute.database.transaction() as tx:
+        row = await servers.find(tx, server.id)
+        flavor = {**row.flavor, "extra_specs": {"trait:CUSTOM_NOBODY_HAS": "required"}}
+        await servers.change(tx, server.id, world.clock.now(), flavor=flavor)
+    await live_migrate(world, server.id)
+    await world.run()
+    (task, *_others) = await world.tasks_of(server.id)
+    assert task.outcome == "failed" and "CUSTOM_NOBODY_HAS" in task.error
+    assert (await shown(world, server.id))["status"] == "ACTIVE"
