@@ -63,7 +63,10 @@ SERVER_PACKAGES = {
 """What many hosts stand on, and the tests of it need beside the rest."""
 TEST_PACKAGES = {
     "memcached": "shares checked tokens between processes",
+    "ovmf": "UEFI for guests that ask for it",
     "spice-html5": "shows servers' screens over SPICE in a browser",
+    "swtpm": "emulates the TPM of guests that ask for one",
+    "swtpm-tools": "makes the state of a new TPM",
 }
 REQUIRED_PACKAGES = {**RUNTIME_PACKAGES, **BUILD_PACKAGES, **GUEST_IMAGE_PACKAGES}
 """Debian package to the reason it is needed."""

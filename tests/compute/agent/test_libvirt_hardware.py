@@ -1,6 +1,5 @@
 """Guests of a real libvirt that are made of more than the usual; what this machine's QEMU cannot start is left out."""
 
-import shutil
 import uuid
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +51,6 @@ async def test_a_guest_with_unusual_hardware_starts(
     assert (seen.power, seen.message) == ("running", "")
 
 
-@pytest.mark.skipif(not shutil.which("swtpm"), reason="swtpm is not installed")
 async def test_a_guest_with_a_tpm_starts(libvirt_rig: LibvirtRig) -> None:
     libvirt_rig.options = replace(libvirt_rig.options, hardware=HardwareOptions(has_tpm_emulator=True))
     await libvirt_rig.restart_agent()
@@ -61,7 +59,6 @@ async def test_a_guest_with_a_tpm_starts(libvirt_rig: LibvirtRig) -> None:
     assert (await settle(libvirt_rig, spec)).power == "running"
 
 
-@pytest.mark.skipif(not Path("/usr/share/OVMF").exists(), reason="OVMF is not installed")
 @pytest.mark.parametrize("more", [{}, {"os_secure_boot": "required"}])
 async def test_a_guest_with_uefi_starts(libvirt_rig: LibvirtRig, more: dict[str, str]) -> None:
     properties = {"hw_machine_type": "q35", "hw_firmware_type": "uefi", **more}
