@@ -7,7 +7,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from kilonova.cli.moving import VERSION, find_service, move_all, servers_on, summary
+from kilonova.cli.moving import VERSION, find_service, move_all, say, servers_on, summary
 from kilonova.cli.rest import Session, login_of
 from kilonova.kit.http.client import RemoteFault
 
@@ -37,11 +37,7 @@ def drain(session: Session, host: str, at_once: int) -> int:
         reason = f"{REASON}{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         change = {"status": "disabled", "disabled_reason": reason}
         session.call("compute", "PUT", f"/os-services/{service['id']}", change)
-    print(f"{host} gets no more servers", flush=True)
-    moved, left = summary(move_all(session, servers_on(session, host), None, at_once, _say))
+    say(f"{host} gets no more servers")
+    moved, left = summary(move_all(session, servers_on(session, host), None, at_once))
     print(f"{host}: {moved} moved, {left} left")
     return 1 if left else 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

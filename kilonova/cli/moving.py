@@ -4,7 +4,7 @@ Nothing is kept between two runs: whoever is interrupted runs the command again,
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -25,9 +25,6 @@ class Outcome(Struct, frozen=True):
     """Its name."""
     has_moved: bool
     told: str
-
-
-Tell = Callable[[str], None]
 
 
 def find_service(session: Session, host: str) -> Fields:
@@ -51,31 +48,32 @@ def servers_on(session: Session, host: str) -> list[Fields]:
         marker = {"marker": page[-1]["id"]}
 
 
-def move_all(session: Session, wanted: Sequence[Fields], target: str | None, at_once: int, tell: Tell) -> list[Outcome]:
+def move_all(session: Session, wanted: Sequence[Fields], target: str | None, at_once: int) -> list[Outcome]:
     """Moves servers to a host, or to any that will do, so many at once. Says of each what has become of it."""
     outcomes: list[Outcome] = []
-    waiting, moving = list(wanted), {}  # type: ignore[var-annotated]
+    waiting = list(wanted)
+    moving: dict[str, Fields] = {}
     while waiting or moving:
         while waiting and len(moving) < at_once:
             server = waiting.pop(0)
             refusal = _begin(session, server, target)
             if refusal:
-                outcomes.append(_told(Outcome(server["name"], False, f"stays: {refusal}"), tell))
+                outcomes.append(_told(Outcome(server["name"], False, f"stays: {refusal}")))
             else:
-                tell(f"{server['name']}: moving")
+                say(f"{server['name']}: moving")
                 moving[server["id"]] = server
         for server in list(moving.values()):
             outcome = _look(session, server)
             if outcome is not None:
-                outcomes.append(_told(outcome, tell))
+                outcomes.append(_told(outcome))
                 del moving[server["id"]]
         if moving:
             time.sleep(POLL_SECONDS)
     return outcomes
 
 
-def _told(outcome: Outcome, tell: Tell) -> Outcome:
-    tell(f"{outcome.server}: {outcome.told}")
+def _told(outcome: Outcome) -> Outcome:
+    say(f"{outcome.server}: {outcome.told}")
     return outcome
 
 
@@ -110,6 +108,11 @@ def _reason(session: Session, server_id: str) -> str:
     """Returns the reason of the server's last action that failed; empty when it tells none."""
     actions = session.get("compute", f"/servers/{server_id}/os-instance-actions")["instanceActions"]
     return str(actions[0]["message"] or "") if actions else ""
+
+
+def say(line: str) -> None:
+    """Prints a line at once: whoever watches a move wants to see it."""
+    print(line, flush=True)
 
 
 def summary(outcomes: Iterable[Outcome]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kilonova.cli.drain import REASON
-from kilonova.cli.moving import VERSION, find_service, move_all, summary
+from kilonova.cli.moving import VERSION, find_service, move_all, say, summary
 from kilonova.cli.rest import Fields, Session, login_of
 from kilonova.kit.http.client import RemoteFault
 
@@ -34,8 +34,8 @@ def restore(session: Session, host: str, at_once: int, *, leaves: bool) -> int:
     gone = [] if leaves else _gone_since(session, host, since)
     if service["status"] != "enabled":
         session.call("compute", "PUT", f"/os-services/{service['id']}", {"status": "enabled"})
-    print(f"{host} gets servers again", flush=True)
-    moved, left = summary(move_all(session, gone, host, at_once, _say))
+    say(f"{host} gets servers again")
+    moved, left = summary(move_all(session, gone, host, at_once))
     print(f"{host}: {moved} moved back of those that left since {since}, {left} not")
     return 1 if left else 0
 
@@ -68,7 +68,3 @@ def _gone_since(session: Session, host: str, since: str) -> list[Fields]:
         if server["OS-EXT-SRV-ATTR:host"] == move["dest_compute"]:
             found[server["id"]] = server
     return list(found.values())
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

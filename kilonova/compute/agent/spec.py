@@ -106,7 +106,7 @@ class SpecDisk(Struct, frozen=True):
     place: DiskPlace
     source: DiskSource
     tag: str = ""
-    """By which its owner finds it in the guest's metadata."""
+    """The name under which its owner finds it in the guest's metadata."""
 
 
 class TapPlug(Struct, frozen=True, tag_field="kind", tag="tap"):

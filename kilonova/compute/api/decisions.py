@@ -29,7 +29,7 @@ class Question(Struct, forbid_unknown_fields=True):
     host: Name | None = None
     scheduler_hints: Hints = {}
     project_id: Name | None = None
-    """Whose server it would be; the caller's where no server is named either."""
+    """The project whose server it would be: by default that of `server_id`, else the caller's."""
     server_id: Uuid | None = None
 
 

@@ -24,7 +24,7 @@ Metadata = Annotated[dict[MetadataKey, MetadataValue], Meta(max_length=MOST_META
 Tag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$(?!\n)")]
 Tags = Annotated[list[Tag], Meta(max_length=MOST_TAGS)]
 DeviceTag = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^,/]*$(?!\n)")]
-"""By which a guest finds a device in its metadata."""
+"""The name under which a guest finds a device in its metadata."""
 HostName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9._-]+$(?!\n)")]
 """Name of a host, or a server's hostname; the latter is one label before version 2.94, and may have a domain since."""
 Description = Annotated[str, Meta(max_length=255)]

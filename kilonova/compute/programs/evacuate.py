@@ -8,12 +8,8 @@ from msgspec import structs
 
 from kilonova.compute.programs import moves, placing, power, release
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
-from kilonova.compute.scheduling import decisions
-from kilonova.compute.scheduling.plan import summary
-from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import admin_passwords, migrations, servers
 from kilonova.compute.service import Cell
-from kilonova.compute.tables import Host
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
@@ -36,45 +32,18 @@ async def find_refuge(run: Run[Cell, EvacuateArgs]) -> Outcome:
     cell, args = run.service, run.args
     async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
-    try:
-        view = await moves.look(cell, server, args.source, args.requested_host)
-        rooms = await placing.rooms_for(cell, view)
-    except UnusableSpec as error:
-        return Fail(f"No valid host was found. {error}")
-    except RemoteUnavailable:
-        raise
-    except RemoteFault as fault:
-        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(view, rooms)
-    kept = await cell.region.placement.allocations(args.migration)
-    for choice in await moves.claimed(cell, server, view) if kept else plan.hosts:
-        host = await moves.claim(cell, view, choice, args.migration)
-        if host is None:
-            continue
-        if not await placing.joins_group(cell, server, host.host):
-            await moves.give_claim_back(cell, server, args.migration)
-            return Sleep(0, "another member of the server group was placed in the same moment")
-        said = f"host {host.host}: {summary(plan, len(view.hosts))}"
-        decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
-        return await _settle(run, host, decisions.encode(decision))
-    if kept:
-        await moves.give_claim_back(cell, server, args.migration)
-    if plan.hosts:
-        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    told = await placing.explain(cell, view, rooms, {})
-    return Fail(told.message, note=decisions.encode(told.decision))
-
-
-async def _settle(run: Run[Cell, EvacuateArgs], host: Host, note: str) -> Outcome:
-    async with run.service.reading() as tx:
-        values = await moves.place_on(tx, host.host)
+    target = await moves.claim_target(cell, server, args.source, args.requested_host, args.migration)
+    if not isinstance(target, moves.Target):
+        return target
+    async with cell.reading() as tx:
+        values = await moves.place_on(tx, target.host.host)
 
     async def write(tx: CellTx) -> None:
         now = run.clock.now()
-        await migrations.set_target(tx, run.args.migration, host, now)
-        await servers.change(tx, run.subject_id, now, **values)
+        await migrations.set_target(tx, args.migration, target.host, now)
+        await servers.change(tx, server.id, now, **values)
 
-    return Next(bring_ports, commit=write, note=note)
+    return Next(bring_ports, commit=write, note=target.decision)
 
 
 async def bring_ports(run: Run[Cell, EvacuateArgs]) -> Outcome:

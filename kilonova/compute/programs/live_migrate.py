@@ -4,8 +4,6 @@ Until the guest has moved, everything can be given back, and the server goes on 
 asked of both hosts, never concluded from an answer that did not come: so there is never a second one.
 """
 
-from typing import Any
-
 import msgspec
 from msgspec import structs
 
@@ -22,9 +20,6 @@ from kilonova.compute.agent.contract import (
 from kilonova.compute.agent.spec import Arrival, Presence, ServerObservation, ServerSpec
 from kilonova.compute.programs import moves, placing
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
-from kilonova.compute.scheduling import decisions
-from kilonova.compute.scheduling.plan import summary
-from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import migrations, servers, specs
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Migration, Server
@@ -41,7 +36,7 @@ POLL_SECONDS = 0.5
 MOST_SECONDS = 6 * 3600.0
 """A guest may have a terabyte of disks to be copied."""
 GIVING_BACK_SECONDS = 600.0
-"""In which the source has to answer again, when it was silent while the guest may have left it."""
+"""A source that was silent while its guest may have left has so long to answer again."""
 CANCELLED = "The migration was cancelled."
 
 
@@ -80,38 +75,14 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     way = await _look(run)
     if way.migration.is_cancelled:
         return Fail(CANCELLED)
-    try:
-        view = await moves.look(cell, way.server, args.source, args.requested_host)
-        rooms = await placing.rooms_for(cell, view)
-    except UnusableSpec as error:
-        return Fail(f"No valid host was found. {error}")
-    except RemoteUnavailable:
-        raise
-    except RemoteFault as fault:
-        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(view, rooms)
-    kept = await cell.region.placement.allocations(args.migration)
-    choices = await moves.claimed(cell, way.server, view) if kept else plan.hosts
-    for choice in choices:
-        host = await moves.claim(cell, view, choice, args.migration)
-        if host is None:
-            continue
-        if not await placing.joins_group(cell, way.server, host.host):
-            await moves.give_claim_back(cell, way.server, args.migration)
-            return Sleep(0, "another member of the server group was placed in the same moment")
+    target = await moves.claim_target(cell, way.server, args.source, args.requested_host, args.migration)
+    if not isinstance(target, moves.Target):
+        return target
 
-        async def write(tx: CellTx, chosen: Any = host) -> None:
-            await migrations.set_target(tx, args.migration, chosen, run.clock.now())
+    async def write(tx: CellTx) -> None:
+        await migrations.set_target(tx, args.migration, target.host, run.clock.now())
 
-        said = f"host {host.host}: {summary(plan, len(view.hosts))}"
-        decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
-        return Next(expect_guest, commit=write, note=decisions.encode(decision))
-    if kept:
-        await moves.give_claim_back(cell, way.server, args.migration)
-    if plan.hosts:
-        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    told = await placing.explain(cell, view, rooms, {})
-    return Fail(told.message, note=decisions.encode(told.decision))
+    return Next(expect_guest, commit=write, note=target.decision)
 
 
 async def expect_guest(run: Run[Cell, LiveMigrateArgs]) -> Outcome:

@@ -7,23 +7,73 @@ until the server has moved or stays where it is.
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
 from kilonova.compute.errors import HostNotFound
 from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import placing
 from kilonova.compute.programs.placing import View
+from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.hosts import HostState
+from kilonova.compute.scheduling.plan import summary
+from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
+from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
+from kilonova.kit.tasks import Fail, Sleep
 from kilonova.placement.client import ClaimConflict
 
+POLL_SECONDS = 0.5
 
-async def look(cell: Cell, server: Server, source: str, requested_host: str) -> View:
+
+class Target(Struct, frozen=True):
+    """The host that a server holds its resources on, beside those of its source."""
+
+    host: Host
+    decision: str
+    """The scheduler's, as the record of the step keeps it."""
+
+
+async def claim_target(
+    cell: Cell, server: Server, source: str, requested_host: str, migration_id: str
+) -> Target | Sleep | Fail:
+    """Picks another host of the server's cell and claims there; what the server had is the migration's from then on.
+
+    The claim is what decides: a conflict takes the next host. `requested_host`: empty for any that will do.
+    """
+    try:
+        view = await _look(cell, server, source, requested_host)
+        rooms = await placing.rooms_for(cell, view)
+    except UnusableSpec as error:
+        return Fail(f"No valid host was found. {error}")
+    except RemoteUnavailable:
+        raise
+    except RemoteFault as fault:
+        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
+    plan = placing.plan(view, rooms)
+    kept = await cell.region.placement.allocations(migration_id)
+    for choice in await _claimed(cell, server, view) if kept else plan.hosts:
+        host = await _claim(cell, view, choice, migration_id)
+        if host is None:
+            continue
+        if not await placing.joins_group(cell, server, host.host):
+            await give_claim_back(cell, server, migration_id)
+            return Sleep(0, "another member of the server group was placed in the same moment")
+        said = f"host {host.host}: {summary(plan, len(view.hosts))}"
+        return Target(host, decisions.encode(decisions.record(plan, view.wanted, said=said, chosen=host.host)))
+    if kept:
+        await give_claim_back(cell, server, migration_id)
+    if plan.hosts:
+        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
+    told = await placing.explain(cell, view, rooms, {})
+    return Fail(told.message, note=decisions.encode(told.decision))
+
+
+async def _look(cell: Cell, server: Server, source: str, requested_host: str) -> View:
     """The hosts of the server's cell but its own. Raises UnusableSpec."""
     view = await placing.look(cell, server.id, ())
     others = {name: each for its, known in view.cells if its is cell for name, each in known.items() if name != source}
@@ -32,13 +82,13 @@ async def look(cell: Cell, server: Server, source: str, requested_host: str) -> 
     return structs.replace(view, cells=own, wanted=structs.replace(view.wanted, requested_host=requested_host or None))
 
 
-async def claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState]:
+async def _claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState]:
     """The host where an earlier try of this move has claimed."""
     held = await cell.region.placement.allocations(server.id)
     return [known.state for known in view.hosts if known.row.id in held]
 
 
-async def claim(cell: Cell, view: View, choice: HostState, migration_id: str) -> Host | None:
+async def _claim(cell: Cell, view: View, choice: HostState, migration_id: str) -> Host | None:
     """The chosen host once the server holds its resources there; None when somebody else has taken them."""
     server, placement = view.server, cell.region.placement
     if choice.id not in await placement.allocations(server.id):

@@ -33,7 +33,7 @@ PREFIX = "snapshot-"
 ROOT_SERIAL = "root"
 READ_BYTES = 1 << 20
 BLOCK_BYTES = 512
-"""In which a file system counts what a file takes."""
+"""The unit in which stat(2) counts the blocks of a file."""
 
 BACKUP_XML = """
 <domainbackup mode='push'>

@@ -1,4 +1,4 @@
-"""Whose a domain is: the `nova:instance` element as operators' tools read it, and the SMBIOS that guests read; pure."""
+"""A domain's owner, in the `nova:instance` element for operators' tools and in the SMBIOS for guests; pure."""
 
 import functools
 import importlib.metadata
