@@ -49,6 +49,14 @@ class InvalidMove(BadRequest):
     """A server that cannot be moved so."""
 
 
+class InvalidResize(BadRequest):
+    """A flavor that a server cannot get."""
+
+
+class HostDown(Conflict):
+    """A server whose host would have to answer."""
+
+
 class ServerGroupNotFound(NotFound):
     def __init__(self, group_id: str) -> None:
         super().__init__(f"Instance group {group_id} could not be found.")
@@ -140,7 +148,7 @@ class QuotaExceeded(Forbidden):
     """More than the project, user or server may have."""
 
 
-class TooManyServers(QuotaExceeded):
+class OverQuota(QuotaExceeded):
     def __init__(self, wanted: Mapping[str, int], used: Mapping[str, int], limits: Mapping[str, int]) -> None:
         """`wanted`: resource → how much more was asked for, of those that do not suffice."""
         names = ", ".join(wanted)

@@ -256,6 +256,54 @@ LIVE_MIGRATE = Operation(
     },
 )
 
+_RESIZED = {
+    "choose_host": "resize_prep",
+    "bring_disks": "resize_migrating",
+    "change_over": "resize_migrated",
+    "start_changed": "resize_finish",
+    "undo_change": "resize_reverting",
+}
+_RESIZE_EVENTS = {
+    "choose_host": "compute_prep_resize",
+    "bring_disks": "compute_resize_instance",
+    "start_changed": "compute_finish_resize",
+    "undo_change": "compute_revert_resize",
+}
+RESIZE = Operation(
+    program="resize",
+    action="resize",
+    begins_in=("active", "stopped"),
+    shows=_RESIZED,
+    status="RESIZE",
+    status_in=("active", "stopped"),
+    events=_RESIZE_EVENTS,
+)
+COLD_MIGRATE = Operation(
+    program="cold_migrate",
+    action="migrate",
+    begins_in=("active", "stopped"),
+    shows=_RESIZED,
+    status="RESIZE",
+    status_in=("active", "stopped"),
+    events=_RESIZE_EVENTS,
+)
+CONFIRM_RESIZE = Operation(
+    program="confirm_resize",
+    action="confirmResize",
+    begins_in=("resized",),
+    shows="resize_confirming",
+    is_shown=False,
+    events={"forget_former": "compute_confirm_resize"},
+)
+REVERT_RESIZE = Operation(
+    program="revert_resize",
+    action="revertResize",
+    begins_in=("resized",),
+    shows="resize_reverting",
+    status="REVERT_RESIZE",
+    status_in=("resized",),
+    events={"leave_target": "compute_revert_resize", "start_former": "compute_finish_revert_resize"},
+)
 EVACUATE = Operation(
     # Whatever was being done when the host went down waits for it in vain.
     program="evacuate",
@@ -303,6 +351,10 @@ OPERATIONS: Mapping[str, Operation] = {
         UNSHELVE,
         INJECT_NETWORK,
         LIVE_MIGRATE,
+        RESIZE,
+        COLD_MIGRATE,
+        CONFIRM_RESIZE,
+        REVERT_RESIZE,
         EVACUATE,
     )
 }

@@ -123,6 +123,7 @@ servers = Table(
     Column("root_image", JSON),
     Column("left_at", UtcDateTime),
     Column("local_disks", JSON),
+    Column("former_disks", String(8), nullable=False, server_default="gone"),
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
@@ -166,7 +167,10 @@ migrations = Table(
     Column("is_hastened", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("old_flavor", JSON),
+    Column("new_flavor", JSON),
     Index("migrations_server", "server_id", "status"),
+    Index("migrations_status", "status", "source_host"),
     Index("migrations_updated_at", "updated_at"),
 )
 
@@ -350,8 +354,8 @@ class Server(Struct, kw_only=True):
     hostname: str
     description: str | None
     vm_state: str
-    """`building`, `active`, `paused`, `suspended`, `stopped`, `rescued`, `soft-delete`, `shelved`, `shelved_offloaded`
-    or `error`."""
+    """`building`, `active`, `paused`, `suspended`, `stopped`, `resized`, `rescued`, `soft-delete`, `shelved`,
+    `shelved_offloaded` or `error`."""
     wanted_power: str
     """`running`, `stopped`, `paused` or `suspended`: what the host agent converges to."""
     power_state: int
@@ -368,7 +372,7 @@ class Server(Struct, kw_only=True):
     memory_mib: int
     """Of the flavor; beside it because a project's use is the sum of them."""
     flavor: dict[str, Any]
-    """The flavor as it was at creation (fields of `Flavor`)."""
+    """The flavor as it was at creation, or at the last resize (fields of `Flavor`)."""
     image: dict[str, Any] | None
     """`{"id", "disk_format", "size_bytes", "sha512", "min_disk_gib", "min_ram_mib", "properties"}` as they were at
     creation. One of the release before this has no `min_ram_mib`."""
@@ -416,6 +420,8 @@ class Server(Struct, kw_only=True):
     """When it was deleted softly, or shelved."""
     local_disks: list[dict[str, Any]] | None = None
     """Its local disks as the request described them (`disks.LocalDisk`); None: they are as image and flavor say."""
+    former_disks: str = "gone"
+    """The fate of the disks from before a resize on the same host (`spec.FormerDisks`)."""
 
 
 class DeletedServer(Struct):
@@ -442,7 +448,7 @@ class Migration(Struct, kw_only=True):
     kind: str
     """`live-migration`, `migration`, `resize` or `evacuation`."""
     status: str
-    """`queued`, `preparing` or `running` while it is under way; then `completed`, `cancelled` or `error`."""
+    """One of `migrations.UNDER_WAY`; then `completed`, `confirmed`, `reverted`, `cancelled` or `error`."""
     source_host: str
     source_node: str
     """The hypervisor there."""
@@ -459,6 +465,9 @@ class Migration(Struct, kw_only=True):
     """Whether somebody wants the guest to pause until it has moved."""
     created_at: datetime
     updated_at: datetime
+    old_flavor: dict[str, Any] | None = None
+    new_flavor: dict[str, Any] | None = None
+    """The server's flavor before and after a resize or a cold migration; None of other kinds."""
 
 
 class Host(Struct, kw_only=True):

@@ -108,7 +108,6 @@ ROUTES = [
         "/kept/{thing_id}/action",
         (Action("stop", stop_thing, "things:stop"),),
         look_up=find_kept,
-        lacking={"fly": "Things do not fly yet."},
     ),
     Route("POST", "/notes", keep_note, "things:create", body=Note, rule_first=True),
     Route("PUT", "/notes", keep_sum, "things:create", body=Note, also_read={"text/numbers": Numbers}),
@@ -483,8 +482,6 @@ async def test_an_action_on_what_is_not_there_is_a_404_whatever_it_is_called(cli
 
 
 async def test_an_action_that_is_not_built_yet_says_so(client: Any) -> None:
-    lacking = await client.post("/kept/there/action", json={"fly": None})
-    assert (lacking.status_code, lacking.json()["badRequest"]["message"]) == (400, "Things do not fly yet.")
     unknown = await client.post("/kept/there/action", json={"swim": None})
     assert unknown.json()["badRequest"]["message"] == "There is no such action: swim."
 

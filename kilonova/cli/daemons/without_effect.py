@@ -69,7 +69,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "neutron.service_metadata_proxy": "what is signed with metadata_proxy_shared_secret is always answered",
         "glance.host": _IN_CATALOG,
         "glance.port": _IN_CATALOG,
-        "DEFAULT.allow_resize_to_same_host": "servers are not resized yet",
         "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
         "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,
         "DEFAULT.compute_monitors": "hosts tell their use without being asked to",

@@ -71,6 +71,8 @@ async def _make(ground: Ground) -> Region:
             non_inheritable_image_properties=tuple(config.non_inheritable_image_properties),
             reclaim_seconds=config.reclaim_instance_interval,
             shelved_offload_seconds=config.shelved_offload_time,
+            resize_confirm_seconds=config.resize_confirm_window,
+            may_resize_in_place=config.allow_resize_to_same_host,
         ),
         clock=ground.clock,
         rules=rules_of(config),

@@ -63,8 +63,10 @@ class ComputeDriver(Protocol):
         HostError when the host cannot be brought there, also for background work that has failed since the last call
         (the call after that tries again).
 
-        A server that is incoming gets its disks and no guest; the answer has `arrival` once a guest can come. Of one
-        that is leaving nothing is changed.
+        A server that is incoming gets its disks and no guest; the answer has `arrival` once a guest can come. With
+        `disks_from` it gets the other host's disks, and the answer has no `progress` once they are all here. Of one
+        that is leaving nothing is changed. The guest of one that is offering is ended; the answer has `offer` once its
+        disks can be copied.
         """
         ...
 

@@ -22,8 +22,14 @@ SnapshotStage = Literal["copied", "uploaded", "absent"]
 Quiescence = Literal["no", "wanted", "required"]
 """Whether the guest's file systems are to be still in the moment of a copy; `required`: else there is none."""
 
-Presence = Literal["home", "incoming", "leaving"]
-"""What a host is to a server: it runs it, a migration brings the server to it, or takes the server away from it."""
+Presence = Literal["home", "incoming", "leaving", "offering", "left"]
+"""A host's part in a server: it runs the server, a move brings the server to it, or a migration takes the guest away.
+`offering`: it has ended the guest and serves the disks to another host; `left`: it has ended the guest and keeps the
+disks, in case that the server comes back."""
+
+FormerDisks = Literal["gone", "kept", "back"]
+"""The fate of the disks as they were before a resize on the same host: nobody needs them, they are kept beside those in
+use, or they are put back in their place."""
 
 
 class SpecFlavor(Struct, frozen=True):
@@ -100,8 +106,11 @@ class VolumeSource(Struct, frozen=True, tag_field="kind", tag="volume"):
 DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | VolumeSource
 
 
+DiskName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$(?!\n)")]
+
+
 class SpecDisk(Struct, frozen=True):
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$(?!\n)")]
+    name: DiskName
     """The name of the disk's file in the server's directory; for a volume, its id."""
     place: DiskPlace
     source: DiskSource
@@ -163,6 +172,26 @@ class GuestPlacement(Struct, frozen=True):
     """The guest's processors that go before all else on the host."""
 
 
+class OfferedDisk(Struct, frozen=True):
+    """A disk that another host can copy."""
+
+    name: DiskName
+    size_bytes: int
+    """The size that a guest sees."""
+    data_bytes: int
+    """The room that its data take."""
+
+
+class DiskOffer(Struct, frozen=True):
+    """The place where a host serves a server's disks, over NBD."""
+
+    address: str
+    port: int
+    key: str
+    """The secret that the two hosts share, in hexadecimal digits."""
+    disks: tuple[OfferedDisk, ...]
+
+
 class ServerSpec(Struct, frozen=True):
     id: str
     """Also the domain's UUID and the name of the instance directory."""
@@ -194,6 +223,9 @@ class ServerSpec(Struct, frozen=True):
     """Booted without a boot loader; None: the guest boots from its disks."""
     ramdisk: SpecImage | None = None
     """The image of the kernel's first file system."""
+    former_disks: FormerDisks = "gone"
+    disks_from: DiskOffer | None = None
+    """The host that a server which is incoming gets its disks from; None: they are made here."""
 
 
 class MetadataPort(Struct, frozen=True):
@@ -299,6 +331,8 @@ class ServerObservation(Struct):
     """Set as soon as a host is ready for the guest of a server that is incoming."""
     transfer: Transfer | None = None
     """The progress of a migration that is under way."""
+    offer: DiskOffer | None = None
+    """Set as soon as the disks of a server that is offered can be copied."""
 
 
 class SnapshotSpec(Struct, frozen=True):

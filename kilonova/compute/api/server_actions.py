@@ -16,15 +16,6 @@ from kilonova.compute.programs.power import POWER, PowerArgs
 from kilonova.compute.servers import servers
 from kilonova.kit.http.bounds import MAX_INT32
 
-_RESIZE = "Servers cannot be resized here yet: create one with the flavor you need, and delete this one."
-_MOVE = "Servers cannot be moved to another host here yet."
-LACKING = {
-    "confirmResize": _RESIZE,
-    "migrate": _MOVE,
-    "resize": _RESIZE,
-    "revertResize": _RESIZE,
-}
-"""Actions that upstream has and this cloud has not → what their callers are told."""
 GONE = {"resetNetwork": "The network of a guest is not reset any more: it gets it by DHCP and from metadata."}
 """Actions that upstream has no more → what their callers are told."""
 

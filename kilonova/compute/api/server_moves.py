@@ -63,11 +63,11 @@ async def live_migrate_server(
                 f"Server {server.id} has disks on its host, which other hosts do not reach: ask with block_migration "
                 "true or auto, and they are copied."
             )
-        source = await _host(found, server.host or "")
+        source = await find_host(found, server.host or "")
         if not is_up(found.cell, source):
             raise InvalidMove(f"The host of server {server.id} does not answer: its guest cannot be moved from there.")
         if body.host is not None:
-            await _check_target(found, body.host)
+            await check_target(found, body.host)
         now, ctx = found.cell.clock.now(), request.ctx
         asked_by = (ctx.project_id or "", ctx.user_id)
         migration = await migrations.insert(found.tx, server, migrations.LIVE, source, asked_by, now)
@@ -76,16 +76,16 @@ async def live_migrate_server(
         await servers.begin(found.tx, server, LIVE_MIGRATE, task, now)
 
 
-async def _check_target(found: Found, host: str) -> None:
+async def check_target(found: Found, host: str) -> None:
     """Raises InvalidMove for a host that there is not, that is down, or that the server is on."""
     if host == found.server.host:
         raise InvalidMove(f"Server {found.server.id} is on host {host}: it can only be moved to another one.")
-    target = await _host(found, host)
+    target = await find_host(found, host)
     if not is_up(found.cell, target):
         raise InvalidMove(f"Compute host {host} does not answer: no server can be moved to it.")
 
 
-async def _host(found: Found, host: str) -> Host:
+async def find_host(found: Found, host: str) -> Host:
     row = await hosts.find(found.tx, AGENT_BINARY, host)
     if row is None:
         raise InvalidMove(f"Compute host {host} could not be found in the cell of server {found.server.id}.")
@@ -110,14 +110,14 @@ async def evacuate_server(request: ComputeRequest, body: Evacuation) -> dict[str
         servers.check_state(server, EVACUATE.action, EVACUATE.begins_in)
         if server.host is None or server.launched_at is None:
             raise InvalidMove(f"Server {server.id} has not run on any host yet: there is nothing to evacuate.")
-        source = await _host(found, server.host)
+        source = await find_host(found, server.host)
         if is_up(found.cell, source):
             raise InvalidMove(
                 f"The host of server {server.id} answers: servers are evacuated from hosts that are down."
             )
         target = "" if body.host is UNSET else body.host
         if target:
-            await _check_target(found, target)
+            await check_target(found, target)
         asked_by = (request.ctx.project_id or "", request.ctx.user_id)
         migration = await migrations.insert(tx, server, migrations.EVACUATION, source, asked_by, now)
         config_drive = server.config_drive or body.admin_pass is not UNSET

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.catalog import user_quotas
-from kilonova.compute.errors import QuotaExceeded, TooManyServers
+from kilonova.compute.errors import OverQuota, QuotaExceeded
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import Flavor, QuotaLimit, quota_classes, quotas, server_groups
 from kilonova.compute.transactions import RegionTx
@@ -91,7 +91,7 @@ async def change_class(tx: RegionTx, class_name: str, limits: Mapping[str, int])
 
 
 async def affordable(tx: RegionTx, project_id: str, user_id: str, flavor: Flavor, least: int, most: int) -> int:
-    """Returns how many servers of `flavor` the user may add, `most` at most. Raises TooManyServers below `least`.
+    """Returns how many servers of `flavor` the user may add, `most` at most. Raises OverQuota below `least`.
 
     His own limits count what is his, the project's everything in it.
     """
@@ -104,6 +104,22 @@ async def affordable(tx: RegionTx, project_id: str, user_id: str, flavor: Flavor
     return possible
 
 
+async def check_growth(tx: RegionTx, project_id: str, user_id: str, more: Mapping[str, int]) -> None:
+    """Raises QuotaExceeded when the project or the user may not have so much `{"cores", "ram"}` more; ram in MiB."""
+    limits, used = await limits_of(tx, project_id), await mappings.usage_of_project(tx, project_id)
+    _check_growth(limits, used, more)
+    own = await user_quotas.limits_of(tx, project_id, user_id)
+    if own:
+        used = await mappings.usage_of_user(tx, project_id, user_id)
+        _check_growth(dict.fromkeys(used, UNLIMITED) | own, used, more)
+
+
+def _check_growth(limits: Mapping[str, int], used: Mapping[str, int], more: Mapping[str, int]) -> None:
+    short = [name for name, n in more.items() if n > 0 and UNLIMITED != limits[name] < used[name] + n]
+    if short:
+        raise OverQuota({name: more[name] for name in short}, used, limits)
+
+
 def _affordable(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flavor, least: int, most: int) -> int:
     each = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.memory_mib}
     room = {name: (limits[name] - used[name]) // n for name, n in each.items() if n and limits[name] != UNLIMITED}
@@ -111,7 +127,7 @@ def _affordable(limits: Mapping[str, int], used: Mapping[str, int], flavor: Flav
     if possible < least:
         short = sorted(name for name, count in room.items() if count < least)
         wanted = {name: each[name] * least for name in short}
-        raise TooManyServers(wanted, used, limits)
+        raise OverQuota(wanted, used, limits)
     return possible
 
 

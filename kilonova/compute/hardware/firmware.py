@@ -1,5 +1,6 @@
 """Machine, firmware, TPM, and how a guest begins to boot; pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,6 +63,11 @@ def _secure_boot(asked: Asked, *, is_uefi: bool) -> Literal["", "required", "opt
         if word in wanted:
             return word  # type: ignore[return-value]
     return ""
+
+
+def has_tpm(extra_specs: Mapping[str, str], properties: Mapping[str, str]) -> bool:
+    """Whether a server of that flavor and image has a TPM, whose state its host keeps."""
+    return bool(extra_specs.get("hw:tpm_version") or properties.get("hw_tpm_version"))
 
 
 def _tpm(asked: Asked) -> Tpm | None:

@@ -8,7 +8,7 @@ import msgspec
 from kilonova.compute.agent.spec import HostInventory, PowerState, ServerObservation
 from kilonova.compute.hosts import aggregates, hosts, providers
 from kilonova.compute.region import mappings
-from kilonova.compute.servers import servers
+from kilonova.compute.servers import migrations, servers
 from kilonova.compute.servers.servers import ServerState
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host
@@ -140,9 +140,11 @@ class Registry:
             known = await hosts.is_known(tx, report.host)
             belonging = await servers.states_on(tx, report.host)
             waiting = await servers.active_subjects(tx)
+            strange = [each.id for each in report.observations if each.id not in waiting and each.id not in belonging]
+            kept = await migrations.kept_on(tx, report.host) if strange else set()
         idle = [each for each in report.observations if each.id not in waiting]
         changed = [each for each in idle if each.id in belonging and is_news(belonging[each.id], each)]
-        homeless = [each.id for each in idle if each.id not in belonging]
+        homeless = [server_id for server_id in strange if server_id not in kept]
         sleeping = [each.id for each in report.observations if waiting.get(each.id)]
         answer = ReportAnswer(known, {})
         # Most reports bring nothing new: those take no write lock.
@@ -167,7 +169,7 @@ class Registry:
         newest = max((task.epoch for task in of_subject), default=0)
         if await servers.find_deleted(tx, server_id) is not None:
             return newest
-        if server_id in await servers.states_on(tx, host):
+        if server_id in await servers.states_on(tx, host) or server_id in await migrations.kept_on(tx, host):
             return None
         # A server nobody knows is never removed: it may be somebody else's, or the database an older copy.
         return newest if of_subject else None

@@ -10,6 +10,7 @@ from kilonova.compute.programs.interfaces import INJECT_NETWORK, INTERFACES
 from kilonova.compute.programs.live_migrate import LIVE_MIGRATE
 from kilonova.compute.programs.power import POWER
 from kilonova.compute.programs.rebuild import REBUILD
+from kilonova.compute.programs.resize import RESIZING
 from kilonova.compute.programs.shelving import SHELVING
 from kilonova.compute.programs.snapshot import SNAPSHOTS
 from kilonova.compute.service import Cell
@@ -26,5 +27,6 @@ _ALL: tuple[Program[Cell, Any], ...] = (
     INJECT_NETWORK,
     LIVE_MIGRATE,
     EVACUATE,
+    *RESIZING,
 )
 PROGRAMS: Mapping[str, Program[Cell, Any]] = {each.name: each for each in _ALL}

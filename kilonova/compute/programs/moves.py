@@ -9,10 +9,9 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
 from kilonova.compute.errors import HostNotFound
 from kilonova.compute.hosts import hosts
-from kilonova.compute.programs import placing
+from kilonova.compute.programs import placing, release
 from kilonova.compute.programs.placing import View
 from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.hosts import HostState
@@ -39,14 +38,15 @@ class Target(Struct, frozen=True):
 
 
 async def claim_target(
-    cell: Cell, server: Server, source: str, requested_host: str, migration_id: str
+    cell: Cell, server: Server, source: str, requested_host: str, migration_id: str, *, may_stay: bool = False
 ) -> Target | Sleep | Fail:
     """Picks another host of the server's cell and claims there; what the server had is the migration's from then on.
 
-    The claim is what decides: a conflict takes the next host. `requested_host`: empty for any that will do.
+    The claim is what decides: a conflict takes the next host. The server is placed by the flavor that is given here.
+    `requested_host`: empty for any that will do. `may_stay`: the source will do, too.
     """
     try:
-        view = await _look(cell, server, source, requested_host)
+        view = await _look(cell, server, "" if may_stay else source, requested_host)
         rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
@@ -57,7 +57,7 @@ async def claim_target(
     plan = placing.plan(view, rooms)
     kept = await cell.region.placement.allocations(migration_id)
     for choice in await _claimed(cell, server, view) if kept else plan.hosts:
-        host = await _claim(cell, view, choice, migration_id)
+        host = await _claim(cell, view, choice, migration_id, is_claimed=bool(kept))
         if host is None:
             continue
         if not await placing.joins_group(cell, server, host.host):
@@ -75,7 +75,7 @@ async def claim_target(
 
 async def _look(cell: Cell, server: Server, source: str, requested_host: str) -> View:
     """The hosts of the server's cell but its own. Raises UnusableSpec."""
-    view = await placing.look(cell, server.id, ())
+    view = await placing.look_for(cell, server, ())
     others = {name: each for its, known in view.cells if its is cell for name, each in known.items() if name != source}
     own = [(cell, others)]
     # The host that was asked for at its creation is that of its creation.
@@ -88,10 +88,10 @@ async def _claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState
     return [known.state for known in view.hosts if known.row.id in held]
 
 
-async def _claim(cell: Cell, view: View, choice: HostState, migration_id: str) -> Host | None:
+async def _claim(cell: Cell, view: View, choice: HostState, migration_id: str, *, is_claimed: bool) -> Host | None:
     """The chosen host once the server holds its resources there; None when somebody else has taken them."""
     server, placement = view.server, cell.region.placement
-    if choice.id not in await placement.allocations(server.id):
+    if not is_claimed:
         owner = {"project_id": server.project_id, "user_id": server.user_id}
         try:
             await placement.claim_beside(server.id, migration_id, choice.offer, **owner)
@@ -118,7 +118,7 @@ async def release_from(cell: Cell, host: str, server_id: str, epoch: int) -> str
     returns, and removes the rest then. Raises RemoteError.
     """
     try:
-        await cell.agents.call(host, RELEASE_SERVER, ReleaseArguments(server_id, epoch))
+        await release.of_host(cell, host, server_id, epoch)
     except AgentUnreachable as error:
         return f"{error}; it will clean up when it returns"
     return None

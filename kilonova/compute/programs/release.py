@@ -147,6 +147,10 @@ async def shelved_image(cell: Cell, server: Server) -> None:
 
 async def from_host(cell: Cell, server: Server, epoch: int) -> None:
     """Has the host's agent destroy whatever it has of the server. Raises AgentUnreachable, RemoteError."""
-    if server.host is None:
-        return
-    await cell.agents.call(server.host, RELEASE_SERVER, ReleaseArguments(server.id, epoch))
+    if server.host is not None:
+        await of_host(cell, server.host, server.id, epoch)
+
+
+async def of_host(cell: Cell, host: str, server_id: str, epoch: int) -> None:
+    """Has a host destroy whatever it has of a server. Raises AgentUnreachable, RemoteError."""
+    await cell.agents.call(host, RELEASE_SERVER, ReleaseArguments(server_id, epoch))

@@ -1,11 +1,12 @@
 """The ways of servers from one host to another: one row each, which outlives the operation."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, func, or_, select
 
 from kilonova.compute.errors import MigrationNotFound
 from kilonova.compute.tables import Host, Migration, Server, migrations
@@ -14,15 +15,30 @@ from kilonova.kit.db.selections import Selection, Sorts, compared, paged
 
 LIVE = "live-migration"
 EVACUATION = "evacuation"
-UNDER_WAY = ("queued", "preparing", "running")
+RESIZE, COLD = "resize", "migration"
+QUEUED = "queued"
+FINISHED = "finished"
+"""The server is what it was to become, and can still go back."""
+CONFIRMING, REVERTING = "confirming", "reverting"
+UNDER_WAY = (
+    QUEUED, "preparing", "running", "pre-migrating", "migrating", "post-migrating", FINISHED, CONFIRMING, REVERTING
+)  # fmt: skip
 COMPLETED, CANCELLED, FAILED = "completed", "cancelled", "error"
+CONFIRMED, REVERTED = "confirmed", "reverted"
 
 
 async def insert(
-    tx: CellTx, server: Server, kind: str, source: Host, asked_by: tuple[str, str], now: datetime
+    tx: CellTx,
+    server: Server,
+    kind: str,
+    source: Host,
+    asked_by: tuple[str, str],
+    now: datetime,
+    new_flavor: dict[str, Any] | None = None,
 ) -> Migration:
-    """Writes down that a server is to leave its host. `asked_by`: a project and a user."""
+    """Writes down that a server is to leave its host, or is to get another flavor. `asked_by`: a project and a user."""
     project_id, user_id = asked_by
+    flavor = server.flavor if new_flavor is None else new_flavor
     row = Migration(
         number=(await tx.scalar(_NEWEST) or 0) + 1,
         id=str(uuid.uuid4()),
@@ -30,19 +46,21 @@ async def insert(
         project_id=project_id,
         user_id=user_id,
         kind=kind,
-        status=UNDER_WAY[0],
+        status=QUEUED,
         source_host=source.host,
         source_node=source.hypervisor_hostname,
         target_host=None,
         target_node=None,
         target_address=None,
         old_flavor_id=server.flavor["id"],
-        new_flavor_id=server.flavor["id"],
+        new_flavor_id=flavor["id"],
         transfer=None,
         is_cancelled=False,
         is_hastened=False,
         created_at=now,
         updated_at=now,
+        old_flavor=server.flavor if kind in (RESIZE, COLD) else None,
+        new_flavor=flavor if kind in (RESIZE, COLD) else None,
     )
     await tx.insert(migrations, row)
     return row
@@ -76,9 +94,24 @@ async def change(tx: CellTx, migration_id: str, now: datetime, **values: Any) ->
     await tx.change(migrations, {"id": migration_id}, updated_at=now, **values)
 
 
-async def set_target(tx: CellTx, migration_id: str, host: Host, now: datetime) -> None:
+async def set_target(tx: CellTx, migration_id: str, host: Host, now: datetime, *, status: str = "preparing") -> None:
     values = {"target_host": host.host, "target_node": host.hypervisor_hostname}
-    await change(tx, migration_id, now, **values, target_address=host.inventory["host_ip"], status="preparing")
+    await change(tx, migration_id, now, **values, target_address=host.inventory["host_ip"], status=status)
+
+
+async def find_finished(tx: CellTx, server_id: str, statuses: Sequence[str] = (FINISHED,)) -> Migration | None:
+    """Returns the resize or cold migration of a server that can still be confirmed or reverted."""
+    return next((each for each in await under_way(tx, server_id) if each.status in statuses), None)
+
+
+async def kept_on(tx: CellTx, host: str) -> set[str]:
+    """Ids of the servers whose disks a host keeps, in case that they come back to it."""
+    return {row[0] for row in await tx.tuples(_KEPT_ON, host=host)}
+
+
+_KEPT_ON = select(migrations.c.server_id).where(
+    migrations.c.source_host == bindparam("host"), migrations.c.status.in_((FINISHED, CONFIRMING, REVERTING))
+)
 
 
 async def end_all(tx: CellTx, server_id: str, status: str, now: datetime) -> None:

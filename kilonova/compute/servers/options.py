@@ -11,3 +11,7 @@ class ServerOptions:
     """The time in which a deleted server can be restored; 0: it cannot."""
     shelved_offload_seconds: int = 0
     """The time for which a shelved server keeps its host; -1: until somebody offloads it."""
+    resize_confirm_seconds: int = 0
+    """The time after which a resize that nobody has confirmed is; 0: it waits."""
+    may_resize_in_place: bool = True
+    """Whether a server may get its new flavor on the host that it is on."""

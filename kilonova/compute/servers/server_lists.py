@@ -31,7 +31,7 @@ STATES = {status: vm_state for vm_state, status in servers_domain.STATUSES.items
 
 STATUSES = {*STATES, *filter(None, (each.status for each in OPERATIONS.values()))}
 
-UNREACHED_STATUSES = frozenset("PASSWORD RESIZE REVERT_RESIZE VERIFY_RESIZE".split())
+UNREACHED_STATUSES = frozenset({"PASSWORD"})
 """Statuses of the API that no listed server is in: nothing here leads to them."""
 
 LOOKED_AT_ONCE = 500

@@ -282,6 +282,7 @@ STATUSES = {
     "paused": "PAUSED",
     "suspended": "SUSPENDED",
     "stopped": "SHUTOFF",
+    "resized": "VERIFY_RESIZE",
     "rescued": "RESCUE",
     "soft-delete": "SOFT_DELETED",
     "shelved": "SHELVED",

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from kilonova.compute.agent.spec import (
+    FormerDisks,
     MetadataDocument,
     MetadataPort,
     ServerSpec,
@@ -100,6 +101,7 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         keeps_ephemeral=server.keeps_ephemeral,
         kernel=_beside(_booted_image(server), "kernel"),
         ramdisk=_beside(_booted_image(server), "ramdisk"),
+        former_disks=msgspec.convert(server.former_disks, FormerDisks),
     )
 
 

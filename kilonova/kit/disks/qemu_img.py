@@ -85,6 +85,19 @@ async def create_from_raw(path: Path, source: Path, size_bytes: int) -> None:
         )
 
 
+async def grow(path: Path, disk_format: str, backing: Path | None, size_bytes: int) -> None:
+    """Enlarges a disk that no guest has. It becomes the account's own, and so does `backing`. Raises HostError."""
+    account = qemu_account()
+    for each in filter(None, (path, backing)):
+        await asyncio.to_thread(give, each, account)
+    await host_commands.run(
+        ["qemu-img", "resize", "-q", "-f", disk_format, path, str(size_bytes)],
+        timeout_seconds=CREATE_TIMEOUT_SECONDS,
+        account=account,
+        limits=limits(size_bytes),
+    )
+
+
 async def flattening(
     disk: Path, kind: str, backing: Path | None, target: Path, disk_format: str
 ) -> host_commands.Command:

@@ -333,8 +333,6 @@ class Edge(Generic[ServiceT]):
             await route.look_up(request)
         if key in route.gone:
             raise Gone(route.gone[key])
-        if key in route.lacking:
-            raise BadRequest(route.lacking[key])
         if any(action.key == key for action in route.handler):
             raise NotFound(f"The action {key} is not part of version {request.version}.")
         raise BadRequest(f"There is no such action: {key[:MAX_ECHOED]}.")

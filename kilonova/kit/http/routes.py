@@ -70,8 +70,6 @@ class Route:
     look_up: Handler | None = None
     """Of an action route: `look_up(request)` raises NotFound or Forbidden for a thing the caller cannot act on. It is
     called before an action that does not exist is refused."""
-    lacking: Mapping[str, str] = field(default_factory=dict)
-    """Of an action route: action that upstream has and this cloud has not yet → the sentence that refuses it."""
     gone: Mapping[str, str] = field(default_factory=dict)
     """The actions of an action route that no version has any more → the sentence that says so (410)."""
 

@@ -29,7 +29,7 @@ PLAIN = set(
 )
 """Last parts of paths that name nothing: texts, numbers and words of their own."""
 OF_OPERATORS = {
-    "POST /v2.1/servers/{server_id}/action": {"os-migrateLive.host", "evacuate.host"},
+    "POST /v2.1/servers/{server_id}/action": {"os-migrateLive.host", "evacuate.host", "migrate.host"},
     "POST /v2.1/flavors": {"flavor.id", "flavor.os-flavor-access:is_public"},
     "POST /v2.1/flavors/{flavor_id}/action": {"addTenantAccess.tenant", "removeTenantAccess.tenant"},
     "POST /v2.1/os-aggregates": {"aggregate.availability_zone"},
@@ -154,6 +154,7 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
         "unshelve.host": host,
         "unshelve.availability_zone": zone_and_host,
         "rebuild.key_name": foreign_keypair,
+        "resize.flavorRef": foreign_flavor,
         "removeFixedIp.address": foreign_address,
         "addSecurityGroup.name": foreign_group,
         "removeSecurityGroup.name": foreign_group,

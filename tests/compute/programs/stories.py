@@ -124,6 +124,46 @@ async def cancel_migration(world: World, server_id: str) -> None:
     assert response.status_code == 202, response.text
 
 
+LARGER = {"name": "m1.larger", "id": "larger", "vcpus": 2, "ram": 1024, "disk": 2}
+
+
+async def make_larger_flavor(world: World) -> None:
+    answer = await world.admin_client.post("/v2.1/flavors", json={"flavor": LARGER})
+    assert answer.status_code in (200, 409), answer.text
+
+
+async def resize(world: World, server_id: str) -> None:
+    """A user's wish for a larger flavor."""
+    await make_larger_flavor(world)
+    await api("resize", {"flavorRef": "larger"})(world, server_id)
+
+
+async def resize_away(world: World, server_id: str) -> None:
+    """In a cloud where servers get their new flavor on another host."""
+    world.compute.options = ServerOptions(may_resize_in_place=False)
+    await resize(world, server_id)
+    world.compute.options = ServerOptions()
+
+
+async def migrate(world: World, server_id: str) -> None:
+    """An administrator's wish, to any other host."""
+    response = await world.admin_client.post(f"/v2.1/servers/{server_id}/action", json={"migrate": None})
+    assert response.status_code == 202, response.text
+
+
+async def confirm(world: World, server_id: str) -> None:
+    response = await world.client.post(f"/v2.1/servers/{server_id}/action", json={"confirmResize": None})
+    assert response.status_code == 204, response.text
+
+
+async def fail_on_target(world: World, server_id: str) -> None:
+    """Nothing starts on the hosts that the server is not on."""
+    host = (await world.server(server_id)).host
+    for name, metal in world.hosts.items():
+        if name != host:
+            metal.failures = [OUT_OF_ORDER] * 100
+
+
 def backup(name: str, rotation: int = 1) -> Act:
     return api("createBackup", {"name": name, "backup_type": "daily", "rotation": rotation})
 
@@ -279,6 +319,10 @@ class Story:
 
 
 MOVED = ("choose_target", "expect_guest", "move_guest", "switch", "settle", "leave_source")
+RESIZED = ("choose_host", "bring_disks", "change_over", "start_changed")
+UNDONE = ("bring_disks", "undo_change")
+REVERTED = ("leave_target", "return_home", "start_former")
+revert = api("revertResize")
 BUILT = ("schedule", "ports", "spawn", "wait_active")
 POWER = ("converge_power",)
 DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
@@ -309,6 +353,11 @@ def power(program: str, *acts: Act, status: str = "ACTIVE", name: str = "", **ot
 
 def moving(name: str, *acts: Act, steps: tuple[str, ...], **others: Any) -> Story:
     return Story(name, "live_migrate", steps, in_order(*acts), **{"status": "ACTIVE", "hosts": 2, **others})
+
+
+def resizing(name: str, *acts: Act, steps: tuple[str, ...] = RESIZED, **others: Any) -> Story:
+    wanted = {"program": "resize", "status": "VERIFY_RESIZE", "hosts": 2, "boots": 1, **others}
+    return Story(name=name, steps=steps, ask=in_order(*acts), **wanted)
 
 
 def evacuating(name: str, *acts: Act, steps: tuple[str, ...], **others: Any) -> Story:
@@ -408,6 +457,113 @@ STORIES = (
     deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
     moving("a guest moves to another host", live_migrate, steps=MOVED, with_calls=True),
     moving("a paused guest moves", api("pause"), run, live_migrate, steps=("settle",), status="PAUSED"),
+    resizing("a server gets a flavor on another host", resize_away, with_calls=True),
+    resizing("a server gets a flavor where it is", resize, hosts=1, with_calls=True),
+    resizing("a server that is off gets a flavor on another host", POWERED_OFF, resize_away, boots=0),
+    resizing("a server that is off gets a flavor where it is", POWERED_OFF, resize, hosts=1, boots=0),
+    resizing("a server gets another host", migrate, program="cold_migrate", steps=RESIZED),
+    resizing(
+        "a server gets no other host",
+        cut_wires("node1", "node2"),
+        migrate,
+        program="cold_migrate",
+        steps=UNDONE,
+        status="ACTIVE",
+    ),
+    # The guest comes back to where it was: a second start there, or one here and none left there.
+    resizing("no disk comes over", cut_wires("node1", "node2"), resize_away, steps=UNDONE, status="ACTIVE"),
+    resizing("it does not start there", fail_on_target, resize_away, steps=("undo_change",), status="ACTIVE"),
+    resizing("it does not start anew", ALL_FAIL, resize, hosts=1, steps=("undo_change",), status="ERROR", boots=0),
+    resizing(
+        "a target that is silent",
+        silence_hosts_of("target"),
+        resize_away,
+        steps=("choose_host", "undo_change"),
+        status="ACTIVE",
+        boots=0,
+    ),
+    resizing("nowhere to go", resize_away, hosts=1, steps=("choose_host", "undo_change"), status="ACTIVE", boots=0),
+    # What has started on the other host counts no more once that has forgotten it.
+    resizing(
+        "a resize is confirmed",
+        resize_away,
+        run,
+        confirm,
+        program="confirm_resize",
+        steps=("forget_former",),
+        status="ACTIVE",
+        boots=-1,
+        with_calls=True,
+    ),
+    resizing(
+        "a resize in place is confirmed",
+        resize,
+        run,
+        confirm,
+        program="confirm_resize",
+        steps=("forget_former",),
+        status="ACTIVE",
+        boots=0,
+        hosts=1,
+        with_calls=True,
+    ),
+    resizing(
+        "a resize is confirmed on a silent host",
+        resize_away,
+        run,
+        silence_hosts_of("target"),
+        confirm,
+        program="confirm_resize",
+        steps=("forget_former",),
+        status="ACTIVE",
+        boots=0,
+    ),
+    resizing(
+        "a resize is reverted",
+        resize_away,
+        run,
+        revert,
+        program="revert_resize",
+        steps=REVERTED,
+        status="ACTIVE",
+        boots=0,
+        with_calls=True,
+    ),
+    resizing(
+        "a resize in place is reverted",
+        resize,
+        run,
+        revert,
+        program="revert_resize",
+        steps=REVERTED,
+        hosts=1,
+        status="ACTIVE",
+        boots=1,
+        with_calls=True,
+    ),
+    resizing(
+        "a resize of what is off is reverted",
+        POWERED_OFF,
+        resize_away,
+        run,
+        revert,
+        program="revert_resize",
+        steps=REVERTED,
+        status="SHUTOFF",
+        boots=0,
+    ),
+    resizing(
+        "a resize is reverted on a silent host",
+        resize_away,
+        run,
+        silence_hosts_of("source"),
+        revert,
+        program="revert_resize",
+        steps=("leave_target",),
+        boots=0,
+    ),
+    deleting("delete of what is resized", resize_away, run, steps=("stop_guest", "release_claim"), hosts=2),
+    deleting("delete instead of a resize", resize_away, steps=("stop_guest",), hosts=2),
     evacuating("a host is down", evacuate(), steps=("find_refuge", "bring_ports", "make_anew"), with_calls=True),
     evacuating("an evacuated server stays off", evacuate("2.95"), steps=("make_anew",), status="SHUTOFF", boots=0),
     evacuating("there is no other host", evacuate(), steps=("find_refuge", "stay"), hosts=1, status="ERROR", boots=0),

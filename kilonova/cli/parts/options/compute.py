@@ -49,6 +49,17 @@ COMPUTE: Options = {
             min=-1,
             help="Seconds in which a shelved server keeps its host; -1: until somebody offloads it",
         ),
+        cfg.IntOpt(
+            "resize_confirm_window",
+            default=0,
+            min=0,
+            help="Seconds after which a resize that nobody has confirmed is; 0: it waits",
+        ),
+        cfg.BoolOpt(
+            "allow_resize_to_same_host",
+            default=True,
+            help="Whether a server may get its new flavor on the host that it is on",
+        ),
         *(
             option
             for kind, initial, of in (

@@ -7,9 +7,10 @@ file is always a complete disk, whatever died while making it.
 import asyncio
 import json
 import os
+import struct
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -163,6 +164,38 @@ def read_info(path: Path) -> dict[Path, ImageFormat]:
         return {}
     except (OSError, msgspec.DecodeError) as error:
         raise HostError(f"Cannot read {path}: {error}.") from error
+
+
+QCOW2_MAGIC = b"QFI\xfb"
+QCOW2_HEAD = struct.Struct(">4sIQIIQ")
+"""Magic, version, where the name of the file under it stands (0: there is none), its length, cluster bits, size."""
+
+
+def virtual_bytes(path: Path, disk_format: str) -> int:
+    """Returns the size of a disk as its guest sees it. Raises HostError."""
+    if disk_format == "raw":
+        return path.stat().st_size
+    return int(_head(path)[5])
+
+
+def backing_of(path: Path, disk_format: str) -> Path | None:
+    """Returns the file that a disk lies over; None: it holds all its data itself. Raises HostError."""
+    if disk_format == "raw":
+        return None
+    _magic, _version, offset, length, *_others = _head(path)
+    if offset == 0:
+        return None
+    with path.open("rb") as file:
+        file.seek(offset)
+        return Path(os.fsdecode(file.read(length)))
+
+
+def _head(path: Path) -> tuple[Any, ...]:
+    with path.open("rb") as file:
+        head = file.read(QCOW2_HEAD.size)
+    if len(head) < QCOW2_HEAD.size or not head.startswith(QCOW2_MAGIC):
+        raise HostError(f"{path} is no qcow2 disk.")
+    return QCOW2_HEAD.unpack(head)
 
 
 async def _make(path: Path, make: Callable[[Path], Awaitable[None]]) -> None:

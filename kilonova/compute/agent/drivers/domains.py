@@ -219,6 +219,12 @@ def is_active(connection: Any, server_id: str) -> bool:
     return domain is not None and bool(domain.isActive())
 
 
+def is_held(connection: Any, server_id: str) -> bool:
+    """Whether a guest has the server's disks: it runs, is paused, or goes on with them after it was suspended."""
+    domain = lookup(connection, server_id)
+    return domain is not None and bool(domain.isActive() or domain.hasManagedSaveImage())
+
+
 def live_definition(connection: Any, server_id: str) -> str | None:
     """The definition that a guest runs with; None when there is no guest."""
     domain = lookup(connection, server_id)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.hardware import read_hardware
@@ -29,10 +31,12 @@ from kilonova.compute.agent.spec import (
     Arrival,
     ConsoleAddress,
     ConsoleKind,
+    DiskOffer,
     DiskUse,
     HostInventory,
     ImageSource,
     InterfaceUse,
+    OfferedDisk,
     PowerState,
     ServerDiagnostics,
     ServerObservation,
@@ -43,6 +47,7 @@ from kilonova.compute.agent.spec import (
     SpecImage,
     Transfer,
     VolumeSource,
+    WantedPower,
 )
 from kilonova.kit import connectors
 from kilonova.kit.host_commands import HostError
@@ -90,6 +95,12 @@ class FakeServer:
     rebuilds_done: int = 0
     copies: dict[str, SnapshotStage] = field(default_factory=dict)
     """Id of an image → how far the copy of the disk is that becomes it."""
+    data: str | None = None
+    """What stands on its disks; None: it has none."""
+    former_data: str | None = None
+    """What stood there before a resize, as long as that is kept."""
+    needs_no_image: bool = False
+    """Whether its disks came from another host, and hold all their data."""
 
     @property
     def has_guest(self) -> bool:
@@ -259,7 +270,9 @@ class FakeDriver:
         self._messages.pop(spec.id, None)
         seen = self._observation(spec.id, progress)
         seen.milestones = self._timeline.of(spec.id)
-        if spec.presence == "incoming" and server.power == "absent" and not progress:
+        if spec.presence == "offering" and not progress:
+            seen.offer = DiskOffer(self._host.hostname, 1, "", (OfferedDisk("disk", 0, 0),))
+        if spec.presence == "incoming" and spec.disks_from is None and server.power == "absent" and not progress:
             seen.arrival = Arrival(self._host.hostname, spec.instance_name)
         return seen
 
@@ -274,7 +287,17 @@ class FakeDriver:
         await self._remove_copies(server)
         if spec.presence == "leaving":
             return ""
-        for image, _disk in disks.images_to_fetch(spec):
+        if spec.presence in ("offering", "left"):
+            return await self._ensure_power(server, "stopped")
+        if spec.disks_from is not None:
+            return self._bring_disks(server, spec.disks_from)
+        settling = await self._settle_former_disks(server)
+        if settling:
+            return settling
+        is_rebuild_due = spec.rebuild_count > server.rebuilds_done
+        for image, began in disks.images_to_fetch(spec):
+            if began is not None and server.needs_no_image and not is_rebuild_due:
+                continue
             self._timeline.begin(spec.id, "fetch_image")
             fetching = self._ensure_image(image, spec.id)
             if fetching:
@@ -283,13 +306,15 @@ class FakeDriver:
         for disk in spec.disks:
             if isinstance(disk.source, ImageSource):
                 _check_size(disk.source)
-        if spec.rebuild_count > server.rebuilds_done:
+        if is_rebuild_due:
             await self._errands.cancel(f"power {spec.id}")
             server.power = "stopped"
             server.end_guest()
             self._host.show_taps()
             self._consoles.end(spec.id)
             server.rebuilds_done, server.reboots_done = spec.rebuild_count, spec.reboot_count
+            server.data, server.needs_no_image = "", False
+        server.data = server.data or ""
         await self._define(server)
         if spec.presence == "incoming":
             return ""
@@ -297,6 +322,45 @@ class FakeDriver:
             server.power = "stopped"
         kept = await self._plug(server)
         return await self._ensure_power(server) or plugging.describe(kept)
+
+    def _bring_disks(self, server: FakeServer, offer: DiskOffer) -> str:
+        name = f"bring {server.spec.id}"
+        self._errands.raise_failure(name, server.spec.id)
+        if server.data is not None:
+            return ""
+        if not self._host.delay_seconds:
+            self._copy_data(server, offer)
+            return ""
+
+        async def work(_errand: Errand) -> None:
+            await asyncio.sleep(self._host.delay_seconds)
+            self._copy_data(server, offer)
+
+        return self._errands.start(name, "bring", "copying disk", work, server_id=server.spec.id).progress
+
+    def _copy_data(self, server: FakeServer, offer: DiskOffer) -> None:
+        if self._host.migration_failures:
+            raise HostError(self._host.migration_failures.pop(0))
+        source = self._host.reachable.get(offer.address)
+        offered = source.servers.get(server.spec.id) if source else None
+        if offered is None or offered.spec.presence != "offering" or offered.has_guest:
+            raise HostError(f"The host {offer.address} offers no disks of server {server.spec.id}.")
+        server.data, server.needs_no_image = offered.data, True
+
+    async def _settle_former_disks(self, server: FakeServer) -> str:
+        wanted = server.spec.former_disks
+        if wanted == "gone":
+            server.former_data = None
+        if (server.former_data is not None) == (wanted == "kept"):
+            return ""
+        ending = await self._ensure_power(server, "stopped") if server.power != "absent" else ""
+        if ending:
+            return ending
+        if wanted == "kept":
+            server.former_data = server.data or ""
+        else:
+            server.data, server.former_data = server.former_data, None
+        return ""
 
     async def _define(self, server: FakeServer) -> None:
         read_hardware(server.spec)  # refuses what no host can do
@@ -343,6 +407,7 @@ class FakeDriver:
             raise HostError(f"The host {arrival.address} does not expect server {server.spec.id}.")
         arrived.disks, arrived.interfaces = dict(arrived.defined_disks), dict(arrived.defined_interfaces)
         arrived.power, arrived.boots, arrived.console = server.power, server.boots, server.console
+        arrived.data = server.data
         target.show_taps()
         server.power = "absent"
         server.end_guest()
@@ -412,8 +477,11 @@ class FakeDriver:
 
         return self._errands.start(name, "fetch", f"downloading image {image.id}", work, server_id=server_id)
 
-    async def _ensure_power(self, server: FakeServer) -> str:
-        spec = server.spec
+    async def _ensure_power(self, server: FakeServer, wanted: WantedPower | None = None) -> str:
+        """`wanted`: instead of what the specification says."""
+        spec = server.spec if wanted is None else msgspec.structs.replace(server.spec, power=wanted)
+        if wanted is not None and server.power in ("absent", "stopped", "crashed"):
+            return ""
         name = f"power {spec.id}"
         self._errands.raise_failure(name, spec.id)
         is_reboot_due = spec.reboot_count > server.reboots_done
@@ -424,7 +492,7 @@ class FakeDriver:
         await self._errands.cancel(name)
         if action in LONG_ACTIONS and self._host.delay_seconds:
 
-            async def work(errand: Errand) -> None:
+            async def work(_errand: Errand) -> None:
                 await asyncio.sleep(self._host.delay_seconds)
                 self._act(server, action)
 

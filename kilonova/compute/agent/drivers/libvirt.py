@@ -34,6 +34,7 @@ from kilonova.compute.agent.drivers import (
     use,
 )
 from kilonova.compute.agent.drivers.connection import Connection
+from kilonova.compute.agent.drivers.disk_moves import DiskMoves
 from kilonova.compute.agent.drivers.domain_xml import (
     DomainPlan,
     definition_digest,
@@ -102,6 +103,7 @@ class LibvirtDriver:
             options.reserved_disk_bytes,
         )
         self._images.discard_downloads()
+        self._disk_moves = DiskMoves(self._images.jobs, options)
         self._virt_type: VirtType = detect_virt_type() if options.virt_type == "auto" else options.virt_type
         self._errands = Errands(on_event)
         self._tombstones = Tombstones()
@@ -164,11 +166,19 @@ class LibvirtDriver:
 
     async def _converge(self, record: ServerRecord) -> ServerObservation:
         """Brings the host nearer to the spec."""
-        spec = record.spec
+        spec, directory = record.spec, self._directory(record.spec.id)
         await self._remove_copies(spec.id)
         if spec.presence == "leaving":
             transfer = await self._connection.call(migration.transfer, spec.id)
             return await self._observation(spec.id, migration.describe(transfer) if transfer else "")
+        if spec.presence in ("offering", "left"):
+            return await self._hand_over(record)
+        await self._disk_moves.withdraw(directory)
+        if spec.disks_from is not None:
+            return await self._observation(spec.id, await self._disk_moves.bring(spec, directory, spec.disks_from))
+        settling = await self._settle_former_disks(record)
+        if settling:
+            return await self._observation(spec.id, settling)
         is_rebuild_due = spec.rebuild_count > record.rebuilds_done
         fetching = await self._ensure_images(spec, is_new=is_rebuild_due)
         if fetching:
@@ -231,14 +241,22 @@ class LibvirtDriver:
         """The errand that fetches an image of the server; None when all are there. `is_new`: it has no disk of it."""
         for image, disk in disks.images_to_fetch(spec):
             self._timeline.begin(spec.id, "fetch_image")
-            has_disk = not is_new and (self._directory(spec.id) / (disk.name if disk else "disk")).exists()
-            if disk is not None and disk.is_whole and (has_disk or spec.presence == "incoming"):
+            path = self._directory(spec.id) / (disk.name if disk else "disk")
+            has_disk = not is_new and path.exists()
+            if disk is not None and (disk.is_whole and spec.presence == "incoming"):
+                continue
+            if disk is not None and has_disk and (disk.is_whole or await asyncio.to_thread(self._is_alone, path)):
                 continue
             fetching = self._images.ensure(image, self._errands, server_id=spec.id, has_disk=has_disk)
             if fetching is not None:
                 return fetching
             self._timeline.end(spec.id, "fetch_image")
         return None
+
+    def _is_alone(self, path: Path) -> bool:
+        """Whether a server's disk needs no cached image under it."""
+        kind = local_disks.read_info(path.with_name(disks.INFO)).get(path, self._options.disks.image_format)
+        return local_disks.backing_of(path, kind) is None
 
     async def _ensure_copies(self, spec: ServerSpec) -> Errand | None:
         """The errand that copies an image to a disk of the server; None when no disk waits for one."""
@@ -291,6 +309,45 @@ class LibvirtDriver:
             log.info("defining the domain", server=spec.id, name=spec.instance_name)
             with self._timeline.measured(spec.id, "define_domain"):
                 await self._connection.call(domains.define, xml)
+
+    # --- a change of host or flavor -----------------------------------------------------------------------------------
+
+    async def _hand_over(self, record: ServerRecord) -> ServerObservation:
+        """Ends the guest; then serves its disks, or leaves them as they are."""
+        spec, directory = record.spec, self._directory(record.spec.id)
+        ending = await self._ensure_off(record)
+        if ending:
+            return await self._observation(spec.id, ending)
+        if spec.presence == "left":
+            await self._disk_moves.withdraw(directory)
+            return await self._observation(spec.id, "")
+        offer = await self._disk_moves.offer(spec, directory)
+        seen = await self._observation(spec.id, "" if offer else "offering the disks")
+        seen.offer = offer
+        return seen
+
+    async def _settle_former_disks(self, record: ServerRecord) -> str:
+        """Keeps, puts back or removes the disks from before a resize, and enlarges those in use; returns progress."""
+        spec, directory = record.spec, self._directory(record.spec.id)
+        if spec.former_disks != "kept":
+            await self._disk_moves.discard_copies(directory)
+        if spec.former_disks == "gone":
+            await self._disk_moves.discard_former(directory)
+        if not self._disk_moves.is_settled(spec, directory):
+            progress = await self._ensure_off(record) or await self._disk_moves.settle(spec, directory)
+            if progress:
+                return progress
+        if spec.presence == "home" and not await self._connection.call(domains.is_held, spec.id):
+            await self._disk_moves.enlarge(spec, directory)
+        return ""
+
+    async def _ensure_off(self, record: ServerRecord) -> str:
+        """Ends the guest, if there is one; returns progress, empty once there is none."""
+        facts = await self._connection.call(domains.observe, record.spec.id)
+        if facts.power in ("absent", "stopped", "crashed"):
+            await self._errands.cancel(f"power {record.spec.id}")
+            return ""
+        return await self._ensure_power(msgspec.structs.replace(record.spec, power="stopped"), record)
 
     # --- migration ----------------------------------------------------------------------------------------------------
 
@@ -547,6 +604,7 @@ class LibvirtDriver:
             await self._errands.cancel(f"power {server_id}")
             await self._errands.cancel(f"copy image {server_id}")
             await self._remove_copies(server_id)
+            await self._disk_moves.end(directory)
             self._errands.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
             for volume in record.connected.values() if record else ():
