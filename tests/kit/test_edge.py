@@ -481,7 +481,7 @@ async def test_an_action_on_what_is_not_there_is_a_404_whatever_it_is_called(cli
     assert (await client.post("/kept/gone/action", json={key: None})).status_code == 404
 
 
-async def test_an_action_that_is_not_built_yet_says_so(client: Any) -> None:
+async def test_an_action_that_there_is_not_says_so(client: Any) -> None:
     unknown = await client.post("/kept/there/action", json={"swim": None})
     assert unknown.json()["badRequest"]["message"] == "There is no such action: swim."
 
