@@ -51,6 +51,8 @@ async def test_a_guest_moves_with_its_ports_and_its_claim(two_hosts: Any) -> Non
     assert (listed["source_compute"], listed["dest_compute"]) == (source, target)
     assert (listed["instance_uuid"], "links" in listed) == (server.id, False)
     assert listed["user_id"] and listed["project_id"]
+    flavors = {listed["old_instance_type_id"], listed["new_instance_type_id"]}
+    assert [type(each) for each in flavors] == [int], "one flavor, as the number that clients take"
     actions = await world.client.get(f"/v2.1/servers/{server.id}/os-instance-actions", headers=HEADERS)
     assert actions.json()["instanceActions"][0]["action"] == "live-migration"
 
