@@ -67,7 +67,10 @@ async def rebuild_server(request: ComputeRequest, body: Rebuild) -> Reply:
         changed = await servers.find_with_task(tx, server.id)
         statuses = await host_statuses(found.cell, tx, request, [changed])
     shown = shown_in_detail(request, changed, statuses)
-    if not request.allows("update_shows_whole_server"):
+    if request.allows("update_shows_whole_server"):
+        # Here it is `user_data`, for everybody, and clients take no second one.
+        shown.pop("OS-EXT-SRV-ATTR:user_data", None)
+    else:
         shown = plain_view(shown, changed.server)
     if request.allows("rebuild_key_name"):
         shown["key_name"] = changed.server.key_name

@@ -163,6 +163,16 @@ async def test_each_field_has_its_version(nova: Any, field: str, value: Any, sin
     await nova.call("POST", url, 202, version=since, json=body)
 
 
+async def test_administrators_are_shown_user_data_once(nova: Any) -> None:
+    server, image_id = await nova.insert_server(), await nova.image()
+    url = f"/servers/{server.id}"
+    body = wish(image_id, user_data="IyEvYmluL3NoCg==")
+    answered = (await nova.call("POST", f"{url}/action", 202, by="admin", json=body))["server"]
+    shown = (await nova.call("GET", url, by="admin"))["server"]
+    assert shown.pop("OS-EXT-SRV-ATTR:user_data") == "IyEvYmluL3NoCg=="
+    assert answered == {**shown, "adminPass": answered["adminPass"], "user_data": "IyEvYmluL3NoCg=="}
+
+
 async def test_older_answers_show_what_they_did(nova: Any) -> None:
     image_id = await nova.image()
     for version, shown in (("2.53", set()), ("2.54", {"key_name"}), ("2.57", {"key_name", "user_data"})):
