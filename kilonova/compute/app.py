@@ -373,7 +373,8 @@ ROUTES = [
           body=hosts.OldServiceChange, until="2.52"),
     Route("GET", "/v2.1/os-hosts", old_hosts.list_hosts, P + "os-hosts:list", query=old_hosts.QUERY, until="2.42"),
     Route("GET", "/v2.1/os-hosts/{host}", old_hosts.show_host, P + "os-hosts:show", until="2.42"),
-    Route("PUT", "/v2.1/os-hosts/{host}", old_hosts.update_host, P + "os-hosts:update", body=Free, until="2.42"),
+    Route("PUT", "/v2.1/os-hosts/{host}", old_hosts.update_host, P + "os-hosts:update", body=old_hosts.HostChange,
+          until="2.42"),
     *(
         Route("GET", f"/v2.1/os-hosts/{{host}}/{change}", old_hosts.change_power, f"{P}os-hosts:{rule}", until="2.42")
         for change, rule in (("startup", "start"), ("reboot", "reboot"), ("shutdown", "shutdown"))

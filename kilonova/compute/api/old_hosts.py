@@ -3,7 +3,9 @@
 Gone from microversion 2.43 on. Source: Compute API reference, "Hosts (os-hosts) (DEPRECATED)".
 """
 
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.listing import UNPAGED
@@ -12,11 +14,19 @@ from kilonova.compute.hosts import control_daemons, hosts
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import HostUse
 from kilonova.compute.views.records import host_resource_view, host_service_view
-from kilonova.kit.errors import NotImplementedHere
+from kilonova.kit.errors import BadRequest, NotImplementedHere
 from kilonova.kit.http.lists import Listing, cut_among, word_if_any
 
 LISTING = Listing(dialect=UNPAGED, filters={name: word_if_any(name) for name in ("zone", "service")})
 QUERY = LISTING.query
+
+
+Switch = Literal["enable", "Enable", "ENABLE", "disable", "Disable", "DISABLE"]
+
+
+class HostChange(Struct, forbid_unknown_fields=True):
+    status: Switch | UnsetType = UNSET
+    maintenance_mode: Switch | UnsetType = UNSET
 
 
 async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
@@ -30,8 +40,11 @@ async def list_hosts(request: ComputeRequest) -> dict[str, Any]:
     return {"hosts": cut_among(shown, LISTING.read(request)).rows}
 
 
-async def update_host(request: ComputeRequest, _body: Any) -> None:
+async def update_host(request: ComputeRequest, body: HostChange) -> None:
     """PUT: no hypervisor here does it. Raises NotImplementedHere."""
+    request.authorize()
+    if body.status is UNSET and body.maintenance_mode is UNSET:
+        raise BadRequest("Nothing is to change: give status or maintenance_mode, enable or disable.")
     await _require(request)
     raise NotImplementedHere(
         "Hosts are neither disabled nor put into maintenance here: disable the host's service nova-compute instead."

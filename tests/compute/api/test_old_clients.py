@@ -354,6 +354,9 @@ async def test_hosts_are_neither_disabled_nor_switched_off_here(nova: Any) -> No
     admin = {"by": "admin", "version": "2.42"}
     told = await nova.refused("PUT", "/os-hosts/node1", 501, json={"status": "disable"}, **admin)
     assert "disable the host's service nova-compute" in told
+    for body in ({}, {"status": "invalid"}, {"status": "enable", "maintenance_mode": "on"}, {"mode": "enable"}):
+        await nova.refused("PUT", "/os-hosts/node1", 400, json=body, **admin)
+    await nova.refused("PUT", "/os-hosts/node1", 403, json={"status": "disable"}, version="2.42")
     for change in ("startup", "reboot", "shutdown"):
         assert "not managed here" in await nova.refused("GET", f"/os-hosts/node1/{change}", 501, **admin)
         await nova.refused("GET", f"/os-hosts/node9/{change}", 404, **admin)
