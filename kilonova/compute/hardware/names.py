@@ -138,7 +138,7 @@ IMAGE: Mapping[str, Treatment] = {
     "hw_auto_disk_config": _harmless(_XEN),
     "hw_cdrom_bus": _obeyed("the config drive is a cdrom on it: ide, sata or scsi; with virtio it is a disk"),
     "hw_cpu_realtime_mask": _refused(_UNFITTED),
-    "hw_disk_bus": _obeyed("virtio, scsi, sata or ide"),
+    "hw_disk_bus": _obeyed("virtio, scsi, sata, ide or usb"),
     "hw_disk_type": _harmless(_VMWARE),
     "hw_emulation_architecture": _refused("hosts run guests of their own architecture", "x86_64"),
     "hw_ephemeral_encryption_secret_uuid": _refused(_NO_ENCRYPTION),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from kilonova.compute.hardware.asked import Asked
 
 PROPERTIES = ("img_root_device_name", "root_device_name")
-BUSES_OF_NAMES = {"vd": ("virtio",), "sd": ("scsi", "sata"), "hd": ("ide",)}
+BUSES_OF_NAMES = {"vd": ("virtio",), "sd": ("scsi", "sata", "usb"), "hd": ("ide",)}
 """First letters of a disk's name → the buses that have such names; the first is taken where nothing else is said."""
 _NAME = re.compile(r"(?:/dev/)?(vd|sd|hd)a[0-9]{0,2}")
 

@@ -21,7 +21,7 @@ from kilonova.compute.hardware.root_device import root_bus
 from kilonova.compute.tables import Server
 
 USUAL_BUS = "virtio"
-DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "ide": "hd"}
+DEVICE_PREFIXES = {"virtio": "vd", "scsi": "sd", "sata": "sd", "usb": "sd", "ide": "hd"}
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 

@@ -237,6 +237,14 @@ def test_more_serial_lines_have_no_log() -> None:
     assert written(second, "target") == ['<target port="1" />'] and second.find("log") is None
 
 
+def test_a_disk_on_usb_needs_a_controller() -> None:
+    assert [each.get("bus") for each in render({}, {"hw_disk_bus": "usb"}).findall("devices/disk/target")] == [
+        "usb"
+    ] * 2
+    with pytest.raises(HostError, match="on the bus usb, and hw_usb_model=none"):
+        render({}, {"hw_disk_bus": "usb", "hw_usb_model": "none"})
+
+
 def test_usb_devices_are_redirected_through_spice() -> None:
     specs = {"hw:redirected_usb_ports": "2"}
     domain = render(specs, consoles=ConsoleOptions(vnc=None, spice=ScreenOptions()))

@@ -223,7 +223,7 @@ def test_a_name_cannot_break_out_of_the_definition() -> None:
 
 
 def test_disks_are_named_as_on_their_bus() -> None:
-    assert [device_name(bus, 1) for bus in ("virtio", "scsi", "sata", "ide")] == ["vdb", "sdb", "sdb", "hdb"]
+    assert [device_name(bus, 1) for bus in disks.BUSES] == ["vdb", "sdb", "sdb", "hdb", "sdb"]
 
 
 def test_a_guest_boots_from_its_first_disk_unless_the_disks_say_in_which_order() -> None:

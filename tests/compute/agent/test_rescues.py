@@ -44,6 +44,7 @@ async def test_a_rescue_boots_once_and_so_does_its_end(rig: Rig, power: str) -> 
         ({}, ["root", "config-2", "rescue"]),
         ({"is_stable": False}, ["rescue", "root", "config-2"]),
         ({"device": "cdrom", "bus": "ide"}, ["root", "config-2", "rescue"]),
+        ({"bus": "usb"}, ["root", "config-2", "rescue"]),
     ],
 )
 async def test_a_real_guest_boots_from_the_rescue_disk_and_sees_its_own(

@@ -45,6 +45,7 @@ def test_a_cdrom_is_one() -> None:
         ({}, ("disk", "scsi", False)),
         ({"hw_rescue_device": "cdrom"}, ("cdrom", "scsi", True)),
         ({"hw_rescue_bus": "ide"}, ("disk", "ide", True)),
+        ({"hw_rescue_bus": "usb"}, ("disk", "usb", True)),
         ({"hw_rescue_device": "disk", "hw_rescue_bus": "virtio"}, ("disk", "virtio", True)),
     ],
 )
@@ -54,7 +55,7 @@ def test_the_image_says_where_its_disk_is(properties: dict[str, str], expected: 
     assert (found["device"], found["bus"], found["is_stable"]) == expected
 
 
-@pytest.mark.parametrize("properties", [{"hw_rescue_device": "floppy"}, {"hw_rescue_bus": "usb"}])
+@pytest.mark.parametrize("properties", [{"hw_rescue_device": "floppy"}, {"hw_rescue_bus": "fdc"}])
 def test_what_no_host_can_do_is_refused(properties: dict[str, str]) -> None:
     with pytest.raises(InvalidServer, match=f"image property {next(iter(properties))}"):
         plan({"properties": properties}, None, 1, has_config_drive=False)

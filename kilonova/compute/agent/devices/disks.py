@@ -35,7 +35,7 @@ from kilonova.kit.host_commands import HostError
 INFO = "disk.info"
 """The file of a server's directory that tells the format of each disk of it."""
 KERNEL_FORMATS = ("aki", "ari")
-BUSES = ("virtio", "scsi", "sata", "ide")
+BUSES = ("virtio", "scsi", "sata", "ide", "usb")
 
 ImagePath = Callable[[SpecImage], Path]
 """Says where the host keeps an image, as a raw file."""

@@ -47,6 +47,7 @@ def add_devices(devices: Element, plan: DomainPlan, guest: GuestHardware) -> Non
 
 
 def _add_controllers(devices: Element, plan: DomainPlan, guest: GuestHardware) -> None:
+    """Raises HostError for a disk without a controller. libvirt adds those that are not named here."""
     if any(disk.place.bus == "scsi" for disk in plan.disks):
         controller = SubElement(devices, "controller", type="scsi", index="0", model=guest.devices.scsi_model)
         if guest.devices.has_packed_rings and guest.devices.scsi_model == "virtio-scsi":
@@ -55,6 +56,8 @@ def _add_controllers(devices: Element, plan: DomainPlan, guest: GuestHardware) -
         SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
         for _ in range(plan.host.pcie_ports):
             SubElement(devices, "controller", type="pci", model="pcie-root-port")
+    if guest.devices.usb_model == "none" and any(disk.place.bus == "usb" for disk in plan.disks):
+        raise HostError("A disk is to be on the bus usb, and hw_usb_model=none leaves the server without one.")
     if guest.devices.usb_model:
         SubElement(devices, "controller", type="usb", index="0", model=guest.devices.usb_model)
 
