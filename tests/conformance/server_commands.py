@@ -138,7 +138,7 @@ LISTS = [
     Row("console url show --novnc one", shows="novnc", user="demo"),
     Row("console url show --xvpvnc one", 1, "ask for novnc", user="demo"),
     Row("console url show --spice one", 1, "its host offers no spice consoles", user="demo"),
-    Row("console url show --spice-direct one", 1, "ask for spice-html5", user="demo"),
+    Row("console url show --spice-direct one", 1, "offers no spice consoles", user="demo"),
     Row("console url show --rdp one", 1, "hosts offer no rdp consoles", user="demo"),
     Row("console url show --serial one", 1, "its host offers no serial consoles", user="demo"),
     Row("console url show --mks one", 1, "hosts offer no mks consoles", user="demo"),

@@ -137,10 +137,15 @@ def test_consoles_are_what_the_file_says_in_either_spelling(tmp_path: Path) -> N
     old += "vncserver_proxyclient_address = 10.0.0.31\nnovncproxy_base_url = http://c:6080/vnc_auto.html\n"
     assert consoles(old).vnc == ScreenOptions("0.0.0.0", "10.0.0.31", "http://c:6080/vnc_auto.html", "en-us")
     new = "[vnc]\nenabled = false\n[spice]\nenabled = true\nserver_listen = 0.0.0.0\nagent_enabled = false\n"
+    new += "spice_direct_proxy_base_url = http://controller:13002\n"
     new += "[serial_console]\nenabled = true\nport_range = 10000:10009\nproxyclient_address = 10.0.0.31\n"
     assert consoles(new) == ConsoleOptions(
         vnc=None,
-        spice=ScreenOptions("0.0.0.0", "127.0.0.1", "http://127.0.0.1:6082/spice_auto.html"),
+        spice=ScreenOptions(
+            listen="0.0.0.0",
+            base_url="http://127.0.0.1:6082/spice_auto.html",
+            direct_url="http://controller:13002",
+        ),
         has_spice_agent=False,
         serial=SerialOptions("10.0.0.31", "ws://127.0.0.1:6083/", range(10000, 10010)),
     )

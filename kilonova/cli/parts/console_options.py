@@ -12,7 +12,7 @@ def console_options(config: Any) -> ConsoleOptions:
     """Raises ConfigError."""
     return ConsoleOptions(
         vnc=_screen(config.vnc, config.vnc.novncproxy_base_url),
-        spice=_screen(config.spice, config.spice.html5proxy_base_url),
+        spice=_screen(config.spice, config.spice.html5proxy_base_url, config.spice.spice_direct_proxy_base_url),
         has_spice_agent=config.spice.agent_enabled,
         serial=_serial(config.serial_console),
     )
@@ -28,10 +28,10 @@ def console_urls(options: ConsoleOptions) -> dict[ConsoleKind, str]:
     return {kind: each.base_url for kind, each in offered.items() if each is not None}
 
 
-def _screen(group: Any, base_url: str) -> ScreenOptions | None:
+def _screen(group: Any, base_url: str, direct_url: str = "") -> ScreenOptions | None:
     if not group.enabled:
         return None
-    return ScreenOptions(group.server_listen, group.server_proxyclient_address, base_url, group.keymap)
+    return ScreenOptions(group.server_listen, group.server_proxyclient_address, base_url, group.keymap, direct_url)
 
 
 def _serial(group: Any) -> SerialOptions | None:

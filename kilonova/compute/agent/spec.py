@@ -407,6 +407,8 @@ class ConsoleAddress(Struct, frozen=True):
     """Of the proxy that leads there, as users reach that; empty where none does."""
     boot: str
     """Another one after each start of the guest: a port that was read before may lead to another guest since."""
+    direct_url: str = ""
+    """Of the proxy for clients that are no browsers; empty: none leads there."""
 
 
 class HostShare(Struct, frozen=True, kw_only=True):

@@ -16,18 +16,23 @@ from kilonova.compute.errors import ConsoleTypeUnavailable
 from kilonova.compute.views.remote_consoles import console_token_view, console_view, remote_console_view
 from kilonova.kit.errors import BadRequest
 
+DIRECT = "spice-direct"
 PROTOCOLS: dict[str, tuple[str, ...]] = {
     "vnc": ("novnc", "xvpvnc"),
-    "spice": ("spice-html5", "spice-direct"),
+    "spice": ("spice-html5", DIRECT),
     "serial": ("serial",),
     "rdp": ("rdp-html5",),
     "mks": ("webmks",),
 }
-SERVED: dict[str, ConsoleKind] = {"novnc": "vnc", "spice-html5": "spice", "serial": "serial"}
+SERVED: dict[str, ConsoleKind] = {
+    "novnc": "vnc",
+    "spice-html5": "spice",
+    DIRECT: "spice",
+    "serial": "serial",
+}
 """Types with a proxy in front of them."""
 NOT_SERVED = {
     "xvpvnc": "its Java client and its proxy are no more: ask for novnc",
-    "spice-direct": "no proxy for SPICE without a browser is served: ask for spice-html5",
     "rdp-html5": "hosts offer no rdp consoles: they belonged to Hyper-V",
     "webmks": "hosts offer no mks consoles: they belong to VMware",
 }
@@ -109,7 +114,8 @@ async def _open(request: ComputeRequest, protocol: str, console_type: str) -> st
         raise ConsoleTypeUnavailable(server.id, console_type, f"the protocol {protocol} has the types {allowed}")
     if console_type not in SERVED:
         raise ConsoleTypeUnavailable(server.id, console_type, NOT_SERVED[console_type])
-    opened = await remote_consoles.open_console(cell, server, SERVED[console_type], request.ctx)
+    kind = SERVED[console_type]
+    opened = await remote_consoles.open_console(cell, server, kind, request.ctx, is_direct=console_type == DIRECT)
     return url_with_token(opened.base_url, console_type, opened.token)
 
 

@@ -56,14 +56,22 @@ async def locate(cell: Cell, server: Server, kind: ConsoleKind) -> ConsoleAddres
         raise ConsoleNotReady(server.id, kind, error.message) from error
 
 
-async def open_console(cell: Cell, server: Server, kind: ConsoleKind, ctx: RequestContext | None = None) -> Opened:
-    """Raises ConsoleTypeUnavailable, ConsoleNotReady, ServerNotFound."""
+async def open_console(
+    cell: Cell, server: Server, kind: ConsoleKind, ctx: RequestContext | None = None, *, is_direct: bool = False
+) -> Opened:
+    """Gives a way in. `is_direct`: for a client that is no browser, through the proxy that its operator has for those.
+
+    Raises ConsoleTypeUnavailable, ConsoleNotReady, ServerNotFound.
+    """
     address = await locate(cell, server, kind)
+    if is_direct and not address.direct_url:
+        reason = "its host names no proxy for clients without a browser ([spice] spice_direct_proxy_base_url)"
+        raise ConsoleTypeUnavailable(server.id, f"{kind}-direct", f"{reason}: ask for {kind}-html5")
     region = cell.region
     async with region.transaction() as tx:
         seconds = region.console_token_seconds
         token = await console_tokens.create(tx, server.id, kind, region.clock.now(), seconds, ctx)
-    return Opened(address.base_url, token)
+    return Opened(address.direct_url if is_direct else address.base_url, token)
 
 
 async def follow(region: Region, token: str, kind: ConsoleKind | None = None) -> Place:

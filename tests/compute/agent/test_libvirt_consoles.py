@@ -32,7 +32,7 @@ async def ports() -> range:
 async def rig(libvirt_state_dir: Path, ports: range) -> AsyncIterator[LibvirtRig]:
     consoles = ConsoleOptions(
         vnc=None,
-        spice=ScreenOptions(base_url="http://controller:6082/spice_auto.html"),
+        spice=ScreenOptions(base_url="http://controller:6082/spice_auto.html", direct_url="http://controller:13002"),
         serial=SerialOptions(base_url="ws://controller:6083/", ports=ports),
     )
     instances = libvirt_state_dir / "instances"
@@ -48,6 +48,7 @@ async def test_spice_is_spoken_where_it_is_offered(rig: LibvirtRig) -> None:
     await settle(rig, spec)
     found = await rig.driver.console_address(spec.id, "spice")
     assert found.base_url == "http://controller:6082/spice_auto.html"
+    assert found.direct_url == "http://controller:13002"
     reader, writer = await asyncio.open_connection(found.host, found.port)
     # Source: the SPICE protocol, "Connection and Communication Setup": a link to the main channel, with nothing to say.
     link = struct.pack("<IBBIII", 0, 1, 0, 0, 0, 18)

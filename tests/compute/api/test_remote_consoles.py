@@ -5,9 +5,11 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
+from kilonova.compute.agent.spec import ConsoleAddress
 from kilonova.compute.api.remote_consoles import url_with_token
 from kilonova.compute.consoles import console_tokens
 from kilonova.compute.hosts import control_daemons
@@ -97,7 +99,7 @@ async def test_actions_for_what_is_not_offered_say_why(
         ("mks", "webmks", "2.7", "mks"),
         ("mks", "webmks", "2.8", "VMware"),
         ("spice", "spice-direct", "2.98", "spice-direct"),
-        ("spice", "spice-direct", "2.99", "ask for spice-html5"),
+        ("spice", "spice-direct", "2.99", "its host offers no spice consoles"),
         ("telnet", "novnc", "latest", "protocol"),
     ],
 )
@@ -159,6 +161,32 @@ async def test_an_administrator_sees_where_a_token_leads_from_2_31_on(nova: Any,
     assert "Token not found" in await nova.refused("GET", "/os-console-auth-tokens/nothing", 404, by="admin")
     await host.change(server.id, power="stopped")
     assert "has no guest" in await nova.refused("GET", path, 409, by="admin")
+
+
+async def test_a_client_without_a_browser_is_sent_to_the_proxy_for_those(
+    nova: Any, host: ConsoleHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await running(nova, host)
+    address = ConsoleAddress("127.0.0.1", 5902, "http://controller:6082/spice_auto.html", "1")
+
+    async def console_address(_server_id: str, _kind: str) -> ConsoleAddress:
+        return address
+
+    monkeypatch.setattr(host.driver, "console_address", console_address)
+    path, body = (
+        f"/servers/{server.id}/remote-consoles",
+        {"remote_console": {"protocol": "spice", "type": "spice-direct"}},
+    )
+    told = await nova.refused("POST", path, 400, json=body)
+    assert "spice_direct_proxy_base_url" in told and "ask for spice-html5" in told
+    address = msgspec.structs.replace(address, direct_url="http://controller:13002/nova")
+    console = (await nova.call("POST", path, json=body))["remote_console"]
+    assert (console["protocol"], console["type"]) == ("spice", "spice-direct")
+    token = token_in(console["url"])
+    assert console["url"] == f"http://controller:13002/nova?token={token}"
+    shown = (await nova.call("GET", f"/os-console-auth-tokens/{token}", by="admin"))["console"]
+    assert (shown["host"], shown["port"], shown["tls_port"]) == ("127.0.0.1", 5902, None)
+    await nova.refused("POST", path, 400, json=body, version="2.98")
 
 
 async def test_tokens_end_in_time_and_with_their_server(nova: Any, host: ConsoleHost) -> None:

@@ -57,6 +57,11 @@ CONSOLES: Options = {
             default="http://127.0.0.1:6082/spice_auto.html",
             help="The proxy's page, as users reach it",
         ),
+        cfg.StrOpt(
+            "spice_direct_proxy_base_url",
+            default="",
+            help="A proxy for SPICE clients that are no browsers, as users reach it; empty: there is none",
+        ),
         cfg.StrOpt("html5proxy_host", default="0.0.0.0", help="Address the proxy listens on"),  # noqa: S104
         cfg.PortOpt("html5proxy_port", default=6082, help="Its port"),
     ],

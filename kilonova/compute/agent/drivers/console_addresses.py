@@ -36,7 +36,8 @@ def find(connection: Any, server_id: str, kind: ConsoleKind, options: ConsoleOpt
         raise ConsoleNotOffered(
             f"it was started before its host offered {kind} consoles: it gets one when it is stopped and started"
         )
-    return ConsoleAddress(way.address, port, way.base_url, boot)
+    direct_url = way.direct_url if isinstance(way, ScreenOptions) else ""
+    return ConsoleAddress(way.address, port, way.base_url, boot, direct_url)
 
 
 def _screen_port(xml: str, kind: str) -> int | None:

@@ -21,6 +21,8 @@ class ScreenOptions:
     """Of the proxy, as users reach it."""
     keymap: str = ""
     """Empty: the guest gets the keys as the user's keyboard has them."""
+    direct_url: str = ""
+    """Of the proxy for clients that are no browsers; empty: there is none."""
 
 
 @dataclass(frozen=True)
