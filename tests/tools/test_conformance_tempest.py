@@ -10,8 +10,11 @@ import pytest
 from tests.conformance.tempest import run_tests
 from tools import conformance_tempest as tool
 from tools.stages import VENV
+from tools.tempest.chosen import LEFT_OUT, PARTS, Part
+from tools.tempest.config import plan_config, render_config
+from tools.tempest.ground import Prepared
 
-PREPARED = tool.Prepared(("image-1", "image-2"), ("flavor-1", "flavor-2"), "network-1", ("router", "quotas"))
+PREPARED = Prepared(("image-1", "image-2"), ("flavor-1", "flavor-2"), "network-1", ("router", "quotas"))
 
 
 class Mixed(unittest.TestCase):
@@ -98,8 +101,8 @@ IDS = {
 }
 
 
-@pytest.mark.parametrize("part", tool.PARTS, ids=lambda part: part.name)
-def test_a_part_takes_its_tests_by_service_and_tag(part: tool.Part) -> None:
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_a_part_takes_its_tests_by_service_and_tag(part: Part) -> None:
     chosen, _ = run_tests.choose(IDS, {"patterns": [part.pattern, ""], "left_out": {}})
     assert chosen == {test_id for test_id, name in IDS.items() if name == part.name}
 
@@ -114,16 +117,16 @@ def test_what_is_left_out_is_not_run_and_keeps_its_reason() -> None:
 
 
 def test_guests_are_logged_in_to_only_where_they_are_real() -> None:
-    for part in tool.PARTS:
+    for part in PARTS:
         parser = configparser.ConfigParser(interpolation=None)
-        parser.read_string(tool.render_config(tool.plan_config(part, PREPARED, "secret", Path("/run"))))
+        parser.read_string(render_config(plan_config(part, PREPARED, "secret", Path("/run"))))
         assert parser["validation"]["run_validation"] == str(part.fake_hosts == 0)
         assert parser["auth"]["admin_password"] == "secret"
         assert parser["network-feature-enabled"]["api_extensions"] == "router,quotas"
 
 
 def test_what_is_left_out_has_a_reason() -> None:
-    for pattern, reason in tool.LEFT_OUT.items():
+    for pattern, reason in LEFT_OUT.items():
         re.compile(pattern)
         assert len(reason) > 8
 
