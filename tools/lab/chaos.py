@@ -17,7 +17,6 @@ from pathlib import Path
 from tools.lab import audit, cloud, engines, tenant
 from tools.lab.api import Refused, Unreachable
 from tools.lab.cloud import Cloud
-from tools.lab.hosts import Host, HostError
 from tools.lab.lab import CONTROLLER, Lab
 from tools.lab.tenant import Ground
 
@@ -302,7 +301,7 @@ def run(
         _tell_errors(stands, story)
         stands.close()
     finally:
-        _keep_logs(lab, directory.with_name(f"{directory.name}-logs"))
+        lab.keep_logs(directory.with_name(f"{directory.name}-logs"))
         if not keep:
             lab.down()
     print(f"seed {chosen}: " + (f"{len(wrong)} things are wrong" if wrong else "all is well"), flush=True)
@@ -355,19 +354,3 @@ def _tell_errors(stands: Cloud, story: Story) -> None:
     )
     for reason, count in reasons.items():
         print(f"{count:7}  in ERROR: {reason}")
-
-
-def _keep_logs(lab: Lab, directory: Path) -> None:
-    """The daemons' logs outlive the lab."""
-    for host in lab.hosts.values():
-        if host.anchor.is_alive:
-            _copy_logs(host, directory / host.name)
-
-
-def _copy_logs(host: Host, directory: Path) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        for path in host.path("/var/log/lab").iterdir():
-            (directory / path.name).write_bytes(path.read_bytes())
-    except (FileNotFoundError, HostError) as error:
-        print(f"logs of {host.name}: {error}")

@@ -170,6 +170,14 @@ class Lab:
                 host.start(daemon, [daemon, *options])
         wait_for(lambda: host.path("/run/libvirt/libvirt-sock").exists(), f"{name}: libvirtd answers")
 
+    def keep_logs(self, directory: Path) -> None:
+        """Copies the daemons' logs of each host that is up, so that they outlive the lab."""
+        for host in self.hosts.values():
+            kept, logs = directory / host.name, host.path("/var/log/lab")
+            kept.mkdir(parents=True, exist_ok=True)
+            for path in logs.iterdir() if host.anchor.is_alive and logs.is_dir() else ():
+                (kept / path.name).write_bytes(path.read_bytes())
+
     # --- removing -----------------------------------------------------------------------------------------------------
 
     def down(self) -> None:
