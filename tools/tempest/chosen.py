@@ -1,32 +1,41 @@
 """The tests that are run, in which part, and those that are not, with the reason; pure."""
 
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 LATER = "is not among what is served so far"
 LEFT_OUT = {
     # identity
     r"\.test_(oauth_consumers|endpoint_groups|policies|domain_configuration)\.": f"this part of identity {LATER}",
     r"\.(Application|EC2)?Credentials\w*Test": f"credentials of other kinds: {LATER}",
-    r"\.ImageQuotaTest\.": f"limits kept by identity: {LATER}",
+    r"\.(ImageQuotaTest|test_compute_unified_limits)\.": f"limits kept by identity: {LATER}",
     r"\.test_inherits\.": f"roles inherited by what lies in a domain or project: {LATER}",
     r"\.test_create_is_domain_project$": "a domain is made at /v3/domains, never as a project",
     # image
     r"\.test_images_metadefs_": f"metadata definitions: {LATER}",
-    r"\.test_nova_image_snapshot_dependency$": f"snapshots of servers: {LATER}",
     # compute
-    r"\.test_update_host_\w+$": "a host is disabled as a service, and put into maintenance by nobody",
+    r"[Vv]olume": "needs volumes: block storage comes later",
+    r"\.test_\w*resize\w*$": f"resizing a server: {LATER}",
+    r"\.test_\w*cold_migrat\w+$|\.test_migrate_server_invalid_state$": f"moving a stopped server: {LATER}",
     r"\.test_instance_usage_audit_log\w*\.": f"this old part of compute {LATER}",
-    r"\.test_migrations\.": f"migrations: {LATER}",
-    r"\.test_\w*rebuild\w*$": f"rebuilding a server: {LATER}",
-    r"\.test_(inject_network_info|migrate_non_existent_server|restore_\w+)$": f"this action on servers: {LATER}",
-    r"\.UnshelveToHostMultiNodesTest\.": f"shelving a server: {LATER}",
-    r"\.QuotasAdmin\w*\.test_get_updated_quotas$": "quotas of single users are refused with 400, in words",
+    r"\.test_live_migration_serial_console$": "the test gives its own WebSocket a text where that takes bytes",
+    r"\.LiveMigrationManagerWorkflowTest\.": "its project manager has rights that only upstream's newer policies give",
+    r"\.LiveMigrationWithVTPMTest\.": "keeps the secrets of TPMs in a key manager, which is no part of this cloud",
+    r"\.test_\w*personality\w*(\.|$)": "files are not injected into guests: user data and the config drive bring them",
+    r"\.ServerShowV263Test\.": "images are not signed here",
     # network
     r"\.ExtraDHCPOptionsIpV6TestJSON\.": "an option of DHCPv4 with an IPv6 address is refused: no server could send it",
     r"\.scenario\.test_network_v6\.": f"router advertisements to guests: {LATER}",
-    r"\.TagsExtTest\.": f"subnet pools: {LATER}",
+    r"\.(TagsExtTest|test_subnetpools_extensions)\.": f"subnet pools: {LATER}",
+    r"\.test_live_migration_with_trunk$": f"trunks of ports: {LATER}",
+    r"\.test_auto_allocate_network\.": f"networks that are made for a project by themselves: {LATER}",
+    r"\.test_network_qos_placement\.": f"bandwidth that is kept for a port: {LATER}",
 }
 """Pattern in a test's name → why it is not run."""
+
+Place = Literal["simulated", "host", "lab"]
 
 
 @dataclass(frozen=True)
@@ -36,23 +45,39 @@ class Part:
     name: str
     pattern: str
     """What the ids of its tests have; an id is `module.Class.test[id-…,tag,…]`."""
-    fake_hosts: int
-    """Simulated compute hosts; none: real guests, and Tempest logs in to them."""
+    place: Place
+    """Simulated hosts, or real guests: on one host, or on several in a lab. Tempest logs in to real ones."""
+    hosts: int
+    """Those that carry servers."""
     workers: int
 
 
 API = r"^tempest\.api\.(identity|image|compute|network)\."
-SCENARIO = r"^tempest\.scenario\.(?!test_server_multinode\.)"
+SCENARIO = r"^tempest\.scenario\."
 SMOKE = r"\[.*\bsmoke\b.*\]$"
 LOGS_IN = (
-    r"(\.test_(attach_interfaces|device_tagging)\.|\.ServerDiagnosticsV248Test\.|\.test_(host_name_is_same_as_server_name|"
-    r"verify_created_server_vcpus|create_server_with_fqdn_name|verify_hostname_allows_fqdn|"
-    r"get_console_output_with_unlimited_size|novnc|novnc_bad_token)\[)"
+    r"(\.test_(attach_interfaces|device_tagging|images_oneserver|server_rescue|spice)\.|\.ServerDiagnosticsV248Test\.|"
+    r"\.test_(host_name_is_same_as_server_name|verify_created_server_(vcpus|ephemeral_disk)|create_server_with_fqdn_name|"
+    r"verify_hostname_allows_fqdn|get_console_output_with_unlimited_size|novnc|novnc_bad_token|create_backup|"
+    r"rebuild_server(_in_\w+)?|shelve_unshelve_server|shelve_paused_server)\[)"
 )
 """What needs a guest, and is not tagged smoke."""
-TWO_HOSTS = r"^tempest\.scenario\.test_server_multinode\."
+TWO_HOSTS = r"(\btest_server_multinode\.|_migration(_revert)?\[|\.test_(\w+_)?migrate(_\w+)?\[)"
+"""Scenarios that need several hosts."""
 PARTS = (
-    Part("smoke", rf"({API}|{SCENARIO}).*{SMOKE}", 0, 3),
-    Part("guests", rf"{SCENARIO}(?!.*{SMOKE})|{API}(?!.*{SMOKE}).*{LOGS_IN}", 0, 3),
-    Part("api", rf"{API}(?!.*({SMOKE}|{LOGS_IN}))|{TWO_HOSTS}", 2, 3),
+    Part("smoke", rf"({API}|{SCENARIO}(?!.*{TWO_HOSTS})).*{SMOKE}", "host", 1, 3),
+    Part("guests", rf"{SCENARIO}(?!.*({SMOKE}|{TWO_HOSTS}))|{API}(?!.*{SMOKE}).*{LOGS_IN}", "host", 1, 3),
+    Part("api", rf"{API}(?!.*({SMOKE}|{LOGS_IN}))|{SCENARIO}test_server_multinode\.", "simulated", 2, 3),
+    Part("lab", rf"{API}.*\[.*\bmultinode\b|{SCENARIO}.*{TWO_HOSTS}", "lab", 2, 2),
 )
+"""The lab runs again what `api` runs on simulated hosts, where guests move or are spread over hosts."""
+
+
+def missing(required: Collection[str], outcomes: Mapping[str, str]) -> dict[str, str]:
+    """Required tests that did not pass, with what became of them, apart from those that LEFT_OUT names.
+
+    `outcomes`: name → `passed`, `failed`, or why it was skipped.
+    """
+    wanted = (name for name in required if not any(re.search(pattern, name) for pattern in LEFT_OUT))
+    became = {name: outcomes.get(name, "is in no part") for name in wanted}
+    return {name: what for name, what in sorted(became.items()) if what != "passed"}

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.tempest.chosen import Part
+from tools.lab.lab import names_for
+from tools.tempest.chosen import Part, Place
 from tools.tempest.ground import Prepared
 
 
-def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: Path) -> dict[str, dict[str, Any]]:
+def plan_config(
+    part: Part, prepared: Prepared, identity_url: str, admin_password: str, directory: Path
+) -> dict[str, dict[str, Any]]:
     """tempest.conf as groups of options."""
     absent = ("cinder", "swift", "horizon", "heat")
     return {
@@ -24,7 +27,7 @@ def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: 
             "admin_password": admin_password,
         },
         "identity": {
-            "uri_v3": "http://127.0.0.1:5000/v3",
+            "uri_v3": identity_url,
             "auth_version": "v3",
             "v3_endpoint_type": "public",
         },
@@ -38,12 +41,13 @@ def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: 
             "image_ref_alt": prepared.images[1],
             "flavor_ref": prepared.flavors[0],
             "flavor_ref_alt": prepared.flavors[1],
-            "min_compute_nodes": max(1, part.fake_hosts),
+            "min_compute_nodes": part.hosts,
             "max_microversion": "latest",
             "build_interval": 1,
             "build_timeout": 120,
+            **plan_moves(part),
         },
-        "compute-feature-enabled": plan_compute_features(),
+        "compute-feature-enabled": plan_compute_features(part.place),
         "network": {
             "public_network_id": prepared.public_network,
             "floating_network_name": "public",
@@ -58,9 +62,17 @@ def plan_config(part: Part, prepared: Prepared, admin_password: str, directory: 
             "port_security": True,
             "floating_ips": True,
         },
-        "validation": plan_validation(is_real=part.fake_hosts == 0),
+        "validation": plan_validation(is_real=part.place != "simulated"),
         "scenario": {"dhcp_client": "udhcpc"},
     }
+
+
+def plan_moves(part: Part) -> dict[str, str]:
+    """The hosts between which servers are moved that are to go to a named one."""
+    if part.place != "lab":
+        return {}
+    source, target, *_ = names_for(part.hosts + 1)[-part.hosts :]
+    return {"migration_source_host": source, "migration_dest_host": target}
 
 
 def plan_validation(*, is_real: bool) -> dict[str, Any]:
@@ -81,7 +93,7 @@ def plan_identity_features() -> dict[str, bool]:
     return dict.fromkeys(("trust", "access_rules", "domain_specific_drivers", "security_compliance"), False)
 
 
-def plan_compute_features() -> dict[str, Any]:
+def plan_compute_features(place: Place) -> dict[str, Any]:
     """What compute does, and what it does not do yet."""
     present = (
         "console_output",
@@ -92,13 +104,20 @@ def plan_compute_features() -> dict[str, Any]:
         "config_drive",
         "hostname_fqdn_sanitization",
         "interface_attach",
+        *("change_password", "snapshot", "shelve", "rescue", "stable_rescue", "ide_bus", "serial_console"),
+        *("live_migration", "block_migration_for_live_migration", "live_migrate_back_and_forth"),
     )
     absent = (
-        *("resize", "shelve", "snapshot", "rescue", "stable_rescue", "cold_migration", "live_migration"),
-        *("change_password", "personality", "spice_console", "serial_console", "swap_volume"),
-        *("attach_encrypted_volume", "volume_multiattach", "unified_limits"),
+        *("resize", "cold_migration", "shelve_migrate", "personality", "unified_limits", "vtpm_live_migration"),
+        *("swap_volume", "attach_encrypted_volume", "volume_multiattach", "volume_backed_live_migration"),
     )
-    return {**dict.fromkeys(present, True), **dict.fromkeys(absent, False), "scheduler_enabled_filters": "all"}
+    return {
+        **dict.fromkeys(present, True),
+        **dict.fromkeys(absent, False),
+        # Simulated guests have no screens that speak SPICE.
+        "spice_console": place == "host",
+        "scheduler_enabled_filters": "all",
+    }
 
 
 def render_config(groups: Mapping[str, Mapping[str, Any]]) -> str:
