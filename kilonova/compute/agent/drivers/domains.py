@@ -126,14 +126,19 @@ def observe_all(connection: Any) -> dict[str, PowerState]:
 
 def check_free(connection: Any, server_id: str, instance_name: str) -> None:
     """Raises HostError when the UUID or the name belongs to a domain that is not this server's."""
-    by_id = lookup(connection, server_id)
-    if by_id is not None and definition_digest(by_id.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)) is None:
-        raise HostError(f"The domain {by_id.name()} on this host has the UUID {server_id} and is not of this cloud.")
-    if by_id is not None and by_id.name() != instance_name:
-        raise HostError(f"The domain of server {server_id} is called {by_id.name()} on this host, not {instance_name}.")
     try:
+        by_id = lookup(connection, server_id)
+        if by_id is not None and not is_ours(by_id):
+            raise HostError(
+                f"The domain {by_id.name()} on this host has the UUID {server_id} and is not of this cloud."
+            )
+        if by_id is not None and by_id.name() != instance_name:
+            raise HostError(
+                f"The domain of server {server_id} is called {by_id.name()} on this host, not {instance_name}."
+            )
         by_name = connection.lookupByName(instance_name)
     except libvirt.libvirtError as error:
+        # There is none of that name; or it went while it was looked at, as that of a guest does that has moved away.
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
             raise
         return

@@ -361,12 +361,16 @@ class LibvirtDriver:
 
     async def _migrate(self, arrival: Arrival, hasten: bool, record: ServerRecord) -> ServerObservation:
         spec, name = record.spec, f"migrate {record.spec.id}"
+        under_way = self._errands.find_running(name)
         # One that was begun by an agent that has died goes on, and is not ours to wait for.
         transfer = await self._connection.call(migration.transfer, spec.id)
         if transfer is not None:
             if hasten:
                 await self._connection.call(migration.hasten, spec.id)
             progress = migration.describe(transfer)
+        elif under_way is not None:
+            # It may end while it is looked at: a guest that is then still seen must not be sent once more.
+            progress = under_way.progress
         else:
             self._errands.raise_failure(name, spec.id)
             facts = await self._connection.call(domains.observe, spec.id)
