@@ -25,7 +25,7 @@ from kilonova.kit.bus import InProcessBus
 from kilonova.kit.db import Database
 from kilonova.kit.http.client import Credentials, RemoteService, ServiceSession
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
-from kilonova.kit.testing import asgi_client
+from kilonova.kit.testing import asgi_client, text_lengths
 from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
 from tests.worlds import CloudInProcess, IdentityTemplate, cloud_in
@@ -34,6 +34,7 @@ from tests.worlds import identity as parts
 # How long one example takes is the machine's doing: other tests run beside it.
 settings.register_profile("kilonova", deadline=None)
 settings.load_profile("kilonova")
+text_lengths.enforce()
 
 PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")

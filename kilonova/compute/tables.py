@@ -77,7 +77,7 @@ servers = Table(
     Column("name", String(255), nullable=False),
     Column("hostname", String(255), nullable=False),
     Column("description", String(255)),
-    Column("vm_state", String(16), nullable=False),
+    Column("vm_state", String(32), nullable=False),
     Column("wanted_power", String(16), nullable=False),
     Column("power_state", Integer, nullable=False),
     Column("host", String(255)),
