@@ -6,9 +6,7 @@ Source: the Compute command reference, "nova-manage".
 import argparse
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import structs
@@ -19,14 +17,14 @@ from kilonova.cli.daemons.broker import transport_url
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.manage import Act, no_more, run_command
 from kilonova.cli.daemons.not_ready import NotReady
-from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
-from kilonova.cli.daemons.region import SYNC, database_of, fill, naming, region_database, section_of_region
-from kilonova.cli.daemons.schemas import migrations_of
+from kilonova.cli.daemons.refusals import find_revision, upgrade_schema
+from kilonova.cli.daemons.region import database_of, fill, naming, region_database, section_of_region
+from kilonova.cli.daemons.region_commands import MIGRATIONS, Refused, Region, Work, command
 from kilonova.cli.frames import hide_password, render_frame
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import housekeeping, mappings
-from kilonova.compute.region.directory import is_here, same_database
+from kilonova.compute.region.directory import same_database
 from kilonova.compute.region.mappings import CELL0_ID, NO_TRANSPORT
 from kilonova.compute.servers import servers
 from kilonova.compute.tables import CellMapping, HostMapping, Server, metadata
@@ -38,86 +36,6 @@ from kilonova.kit.clock import SystemClock
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.errors import ServiceUnavailable
-
-MIGRATIONS = migrations_of("compute")
-MAPPED_AT_ONCE = 50
-
-
-class Refused(Exception):
-    """What cannot be done as asked: a sentence for standard output, and the exit code."""
-
-    def __init__(self, code: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
-@dataclass
-class Region:
-    """The API database, and the cells' databases as they are needed."""
-
-    config: Any
-    database: Database
-    stack: AsyncExitStack
-
-    async def cell(self, cell_id: str, code: int = 1) -> CellMapping:
-        """Raises Refused."""
-        async with region_reading(self.database) as tx:
-            for each in await mappings.list_cells(tx):
-                if each.id == cell_id:
-                    return each
-        raise Refused(code, f"Cell with uuid {cell_id} was not found.")
-
-    def open(self, cell: CellMapping) -> Database:
-        """A cell's database, its schema checked. Raises ConfigError, NotReady."""
-        if is_here(self.filled(cell), self.database):
-            return self.database
-        database = Database(self.filled(cell).database_connection, metadata)
-        self.stack.push_async_callback(database.close)
-        with naming(f"cell {cell.name}"):
-            check_schema(database, MIGRATIONS, "compute", SYNC["database"])
-        return database
-
-    def filled(self, cell: CellMapping) -> CellMapping:
-        return structs.replace(
-            cell, database_connection=fill(cell.database_connection, self.config.database.connection)
-        )
-
-
-def _parser(command: str, *options: str, required: Sequence[str] = (), flags: Sequence[str] = ()) -> Any:
-    parser = argparse.ArgumentParser(prog=f"nova-manage cell_v2 {command}")
-    for name in options:
-        parser.add_argument(name, required=name in required, default=None, type=str)
-    for name in flags:
-        parser.add_argument(name, action="store_true")
-    return parser
-
-
-Work = Callable[[Region, Any], Coroutine[Any, Any, int | None]]
-
-
-def _cell_command(parser: Any, work: Work) -> Act:
-    """A command on the API database, whose schema has to be there."""
-
-    def act(found: Read, words: Sequence[str]) -> int:
-        asked = parser.parse_args(list(words))
-        section = section_of_region(found.config)
-        database = region_database(found.config)
-        with naming(section):
-            check_schema(database, MIGRATIONS, "compute", SYNC[section])
-
-        async def run() -> int:
-            async with AsyncExitStack() as stack:
-                stack.push_async_callback(database.close)
-                try:
-                    return await work(Region(found.config, database, stack), asked) or 0
-                except Refused as refused:
-                    print(refused)
-                    return refused.code
-
-        return asyncio.run(run())
-
-    return act
-
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
 
@@ -506,33 +424,27 @@ ID, URL, CONNECTION = "--cell_uuid", "--transport-url", "--database_connection"
 
 
 def _cell_commands() -> dict[str, Act]:
-    def command(name: str, work: Work, *options: str, flags: Sequence[str] = (), required: Sequence[str] = ()) -> Act:
-        return _cell_command(_parser(name, *options, required=required, flags=flags), work)
+    def made(name: str, work: Work, *options: str, flags: Sequence[str] = (), required: Sequence[str] = ()) -> Act:
+        return command(f"cell_v2 {name}", work, *options, flags=flags, required=required)
 
-    made = {
-        "map_cell0": command("map_cell0", _map_cell0, CONNECTION),
-        "create_cell": command(
-            "create_cell", _create_cell, "--name", URL, CONNECTION, flags=("--verbose", "--disabled")
-        ),
-        "update_cell": command(
+    acts = {
+        "map_cell0": made("map_cell0", _map_cell0, CONNECTION),
+        "create_cell": made("create_cell", _create_cell, "--name", URL, CONNECTION, flags=("--verbose", "--disabled")),
+        "update_cell": made(
             "update_cell", _update_cell, ID, "--name", URL, CONNECTION, flags=("--disable", "--enable"), required=(ID,)
         ),
-        "list_cells": command("list_cells", _list_cells, flags=("--verbose",)),
-        "delete_cell": command("delete_cell", _delete_cell, ID, flags=("--force",), required=(ID,)),
-        "discover_hosts": command(
-            "discover_hosts", _discover_hosts, ID, flags=("--verbose", "--strict", "--by-service")
-        ),
-        "list_hosts": command("list_hosts", _list_hosts, ID),
-        "delete_host": command("delete_host", _delete_host, ID, "--host", required=(ID, "--host")),
-        "simple_cell_setup": command("simple_cell_setup", _simple_cell_setup, URL),
-        "map_instances": command(
-            "map_instances", _map_instances, ID, "--max-count", flags=("--reset",), required=(ID,)
-        ),
-        "verify_instance": command(
+        "list_cells": made("list_cells", _list_cells, flags=("--verbose",)),
+        "delete_cell": made("delete_cell", _delete_cell, ID, flags=("--force",), required=(ID,)),
+        "discover_hosts": made("discover_hosts", _discover_hosts, ID, flags=("--verbose", "--strict", "--by-service")),
+        "list_hosts": made("list_hosts", _list_hosts, ID),
+        "delete_host": made("delete_host", _delete_host, ID, "--host", required=(ID, "--host")),
+        "simple_cell_setup": made("simple_cell_setup", _simple_cell_setup, URL),
+        "map_instances": made("map_instances", _map_instances, ID, "--max-count", flags=("--reset",), required=(ID,)),
+        "verify_instance": made(
             "verify_instance", _verify_instance, "--uuid", flags=("--quiet",), required=("--uuid",)
         ),
     }
-    return {f"cell_v2 {name}": act for name, act in made.items()}
+    return {f"cell_v2 {name}": act for name, act in acts.items()}
 
 
 def run() -> int:
