@@ -141,6 +141,7 @@ server_history = Table(
     Column("record", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("deleted_at", UtcDateTime, nullable=False),
+    Column("archived_at", UtcDateTime),
     Index("server_history_deleted_at", "deleted_at"),
     Index("server_history_project", "project_id", "deleted_at"),
 )
@@ -434,6 +435,8 @@ class DeletedServer(Struct):
     """The fields of `Server`."""
     created_at: datetime
     deleted_at: datetime
+    archived_at: datetime | None = None
+    """Set: the API tells nothing of it any more."""
 
 
 class Migration(Struct, kw_only=True):

@@ -89,6 +89,27 @@ class _Allocations(Struct, frozen=True):
     consumer_generation: int | None = None
 
 
+class Claims(Struct, frozen=True):
+    """Everything that a consumer holds, and what the consumer is."""
+
+    allocations: dict[str, _Held]
+    consumer_generation: int | None = None
+    consumer_type: str = ""
+    """Empty for a consumer that holds nothing, as are the two below."""
+    project_id: str = ""
+    user_id: str = ""
+
+    @property
+    def held(self) -> dict[str, Resources]:
+        """Provider id → resources."""
+        return {provider: each.resources for provider, each in self.allocations.items()}
+
+
+class _Aggregates(Struct, frozen=True):
+    aggregates: list[str]
+    resource_provider_generation: int
+
+
 class _Amounts(Struct, frozen=True):
     capacity: int
     used: int
@@ -244,6 +265,40 @@ class PlacementClient:
             if fault.status == 409:
                 raise ClaimConflict(fault.message) from fault
             raise
+
+    async def claims(self, consumer_id: str) -> Claims:
+        path = at("/allocations/{id}", id=consumer_id)
+        found: Claims = await self._remote.request("GET", path, headers=VERSION, answer=Claims)
+        return found
+
+    async def replace_claims(
+        self, consumer_id: str, known: Claims, held: Mapping[str, Resources], *, project_id: str, user_id: str
+    ) -> None:
+        """Has a consumer hold this instead of what is `known` of it. Raises ClaimConflict when it holds other things
+        meanwhile, or there is no room.
+        """
+        owner = {"project_id": project_id, "user_id": user_id}
+        kind = known.consumer_type or "INSTANCE"
+        await self._write_claims({consumer_id: _claim(held, known.consumer_generation, kind, owner)})
+
+    async def consumers(self, provider_id: str) -> list[str]:
+        """The ids of those that hold something of a provider. RemoteFault 404: there is no such provider."""
+        path = at("/resource_providers/{id}/allocations", id=provider_id)
+        found: _Allocations = await self._remote.request("GET", path, headers=VERSION, answer=_Allocations)
+        return sorted(found.allocations)
+
+    async def join_aggregate(self, provider_id: str, aggregate_id: str) -> bool:
+        """Makes a provider one of an aggregate's; False when it was one. RemoteFault 404: there is no such provider;
+        409: it has changed meanwhile.
+        """
+        path = at("/resource_providers/{id}/aggregates", id=provider_id)
+        known: _Aggregates = await self._remote.request("GET", path, headers=VERSION, answer=_Aggregates)
+        if aggregate_id in known.aggregates:
+            return False
+        wanted = [*known.aggregates, aggregate_id]
+        body = {"aggregates": wanted, "resource_provider_generation": known.resource_provider_generation}
+        await self._remote.request("PUT", path, json=body, headers=VERSION)
+        return True
 
     async def claim_beside(
         self, consumer_id: str, keeper_id: str, wanted: Mapping[str, Resources], *, project_id: str, user_id: str

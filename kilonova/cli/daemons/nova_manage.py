@@ -17,6 +17,9 @@ from kilonova.cli.daemons.broker import transport_url
 from kilonova.cli.daemons.files import Read
 from kilonova.cli.daemons.manage import Act, no_more, run_command
 from kilonova.cli.daemons.not_ready import NotReady
+from kilonova.cli.daemons.nova_images import image_commands
+from kilonova.cli.daemons.nova_placement import placement_commands
+from kilonova.cli.daemons.nova_rows import row_commands
 from kilonova.cli.daemons.refusals import find_revision, upgrade_schema
 from kilonova.cli.daemons.region import database_of, fill, naming, region_database, section_of_region
 from kilonova.cli.daemons.region_commands import MIGRATIONS, Refused, Region, Work, command
@@ -391,6 +394,35 @@ async def _verdict(region: Region, server_id: str) -> tuple[int, str]:
     return 4, f"The instance with uuid {server_id} has been archived.\nHowever its instance_mapping remains."
 
 
+async def _map_cell_and_hosts(region: Region, asked: Any) -> int:
+    """Maps the database of [database] as a cell with its hosts, where that is not done."""
+    cell = await _ensure_own_cell(region, _transport(region, asked.transport_url), asked.name or "")
+    if not await _map_hosts_of(region, cell, lambda _line: None):
+        print("All hosts are already mapped to cell(s).")
+    if asked.verbose:
+        print(cell.id)
+    return 0
+
+
+async def _ensure_own_cell(region: Region, url: str, name: str) -> CellMapping:
+    """Returns the cell of [database], mapped now if it was not. Raises Refused while it has no hosts."""
+    connection = _connection(region, None)
+    async with region_reading(region.database) as tx:
+        known = [each for each in await mappings.list_cells(tx) if each.id != CELL0_ID]
+    own = [each for each in known if same_database(_place_of(region, each), make_url(connection))]
+    (database,) = await region.databases(everywhere=False)
+    async with cell_reading(database) as tx:
+        found = await hosts.list_all(tx)
+    if not found:
+        raise Refused(1, "No hosts found to map to cell, exiting.")
+    if own:
+        return own[0]
+    made = CellMapping(str(uuid.uuid4()), name, url, connection, False, SystemClock().now())
+    async with region_transaction(region.database) as tx:
+        await mappings.insert_cell(tx, made)
+    return made
+
+
 async def _simple_cell_setup(region: Region, asked: Any) -> int:
     """Maps cell0, and the database of [database] as a cell with its hosts and servers, where that is not done."""
     url = _transport(region, asked.transport_url)
@@ -398,21 +430,10 @@ async def _simple_cell_setup(region: Region, asked: Any) -> int:
     cell0 = region.filled(await region.cell(CELL0_ID))
     if cell0.database_connection:
         await asyncio.to_thread(upgrade_schema, Database(cell0.database_connection, metadata), MIGRATIONS, "compute")
-    connection = _connection(region, None)
-    async with region_reading(region.database) as tx:
-        known = [each for each in await mappings.list_cells(tx) if each.id != CELL0_ID]
-    own = [each for each in known if same_database(_place_of(region, each), make_url(connection))]
-    async with cell_reading(Database(connection, metadata)) as tx:
-        found = await hosts.list_all(tx)
-    if not found:
-        raise Refused(1, "No hosts found to map to cell, exiting.")
-    if not own:
-        own = [CellMapping(str(uuid.uuid4()), "", url, connection, False, SystemClock().now())]
-        async with region_transaction(region.database) as tx:
-            await mappings.insert_cell(tx, own[0])
-    if not await _map_hosts_of(region, own[0], lambda _line: None):
+    own = await _ensure_own_cell(region, url, "")
+    if not await _map_hosts_of(region, own, lambda _line: None):
         print("All hosts are already mapped to cell(s).")
-    return await _map_instances(region, argparse.Namespace(cell_uuid=own[0].id, max_count=None))
+    return await _map_instances(region, argparse.Namespace(cell_uuid=own.id, max_count=None))
 
 
 def _place_of(region: Region, cell: CellMapping) -> Any:
@@ -439,12 +460,33 @@ def _cell_commands() -> dict[str, Act]:
         "list_hosts": made("list_hosts", _list_hosts, ID),
         "delete_host": made("delete_host", _delete_host, ID, "--host", required=(ID, "--host")),
         "simple_cell_setup": made("simple_cell_setup", _simple_cell_setup, URL),
+        "map_cell_and_hosts": made("map_cell_and_hosts", _map_cell_and_hosts, "--name", URL, flags=("--verbose",)),
         "map_instances": made("map_instances", _map_instances, ID, "--max-count", flags=("--reset",), required=(ID,)),
         "verify_instance": made(
             "verify_instance", _verify_instance, "--uuid", flags=("--quiet",), required=("--uuid",)
         ),
     }
     return {f"cell_v2 {name}": act for name, act in acts.items()}
+
+
+def _refused_commands() -> dict[str, Act]:
+    """Commands on what is not there, which end with upstream's code for what cannot be done."""
+    without = {
+        "volume_attachment show": "Servers have no volumes here yet: there is no attachment to show.",
+        "volume_attachment get_connector": "Servers have no volumes here yet: hosts connect to none.",
+        "volume_attachment refresh": "Servers have no volumes here yet: there is no attachment to refresh.",
+        "limits migrate_to_unified_limits": "Quotas are always kept by the compute service itself, and identity keeps "
+        "no limits yet: there is nothing that they could be migrated to.",
+    }
+
+    def refuse(sentence: str) -> Act:
+        def act(_found: Read, _words: Sequence[str]) -> int:
+            print(sentence)
+            return 1
+
+        return act
+
+    return {name: refuse(sentence) for name, sentence in without.items()}
 
 
 def run() -> int:
@@ -454,5 +496,9 @@ def run() -> int:
         "db sync": _sync,
         "db version": _version("database"),
         **_cell_commands(),
+        **row_commands(),
+        **placement_commands(),
+        **image_commands(),
+        **_refused_commands(),
     }
     return run_command("nova-manage", "nova", [COMPUTE], commands)

@@ -31,7 +31,7 @@ async def _owner_of_actions(tx: CellTx, request: ComputeRequest) -> Owner:
     """The server; a deleted one still shows its actions from version 2.21 on."""
     server_id = request.path["server_id"]
     deleted = await servers.find_deleted(tx, server_id)
-    if deleted is None or not request.allows("actions_of_deleted_servers"):
+    if deleted is None or deleted.archived_at is not None or not request.allows("actions_of_deleted_servers"):
         server = (await fetch_server(tx, request)).server
         return Owner(server.id, server.project_id, server.host)
     if not request.ctx.is_admin and deleted.project_id != request.ctx.project_id:

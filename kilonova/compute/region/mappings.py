@@ -173,11 +173,11 @@ async def usage_of_user(tx: RegionTx, project_id: str, user_id: str) -> dict[str
     return {"instances": count, "cores": vcpus, "ram": memory_mib}
 
 
-async def forget_servers(tx: RegionTx, server_ids: Collection[str]) -> None:
-    """For good, with those whose history is. The one with the highest number stays."""
+async def forget_servers(tx: RegionTx, server_ids: Collection[str]) -> int:
+    """For good, with those whose history is; returns their number. The one with the highest number stays."""
     newest = await tx.scalar(_NEWEST_NUMBER)
     over = server_mappings.c.server_id.in_(server_ids)
-    await tx.execute(delete(server_mappings).where(over, server_mappings.c.number != newest))
+    return await tx.execute(delete(server_mappings).where(over, server_mappings.c.number != newest))
 
 
 async def remembered(tx: RegionTx, server_ids: Collection[str]) -> set[str]:

@@ -19,7 +19,7 @@ from kilonova.compute.servers import patterns
 from kilonova.compute.servers.server_filters import Filters, fits_addresses
 from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.service import Cell
-from kilonova.compute.tables import DeletedServer, Server, server_history, tasks
+from kilonova.compute.tables import DeletedServer, Server, migrations, server_history, tasks
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.db.selections import Selection, fits_texts
 from kilonova.kit.log import logger
@@ -59,7 +59,8 @@ def _fitting(chunk: list[DeletedServer], filters: Filters) -> list[ServerWithTas
 def _next_chunk(filters: Filters, seen: DeletedServer | None) -> Select[Any]:
     """The newest first. `seen`: the last one of the chunk before."""
     table = server_history.c
-    statement = select(server_history).order_by(table.deleted_at.desc(), table.id.desc()).limit(LOOKED_AT_ONCE)
+    statement = select(server_history).where(table.archived_at.is_(None))
+    statement = statement.order_by(table.deleted_at.desc(), table.id.desc()).limit(LOOKED_AT_ONCE)
     if filters.project_id is not None:
         statement = statement.where(table.project_id == filters.project_id)
     if filters.changed_since is not None:
@@ -130,9 +131,10 @@ def _compare_values(one: Any, other: Any) -> int:
 
 async def find_record(tx: CellTx, server_id: str, project_id: str | None) -> Server | None:
     """For a page that begins after a deleted server."""
-    statement = select(server_history).where(server_history.c.id == server_id)
+    table = server_history.c
+    statement = select(server_history).where(table.id == server_id, table.archived_at.is_(None))
     if project_id is not None:
-        statement = statement.where(server_history.c.project_id == project_id)
+        statement = statement.where(table.project_id == project_id)
     deleted = await tx.first(DeletedServer, statement)
     return None if deleted is None else _as_listed(deleted).server
 
@@ -151,12 +153,16 @@ async def forget_in_time(cell: Cell) -> None:
         log.info("forgot deleted servers", days=KEPT.days)
 
 
-async def forget_some(tx: CellTx, server_ids: Sequence[str]) -> None:
-    """Deletes these, with what was done to them."""
+async def forget_some(tx: CellTx, server_ids: Sequence[str]) -> dict[str, int]:
+    """Deletes these, with what was done to them; returns the number of rows of each table."""
     done = select(tasks.tasks.c.id).where(tasks.tasks.c.subject_id.in_(server_ids))
-    await tx.execute(delete(tasks.steps).where(tasks.steps.c.task_id.in_(done)))
-    await tx.execute(delete(tasks.tasks).where(tasks.tasks.c.subject_id.in_(server_ids)))
-    await tx.execute(delete(server_history).where(server_history.c.id.in_(server_ids)))
+    theirs = (
+        (tasks.steps, tasks.steps.c.task_id.in_(done)),
+        (tasks.tasks, tasks.tasks.c.subject_id.in_(server_ids)),
+        (migrations, migrations.c.server_id.in_(server_ids)),
+        (server_history, server_history.c.id.in_(server_ids)),
+    )
+    return {table.name: await tx.execute(delete(table).where(condition)) for table, condition in theirs}
 
 
 async def over(tx: CellTx, now: datetime) -> list[str]:

@@ -58,7 +58,7 @@ async def between(
     live = live.where(table.launched_at.is_not(None), table.launched_at < end)
     history = server_history.c
     gone = select(history.id, history.record, history.deleted_at)
-    gone = gone.where(history.deleted_at > start, history.created_at < end)
+    gone = gone.where(history.deleted_at > start, history.created_at < end, history.archived_at.is_(None))
     if project_id is not None:
         live = live.where(table.project_id == project_id)
         gone = gone.where(history.project_id == project_id)
