@@ -1,6 +1,7 @@
 """`nova-manage cell_v2` and `nova-status`: output and exit codes, in the guides' order and out of it."""
 
 import re
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,14 @@ def test_the_upgrade_check_is_a_table(installed: Manage) -> None:
     shown = installed.run(nova_status.run, "upgrade check", 2)
     lines = shown.splitlines()
     assert lines[0] == lines[2] == lines[-1]
-    assert [line for line in lines if line.startswith("| Check")] == [
-        line for line in lines if re.match(r"\| Check: (Cells v2|Placement API) +\|$", line)
+    checks = [line.strip("| ").removeprefix("Check: ") for line in lines if line.startswith("| Check")]
+    assert checks == [
+        "Cells v2",
+        "Placement API",
+        "Cinder API",
+        "Older than N-1 computes",
+        "hw_machine_type unset",
+        "Service User Token Configuration",
     ]
     assert "| Result: Success" in shown
     assert "PlacementNotConfigured" in shown
@@ -178,3 +185,70 @@ def test_templates_are_filled_from_the_hosts_own_url() -> None:
     assert fill("sqlite:///x", own) == "sqlite:///x"
     with pytest.raises(ConfigError, match="cannot be filled in"):
         fill("{scheme}://{nonsense}", own)
+
+
+def test_the_upgrade_check_warns_of_old_agents_and_of_servers_without_a_machine_type(
+    installed: Manage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(installed.directory / "nova.db") as connection:
+        put_row(connection, "hosts", id="h", number=1, binary="nova-compute", host="node1", inventory="{}")
+        put_row(connection, "servers", id="s", number=1, image='{"properties": {}}')
+    monkeypatch.setattr(nova_status, "RELEASE", 3)
+    installed("cell_v2 discover_hosts")
+    shown = " ".join(installed.run(nova_status.run, "upgrade check", 2).replace("|", " ").split())
+    assert "Result: Warning Details: Install this release on them first: node1." in shown
+    assert "Result: Warning Details: Say what they are, with `nova-manage libvirt update_machine_type`: s." in shown
+    with sqlite3.connect(installed.directory / "nova.db") as connection:
+        connection.execute("UPDATE servers SET image = ?", ['{"properties": {"hw_machine_type": "q35"}}'])
+        connection.execute("UPDATE hosts SET inventory = ?", ['{"release": 2}'])
+    shown = installed.run(nova_status.run, "upgrade check", 2)
+    assert "Warning" not in shown
+
+
+def put_row(connection: sqlite3.Connection, table: str, **values: object) -> None:
+    """Inserts a row that has these values, and any that are allowed in its other columns."""
+    row: dict[str, object] = {}
+    for _number, name, kind, is_needed, _default, _key in connection.execute(f"PRAGMA table_info({table})"):
+        plain = "2026-01-01 00:00:00" if kind in ("DATETIME", "TIMESTAMP") else "{}" if kind == "JSON" else "1"
+        row[name] = values.get(name, plain if is_needed else None)
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", list(row.values()))
+
+
+def test_the_cell_of_the_database_is_mapped_with_its_hosts(manage: Manage) -> None:
+    manage("api_db sync")
+    manage("db sync")
+    assert "No hosts found to map to cell" in manage("cell_v2 map_cell_and_hosts", 1)
+    with sqlite3.connect(manage.directory / "nova.db") as connection:
+        put_row(connection, "hosts", id="h", number=1, binary="nova-compute", host="node1", inventory="{}")
+    made = UUID.search(manage("cell_v2 map_cell_and_hosts --name first --verbose"))
+    assert made
+    assert re.search(rf"\| first +\| {made[0]} \| node1 ", manage("cell_v2 list_hosts"))
+    again = manage("cell_v2 map_cell_and_hosts --verbose")
+    assert "All hosts are already mapped" in again
+    assert made[0] in again
+
+
+def test_a_region_of_several_databases_is_archived_everywhere_or_where_it_is_run(installed: Manage) -> None:
+    for number, name in enumerate(("nova", "nova_cell0"), 1):
+        with sqlite3.connect(installed.directory / f"{name}.db") as connection:
+            put_row(connection, "server_history", id=f"s{number}", number=number, record="{}")
+    archived = "db archive_deleted_rows --verbose"
+    assert re.search(r"server_history +\| 1 ", installed(archived, 1))
+    assert "Nothing was archived." in installed(archived)
+    assert re.search(r"server_history +\| 1 ", installed(f"{archived} --all-cells", 1))
+    assert "1 rows were deleted from server_history." in installed("db purge --all --verbose")
+    assert "1 rows were deleted from server_history." in installed("db purge --all --verbose --all-cells")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "volume_attachment show s v",
+        "volume_attachment get_connector",
+        "volume_attachment refresh s v /connector",
+        "limits migrate_to_unified_limits",
+    ],
+)
+def test_commands_on_what_is_not_there_say_so(manage: Manage, words: str) -> None:
+    assert " yet: " in manage(words, 1)

@@ -8,6 +8,7 @@ import asyncio
 import sys
 import textwrap
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, Literal
 
 import httpx
@@ -19,13 +20,16 @@ from kilonova.cli.daemons.manage import split_words
 from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.refusals import check_schema, require_placement
 from kilonova.cli.daemons.region import SYNC, fill, naming, region_database, section_of_region
-from kilonova.cli.daemons.schemas import migrations_of
+from kilonova.cli.daemons.region_commands import MIGRATIONS, Region
 from kilonova.cli.grounds.neighbours import Neighbours
 from kilonova.cli.parts.options import COMPUTE
+from kilonova.compute.agent.spec import RELEASE
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import is_here
 from kilonova.compute.region.mappings import CELL0_ID
+from kilonova.compute.servers import image_properties
+from kilonova.compute.servers.image_properties import MACHINE_TYPE
 from kilonova.compute.tables import CellMapping, metadata
 from kilonova.compute.transactions import cell_reading, region_reading
 from kilonova.kit.config import ConfigError
@@ -37,6 +41,8 @@ Verdict = Literal["Success", "Warning", "Failure"]
 CODES: dict[Verdict, int] = {"Success": 0, "Warning": 1, "Failure": 2}
 BROKEN = 255
 WIDTH = 60
+MOST_NAMED = 20
+"""Names that one result lists."""
 
 
 class Result(Struct, frozen=True):
@@ -51,7 +57,7 @@ async def _check_cells(config: Any) -> Result:
     section = section_of_region(config)
     try:
         with naming(section):
-            await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC[section])
+            await asyncio.to_thread(check_schema, database, MIGRATIONS, "compute", SYNC[section])
         async with region_reading(database) as tx:
             known = await mappings.list_cells(tx)
         if section == "database":
@@ -74,7 +80,7 @@ async def _check_hosts(name: str, config: Any, region: Database, known: list[Cel
         database = region if is_here(cell, region) else Database(url, metadata)
         if database is not region:
             with naming(f"cell {cell.name}"):
-                await asyncio.to_thread(check_schema, database, migrations_of("compute"), "compute", SYNC["database"])
+                await asyncio.to_thread(check_schema, database, MIGRATIONS, "compute", SYNC["database"])
         async with cell_reading(database) as tx:
             found = [each.host for each in await hosts.list_all(tx)]
         if database is not region:
@@ -108,7 +114,63 @@ async def _check_placement(config: Any) -> Result:
     return Result(name, "Success")
 
 
-CHECKS: tuple[Callable[[Any], Awaitable[Result]], ...] = (_check_cells, _check_placement)
+async def _check_volumes(_config: Any) -> Result:
+    return Result("Cinder API", "Success", "Servers have no volumes here yet: the block storage service is not asked.")
+
+
+async def _check_old_hosts(config: Any) -> Result:
+    """Agents of this release and of the one before are understood."""
+
+    async def find(database: Database) -> list[str]:
+        async with cell_reading(database) as tx:
+            return [each.host for each in await hosts.list_all(tx) if each.inventory.get("release", 1) < RELEASE - 1]
+
+    sentence = "Install this release on them first: "
+    return await _check_everywhere("Older than N-1 computes", config, find, sentence)
+
+
+async def _check_machine_types(config: Any) -> Result:
+    """The guest of a server without a machine type becomes what its host's configuration says at each start."""
+    sentence = "Say what they are, with `nova-manage libvirt update_machine_type`: "
+    return await _check_everywhere(
+        "hw_machine_type unset", config, lambda database: image_properties.without(database, MACHINE_TYPE), sentence
+    )
+
+
+async def _check_service_user(_config: Any) -> Result:
+    details = "Services show each other tokens of their own: none ends with the token of a user."
+    return Result("Service User Token Configuration", "Success", details)
+
+
+async def _check_everywhere(
+    name: str, config: Any, find: Callable[[Database], Awaitable[list[str]]], sentence: str
+) -> Result:
+    """Warns of what is found in the databases of the region and its cells."""
+    try:
+        async with AsyncExitStack() as stack:
+            database = region_database(config)
+            stack.push_async_callback(database.close)
+            section = section_of_region(config)
+            with naming(section):
+                await asyncio.to_thread(check_schema, database, MIGRATIONS, "compute", SYNC[section])
+            databases = await Region(config, database, stack).databases(everywhere=True)
+            found = [each for known in databases for each in await find(known)]
+    except (ConfigError, NotReady, ServiceUnavailable, SQLAlchemyError) as error:
+        return Result(name, "Failure", str(error))
+    if not found:
+        return Result(name, "Success")
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return Result(name, "Warning", f"{sentence}{', '.join(found[:MOST_NAMED])}{more}.")
+
+
+CHECKS: tuple[Callable[[Any], Awaitable[Result]], ...] = (
+    _check_cells,
+    _check_placement,
+    _check_volumes,
+    _check_old_hosts,
+    _check_machine_types,
+    _check_service_user,
+)
 
 
 def render(results: list[Result]) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from kilonova.compute.agent import contract
 from kilonova.compute.agent.driver import ComputeDriver, StaleEpoch
 from kilonova.compute.agent.spec import (
+    RELEASE,
     ConsoleAddress,
     HostInventory,
     HostShare,
@@ -69,7 +70,7 @@ class ComputeAgent:
 
     async def _describe(self) -> HostInventory:
         inventory = await self._driver.inventory()
-        inventory.share, inventory.additions = self._share, self._additions
+        inventory.share, inventory.additions, inventory.release = self._share, self._additions, RELEASE
         return inventory
 
     def on_event(self, server_id: str) -> None:

@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 from kilonova.kit.connectors import Connection
 
 MOST_OF_A_CLASS = 0x7FFFFFFF
+RELEASE = 2
+"""Counts the releases whose agents and conductors speak with each other in another way than those before."""
 PowerState = Literal["running", "stopped", "paused", "suspended", "crashed", "absent"]
 WantedPower = Literal["running", "stopped", "paused", "suspended"]
 ConsoleKind = Literal["vnc", "spice", "serial"]
@@ -465,3 +467,5 @@ class HostInventory(Struct):
     traits: tuple[str, ...] = ()
     share: HostShare = HostShare()
     additions: tuple[ProviderAddition, ...] = ()
+    release: int = 1
+    """The agent's `RELEASE`; those of the first one do not tell it."""
