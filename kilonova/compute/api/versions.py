@@ -4,6 +4,7 @@ from typing import Any
 
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.versions import MAXIMUM, MINIMUM
+from kilonova.kit.errors import NotFound
 
 UPDATED = "2013-07-23T11:33:21Z"
 
@@ -41,6 +42,17 @@ async def show_first_version(request: ComputeRequest) -> dict[str, Any]:
 
 async def show_version(request: ComputeRequest) -> dict[str, Any]:
     return {"version": _described(_document(request.base_url), "2.1")}
+
+
+async def show_named_version(request: ComputeRequest) -> dict[str, Any]:
+    """GET /versions/{id}. Raises NotFound."""
+    match request.path["version"]:
+        case "v2.0":
+            return await show_first_version(request)
+        case "v2.1":
+            return await show_version(request)
+        case unknown:
+            raise NotFound(f"There is no version {unknown[:64]}.")
 
 
 def _described(document: dict[str, Any], version: str) -> dict[str, Any]:
