@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field
 
 from kilonova.compute.hosts.index import HostIndex
 from kilonova.compute.hosts.memberships import AggregateIndex
+from kilonova.compute.notifications.notices import Listener
 from kilonova.compute.region.directory import Directory
 from kilonova.compute.region.mappings import CELL1_ID
 from kilonova.compute.scheduling.rules import Rules
@@ -55,6 +56,8 @@ class Region:
     rules: Rules = field(default_factory=Rules)
     """The operator's rules of placing."""
     aggregates: AggregateIndex = field(default_factory=AggregateIndex)
+    listener: Listener | None = None
+    """Hears what commits have to tell the world, where somebody is to be told."""
     tasks: TaskTables = tasks
     here: "Cell" = field(init=False)
     """The cell on the API database. Servers wait in it until they are placed; in a region of one database they stay."""
@@ -98,6 +101,8 @@ class Cell:
 
     def __post_init__(self) -> None:
         self.database.on(TASKS_DUE, self._wake)
+        if self.region.listener is not None:
+            self.region.listener.follow(self.database)
 
     @property
     def clock(self) -> Clock:

@@ -24,6 +24,13 @@ def transport_url(config: Any) -> str:
     return f"rabbit://{old.rabbit_userid}:{quote(old.rabbit_password, safe='')}@{old.rabbit_host}:{old.rabbit_port}"
 
 
+def tls_of(config: Any) -> ssl.SSLContext | None:
+    """Returns what the broker's certificate is checked with; None where TLS is not spoken."""
+    if not config.oslo_messaging_rabbit.ssl:
+        return None
+    return ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
+
+
 async def open_bus(config: Any) -> Bus:
     """Raises ConfigError."""
     url = transport_url(config)
@@ -34,11 +41,8 @@ async def open_bus(config: Any) -> Bus:
 
 async def open_bus_at(url: str, config: Any) -> Bus:
     """Raises ConfigError."""
-    tls = None
-    if config.oslo_messaging_rabbit.ssl:
-        tls = ssl.create_default_context(cafile=config.oslo_messaging_rabbit.ssl_ca_file or None)
     try:
-        bus = make_bus(url, tls)
+        bus = make_bus(url, tls_of(config))
     except BadTransportUrl as error:
         raise ConfigError(f"[DEFAULT] transport_url: {error}") from error
     await bus.start()

@@ -18,6 +18,7 @@ _SPARSE = "disks take the room that guests have written to"
 _FILES = "disks are files"
 _NO_VOLUMES = "there are no volumes yet"
 _NO_NOTICES = "no notifications are sent"
+_NO_AUDITS = "usage is counted from the servers themselves when it is asked for"
 _NO_KEYS = "there is no key manager"
 _NO_DEVICES = "devices of a host are not passed through yet"
 _NO_BARE_METAL = "hosts run guests"
@@ -72,8 +73,13 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
         "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,
         "DEFAULT.compute_monitors": "hosts tell their use without being asked to",
-        "DEFAULT.instance_usage_audit": _NO_NOTICES,
-        "DEFAULT.instance_usage_audit_period": _NO_NOTICES,
+        "DEFAULT.instance_usage_audit": _NO_AUDITS,
+        "DEFAULT.instance_usage_audit_period": _NO_AUDITS,
+        "notifications.bdms_in_notifications": _NO_VOLUMES,
+        "notifications.default_level": "errors are told as errors, and everything else as information",
+        "notifications.include_share_mapping": "servers have no shares",
+        "oslo_messaging_notifications.retry": "a broker that is away is waited for",
+        "oslo_messaging_notifications.topics": "[notifications] versioned_notifications_topics says where they go",
         "DEFAULT.resume_guests_state_on_host_boot": _STAY_OFF,
         "DEFAULT.config_drive_format": "config drives are ISO 9660",
         "DEFAULT.default_ephemeral_format": "ephemeral disks are ext4",

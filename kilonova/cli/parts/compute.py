@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from kilonova.cli.grounds.ground import Ground, Schema
+from kilonova.cli.parts.notifications import open_notifier, publish_notices
 from kilonova.cli.parts.options import COMPUTE, QUOTAS, SCHEDULING
 from kilonova.cli.parts.part import Api, Part, Running, Work
 from kilonova.cli.parts.scheduling import rules_of
@@ -53,6 +54,7 @@ async def _make(ground: Ground) -> Region:
     config, database, bus = ground.config, await ground.database(SCHEMA), await ground.bus()
     (host, *_others) = ground.hosts
     quotas.set_defaults({QUOTA_NAMES.get(name, name): config.quota[name] for name, _default in QUOTAS})
+    notifier = await open_notifier(ground)
     region = Region(
         database=database,
         bus=bus,
@@ -76,7 +78,10 @@ async def _make(ground: Ground) -> Region:
         ),
         clock=ground.clock,
         rules=rules_of(config),
+        listener=notifier,
     )
+    if notifier is not None:
+        notifier.region = region
     await ground.open_cells(region)
     return region
 
@@ -113,7 +118,8 @@ async def _build_apis(ground: Ground, names: Sequence[str]) -> Running:
                 apis.append(Api("metadata", metadata_app, config.metadata_listen, config.metadata_listen_port))
             case _:
                 raise ConfigError(f"[DEFAULT] enabled_apis: {name!r} is none of osapi_compute, metadata")
-    return Running(apis, _watch_hosts(ground, region))
+    work = _watch_hosts(ground, region) + publish_notices(ground, await open_notifier(ground))
+    return Running(apis, work)
 
 
 async def build_conductor(ground: Ground) -> Running:
@@ -129,6 +135,7 @@ async def build_conductor(ground: Ground) -> Running:
     interval = ground.config.scheduler.discover_hosts_in_cells_interval
     work.append(SharedChoreKeeper(_chores_of_region(region, interval), ground.clock, region.database, chores).run)
     work.append(ChoreKeeper([_serve_cell0(region)], ground.clock).run)
+    work += publish_notices(ground, await open_notifier(ground))
     return Running(work=work, closing=closing)
 
 

@@ -59,7 +59,7 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
             async with request.service.reading() as tx:
                 await keypairs.require_room(tx, owner, new.name)
             private_key, public_key = await generating.generate(kind, owner)
-            keypair = await _keep(request, owner, new.name, kind, public_key)
+            keypair = await _keep(request, owner, new.name, kind, public_key, is_generated=True)
     shown = {**keypair_view(keypair), "user_id": keypair.user_id}
     if private_key is not None:
         shown["private_key"] = private_key
@@ -67,10 +67,12 @@ async def create_keypair(request: ComputeRequest, body: NewKeypairBody) -> Reply
     return Reply({"keypair": shown}, status=status)
 
 
-async def _keep(request: ComputeRequest, owner: str, name: str, kind: str, public_key: str) -> Keypair:
+async def _keep(
+    request: ComputeRequest, owner: str, name: str, kind: str, public_key: str, *, is_generated: bool = False
+) -> Keypair:
     """Raises BadRequest, NameExists, QuotaExceeded."""
     fingerprint_of = keypairs.fingerprint_of_certificate if kind == "x509" else keypairs.fingerprint_of
-    wanted = keypairs.NewKeypair(owner, name, kind, public_key, fingerprint_of(public_key))
+    wanted = keypairs.NewKeypair(owner, name, kind, public_key, fingerprint_of(public_key), is_generated)
     async with request.service.transaction() as tx:
         return await keypairs.insert(tx, wanted, request.service.clock.now())
 

@@ -6,6 +6,7 @@ from msgspec import Struct
 from sqlalchemy import or_
 
 from kilonova.compute.errors import FlavorNotFound, NameExists
+from kilonova.compute.notifications.records import tell_flavor
 from kilonova.compute.tables import Flavor, flavors
 from kilonova.compute.transactions import RegionTx
 from kilonova.kit.db.expressions import has_text
@@ -18,6 +19,7 @@ async def insert(tx: RegionTx, flavor: Flavor) -> None:
         by_name = await tx.find(Flavor, flavors, name=flavor.name)
         what = f"name {flavor.name}" if by_name is not None else f"ID {flavor.id}"
         raise NameExists(f"Flavor with {what} already exists.")
+    tell_flavor(tx, flavor, "create")
 
 
 async def find(tx: RegionTx, flavor_id: str, *, project_id: str | None, sees_all: bool) -> Flavor:
@@ -53,8 +55,11 @@ async def list_page(tx: RegionTx, filters: Filters, selection: Selection) -> lis
 
 async def change(tx: RegionTx, flavor: Flavor, **values: Any) -> Flavor:
     await tx.change(flavors, {"id": flavor.id}, **values)
-    return await find(tx, flavor.id, project_id=None, sees_all=True)
+    changed = await find(tx, flavor.id, project_id=None, sees_all=True)
+    tell_flavor(tx, changed, "update")
+    return changed
 
 
 async def remove(tx: RegionTx, flavor: Flavor) -> None:
-    await tx.remove(flavors, id=flavor.id)
+    if await tx.remove(flavors, id=flavor.id):
+        tell_flavor(tx, flavor, "delete")

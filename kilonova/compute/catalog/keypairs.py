@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import KeypairNotFound, NameExists
+from kilonova.compute.notifications.records import tell_keypair
 from kilonova.compute.tables import Keypair, keypairs
 from kilonova.compute.transactions import RegionTx
 from kilonova.kit.errors import BadRequest
@@ -53,6 +54,8 @@ class NewKeypair(Struct, frozen=True):
     public_key: str
     """A line of authorized_keys, or a certificate in PEM."""
     fingerprint: str
+    is_generated: bool = False
+    """Whether the pair was made here, and not brought along."""
 
 
 async def require_room(tx: RegionTx, user_id: str, name: str) -> None:
@@ -80,6 +83,7 @@ async def insert(tx: RegionTx, new: NewKeypair, now: datetime) -> Keypair:
         created_at=now,
     )
     await tx.insert(keypairs, keypair)
+    tell_keypair(tx, keypair, "create" if new.is_generated else "import")
     return keypair
 
 
@@ -97,4 +101,5 @@ async def list_of(tx: RegionTx, user_id: str) -> list[Keypair]:
 
 
 async def remove(tx: RegionTx, keypair: Keypair) -> None:
-    await tx.remove(keypairs, number=keypair.number)
+    if await tx.remove(keypairs, number=keypair.number):
+        tell_keypair(tx, keypair, "delete")

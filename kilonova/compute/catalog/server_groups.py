@@ -9,6 +9,7 @@ from sqlalchemy import and_, func, select, update
 
 from kilonova.compute.catalog import quotas
 from kilonova.compute.errors import ServerGroupNotFound
+from kilonova.compute.notifications.records import tell_group
 from kilonova.compute.tables import ServerGroup, server_groups, server_mappings, servers
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.db.selections import Selection, select_rows
@@ -24,6 +25,7 @@ async def insert(tx: RegionTx, group: ServerGroup) -> None:
     count = await tx.scalar(mine)
     quotas.check_count(limits, "server_groups", count + 1, "Quota exceeded, too many server groups.")
     await tx.insert(server_groups, group)
+    tell_group(tx, group, "create")
 
 
 async def find(tx: RegionTx, group_id: str, project_id: str | None = None) -> ServerGroup:
@@ -84,4 +86,5 @@ async def remove(tx: RegionTx, group: ServerGroup, everywhere: Iterable[CellTx])
         await each.execute(update(servers).where(servers.c.group_id == group.id).values(group_id=None))
     mine = server_mappings.c.group_id == group.id
     await tx.execute(update(server_mappings).where(mine).values(group_id=None, host=None))
-    await tx.remove(server_groups, id=group.id)
+    if await tx.remove(server_groups, id=group.id):
+        tell_group(tx, group, "delete")

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import func, select, update
 
 from kilonova.compute.errors import AggregateConflict, AggregateNotFound, HostNotFound, NameExists
 from kilonova.compute.hosts import hosts, loads
+from kilonova.compute.notifications.records import tell_aggregate
 from kilonova.compute.tables import Aggregate, aggregates, servers
 from kilonova.compute.tables import hosts as host_table
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -35,6 +37,7 @@ async def insert(tx: RegionTx, name: str, zone: str | None, now: datetime) -> Ag
     )
     if not await tx.insert_new(aggregates, aggregate):
         raise NameExists(f"Aggregate {name} already exists.")
+    tell_aggregate(tx, aggregate, "create")
     return aggregate
 
 
@@ -57,7 +60,7 @@ async def rename(tx: RegionTx, aggregate: Aggregate, name: str, now: datetime) -
     taken = await tx.scalar(select(aggregates.c.number).where(aggregates.c.name == name))
     if taken not in (None, aggregate.number):
         raise NameExists(f"Aggregate {name} already exists.")
-    await _write(tx, aggregate, now, name=name)
+    await _write(tx, aggregate, now, "update_prop", name=name)
 
 
 async def change_metadata(
@@ -73,7 +76,7 @@ async def change_metadata(
     metadata = {key: value for key, value in merged.items() if value is not None}
     if metadata.get(ZONE) != aggregate.metadata.get(ZONE):
         await _move(tx, everywhere, aggregate, aggregate.hosts, metadata.get(ZONE) or default_zone)
-    await _write(tx, aggregate, now, metadata=metadata)
+    await _write(tx, aggregate, now, "update_metadata", metadata=metadata)
 
 
 async def add_host(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate, host: str, now: datetime) -> None:
@@ -85,7 +88,7 @@ async def add_host(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggreg
     zone = aggregate.metadata.get(ZONE)
     if zone is not None:
         await _move(tx, everywhere, aggregate, [host], zone)
-    await _write(tx, aggregate, now, hosts=[*aggregate.hosts, host])
+    await _write(tx, aggregate, now, "add_host", hosts=[*aggregate.hosts, host])
 
 
 async def remove_host(
@@ -96,21 +99,22 @@ async def remove_host(
         raise HostNotFound(host)
     if ZONE in aggregate.metadata:
         await _move(tx, everywhere, aggregate, [host], default_zone)
-    await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
+    await _write(tx, aggregate, now, "remove_host", hosts=[each for each in aggregate.hosts if each != host])
 
 
 async def remove(tx: RegionTx, aggregate: Aggregate) -> None:
     """Raises AggregateConflict while hosts are in it."""
     if aggregate.hosts:
         raise AggregateConflict(f"Cannot delete aggregate {aggregate.number}: host aggregate is not empty.")
-    await tx.remove(aggregates, number=aggregate.number)
+    if await tx.remove(aggregates, number=aggregate.number):
+        tell_aggregate(tx, aggregate, "delete")
 
 
 async def forget_host(tx: RegionTx, host: str, now: datetime) -> None:
     """Takes a host that is no more out of every aggregate."""
     for aggregate in await list_all(tx):
         if host in aggregate.hosts:
-            await _write(tx, aggregate, now, hosts=[each for each in aggregate.hosts if each != host])
+            await _write(tx, aggregate, now, "remove_host", hosts=[each for each in aggregate.hosts if each != host])
 
 
 async def place_new_host(tx: RegionTx, host: str, zone: str, now: datetime) -> None:
@@ -120,10 +124,10 @@ async def place_new_host(tx: RegionTx, host: str, zone: str, now: datetime) -> N
     """
     for aggregate in await list_all(tx):
         if aggregate.metadata.get(ZONE) == zone:
-            await _write(tx, aggregate, now, hosts=[*aggregate.hosts, host])
+            await _write(tx, aggregate, now, "add_host", hosts=[*aggregate.hosts, host])
             return
     aggregate = await insert(tx, zone, zone, now)
-    await _write(tx, aggregate, now, hosts=[host])
+    await _write(tx, aggregate, now, "add_host", hosts=[host])
 
 
 async def _move(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate, moved: list[str], zone: str) -> None:
@@ -152,9 +156,11 @@ async def _move(tx: RegionTx, everywhere: Sequence[CellTx], aggregate: Aggregate
             await loads.mark_changed(each, left)
 
 
-async def _write(tx: RegionTx, aggregate: Aggregate, now: datetime, **values: Any) -> None:
+async def _write(tx: RegionTx, aggregate: Aggregate, now: datetime, verb: str, **values: Any) -> None:
+    """`verb`: what listeners are told (`tell_aggregate`)."""
     found = aggregates.c.number == aggregate.number
     before = await tx.scalar(select(aggregates.c.updated_at).where(found))
     # Later than the last time, whatever clock this is: it is the version that others know the row by (`memberships`).
     later = now if before is None else max(now, before + timedelta(microseconds=1))
     await tx.execute(update(aggregates).where(found).values(updated_at=later, **values))
+    tell_aggregate(tx, structs.replace(aggregate, **values), verb)

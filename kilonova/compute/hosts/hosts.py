@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, func, select, update
 from kilonova.compute.agent.contract import UPTIME
 from kilonova.compute.errors import HypervisorNotFound, ServiceNotFound
 from kilonova.compute.hosts import control_daemons, loads
+from kilonova.compute.notifications.records import tell_service
 from kilonova.compute.region import cells
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Host, hosts
@@ -65,6 +66,7 @@ async def register(tx: CellTx, new: NewHost, now: datetime, *, number: int | Non
             updated_at=now,
         )
         await tx.insert(hosts, row)
+        tell_service(tx, row, "create")
     await loads.mark_changed(tx, host)
     registered = await find(tx, binary, host)
     if registered is None:
@@ -223,11 +225,14 @@ _FORGIVING = (
 
 
 async def remove(tx: CellTx, row: Host) -> None:
-    await tx.remove(hosts, id=row.id)
+    if await tx.remove(hosts, id=row.id):
+        tell_service(tx, row, "delete")
     await loads.mark_changed(tx, row.host)
 
 
 async def change(tx: CellTx, row: Host, now: datetime, **values: Any) -> Host:
     await tx.change(hosts, {"id": row.id}, updated_at=now, **values)
     await loads.mark_changed(tx, row.host)
-    return await find_service(tx, row.service_id)
+    changed = await find_service(tx, row.service_id)
+    tell_service(tx, changed, "update")
+    return changed

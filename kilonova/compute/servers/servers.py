@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.errors import ServerNotFound, WrongState
 from kilonova.compute.hosts import loads
+from kilonova.compute.notifications.notices import SERVERS_CHANGED, TOLD
 from kilonova.compute.operations import OPERATIONS, SOFT_DELETE, Operation
 from kilonova.compute.region import mappings
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
@@ -94,6 +95,7 @@ def check_state(server: Server, action: str, states: Collection[str]) -> None:
 
 async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> None:
     """Writes into a server's row; nothing happens when it is gone."""
+    state_before: str | None = None
     if "host" in values or "vm_state" in values:
         before = await loads.find_place(tx, server_id)
         if before is None:
@@ -101,7 +103,10 @@ async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> No
         await loads.follow(
             tx, before, before._replace(**{name: values[name] for name in before._fields if name in values})
         )
+        state_before = before.vm_state
     await tx.change(servers, {"id": server_id}, updated_at=now, **values)
+    if told := TOLD & values.keys():
+        tx.after(SERVERS_CHANGED, (server_id, tuple(sorted(told)), state_before))
 
 
 def check_ready(server: Server, active: Task | None, operation: Operation) -> None:

@@ -54,6 +54,22 @@ def losses_named() -> Iterator[None]:
         raise ConnectionError("the connection to the broker was closed") from error
 
 
+async def connect_to(broker: Broker, tls: ssl.SSLContext | None) -> AbstractConnection:
+    """Raises one of BROKEN."""
+    with losses_named():
+        return await aio_pika.connect(
+            host=broker.host,
+            port=broker.port,
+            login=broker.user,
+            password=broker.password,
+            virtualhost=broker.virtual_host,
+            ssl=tls is not None,
+            ssl_context=tls,
+            timeout=CONNECT_SECONDS,
+            heartbeat=HEARTBEAT_SECONDS,
+        )
+
+
 class RabbitBus:
     """Made first, then `start`ed: what subscribes and serves before that is declared as soon as a broker answers."""
 
@@ -97,18 +113,7 @@ class RabbitBus:
             await self._stay(connection, broker)
 
     async def _connect(self, broker: Broker) -> AbstractConnection:
-        with losses_named():
-            connection = await aio_pika.connect(
-                host=broker.host,
-                port=broker.port,
-                login=broker.user,
-                password=broker.password,
-                virtualhost=broker.virtual_host,
-                ssl=self._tls is not None,
-                ssl_context=self._tls,
-                timeout=CONNECT_SECONDS,
-                heartbeat=HEARTBEAT_SECONDS,
-            )
+        connection = await connect_to(broker, self._tls)
         try:
             with losses_named():
                 await self._declare(connection)

@@ -3,10 +3,21 @@
 from kilonova.kit.tasks.chores import ChoreTable, SharedChoreKeeper
 from kilonova.kit.tasks.programs import Done, Fail, HandedOver, Next, Outcome, Program, Run, Sleep, step_name
 from kilonova.kit.tasks.runner import Runner
-from kilonova.kit.tasks.table import TASKS_DUE, NewTask, SubjectBusy, Task, TaskStep, TaskTables
+from kilonova.kit.tasks.table import (
+    TASKS_BEGUN,
+    TASKS_DUE,
+    TASKS_OVER,
+    NewTask,
+    SubjectBusy,
+    Task,
+    TaskStep,
+    TaskTables,
+)
 
 __all__ = [
+    "TASKS_BEGUN",
     "TASKS_DUE",
+    "TASKS_OVER",
     "ChoreTable",
     "Done",
     "Fail",

@@ -33,6 +33,9 @@ from kilonova.kit.db import Tx, UtcDateTime
 TASKS_DUE = "tasks are due"
 """A commit's effect: there may be something for a runner. About the subjects whose running task was ended."""
 
+TASKS_BEGUN, TASKS_OVER = "tasks have begun", "tasks are over"
+"""Effects of a commit, each about (task, subject). One that was superseded is not over: it gave way to another."""
+
 
 class Task(Struct, kw_only=True):
     id: str
@@ -168,6 +171,7 @@ class TaskTables:
                 raise RuntimeError(f"task {task.id} collides with no task of {new.subject_id}")
             raise SubjectBusy(active.program, active.step)
         tx.after(TASKS_DUE)
+        tx.after(TASKS_BEGUN, (task.id, task.subject_id))
         return task
 
     async def supersede(self, tx: Tx, new: NewTask, now: datetime) -> Task:
@@ -226,6 +230,8 @@ class TaskTables:
     async def compare_and_set(self, tx: Tx, task: Task, **values: Any) -> Task | None:
         """Writes `values` if this runner still owns the task (same epoch, not finished); None if it does not."""
         changed = await tx.change(self.tasks, {"id": task.id, "epoch": task.epoch, "finished_at": None}, **values)
+        if changed and "outcome" in values:
+            tx.after(TASKS_OVER, (task.id, task.subject_id))
         return structs.replace(task, **values) if changed else None
 
     async def claim(self, tx: Tx, now: datetime, lease: timedelta, limit: int) -> list[Task]:

@@ -124,6 +124,35 @@ COMPUTE: Options = {
             deprecated_opts=old("glance_api_servers", group="DEFAULT"),
         )
     ],
+    "notifications": [
+        cfg.StrOpt(
+            "notification_format",
+            default="unversioned",
+            choices=["unversioned", "versioned", "both"],
+            help="Only versioned ones are sent, and with `both` no others either",
+        ),
+        cfg.ListOpt(
+            "versioned_notifications_topics",
+            default=["versioned_notifications"],
+            help="Where they go to, with .info or .error behind each",
+        ),
+        cfg.StrOpt(
+            "notify_on_state_change",
+            choices=["vm_state", "vm_and_task_state"],
+            help="Of which changes of a server's state an instance.update tells; not set: of none",
+        ),
+    ],
+    "oslo_messaging_notifications": [
+        cfg.MultiStrOpt(
+            "driver",
+            default=[],
+            help="messagingv2: notifications are sent; noop, or none: they are not",
+            deprecated_opts=old("notification_driver", group="DEFAULT"),
+        ),
+        cfg.StrOpt(
+            "transport_url", default="", secret=True, help="The broker that they go to; empty: the one of [DEFAULT]"
+        ),
+    ],
     **CONSOLES,
     "placement": credentials(),
     "neutron": credentials(
