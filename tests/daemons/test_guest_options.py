@@ -11,7 +11,8 @@ from kilonova.cli.daemons.files import read
 from kilonova.cli.parts import guest_options
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.agent.devices.disks import DiskOptions
-from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions
+from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, ReservedPages
+from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.kit.config import ConfigError
 
 
@@ -35,6 +36,9 @@ def test_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/bin/swtpm")
     text = """
+[DEFAULT]
+reserved_huge_pages = node:0,size:2048,count:64
+reserved_huge_pages = node:1,size:1GB,count:1
 [libvirt]
 cpu_mode = custom
 cpu_models = Haswell-noTSX, Westmere
@@ -61,6 +65,8 @@ cpu_dedicated_set = 0-1
         smbios_serial="-",
         discard="ignore",
         shared_cpus=(2, 4, 5, 7),
+        dedicated_cpus=(0, 1),
+        reserved_pages=(ReservedPages(0, 2048, 64), ReservedPages(1, 1 << 20, 1)),
         has_tpm_emulator=True,
     )
     assert guest_options.guest_cpu(found) == GuestCpu("custom", "Haswell-noTSX", ("pcid", "-vmx"))
@@ -83,7 +89,10 @@ cpu_dedicated_set = 0-1
         ("[compute]\ncpu_shared_set = 5-2", "not within this host's processors"),
         ("[compute]\ncpu_shared_set = two", "'two' is no number, range or exclusion"),
         ("[compute]\ncpu_shared_set = 1-2,^1-2", "leaves no processor"),
-        ("[compute]\ncpu_dedicated_set = 0", "cpu_shared_set has to name those that they run on"),
+        ("[DEFAULT]\nreserved_huge_pages = 2048:64", "'2048:64' is not such as node:0,size:2048,count:64"),
+        ("[DEFAULT]\nreserved_huge_pages = node:0,size:2048", "is not such as node:0,size:2048,count:64"),
+        ("[DEFAULT]\nreserved_huge_pages = node:0,node:0,size:2048,count:1", "is not such as"),
+        ("[DEFAULT]\nreserved_huge_pages = node:1G,size:2048,count:1", "is not such as"),
         ("[compute]\ncpu_shared_set = 0-2\ncpu_dedicated_set = 2-3", "2 stand in cpu_shared_set too"),
     ],
 )
@@ -119,3 +128,55 @@ def test_the_host_s_own_serial_number(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_processors_of_guests_had_another_name_once(tmp_path: Path) -> None:
     assert guest_options.hardware(config(tmp_path, "[DEFAULT]\nvcpu_pin_set = 0\n")).shared_cpus == (0,)
+
+
+def test_a_simulated_host_has_the_nodes_that_its_file_says(tmp_path: Path) -> None:
+    text = """
+[DEFAULT]
+reserved_huge_pages = node:1,size:2048,count:10
+[fake]
+vcpus = 8
+memory_mb = 4096
+numa_nodes = 2
+threads_per_core = 2
+huge_pages = 2048:100
+[compute]
+cpu_shared_set = 0,4
+cpu_dedicated_set = 1-3,5-7
+"""
+    found = guest_options.simulated_topology(config(tmp_path, text))
+    cores = [(frozenset({4 * n, 4 * n + 1}), frozenset({4 * n + 2, 4 * n + 3})) for n in range(2)]
+    nodes = [
+        HostNode(
+            id=n,
+            shared=frozenset({4 * n}),
+            dedicated=frozenset(range(4 * n + 1, 4 * n + 4)),
+            cores=cores[n],
+            memory_mib=2048 - 200,
+            pages=(Pages(2048, 100 - 10 * n),),
+        )
+        for n in range(2)
+    ]
+    assert found == HostTopology(tuple(nodes))
+    assert guest_options.simulated_topology(config(tmp_path, "")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[compute]\ncpu_dedicated_set = 0", "a simulated host without nodes has no cpu_dedicated_set"),
+        ("[fake]\nhuge_pages = 2048:1", "a simulated host without nodes has no cpu_dedicated_set and no pages"),
+        ("[fake]\nnuma_nodes = 3", "1000 processors do not come out even on 3 nodes with 1 threads a core"),
+        ("[fake]\nnuma_nodes = 1\nhuge_pages = large", "'large' is not SIZE_IN_KIB:COUNT"),
+        ("[fake]\nnuma_nodes = 1\nmemory_mb = 100\nhuge_pages = 2048:100", "a node has 100 MiB in all"),
+        ("[fake]\nnuma_nodes = 1\n[compute]\ncpu_shared_set = 1000", "not within this host's processors, 0 to 999"),
+        (
+            "[fake]\nnuma_nodes = 1\n[DEFAULT]\nreserved_huge_pages = node:1,size:2048,count:1",
+            "has no NUMA node 1 with pages of 2048 KiB to be reserved",
+        ),
+    ],
+)
+def test_nodes_that_cannot_be_stop_the_start(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        guest_options.simulated_topology(config(tmp_path, text))
+    assert sentence in str(refused.value)

@@ -87,7 +87,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "DEFAULT.mkisofs_cmd": "genisoimage writes config drives",
         "DEFAULT.pointer_model": "the image's hw_pointer_model says it",
         "DEFAULT.preallocate_images": _SPARSE,
-        "DEFAULT.reserved_huge_pages": "guests get no huge pages yet",
         "DEFAULT.use_cow_images": "[libvirt] images_type says what disks are",
         "libvirt.disk_prefix": "the bus says what disks are called",
         "libvirt.images_rbd_ceph_conf": _FILES,

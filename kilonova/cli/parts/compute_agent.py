@@ -91,9 +91,11 @@ async def _driver(ground: Ground, images: ImageClient, host: str, on_event: OnEv
         case "fake":
             from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 
+            topology = guest_options.simulated_topology(config)
             metal = FakeHost(
                 host,
                 vcpus=config.fake.vcpus,
+                topology=topology,
                 memory_mib=config.fake.memory_mb,
                 disk_gib=config.fake.disk_gb,
                 console_urls=console_urls(console_options(config)),

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from kilonova.compute.scheduling.numa.hosts import HostTopology
 from kilonova.kit.connectors import Connection
 
 MOST_OF_A_CLASS = 0x7FFFFFFF
@@ -158,6 +159,8 @@ class GuestCell(Struct, frozen=True):
     """The host's NUMA node that its memory comes from."""
     pinned: dict[int, int] = {}
     """The guest's processor → the host's, of those that have one of their own."""
+    floating_cpus: tuple[int, ...] = ()
+    """The host's processors for those of the node that have none of their own; empty: there are none."""
     page_kib: int = 0
     """Size of its pages; 0: the host's ordinary ones."""
 
@@ -166,12 +169,12 @@ class GuestPlacement(Struct, frozen=True):
     """Where on its host a guest's processors and memory lie: the scheduler fits it, the host obeys."""
 
     cells: tuple[GuestCell, ...]
-    floating_cpus: tuple[int, ...] = ()
-    """The host's processors for those of the guest that have none of their own; empty: all that are shared."""
     emulator_cpus: tuple[int, ...] = ()
     """The host's processors for the guest's own threads; empty: wherever its processors run."""
     realtime_cpus: tuple[int, ...] = ()
     """The guest's processors that go before all else on the host."""
+    taken_cpus: tuple[int, ...] = ()
+    """The host's processors that no other guest gets: the guest's own, and those that it keeps others from."""
 
 
 class OfferedDisk(Struct, frozen=True):
@@ -459,6 +462,7 @@ class HostInventory(Struct):
     hypervisor_type: str
     hypervisor_version: int
     vcpus: int
+    """The processors that guests share."""
     memory_mib: int
     disk_gib: int
     cpu_info: dict[str, Any]
@@ -469,3 +473,5 @@ class HostInventory(Struct):
     additions: tuple[ProviderAddition, ...] = ()
     release: int = 1
     """The agent's `RELEASE`; those of the first one do not tell it."""
+    topology: HostTopology | None = None
+    """Its NUMA nodes without any guests, as far as guests may have them; None: it does not tell them."""

@@ -26,8 +26,10 @@ def inventory_of(host: HostInventory, known: Mapping[str, Inventory] | None = No
         # A small host keeps half for servers, whatever is said to be reserved.
         return Inventory(total, min(reserved, total // 2), max_unit=total, allocation_ratio=ratio)
 
+    own = 0 if host.topology is None else sum(len(node.dedicated) for node in host.topology.nodes)
     return {
-        "VCPU": entry("VCPU", host.vcpus, share.reserved_cpus, share.cpu_allocation_ratio),
+        **({"VCPU": entry("VCPU", host.vcpus, share.reserved_cpus, share.cpu_allocation_ratio)} if host.vcpus else {}),
+        **({"PCPU": Inventory(own, max_unit=own)} if own else {}),
         "MEMORY_MB": entry("MEMORY_MB", host.memory_mib, share.reserved_memory_mib, share.ram_allocation_ratio),
         "DISK_GB": entry("DISK_GB", max(host.disk_gib, 1), share.reserved_disk_gib, share.disk_allocation_ratio),
     }

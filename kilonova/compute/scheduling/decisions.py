@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from kilonova.compute.scheduling.filters import NUMA_TOPOLOGY
 from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.numa import shortages
 from kilonova.compute.scheduling.plan import PLACEMENT, Plan, Stage, lacking
 
 MOST_TOLD = 100
@@ -26,7 +28,7 @@ class Refusal(Struct, frozen=True):
     host: str
     reason: str
     lacking: dict[str, Amount] = {}
-    """Resource class → how much is missing, of hosts without room."""
+    """Resource class → how much is missing, of hosts without room; of one NUMA node, where the guest has demands."""
 
 
 class StageRecord(Struct, frozen=True):
@@ -97,14 +99,18 @@ def record(
 
 def _stage(stage: Stage, hosts: Mapping[str, HostState], wanted: Wanted, *, is_told: bool) -> StageRecord:
     told = list(stage.refused.items())[:MOST_TOLD] if is_told and stage.lost else []
-    refused = tuple(
-        Refusal(host, reason, _amounts(hosts[host], wanted) if stage.name == PLACEMENT else {}) for host, reason in told
-    )
+    refused = tuple(Refusal(host, reason, _amounts(stage.name, hosts.get(host), wanted)) for host, reason in told)
     return StageRecord(stage.name, stage.left + stage.lost, stage.left, refused, stage.lost - len(told))
 
 
-def _amounts(host: HostState, wanted: Wanted) -> dict[str, Amount]:
-    return {name: Amount(amount, free) for name, amount, free in lacking(host, wanted)}
+def _amounts(stage: str, host: HostState | None, wanted: Wanted) -> dict[str, Amount]:
+    if host is None:
+        return {}
+    if stage == NUMA_TOPOLOGY and wanted.topology is not None and host.topology is not None:
+        short = shortages.lacking(wanted.topology, host.topology)
+    else:
+        short = lacking(host, wanted) if stage == PLACEMENT else []
+    return {name: Amount(amount, free) for name, amount, free in short}
 
 
 def encode(decision: Decision) -> str:

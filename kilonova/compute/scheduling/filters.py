@@ -10,6 +10,7 @@ from typing import Any
 from kilonova.compute.scheduling import aggregate_filters, json_query, request_filters
 from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
+from kilonova.compute.scheduling.numa import shortages
 from kilonova.compute.scheduling.numa.fitting import fit
 
 Filter = Callable[[HostState, Wanted], str | None]
@@ -134,7 +135,7 @@ def numa_topology_filter(host: HostState, wanted: Wanted) -> str | None:
         return None
     if host.topology is None:
         return "does not tell its NUMA nodes"
-    return None if fit(guest, host.topology) else "has no NUMA nodes left that the guest's fit into"
+    return None if fit(guest, host.topology) else shortages.told(guest, host.topology)
 
 
 def pci_passthrough_filter(host: HostState, wanted: Wanted) -> str | None:
@@ -178,6 +179,7 @@ Entry = tuple[str, Filter, Callable[[Wanted], object]]
 
 REQUESTED_HOST = "RequestedHostFilter"
 """Asked before all others, and before placement."""
+NUMA_TOPOLOGY = "NUMATopologyFilter"
 ALWAYS: tuple[Entry, ...] = (
     ("RetryFilter", retry_filter, lambda wanted: wanted.excluded_hosts),
     ("AvailabilityZoneFilter", availability_zone_filter, lambda wanted: wanted.requested_zone is not None),
@@ -223,7 +225,7 @@ _CHOOSABLE: tuple[Entry, ...] = (
         aggregate_filters.aggregate_type_affinity_filter,
         lambda wanted: aggregate_filters.INSTANCE_TYPE in wanted.aggregate_keys,
     ),
-    ("NUMATopologyFilter", numa_topology_filter, lambda wanted: wanted.topology),
+    (NUMA_TOPOLOGY, numa_topology_filter, lambda wanted: wanted.topology),
     ("PciPassthroughFilter", pci_passthrough_filter, lambda wanted: PCI_ALIAS in wanted.extra_specs),
     # Hosts tell no metrics, and a file that asks for some does not start: there is nothing that a host could lack.
     ("MetricsFilter", all_hosts_filter, _is_never_asked),

@@ -66,10 +66,10 @@ def test_addresses_as_wide_as_the_host_s_need_its_processor() -> None:
 
 def test_a_placement_on_the_host_s_nodes() -> None:
     cells = (
-        GuestCell(0, (0, 1), 1024, 1, {0: 8, 1: 9}, 2048),
-        GuestCell(1, (2, 3), 1024, 0, {2: 2}, 0),
+        GuestCell(0, (0, 1), 1024, 1, {0: 8, 1: 9}, page_kib=2048),
+        GuestCell(1, (2, 3), 1024, 0, {2: 2}, (4, 5, 6)),
     )
-    placement = GuestPlacement(cells, floating_cpus=(4, 5, 6), emulator_cpus=(0,), realtime_cpus=(0, 1))
+    placement = GuestPlacement(cells, emulator_cpus=(0,), realtime_cpus=(0, 1))
     domain = render(spec={"placement": placement}, host=HardwareOptions(shared_cpus=(4, 5, 6)))
     assert written(domain, "cputune") == [
         '<cputune><vcpupin vcpu="0" cpuset="8" /><vcpupin vcpu="1" cpuset="9" /><vcpupin vcpu="2" cpuset="2" />'

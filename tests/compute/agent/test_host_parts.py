@@ -17,7 +17,10 @@ from kilonova.compute.agent.drivers import console, inventory
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
+from kilonova.compute.agent.drivers.host_topology import parse_topology
+from kilonova.compute.agent.drivers.options import HardwareOptions, ReservedPages
 from kilonova.compute.agent.drivers.records import ServerRecord, list_recorded, read_record, write_record
+from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import FakeRig, Images, make_spec, settle
 
@@ -216,6 +219,56 @@ def test_capabilities_are_read() -> None:
     traits = inventory.pick_traits({"HW_CPU_X86_AVX"}, cpu_info)
     assert {"HW_CPU_X86_AVX", "HW_CPU_HYPERTHREADING", "HW_ARCH_X86_64", "COMPUTE_NODE"} <= set(traits)
     assert list(traits) == sorted(traits)
+
+
+NODES = """
+<capabilities><host><topology><cells num='2'>
+  <cell id='0'>
+    <memory unit='KiB'>8388608</memory>
+    <pages unit='KiB' size='4'>1572864</pages>
+    <pages unit='KiB' size='2048'>512</pages>
+    <pages unit='KiB' size='1048576'>1</pages>
+    <cpus num='4'>
+      <cpu id='0' socket_id='0' die_id='0' core_id='0' siblings='0,4'/>
+      <cpu id='1' socket_id='0' die_id='0' core_id='1' siblings='1,5'/>
+      <cpu id='4' socket_id='0' die_id='0' core_id='0' siblings='0,4'/>
+      <cpu id='5' socket_id='0' die_id='0' core_id='1' siblings='1,5'/>
+    </cpus>
+  </cell>
+  <cell id='1'>
+    <memory unit='KiB'>4194304</memory>
+    <cpus num='2'><cpu id='2' core_id='0' siblings='2-3'/><cpu id='3' core_id='0' siblings='2-3'/></cpus>
+  </cell>
+</cells></topology></host></capabilities>
+"""
+
+
+def test_numa_nodes_are_read_from_the_capabilities() -> None:
+    found = parse_topology(NODES, HardwareOptions())
+    cores = (frozenset({0, 4}), frozenset({1, 5}))
+    pages = (Pages(2048, 512), Pages(1 << 20, 1))
+    assert found == HostTopology(
+        (
+            HostNode(id=0, shared=frozenset({0, 1, 4, 5}), cores=cores, memory_mib=6144, pages=pages),
+            HostNode(id=1, shared=frozenset({2, 3}), cores=(frozenset({2, 3}),), memory_mib=4096),
+        )
+    )
+    assert parse_topology("<capabilities><host/></capabilities>", HardwareOptions()) is None
+
+
+def test_guests_have_of_the_nodes_what_the_options_leave_them() -> None:
+    reserved = (ReservedPages(0, 2048, 500), ReservedPages(0, 1 << 20, 2), ReservedPages(1, 4, 262_144))
+    found = parse_topology(NODES, HardwareOptions(dedicated_cpus=(1, 2, 5), reserved_pages=reserved))
+    assert found is not None
+    assert [(node.shared, node.dedicated) for node in found.nodes] == [(frozenset(), {1, 5}), (frozenset(), {2})]
+    assert (found.nodes[0].pages, found.nodes[1].memory_mib) == ((Pages(2048, 12), Pages(1 << 20, 0)), 3072)
+    both = parse_topology(NODES, HardwareOptions(shared_cpus=(0,), dedicated_cpus=(1,)))
+    assert both is not None
+    assert [(node.shared, node.dedicated) for node in both.nodes] == [({0}, {1}), (frozenset(), frozenset())]
+    with pytest.raises(HostError, match="have no processors 6, 7"):
+        parse_topology(NODES, HardwareOptions(shared_cpus=(0, 6, 7)))
+    with pytest.raises(HostError, match="no NUMA node 1 with pages of 2048 KiB"):
+        parse_topology(NODES, HardwareOptions(reserved_pages=(ReservedPages(1, 2048, 1),)))
 
 
 def test_cpu_traits_come_from_the_features_a_guest_gets() -> None:

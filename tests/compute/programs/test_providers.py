@@ -9,6 +9,7 @@ from msgspec import structs
 from kilonova.compute.agent.spec import AddedInventory, HostInventory, HostShare, ProviderAddition
 from kilonova.compute.hosts import hosts, providers
 from kilonova.compute.hosts.registry import Registry
+from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology
 from kilonova.kit.http.client import at
 from kilonova.placement.client import VERSION, Inventory
 
@@ -110,3 +111,12 @@ def test_a_small_host_keeps_half_for_servers() -> None:
     host = HostInventory("h", "10.0.0.1", "QEMU", 7, 2, 600, 0, {}, (), share=HostShare(reserved_memory_mib=512))
     found = providers.inventory_of(host)
     assert (found["MEMORY_MB"].reserved, found["DISK_GB"].total) == (300, 1)
+
+
+def test_processors_that_guests_have_for_themselves_are_a_class_of_their_own() -> None:
+    nodes = (HostNode(id=0, shared=frozenset({0, 1}), dedicated=frozenset({2, 3, 4}), memory_mib=1024),)
+    host = HostInventory("h", "10.0.0.1", "QEMU", 7, 2, 1024, 9, {}, (), topology=HostTopology(nodes))
+    found = providers.inventory_of(host)
+    assert (found["VCPU"].total, found["PCPU"]) == (2, Inventory(3, max_unit=3, allocation_ratio=1.0))
+    host.vcpus = 0
+    assert "VCPU" not in providers.inventory_of(host), "placement takes no inventory of nothing"

@@ -3,7 +3,7 @@
 from oslo_config import cfg
 
 from kilonova.cli.parts.options.consoles import CONSOLES
-from kilonova.cli.parts.options.guests import LIBVIRT, PROCESSORS, SHUTDOWN
+from kilonova.cli.parts.options.guests import LIBVIRT, PAGES, PROCESSORS, SHUTDOWN
 from kilonova.cli.parts.options.spelling import Options, credentials, old, workers
 
 QUOTAS = (
@@ -75,6 +75,7 @@ COMPUTE: Options = {
         cfg.IntOpt("reserved_host_cpus", default=0, min=0, help="Processors kept for the host itself"),
         cfg.IntOpt("reserved_host_memory_mb", default=512, min=0, help="MiB of memory kept for the host itself"),
         cfg.IntOpt("reserved_host_disk_mb", default=0, min=0, help="MiB of disk kept for the host itself"),
+        PAGES,
         SHUTDOWN,
         cfg.StrOpt("web", default="", help="Directory of the console proxies' pages; empty: noVNC's, or spice-html5's"),
     ],
@@ -115,6 +116,9 @@ COMPUTE: Options = {
         cfg.IntOpt("vcpus", default=1000, min=1, help="Processors of a simulated host"),
         cfg.IntOpt("memory_mb", default=800_000, min=1, help="Its memory in MiB"),
         cfg.IntOpt("disk_gb", default=600_000, min=1, help="Its disk in GiB"),
+        cfg.IntOpt("numa_nodes", default=0, min=0, max=64, help="Its NUMA nodes, all alike; 0: it tells none"),
+        cfg.IntOpt("threads_per_core", default=1, min=1, max=8, help="Of its processors, how many are one core"),
+        cfg.ListOpt("huge_pages", default=[], help="SIZE_IN_KIB:COUNT of each node"),
     ],
     "glance": [
         cfg.ListOpt(

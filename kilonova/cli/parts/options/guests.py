@@ -46,9 +46,12 @@ PROCESSORS = [
     cfg.StrOpt(
         "cpu_shared_set",
         default="",
-        help="The host's processors that guests run on, such as 2-7,^4; empty: all",
+        help="The host's processors that guests share, such as 2-7,^4; empty: all, or none beside dedicated ones",
         deprecated_opts=old("vcpu_pin_set", group="DEFAULT"),
     ),
     cfg.StrOpt("cpu_dedicated_set", default="", help="Those kept for guests that get processors of their own"),
 ]
+PAGES = cfg.MultiStrOpt(
+    "reserved_huge_pages", default=[], help="node:N,size:KIB,count:N: pages of a NUMA node kept for the host itself"
+)
 SHUTDOWN = cfg.IntOpt("shutdown_timeout", default=60, min=0, help="Seconds until a guest that stays up is cut off")

@@ -49,6 +49,8 @@ from kilonova.compute.agent.spec import (
     VolumeSource,
     WantedPower,
 )
+from kilonova.compute.scheduling.numa.guests import THREADED
+from kilonova.compute.scheduling.numa.hosts import HostTopology
 from kilonova.kit import connectors
 from kilonova.kit.host_commands import HostError
 
@@ -134,6 +136,8 @@ class FakeHost:
     vcpus: int = 16
     memory_mib: int = 64 << 10
     disk_gib: int = 1000
+    topology: HostTopology | None = None
+    """Its NUMA nodes; None: it tells none."""
     delay_seconds: float = 0.0
     """How long fetching an image, a shutdown, a suspend or a soft reboot takes."""
     servers: dict[str, FakeServer] = field(default_factory=dict)
@@ -158,6 +162,17 @@ class FakeHost:
 
     taps: Taps | None = None
     """None: nobody else looks for them."""
+
+    @property
+    def shared_cpus(self) -> int:
+        """How many processors guests share."""
+        return self.vcpus if self.topology is None else sum(len(node.shared) for node in self.topology.nodes)
+
+    @property
+    def threads(self) -> int:
+        """The most threads that a core has."""
+        cores = [core for node in self.topology.nodes for core in node.cores] if self.topology else []
+        return max(map(len, cores), default=1)
 
     def show_taps(self) -> None:
         """Taps are there as long as their guests."""
@@ -614,7 +629,7 @@ class FakeDriver:
             host_ip=host.host_ip,
             hypervisor_type="fake",
             hypervisor_version=1000,
-            vcpus=host.vcpus,
+            vcpus=host.shared_cpus,
             memory_mib=host.memory_mib,
             disk_gib=host.disk_gib,
             cpu_info={
@@ -622,10 +637,16 @@ class FakeDriver:
                 "model": "fake",
                 "vendor": "fake",
                 "features": [],
-                "topology": {"cells": 1, "sockets": 1, "cores": host.vcpus, "threads": 1},
+                "topology": {"cells": 1, "sockets": 1, "cores": host.vcpus // host.threads, "threads": host.threads},
             },
             supported_instances=(("x86_64", "fake", "hvm"),),
-            traits=(*DRIVER_TRAITS, "COMPUTE_STORAGE_BUS_VIRTIO", "HW_ARCH_X86_64"),
+            traits=(
+                *DRIVER_TRAITS,
+                "COMPUTE_STORAGE_BUS_VIRTIO",
+                "HW_ARCH_X86_64",
+                *([THREADED] if host.threads > 1 else []),
+            ),
+            topology=host.topology,
         )
 
     async def cache_images(self, images: Collection[SpecImage]) -> None:

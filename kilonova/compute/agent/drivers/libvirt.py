@@ -26,6 +26,7 @@ from kilonova.compute.agent.drivers import (
     domains,
     guest_agent,
     guest_devices,
+    host_topology,
     image_cache,
     inventory,
     migration,
@@ -691,7 +692,7 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
         host_ip=options.host_ip,
         hypervisor_type="QEMU",
         hypervisor_version=connection.getVersion(),
-        vcpus=len(options.hardware.shared_cpus) or os.cpu_count() or 1,
+        vcpus=len(options.hardware.shared_cpus) or (0 if options.hardware.dedicated_cpus else os.cpu_count() or 1),
         memory_mib=connection.getInfo()[1],
         disk_gib=disk_bytes // GIB,
         cpu_info=cpu_info,
@@ -702,4 +703,5 @@ def _read_inventory(connection: Any, options: LibvirtOptions, virt_type: VirtTyp
             | inventory.parse_firmware_traits(for_guests, has_tpm_emulator=options.hardware.has_tpm_emulator),
             cpu_info,
         ),
+        topology=host_topology.parse_topology(capabilities, options.hardware),
     )

@@ -59,6 +59,15 @@ class GuestCpu:
 
 
 @dataclass(frozen=True)
+class ReservedPages:
+    """Pages of a NUMA node that guests do not get."""
+
+    node: int
+    size_kib: int
+    count: int
+
+
+@dataclass(frozen=True)
 class HardwareOptions:
     """Hardware of a host's guests where neither flavor nor image says it."""
 
@@ -72,7 +81,10 @@ class HardwareOptions:
     discard: Literal["unmap", "ignore"] = "unmap"
     """Whether blocks that a guest discards are given back to the host."""
     shared_cpus: tuple[int, ...] = ()
-    """The host's processors that guests run on; empty: all."""
+    """The host's processors that guests share; empty: all, or none where some are dedicated."""
+    dedicated_cpus: tuple[int, ...] = ()
+    """Those that a guest can have for itself."""
+    reserved_pages: tuple[ReservedPages, ...] = ()
     has_tpm_emulator: bool = False
 
 

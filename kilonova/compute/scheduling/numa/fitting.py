@@ -1,41 +1,21 @@
 """Fits a guest's nodes to a host's: each to one of its own, with the processors, memory and pages it asks for. Pure.
 
-A fit is only a proposal: `taken_by` says what the host has after it, and whoever writes it down does so conditionally.
+A placement is only a proposal until it is written down, conditionally (`hosts/takings.py`); `taken_by` says what the
+host has after it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from kilonova.compute.agent.spec import GuestCell, GuestPlacement
 from kilonova.compute.scheduling.numa.guests import ANY, LARGE, SMALL, GuestNode, GuestTopology
 from kilonova.compute.scheduling.numa.hosts import CpuSet, HostNode, HostTopology, Pages
 
 KIB_IN_MIB = 1024
 
 
-class FittedNode(Struct, frozen=True):
-    """A node of the guest, and where on the host it lies."""
-
-    id: int
-    cpus: tuple[int, ...]
-    memory_mib: int
-    host_cell: int
-    pinned: dict[int, int] = {}
-    """The guest's processor → the host's."""
-    page_kib: int = 0
-    """0: the host's ordinary ones."""
-
-
-class Fit(Struct, frozen=True):
-    cells: tuple[FittedNode, ...]
-    floating_cpus: tuple[int, ...] = ()
-    """The host's processors for those of the guest that have none of their own."""
-    emulator_cpus: tuple[int, ...] = ()
-    realtime_cpus: tuple[int, ...] = ()
-    """The guest's."""
-
-
-def fit(guest: GuestTopology, host: HostTopology) -> Fit | None:
+def fit(guest: GuestTopology, host: HostTopology) -> GuestPlacement | None:
     """None when the guest's nodes cannot all lie on nodes of the host of their own."""
     if len(guest.nodes) > len(host.nodes):
         return None
@@ -48,12 +28,16 @@ def fit(guest: GuestTopology, host: HostTopology) -> Fit | None:
         return None
     nodes = {node.id: node for node in host.nodes}
     cells = tuple(proposals[place][host_id] for place, host_id in enumerate(chosen))
-    floats = [nodes[cell.host_cell].shared for cell in cells if len(cell.pinned) < len(cell.cpus)]
-    return Fit(
+    isolated = _isolated_cpus(guest, cells[0], nodes[cells[0].host_cell])
+    blocked = (
+        blocked_by(nodes[cell.host_cell], cell.pinned.values(), guest.threads) & nodes[cell.host_cell].dedicated
+        for cell in cells
+    )
+    return GuestPlacement(
         cells,
-        floating_cpus=tuple(sorted(frozenset().union(*floats))) if guest.pinned else (),
-        emulator_cpus=_emulator_cpus(guest, cells[0], nodes[cells[0].host_cell]),
+        emulator_cpus=isolated or _emulator_cpus(guest, cells, nodes),
         realtime_cpus=tuple(sorted(guest.realtime)),
+        taken_cpus=tuple(sorted({*isolated}.union(*blocked))),
     )
 
 
@@ -78,45 +62,74 @@ def _match(possible: Sequence[Sequence[int]]) -> list[int] | None:
 
 def _fit_node(
     guest: GuestTopology, place: int, wanted: GuestNode, node: HostNode, host: HostTopology
-) -> FittedNode | None:
+) -> GuestCell | None:
     floating = len(wanted.cpus) - len(wanted.pinned)
-    # A guest never has more processors of a node than that has, however many guests share them.
-    if floating > len(node.shared) or node.used_shared + floating > len(node.shared) * host.cpu_ratio:
+    if floating > floating_room(node, host.cpu_ratio):
         return None
-    extra = 1 if guest.isolates_emulator and place == 0 else 0
-    cpus = pick_cpus(node, len(wanted.pinned), guest.threads, extra)
+    cpus = pick_cpus(node, len(wanted.pinned), guest.threads, own_threads(guest, place))
     page_kib = _pick_page(guest.page, wanted.memory_mib, node, host.ram_ratio)
     if cpus is None or page_kib is None:
         return None
-    pinned = dict(zip(sorted(wanted.pinned), cpus, strict=True))
-    return FittedNode(wanted.id, tuple(sorted(wanted.cpus)), wanted.memory_mib, node.id, pinned, page_kib)
+    return GuestCell(
+        wanted.id,
+        tuple(sorted(wanted.cpus)),
+        wanted.memory_mib,
+        node.id,
+        pinned=dict(zip(sorted(wanted.pinned), cpus, strict=True)),
+        floating_cpus=tuple(sorted(node.shared)) if floating else (),
+        page_kib=page_kib,
+    )
 
 
-def _emulator_cpus(guest: GuestTopology, cell: FittedNode, node: HostNode) -> tuple[int, ...]:
-    """Any that is left, else where the guest's own floating processors are."""
-    if not guest.isolates_emulator:
-        return ()
+def own_threads(guest: GuestTopology, place: int) -> int:
+    """How many processors the emulator has for itself on the host's node of the guest's node at `place`."""
+    return 1 if guest.isolates_emulator and place == 0 else 0
+
+
+def floating_room(node: HostNode, cpu_ratio: float) -> int:
+    """How many processors of a guest can float on the node; never more than it has, however many guests share them."""
+    return max(min(len(node.shared), int(len(node.shared) * cpu_ratio) - node.used_shared), 0)
+
+
+def _isolated_cpus(guest: GuestTopology, cell: GuestCell, node: HostNode) -> tuple[int, ...]:
+    """The processor that only the emulator has: any that is left."""
     left = sorted(node.free - blocked_by(node, cell.pinned.values(), guest.threads))
-    return tuple(left[:1])
+    return tuple(left[:1]) if guest.isolates_emulator else ()
+
+
+def _emulator_cpus(guest: GuestTopology, cells: Sequence[GuestCell], nodes: Mapping[int, HostNode]) -> tuple[int, ...]:
+    """Where the threads of a guest that has processors of its own run: never on those of others."""
+    if not guest.pinned:
+        return ()
+    shared = frozenset[int]().union(*(nodes[cell.host_cell].shared for cell in cells))
+    if guest.emulator == "share" and shared:
+        return tuple(sorted(shared))
+    own = {host for cell in cells for cpu, host in cell.pinned.items() if cpu not in guest.realtime}
+    return tuple(sorted(own.union(*(cell.floating_cpus for cell in cells))))
 
 
 def pick_cpus(node: HostNode, count: int, threads: str, extra: int = 0) -> list[int] | None:
     """`count` free processors of the node, as the policy has them lie on cores, so that `extra` others are left."""
-    free = node.free
-    cores = sorted({node.core_of(cpu) for cpu in free}, key=min)
-    match threads if count else "":
-        case "isolate":
-            # Nobody else runs on a core of which one thread is the guest's.
-            found = [min(core) for core in cores if core & node.dedicated <= free and core <= node.dedicated]
-        case "require":
-            found = _fill([core & free for core in cores if len(core & free) > 1])
-        case _:
-            whole = _fill([core & free for core in cores if len(core & free) > 1])
-            found = [*whole, *sorted(free.difference(whole))]
+    found = usable_cpus(node, threads) if count else []
     if len(found) < count:
         return None
     chosen = found[:count]
-    return chosen if len(free - blocked_by(node, chosen, threads)) >= extra else None
+    return chosen if len(node.free - blocked_by(node, chosen, threads)) >= extra else None
+
+
+def usable_cpus(node: HostNode, threads: str) -> list[int]:
+    """The free processors of the node that a guest with this policy can have, those to be taken first at the front."""
+    free = node.free
+    cores = sorted({node.core_of(cpu) for cpu in free}, key=min)
+    match threads:
+        case "isolate":
+            # Nobody else runs on a core of which one thread is the guest's.
+            return [min(core) for core in cores if core & node.dedicated <= free and core <= node.dedicated]
+        case "require":
+            return _fill([core & free for core in cores if len(core & free) > 1])
+        case _:
+            whole = _fill([core & free for core in cores if len(core & free) > 1])
+            return [*whole, *sorted(free.difference(whole))]
 
 
 def _fill(cores: Sequence[CpuSet]) -> list[int]:
@@ -127,37 +140,42 @@ def _fill(cores: Sequence[CpuSet]) -> list[int]:
 def blocked_by(node: HostNode, cpus: Iterable[int], threads: str) -> CpuSet:
     """These processors, and with `isolate` all of their cores."""
     chosen = frozenset(cpus)
-    return frozenset().union(*(node.core_of(cpu) for cpu in chosen)) if threads == "isolate" else chosen
+    return frozenset[int]().union(*(node.core_of(cpu) for cpu in chosen)) if threads == "isolate" else chosen
 
 
 def _pick_page(page: str, memory_mib: int, node: HostNode, ram_ratio: float) -> int | None:
     """The size to take, 0 for ordinary pages; None when the node has not as many free."""
     needed_kib = memory_mib * KIB_IN_MIB
-    if page not in ("", SMALL):
-        for pages in sorted(node.pages, key=lambda each: -each.size_kib):
-            is_asked = page in (LARGE, ANY) or pages.size_kib == int(page)
-            if (
-                is_asked
-                and needed_kib % pages.size_kib == 0
-                and needed_kib // pages.size_kib <= pages.total - pages.used
-            ):
-                return pages.size_kib
-        if page != ANY:
-            return None
-    # Pages that are counted are not promised twice.
-    limit = node.memory_mib if page else node.memory_mib * ram_ratio
-    return 0 if memory_mib <= node.memory_mib and node.used_memory_mib + memory_mib <= limit else None
+    for pages in sorted(pages_asked(page, node), key=lambda each: -each.size_kib):
+        if needed_kib % pages.size_kib == 0 and needed_kib // pages.size_kib <= pages.total - pages.used:
+            return pages.size_kib
+    if page not in ("", SMALL, ANY):
+        return None
+    return 0 if memory_mib <= min(node.memory_mib, ordinary_room(page, node, ram_ratio)) else None
 
 
-def taken_by(host: HostTopology, guest: GuestTopology, fitted: Fit) -> HostTopology:
-    """The host with the guest on it."""
-    cells = {cell.host_cell: cell for cell in fitted.cells}
-    emulator = frozenset(fitted.emulator_cpus)
-    nodes = [_taken(node, cells[node.id], guest.threads, emulator) if node.id in cells else node for node in host.nodes]
+def pages_asked(page: str, node: HostNode) -> list[Pages]:
+    """The node's pages that are large ones and of a size that is asked for."""
+    if page in ("", SMALL):
+        return []
+    return [each for each in node.pages if page in (LARGE, ANY) or each.size_kib == int(page)]
+
+
+def ordinary_room(page: str, node: HostNode, ram_ratio: float) -> int:
+    """MiB in ordinary pages that are free. Pages that are counted are not promised twice."""
+    limit = node.memory_mib if page else int(node.memory_mib * ram_ratio)
+    return max(limit - node.used_memory_mib, 0)
+
+
+def taken_by(host: HostTopology, placement: GuestPlacement) -> HostTopology:
+    """The host with the guest on it. Nodes that the host no longer has take nothing."""
+    cells = {cell.host_cell: cell for cell in placement.cells}
+    taken = frozenset(placement.taken_cpus)
+    nodes = [_taken(node, cells[node.id], taken) if node.id in cells else node for node in host.nodes]
     return structs.replace(host, nodes=tuple(nodes))
 
 
-def _taken(node: HostNode, cell: FittedNode, threads: str, emulator: CpuSet) -> HostNode:
+def _taken(node: HostNode, cell: GuestCell, taken: CpuSet) -> HostNode:
     pages = node.pages
     if cell.page_kib:
         count = cell.memory_mib * KIB_IN_MIB // cell.page_kib
@@ -165,10 +183,9 @@ def _taken(node: HostNode, cell: FittedNode, threads: str, emulator: CpuSet) -> 
             Pages(each.size_kib, each.total, each.used + count) if each.size_kib == cell.page_kib else each
             for each in pages
         )
-    blocked = blocked_by(node, cell.pinned.values(), threads) & node.dedicated
     return structs.replace(
         node,
-        taken=node.taken | blocked | (emulator & node.dedicated),
+        taken=node.taken | (taken & node.dedicated),
         pages=pages,
         used_memory_mib=node.used_memory_mib + (0 if cell.page_kib else cell.memory_mib),
         used_shared=node.used_shared + len(cell.cpus) - len(cell.pinned),

@@ -12,6 +12,9 @@ from msgspec import Struct
 from kilonova.compute.scheduling.requirements import UnusableSpec
 
 ThreadPolicy = Literal["", "prefer", "isolate", "require"]
+EmulatorPolicy = Literal["", "share", "isolate"]
+THREADED = "HW_CPU_HYPERTHREADING"
+"""The trait of hosts whose cores have several threads."""
 MOST_NODES = 64
 SMALL, LARGE, ANY = "small", "large", "any"
 ORDINARY_KIB = 4
@@ -35,14 +38,19 @@ class GuestTopology(Struct, frozen=True):
     """The way its own processors lie on cores; empty and `prefer`: on as few as can be."""
     page: str = ""
     """`small`, `large`, `any`, a size in KiB, or empty for ordinary ones that need not be counted."""
-    isolates_emulator: bool = False
-    """The guest's own threads have a processor for themselves too."""
+    emulator: EmulatorPolicy = ""
+    """Where the emulator's threads run: on a processor of their own, on those that guests share, or (empty) on those
+    of the guest that are not realtime."""
     realtime: frozenset[int] = frozenset()
 
     @property
     def is_demanding(self) -> bool:
         """Whether a host has to have told its nodes for it: on any host there is one node with ordinary pages."""
         return len(self.nodes) > 1 or self.pinned > 0 or self.page not in ("", SMALL, ANY)
+
+    @property
+    def isolates_emulator(self) -> bool:
+        return self.emulator == "isolate"
 
     @property
     def pinned(self) -> int:
@@ -57,6 +65,18 @@ def with_own_cpus(resources: Mapping[str, int], guest: GuestTopology | None) -> 
     own = guest.pinned - guest.isolates_emulator
     amounts = {**resources, "VCPU": max(resources.get("VCPU", 0) - own, 0), "PCPU": guest.pinned}
     return {name: amount for name, amount in amounts.items() if amount}
+
+
+def thread_traits(guest: GuestTopology | None) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the traits that the guest's threads need of a host, and those that they must not find there."""
+    threaded, nothing = frozenset({THREADED}), frozenset[str]()
+    match guest.threads if guest is not None else "":
+        case "require":
+            return threaded, nothing
+        case "isolate":
+            return nothing, threaded
+        case _:
+            return nothing, nothing
 
 
 class _Asked:
@@ -97,7 +117,7 @@ def topology_of(
         tuple(GuestNode(each.id, each.cpus, each.memory_mib, each.cpus & pinned) for each in made),
         threads=_threads(asked),
         page=page,
-        isolates_emulator=asked.get("emulator_threads_policy") == "isolate",
+        emulator=_emulator(asked),
         realtime=_realtime(asked, vcpus, pinned),
     )
 
@@ -143,6 +163,18 @@ def _threads(asked: _Asked) -> ThreadPolicy:
             return "require"
         case other:
             raise UnusableSpec(f"hw:cpu_thread_policy is prefer, isolate or require, got {other!r}.")
+
+
+def _emulator(asked: _Asked) -> EmulatorPolicy:
+    match asked.get("emulator_threads_policy"):
+        case "":
+            return ""
+        case "share":
+            return "share"
+        case "isolate":
+            return "isolate"
+        case other:
+            raise UnusableSpec(f"hw:emulator_threads_policy is share or isolate, got {other!r}.")
 
 
 def _realtime(asked: _Asked, vcpus: int, pinned: frozenset[int]) -> frozenset[int]:

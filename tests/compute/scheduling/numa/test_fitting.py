@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kilonova.compute.agent.spec import GuestPlacement
 from kilonova.compute.scheduling.filters import numa_topology_filter
-from kilonova.compute.scheduling.numa.fitting import Fit, fit, taken_by
+from kilonova.compute.scheduling.numa import shortages
+from kilonova.compute.scheduling.numa.fitting import fit, taken_by
 from kilonova.compute.scheduling.numa.guests import GuestNode, GuestTopology
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from tests.compute.scheduling.worlds import make_host, make_wanted
@@ -35,7 +37,7 @@ def own(*sizes: int, threads: Any = "", **changes: Any) -> GuestTopology:
     return GuestTopology(tuple(made), threads=threads, **changes)
 
 
-def pins(found: Fit | None) -> list[list[int]] | None:
+def pins(found: GuestPlacement | None) -> list[list[int]] | None:
     return None if found is None else [sorted(cell.pinned.values()) for cell in found.cells]
 
 
@@ -50,7 +52,7 @@ def pins(found: Fit | None) -> list[list[int]] | None:
         (own(3, threads="require"), [[0, 1, 2]]),
         (own(3, threads="isolate"), [[0, 2, 4]]),
         (own(4, threads="isolate"), None),
-        (own(6, isolates_emulator=True), None),
+        (own(6, emulator="isolate"), None),
     ],
 )
 def test_processors_lie_on_cores_as_the_policy_has_them(guest: GuestTopology, expected: Any) -> None:
@@ -70,11 +72,11 @@ def test_whole_cores_are_preferred_and_required_where_single_threads_are_left() 
 
 
 def test_the_emulator_has_a_processor_that_nobody_else_has() -> None:
-    guest, host = own(3, isolates_emulator=True), HostTopology((node(0, 0, 2),))
+    guest, host = own(3, emulator="isolate"), HostTopology((node(0, 0, 2),))
     found = fit(guest, host)
     assert found is not None
     assert (pins(found), found.emulator_cpus) == ([[0, 1, 2]], (3,))
-    assert taken_by(host, guest, found).nodes[0].free == frozenset()
+    assert taken_by(host, found).nodes[0].free == frozenset()
 
 
 def test_what_is_not_pinned_floats_on_the_nodes_shared_processors() -> None:
@@ -82,14 +84,15 @@ def test_what_is_not_pinned_floats_on_the_nodes_shared_processors() -> None:
     host = HostTopology((node(0, 0, 2, dedicated=frozenset({0, 1}), shared=frozenset({2, 3})),), cpu_ratio=1.5)
     found = fit(mixed, host)
     assert found is not None
-    assert (found.cells[0].pinned, found.floating_cpus) == ({0: 0}, (2, 3))
+    assert (found.cells[0].pinned, found.cells[0].floating_cpus) == ({0: 0}, (2, 3))
+    assert (found.taken_cpus, found.emulator_cpus) == ((0,), (0, 2, 3))
     # Two float on two processors, and three would with half as many again: not four.
-    assert fit(mixed, taken_by(host, mixed, found)) is None
+    assert fit(mixed, taken_by(host, found)) is None
     three = GuestTopology((GuestNode(0, frozenset({0, 1, 2}), 1024),))
     assert fit(three, host) is None, "a guest has not more processors of a node than there are"
     floating = fit(GuestTopology((GuestNode(0, frozenset({0}), 1024),)), host)
     assert floating is not None
-    assert floating.floating_cpus == (), "nothing is pinned, so libvirt has nothing to be told"
+    assert (floating.cells[0].floating_cpus, floating.taken_cpus) == ((2, 3), ())
 
 
 @pytest.mark.parametrize(
@@ -152,17 +155,20 @@ def guests(draw: st.DrawFn) -> GuestTopology:
         tuple(found),
         threads=draw(st.sampled_from(["", "prefer", "isolate", "require"])),
         page=draw(st.sampled_from(["", "small", "large", "any", "2048", str(GIB)])),
-        isolates_emulator=draw(st.booleans()),
+        emulator=draw(st.sampled_from(["", "share", "isolate"])),
     )
 
 
-def check(guest: GuestTopology, host: HostTopology, found: Fit) -> None:
+def check(guest: GuestTopology, host: HostTopology, found: GuestPlacement) -> None:
     by_id = {each.id: each for each in host.nodes}
     assert [cell.id for cell in found.cells] == [each.id for each in guest.nodes]
     assert len({cell.host_cell for cell in found.cells}) == len(found.cells)
-    used = [cpu for cell in found.cells for cpu in cell.pinned.values()] + list(found.emulator_cpus)
-    assert len(set(used)) == len(used), "no processor is promised twice"
-    assert len(found.emulator_cpus) == guest.isolates_emulator
+    used = [cpu for cell in found.cells for cpu in cell.pinned.values()]
+    used += found.emulator_cpus if guest.isolates_emulator else ()
+    assert len(set(used)) == len(used) == guest.pinned, "no processor is promised twice"
+    assert set(used) <= set(found.taken_cpus) <= {cpu for each in host.nodes for cpu in each.free}
+    others = {cpu for each in host.nodes for cpu in each.dedicated} - set(found.taken_cpus)
+    assert not set(found.emulator_cpus) & others, "the emulator keeps off the processors of others"
     for wanted, cell in zip(guest.nodes, found.cells, strict=True):
         its = by_id[cell.host_cell]
         assert set(cell.pinned) == wanted.pinned
@@ -178,7 +184,8 @@ def check(guest: GuestTopology, host: HostTopology, found: Fit) -> None:
             (pages,) = [each for each in its.pages if each.size_kib == cell.page_kib]
             assert cell.memory_mib * 1024 % pages.size_kib == 0
             assert cell.memory_mib * 1024 // pages.size_kib <= pages.total - pages.used
-    assert set(found.emulator_cpus) <= by_id[found.cells[0].host_cell].free
+    if guest.isolates_emulator:
+        assert set(found.emulator_cpus) <= by_id[found.cells[0].host_cell].free
 
 
 @given(hosts(), st.lists(guests(), max_size=6))
@@ -188,7 +195,7 @@ def test_whatever_is_promised_is_there_and_is_promised_once(host: HostTopology, 
         if found is None:
             continue
         check(guest, host, found)
-        after = taken_by(host, guest, found)
+        after = taken_by(host, found)
         for before, its in zip(host.nodes, after.nodes, strict=True):
             assert its.free <= before.free
             assert its.used_shared <= len(its.shared) * host.cpu_ratio
@@ -201,9 +208,7 @@ def test_whatever_is_promised_is_there_and_is_promised_once(host: HostTopology, 
 @given(hosts(), guests())
 def test_nobody_is_refused_whose_nodes_fit_one_by_one_in_some_order(host: HostTopology, guest: GuestTopology) -> None:
     def fits_alone(number: int, its: HostNode) -> bool:
-        alone = GuestTopology(
-            (guest.nodes[number],), guest.threads, guest.page, guest.isolates_emulator and number == 0
-        )
+        alone = GuestTopology((guest.nodes[number],), guest.threads, guest.page, guest.emulator if number == 0 else "")
         return fit(alone, HostTopology((its,), host.cpu_ratio, host.ram_ratio)) is not None
 
     some_order = any(
@@ -217,9 +222,42 @@ def test_the_filter_asks_hosts_whether_the_guest_fits() -> None:
     host = make_host(topology=HostTopology((node(0, 0, 1),)))
     assert numa_topology_filter(host, make_wanted()) is None
     assert numa_topology_filter(host, make_wanted(topology=own(2))) is None
-    assert (
-        numa_topology_filter(host, make_wanted(topology=own(3))) == "has no NUMA nodes left that the guest's fit into"
+    assert numa_topology_filter(host, make_wanted(topology=own(3))) == (
+        "has too little left: 3 PCPU wanted on one NUMA node, 2 free"
     )
     plain = GuestTopology((GuestNode(0, frozenset({0}), 512),))
     assert numa_topology_filter(make_host(), make_wanted(topology=plain)) is None
     assert numa_topology_filter(make_host(), make_wanted(topology=own(1))) == "does not tell its NUMA nodes"
+
+
+@pytest.mark.parametrize(
+    ("guest", "lacks", "told"),
+    [
+        (own(1, 1, 1), [("NUMA_NODES", 3, 2)], "has 2 NUMA nodes, 3 wanted"),
+        (own(5, 9), [("PCPU", 9, 6)], "has too little left: 9 PCPU wanted on one NUMA node, 6 free"),
+        (own(4, threads="isolate"), [("PCPU", 4, 3)], "has too little left: 4 PCPU wanted on one NUMA node, 3 free"),
+        (
+            GuestTopology((GuestNode(0, frozenset({0, 1}), 9000, frozenset({0})),)),
+            [("VCPU", 1, 0), ("MEMORY_MB", 9000, 4096)],
+            "has too little left: 1 VCPU wanted on one NUMA node, 0 free; "
+            "9000 MEMORY_MB wanted on one NUMA node, 4096 free",
+        ),
+        (
+            own(1, page="2048"),
+            [("MEMORY_MB", 1024, 0)],
+            "has too little left: 1024 MEMORY_MB in pages of 2048 KiB wanted on one NUMA node, 0 free",
+        ),
+        (own(6, 6), [], "has no NUMA nodes left that the guest's fit into together"),
+    ],
+)
+def test_a_refusal_says_how_much_of_what_is_lacking(guest: GuestTopology, lacks: Any, told: str) -> None:
+    host = HostTopology((node(0, 0, 3), node(1, 8, 1)))
+    assert fit(guest, host) is None
+    assert (shortages.lacking(guest, host), shortages.told(guest, host)) == (lacks, told)
+
+
+@given(hosts(), guests())
+def test_what_is_said_to_be_lacking_is_lacking(host: HostTopology, guest: GuestTopology) -> None:
+    if shortages.lacking(guest, host):
+        assert fit(guest, host) is None
+    assert all(wanted > free for _name, wanted, free in shortages.lacking(guest, host))

@@ -52,7 +52,7 @@ WHOLE = (ALL, 1024)
         (
             {"cpu_policy": "dedicated", "cpu_thread_policy": "require", "emulator_threads_policy": "isolate"},
             {"hw_cpu_policy": "dedicated"},
-            GuestTopology(nodes(WHOLE, pinned=ALL), threads="require", isolates_emulator=True),
+            GuestTopology(nodes(WHOLE, pinned=ALL), threads="require", emulator="isolate"),
         ),
         (
             {"cpu_policy": "mixed", "cpu_dedicated_mask": "^0"},
@@ -102,6 +102,7 @@ def test_a_guest_is_read(specs: dict[str, str], properties: dict[str, str], expe
         ({"cpu_thread_policy": "isolate"}, {}, "hw:cpu_thread_policy is of guests with processors of their own"),
         ({"numa_nodes": "1", "emulator_threads_policy": "isolate"}, {}, "hw:emulator_threads_policy is of guests"),
         ({"cpu_policy": "dedicated", "cpu_thread_policy": "spread"}, {}, "prefer, isolate or require, got 'spread'"),
+        ({"cpu_policy": "dedicated", "emulator_threads_policy": "any"}, {}, "is share or isolate, got 'any'"),
         ({"cpu_realtime": "true"}, {}, "hw:cpu_realtime needs"),
         ({"cpu_policy": "dedicated", "cpu_realtime": "true"}, {}, "leaves one processor"),
         (

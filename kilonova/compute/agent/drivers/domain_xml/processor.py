@@ -63,8 +63,8 @@ def _add_pins(tuning: Element, placement: GuestPlacement) -> None:
         for cpu in cell.cpus:
             if cpu in cell.pinned:
                 SubElement(tuning, "vcpupin", vcpu=str(cpu), cpuset=str(cell.pinned[cpu]))
-            elif placement.floating_cpus:
-                SubElement(tuning, "vcpupin", vcpu=str(cpu), cpuset=_cpu_set(placement.floating_cpus))
+            elif cell.floating_cpus:
+                SubElement(tuning, "vcpupin", vcpu=str(cpu), cpuset=_cpu_set(cell.floating_cpus))
     if placement.emulator_cpus:
         SubElement(tuning, "emulatorpin", cpuset=_cpu_set(placement.emulator_cpus))
     if placement.realtime_cpus:
