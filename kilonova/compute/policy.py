@@ -172,6 +172,7 @@ RULES = [
     Rule("os_compute_api:os-aggregates:set_metadata", ADMIN),
     Rule("compute:aggregates:images", ADMIN, "Has hosts fetch images ahead"),
     Rule("compute:server:topology:index", READER),
+    Rule("compute:server:topology:host:index", ADMIN, "Sees where a server's NUMA nodes lie on its host"),
     Rule("os_compute_api:os-availability-zone:list", "@"),
     Rule("os_compute_api:os-availability-zone:detail", ADMIN),
     Rule("os_compute_api:limits", "@"),

@@ -3,7 +3,8 @@
 Every database of compute has all tables; which of them hold rows is a matter of what it is (`cells.py`). At home in the
 region's API database are flavors, keypairs, aggregates, server_groups, quotas, user_quotas, quota_classes, the three
 mappings,
-console_tokens and control_daemons; in a cell's database hosts, host_loads, servers, server_history and the tasks. A
+console_tokens and control_daemons; in a cell's database hosts, host_loads, takings, servers, server_history and the
+tasks. A
 server that is not placed yet is in the API database.
 
 What an operation is doing to a server is not a column here: `task_state` is a view of the server's active task
@@ -203,6 +204,16 @@ host_loads = Table(
     Column("building", Integer, nullable=False),
     Column("row_revision", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False, unique=True),
+)
+
+takings = Table(
+    "takings",
+    metadata,
+    Column("server_id", String(36), primary_key=True),
+    Column("host", String(255), primary_key=True),
+    Column("flavor_id", String(255), primary_key=True),
+    Column("placement", JSON, nullable=False),
+    Index("takings_host", "host"),
 )
 
 aggregates = Table(
@@ -505,6 +516,17 @@ class HostLoad(Struct):
     """The revision of the last change of its row in `hosts`."""
     revision: int
     """The revision of the last change of that row or of the counts. Each is given once; the latest is the highest."""
+
+
+class Taking(Struct):
+    """What a server has taken of a host's NUMA nodes (`hosts/takings.py`)."""
+
+    server_id: str
+    host: str
+    flavor_id: str
+    """Of the flavor that it is taken for: a server that is resized where it is has taken for two."""
+    placement: dict[str, Any]
+    """The fields of the agent's `GuestPlacement`."""
 
 
 class Aggregate(Struct, kw_only=True):

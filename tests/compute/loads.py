@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import case, func, select
 
+from kilonova.compute.hosts import takings
 from kilonova.compute.hosts.index import HostIndex
 from kilonova.compute.tables import Host, host_loads, hosts, servers
 from kilonova.kit.db import Database
@@ -26,6 +27,8 @@ async def check_loads(database: Database, index: HostIndex | None = None) -> Non
         counted: Loads = {host: (count, building) for host, count, building in await tx.tuples(RECOUNT)}
         kept: Loads = {host: (count, building) for host, count, building in await tx.tuples(KEPT)}
         rows = await tx.all(Host, select(hosts).order_by(hosts.c.number))
+        taken = await takings.on_hosts(tx, [row.host for row in rows])
+        topologies = [takings.topology_of(row, taken.get(row.host, ())) for row in rows]
     assert {host: load for host, load in kept.items() if load != (0, 0)} == counted
     for each in (HostIndex(), index):
         if each is not None:
@@ -35,6 +38,7 @@ async def check_loads(database: Database, index: HostIndex | None = None) -> Non
             loads = {one.state.host: (one.state.servers, one.state.building) for one in known}
             assert loads == {row.host: counted.get(row.host, (0, 0)) for row in rows}
             assert [_described(one.state) for one in known] == [_described_row(row) for row in rows]
+            assert [one.state.topology for one in known] == topologies
 
 
 def _described(state: Any) -> tuple[Any, ...]:

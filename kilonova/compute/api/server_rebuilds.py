@@ -123,4 +123,5 @@ async def _image(request: ComputeRequest, server: Server, reference: str) -> Fie
     flavor = msgspec.convert(server.flavor, Flavor)
     image = await requests.resolve_image(request.service, request.ctx, image_id, flavor)
     requests.check_requirements(flavor, image, request.service.rules)
+    requests.check_same_nodes(server, image)
     return image

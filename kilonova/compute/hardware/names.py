@@ -35,7 +35,6 @@ def _harmless(note: str) -> Treatment:
     return Treatment("harmless", note)
 
 
-_UNFITTED = "processors and memory are not fitted to the nodes of a host here yet"
 _TOPOLOGY = _obeyed("a preference: as many of these numbers as possible are met, and then it is the most sockets")
 _LIMIT = _obeyed("the topology does not exceed it")
 _VMWARE = "it is an option of VMware, and hosts run QEMU"
@@ -54,12 +53,12 @@ _BOTH: Mapping[str, Treatment] = {
     "cpu_max_cores": _LIMIT,
     "cpu_max_sockets": _LIMIT,
     "cpu_max_threads": _LIMIT,
-    "cpu_policy": _refused(_UNFITTED, "shared"),
-    "cpu_realtime_mask": _refused(_UNFITTED),
+    "cpu_policy": _obeyed("shared, or dedicated or mixed: on hosts with `[compute] cpu_dedicated_set`"),
+    "cpu_realtime_mask": _obeyed("processors of the guest's own that are realtime, or with ^ those that are not"),
     "cpu_sockets": _TOPOLOGY,
-    "cpu_thread_policy": _refused(_UNFITTED, "prefer"),
+    "cpu_thread_policy": _obeyed("prefer, require (hosts with threads) or isolate (hosts without)"),
     "cpu_threads": _TOPOLOGY,
-    "emulator_threads_policy": _refused(_UNFITTED, "share"),
+    "emulator_threads_policy": _obeyed("share: on shared processors; isolate: on one more of its own"),
     "ephemeral_encryption": _refused(_NO_ENCRYPTION, *_OFF),
     "ephemeral_encryption_format": _refused(_NO_ENCRYPTION),
     "locked_memory": _obeyed("`<locked>`: the host cannot swap the guest out; needs a size of pages"),
@@ -67,10 +66,10 @@ _BOTH: Mapping[str, Treatment] = {
     "maxphysaddr_mode": _obeyed("passthrough (on hosts with cpu_mode host-passthrough) or emulate"),
     "mem_encryption": _refused(_NO_SEV, *_OFF),
     "mem_encryption_model": _refused(_NO_SEV),
-    "mem_page_size": _refused(_UNFITTED, "small", "any", "4", "4kb", "4kib"),
-    "numa_cpus.N": _refused(_UNFITTED),
-    "numa_mem.N": _refused(_UNFITTED),
-    "numa_nodes": _refused(_UNFITTED, "1"),
+    "mem_page_size": _obeyed("small, large, any or a size; the image chooses where the flavor says large or any"),
+    "numa_cpus.N": _obeyed("the processors of the guest's node N"),
+    "numa_mem.N": _obeyed("MiB of the guest's node N"),
+    "numa_nodes": _obeyed("nodes of the guest, each on one of the host"),
     "pci_numa_affinity_policy": _harmless("guests have no devices of their hosts"),
     "pmu": _obeyed("whether the processor counts events"),
     "redirected_usb_ports": _obeyed("on hosts with SPICE: ports for devices of the user's computer; the larger number"),
@@ -94,8 +93,8 @@ FLAVOR: Mapping[str, Treatment] = {
     ),
     "capabilities:*": _obeyed("the host has to have the property"),
     "hide_hypervisor_id": _obeyed("as hw:hide_hypervisor_id"),
-    "hw:cpu_dedicated_mask": _refused(_UNFITTED),
-    "hw:cpu_realtime": _refused(_UNFITTED, *_OFF),
+    "hw:cpu_dedicated_mask": _obeyed("with hw:cpu_policy=mixed: the processors that are the guest's own"),
+    "hw:cpu_realtime": _obeyed("processors of the guest's own go before all else on the host"),
     "hw:hide_hypervisor_id": _obeyed("the guest does not see that it is one"),
     "hw:pmem": _refused("hosts have no persistent memory"),
     "hw:tpm_secret_security": _refused("the state of a TPM is not encrypted here: there is no key manager yet"),
@@ -137,7 +136,6 @@ IMAGE: Mapping[str, Treatment] = {
     "hw_architecture": _obeyed("the host runs guests of it"),
     "hw_auto_disk_config": _harmless(_XEN),
     "hw_cdrom_bus": _obeyed("the config drive is a cdrom on it: ide, sata or scsi; with virtio it is a disk"),
-    "hw_cpu_realtime_mask": _refused(_UNFITTED),
     "hw_disk_bus": _obeyed("virtio, scsi, sata, ide or usb"),
     "hw_disk_type": _harmless(_VMWARE),
     "hw_emulation_architecture": _refused("hosts run guests of their own architecture", "x86_64"),

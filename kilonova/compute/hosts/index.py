@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from msgspec import Struct, structs
 from sqlalchemy import BindParameter, bindparam, select
 
+from kilonova.compute.hosts import takings
 from kilonova.compute.hosts.memberships import Memberships
 from kilonova.compute.scheduling.hosts import HostAggregate, HostState
+from kilonova.compute.scheduling.numa.hosts import HostTopology
 from kilonova.compute.tables import Host, HostLoad, host_loads, hosts
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentKey
@@ -86,13 +88,16 @@ async def _members(tx: CellTx, known: Snapshot, changes: list[HostLoad]) -> dict
     members = dict(known.hosts)
     renewed = [each.host for each in changes if each.row_revision > known.revision]
     rows = await _rows(tx, renewed)
+    topologies = await _topologies(tx, rows)
     for host in renewed:
         members.pop(host, None)
     for each in changes:
-        row = rows.get(each.host) or (members[each.host].row if each.host in members else None)
+        earlier = members.get(each.host)
+        row = rows.get(each.host) or (earlier.row if earlier else None)
         # The API database counts servers on their way to hosts of other cells.
         if row is not None:
-            state = _state(row, each, known.memberships.of(row.host))
+            topology = earlier.state.topology if earlier else topologies.get(row.host)
+            state = _state(row, each, known.memberships.of(row.host), topology)
             members[each.host] = KnownHost(row, state, (row.binary, row.host))
     if renewed:
         members = dict(sorted(members.items(), key=lambda item: item[1].row.number))
@@ -109,7 +114,21 @@ async def _rows(tx: CellTx, names: list[str]) -> dict[str, Host]:
     return found
 
 
-def _state(row: Host, load: HostLoad, aggregates: tuple[HostAggregate, ...]) -> HostState:
+async def _topologies(tx: CellTx, rows: Mapping[str, Host]) -> dict[str, HostTopology | None]:
+    """Name → the host's NUMA nodes and what is taken of them, of those that tell theirs."""
+    telling = [row for row in rows.values() if row.inventory.get("topology") is not None]
+    found: dict[str, HostTopology | None] = {}
+    for start in range(0, len(telling), BATCH):
+        batch = telling[start : start + BATCH]
+        taken = await takings.on_hosts(tx, [row.host for row in batch])
+        found.update((row.host, takings.topology_of(row, taken.get(row.host, ()))) for row in batch)
+        await asyncio.sleep(0)
+    return found
+
+
+def _state(
+    row: Host, load: HostLoad, aggregates: tuple[HostAggregate, ...], topology: HostTopology | None
+) -> HostState:
     return HostState(
         id=row.id,
         host=row.host,
@@ -125,6 +144,7 @@ def _state(row: Host, load: HostLoad, aggregates: tuple[HostAggregate, ...]) -> 
         hypervisor_version=row.inventory.get("hypervisor_version", 0),
         inventory=row.inventory,
         aggregates=aggregates,
+        topology=topology,
         is_up=not row.forced_down,
     )
 

@@ -90,7 +90,7 @@ async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) 
     own, server, cell = run.service, view.server, view.cell_of(host.host)
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
     if not await placing.joins_group(own, server, host.host):
-        await own.region.placement.release(server.id)
+        await placing.leave(own, view, host)
         return Sleep(0, "another member of the server group was placed in the same moment")
 
     async def write(tx: CellTx) -> None:

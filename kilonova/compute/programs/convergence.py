@@ -6,6 +6,7 @@ from msgspec import Struct, structs
 
 from kilonova.compute.agent.contract import ENSURE_SERVER, EnsureArguments
 from kilonova.compute.agent.spec import ServerObservation
+from kilonova.compute.hosts import takings
 from kilonova.compute.servers import servers, specs
 from kilonova.compute.servers.specs import PlannedPorts
 from kilonova.compute.servers.timeline import ServerArgs
@@ -47,9 +48,10 @@ async def ask_host(
     cell = run.service
     async with cell.reading() as tx:
         server = await servers.find(tx, run.subject_id)
+        placement = await takings.find(tx, server, server.host)
     if planned is None:
         planned = specs.planned_ports(await specs.port_details(cell.region.network, server))
-    spec = specs.server_spec(server, planned, admin_password)
+    spec = specs.server_spec(server, planned, admin_password, placement=placement)
     seen = await ask(run, server.host or "", ENSURE_SERVER, EnsureArguments(spec, run.task.epoch))
     return Seen(server, seen) if isinstance(seen, ServerObservation) else seen
 

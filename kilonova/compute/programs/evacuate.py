@@ -85,7 +85,7 @@ async def _free_claims(run: Run[Cell, EvacuateArgs]) -> None:
     async with run.service.reading() as tx:
         under_way = await migrations.under_way(tx, run.subject_id)
     for each in under_way:
-        await run.service.region.placement.release(each.id)
+        await moves.free_source_claim(run.service, run.subject_id, each.id)
 
 
 async def stay(run: Run[Cell, EvacuateArgs]) -> Outcome:

@@ -18,6 +18,7 @@ from kilonova.compute.agent.contract import (
     StopMigrationArguments,
 )
 from kilonova.compute.agent.spec import Arrival, Presence, ServerObservation, ServerSpec
+from kilonova.compute.hosts import takings
 from kilonova.compute.programs import moves, placing
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
 from kilonova.compute.servers import migrations, servers, specs
@@ -75,7 +76,7 @@ async def choose_target(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
     way = await _look(run)
     if way.migration.is_cancelled:
         return Fail(CANCELLED)
-    target = await moves.claim_target(cell, way.server, args.source, args.requested_host, args.migration)
+    target = await moves.claim_target(cell, way.server, args.source, args.requested_host, args.migration, is_live=True)
     if not isinstance(target, moves.Target):
         return target
 
@@ -180,7 +181,7 @@ async def _free_source(run: Run[Cell, LiveMigrateArgs], way: Way) -> str | None:
     note = await moves.release_from(cell, source, run.subject_id, run.task.epoch)
     for port in way.server.ports:
         await cell.region.network.remove_binding(port["id"], source)
-    await cell.region.placement.release(run.args.migration)
+    await moves.free_source_claim(cell, run.subject_id, run.args.migration)
     return note
 
 
@@ -239,7 +240,10 @@ async def _seen_on(run: Run[Cell, LiveMigrateArgs], host: str) -> ServerObservat
 
 async def _spec(run: Run[Cell, LiveMigrateArgs], way: Way, presence: Presence) -> ServerSpec:
     planned = specs.planned_ports(await specs.port_details(run.service.region.network, way.server))
-    return structs.replace(specs.server_spec(way.server, planned), presence=presence)
+    host = way.target if presence == "incoming" else way.migration.source_host
+    async with run.service.reading() as tx:
+        placement = await takings.find(tx, way.server, host)
+    return structs.replace(specs.server_spec(way.server, planned, placement=placement), presence=presence)
 
 
 async def on_failed(tx: CellTx, task: Task, error: str) -> None:

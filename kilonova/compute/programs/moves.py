@@ -10,11 +10,12 @@ from typing import Any
 from msgspec import Struct, structs
 
 from kilonova.compute.errors import HostNotFound
-from kilonova.compute.hosts import hosts
+from kilonova.compute.hosts import hosts, takings
 from kilonova.compute.programs import placing, release
-from kilonova.compute.programs.placing import View
+from kilonova.compute.programs.placing import Placeable, View
 from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.hosts import HostState
+from kilonova.compute.scheduling.numa.guests import SMALL
 from kilonova.compute.scheduling.plan import summary
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Cell
@@ -38,15 +39,24 @@ class Target(Struct, frozen=True):
 
 
 async def claim_target(
-    cell: Cell, server: Server, source: str, requested_host: str, migration_id: str, *, may_stay: bool = False
+    cell: Cell,
+    server: Server,
+    source: str,
+    requested_host: str,
+    migration_id: str,
+    *,
+    may_stay: bool = False,
+    is_live: bool = False,
 ) -> Target | Sleep | Fail:
     """Picks another host of the server's cell and claims there; what the server had is the migration's from then on.
 
     The claim is what decides: a conflict takes the next host. The server is placed by the flavor that is given here.
-    `requested_host`: empty for any that will do. `may_stay`: the source will do, too.
+    `requested_host`: empty for any that will do. `may_stay`: the source will do, too. `is_live`: the guest keeps the
+    size of its pages.
     """
     try:
         view = await _look(cell, server, "" if may_stay else source, requested_host)
+        view = await _keeping_pages(cell, view, server) if is_live else view
         rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
@@ -82,6 +92,22 @@ async def _look(cell: Cell, server: Server, source: str, requested_host: str) ->
     return structs.replace(view, cells=own, wanted=structs.replace(view.wanted, requested_host=requested_host or None))
 
 
+async def _keeping_pages(cell: Cell, view: View, server: Server) -> View:
+    """The same, but for pages of the sizes that the guest has: a hypervisor cannot change them. Raises UnusableSpec."""
+    async with cell.reading() as tx:
+        placement = await takings.find(tx, server, server.host)
+    guest = view.wanted.topology
+    if placement is None or guest is None:
+        return view
+    sizes = {each.page_kib for each in placement.cells}
+    if len(sizes) > 1:
+        raise UnusableSpec("The guest has pages of several sizes, with which it cannot be moved while it runs.")
+    (size,) = sizes
+    page = str(size) if size else SMALL if guest.page else ""
+    wanted = structs.replace(view.wanted, topology=structs.replace(guest, page=page))
+    return structs.replace(view, wanted=wanted)
+
+
 async def _claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState]:
     """The host where an earlier try of this move has claimed."""
     held = await cell.region.placement.allocations(server.id)
@@ -97,12 +123,29 @@ async def _claim(cell: Cell, view: View, choice: HostState, migration_id: str, *
             await placement.claim_beside(server.id, migration_id, choice.offer, **owner)
         except ClaimConflict:
             return None
-    return next(each.row for each in view.hosts if each.row.id == choice.id)
+    host = next(each.row for each in view.hosts if each.row.id == choice.id)
+    if await placing.take(view, host):
+        return host
+    await give_claim_back(cell, server, migration_id)
+    return None
 
 
-async def give_claim_back(cell: Cell, server: Server, migration_id: str) -> None:
+async def give_claim_back(cell: Cell, server: Placeable, migration_id: str) -> None:
+    """Gives back all that a server has of the target: it is where its row says, and stays."""
     owner = {"project_id": server.project_id, "user_id": server.user_id}
     await cell.region.placement.claim_back(server.id, migration_id, **owner)
+    await _keep_own(cell, server.id)
+
+
+async def free_source_claim(cell: Cell, server_id: str, migration_id: str) -> None:
+    """Gives back all that a server has of the source: it is where its row says, on the target."""
+    await cell.region.placement.release(migration_id)
+    await _keep_own(cell, server_id)
+
+
+async def _keep_own(cell: Cell, server_id: str) -> None:
+    async with cell.transaction() as tx:
+        await takings.keep_own(tx, server_id)
 
 
 async def place_on(tx: CellTx, host: str) -> dict[str, Any]:

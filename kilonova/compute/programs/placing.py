@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from kilonova.compute.catalog import server_groups
 from kilonova.compute.errors import ServerGroupNotFound
-from kilonova.compute.hosts import loads
+from kilonova.compute.hosts import loads, takings
 from kilonova.compute.hosts.index import KnownHost, Snapshot
 from kilonova.compute.hosts.memberships import Memberships
 from kilonova.compute.region import cells, mappings
@@ -20,7 +20,7 @@ from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.decisions import Decision
 from kilonova.compute.scheduling.hosts import GroupRule, HostState, Wanted
-from kilonova.compute.scheduling.numa.guests import topology_of, with_own_cpus
+from kilonova.compute.scheduling.numa.guests import thread_traits, topology_of, with_own_cpus
 from kilonova.compute.scheduling.plan import Plan, account, make_plan, summary
 from kilonova.compute.scheduling.request_filters import has_own_aggregate, traits_for
 from kilonova.compute.scheduling.requirements import requirements_of
@@ -158,14 +158,15 @@ def _wanted(server: Placeable, excluded_hosts: tuple[str, ...], rules: Rules) ->
     properties: dict[str, str] = image.get("properties", {})
     flavor = server.flavor
     needed = requirements_of(flavor, properties)
-    traits = traits_for(image.get("disk_format", ""), properties, rules)
     topology = topology_of(flavor["extra_specs"], properties, flavor["vcpus"], flavor["memory_mib"])
+    threaded, unthreaded = thread_traits(topology)
+    traits = {*traits_for(image.get("disk_format", ""), properties, rules), *threaded}
     return Wanted(
         server_id=server.id,
         resources=with_own_cpus(needed.resources, topology),
         topology=topology,
         required_traits=tuple(sorted({*needed.required, *traits})),
-        forbidden_traits=needed.forbidden,
+        forbidden_traits=tuple(sorted({*needed.forbidden, *unthreaded})),
         groups=needed.groups,
         group_policy=needed.group_policy,
         requested_zone=server.requested_zone,
@@ -291,13 +292,33 @@ async def claim(cell: Cell, view: View, choice: HostState) -> Host | None:
 
     It may hold another one's: those this step claimed before it died, and that is the host then.
     """
-    server = view.server
+    server, held = view.server, {choice.id}
     try:
         await cell.region.placement.claim(server.id, choice.offer, project_id=server.project_id, user_id=server.user_id)
     except ClaimConflict:
-        held = await cell.region.placement.allocations(server.id)
-        return next((each.row for each in view.hosts if each.row.id in held), None)
-    return next(each.row for each in view.hosts if each.row.id == choice.id)
+        held = set(await cell.region.placement.allocations(server.id))
+    host = next((each.row for each in view.hosts if each.row.id in held), None)
+    if host is None or await take(view, host):
+        return host
+    await cell.region.placement.release(server.id)
+    return None
+
+
+async def take(view: View, host: Host) -> bool:
+    """Takes what the guest asks of the host's NUMA nodes. False: somebody else has taken it meanwhile."""
+    guest, server = view.wanted.topology, view.server
+    if guest is None:
+        return True
+    async with view.cell_of(host.host).transaction() as tx:
+        return await takings.take(tx, host.id, guest, server.id, server.flavor["id"])
+
+
+async def leave(cell: Cell, view: View, host: Host) -> None:
+    """Gives back what a server has just claimed and taken of a host: it goes elsewhere."""
+    await cell.region.placement.release(view.server.id)
+    if view.wanted.topology is not None:
+        async with view.cell_of(host.host).transaction() as tx:
+            await takings.give_back(tx, view.server.id)
 
 
 class Explanation(Struct, frozen=True):

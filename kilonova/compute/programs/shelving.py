@@ -9,6 +9,7 @@ from typing import Any
 
 from kilonova.compute.programs import placing, release
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
+from kilonova.compute.programs.placing import View
 from kilonova.compute.programs.snapshot import SnapshotArgs, copied, described, on_failed, taken_back, uploaded
 from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.plan import summary
@@ -151,16 +152,17 @@ async def find_host(run: Run[Cell, HostArgs]) -> Outcome:
         if host is not None:
             said = f"host {host.host}: {summary(plan, len(view.hosts))}"
             decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
-            return await _settle(run, server, host, decisions.encode(decision))
+            return await _settle(run, view, host, decisions.encode(decision))
     if plan.hosts:
         return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
     told = await placing.explain(cell, view, rooms, {})
     return Fail(told.message, note=decisions.encode(told.decision))
 
 
-async def _settle(run: Run[Cell, HostArgs], server: Server, host: Host, note: str) -> Outcome:
+async def _settle(run: Run[Cell, HostArgs], view: View, host: Host, note: str) -> Outcome:
+    server = view.server
     if not await placing.joins_group(run.service, server, host.host):
-        await run.service.region.placement.release(server.id)
+        await placing.leave(run.service, view, host)
         return Sleep(0, "another member of the server group was placed in the same moment")
 
     async def write(tx: CellTx) -> None:

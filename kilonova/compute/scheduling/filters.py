@@ -186,6 +186,8 @@ ALWAYS: tuple[Entry, ...] = (
     (REQUESTED_HOST, requested_host_filter, _is_never_asked),
     ("ServerGroupAntiAffinityFilter", server_group_anti_affinity_filter, lambda wanted: wanted.group),
     ("ServerGroupAffinityFilter", server_group_affinity_filter, lambda wanted: wanted.group),
+    # A host that cannot give what is asked of its nodes would be chosen again and again, and never taken.
+    (NUMA_TOPOLOGY, numa_topology_filter, lambda wanted: wanted.topology),
 )
 """Filters that hold whichever are chosen; where they are named, they are asked in their place."""
 
@@ -225,7 +227,6 @@ _CHOOSABLE: tuple[Entry, ...] = (
         aggregate_filters.aggregate_type_affinity_filter,
         lambda wanted: aggregate_filters.INSTANCE_TYPE in wanted.aggregate_keys,
     ),
-    (NUMA_TOPOLOGY, numa_topology_filter, lambda wanted: wanted.topology),
     ("PciPassthroughFilter", pci_passthrough_filter, lambda wanted: PCI_ALIAS in wanted.extra_specs),
     # Hosts tell no metrics, and a file that asks for some does not start: there is nothing that a host could lack.
     ("MetricsFilter", all_hosts_filter, _is_never_asked),

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlalchemy import select
 
+from kilonova.compute.hosts import takings
 from kilonova.compute.programs import release
 from kilonova.compute.service import Cell
-from kilonova.compute.tables import DeletedServer, Server, server_history
+from kilonova.compute.tables import DeletedServer, Server, server_history, servers
 from kilonova.kit.http.client import RemoteMissing
 from kilonova.kit.log import logger
 
@@ -29,9 +30,27 @@ AT_ONCE = 50
 
 async def sweep_since(cell: Cell, last: datetime | None) -> None:
     """Looks at the servers of one database that nobody has looked at since `last`."""
+    await sweep_takings(cell)
     now = cell.clock.now()
     since = now - FIRST_LOOK_BACK if last is None else last - OVERLAP
     await sweep(cell, since - LONGEST_CALL, now - LONGEST_CALL)
+
+
+async def sweep_takings(cell: Cell) -> None:
+    """Gives back what was taken of hosts of this cell for servers that did not come, or were deleted meanwhile."""
+    async with cell.reading() as tx:
+        strays = await takings.without_server(tx)
+    if not strays:
+        return
+    async with cell.region.reading() as region_tx:
+        here = cell.region.local(region_tx)
+        # A server waits in the API database until its copy is in its cell.
+        strays = [each for each in strays if await here.find(Server, servers, id=each) is None]
+    for server_id in strays:
+        async with cell.transaction() as tx:
+            if await takings.without_server(tx, server_id):
+                log.warning("what a server had of a host is given back", server=server_id)
+                await takings.give_back(tx, server_id)
 
 
 async def sweep(cell: Cell, since: datetime, until: datetime) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from kilonova.compute.errors import InvalidServer
-from kilonova.compute.scheduling.numa.guests import topology_of
+from kilonova.compute.scheduling.numa.guests import GuestTopology, topology_of
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.unasked import refuse_unasked_specs
@@ -138,6 +138,20 @@ def check_requirements(flavor: Flavor, image: Fields, rules: Rules) -> None:
         refuse_unserved(flavor.extra_specs, image["properties"], flavor.vcpus)
     except UnusableSpec as error:
         raise InvalidServer(str(error)) from error
+
+
+def check_same_nodes(server: Server, image: Fields) -> None:
+    """Raises InvalidServer when with the image the server would ask for other NUMA nodes than it has."""
+    flavor = server.flavor
+
+    def asked(properties: Mapping[str, str]) -> GuestTopology | None:
+        return topology_of(flavor["extra_specs"], properties, flavor["vcpus"], flavor["memory_mib"])
+
+    if asked(image["properties"]) != asked((server.image or {}).get("properties", {})):
+        raise InvalidServer(
+            "The image asks for other NUMA nodes, processors of its own or pages than the server has; a rebuild keeps "
+            "them. Rebuild with an image that asks for the same, or create another server."
+        )
 
 
 def _check_flavor(image: ImageRecord, size_bytes: int, flavor: Flavor) -> None:

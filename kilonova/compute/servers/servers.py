@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import bindparam, func, select
 
 from kilonova.compute.errors import ServerNotFound, WrongState
-from kilonova.compute.hosts import loads
+from kilonova.compute.hosts import loads, takings
 from kilonova.compute.notifications.notices import SERVERS_CHANGED, TOLD
 from kilonova.compute.operations import OPERATIONS, SOFT_DELETE, Operation
 from kilonova.compute.region import mappings
@@ -94,7 +94,7 @@ def check_state(server: Server, action: str, states: Collection[str]) -> None:
 
 
 async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> None:
-    """Writes into a server's row; nothing happens when it is gone."""
+    """Writes into a server's row; nothing happens when it is gone. On no host, it has nothing of one any more."""
     state_before: str | None = None
     if "host" in values or "vm_state" in values:
         before = await loads.find_place(tx, server_id)
@@ -104,6 +104,8 @@ async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> No
             tx, before, before._replace(**{name: values[name] for name in before._fields if name in values})
         )
         state_before = before.vm_state
+        if "host" in values and values["host"] is None:
+            await takings.give_back(tx, server_id)
     await tx.change(servers, {"id": server_id}, updated_at=now, **values)
     if told := TOLD & values.keys():
         tx.after(SERVERS_CHANGED, (server_id, tuple(sorted(told)), state_before))
@@ -234,6 +236,7 @@ async def forget(tx: CellTx, server: Server, now: datetime) -> None:
     )
     await tx.insert_new(server_history, deleted)
     await loads.follow(tx, await loads.find_place(tx, server.id), None)
+    await takings.give_back(tx, server.id)
     await tx.remove(servers, id=server.id)
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from kilonova.compute.agent.spec import (
     FormerDisks,
+    GuestPlacement,
     MetadataDocument,
     MetadataPort,
     ServerSpec,
@@ -78,8 +79,16 @@ def planned_ports(details: Iterable[PortDetails]) -> PlannedPorts:
     return PlannedPorts(tuple(map(_spec_port, found)), tuple(map(_metadata_port, found)))
 
 
-def server_spec(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> ServerSpec:
-    """`admin_password`: what the config drive is to tell, while it has yet to be written."""
+def server_spec(
+    server: Server,
+    planned: PlannedPorts,
+    admin_password: str | None = None,
+    *,
+    placement: GuestPlacement | None = None,
+) -> ServerSpec:
+    """`admin_password`: what the config drive is to tell, while it has yet to be written. `placement`: where its guest
+    lies on the host that is told.
+    """
     flavor = _spec_flavor(server.flavor)
     image = None if server.image is None else msgspec.convert(server.image, SpecImage)
     return ServerSpec(
@@ -99,6 +108,7 @@ def server_spec(server: Server, planned: PlannedPorts, admin_password: str | Non
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
         rebuild_count=server.rebuild_count,
         keeps_ephemeral=server.keeps_ephemeral,
+        placement=placement,
         kernel=_beside(_booted_image(server), "kernel"),
         ramdisk=_beside(_booted_image(server), "ramdisk"),
         former_disks=msgspec.convert(server.former_disks, FormerDisks),

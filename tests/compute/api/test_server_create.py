@@ -326,10 +326,10 @@ async def test_a_password_goes_with_the_build_to_a_config_drive_and_brings_one(r
 
 async def test_what_flavor_image_and_hints_ask_for_and_nobody_does_is_refused(ready: Any) -> None:
     url = "/flavors/1/os-extra_specs"
-    await ready.call("POST", url, by="admin", version="2.1", json={"extra_specs": {"hw:cpu_policy": "dedicated"}})
+    await ready.call("POST", url, by="admin", version="2.1", json={"extra_specs": {"hw:mem_encryption": "true"}})
     told = await refused(ready, 400)
-    assert told.startswith("The flavor asks for hw:cpu_policy=dedicated, which cannot be done: ")
-    await ready.call("PUT", f"{url}/hw:cpu_policy", by="admin", json={"hw:cpu_policy": "shared"})
+    assert told.startswith("The flavor asks for hw:mem_encryption=true, which cannot be done: ")
+    await ready.call("PUT", f"{url}/hw:mem_encryption", by="admin", json={"hw:mem_encryption": "false"})
     told = await refused(ready, 400, imageRef=await ready.image(hw_firmware_type="coreboot"))
     assert told == "The image asks for hw_firmware_type=coreboot, and possible are bios, uefi."
     for name in ("target_cell", "different_cell"):

@@ -109,12 +109,3 @@ async def test_a_crash_dump_is_the_guests_answer_to_an_interrupt(nova: Any) -> N
     assert "on no host yet" in await nova.refused("POST", f"/servers/{unplaced.id}/action", 409, json=body)
     assert len(asked) == 1
     stop()
-
-
-async def test_a_server_without_numa_nodes_shows_none(nova: Any) -> None:
-    server = await nova.insert_server()
-    url = f"/servers/{server.id}/topology"
-    assert await nova.call("GET", url, by="reader") == {"nodes": [], "pagesize_kb": None}
-    await nova.refused("GET", url, 404, by="other")
-    await nova.refused("GET", url, 404, version="2.77")
-    await nova.refused("GET", "/servers/0b6c9f0e-0000-4000-8000-000000000000/topology", 404)

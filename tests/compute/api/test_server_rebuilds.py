@@ -184,3 +184,13 @@ async def test_older_answers_show_what_they_did(nova: Any) -> None:
     files = wish(image_id, personality=[{"path": "/etc/motd", "contents": "aGk="}])
     told = await nova.refused("POST", f"/servers/{server.id}/action", 400, version="2.56", json=files)
     assert "cannot be injected" in told
+
+
+async def test_a_rebuild_does_not_change_a_guests_numa_nodes(nova: Any) -> None:
+    server = await nova.insert_server()
+    url = f"/servers/{server.id}/action"
+    for properties in ({"hw_cpu_policy": "dedicated"}, {"hw_numa_nodes": "1"}):
+        image_id = await nova.image(**properties)
+        told = await nova.refused("POST", url, 400, json=wish(image_id))
+        assert "hw:cpu_policy=shared" in told or "a rebuild keeps them" in told
+    await nova.call("POST", url, 202, json=wish(await nova.image(hw_numa_nodes="")))

@@ -13,6 +13,8 @@ from sqlalchemy import select
 
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import DISK_DATA, FakeDriver, FakeHost
+from kilonova.compute.agent.drivers.host_topology import make_topology, narrowed
+from kilonova.compute.agent.drivers.options import HardwareOptions
 from kilonova.compute.consoles import console_tokens
 from kilonova.compute.errors import ServerNotFound
 from kilonova.compute.hosts.registry import Registry as ComputeRegistry
@@ -21,9 +23,9 @@ from kilonova.compute.programs.build import BUILD
 from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.region import cells, mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.servers import requests, servers
+from kilonova.compute.servers import leftovers, requests, servers
 from kilonova.compute.service import Cell, Region
-from kilonova.compute.tables import CellMapping, Flavor, Server, tasks
+from kilonova.compute.tables import CellMapping, Flavor, Server, takings, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows
 from kilonova.compute.tables import metadata as compute_metadata
 from kilonova.compute.topics import AGENT_BINARY
@@ -50,6 +52,12 @@ from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
 from tests.compute.loads import check_loads
 from tests.worlds import PATIENT_SECONDS, compute, image, network, placement
+
+TOPOLOGY = narrowed(
+    make_topology(24, 64 << 10, nodes=2, threads=1),
+    HardwareOptions(shared_cpus=(*range(8), *range(12, 20)), dedicated_cpus=(8, 9, 10, 11, 20, 21, 22, 23)),
+)
+"""Of every host: two nodes, each with eight processors that guests share and four that they can have for themselves."""
 
 
 @dataclass
@@ -99,6 +107,7 @@ class World:
             await asyncio.wait(uploads)
         for cell in self.cells.values():
             await moving.settle_arrivals(self.compute, cell)
+            await leftovers.sweep_takings(cell)
         seen = self.network.database.writes, sum(each.changes for each in self.devices.values())
         for agent in self.agents:
             if agent.info.binary == AGENT_BINARY or self.always_looks or seen != self._seen:
@@ -193,7 +202,8 @@ class World:
     async def insert_server(self, **changes: Any) -> Server:
         """A server as POST /servers leaves it: the row and its build task, committed."""
         memory_mib = changes.pop("memory_mib", 512)
-        flavor = Flavor("1", "m1.tiny", None, 1, memory_mib, 1, 0, 0, "1.0", True, changes.pop("extra_specs", {}), [])
+        vcpus, specs = changes.pop("vcpus", 1), changes.pop("extra_specs", {})
+        flavor = Flavor("1", "m1.tiny", None, vcpus, memory_mib, 1, 0, 0, "1.0", True, specs, [])
         image = {
             "id": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11",
             "disk_format": "qcow2",
@@ -263,6 +273,7 @@ class World:
             "ports": sorted(guests),
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
             "allocations": await self.allocations(),
+            "takings": await self.takings(),
             "servers": sorted(ids),
             "taps": sorted(
                 (host, port.device_id)
@@ -295,6 +306,14 @@ class World:
         for member in self.members():
             await check_loads(member.database, member.hosts)
 
+    async def takings(self) -> list[tuple[str, str]]:
+        """(host, server) of everything that is taken of NUMA nodes."""
+        found = []
+        for member in self.members():
+            async with member.database.reading() as tx:
+                found += await tx.tuples(select(takings.c.host, takings.c.server_id))
+        return sorted((host, server_id) for host, server_id in found)
+
     async def allocations(self) -> list[tuple[str, str]]:
         """(provider's name, consumer) of every allocation."""
         held = select(providers.c.name, allocations.c.consumer_id).distinct()
@@ -308,6 +327,7 @@ NOTHING_LEFT: dict[str, list[Any]] = {
     "ports": [],
     "domains": [],
     "allocations": [],
+    "takings": [],
     "servers": [],
     "taps": [],
 }
@@ -378,7 +398,8 @@ async def make_world(
     for each in with_hosts:
         ComputeRegistry(each).serve()
     devices = Metal()
-    metals = {name: FakeHost(name, taps=devices[name]) for name in (f"node{1 + each}" for each in range(host_count))}
+    names = [f"node{1 + each}" for each in range(host_count)]
+    metals = {name: FakeHost(name, vcpus=24, taps=devices[name], topology=TOPOLOGY) for name in names}
     for metal in metals.values():
         metal.reachable = metals
     network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}

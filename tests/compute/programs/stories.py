@@ -5,7 +5,7 @@ goes through.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kilonova.compute.hosts import hosts
@@ -16,6 +16,8 @@ from kilonova.compute.servers import servers
 from kilonova.compute.servers.options import ServerOptions
 
 World = Any
+PINNED = {"hw:cpu_policy": "dedicated"}
+"""Extra specs of a flavor whose servers take some of a host's NUMA nodes."""
 Act = Callable[[World, str], Awaitable[None]]
 """(world, server's id)"""
 
@@ -369,7 +371,7 @@ def deleting(name: str, *acts: Act, steps: tuple[str, ...] = ("stop_guest",), **
     return Story(name, "destroy", steps, in_order(*acts, delete), "", **others)
 
 
-STORIES = (
+_STORIES = (
     building("a server is built", BUILT, with_calls=True),
     building("a server without networks", ("ports",), server={"networks": []}),
     building("one host fails", ("schedule", "leave_host"), fail_on("node1"), hosts=2, with_calls=True),
@@ -589,4 +591,36 @@ STORIES = (
         "a server that is being moved is deleted", go_half_way, steps=("stop_guest", "release_claim", "forget"), hosts=2
     ),
     moving("a migration that is cancelled half-way", go_half_way, cancel_migration, steps=("bring_home",)),
+)
+TAKING = (
+    "a server is built",
+    "one host fails",
+    "all hosts fail",
+    "a server enters its cell",
+    "the cell's host fails",
+    "rebuild",
+    "shelve",
+    "unshelve",
+    "unshelve is refused",
+    "delete",
+    "delete while it is built",
+    "delete in a cell",
+    "delete before it enters its cell",
+    "delete instead of an unshelving",
+    "a guest moves to another host",
+    "a guest that cannot leave",
+    "the other host is silent",
+    "a server that is being moved is deleted",
+    "a host is down",
+    "there is no other host",
+    "the other host fails, too",
+)
+"""Names of the stories that are told once more of a server with processors of its own."""
+STORIES = (
+    *_STORIES,
+    *(
+        replace(each, name=f"{each.name}: pinned", server={**each.server, "extra_specs": PINNED})
+        for each in _STORIES
+        if each.name in TAKING
+    ),
 )

@@ -80,6 +80,7 @@ def assert_owned(story: Story, end: dict[str, Any]) -> None:
     for name in ("allocations", "domains"):
         assert end[name] in ([place], [])
     assert end["taps"] in ([place], [])
+    assert end["takings"] == (end["allocations"] if "extra_specs" in story.server else [])
     # A server that is on no host keeps its ports.
     assert len(end["ports"]) == (1 if story.status == "SHELVED_OFFLOADED" else len(end["taps"]))
     if story.status == "SHELVED_OFFLOADED":

@@ -10,11 +10,12 @@ from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.scheduling.unserved import refuse_unserved
 
 LET_IN_OF_FLAVORS = {
-    "hw:cpu_policy": "shared",
+    "hw:cpu_policy": "dedicated",
     "hw:cpu_sockets": "2",
-    "hw:numa_nodes": "1",
+    "hw:numa_nodes": "2",
+    "hw:numa_cpus.0": "0",
     "hw:boot_menu": "False",
-    "hw:mem_page_size": "small",
+    "hw:mem_page_size": "large",
     "hw_rng:allowed": "True",
     "hw_video:ram_max_mb": "64",
     "os:secure_boot": "disabled",
@@ -30,11 +31,6 @@ LET_IN_OF_FLAVORS = {
     "mine:anything": "goes",
 }
 REFUSED_OF_FLAVORS = {
-    "hw:cpu_policy": "dedicated",
-    "hw:cpu_realtime": "yes",
-    "hw:numa_nodes": "2",
-    "hw:numa_cpus.0": "0",
-    "hw:mem_page_size": "large",
     "hw:mem_encryption": "true",
     "hw:misspelt": "1",
     "quota:memory_limit": "100",
@@ -58,7 +54,6 @@ LET_IN_OF_IMAGES = {
     "colour": "red",
 }
 REFUSED_OF_IMAGES = {
-    "hw_numa_cpus.0": "0-1",
     "hw_mem_encryption_model": "amd-sev",
     "hw_emulation_architecture": "aarch64",
     "block_device_mapping": '[{"volume_id": "1"}]',

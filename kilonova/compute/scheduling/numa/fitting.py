@@ -46,11 +46,15 @@ def _match(possible: Sequence[Sequence[int]]) -> list[int] | None:
     holder: dict[int, int] = {}
 
     def place(guest: int, tried: set[int]) -> bool:
+        free = next((host for host in possible[guest] if host not in holder), None)
+        if free is not None:
+            holder[free] = guest
+            return True
         for host in possible[guest]:
             if host in tried:
                 continue
             tried.add(host)
-            if host not in holder or place(holder[host], tried):
+            if place(holder[host], tried):
                 holder[host] = guest
                 return True
         return False

@@ -67,6 +67,15 @@ def with_own_cpus(resources: Mapping[str, int], guest: GuestTopology | None) -> 
     return {name: amount for name, amount in amounts.items() if amount}
 
 
+_NAMES = ("cpu_policy", "mem_page_size", "numa_nodes")
+"""Without any of these a guest asks for nothing of a host's nodes."""
+
+
+def asks_for_nodes(specs: Mapping[str, str], properties: Mapping[str, str]) -> bool:
+    """Whether a guest of this flavor and image may have a topology: it has none where this is false."""
+    return any(specs.get(f"hw:{name}") or properties.get(f"hw_{name}") for name in _NAMES)
+
+
 def thread_traits(guest: GuestTopology | None) -> tuple[frozenset[str], frozenset[str]]:
     """Returns the traits that the guest's threads need of a host, and those that they must not find there."""
     threaded, nothing = frozenset({THREADED}), frozenset[str]()
