@@ -9,7 +9,7 @@ import pytest
 
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.options import HardwareOptions
-from kilonova.compute.agent.spec import SpecFlavor
+from kilonova.compute.agent.spec import GuestCell, GuestPlacement, SpecFlavor
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import IMAGE_ID, MIB, LibvirtRig, make_spec, settle
 
@@ -105,3 +105,28 @@ async def test_the_definition_that_libvirt_keeps_has_what_was_asked_for(libvirt_
     assert domain.findtext("devices/disk/iotune/read_iops_sec") == "100"
     assert domain.find("devices/channel/target[@name='org.qemu.guest_agent.0']") is not None
     assert domain.find("devices/interface/driver[@queues='2']") is not None
+
+
+async def test_the_host_tells_its_numa_nodes(libvirt_rig: LibvirtRig) -> None:
+    libvirt_rig.options = replace(libvirt_rig.options, hardware=HardwareOptions(shared_cpus=(0,), dedicated_cpus=(1,)))
+    await libvirt_rig.restart_agent()
+    found = await libvirt_rig.driver.inventory()
+    assert found.topology is not None and found.vcpus == 1
+    assert {0} == frozenset().union(*(node.shared for node in found.topology.nodes))
+    assert {1} == frozenset().union(*(node.dedicated for node in found.topology.nodes))
+    assert 0 < found.topology.nodes[0].memory_mib <= found.memory_mib
+
+
+async def test_a_guest_runs_on_the_processors_that_were_taken_for_it(libvirt_rig: LibvirtRig) -> None:
+    cells = (GuestCell(0, (0,), 32, 0, pinned={0: 1}),)
+    placement = GuestPlacement(cells, emulator_cpus=(0,), taken_cpus=(1,))
+    spec = make_spec(libvirt_rig.images.add(bytes(MIB)), placement=placement)
+    assert (await settle(libvirt_rig, spec)).power == "running"
+    tasks = Path(f"/proc/{libvirt_rig.qemu_process(spec.id)}/task")
+    allowed = {
+        (task / "comm").read_text().strip(): status.partition("Cpus_allowed_list:")[2].split()[0]
+        for task in tasks.iterdir()
+        if (status := (task / "status").read_text())
+    }
+    assert {name: cpus for name, cpus in allowed.items() if name.startswith("CPU ")} == {"CPU 0/TCG": "1"}
+    assert {cpus for name, cpus in allowed.items() if not name.startswith("CPU ")} == {"0"}

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import StaleEpoch
+from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.fake import FakeHost
 from kilonova.compute.agent.drivers.migration import copied_disks, describe, render_arriving
 from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec, Transfer
@@ -148,7 +149,8 @@ async def test_an_older_epoch_does_not_migrate(hosts: tuple[FakeRig, FakeRig]) -
 
 
 LIVE = """
-<domain><name>i</name><metadata><here/></metadata><devices>
+<domain><name>i</name><metadata><here/></metadata><vcpu placement='static' cpuset='0-3'>2</vcpu>
+<cputune><vcpupin vcpu='0' cpuset='4'/></cputune><numatune><memory mode='strict' nodeset='0'/></numatune><devices>
   <disk type='file'><source file='/here/s1/disk'/>
     <backingStore type='file'><source file='/here/_base/b'/></backingStore>
     <target dev='vda'/><serial>root</serial></disk>
@@ -161,7 +163,8 @@ LIVE = """
 </devices></domain>
 """
 WANTED = """
-<domain><name>i</name><metadata><there/></metadata><devices>
+<domain><name>i</name><metadata><there/></metadata><vcpu>2</vcpu>
+<cputune><vcpupin vcpu='0' cpuset='9'/></cputune><numatune><memory mode='strict' nodeset='1'/></numatune><devices>
   <disk type='file'><source file='/there/s1/disk'/><target dev='vda'/><serial>root</serial></disk>
   <disk type='file'><source file='/there/s1/disk.config'/><target dev='vdb'/><serial>config-2</serial></disk>
   <disk type='file'><source file='/volumes/v1'/><target dev='vdc'/><serial>v1</serial></disk>
@@ -178,6 +181,17 @@ def test_the_arriving_guest_has_the_other_hosts_files_and_addresses() -> None:
     assert arriving.count("<source file=") == 3
     with pytest.raises(HostError, match="has no disk for the guest's vdc"):
         render_arriving(LIVE, WANTED.replace("<serial>v1</serial>", ""))
+
+
+def test_the_arriving_guest_lies_where_the_other_host_has_room() -> None:
+    arriving = parse_xml(render_arriving(LIVE, WANTED))
+    assert [each.attrib for each in arriving.findall("vcpu")] == [{"placement": "static"}]
+    assert [each.get("cpuset") for each in arriving.findall("cputune/vcpupin")] == ["9"]
+    assert [each.get("nodeset") for each in arriving.findall("numatune/memory")] == ["1"]
+    shared = WANTED.replace("<vcpu>", "<vcpu cpuset='6-7'>").replace("<cputune>", "<other>").replace("cputune", "other")
+    arriving = parse_xml(render_arriving(LIVE, shared))
+    assert [each.get("cpuset") for each in arriving.findall("vcpu")] == ["6-7"]
+    assert arriving.find("cputune") is None
 
 
 def test_only_what_the_guest_can_write_and_no_volume_is_copied() -> None:

@@ -104,9 +104,13 @@ def copied_disks(live: str, volumes: Collection[str]) -> list[str]:
 
 
 def render_arriving(live: str, definition: str) -> str:
-    """The guest's definition as it runs, but with the other host's files, addresses and mark, from its definition."""
+    """The guest's definition as it runs, but with the other host's files, addresses, mark and places of its processors
+    and memory, from its definition.
+    """
     guest, wanted = parse_xml(live), parse_xml(definition)
-    _replace(guest, wanted, "metadata")
+    for name in ("metadata", "cputune", "numatune"):
+        _replace(guest, wanted, name)
+    _move_processors(_child(guest, "vcpu"), _child(wanted, "vcpu"))
     sources = {disk.findtext("serial"): disk.find("source") for disk in wanted.iterfind("devices/disk")}
     for disk in guest.iterfind("devices/disk"):
         source, backing = sources.get(disk.findtext("serial")), disk.find("backingStore")
@@ -127,6 +131,13 @@ def render_arriving(live: str, definition: str) -> str:
         for name in ("source", "log"):
             _replace_child(serial, name, planned.find(name))
     return ElementTree.tostring(guest, encoding="unicode")
+
+
+def _move_processors(vcpu: Element, wanted: Element) -> None:
+    """Where those run that have no processor of the host's own."""
+    vcpu.attrib.pop("cpuset", None)
+    if "cpuset" in wanted.attrib:
+        vcpu.set("cpuset", wanted.attrib["cpuset"])
 
 
 def _replace(guest: Element, wanted: Element, name: str) -> None:
