@@ -8,7 +8,17 @@ from kilonova.kit.auth import Policy
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import placement_error
 from kilonova.kit.http.routes import PUBLIC, Route
-from kilonova.placement.api import allocations, candidates, inventories, queries, resource_classes, root, traits, usages
+from kilonova.placement.api import (
+    allocations,
+    candidates,
+    inventories,
+    queries,
+    resource_classes,
+    rooms,
+    root,
+    traits,
+    usages,
+)
 from kilonova.placement.api import resource_providers as providers
 from kilonova.placement.api.bodies import (
     MOST_AT_ONCE,
@@ -133,6 +143,8 @@ ROUTES = [
           since="1.30", until="1.37", status=204, max_body_bytes=BATCH_BYTES),
     Route("POST", "/reshaper", allocations.reshape, "placement:reshaper:reshape", body=ReshapedTyped,
           since="1.38", status=204, max_body_bytes=BATCH_BYTES),
+
+    Route("GET", "/rooms", rooms.list_rooms, "placement:rooms:list"),
 
     Route("GET", "/usages", usages.show_usages, "placement:usages", since="1.9", query=usages.PARAMETERS),
 ]

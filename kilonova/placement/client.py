@@ -76,10 +76,6 @@ class _Traits(Struct, frozen=True):
     traits: list[str]
 
 
-class _Usages(Struct, frozen=True):
-    usages: Resources
-
-
 class _Held(Struct, frozen=True):
     resources: Resources
 
@@ -115,13 +111,20 @@ class _Amounts(Struct, frozen=True):
     used: int
 
 
-class _Summary(Struct, frozen=True):
+class _Filled(Struct, frozen=True):
     resources: dict[str, _Amounts]
-    root_provider_uuid: str
 
-    def room(self, offer: dict[str, Resources]) -> Room:
+    def room(self, offer: dict[str, Resources] | None = None) -> Room:
         capacity = {name: amounts.capacity for name, amounts in self.resources.items()}
-        return Room(capacity, {name: amounts.used for name, amounts in self.resources.items()}, offer)
+        return Room(capacity, {name: amounts.used for name, amounts in self.resources.items()}, offer or {})
+
+
+class _Rooms(Struct, frozen=True):
+    rooms: dict[str, _Filled]
+
+
+class _Summary(_Filled, frozen=True):
+    root_provider_uuid: str
 
 
 class _Candidates(Struct, frozen=True):
@@ -190,11 +193,6 @@ class PlacementClient:
         found: _Inventories = await self._remote.request("GET", path, headers=VERSION, answer=_Inventories)
         return found.inventories
 
-    async def usages(self, provider_id: str) -> Resources:
-        path = at("/resource_providers/{id}/usages", id=provider_id)
-        found: _Usages = await self._remote.request("GET", path, headers=VERSION, answer=_Usages)
-        return found.usages
-
     async def traits(self, provider_id: str) -> list[str]:
         path = at("/resource_providers/{id}/traits", id=provider_id)
         found: _Traits = await self._remote.request("GET", path, headers=VERSION, answer=_Traits)
@@ -235,13 +233,10 @@ class PlacementClient:
                     found[root] = summaries[root].room(offer)
         return found
 
-    async def room(self, provider_id: str) -> Room:
-        """What a provider can give in all (overcommit in, reserve out), and what of it is taken."""
-        capacity = {
-            name: int((each.total - each.reserved) * each.allocation_ratio)
-            for name, each in (await self.inventory(provider_id)).items()
-        }
-        return Room(capacity, await self.usages(provider_id))
+    async def rooms(self) -> dict[str, Room]:
+        """Root provider → what it can give in all (overcommit in, reserve out), and what of it is taken."""
+        found: _Rooms = await self._remote.request("GET", at("/rooms"), headers=VERSION, answer=_Rooms)
+        return {provider_id: each.room() for provider_id, each in found.rooms.items()}
 
     async def allocations(self, consumer_id: str) -> dict[str, Resources]:
         """Provider id → resources the consumer holds there; empty when it holds nothing."""

@@ -26,6 +26,7 @@ RULES = [
     Rule("project_reader_api", "role:reader and project_id:%(project_id)s", "People, about their own project"),
     *(Rule(f"placement:{resource}:{verb}", OPERATORS) for resource, verbs in _RESOURCES.items() for verb in verbs),
     Rule("placement:resource_providers:usages", OPERATORS),
+    Rule("placement:rooms:list", OPERATORS, "What all hosts have and what of it is taken; Kilonova's own"),
     Rule("placement:usages", "rule:admin_or_service_api or rule:project_reader_api", "What a project holds"),
     Rule("placement:reshaper:reshape", "rule:service_api", "Moves inventory between providers with what is held of it"),
 ]

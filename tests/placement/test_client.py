@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from kilonova.kit.http.client import RemoteFault
-from kilonova.placement.client import ClaimConflict, Inventory, PlacementClient, RequestGroup
+from kilonova.placement.client import ClaimConflict, Inventory, PlacementClient, RequestGroup, Room
 
 HOST = "00000000-0000-0000-0000-00000000000a"
 OWNER = {"project_id": "p", "user_id": "u"}
@@ -63,7 +63,7 @@ async def test_a_claim_holds_until_it_is_released(remote: PlacementClient, host:
     consumer = str(uuid4())
     assert list(await remote.allocation_candidates(one({"VCPU": 2, "MEMORY_MB": 512, "DISK_GB": 0}))) == [host]
     await remote.claim(consumer, {host: {"VCPU": 2, "MEMORY_MB": 512, "DISK_GB": 0}}, **OWNER)
-    assert await remote.usages(host) == {"VCPU": 2, "MEMORY_MB": 512}
+    assert (await remote.rooms())[host].used == {"VCPU": 2, "MEMORY_MB": 512}
     assert await remote.allocations(consumer) == {host: {"VCPU": 2, "MEMORY_MB": 512}}
     assert not await remote.allocation_candidates(one({"VCPU": 1}))
     with pytest.raises(ClaimConflict):
@@ -73,7 +73,7 @@ async def test_a_claim_holds_until_it_is_released(remote: PlacementClient, host:
     await remote.release(consumer)
     await remote.release(consumer)
     assert await remote.allocations(consumer) == {}
-    assert await remote.usages(host) == {"VCPU": 0, "MEMORY_MB": 0}
+    assert (await remote.rooms())[host].used == {"VCPU": 0, "MEMORY_MB": 0}
 
 
 async def test_groups_come_from_single_providers_and_are_claimed_as_they_were_offered(
@@ -107,3 +107,24 @@ async def test_groups_come_from_single_providers_and_are_claimed_as_they_were_of
     assert await remote.allocations(consumer) == both[host].offer
     with pytest.raises(RemoteFault, match="group_policy"):
         await offers(cpu, fast, slow)
+
+
+async def test_the_room_of_all_hosts_is_asked_for_at_once(
+    app: Any, identity: Any, remote: PlacementClient, host: str
+) -> None:
+    card = str(uuid4())
+    client = await identity.client_for(app, "admin")
+    client.headers["OpenStack-API-Version"] = "placement 1.39"
+    body = {"uuid": card, "name": "card", "parent_provider_uuid": host}
+    assert (await client.post("/resource_providers", json=body)).status_code == 200
+    await remote.set_inventory(card, 0, {"VGPU": Inventory(2)})
+    other = str(uuid4())
+    await remote.ensure_provider(other, "other")
+    await remote.set_inventory(other, 0, {"VCPU": Inventory(8, reserved=2, allocation_ratio=4.0)})
+    await remote.claim(str(uuid4()), {host: {"VCPU": 2}}, **OWNER)
+    # What lies below a host is no host.
+    assert await remote.rooms() == {
+        host: Room({"VCPU": 2, "MEMORY_MB": 1024}, {"VCPU": 2, "MEMORY_MB": 0}),
+        other: Room({"VCPU": 24}, {"VCPU": 0}),
+    }
+    assert (await (await identity.client_for(app)).get("/rooms")).status_code == 403

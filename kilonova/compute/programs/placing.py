@@ -332,11 +332,9 @@ class Explanation(Struct, frozen=True):
 async def explain(cell: Cell, view: View, rooms: Rooms, failures: Mapping[str, str]) -> Explanation:
     """Why no host will do, or why those that will not will not.
 
-    Only a refusal asks every host for its room: the account has to say what each one lacked.
+    Only a refusal asks for the room of all hosts: the account has to say what each one lacked.
     """
-    placement = cell.region.placement
-    others = {each.row.id: await placement.room(each.row.id) for each in view.hosts if each.row.id not in rooms}
-    everyone = _states(view, {**others, **rooms})
+    everyone = _states(view, {**await cell.region.placement.rooms(), **rooms})
     made = make_plan(everyone, rooms.keys(), view.wanted)
     message = account(made, len(everyone), view.wanted, with_hosts=False)
     details = account(made, len(everyone), view.wanted, with_hosts=True)

@@ -35,7 +35,7 @@ async def test_the_host_it_would_go_to_is_told_and_nothing_is_made(ready: Any) -
     assert found["wanted"]["resources"]["VCPU"] == 1
     assert (await ready.call("GET", "/servers?all_tenants=1", by="admin"))["servers"] == []
     (provider,) = await ready.service.placement.providers()
-    assert set((await ready.service.placement.usages(provider.uuid)).values()) == {0}
+    assert set((await ready.service.placement.rooms())[provider.uuid].used.values()) == {0}
 
 
 async def test_each_reason_is_told(ready: Any) -> None:

@@ -334,7 +334,7 @@ NOTHING_LEFT: dict[str, list[Any]] = {
 """Of `leftovers`."""
 
 READS = frozenset(
-    "allocation_candidates room show_port list_ports list_networks list_subnets list_floating_ips list_images".split()
+    "allocation_candidates rooms show_port list_ports list_networks list_subnets list_floating_ips list_images".split()
 )
 """Calls of steps that change nothing: dying after one is dying after what was changed before it."""
 

@@ -14,10 +14,9 @@ MEMORY_MIB = (64 << 10) - 512
 
 
 async def used_mib(world: Any) -> dict[str, int]:
-    found = {}
-    for provider in await world.compute.placement.providers():
-        found[provider.name] = (await world.compute.placement.usages(provider.uuid)).get("MEMORY_MB", 0)
-    return found
+    rooms = await world.compute.placement.rooms()
+    found = await world.compute.placement.providers()
+    return {provider.name: rooms[provider.uuid].used.get("MEMORY_MB", 0) for provider in found}
 
 
 @pytest.mark.parametrize("seed", range(4))

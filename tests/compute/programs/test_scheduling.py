@@ -340,3 +340,21 @@ async def test_a_build_is_tried_on_as_many_hosts_as_the_operator_says(two_hosts:
     failed = await two_hosts.insert_server()
     await two_hosts.run()
     assert "1 host failed to build the server" in (await two_hosts.server(failed.id)).fault["message"]
+
+
+async def test_a_refusal_asks_for_the_room_of_all_hosts_at_once(
+    two_hosts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, asked = two_hosts.compute.placement._remote, []
+    real = remote.request
+
+    async def request(method: str, path: str, **sent: Any) -> Any:
+        asked.append(path)
+        return await real(method, path, **sent)
+
+    monkeypatch.setattr(remote, "request", request)
+    failed = await two_hosts.insert_server(memory_mib=1 << 30)
+    await two_hosts.run()
+    assert [str(each) for each in asked[:2]] == ["/allocation_candidates", "/rooms"]
+    assert not any("/resource_providers" in str(each) for each in asked)
+    assert (await two_hosts.server(failed.id)).vm_state == "error"
