@@ -72,7 +72,7 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "glance.port": _IN_CATALOG,
         "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
         "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,
-        "DEFAULT.compute_monitors": "hosts tell their use without being asked to",
+        "DEFAULT.compute_monitors": _NO_METRICS,
         "DEFAULT.instance_usage_audit": _NO_AUDITS,
         "DEFAULT.instance_usage_audit_period": _NO_AUDITS,
         "notifications.bdms_in_notifications": _NO_VOLUMES,

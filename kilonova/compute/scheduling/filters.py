@@ -11,7 +11,7 @@ from kilonova.compute.scheduling import aggregate_filters, json_query, request_f
 from kilonova.compute.scheduling.capabilities import compute_capabilities_filter
 from kilonova.compute.scheduling.hosts import HostState, Wanted
 from kilonova.compute.scheduling.numa import shortages
-from kilonova.compute.scheduling.numa.fitting import fit
+from kilonova.compute.scheduling.numa.fitting import fits
 
 Filter = Callable[[HostState, Wanted], str | None]
 
@@ -135,7 +135,7 @@ def numa_topology_filter(host: HostState, wanted: Wanted) -> str | None:
         return None
     if host.topology is None:
         return "does not tell its NUMA nodes"
-    return None if fit(guest, host.topology) else shortages.told(guest, host.topology)
+    return None if fits(guest, host.topology) else shortages.told(guest, host.topology)
 
 
 def pci_passthrough_filter(host: HostState, wanted: Wanted) -> str | None:

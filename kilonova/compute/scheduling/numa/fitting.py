@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import structs
 
 from kilonova.compute.agent.spec import GuestCell, GuestPlacement
-from kilonova.compute.scheduling.numa.guests import ANY, LARGE, SMALL, GuestNode, GuestTopology
+from kilonova.compute.scheduling.numa.guests import ANY, LARGE, SMALL, GuestTopology
 from kilonova.compute.scheduling.numa.hosts import CpuSet, HostNode, HostTopology, Pages
 
 KIB_IN_MIB = 1024
@@ -17,17 +17,11 @@ KIB_IN_MIB = 1024
 
 def fit(guest: GuestTopology, host: HostTopology) -> GuestPlacement | None:
     """None when the guest's nodes cannot all lie on nodes of the host of their own."""
-    if len(guest.nodes) > len(host.nodes):
-        return None
-    proposals = [
-        {node.id: found for node in host.nodes if (found := _fit_node(guest, place, each, node, host)) is not None}
-        for place, each in enumerate(guest.nodes)
-    ]
-    chosen = _match([list(each) for each in proposals])
+    chosen = _matched(guest, host)
     if chosen is None:
         return None
     nodes = {node.id: node for node in host.nodes}
-    cells = tuple(proposals[place][host_id] for place, host_id in enumerate(chosen))
+    cells = tuple(_cell(guest, place, nodes[host_id], host) for place, host_id in enumerate(chosen))
     isolated = _isolated_cpus(guest, cells[0], nodes[cells[0].host_cell])
     blocked = (
         blocked_by(nodes[cell.host_cell], cell.pinned.values(), guest.threads) & nodes[cell.host_cell].dedicated
@@ -38,6 +32,20 @@ def fit(guest: GuestTopology, host: HostTopology) -> GuestPlacement | None:
         emulator_cpus=isolated or _emulator_cpus(guest, cells, nodes),
         realtime_cpus=tuple(sorted(guest.realtime)),
         taken_cpus=tuple(sorted({*isolated}.union(*blocked))),
+    )
+
+
+def fits(guest: GuestTopology, host: HostTopology) -> bool:
+    """Whether there is a placement, which is not made: a decision asks thousands of hosts."""
+    return _matched(guest, host) is not None
+
+
+def _matched(guest: GuestTopology, host: HostTopology) -> list[int] | None:
+    """The host's node for each of the guest's."""
+    if len(guest.nodes) > len(host.nodes):
+        return None
+    return _match(
+        [[node.id for node in host.nodes if _fits_node(guest, place, node, host)] for place in range(len(guest.nodes))]
     )
 
 
@@ -64,24 +72,28 @@ def _match(possible: Sequence[Sequence[int]]) -> list[int] | None:
     return sorted(holder, key=holder.__getitem__)
 
 
-def _fit_node(
-    guest: GuestTopology, place: int, wanted: GuestNode, node: HostNode, host: HostTopology
-) -> GuestCell | None:
+def _fits_node(guest: GuestTopology, place: int, node: HostNode, host: HostTopology) -> bool:
+    wanted = guest.nodes[place]
     floating = len(wanted.cpus) - len(wanted.pinned)
-    if floating > floating_room(node, host.cpu_ratio):
-        return None
-    cpus = pick_cpus(node, len(wanted.pinned), guest.threads, own_threads(guest, place))
-    page_kib = _pick_page(guest.page, wanted.memory_mib, node, host.ram_ratio)
-    if cpus is None or page_kib is None:
-        return None
+    return (
+        (not floating or floating <= floating_room(node, host.cpu_ratio))
+        and pick_cpus(node, len(wanted.pinned), guest.threads, own_threads(guest, place)) is not None
+        and _pick_page(guest.page, wanted.memory_mib, node, host.ram_ratio) is not None
+    )
+
+
+def _cell(guest: GuestTopology, place: int, node: HostNode, host: HostTopology) -> GuestCell:
+    """A node of the guest on one of the host that it fits."""
+    wanted = guest.nodes[place]
+    cpus = pick_cpus(node, len(wanted.pinned), guest.threads, own_threads(guest, place)) or []
     return GuestCell(
         wanted.id,
         tuple(sorted(wanted.cpus)),
         wanted.memory_mib,
         node.id,
         pinned=dict(zip(sorted(wanted.pinned), cpus, strict=True)),
-        floating_cpus=tuple(sorted(node.shared)) if floating else (),
-        page_kib=page_kib,
+        floating_cpus=tuple(sorted(node.shared)) if wanted.cpus != wanted.pinned else (),
+        page_kib=_pick_page(guest.page, wanted.memory_mib, node, host.ram_ratio) or 0,
     )
 
 
@@ -118,27 +130,20 @@ def pick_cpus(node: HostNode, count: int, threads: str, extra: int = 0) -> list[
     if len(found) < count:
         return None
     chosen = found[:count]
-    return chosen if len(node.free - blocked_by(node, chosen, threads)) >= extra else None
+    if extra and len(node.free - blocked_by(node, chosen, threads)) < extra:
+        return None
+    return chosen
 
 
 def usable_cpus(node: HostNode, threads: str) -> list[int]:
     """The free processors of the node that a guest with this policy can have, those to be taken first at the front."""
-    free = node.free
-    cores = sorted({node.core_of(cpu) for cpu in free}, key=min)
     match threads:
         case "isolate":
-            # Nobody else runs on a core of which one thread is the guest's.
-            return [min(core) for core in cores if core & node.dedicated <= free and core <= node.dedicated]
+            return node.free_alone
         case "require":
-            return _fill([core & free for core in cores if len(core & free) > 1])
+            return node.free_together
         case _:
-            whole = _fill([core & free for core in cores if len(core & free) > 1])
-            return [*whole, *sorted(free.difference(whole))]
-
-
-def _fill(cores: Sequence[CpuSet]) -> list[int]:
-    """The threads of one core after those of another, the fullest first."""
-    return [cpu for core in sorted(cores, key=lambda each: (-len(each), min(each))) for cpu in sorted(core)]
+            return node.free_in_order
 
 
 def blocked_by(node: HostNode, cpus: Iterable[int], threads: str) -> CpuSet:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kilonova.compute.agent.spec import GuestPlacement
 from kilonova.compute.scheduling.filters import numa_topology_filter
 from kilonova.compute.scheduling.numa import shortages
-from kilonova.compute.scheduling.numa.fitting import fit, taken_by
+from kilonova.compute.scheduling.numa.fitting import fit, fits, taken_by
 from kilonova.compute.scheduling.numa.guests import GuestNode, GuestTopology
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from tests.compute.scheduling.worlds import make_host, make_wanted
@@ -192,6 +192,7 @@ def check(guest: GuestTopology, host: HostTopology, found: GuestPlacement) -> No
 def test_whatever_is_promised_is_there_and_is_promised_once(host: HostTopology, wanted: list[GuestTopology]) -> None:
     for guest in wanted:
         found = fit(guest, host)
+        assert fits(guest, host) == (found is not None)
         if found is None:
             continue
         check(guest, host, found)
