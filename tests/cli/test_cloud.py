@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from kilonova.cli.cloud import Cloud
+from kilonova.cli.parts import compute_agent, guest_options
 from kilonova.cli.state import StateDir, read_config
 from kilonova.kit.testing import asgi_client
 
@@ -35,3 +36,19 @@ async def test_who_comes_without_a_token_is_told_where_to_get_one(
 
 async def _unhashed(password: str) -> str:
     return password
+
+
+def test_simulated_hosts_have_the_nodes_that_the_clouds_file_says(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.ensure(host="node1", address="127.0.0.1", driver="fake", fake_hosts=2)
+    with state.config_file.open("a") as config_file:
+        config_file.write(
+            "[fake]\nnuma_nodes = 2\n[compute]\ncpu_dedicated_set = 4-7,12-15\ncpu_shared_set = 0-15,^4-7,^12-15\n"
+        )
+    cloud = Cloud(state, read_config(state))
+    found = guest_options.simulated_topology(cloud.config_of(compute_agent.AGENT))
+    assert found is not None
+    assert [(sorted(node.shared), sorted(node.dedicated), node.memory_mib) for node in found.nodes] == [
+        ([0, 1, 2, 3], [4, 5, 6, 7], 32 << 10),
+        ([8, 9, 10, 11], [12, 13, 14, 15], 32 << 10),
+    ]
