@@ -31,6 +31,7 @@ async def assert_active_and_nothing_else(world: Any, server_id: str) -> None:
         "ports": [(server_id, server.host)],
         "domains": [(server.host, server_id)],
         "allocations": [(server.host, server_id)],
+        "takings": [],
         "servers": [server_id],
         "taps": [(server.host, server_id)],
     }
