@@ -56,7 +56,7 @@ async def claim_target(
     """
     try:
         view = await _look(cell, server, "" if may_stay else source, requested_host)
-        view = await _keeping_pages(cell, view, server) if is_live else view
+        view = await _as_it_runs(cell, view, server) if is_live else view
         rooms = await placing.rooms_for(cell, view)
     except UnusableSpec as error:
         return Fail(f"No valid host was found. {error}")
@@ -92,13 +92,19 @@ async def _look(cell: Cell, server: Server, source: str, requested_host: str) ->
     return structs.replace(view, cells=own, wanted=structs.replace(view.wanted, requested_host=requested_host or None))
 
 
-async def _keeping_pages(cell: Cell, view: View, server: Server) -> View:
-    """The same, but for pages of the sizes that the guest has: a hypervisor cannot change them. Raises UnusableSpec."""
+async def _as_it_runs(cell: Cell, view: View, server: Server) -> View:
+    """The same, but for the nodes that the guest has and pages of their size: a hypervisor cannot change what it runs.
+
+    Raises UnusableSpec.
+    """
     async with cell.reading() as tx:
         placement = await takings.find(tx, server, server.host)
     guest = view.wanted.topology
-    if placement is None or guest is None:
+    if guest is None:
         return view
+    if placement is None:
+        # It lies anywhere on its host, which has told no nodes when it was built.
+        return structs.replace(view, wanted=structs.replace(view.wanted, topology=None))
     sizes = {each.page_kib for each in placement.cells}
     if len(sizes) > 1:
         raise UnusableSpec("The guest has pages of several sizes, with which it cannot be moved while it runs.")

@@ -262,3 +262,13 @@ async def test_a_guest_that_moves_while_it_runs_keeps_the_size_of_its_pages(two_
     found = placements(two_hosts)["node2"][server_id]
     assert found is not None
     assert found.cells[0].page_kib == 0
+
+
+async def test_a_guest_that_was_built_where_no_nodes_were_told_moves_as_it_is(two_hosts: Any) -> None:
+    two_hosts.hosts["node1"].topology = None
+    await register_again(two_hosts)
+    server_id = await placed(two_hosts, extra_specs={"hw:numa_nodes": "1"}, requested_host="node1")
+    await live_migrate(two_hosts, server_id)
+    await two_hosts.run()
+    assert placements(two_hosts) == {"node1": {}, "node2": {server_id: None}}
+    assert await two_hosts.takings() == []

@@ -67,13 +67,15 @@ def with_own_cpus(resources: Mapping[str, int], guest: GuestTopology | None) -> 
     return {name: amount for name, amount in amounts.items() if amount}
 
 
+OWN_CPUS, SHARED_CPUS = "resources:PCPU", "resources:VCPU"
+"""Extra specs of flavors that say the policy by what is asked of placement."""
 _NAMES = ("cpu_policy", "mem_page_size", "numa_nodes")
 """Without any of these a guest asks for nothing of a host's nodes."""
 
 
 def asks_for_nodes(specs: Mapping[str, str], properties: Mapping[str, str]) -> bool:
     """Whether a guest of this flavor and image may have a topology: it has none where this is false."""
-    return any(specs.get(f"hw:{name}") or properties.get(f"hw_{name}") for name in _NAMES)
+    return OWN_CPUS in specs or any(specs.get(f"hw:{name}") or properties.get(f"hw_{name}") for name in _NAMES)
 
 
 def thread_traits(guest: GuestTopology | None) -> tuple[frozenset[str], frozenset[str]]:
@@ -100,6 +102,11 @@ class _Asked:
         if flavor and image and flavor.lower() != image.lower():
             raise UnusableSpec(f"The flavor asks for hw:{name}={flavor}, the image for hw_{name}={image}.")
         return (flavor or image).lower()
+
+    def amount(self, key: str) -> int:
+        """What the flavor asks of placement under this name; whether it is a number is `requirements_of`'s to say."""
+        value = self._specs.get(key, "")
+        return int(value) if value.isdecimal() and len(value) <= 10 else 0
 
     def of_flavor(self, name: str) -> str:
         return self._specs.get(f"hw:{name}", "").strip().lower()
@@ -144,6 +151,20 @@ def _refuse_without_pinning(asked: _Asked) -> None:
 def _pinned(asked: _Asked, vcpus: int) -> frozenset[int]:
     policy, mask = asked.get("cpu_policy"), asked.of_flavor("cpu_dedicated_mask")
     every = frozenset(range(vcpus))
+    if own := asked.amount(OWN_CPUS):
+        if policy or asked.amount(SHARED_CPUS):
+            raise UnusableSpec(
+                f"{OWN_CPUS} says that all processors are the guest's own: beside it stands neither hw:cpu_policy "
+                f"nor {SHARED_CPUS}."
+            )
+        needed = vcpus + (asked.get("emulator_threads_policy") == "isolate")
+        if own != needed:
+            raise UnusableSpec(f"{OWN_CPUS}={own}: the guest has {needed} processors of its own.")
+        policy = "dedicated"
+    elif policy not in ("", "shared") and asked.amount(SHARED_CPUS):
+        raise UnusableSpec(
+            f"hw:cpu_policy={policy} says how many processors are shared: {SHARED_CPUS} does not stand beside it."
+        )
     if policy == "mixed":
         is_realtime = asked.of_flavor("cpu_realtime") in _TRUE
         mask = mask or (asked.get("cpu_realtime_mask") if is_realtime else "")

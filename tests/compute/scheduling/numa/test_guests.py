@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from kilonova.compute.scheduling.numa.guests import (
     GuestNode,
     GuestTopology,
+    asks_for_nodes,
     read_cpus,
     topology_of,
     with_own_cpus,
@@ -136,5 +137,54 @@ def test_processors_of_a_guests_own_are_asked_of_placement_as_such() -> None:
     assert with_own_cpus(resources, None) == resources
     assert with_own_cpus(resources, read(numa_nodes="2")) == resources
     assert with_own_cpus(resources, read(cpu_policy="dedicated")) == {"PCPU": 4, "MEMORY_MB": 1024}
+    assert with_own_cpus({**resources, "PCPU": 4}, topology_of({"resources:PCPU": "4"}, {}, 4, 1024)) == {
+        "PCPU": 4,
+        "MEMORY_MB": 1024,
+    }
     mixed = read(cpu_policy="mixed", cpu_dedicated_mask="0", emulator_threads_policy="isolate")
     assert with_own_cpus(resources, mixed) == {"VCPU": 3, "PCPU": 2, "MEMORY_MB": 1024}
+
+
+def test_the_policy_may_be_said_by_what_is_asked_of_placement() -> None:
+    dedicated = topology_of({"hw:cpu_policy": "dedicated"}, {}, 4, 1024)
+    for specs in ({"resources:PCPU": "4"}, {"resources:PCPU": "4", "resources:VCPU": "0"}):
+        assert topology_of(specs, {}, 4, 1024) == dedicated
+        assert asks_for_nodes(specs, {})
+    isolated = {"resources:PCPU": "5", "hw:emulator_threads_policy": "isolate"}
+    found = topology_of(isolated, {}, 4, 1024)
+    assert found is not None
+    assert (found.pinned, found.isolates_emulator) == (5, True)
+    assert topology_of({"resources:PCPU": "0", "resources:VCPU": "2"}, {}, 4, 1024) is None
+
+
+@pytest.mark.parametrize(
+    ("specs", "properties", "told"),
+    [
+        ({"resources:PCPU": "3"}, {}, "resources:PCPU=3: the guest has 4 processors of its own"),
+        ({"resources:PCPU": "4", "hw:emulator_threads_policy": "isolate"}, {}, "the guest has 5 processors"),
+        ({"resources:PCPU": "4", "resources:VCPU": "1"}, {}, "stands neither hw:cpu_policy nor resources:VCPU"),
+        ({"resources:PCPU": "4", "hw:cpu_policy": "dedicated"}, {}, "stands neither hw:cpu_policy nor"),
+        ({"resources:PCPU": "4"}, {"hw_cpu_policy": "shared"}, "stands neither hw:cpu_policy nor"),
+        ({"resources:VCPU": "4", "hw:cpu_policy": "dedicated"}, {}, "resources:VCPU does not stand beside it"),
+    ],
+)
+def test_what_placement_is_asked_for_and_the_policy_do_not_contradict(
+    specs: dict[str, str], properties: dict[str, str], told: str
+) -> None:
+    with pytest.raises(UnusableSpec, match=told):
+        topology_of(specs, properties, 4, 1024)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["hw:cpu_policy", "hw:numa_nodes", "hw:mem_page_size", "resources:PCPU", "hw:cpu_cores"]),
+        st.sampled_from(["1", "2", "dedicated", "shared", "small", "large", ""]),
+    ),
+    st.dictionaries(st.sampled_from(["hw_cpu_policy", "hw_numa_nodes"]), st.sampled_from(["1", "dedicated", ""])),
+)
+def test_who_asks_for_nothing_of_nodes_is_known_at_a_glance(specs: dict[str, str], properties: dict[str, str]) -> None:
+    try:
+        found = topology_of(specs, properties, 2, 1024)
+    except UnusableSpec:
+        return
+    assert found is None or asks_for_nodes(specs, properties)
