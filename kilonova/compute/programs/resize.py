@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from kilonova.compute.agent.contract import ENSURE_SERVER, OBSERVE_SERVER, EnsureArguments, ServerArguments
 from kilonova.compute.agent.spec import DiskOffer, Presence, ServerObservation, ServerSpec
-from kilonova.compute.hosts import hosts
+from kilonova.compute.hosts import hosts, takings
 from kilonova.compute.programs import moves, placing, release
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
 from kilonova.compute.region import mappings
@@ -228,7 +228,7 @@ async def forget_former(run: Run[Cell, ResizeArgs]) -> Outcome:
             note = await moves.release_from(cell, change.source, change.server.id, run.task.epoch)
         except RemoteError as error:
             return Fail(f"The host that the server has left cannot let go of it: {error.message}")
-    await cell.region.placement.release(run.args.migration)
+    await moves.free_source_claim(cell, change.server.id, run.args.migration)
     await _count(cell, change.server.id, change.server.flavor)
 
     async def write(tx: CellTx) -> None:
@@ -311,12 +311,13 @@ async def _go_back(run: Run[Cell, ResizeArgs], change: Change) -> None:
     cell, server_id, flavor = run.service, change.server.id, change.migration.old_flavor or change.server.flavor
     if change.server.host != change.source:
         await release.rebind_ports(cell.region.network, structs.replace(change.server, host=change.source))
-    await moves.give_claim_back(cell, change.server, run.args.migration)
-    await placing.note(cell, change.server, change.source)
     async with cell.transaction() as tx:
         # Disks that were not kept are not put back.
         values = {**await moves.place_on(tx, change.source), **_flavor_values(flavor), "former_disks": "back"}
         await servers.change(tx, server_id, run.clock.now(), **values)
+    # What belongs to the place in its row is kept, and everything else given back.
+    await moves.give_claim_back(cell, change.server, run.args.migration)
+    await placing.note(cell, change.server, change.source)
 
 
 def _flavor_values(flavor: dict[str, Any]) -> dict[str, Any]:
@@ -355,7 +356,9 @@ async def _ask(
 
 async def _spec(run: Run[Cell, ResizeArgs], server: Server) -> ServerSpec:
     planned = specs.planned_ports(await specs.port_details(run.service.region.network, server))
-    return specs.server_spec(server, planned)
+    async with run.service.reading() as tx:
+        placement = await takings.find(tx, server, server.host)
+    return specs.server_spec(server, planned, placement=placement)
 
 
 async def on_failed(tx: CellTx, task: Task, error: str) -> None:
