@@ -1,4 +1,4 @@
-"""`kilonova drain HOST`: gives a host no more servers, and moves those that it has live to others.
+"""`kilonova drain HOST`: gives a host no more servers, and moves those that it has to others, live if they run.
 
 Interrupted, it is run again. `kilonova restore HOST` takes it back.
 """

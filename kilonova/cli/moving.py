@@ -1,5 +1,6 @@
-"""Moving servers live, one after the other or some at once, and telling how far each is; `drain` and `restore` do.
+"""Moves servers, one after the other or some at once, and tells how far each is; for `drain` and `restore`.
 
+Those that run move live, those that are off with their disks, which is confirmed at once: nobody else has asked for it.
 Nothing is kept between two runs: whoever is interrupted runs the command again, and it goes on with what is left.
 """
 
@@ -14,8 +15,11 @@ from kilonova.kit.http.client import RemoteFault
 
 VERSION = "2.80"
 POLL_SECONDS = 1.0
-UNDER_WAY = ("queued", "preparing", "running")
-MOVABLE = ("ACTIVE", "PAUSED")
+UNDER_WAY = (
+    "queued", "preparing", "running", "pre-migrating", "migrating", "post-migrating", "confirming", "reverting"
+)  # fmt: skip
+LIVE, OFF = ("ACTIVE", "PAUSED"), "SHUTOFF"
+ON_THEIR_WAY = ("MIGRATING", "RESIZE")
 
 
 class Outcome(Struct, frozen=True):
@@ -79,12 +83,13 @@ def _told(outcome: Outcome) -> Outcome:
 
 def _begin(session: Session, server: Fields, target: str | None) -> str:
     """Asks for the move, unless it is under way already; returns why not, empty when it is."""
-    if server["status"] == "MIGRATING":
+    if server["status"] in ON_THEIR_WAY:
         return ""
-    if server["status"] not in MOVABLE:
-        return f"it is {server['status']}, and only servers that are {' or '.join(MOVABLE)} move live"
+    if server["status"] not in (*LIVE, OFF):
+        return f"it is {server['status']}, and only servers that are {', '.join(LIVE)} or {OFF} can be moved"
+    live = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
+    body = {"migrate": {"host": target} if target else None} if server["status"] == OFF else live
     try:
-        body = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
         session.call("compute", "POST", f"/servers/{server['id']}/action", body)
     except RemoteFault as fault:
         return fault.message
@@ -99,7 +104,10 @@ def _look(session: Session, server: Fields) -> Outcome | None:
         return Outcome(name, False, "stays: nothing is known of its move")
     if newest["status"] in UNDER_WAY:
         return None
-    if newest["status"] == "completed":
+    if newest["status"] == "finished" and server["status"] == OFF:
+        session.call("compute", "POST", f"/servers/{server['id']}/action", {"confirmResize": None})
+        return None
+    if newest["status"] in ("completed", "confirmed"):
         return Outcome(name, True, f"is on {newest['dest_compute']} now")
     return Outcome(name, False, f"stays: {_reason(session, server['id']) or newest['status']}")
 

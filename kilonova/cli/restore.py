@@ -49,12 +49,13 @@ def _drained_at(service: Fields) -> str:
 
 
 def _gone_since(session: Session, host: str, since: str) -> list[Fields]:
-    """The servers whose last move since then was away from the host, live."""
-    query: dict[str, Any] = {"source_compute": host, "changes-since": since, "status": "completed"}
+    """The servers whose last move since then was away from the host."""
     moves: list[Fields] = []
-    while page := session.get("compute", "/os-migrations", migration_type="live-migration", **query)["migrations"]:
-        moves += page
-        query["marker"] = page[-1]["uuid"]
+    for kind, status in (("live-migration", "completed"), ("migration", "confirmed")):
+        query: dict[str, Any] = {"source_compute": host, "changes-since": since, "migration_type": kind}
+        while page := session.get("compute", "/os-migrations", **query, status=status)["migrations"]:
+            moves += page
+            query["marker"] = page[-1]["uuid"]
     found: dict[str, Fields] = {}
     for move in moves:
         if move["instance_uuid"] in found:

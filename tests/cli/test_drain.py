@@ -41,7 +41,7 @@ class Cloud:
     def _migrations(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         if "source_compute" in query:
             done = [each for each in self.moves if each["source_compute"] == query["source_compute"]]
-            return [] if "marker" in query else [each for each in reversed(done) if each["status"] == "completed"]
+            return [] if "marker" in query else [each for each in reversed(done) if each["status"] == query["status"]]
         move = [each for each in self.moves if each["instance_uuid"] == query["instance_uuid"]][-1]
         move["looks"] += 1
         if move["looks"] == 2:
@@ -50,20 +50,24 @@ class Cloud:
 
     def _end(self, move: dict[str, Any]) -> None:
         server = self.servers[move["instance_uuid"]]
-        server["status"] = "ACTIVE"
+        server["status"] = move["status_before"]
         if server["name"] in self.failing:
             move["status"] = "error"
             return
-        move["status"] = "completed"
+        move["status"] = "completed" if server["status"] == "ACTIVE" else "finished"
         server["OS-EXT-SRV-ATTR:host"] = move["dest_compute"]
 
     def call(self, _service: str, method: str, path: str, body: Any) -> Any:
         if path.startswith("/os-services"):
             self.service.update({"disabled_reason": None} | body)
             return None
-        assert (method, body["os-migrateLive"]["block_migration"]) == ("POST", "auto")
         server = self.servers[path.split("/")[2]]
-        target = body["os-migrateLive"]["host"] or "node2"
+        if "confirmResize" in body:
+            self.moves[-1]["status"] = "confirmed"
+            return None
+        if server["status"] == "ACTIVE":
+            assert (method, body["os-migrateLive"]["block_migration"]) == ("POST", "auto")
+        target = (body.get("os-migrateLive") or body.get("migrate") or {"host": None})["host"] or "node2"
         self.moves.append(
             {
                 "uuid": str(len(self.moves)),
@@ -71,10 +75,11 @@ class Cloud:
                 "source_compute": server["OS-EXT-SRV-ATTR:host"],
                 "dest_compute": target,
                 "status": "running",
+                "status_before": server["status"],
                 "looks": 0,
             }
         )
-        server["status"] = "MIGRATING"
+        server["status"] = "MIGRATING" if server["status"] == "ACTIVE" else "RESIZE"
         self.most_at_once = max(self.most_at_once, sum(each["status"] == "running" for each in self.moves))
         return None
 
@@ -105,16 +110,25 @@ def test_a_host_is_drained_and_taken_back(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_what_cannot_move_stays_and_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    cloud: Any = Cloud(("off", "SHUTOFF", "node1"), ("web", "ACTIVE", "node1"))
+    cloud: Any = Cloud(("broken", "ERROR", "node1"), ("web", "ACTIVE", "node1"))
     cloud.failing = {"web"}
     assert drain(cloud, "node1", 2) == 1
     told = capsys.readouterr().out
-    assert "off: stays: it is SHUTOFF" in told
+    assert "broken: stays: it is ERROR" in told
     assert "web: stays: the wire was cut" in told
     assert "node1: 0 moved, 2 left" in told
     cloud.failing = set()
     assert drain(cloud, "node1", 2) == 1
-    assert hosts_of(cloud) == {"off": "node1", "web": "node2"}
+    assert hosts_of(cloud) == {"broken": "node1", "web": "node2"}
+
+
+def test_a_server_that_is_off_moves_with_its_disks_and_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    cloud: Any = Cloud(("off", "SHUTOFF", "node1"))
+    assert drain(cloud, "node1", 2) == 0
+    assert (hosts_of(cloud), cloud.moves[-1]["status"]) == ({"off": "node2"}, "confirmed")
+    assert "off: is on node2 now" in capsys.readouterr().out
+    assert restore(cloud, "node1", 2, leaves=False) == 0
+    assert (hosts_of(cloud), cloud.servers["off"]["status"]) == ({"off": "node1"}, "SHUTOFF")
 
 
 def test_an_interrupted_drain_goes_on_with_what_is_under_way() -> None:

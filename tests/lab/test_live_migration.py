@@ -3,10 +3,10 @@
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
+from tests.lab.moving import act, guests, newest_move, shown, wait_over
 from tools.lab import tenant
 from tools.lab.api import Refused
 from tools.lab.cloud import Cloud
@@ -15,8 +15,6 @@ from tools.lab.tenant import Ground
 
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.libvirt]
 
-HOSTS = ("compute1", "compute2")
-MOVE_SECONDS = 180.0
 PINGS, PING_SECONDS = 200, 0.2
 MOST_LOST = 5
 """Pings: a second. Those of an idle guest that is emulated on a busy machine are four or five."""
@@ -64,39 +62,8 @@ def server(cloud: Cloud, ground: Ground) -> Iterator[str]:
     tenant.delete_server(cloud, server_id)
 
 
-def shown(cloud: Cloud, server_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = cloud.api.call("compute", "GET", f"/v2.1/servers/{server_id}")["server"]
-    return found
-
-
 def begin(cloud: Cloud, server_id: str, target: str) -> None:
-    body = {"os-migrateLive": {"host": target, "block_migration": "auto"}}
-    cloud.api.call("compute", "POST", f"/v2.1/servers/{server_id}/action", body)
-
-
-def newest_move(cloud: Cloud, server_id: str) -> dict[str, Any]:
-    path = f"/v2.1/os-migrations?instance_uuid={server_id}&limit=1"
-    found: dict[str, Any] = cloud.api.call("compute", "GET", path)["migrations"][0]
-    return found
-
-
-def wait_over(cloud: Cloud, server_id: str) -> dict[str, Any]:
-    """The server's newest migration, once nothing is going on any more."""
-
-    def is_over() -> bool:
-        return not shown(cloud, server_id)["OS-EXT-STS:task_state"]
-
-    wait_for(is_over, f"server {server_id} has moved or not", MOVE_SECONDS)
-    return newest_move(cloud, server_id)
-
-
-def guests(cloud: Cloud, name: str) -> list[str]:
-    """The hosts on which a guest of that domain name runs."""
-    found = []
-    for host in HOSTS:
-        listed = cloud.lab.host(host).run(["virsh", "list", "--name", "--state-running"]).stdout.split()
-        found += [host] * listed.count(name)
-    return found
+    act(cloud, server_id, "os-migrateLive", {"host": target, "block_migration": "auto"})
 
 
 def test_nobody_who_talks_to_a_guest_notices_that_it_moves(cloud: Cloud, ground: Ground, server: str) -> None:

@@ -1,0 +1,58 @@
+"""What stories of servers that change their host ask of the cloud and of its hosts."""
+
+from typing import Any
+
+from tools.lab.cloud import Cloud
+from tools.lab.hosts import wait_for
+
+HOSTS = ("compute1", "compute2")
+MOVE_SECONDS = 180.0
+
+
+def shown(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = cloud.api.call("compute", "GET", f"/v2.1/servers/{server_id}")["server"]
+    return found
+
+
+def act(cloud: Cloud, server_id: str, action: str, argument: Any = None) -> None:
+    cloud.api.call("compute", "POST", f"/v2.1/servers/{server_id}/action", {action: argument})
+
+
+def newest_move(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    path = f"/v2.1/os-migrations?instance_uuid={server_id}&limit=1"
+    found: dict[str, Any] = cloud.api.call("compute", "GET", path)["migrations"][0]
+    return found
+
+
+def wait_over(cloud: Cloud, server_id: str) -> dict[str, Any]:
+    """The server's newest migration, once nothing is going on any more."""
+
+    def is_over() -> bool:
+        return not shown(cloud, server_id)["OS-EXT-STS:task_state"]
+
+    wait_for(is_over, f"server {server_id} has moved or not", MOVE_SECONDS)
+    return newest_move(cloud, server_id)
+
+
+def wait_status(cloud: Cloud, server_id: str, status: str) -> dict[str, Any]:
+    """The server, once it has that status and nothing is going on any more."""
+
+    def is_so() -> bool:
+        found = shown(cloud, server_id)
+        return found["status"] == status and not found["OS-EXT-STS:task_state"]
+
+    wait_for(is_so, f"server {server_id} is {status}", MOVE_SECONDS)
+    return shown(cloud, server_id)
+
+
+def guests(cloud: Cloud, name: str) -> list[str]:
+    """The hosts on which a guest of that domain name runs."""
+    found = []
+    for host in HOSTS:
+        listed = cloud.lab.host(host).run(["virsh", "list", "--name", "--state-running"]).stdout.split()
+        found += [host] * listed.count(name)
+    return found
+
+
+def has_disks(cloud: Cloud, host: str, server_id: str) -> bool:
+    return cloud.lab.host(host).path(f"/var/lib/nova/instances/{server_id}/disk").exists()
