@@ -11,7 +11,7 @@ from kilonova.cli.daemons.files import read
 from kilonova.cli.parts import guest_options
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.agent.devices.disks import DiskOptions
-from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, ReservedPages
+from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, MigrationOptions, ReservedPages
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.kit.config import ConfigError
 
@@ -30,6 +30,26 @@ def test_nothing_said_is_what_the_driver_does_anyway(tmp_path: Path) -> None:
     assert guest_options.guest_cpu(found) == GuestCpu()
     assert guest_options.machine_type(found) == ""
     assert guest_options.disk_options(found) == DiskOptions()
+    assert guest_options.migration_options(found) == MigrationOptions()
+
+
+def test_how_guests_migrate_is_what_a_file_says(tmp_path: Path) -> None:
+    text = """
+[libvirt]
+live_migration_inbound_addr = 192.0.2.7
+live_migration_scheme = tls
+live_migration_with_native_tls = true
+live_migration_permit_post_copy = true
+live_migration_permit_auto_converge = true
+live_migration_bandwidth = 100
+live_migration_downtime = 300
+live_migration_downtime_steps = 5
+live_migration_downtime_delay = 30
+live_migration_completion_timeout = 60
+live_migration_timeout_action = force_complete
+"""
+    options = MigrationOptions("192.0.2.7", "tls", True, True, True, 100, 300, 5, 30, 60, "force_complete")
+    assert guest_options.migration_options(config(tmp_path, text)) == options
 
 
 def test_what_a_file_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

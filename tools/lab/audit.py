@@ -5,7 +5,7 @@ domains, taps, rules, files, tunnels, leases, routers.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,7 @@ class Audit:
         servers = read_servers(self.cloud)
         self._servers(servers)
         self._operations()
+        self._images()
         self._quotas(servers)
         self._allocations(servers)
         ports = self.cloud.api.call("network", "GET", "/v2.0/ports")["ports"]
@@ -80,6 +81,12 @@ class Audit:
         count = engines.run_sql(self.cloud.lab.controller, waiting).split()[-1]
         if count != "0":
             self.found.append(f"{count} events of network that compute was never told")
+
+    def _images(self) -> None:
+        """An image that is made of a server has its data, or is gone."""
+        for image in self.cloud.api.call("image", "GET", "/v2/images?limit=1000")["images"]:
+            if image["status"] != "active":
+                self.found.append(f"image {image['name']} {image['id']} is {image['status']}")
 
     def _quotas(self, servers: list[dict[str, Any]]) -> None:
         used = self.cloud.api.call("compute", "GET", "/v2.1/limits")["limits"]["absolute"]
@@ -291,13 +298,14 @@ def read_servers(cloud: Cloud) -> list[dict[str, Any]]:
     return found
 
 
-def wait_settled(cloud: Cloud, seconds: float) -> list[str]:
-    """What is wrong as soon as nothing is, or what still is after that long."""
+def wait_settled(cloud: Cloud, seconds: float, *, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
+    """What is wrong as soon as nothing is, or what still is after that long. `meanwhile` is called before each look."""
     last: list[str] = []
 
     def is_well() -> bool:
         nonlocal last
         try:
+            meanwhile()
             last = Audit(cloud).run()
         except (Unreachable, Refused, HostError) as error:
             # An API that is just starting; one that stays away is still wrong at the end.

@@ -1,4 +1,4 @@
-"""Break everything at random under a steady load of creates and deletes, then look whether all is well.
+"""Break everything at random under a steady load of changes to servers, then look whether all is well.
 
 What is broken, when and for how long follows from the seed alone; what the load meets does not. Daemons that end by
 themselves are started again, as systemd would, and told of. At the end everything is whole again, the load has
@@ -11,19 +11,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.lab import audit, cloud, engines, tenant
 from tools.lab.api import Refused, Unreachable
 from tools.lab.cloud import Cloud
 from tools.lab.lab import CONTROLLER, Lab
+from tools.lab.load import Load, Story
 from tools.lab.tenant import Ground
 
-LOAD_THREADS = 3
-MOST_SERVERS = 8
-"""Fewer than the quota allows."""
-LOAD_PAUSE_SECONDS = (0.3, 2.0)
 CALM_SECONDS = (2.0, 6.0)
 """Between two things that are broken."""
 QUIET_SECONDS = 240.0
@@ -36,106 +32,6 @@ START_SECONDS = 15.0
 LIBVIRTD = ("virtlogd", "libvirtd")
 WORKING = ("nova-scheduler", "nova-conductor")
 """What carries operations out: two of each share the work."""
-
-
-@dataclass
-class Story:
-    """What happened, in order, printed as it happens."""
-
-    began: float = field(default_factory=time.monotonic)
-    counts: Counter[str] = field(default_factory=Counter)
-    endings: Counter[str] = field(default_factory=Counter)
-    """Daemons that ended by themselves after they had started, with their last words."""
-
-    def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self.began:7.1f} s  {text}", flush=True)
-
-
-class Load:
-    """Threads that create and delete servers and give some a floating IP, until stopped."""
-
-    def __init__(self, cloud: Cloud, ground: Ground, story: Story, seed: int) -> None:
-        self._cloud, self._ground, self._story = cloud, ground, story
-        self._stop = threading.Event()
-        self._alive: list[str] = []
-        self._lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._run, args=(random.Random(f"{seed} load {number}"), number), daemon=True)
-            for number in range(LOAD_THREADS)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self, dice: random.Random, number: int) -> None:
-        count = 0
-        while not self._stop.wait(dice.uniform(*LOAD_PAUSE_SECONDS)):
-            count += 1
-            with self._lock:
-                is_full = len(self._alive) >= MOST_SERVERS
-                victim = dice.choice(self._alive) if self._alive and (is_full or dice.random() < 0.45) else None
-            try:
-                if victim is None:
-                    self._create(f"chaos-{number}-{count}", dice.random() < 0.3)
-                else:
-                    self._delete(victim)
-            except Unreachable:
-                self._story.counts["requests that nothing answered"] += 1
-            except Refused as refusal:
-                self._story.counts[f"requests refused with {refusal.status}"] += 1
-                if refusal.status == 403:
-                    self._adopt()
-
-    def _adopt(self) -> None:
-        """The quota is full of servers whose creation was answered by nobody: they are this load's too."""
-        try:
-            found = [each["id"] for each in audit.read_servers(self._cloud)]
-        except (Unreachable, Refused):
-            return
-        with self._lock:
-            self._alive = found
-
-    def _create(self, name: str, has_address: bool) -> None:
-        server_id = tenant.create_server(self._cloud, self._ground, name)
-        self._story.counts["servers created"] += 1
-        with self._lock:
-            self._alive.append(server_id)
-        if has_address:
-            self._give_address(server_id)
-
-    def _give_address(self, server_id: str) -> None:
-        """A floating IP, once the server has its port; a server without one goes on without."""
-        for _ in range(10):
-            if ports := tenant.ports_of(self._cloud, server_id):
-                tenant.open_port(self._cloud, self._ground, ports[0]["id"])
-                self._story.counts["floating IPs created"] += 1
-                return
-            time.sleep(0.3)
-
-    def _take_addresses(self, server_id: str) -> None:
-        for port in tenant.ports_of(self._cloud, server_id):
-            found = self._cloud.api.call("network", "GET", f"/v2.0/floatingips?port_id={port['id']}")["floatingips"]
-            for each in found:
-                self._cloud.api.call("network", "DELETE", f"/v2.0/floatingips/{each['id']}")
-                self._story.counts["floating IPs deleted"] += 1
-
-    def _delete(self, server_id: str) -> None:
-        try:
-            self._take_addresses(server_id)
-            self._cloud.api.call("compute", "DELETE", f"/v2.1/servers/{server_id}")
-            self._story.counts["servers deleted"] += 1
-        except Refused as refusal:
-            if refusal.status != 404:
-                raise
-        with self._lock:
-            if server_id in self._alive:
-                self._alive.remove(server_id)
 
 
 class Chaos:
@@ -312,14 +208,15 @@ def _break(stands: Cloud, story: Story, seconds: float, chaos: Chaos, seed: int)
     # A disk with nothing on it: hypervisors run real domains at little cost.
     disk = stands.lab.directory / "empty.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "1M"], check=True)
-    ground = tenant.prepare(stands, disk)
+    # Nothing in such a guest hears the power button.
+    ground = tenant.prepare(stands, disk, os_shutdown_timeout="1")
     load = Load(stands, ground, story, seed)
     load.start()
     chaos.run(seconds)
     load.stop()
     story.say("everything is whole, the load has ended: quiet")
     began = time.monotonic()
-    wrong = audit.wait_settled(stands, QUIET_SECONDS)
+    wrong = audit.wait_settled(stands, QUIET_SECONDS, meanwhile=load.confirm_resizes)
     story.say(f"{'still wrong' if wrong else 'all is well'} after {time.monotonic() - began:.1f} s of quiet")
     wrong += _try_again(stands, ground, story)
     return wrong + [f"{what} (ended by itself {count} times)" for what, count in sorted(story.endings.items())]

@@ -49,10 +49,10 @@ class Ground:
         return {"server": {**wanted, "availability_zone": f"nova:{host}"} if host else wanted}
 
 
-def prepare(cloud: Cloud, image_file: Path = IMAGE) -> Ground:
-    """All of it, made anew. A small file that is no guest will do for simulated hypervisors."""
+def prepare(cloud: Cloud, image_file: Path = IMAGE, **properties: str) -> Ground:
+    """All of it, made anew; the image with these properties. A file that is no guest will do for load."""
     api = cloud.api
-    fields = {"name": "guest", "disk_format": "qcow2", "container_format": "bare", "visibility": "public"}
+    fields = {"name": "guest", "disk_format": "qcow2", "container_format": "bare", "visibility": "public", **properties}
     image = api.call("image", "POST", "/v2/images", fields)["id"]
     api.call("image", "PUT", f"/v2/images/{image}/file", content=image_file.read_bytes())
     flavor = {"flavor": {"name": "m1.nano", "ram": 128, "vcpus": 1, "disk": 1}}

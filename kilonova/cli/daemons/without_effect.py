@@ -112,7 +112,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "metrics.weight_multiplier": _NO_METRICS,
         "metrics.required": _NO_METRICS,
         "metrics.weight_of_unavailable": _NO_METRICS,
-        "libvirt.live_migration_inbound_addr": "servers do not migrate yet",
         "libvirt.inject_password": _NOT_INJECTED,
         "libvirt.inject_key": _NOT_INJECTED,
         "libvirt.inject_partition": _NOT_INJECTED,

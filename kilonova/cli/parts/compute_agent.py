@@ -133,6 +133,7 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
         guest_cpu=guest_options.guest_cpu(config),
         hardware=guest_options.hardware(config),
         disks=guest_options.disk_options(config),
+        migrations=guest_options.migration_options(config),
         shutdown_timeout_seconds=config.shutdown_timeout,
         soft_reboot_timeout_seconds=config.libvirt.wait_soft_reboot_seconds,
         snapshot_format=config.libvirt.snapshot_image_format,

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from kilonova.compute.agent.devices.disks import DiskOptions
 from kilonova.compute.agent.devices.local_disks import CacheMode, ImageFormat
 from kilonova.compute.agent.drivers.host_topology import ORDINARY_KIB, make_topology, narrowed
-from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, ReservedPages
+from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, MigrationOptions, ReservedPages
 from kilonova.compute.scheduling.numa.hosts import HostTopology, Pages
 from kilonova.kit.config import ConfigError
 from kilonova.kit.host_commands import HostError
@@ -88,6 +88,23 @@ def _cache_modes(config: Any) -> Mapping[str, CacheMode]:
             )
         found[kind] = mode
     return found
+
+
+def migration_options(config: Any) -> MigrationOptions:
+    libvirt = config.libvirt
+    return MigrationOptions(
+        inbound_address=libvirt.live_migration_inbound_addr,
+        scheme=libvirt.live_migration_scheme,
+        uses_tls=libvirt.live_migration_with_native_tls,
+        permits_post_copy=libvirt.live_migration_permit_post_copy,
+        permits_auto_converge=libvirt.live_migration_permit_auto_converge,
+        bandwidth_mib_per_second=libvirt.live_migration_bandwidth,
+        most_downtime_ms=libvirt.live_migration_downtime,
+        downtime_steps=libvirt.live_migration_downtime_steps,
+        downtime_step_seconds=libvirt.live_migration_downtime_delay,
+        timeout_seconds=libvirt.live_migration_completion_timeout,
+        at_timeout=libvirt.live_migration_timeout_action,
+    )
 
 
 def serial_number(kind: str) -> str:

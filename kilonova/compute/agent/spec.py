@@ -318,6 +318,8 @@ class Transfer(Struct, frozen=True):
     disk_total_bytes: int = 0
     disk_processed_bytes: int = 0
     disk_remaining_bytes: int = 0
+    elapsed_ms: int = 0
+    """Since it began."""
 
 
 class ServerObservation(Struct):

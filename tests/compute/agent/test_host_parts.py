@@ -19,7 +19,13 @@ from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake import FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.host_topology import parse_topology
 from kilonova.compute.agent.drivers.options import HardwareOptions, ReservedPages
-from kilonova.compute.agent.drivers.records import ServerRecord, list_recorded, read_record, write_record
+from kilonova.compute.agent.drivers.records import (
+    ServerRecord,
+    list_recorded,
+    read_record,
+    take_directory,
+    write_record,
+)
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import FakeRig, Images, make_spec, settle
@@ -352,3 +358,13 @@ async def test_an_ephemeral_disk_has_the_file_system_that_was_asked_for(
     told = subprocess.run(["/sbin/dumpe2fs", "-h", path], check=True, capture_output=True, text=True).stdout
     features = next(line for line in told.splitlines() if line.startswith("Filesystem features:")).split()
     assert [each for each in ("has_journal", "extent") if each in features] == has
+
+
+def test_two_hosts_do_not_share_a_directory_of_servers(tmp_path: Path) -> None:
+    path = tmp_path / "instances"
+    for _ in range(2):
+        take_directory(path, "compute1")
+    with pytest.raises(HostError, match="holds the servers of host compute1, and this one is called compute2"):
+        take_directory(path, "compute2")
+    assert [each.name for each in path.iterdir()] == [".host"]
+    assert list_recorded(path) == []

@@ -4,13 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import libvirt
 import msgspec
 import pytest
 
 from kilonova.compute.agent.driver import StaleEpoch
+from kilonova.compute.agent.drivers import migration
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.fake import FakeHost
-from kilonova.compute.agent.drivers.migration import copied_disks, describe, render_arriving
+from kilonova.compute.agent.drivers.migration import (
+    FLAGS,
+    copied_disks,
+    describe,
+    downtime_ms,
+    flags_of,
+    render_arriving,
+    steer,
+)
+from kilonova.compute.agent.drivers.options import MigrationOptions
 from kilonova.compute.agent.spec import Arrival, ServerObservation, ServerSpec, Transfer
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import MIB, FakeRig, make_spec, make_volume, settle
@@ -201,3 +212,77 @@ def test_only_what_the_guest_can_write_and_no_volume_is_copied() -> None:
 def test_the_progress_is_told_in_percent_as_soon_as_there_is_one() -> None:
     assert describe(Transfer()) == "migrating"
     assert describe(Transfer(100, 20, 40, 200, 10, 30)) == "migrating: 30 %"
+
+
+# --- how a migration under way is steered -----------------------------------------------------------------------------
+
+
+class Domain:
+    """A guest that is on its way, and what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, int]] = []
+
+    def migrateSetMaxDowntime(self, downtime: int) -> None:
+        self.told.append(("downtime", downtime))
+
+    def migrateStartPostCopy(self) -> None:
+        self.told.append(("post-copy", 0))
+
+    def abortJob(self) -> None:
+        self.told.append(("abort", 0))
+
+    def suspend(self) -> None:
+        self.told.append(("suspend", 0))
+
+    def state(self) -> list[int]:
+        return [libvirt.VIR_DOMAIN_RUNNING, 0]
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Domain:
+    found = Domain()
+    monkeypatch.setattr(migration, "lookup", lambda _connection, _server_id: found)
+    return found
+
+
+GIB = 1 << 30
+
+
+def test_the_downtime_grows_in_steps_to_the_most_that_is_allowed() -> None:
+    options = MigrationOptions(most_downtime_ms=500, downtime_steps=10, downtime_step_seconds=75)
+    found = [downtime_ms(seconds, 1, options) for seconds in (0, 74, 75, 375, 749, 750, 9999)]
+    assert found[:2] == [50, 50]
+    assert found == sorted(found)
+    assert found[-2:] == [500, 500]
+    assert downtime_ms(749, 10, options) == downtime_ms(0, 1, options), "the more data, the more time"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (MigrationOptions(timeout_seconds=100, at_timeout="abort"), ("abort", 0)),
+        (MigrationOptions(timeout_seconds=100, at_timeout="force_complete"), ("suspend", 0)),
+        (
+            MigrationOptions(timeout_seconds=100, at_timeout="force_complete", permits_post_copy=True),
+            ("post-copy", 0),
+        ),
+        (MigrationOptions(timeout_seconds=0), ("downtime", 500)),
+    ],
+)
+def test_one_that_takes_too_long_is_ended_or_hastened(domain: Domain, options: MigrationOptions, told: object) -> None:
+    """As its operator has it; so long for each GiB."""
+    late = Transfer(memory_total_bytes=GIB, disk_total_bytes=GIB, elapsed_ms=10_000_000)
+    ended = steer(None, "s1", late, options)
+    assert domain.told == [told]
+    assert ("within 200 seconds" in ended) == (told == ("abort", 0))
+    early = msgspec.structs.replace(late, elapsed_ms=199_000)
+    assert steer(None, "s1", early, options) == ""
+    assert domain.told[-1][0] == "downtime"
+
+
+def test_what_is_permitted_is_asked_of_libvirt() -> None:
+    assert flags_of(MigrationOptions()) == FLAGS
+    everything = MigrationOptions(uses_tls=True, permits_post_copy=True, permits_auto_converge=True)
+    more = libvirt.VIR_MIGRATE_TLS | libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_AUTO_CONVERGE
+    assert flags_of(everything) == FLAGS | more

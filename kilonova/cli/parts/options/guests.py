@@ -40,6 +40,43 @@ LIBVIRT = [
         choices=["none", "os", "hardware", "auto", "unique"],
         help="Serial number of guests: their own, or one of the host's",
     ),
+    cfg.StrOpt(
+        "live_migration_inbound_addr", default="", help="Where other hosts reach this one's libvirt; empty: my_ip"
+    ),
+    cfg.StrOpt(
+        "live_migration_scheme",
+        default="tcp",
+        choices=["tcp", "tls", "ssh"],
+        help="How libvirt reaches the libvirt of another host",
+    ),
+    cfg.BoolOpt(
+        "live_migration_with_native_tls",
+        default=False,
+        help="Whether QEMU encrypts, with its certificates, what it sends",
+    ),
+    cfg.BoolOpt(
+        "live_migration_permit_post_copy",
+        default=False,
+        help="Whether a guest that is hastened goes on at once on the other host",
+    ),
+    cfg.BoolOpt(
+        "live_migration_permit_auto_converge",
+        default=False,
+        help="Whether a guest that writes faster than it is copied is slowed down",
+    ),
+    cfg.IntOpt("live_migration_bandwidth", default=0, min=0, help="MiB a second; 0: as fast as it goes"),
+    cfg.IntOpt("live_migration_downtime", default=500, min=100, help="Milliseconds that a guest may stand still"),
+    cfg.IntOpt("live_migration_downtime_steps", default=10, min=3, help="In so many steps it comes to that"),
+    cfg.IntOpt("live_migration_downtime_delay", default=75, min=3, help="Seconds between them, for each GiB"),
+    cfg.IntOpt(
+        "live_migration_completion_timeout", default=800, min=0, help="Seconds for each GiB to be moved; 0: no limit"
+    ),
+    cfg.StrOpt(
+        "live_migration_timeout_action",
+        default="abort",
+        choices=["abort", "force_complete"],
+        help="What becomes of a migration that takes longer",
+    ),
     cfg.IntOpt("wait_soft_reboot_seconds", default=120, min=0, help="Until a soft reboot becomes a hard one"),
 ]
 PROCESSORS = [

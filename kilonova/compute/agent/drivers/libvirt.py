@@ -51,6 +51,7 @@ from kilonova.compute.agent.drivers.records import (
     instance_directory,
     list_recorded,
     read_record,
+    take_directory,
     write_record,
 )
 from kilonova.compute.agent.drivers.timeline import Timeline
@@ -367,7 +368,10 @@ class LibvirtDriver:
         transfer = await self._connection.call(migration.transfer, spec.id)
         if transfer is not None:
             if hasten:
-                await self._connection.call(migration.hasten, spec.id)
+                await self._connection.call(migration.hasten, spec.id, self._options.migrations)
+            elif ended := await self._connection.call(migration.steer, spec.id, transfer, self._options.migrations):
+                await self._errands.cancel(name)
+                raise HostError(ended)
             progress = migration.describe(transfer)
         elif under_way is not None:
             # It may end while it is looked at: a guest that is then still seen must not be sent once more.
@@ -379,7 +383,8 @@ class LibvirtDriver:
                 return await self._observation(spec.id, "")
 
             async def work(_errand: Errand) -> None:
-                await self._connection.call(migration.migrate, spec.id, record.connected.keys(), arrival)
+                volumes, options = record.connected.keys(), self._options.migrations
+                await self._connection.call(migration.migrate, spec.id, volumes, arrival, options)
 
             progress = self._errands.start(name, "migrate", "migrating", work, server_id=spec.id).progress
         seen = await self._observation(spec.id, progress)
@@ -559,6 +564,8 @@ class LibvirtDriver:
 
     async def observe_all(self) -> list[ServerObservation]:
         """See `ComputeDriver`."""
+        # Who tells what is here is told what to remove.
+        await asyncio.to_thread(take_directory, self._options.instances_path, self._options.hostname)
         powers = await self._connection.call(domains.observe_all)
         recorded = await asyncio.to_thread(self._read_epochs)
         return [
@@ -635,7 +642,7 @@ class LibvirtDriver:
     async def inventory(self) -> HostInventory:
         """See `ComputeDriver`."""
         options = self._options
-        await asyncio.to_thread(options.instances_path.mkdir, parents=True, exist_ok=True, mode=0o711)
+        await asyncio.to_thread(take_directory, options.instances_path, options.hostname)
         total = await asyncio.to_thread(lambda: shutil.disk_usage(options.instances_path).total)
         return await self._connection.call(_read_inventory, options, self._virt_type, total)
 

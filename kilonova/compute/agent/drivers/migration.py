@@ -4,6 +4,7 @@ The rule: libvirtd does it by itself, host to host, so it goes on when the agent
 is. Volumes are not copied: both hosts reach them.
 """
 
+import math
 from collections.abc import Callable, Collection
 from typing import Any
 from xml.etree import ElementTree
@@ -14,10 +15,11 @@ import libvirt
 from kilonova.compute.agent.drivers.domain_xml import parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.libvirtd import sandbox_path
-from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.compute.agent.drivers.options import LibvirtOptions, MigrationOptions
 from kilonova.compute.agent.spec import Arrival, Transfer
 from kilonova.kit.host_commands import HostError
 
+GIB = 1 << 30
 FLAGS = (
     libvirt.VIR_MIGRATE_LIVE
     | libvirt.VIR_MIGRATE_PEER2PEER
@@ -34,10 +36,12 @@ def address_of(options: LibvirtOptions) -> str:
             f"{options.hostname} runs its servers under a private libvirtd, which listens on no network: "
             "no server can be migrated to it."
         )
-    return f"qemu+tcp://{options.host_ip}/system"
+    return f"qemu+{options.migrations.scheme}://{options.migrations.inbound_address or options.host_ip}/system"
 
 
-def migrate(connection: Any, server_id: str, volumes: Collection[str], arrival: Arrival) -> None:
+def migrate(
+    connection: Any, server_id: str, volumes: Collection[str], arrival: Arrival, options: MigrationOptions
+) -> None:
     """Returns when the guest runs on the other host. `volumes`: serials of the disks that both hosts reach."""
     domain = lookup(connection, server_id)
     if domain is None or not domain.isActive():
@@ -48,7 +52,47 @@ def migrate(connection: Any, server_id: str, volumes: Collection[str], arrival: 
         libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: arrival.definition,
         libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS: copied_disks(live, volumes),
     }
-    domain.migrateToURI3(arrival.address, parameters, FLAGS)
+    if options.bandwidth_mib_per_second:
+        parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = options.bandwidth_mib_per_second
+    domain.migrateToURI3(arrival.address, parameters, flags_of(options))
+
+
+def flags_of(options: MigrationOptions) -> int:
+    chosen: int = FLAGS
+    for is_chosen, flag in (
+        (options.uses_tls, libvirt.VIR_MIGRATE_TLS),
+        (options.permits_post_copy, libvirt.VIR_MIGRATE_POSTCOPY),
+        (options.permits_auto_converge, libvirt.VIR_MIGRATE_AUTO_CONVERGE),
+    ):
+        chosen |= flag if is_chosen else 0
+    return chosen
+
+
+def steer(connection: Any, server_id: str, under_way: Transfer, options: MigrationOptions) -> str:
+    """Gives a migration under way the downtime that it may have by now, and ends or hastens one that takes too long.
+
+    Returns why it was ended; empty while it may go on.
+    """
+    data_gib = max(1, math.ceil((under_way.memory_total_bytes + under_way.disk_total_bytes) / GIB))
+    seconds = under_way.elapsed_ms // 1000
+    allowed = options.timeout_seconds * data_gib
+    if allowed and seconds > allowed:
+        if options.at_timeout == "force_complete":
+            hasten(connection, server_id, options)
+            return ""
+        stop(connection, server_id)
+        return f"The migration did not come to its end within {allowed} seconds, and was ended."
+    downtime = downtime_ms(seconds, data_gib, options)
+    _during_migration(connection, server_id, lambda domain: domain.migrateSetMaxDowntime(downtime))
+    return ""
+
+
+def downtime_ms(seconds: int, data_gib: int, options: MigrationOptions) -> int:
+    """Returns how long the guest may stand still when it has been under way for so long; it grows exponentially."""
+    steps, most = options.downtime_steps, options.most_downtime_ms
+    step = min(seconds // (options.downtime_step_seconds * data_gib), steps)
+    least = most // steps
+    return int(least + (most - least) ** (step / steps)) if step else least
 
 
 def transfer(connection: Any, server_id: str) -> Transfer | None:
@@ -65,7 +109,8 @@ def transfer(connection: Any, server_id: str) -> Transfer | None:
     if stats.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT:
         return None
     parts = ((kind, part) for kind in ("memory", "disk") for part in ("total", "processed", "remaining"))
-    return Transfer(**{f"{kind}_{part}_bytes": stats.get(f"{kind}_{part}", 0) for kind, part in parts})
+    amounts = {f"{kind}_{part}_bytes": stats.get(f"{kind}_{part}", 0) for kind, part in parts}
+    return Transfer(**amounts, elapsed_ms=stats.get("time_elapsed", 0))
 
 
 def stop(connection: Any, server_id: str) -> None:
@@ -73,9 +118,16 @@ def stop(connection: Any, server_id: str) -> None:
     _during_migration(connection, server_id, lambda domain: domain.abortJob())
 
 
-def hasten(connection: Any, server_id: str) -> None:
-    """Pauses the guest, so that its migration has nothing to copy again."""
-    _during_migration(connection, server_id, lambda domain: domain.suspend())
+def hasten(connection: Any, server_id: str, options: MigrationOptions) -> None:
+    """Lets the guest go on there at once where that is permitted; else pauses it, so that nothing is copied again."""
+
+    def act(domain: Any) -> None:
+        if options.permits_post_copy:
+            domain.migrateStartPostCopy()
+        elif domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+            domain.suspend()
+
+    _during_migration(connection, server_id, act)
 
 
 def _during_migration(connection: Any, server_id: str, act: Callable[[Any], None]) -> None:

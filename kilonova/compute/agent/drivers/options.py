@@ -88,6 +88,32 @@ class HardwareOptions:
     has_tpm_emulator: bool = False
 
 
+@dataclass(frozen=True)
+class MigrationOptions:
+    """The way in which guests leave this host while they run, and come to it."""
+
+    inbound_address: str = ""
+    """Where other hosts reach this one's hypervisor; empty: the host's own address."""
+    scheme: str = "tcp"
+    """Of libvirt's URI: tcp, tls or ssh."""
+    uses_tls: bool = False
+    """Whether QEMU's own connections are encrypted, with the certificates that QEMU has on both hosts."""
+    permits_post_copy: bool = False
+    """Whether a guest that is to be hastened goes on at once on the other host, and fetches its memory from there."""
+    permits_auto_converge: bool = False
+    """Whether a guest that writes faster than it is copied is slowed down."""
+    bandwidth_mib_per_second: int = 0
+    """0: as fast as it goes."""
+    most_downtime_ms: int = 500
+    """How long a guest may stand still at the end; reached in steps, as long as it does not come to an end."""
+    downtime_steps: int = 10
+    downtime_step_seconds: int = 75
+    """Between two steps, for each GiB."""
+    timeout_seconds: int = 800
+    """For each GiB of memory and disks; 0: none."""
+    at_timeout: Literal["abort", "force_complete"] = "abort"
+
+
 SnapshotFormat = Literal["qcow2", "raw"]
 
 
@@ -112,6 +138,7 @@ class LibvirtOptions:
     """The disk format of images that are made of servers."""
     hardware: HardwareOptions = HardwareOptions()
     disks: DiskOptions = field(default_factory=DiskOptions)
+    migrations: MigrationOptions = MigrationOptions()
     shutdown_timeout_seconds: float = 60.0
     """How long a guest may take to power off before it is cut off; `os_shutdown_timeout` of an image wins."""
     soft_reboot_timeout_seconds: float = 120.0

@@ -5,6 +5,7 @@ caller obeyed, how many reboots were carried out, and how to disconnect volumes.
 owner's alone (0600).
 """
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
@@ -66,6 +67,34 @@ def write_record(directory: Path, record: ServerRecord) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise HostError(f"Cannot write {directory / FILE_NAME}: {error.strerror}.") from error
+
+
+OWNER = ".host"
+
+
+def take_directory(instances_path: Path, hostname: str) -> None:
+    """Marks the directory of servers as this host's. Raises HostError where it is another one's.
+
+    A host removes what belongs elsewhere: in a directory of two, the servers of the other one.
+    """
+    path = instances_path / OWNER
+    try:
+        instances_path.mkdir(parents=True, exist_ok=True, mode=0o711)
+        if not path.exists():
+            partial = instances_path / f"{OWNER}.{uuid.uuid4()}"
+            partial.write_text(f"{hostname}\n")
+            # Of two hosts that come at once the first has it.
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(partial)
+            partial.unlink()
+        owner = path.read_text().strip()
+    except OSError as error:
+        raise HostError(f"Cannot mark {path}: {error.strerror}.") from error
+    if owner != hostname:
+        raise HostError(
+            f"{instances_path} holds the servers of host {owner}, and this one is called {hostname}: hosts do not "
+            f"share a directory of servers. A host that has got another name removes {path} once its servers are gone."
+        )
 
 
 def sync_directory(directory: Path) -> None:
