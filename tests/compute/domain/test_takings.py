@@ -1,5 +1,6 @@
 """Takings of a host's NUMA nodes: once each, never the same twice, and given back alone."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,16 @@ from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology
 from kilonova.compute.tables import Taking, host_loads, metadata
 from kilonova.compute.transactions import cell_reading, cell_transaction
 from kilonova.kit.db import Database
-from tests.databases import Databases
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NODES = HostTopology((HostNode(id=0, shared=frozenset({0}), dedicated=frozenset({1, 2, 3}), memory_mib=1024),))
 
 
 @pytest.fixture
-def database(databases: Databases, tmp_path: Path) -> Database:
-    return databases.migrated("compute", metadata, tmp_path)
+async def database(migrated: Any, tmp_path: Path) -> AsyncIterator[Database]:
+    made: Database = migrated("compute", metadata, tmp_path)
+    yield made
+    await made.close()
 
 
 def guest(vcpus: int) -> GuestTopology:
