@@ -75,6 +75,7 @@ def assert_owned(story: Story, end: dict[str, Any]) -> None:
         # What the server had before is the migration's, and its disks lie where they were.
         assert end["allocations"] == [["a host", "an id"], place]
         assert end["domains"] == [place] * story.hosts
+        assert end["takings"] == ([place, place] if "extra_specs" in story.server else [])
         assert sorted(end["guest"])[1:] == ["stopped"] * (story.hosts - 1)
         return
     for name in ("allocations", "domains"):

@@ -14,7 +14,18 @@ from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.compute.servers import leftovers
 from kilonova.compute.tables import Taking
 from tests.compute.programs.conftest import NOTHING_LEFT, TOPOLOGY
-from tests.compute.programs.stories import PINNED, cut_wires, evacuate, live_migrate, lose_host, shelve
+from tests.compute.programs.stories import (
+    PINNED,
+    confirm,
+    cut_wires,
+    evacuate,
+    live_migrate,
+    lose_host,
+    pin_larger_flavor,
+    resize,
+    revert,
+    shelve,
+)
 from tests.compute.programs.test_scheduling import decision_of
 
 DEDICATED = {cpu for node in TOPOLOGY.nodes for cpu in node.dedicated}
@@ -272,3 +283,20 @@ async def test_a_guest_that_was_built_where_no_nodes_were_told_moves_as_it_is(tw
     await two_hosts.run()
     assert placements(two_hosts) == {"node1": {}, "node2": {server_id: None}}
     assert await two_hosts.takings() == []
+
+
+@pytest.mark.parametrize(("ends", "left"), [(confirm, [9, 10]), (revert, [8])])
+async def test_a_resize_in_place_has_both_flavors_processors_until_it_is_settled(
+    world: Any, ends: Any, left: list[int]
+) -> None:
+    server_id = await placed(world, extra_specs=PINNED)
+    await pin_larger_flavor(world, server_id)
+    await resize(world, server_id)
+    await world.run()
+    assert pins(placements(world)["node1"][server_id]) == [9, 10]
+    neighbour = await placed(world, extra_specs=PINNED)
+    assert pins(placements(world)["node1"][neighbour]) == [11], "the processor of the old flavor is not given away"
+    await ends(world, server_id)
+    await world.run()
+    assert pins(placements(world)["node1"][server_id]) == left
+    assert await world.takings() == sorted([("node1", neighbour), ("node1", server_id)])
