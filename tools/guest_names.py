@@ -21,7 +21,9 @@ contradict each other, are refused when a server is made.
 
 Hosts need packages for some of it: OVMF (`ovmf`) for UEFI and secure boot; `swtpm` and `swtpm-tools`, with
 `[libvirt] swtpm_enabled`, for TPMs; and in the guest `qemu-guest-agent`, with `hw_qemu_guest_agent=yes` of its image,
-for setting passwords. Limits of interfaces need the kernel's `sch_htb`, `sch_sfq` and `sch_ingress`.
+for setting passwords. Limits of interfaces need the kernel's `sch_htb`, `sch_sfq` and `sch_ingress`. Processors of a
+guest's own need a host with `[compute] cpu_dedicated_set`, large pages one that has set them aside
+([where servers go](placing.md)).
 
 `.N` is any number and `*` any text.
 """
