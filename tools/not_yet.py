@@ -25,7 +25,7 @@ VOLUMES, GUESTS, MOVES, IDENTITY, NETWORK = (
 COMES_WITH = (
     (r"[Vv]olume|block storage", VOLUMES),
     (
-        r"asks for|scheduler hint|fitted to|processors of their own|huge pages|boot loader|properties of aggregates",
+        r"asks for|scheduler hint|boot loader|properties of aggregates",
         GUESTS,
     ),
     (r"[Ss]ervers?\b|Crash dump|Images cannot be made|passed through|[Ff]lavor|[Ee]xtra spec", MOVES),
