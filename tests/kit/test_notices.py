@@ -15,8 +15,9 @@ import aio_pika
 import pytest
 from nats.aio.client import Client
 
-from kilonova.kit.bus.notices import NotTaken, Publisher, make_publisher, seal
+from kilonova.kit.bus.notices import NotTaken, Publisher, seal
 from kilonova.kit.bus.transport_url import BadTransportUrl
+from kilonova.kit.bus.transports import make_publisher
 from kilonova.kit.testing.brokers import NatsServer, RabbitMq
 from kilonova.kit.testing.ports import free_ports
 

@@ -6,8 +6,9 @@ from kilonova.cli.daemons.broker import tls_of, transport_url
 from kilonova.cli.grounds.ground import Ground
 from kilonova.cli.parts.part import Work
 from kilonova.compute.notifications.notifier import Notifier
-from kilonova.kit.bus.notices import Publisher, make_publisher
+from kilonova.kit.bus.notices import Publisher
 from kilonova.kit.bus.transport_url import BadTransportUrl
+from kilonova.kit.bus.transports import make_publisher
 from kilonova.kit.config import ConfigError
 from kilonova.kit.log import logger
 
