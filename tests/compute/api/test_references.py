@@ -199,8 +199,9 @@ def texts(info: inspect.Type, path: str = "") -> Iterator[str]:
 
 
 def parts() -> set[tuple[str, str]]:
+    """What is said of servers is said of their old name too."""
     return {
-        (f"{route.method} {route.path}", path)
+        (f"{route.method} {route.path.replace('/os-volumes_boot', '/servers')}", path)
         for route in ROUTES
         for name, body_type in body_types(route)
         if body_type is not Any
