@@ -20,7 +20,7 @@ from kilonova.kit.db import Database
 from kilonova.placement.client import PlacementClient, Resources
 
 AT_ONCE = 50
-OVER = (moves.COMPLETED, moves.CANCELLED, moves.FAILED)
+OVER = (moves.COMPLETED, moves.CANCELLED, moves.FAILED, moves.CONFIRMED, moves.REVERTED)
 OURS = ("", "INSTANCE", "MIGRATION", "unknown")
 """Types of consumers that are compute's; `unknown` is what somebody has written by hand."""
 

@@ -240,9 +240,10 @@ async def test_a_migration_under_way_holds_what_it_holds(nova: Any, manage: Mana
     owner = {"project_id": server.project_id, "user_id": server.user_id}
     await nova.service.placement.claim(move.id, {node: GUEST}, **owner)
     await manage("placement audit")
-    async with nova.service.database.transaction() as tx:
-        await migrations.end_all(CellTx(tx), server.id, migrations.FAILED, SystemClock().now())
-    await manage("placement audit", 3)
+    for status, code in ((migrations.FINISHED, 0), (migrations.CONFIRMED, 3), (migrations.REVERTED, 3)):
+        async with nova.service.database.transaction() as tx:
+            await migrations.change(CellTx(tx), move.id, SystemClock().now(), status=status)
+        await manage("placement audit", code)
 
 
 async def begin(nova: Any, server: Server) -> None:

@@ -70,7 +70,7 @@ def data(message: Any) -> Any:
 
 
 def test_every_operation_has_its_events() -> None:
-    assert OPERATIONS.keys() <= EVENTS.keys()
+    assert OPERATIONS.keys() == EVENTS.keys()
 
 
 async def test_a_server_is_told_of_from_its_beginning_to_its_end(listening: Listening) -> None:
