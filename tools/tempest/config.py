@@ -63,7 +63,8 @@ def plan_config(
             "floating_ips": True,
         },
         "validation": plan_validation(is_real=part.place != "simulated"),
-        "scenario": {"dhcp_client": "udhcpc"},
+        # The guest keeps /tmp in memory, and what is written there is in no image of its disk.
+        "scenario": {"dhcp_client": "udhcpc", "target_dir": "/home/demo"},
     }
 
 
