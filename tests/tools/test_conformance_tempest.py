@@ -16,8 +16,6 @@ from tools.tempest.ground import Prepared
 
 LEFT_OUT_OF_REQUIRED = {
     *("test_attach_detach_volume", "test_list_get_volume_attachments"),
-    *("test_resize_server_confirm", "test_resize_server_revert"),
-    *("test_resize_server_with_non_existent_flavor", "test_resize_server_with_null_flavor"),
     "test_create_list_show_update_delete_subnetpools",
 }
 PREPARED = Prepared(("image-1", "image-2"), ("flavor-1", "flavor-2"), "network-1", ("router", "quotas"))

@@ -17,8 +17,6 @@ LEFT_OUT = {
     r"\.test_images_metadefs_": f"metadata definitions: {LATER}",
     # compute
     r"[Vv]olume": "needs volumes: block storage comes later",
-    r"\.test_\w*resize\w*$": f"resizing a server: {LATER}",
-    r"\.test_\w*cold_migrat\w+$|\.test_migrate_server_invalid_state$": f"moving a stopped server: {LATER}",
     r"\.test_instance_usage_audit_log\w*\.": f"this old part of compute {LATER}",
     r"\.test_live_migration_serial_console$": "the test gives its own WebSocket a text where that takes bytes",
     r"\.LiveMigrationManagerWorkflowTest\.": "its project manager has rights that only upstream's newer policies give",

@@ -22,7 +22,10 @@ from tools.stages import WORK
 from tools.tempest.chosen import Part
 from tools.tempest.ground import Admin, Provider
 
-CONSOLES = """
+OPTIONS = """
+[DEFAULT]
+allow_resize_to_same_host = true
+
 [spice]
 enabled = true
 spice_direct_proxy_base_url = http://127.0.0.1:13002/
@@ -30,7 +33,7 @@ spice_direct_proxy_base_url = http://127.0.0.1:13002/
 [serial_console]
 enabled = true
 """
-"""Added to kilonova.conf: the kinds of consoles that a cloud offers only if its operator says so."""
+"""Added to kilonova.conf: what a cloud does only if its operator says so."""
 IN_FRONT = 'mount --bind "$0" /etc/hosts && exec "$@"'
 """Shell: the lab's names for whoever stands in front of it. `$0`: the file with them."""
 
@@ -64,7 +67,7 @@ def _on_one_host(part: Part, directory: Path, image_file: Path) -> Iterator[Stan
         driver = "fake" if is_simulated else "libvirt"
         cloud.state.ensure(host=host.name, address="127.0.0.1", driver=driver, fake_hosts=part.hosts)
         with cloud.state.config_file.open("a") as file:
-            file.write(CONSOLES)
+            file.write(OPTIONS)
         simulated = ("--fake", str(part.hosts)) if is_simulated else ()
         print(cloud.kilonova("up", "--detach", *simulated).strip())
         found = read_provider(cloud.state)

@@ -106,10 +106,11 @@ def plan_compute_features(place: Place) -> dict[str, Any]:
         "hostname_fqdn_sanitization",
         "interface_attach",
         *("change_password", "snapshot", "shelve", "rescue", "stable_rescue", "ide_bus", "serial_console"),
+        *("resize", "cold_migration", "shelve_migrate"),
         *("live_migration", "block_migration_for_live_migration", "live_migrate_back_and_forth"),
     )
     absent = (
-        *("resize", "cold_migration", "shelve_migrate", "personality", "unified_limits", "vtpm_live_migration"),
+        *("personality", "unified_limits", "vtpm_live_migration"),
         *("swap_volume", "attach_encrypted_volume", "volume_multiattach", "volume_backed_live_migration"),
     )
     return {
