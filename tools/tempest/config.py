@@ -44,7 +44,7 @@ def plan_config(
             "min_compute_nodes": part.hosts,
             "max_microversion": "latest",
             "build_interval": 1,
-            "build_timeout": 120,
+            "build_timeout": 300,
             **plan_moves(part),
         },
         "compute-feature-enabled": plan_compute_features(part.place),
@@ -85,8 +85,9 @@ def plan_validation(*, is_real: bool) -> dict[str, Any]:
         "ssh_key_type": "ecdsa",
         "image_ssh_user": "demo",
         "image_alt_ssh_user": "demo",
-        "ssh_timeout": 90,
-        "ping_timeout": 60,
+        # Guests are emulated, and start in six seconds on an idle machine, in a minute on one that is busy.
+        "ssh_timeout": 240,
+        "ping_timeout": 240,
     }
 
 
