@@ -141,6 +141,7 @@ async def test_disks_that_nobody_offers_do_not_come(rig: Rig, other_rig: Rig) ->
     await other_rig.driver.release_server(spec.id, 1)
 
 
+@pytest.mark.libvirt
 async def test_a_disk_larger_than_the_flavors_does_not_come(
     libvirt_rig: LibvirtRig, public_directory: Callable[[str], Path]
 ) -> None:
