@@ -11,17 +11,15 @@ from msgspec import structs
 from sqlalchemy.exc import SQLAlchemyError
 
 from kilonova.compute.hosts import hosts
-from kilonova.compute.programs import placing, release
+from kilonova.compute.programs import choosing, placing, release
+from kilonova.compute.programs.choosing import Chosen
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
-from kilonova.compute.programs.placing import View
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
-from kilonova.compute.scheduling import decisions
-from kilonova.compute.scheduling.plan import count_hosts, summary
-from kilonova.compute.scheduling.requirements import UnusableSpec
+from kilonova.compute.scheduling.plan import count_hosts
 from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
 from kilonova.compute.service import Cell
-from kilonova.compute.tables import Host, Server
+from kilonova.compute.tables import Server
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.errors import ServiceUnavailable
@@ -57,41 +55,25 @@ class BuildArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
 
 async def schedule(run: Run[Cell, BuildArgs]) -> Outcome:
     """Picks a host and claims its resources. The claim is what decides: a conflict takes the next host."""
-    cell = run.service
-    try:
-        view = await placing.look(cell, run.subject_id, tuple(run.args.failures))
-    except UnusableSpec as error:
-        return Fail(f"No valid host was found. {error}")
-    try:
-        rooms = await placing.rooms_for(cell, view)
-    except RemoteUnavailable:
-        raise
-    except RemoteFault as fault:
-        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(view, rooms)
-    for choice in plan.hosts:
-        host = await placing.claim(cell, view, choice)
-        if host is not None:
-            said = f"host {host.host}: {summary(plan, len(view.hosts))}"
-            decision = decisions.record(plan, view.wanted, said=said, chosen=host.host, failed_before=run.args.failures)
-            return await _settle(run, view, host, decisions.encode(decision))
-    if plan.hosts:
-        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    if not run.args.failures and run.task.attempt < REGISTRATION_TRIES and placing.is_any_awaited(view):
-        # A cloud that has just been started, for the first time or again: its hosts are about to register.
-        return Sleep(POLL_SECONDS, "no compute host has registered yet, or one has not answered yet")
-    told = await placing.explain(cell, view, rooms, run.args.failures)
-    args = structs.replace(run.args, details=told.details)
-    return Fail(told.message, args=args, note=decisions.encode(told.decision))
+    failures = run.args.failures
+    chosen = await choosing.choose(
+        run.service,
+        placing.look(run.service, run.subject_id, tuple(failures)),
+        choosing.FirstClaims(run.service),
+        failures=failures,
+        waits_for_hosts=not failures and run.task.attempt < REGISTRATION_TRIES,
+    )
+    if isinstance(chosen, Sleep):
+        return chosen
+    if isinstance(chosen, choosing.Refused):
+        return Fail(chosen.message, args=structs.replace(run.args, details=chosen.details), note=chosen.note)
+    return _settle(run, chosen)
 
 
-async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) -> Outcome:
-    """Writes down the host that was claimed; in a server group only if its rule still holds."""
-    own, server, cell = run.service, view.server, view.cell_of(host.host)
+def _settle(run: Run[Cell, BuildArgs], chosen: Chosen) -> Outcome:
+    """Writes down the host that was claimed."""
+    host, own, server, cell = chosen.host, run.service, chosen.view.server, chosen.view.cell_of(chosen.host.host)
     values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
-    if not await placing.joins_group(own, server, host.host):
-        await placing.leave(own, view, host)
-        return Sleep(0, "another member of the server group was placed in the same moment")
 
     async def write(tx: CellTx) -> None:
         await servers.change(tx, server.id, run.clock.now(), **values)
@@ -99,7 +81,7 @@ async def _settle(run: Run[Cell, BuildArgs], view: View, host: Host, note: str) 
             await mappings.change_server(region_tx, server.id, cell_id=cell.id)
 
     step = ports if cell is own else enter_cell
-    return Next(step, args=structs.replace(run.args, host=host.host, cell=cell.id), commit=write, note=note)
+    return Next(step, args=structs.replace(run.args, host=host.host, cell=cell.id), commit=write, note=chosen.note)
 
 
 async def enter_cell(run: Run[Cell, BuildArgs]) -> Outcome:

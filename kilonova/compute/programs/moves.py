@@ -11,19 +11,17 @@ from msgspec import Struct, structs
 
 from kilonova.compute.errors import HostNotFound
 from kilonova.compute.hosts import hosts, takings
-from kilonova.compute.programs import placing, release
+from kilonova.compute.programs import choosing, placing, release
 from kilonova.compute.programs.placing import Placeable, View
-from kilonova.compute.scheduling import decisions
 from kilonova.compute.scheduling.hosts import HostState
 from kilonova.compute.scheduling.numa.guests import SMALL
-from kilonova.compute.scheduling.plan import summary
+from kilonova.compute.scheduling.plan import Plan
 from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Host, Server
 from kilonova.compute.topics import AGENT_BINARY
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.tasks import Fail, Sleep
 from kilonova.placement.client import ClaimConflict
 
@@ -54,42 +52,64 @@ async def claim_target(
     `requested_host`: empty for any that will do. `may_stay`: the source will do, too. `is_live`: the guest keeps the
     size of its pages.
     """
-    try:
-        view = await _look(cell, server, "" if may_stay else source, requested_host)
-        view = await _as_it_runs(cell, view, server) if is_live else view
-        rooms = await placing.rooms_for(cell, view)
-    except UnusableSpec as error:
-        return Fail(f"No valid host was found. {error}")
-    except RemoteUnavailable:
-        raise
-    except RemoteFault as fault:
-        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(view, rooms)
-    kept = await cell.region.placement.allocations(migration_id)
-    for choice in await _claimed(cell, server, view) if kept else plan.hosts:
-        host = await _claim(cell, view, choice, migration_id, is_claimed=bool(kept))
-        if host is None:
-            continue
-        if not await placing.joins_group(cell, server, host.host):
-            await give_claim_back(cell, server, migration_id)
-            return Sleep(0, "another member of the server group was placed in the same moment")
-        said = f"host {host.host}: {summary(plan, len(view.hosts))}"
-        return Target(host, decisions.encode(decisions.record(plan, view.wanted, said=said, chosen=host.host)))
-    if kept:
-        await give_claim_back(cell, server, migration_id)
-    if plan.hosts:
-        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    told = await placing.explain(cell, view, rooms, {})
-    return Fail(told.message, note=decisions.encode(told.decision))
+    source = "" if may_stay else source
+    looking = _look(cell, server, source, requested_host, is_live=is_live)
+    chosen = await choosing.choose(cell, looking, ClaimsBeside(cell, server, migration_id))
+    if isinstance(chosen, Sleep):
+        return chosen
+    if isinstance(chosen, choosing.Refused):
+        return Fail(chosen.message, note=chosen.note)
+    return Target(chosen.host, chosen.note)
 
 
-async def _look(cell: Cell, server: Server, source: str, requested_host: str) -> View:
+class ClaimsBeside:
+    """Claims of a server that keeps, for the migration, what it has of its source."""
+
+    def __init__(self, cell: Cell, server: Server, migration_id: str) -> None:
+        self._cell = cell
+        self._server = server
+        self._migration_id = migration_id
+        self._is_claimed = False
+
+    async def candidates(self, view: View, plan: Plan) -> Iterable[HostState]:
+        """The host where an earlier try of this move has claimed, if it has."""
+        placement = self._cell.region.placement
+        self._is_claimed = bool(await placement.allocations(self._migration_id))
+        if not self._is_claimed:
+            return plan.hosts
+        held = await placement.allocations(self._server.id)
+        found = [known.state for known in view.hosts if known.row.id in held]
+        if not found:
+            await give_claim_back(self._cell, self._server, self._migration_id)
+        return found
+
+    async def claim(self, view: View, choice: HostState) -> Host | None:
+        server, placement = view.server, self._cell.region.placement
+        if not self._is_claimed:
+            owner = {"project_id": server.project_id, "user_id": server.user_id}
+            try:
+                await placement.claim_beside(server.id, self._migration_id, choice.offer, **owner)
+            except ClaimConflict:
+                return None
+        host = next(each.row for each in view.hosts if each.row.id == choice.id)
+        if await placing.take(view, host):
+            return host
+        await self.leave(view, host)
+        return None
+
+    async def leave(self, view: View, _host: Host) -> None:
+        await give_claim_back(self._cell, view.server, self._migration_id)
+
+
+async def _look(cell: Cell, server: Server, source: str, requested_host: str, *, is_live: bool) -> View:
     """The hosts of the server's cell but its own. Raises UnusableSpec."""
     view = await placing.look_for(cell, server, ())
     others = {name: each for its, known in view.cells if its is cell for name, each in known.items() if name != source}
     own = [(cell, others)]
     # The host that was asked for at its creation is that of its creation.
-    return structs.replace(view, cells=own, wanted=structs.replace(view.wanted, requested_host=requested_host or None))
+    wanted = structs.replace(view.wanted, requested_host=requested_host or None)
+    view = structs.replace(view, cells=own, wanted=wanted)
+    return await _as_it_runs(cell, view, server) if is_live else view
 
 
 async def _as_it_runs(cell: Cell, view: View, server: Server) -> View:
@@ -112,28 +132,6 @@ async def _as_it_runs(cell: Cell, view: View, server: Server) -> View:
     page = str(size) if size else SMALL if guest.page else ""
     wanted = structs.replace(view.wanted, topology=structs.replace(guest, page=page))
     return structs.replace(view, wanted=wanted)
-
-
-async def _claimed(cell: Cell, server: Server, view: View) -> Iterable[HostState]:
-    """The host where an earlier try of this move has claimed."""
-    held = await cell.region.placement.allocations(server.id)
-    return [known.state for known in view.hosts if known.row.id in held]
-
-
-async def _claim(cell: Cell, view: View, choice: HostState, migration_id: str, *, is_claimed: bool) -> Host | None:
-    """The chosen host once the server holds its resources there; None when somebody else has taken them."""
-    server, placement = view.server, cell.region.placement
-    if not is_claimed:
-        owner = {"project_id": server.project_id, "user_id": server.user_id}
-        try:
-            await placement.claim_beside(server.id, migration_id, choice.offer, **owner)
-        except ClaimConflict:
-            return None
-    host = next(each.row for each in view.hosts if each.row.id == choice.id)
-    if await placing.take(view, host):
-        return host
-    await give_claim_back(cell, server, migration_id)
-    return None
 
 
 async def give_claim_back(cell: Cell, server: Placeable, migration_id: str) -> None:

@@ -7,20 +7,15 @@ copy of the image.
 
 from typing import Any
 
-from kilonova.compute.programs import placing, release
+from kilonova.compute.programs import choosing, placing, release
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
-from kilonova.compute.programs.placing import View
 from kilonova.compute.programs.snapshot import SnapshotArgs, copied, described, on_failed, taken_back, uploaded
-from kilonova.compute.scheduling import decisions
-from kilonova.compute.scheduling.plan import summary
-from kilonova.compute.scheduling.requirements import UnusableSpec
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
-from kilonova.compute.tables import Host, Server
+from kilonova.compute.tables import Server
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.agents import AgentUnreachable
 from kilonova.kit.bus import RemoteError
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.log import logger
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep
 
@@ -137,39 +132,18 @@ async def find_host(run: Run[Cell, HostArgs]) -> Outcome:
         server = await servers.find(tx, run.subject_id)
     if server.host is not None:
         return Next(power_up)
-    try:
-        view = await placing.look(cell, server.id, ())
-        rooms = await placing.rooms_for(cell, view)
-    except UnusableSpec as error:
-        return Fail(f"No valid host was found. {error}")
-    except RemoteUnavailable:
-        raise
-    except RemoteFault as fault:
-        return Fail(f"No valid host was found. Placement refused what was asked of it: {fault.message}")
-    plan = placing.plan(view, rooms)
-    for choice in plan.hosts:
-        host = await placing.claim(cell, view, choice)
-        if host is not None:
-            said = f"host {host.host}: {summary(plan, len(view.hosts))}"
-            decision = decisions.record(plan, view.wanted, said=said, chosen=host.host)
-            return await _settle(run, view, host, decisions.encode(decision))
-    if plan.hosts:
-        return Sleep(POLL_SECONDS, "every host that would do was taken by another request in the same moment")
-    told = await placing.explain(cell, view, rooms, {})
-    return Fail(told.message, note=decisions.encode(told.decision))
-
-
-async def _settle(run: Run[Cell, HostArgs], view: View, host: Host, note: str) -> Outcome:
-    server = view.server
-    if not await placing.joins_group(run.service, server, host.host):
-        await placing.leave(run.service, view, host)
-        return Sleep(0, "another member of the server group was placed in the same moment")
+    chosen = await choosing.choose(cell, placing.look(cell, server.id, ()), choosing.FirstClaims(cell))
+    if isinstance(chosen, Sleep):
+        return chosen
+    if isinstance(chosen, choosing.Refused):
+        return Fail(chosen.message, note=chosen.note)
+    host = chosen.host
 
     async def write(tx: CellTx) -> None:
         values = {"host": host.host, "node_id": host.id, "availability_zone": host.availability_zone}
         await servers.change(tx, server.id, run.clock.now(), **values)
 
-    return Next(bind_ports, commit=write, note=note)
+    return Next(bind_ports, commit=write, note=chosen.note)
 
 
 async def bind_ports(run: Run[Cell, HostArgs]) -> Outcome:
