@@ -127,6 +127,7 @@ async def test_a_chore_of_every_process_is_done_at_once_and_over_and_over(clock:
 THEIR_OWN = {
     "compute/agent/drivers/connection.py": "libvirt's event loop, in its thread",
     "compute/agent/drivers/libvirtd_sandbox.py": "a process of its own that waits for its children",
+    "compute/notifications/notifier.py": "is woken by what it publishes, and waits for a broker",
     "kit/agents/agent.py": "the agent's passes",
     "kit/chores.py": "what does the chores",
     "kit/loop_lag.py": "measures the loop it runs on",
