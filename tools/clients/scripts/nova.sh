@@ -2,6 +2,8 @@
 set -e
 N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ nova $*"; nova "$@"; }
+# Until nothing is going on with the server.
+settled() { for _ in $(seq 60); do nova show $N-server | grep -q 'task_state  *| -' && return; sleep 0.5; done; return 1; }
 run version-list
 run flavor-list
 run availability-zone-list
@@ -34,6 +36,23 @@ run server-tag-list $N-server
 run meta $N-server set a=b
 run lock $N-server
 run unlock $N-server
+run image-create --poll $N-server $N-image
+run backup $N-server $N-backup daily 1
+settled
+run rebuild --poll $N-server demo-guest
+run rescue $N-server
+settled
+run unrescue $N-server
+settled
+run shelve $N-server
+settled
+run unshelve $N-server
+settled
+run live-migration $N-server
+settled
+run server-migration-list $N-server
+run trigger-crash-dump $N-server
+run instance-action-list $N-server
 run migration-list
 run server-group-list
 run aggregate-list

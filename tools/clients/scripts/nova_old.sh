@@ -39,6 +39,20 @@ run reboot --hard $N-server
 sleep 2
 run console-log $N-server || true
 run meta $N-server set a=b
+run image-create --poll $N-server $N-image
+run image-list
+run image-delete $N-image
+run rebuild --poll $N-server demo-guest
+run rescue $N-server
+sleep 3
+run unrescue $N-server
+sleep 3
+run shelve $N-server
+sleep 6
+run unshelve $N-server
+sleep 3
+run live-migration --block-migrate $N-server
+sleep 3
 run rename $N-server older
 run migration-list
 run server-group-list
