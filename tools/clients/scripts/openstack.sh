@@ -2,6 +2,8 @@
 set -e
 N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ openstack $*"; openstack "$@"; }
+# Until nothing is going on with the server.
+settled() { for _ in $(seq 60); do openstack server show $N-server -f value -c OS-EXT-STS:task_state | grep -q None && return; sleep 0.5; done; return 1; }
 run token issue -f value -c expires
 run catalog list
 run service list
@@ -37,7 +39,21 @@ run server list --long
 run server show $N-server
 run port list
 run port list --server $N-server
+run server image create --name $N-image --wait $N-server
+run server backup create --name $N-backup --type daily --rotate 1 --wait $N-server
+run server rebuild --wait --image demo-guest $N-server
+run server rescue $N-server
+settled
+run server unrescue $N-server
+settled
+run server shelve $N-server
+settled
+run server unshelve $N-server
+settled
+run server migrate --live-migration --wait $N-server
+settled
 run server stop $N-server
+settled
 run server group list
 run server event list $N-server
 run console log show $N-server || true
