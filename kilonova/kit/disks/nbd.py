@@ -15,9 +15,10 @@ from typing import Literal
 
 from msgspec import Struct
 
+from kilonova.kit.disks import qemu_img
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.disks.qemu_img import MEMORY_BYTES, SLACK_BYTES
-from kilonova.kit.host_commands import Account, Command, HostError, Limits
+from kilonova.kit.host_commands import Command, HostError, Limits
 
 Format = Literal["raw", "qcow2"]
 
@@ -97,8 +98,6 @@ async def copying(name: str, place: Place, target: Path, disk_format: Format, si
 
     It tells how far it is in percent, on standard output. Raises OSError, HostError.
     """
-    account = qemu_account()
-    await asyncio.to_thread(_make_empty, target, account)
     source = {
         "driver": "nbd",
         "server": {"type": "inet", "host": place.address, "port": str(place.port)},
@@ -107,9 +106,8 @@ async def copying(name: str, place: Place, target: Path, disk_format: Format, si
         "open-timeout": CONNECTING_SECONDS,
         "reconnect-delay": AWAY_SECONDS,
     }
-    words: list[str | Path] = ["qemu-img", "convert", "-p", "--object", _tls("client", place.keys)]
-    words += ["-O", disk_format, f"json:{json.dumps(source)}", target]
-    return Command(words, LONGEST_SECONDS, account, _limits(size_bytes))
+    limits = _limits(size_bytes)
+    return await qemu_img.copying(source, _tls("client", place.keys), target, disk_format, LONGEST_SECONDS, limits)
 
 
 def _tls(endpoint: str, keys: Path) -> str:
@@ -119,11 +117,6 @@ def _tls(endpoint: str, keys: Path) -> str:
 
 def _limits(size_bytes: int) -> Limits:
     return Limits(MEMORY_BYTES, LONGEST_SECONDS, FILES, size_bytes + SLACK_BYTES)
-
-
-def _make_empty(path: Path, account: Account | None) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    give(path, account)
 
 
 async def pick_port(address: str, before: int | None) -> int:

@@ -5,8 +5,9 @@ must not make it another format.
 """
 
 import asyncio
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kilonova.kit import host_commands
@@ -111,6 +112,21 @@ async def flattening(
     await asyncio.to_thread(_make_empty, target, account)
     command: list[str | Path] = ["qemu-img", "convert", "-f", kind, "-O", disk_format, disk, target]
     return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(MOST_DISK_BYTES))
+
+
+async def copying(
+    source: Mapping[str, object], tls: str, target: Path, disk_format: str, timeout_seconds: float, allowed: Limits
+) -> host_commands.Command:
+    """Makes an empty `target`, and returns the command that copies a disk of another host to it, telling its progress.
+
+    `source`: the block device to read, in QEMU's words; `tls`: the object that holds its key. Raises HostError and
+    OSError.
+    """
+    account = qemu_account()
+    await asyncio.to_thread(_make_empty, target, account)
+    words: list[str | Path] = ["qemu-img", "convert", "-p", "--object", tls, "-O", disk_format]
+    words += [f"json:{json.dumps(source)}", target]
+    return host_commands.Command(words, timeout_seconds, account, allowed)
 
 
 async def compress(raw: Path, target: Path) -> None:
