@@ -282,7 +282,8 @@ def test_one_that_takes_too_long_is_ended_or_hastened(domain: Domain, options: M
 
 
 def test_what_is_permitted_is_asked_of_libvirt() -> None:
-    assert flags_of(MigrationOptions()) == FLAGS
+    assert flags_of(MigrationOptions(), is_running=True) == FLAGS
     everything = MigrationOptions(uses_tls=True, permits_post_copy=True, permits_auto_converge=True)
     more = libvirt.VIR_MIGRATE_TLS | libvirt.VIR_MIGRATE_POSTCOPY | libvirt.VIR_MIGRATE_AUTO_CONVERGE
-    assert flags_of(everything) == FLAGS | more
+    assert flags_of(everything, is_running=True) == FLAGS | more
+    assert flags_of(everything, is_running=False) == FLAGS | more & ~libvirt.VIR_MIGRATE_POSTCOPY

@@ -54,14 +54,16 @@ def migrate(
     }
     if options.bandwidth_mib_per_second:
         parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = options.bandwidth_mib_per_second
-    domain.migrateToURI3(arrival.address, parameters, flags_of(options))
+    is_running = domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    domain.migrateToURI3(arrival.address, parameters, flags_of(options, is_running=is_running))
 
 
-def flags_of(options: MigrationOptions) -> int:
+def flags_of(options: MigrationOptions, *, is_running: bool) -> int:
+    """Returns the flags of a migration; a paused guest has no use for a post-copy, and libvirt refuses it one."""
     chosen: int = FLAGS
     for is_chosen, flag in (
         (options.uses_tls, libvirt.VIR_MIGRATE_TLS),
-        (options.permits_post_copy, libvirt.VIR_MIGRATE_POSTCOPY),
+        (options.permits_post_copy and is_running, libvirt.VIR_MIGRATE_POSTCOPY),
         (options.permits_auto_converge, libvirt.VIR_MIGRATE_AUTO_CONVERGE),
     ):
         chosen |= flag if is_chosen else 0
