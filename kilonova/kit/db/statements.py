@@ -21,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 MARK = "by_"
 """Before a column's name: the parameter it is compared with, apart from the one it is set to."""
@@ -50,10 +49,17 @@ def inserting(table: Table) -> Insert:
 @cache
 def inserting_new(table: Table, dialect: str) -> Insert:
     """An insert that leaves a row with the same unique key alone."""
+    # Each dialect is a MiB or two that a cloud on another engine has no use for.
     if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
         return sqlite.insert(table).on_conflict_do_nothing()
     if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
         return postgresql.insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects import mysql
+
     return mysql.insert(table).prefix_with("IGNORE")
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from kilonova.network.agent import dhcp
 from kilonova.network.agent.commands import run
+from kilonova.network.agent.dhcp_subnets import SHORTEST_PREFIX
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.wanted import ROUTER_INTERFACE_PREFIX, WantedNetwork, WantedRouter, WantedSubnet, device_name
@@ -47,7 +48,7 @@ def advertised(router: WantedRouter, networks: Mapping[str, WantedNetwork]) -> t
 
 
 def _is_advertised(subnet: WantedSubnet) -> bool:
-    return subnet.ipv6_ra_mode in MODES and int(subnet.cidr.partition("/")[2]) >= dhcp.SHORTEST_PREFIX
+    return subnet.ipv6_ra_mode in MODES and int(subnet.cidr.partition("/")[2]) >= SHORTEST_PREFIX
 
 
 def render_command(told: tuple[Advertised, ...], directory: Path, user: str) -> list[str]:

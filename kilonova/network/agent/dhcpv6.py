@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kilonova.network.agent import dhcp
 from kilonova.network.agent.commands import run
+from kilonova.network.agent.dhcp_subnets import served_subnets
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.namespaces import run_inside
 from kilonova.network.dhcp_options import IPV6_ADDRESSES
@@ -25,7 +26,7 @@ def gives_addresses(subnet: WantedSubnet) -> bool:
 def render_command(network: WantedNetwork, service: WantedDhcp, directory: Path, user: str) -> list[str]:
     """dnsmasq's whole command line. Names are answered by its neighbour."""
     lease = "infinite" if service.lease_seconds < 0 else f"{service.lease_seconds}s"
-    subnets = dhcp.served_subnets(network, 6)
+    subnets = served_subnets(network, 6)
     ranges = []
     for subnet in subnets:
         net = ipaddress.ip_network(subnet.cidr)
@@ -42,7 +43,7 @@ def render_command(network: WantedNetwork, service: WantedDhcp, directory: Path,
 
 
 def _hosts(network: WantedNetwork, service: WantedDhcp) -> list[tuple[DhcpHost, WantedSubnet]]:
-    subnets = {each.id: each for each in dhcp.served_subnets(network, 6)}
+    subnets = {each.id: each for each in served_subnets(network, 6)}
     found = [(host, subnets[host.subnet_id]) for host in service.hosts if host.subnet_id in subnets]
     return sorted(found, key=lambda each: (each[0].mac_address, each[0].ip_address))
 
@@ -59,7 +60,7 @@ def render_hosts(network: WantedNetwork, service: WantedDhcp) -> str:
 def render_options(network: WantedNetwork, service: WantedDhcp) -> str:
     """Options of subnets, then those of single ports, which go before them."""
     lines = []
-    for subnet in dhcp.served_subnets(network, 6):
+    for subnet in served_subnets(network, 6):
         own = next((each.ip_address for each in service.fixed_ips if each.subnet_id == subnet.id), None)
         servers = subnet.dns_nameservers or ((own,) if own else ())
         tag = f"tag:{dhcp.tag_of(subnet)}"
@@ -92,7 +93,7 @@ def is_running(directory: Path) -> bool:
 def ensure(network: WantedNetwork, directory: Path, ledger: Ledger) -> None:
     """Files as wanted and a dnsmasq that has read them; none where no subnet wants one."""
     service = network.dhcp
-    if service is None or not dhcp.served_subnets(network, 6):
+    if service is None or not served_subnets(network, 6):
         release(network.id, directory, ledger)
         return
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)

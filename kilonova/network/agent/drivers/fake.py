@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import msgspec
 
 from kilonova.network import parts
-from kilonova.network.agent import dhcp
+from kilonova.network.agent.dhcp_subnets import is_served
 from kilonova.network.agent.driver import Observation
 from kilonova.network.state import HostState, Key, Touched
 from kilonova.network.wanted import NAME_ID_LENGTH, TAP_PREFIX, ConvergeReport, WantedState, device_name
@@ -32,7 +32,7 @@ def render_observation(wanted: WantedState, played: Collection[str] = parts.ALL)
     observation = Observation(
         ports=_short(port.id for port in wanted.ports if port.network_id in carried),
         networks=_short(carried),
-        dhcp=tuple(sorted(network.id for network in wanted.networks if dhcp.is_served(network))),
+        dhcp=tuple(sorted(network.id for network in wanted.networks if is_served(network))),
         routers=tuple(sorted(router.id for router in wanted.routers if router.admin_state_up)),
         groups=_short(_used_groups(wanted)),
     )
@@ -134,7 +134,7 @@ class FakeDriver:
                         problems.append((port.id, f"Its network {port.network_id} is not ready on this host."))
                 case "networks":
                     network = self.state.network(object_id)
-                    kind, is_up = "dhcp", network is not None and dhcp.is_served(network) and parts.DHCP in self._played
+                    kind, is_up = "dhcp", network is not None and is_served(network) and parts.DHCP in self._played
                 case "routers":
                     router = self.state.router(object_id)
                     kind, is_up = "routers", router is not None and router.admin_state_up and parts.L3 in self._played

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kilonova.network import parts
 from kilonova.network.agent import dhcp, dhcpv6, links, namespaces
+from kilonova.network.agent.dhcp_subnets import is_served, served_subnets
 from kilonova.network.agent.links import LinkTable
 from kilonova.network.agent.linux.part import Setting, Work, changed_in, entries, is_plugged, release_devices
 from kilonova.network.agent.linux.verified import Foreign, Verified
@@ -28,11 +29,11 @@ class DhcpServices:
         return self._options.state_dir / "dhcpv6" / network_id
 
     def devices(self, wanted: WantedState) -> set[str]:
-        served = (each.dhcp for each in wanted.networks if each.dhcp is not None and dhcp.is_served(each))
+        served = (each.dhcp for each in wanted.networks if each.dhcp is not None and is_served(each))
         return {device_name(TAP_PREFIX, each.port_id) for each in served}
 
     def _served(self, wanted: WantedState) -> list[WantedNetwork]:
-        return [network for network in wanted.networks if dhcp.is_served(network)]
+        return [network for network in wanted.networks if is_served(network)]
 
     def release(self, work: Work) -> None:
         """Services that are not wanted, and files of services that are gone."""
@@ -85,7 +86,7 @@ class DhcpServices:
         directory, own = self._directory(network.id), self._directory_v6(network.id)
         with work.ledger.guarding(network.id):
             is_joined = is_plugged(work.table, device_name(TAP_PREFIX, network.dhcp.port_id), bridge)
-            is_answered = dhcpv6.is_running(own) or not dhcp.served_subnets(network, 6)
+            is_answered = dhcpv6.is_running(own) or not served_subnets(network, 6)
             is_running = is_answered and dhcp.running_pid(directory) is not None
             if not (is_joined and is_running and self._verified.holds(name, inputs)):
                 dhcp.ensure_dhcp(network, bridge, work.table, directory, subnets, work.ledger)
@@ -95,7 +96,7 @@ class DhcpServices:
 
     def _metadata_subnets(self, wanted: WantedState, network: WantedNetwork) -> list[str]:
         """Subnets whose guests are sent to the DHCP port for metadata."""
-        subnets = [subnet.id for subnet in dhcp.served_subnets(network)]
+        subnets = [subnet.id for subnet in served_subnets(network)]
         if self._options.force_metadata:
             return subnets
         routed = {

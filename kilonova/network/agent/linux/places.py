@@ -3,6 +3,7 @@
 from kilonova.network import parts
 from kilonova.network.agent import dhcp, namespaces, routers
 from kilonova.network.agent.dhcp import METADATA_ADDRESS
+from kilonova.network.agent.dhcp_subnets import is_served
 from kilonova.network.agent.ledger import Ledger
 from kilonova.network.agent.linux.part import Setting
 from kilonova.network.agent.metadata import Place
@@ -23,7 +24,7 @@ def find_places(wanted: WantedState, setting: Setting, ledger: Ledger) -> list[P
             ledger.wait(name.partition("-")[2], f"The namespace {name} is not there yet: {part} makes it.")
 
     for network in wanted.networks:
-        if dhcp.is_served(network):
+        if is_served(network):
             look(parts.DHCP, dhcp.namespace_name(network.id), METADATA_ADDRESS, 80, (network.id,))
     for router in wanted.routers:
         if router.admin_state_up:
