@@ -3,6 +3,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from kilonova.network import addresses
+
 
 async def test_a_port_gets_an_address_a_mac_and_the_default_group(net: Any, body_of: Any) -> None:
     network, subnet = await net.lan()
@@ -22,6 +26,30 @@ async def test_every_address_is_given_once_and_then_there_are_none(net: Any) -> 
     ports = await asyncio.gather(*(net.create("ports", {"network_id": network["id"]}) for _ in range(5)))
     addresses = {port["fixed_ips"][0]["ip_address"] for port in ports}
     assert addresses == {f"10.0.0.{number}" for number in range(2, 7)}
+    error = await net.create("ports", {"network_id": network["id"]}, status=409)
+    assert error["type"] == "IpAddressGenerationFailure"
+
+
+@pytest.mark.parametrize("probes", [1, 16])
+async def test_beyond_the_beginning_of_a_pool_the_next_address_is_given_and_then_any(
+    net: Any, monkeypatch: pytest.MonkeyPatch, probes: int
+) -> None:
+    monkeypatch.setattr(addresses, "WALKED", 2)
+    monkeypatch.setattr(addresses, "PROBES", probes)
+    network, _ = await net.lan("10.0.0.0/28")
+
+    async def take(**more: Any) -> int:
+        port = await net.create("ports", {"network_id": network["id"], **more})
+        ids[number := int(port["fixed_ips"][0]["ip_address"].rpartition(".")[2])] = port["id"]
+        return number
+
+    ids: dict[int, str] = {}
+    assert [await take() for _ in range(5)] == [2, 3, 4, 5, 6]
+    for number in (3, 4):
+        assert (await net.demo.delete(f"/v2.0/ports/{ids[number]}")).status_code == 204
+    assert [await take() for _ in range(2)] == [3, 7]
+    assert await take(fixed_ips=[{"ip_address": "10.0.0.14"}]) == 14
+    assert {await take() for _ in range(7)} == {4, *range(8, 14)}
     error = await net.create("ports", {"network_id": network["id"]}, status=409)
     assert error["type"] == "IpAddressGenerationFailure"
 
