@@ -4,6 +4,7 @@ They are a caller's own words, so RE2 matches them: its time grows with the text
 does, and what it does not know: docs/decisions/0021.
 """
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,12 @@ from kilonova.kit.http.queries import MAX_SHOWN
 LONGEST = 255
 MOST_MEMORY_BYTES = 1 << 16
 """Of one expression with what it remembers while it matches: the costliest that fits takes 5 ms for a name."""
+
+MOST_GAPS = 8
+"""Places of a pattern for LIKE where anything may stand. What follows more of them is left to RE2 alone."""
+
+_PLAIN = re.compile(r"(?P<begin>\^?)(?P<text>(?:[^\\^$*+?{}()\[\]|]|\\[!-/:-@\[-`{-~])*)(?P<end>\$?)", re.DOTALL)
+"""Text as it is, with full stops and escaped punctuation, from the beginning or to the end or anywhere."""
 
 
 def check(text: str, name: str) -> None:
@@ -50,3 +57,35 @@ def is_in(text: str, value: str | None) -> bool:
 def begins(text: str, value: str) -> bool:
     """Whether the value begins with what the expression means."""
     return _compiled(text).match(value) is not None
+
+
+@lru_cache(maxsize=64)
+def like(text: str) -> str | None:
+    """The pattern of LIKE, escaped by `/`, that the lower case of each value fits in which the expression is found;
+    others may fit it, too. None for an expression that is more than plain text, or that every value fits.
+    """
+    plain = _PLAIN.fullmatch(text)
+    if plain is None:
+        return None
+    parts = ["" if plain["begin"] else "%"]
+    for each in re.findall(r"\\?.", plain["text"], re.DOTALL):
+        part = _part(each)
+        if part != "%" or parts[-1] != "%":
+            parts.append(part)
+        if parts.count("%") > MOST_GAPS:
+            return "".join(parts)
+    if not plain["end"] and parts[-1] != "%":
+        parts.append("%")
+    return None if parts in (["%"], ["", "%"]) else "".join(parts)
+
+
+def _part(plain: str) -> str:
+    """What stands for one character. Engines fold the case of ASCII alike, and RE2 has further forms of three letters:
+    K and S have one beyond ASCII each, and I is not i everywhere.
+    """
+    letter = plain[-1].lower()
+    if plain == "." or not plain.isascii():
+        return "%"
+    if letter in "iks":
+        return "_"
+    return f"/{letter}" if letter in "/%_" else letter

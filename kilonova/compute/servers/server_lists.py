@@ -1,7 +1,8 @@
 """Lists of servers: what they may be narrowed to, and their pages.
 
 Everything is narrowed by the database but for text filters (`patterns`): no two engines mean the same by them, so what
-the others leave is looked through here, a few hundred at a time, until the page is full.
+the others leave is looked through here, a few hundred at a time, until the page is full. Where such a filter is plain
+text, the database leaves out what certainly has it not.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, exists, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, false, func, or_, select
 
 from kilonova.compute.operations import OPERATIONS, steps_shown_as
 from kilonova.compute.region import cells
@@ -88,7 +89,7 @@ async def _matching(tx: CellTx, filters: Filters, selection: Selection, after: S
     """Ids of the selected servers, by the text filters, too."""
     keys = [key for key, _ in selection.sorts]
     names = list(dict.fromkeys(["id", *keys, *filters.patterns, *(["ports"] if filters.addresses else [])]))
-    statement = select(*(servers.c[name] for name in names)).where(*_conditions(filters))
+    statement = select(*(servers.c[name] for name in names)).where(*_conditions(filters), *_likely(filters))
     part = replace(selection, limit=LOOKED_AT_ONCE)
     found: list[str] = []
     while True:
@@ -99,6 +100,12 @@ async def _matching(tx: CellTx, filters: Filters, selection: Selection, after: S
         if len(found[: selection.limit]) == selection.limit or len(rows) < LOOKED_AT_ONCE:
             return found[: selection.limit]
         after = [looked_at[-1][key] for key in keys]
+
+
+def _likely(filters: Filters) -> list[ColumnElement[bool]]:
+    """Conditions that each server meets which fits the text filters."""
+    likes = {column: patterns.like(text) for column, text in filters.patterns.items()}
+    return [func.lower(servers.c[name]).like(like, escape="/") for name, like in likes.items() if like is not None]
 
 
 def _ids_of_fitting(rows: list[dict[str, Any]], filters: Filters) -> list[str]:

@@ -1,12 +1,13 @@
 """Text filters: what is one, that each takes little time, and that it means the same to every list."""
 
+import sqlite3
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kilonova.compute.servers.patterns import LONGEST, begins, check, is_in
+from kilonova.compute.servers.patterns import LONGEST, MOST_GAPS, begins, check, is_in, like
 from kilonova.kit.errors import BadRequest
 
 TAKEN = {
@@ -82,3 +83,48 @@ def test_whatever_is_taken_is_quick(pattern: str) -> None:
     started = time.thread_time()
     is_in(pattern, "a" * 255 + "b")
     assert time.thread_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("Web", "%web%"),
+        ("^web$", "web"),
+        (r"^web\.example", "web.example%"),
+        ("w.b", "%w%b%"),
+        ("100%_/", "%100/%/_//%"),
+        ("^disk", "d___%"),
+        ("zürich$", "%z%r_ch"),
+        ("." * (MOST_GAPS + 1) + "b", "%b%"),
+        ("a." * (MOST_GAPS + 1), "%a" * MOST_GAPS + "%"),
+        ("", None),
+        ("^", None),
+        ("web-.*", None),
+        ("web|db", None),
+        ("(?-i)web", None),
+        ("a^", None),
+        (r"\d", None),
+    ],
+)
+def test_plain_text_narrows_what_the_database_reads(pattern: str, wanted: str | None) -> None:
+    check(pattern, "name")
+    assert like(pattern) == wanted
+
+
+TEXTS = "aAkKsSiI\u212a\u017f\u0130\u0131üÜß.%_/\\-$^ \n"
+"""Letters that have more than two forms, and what is special in expressions or in LIKE."""
+
+
+@given(st.text(alphabet=TEXTS, max_size=8), st.text(alphabet=TEXTS, max_size=16))
+@example("k", "\u212a")
+@example("S", "\u017f")
+def test_what_an_expression_is_found_in_the_database_never_leaves_out(pattern: str, value: str) -> None:
+    try:
+        check(pattern, "name")
+    except BadRequest:
+        return
+    if is_in(pattern, value) and (narrowed := like(pattern)) is not None:
+        with sqlite3.connect(":memory:") as database:
+            ((fits,),) = database.execute("SELECT lower(?) LIKE ? ESCAPE '/'", (value, narrowed))
+        database.close()
+        assert fits
