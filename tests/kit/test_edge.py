@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from kilonova.kit.auth import Policy, RequestContext, Rule
 from kilonova.kit.errors import BadRequest, Conflict, NotFound, ServiceUnavailable, Unauthorized, UnsupportedMediaType
 from kilonova.kit.http.bounds import Int32, Open
+from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.edge import Api, Edge, RouteWithoutRule
 from kilonova.kit.http.formats import compute_error
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route
@@ -70,6 +71,8 @@ async def fail(request: Request[None]) -> Any:
     request.authorize()
     if request.query.get("how") == "fault":
         raise Conflict("it is taken")
+    if request.query.get("how") == "away":
+        raise RemoteUnavailable("image", 503, "cannot be reached: ConnectError")
     raise ZeroDivisionError("secret detail")
 
 
@@ -389,6 +392,9 @@ async def test_an_action_is_found_by_its_key(client: Any) -> None:
 async def test_a_fault_keeps_its_sentence_and_a_defect_tells_no_detail(client: Any) -> None:
     fault = await client.get("/fail?how=fault")
     assert (fault.status_code, fault.json()["conflictingRequest"]["message"]) == (409, "it is taken")
+    away = await client.get("/fail?how=away")
+    assert (away.status_code, away.headers["retry-after"]) == (503, "1")
+    assert "The image service could not be asked: cannot be reached" in away.text
     defect = await client.get("/fail")
     assert defect.status_code == 500
     assert "secret detail" not in defect.text

@@ -10,7 +10,7 @@ from typing import Any
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.listing import DIALECT
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_metadata import ItemBody, MetadataBody
 from kilonova.compute.views.images import STATUSES, image_link_view, image_view
 from kilonova.image.client import ImageRecord, is_property
@@ -43,7 +43,7 @@ async def _page(request: ComputeRequest) -> Cut[ImageRecord]:
     request.authorize()
     page = LISTING.read(request)
     filters = {**_filters(request), "limit": page.limit}
-    with answers_of("image"):
+    with passing_refusals_on():
         return cut(await request.service.image.list_images(token=request.ctx.token, **filters), page)
 
 
@@ -78,7 +78,7 @@ async def _fetch(request: ComputeRequest) -> ImageRecord:
     image_id = request.path["image_id"]
     if not UUID.fullmatch(image_id):
         raise NotFound(f"Image {image_id[:64]} could not be found.")
-    with answers_of("image"):
+    with passing_refusals_on():
         return await request.service.image.show(image_id, token=request.ctx.token)
 
 
@@ -99,7 +99,7 @@ def _item(properties: Mapping[str, str], key: str) -> str:
 
 async def delete_image(request: ComputeRequest) -> None:
     image = await _fetch(request)
-    with answers_of("image"):
+    with passing_refusals_on():
         await request.service.image.delete(image.id, request.ctx.token)
 
 
@@ -135,6 +135,6 @@ async def _write(
     for name in written:
         if not is_property(name):
             raise BadRequest(f"{name} is not metadata of an image: change it in the image service.")
-    with answers_of("image"):
+    with passing_refusals_on():
         changed = await request.service.image.change_properties(image.id, written, sorted(removed), request.ctx.token)
     return changed.properties

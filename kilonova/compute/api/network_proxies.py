@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.views.networking import (
     floating_ip_view,
     network_view,
@@ -35,7 +35,7 @@ async def list_project_networks(request: ComputeRequest) -> dict[str, Any]:
 
 async def _networks(request: ComputeRequest, **filters: Any) -> list[Network]:
     request.authorize()
-    with answers_of("network"):
+    with passing_refusals_on():
         return await request.service.network.list_networks(token=request.ctx.token, **filters)
 
 
@@ -53,7 +53,7 @@ async def _network(request: ComputeRequest) -> Network:
     # A name in its place is not found: clients try that first.
     if not UUID.fullmatch(network_id):
         raise NotFound(f"Network {network_id[:64]} could not be found.")
-    with answers_of("network"):
+    with passing_refusals_on():
         return await request.service.network.show_network(network_id, token=request.ctx.token)
 
 
@@ -68,7 +68,7 @@ async def _pools(request: ComputeRequest) -> list[Network]:
 async def list_floating_ips(request: ComputeRequest) -> dict[str, Any]:
     """The caller's project's."""
     pools = {each.id: each.name for each in await _pools(request)}
-    with answers_of("network"):
+    with passing_refusals_on():
         found = await request.service.network.list_floating_ips(
             token=request.ctx.token, project_id=request.ctx.project_id
         )
@@ -86,7 +86,7 @@ async def _floating_ip(request: ComputeRequest) -> FloatingIp:
     floating_ip_id = request.path["floating_ip_id"]
     if not UUID.fullmatch(floating_ip_id):
         raise NotFound(f"Floating IP not found for ID {floating_ip_id[:64]}")
-    with answers_of("network"):
+    with passing_refusals_on():
         return await request.service.network.show_floating_ip(floating_ip_id, request.ctx.token)
 
 
@@ -99,12 +99,12 @@ async def create_floating_ip(request: ComputeRequest, body: NewFloatingIp | None
     if len(pools) > 1:
         names = ", ".join(each.name for each in pools)
         raise BadRequest(f"There are several pools: name one of {names}, or its id.")
-    with answers_of("network"):
+    with passing_refusals_on():
         made = await request.service.network.create_floating_ip({"floating_network_id": pools[0].id}, request.ctx.token)
     return {"floating_ip": floating_ip_view(made, {pools[0].id: pools[0].name})}
 
 
 async def delete_floating_ip(request: ComputeRequest) -> None:
     floating = await _floating_ip(request)
-    with answers_of("network"):
+    with passing_refusals_on():
         await request.service.network.delete_floating_ip(floating.id, request.ctx.token)

@@ -3,17 +3,16 @@
 import contextlib
 from collections.abc import Iterator
 
-from kilonova.kit.errors import BadRequest, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.errors import BadRequest, Forbidden, NotFound
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 
 
 @contextlib.contextmanager
-def answers_of(service: str) -> Iterator[None]:
+def passing_refusals_on() -> Iterator[None]:
     """Raises what a service refuses, under the same status; but this part of the API has no conflicts, they are 400."""
     try:
         yield
-    except RemoteUnavailable as fault:
-        sentence = f"The {service} service could not be asked: {fault.message}"
-        raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
+    except RemoteUnavailable:
+        raise
     except RemoteFault as fault:
         raise {404: NotFound, 403: Forbidden}.get(fault.status, BadRequest)(fault.message) from fault

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
 from kilonova.compute.api.listing import OFFSETS
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Int32, Word
@@ -52,7 +52,7 @@ async def list_groups(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
     is_wide = as_boolean(request.query.get("all_tenants") or "0", "all_tenants") and request.ctx.is_admin
     filters = {} if is_wide else {"project_id": request.ctx.project_id}
-    with answers_of("network"):
+    with passing_refusals_on():
         found = await request.service.network.list_security_groups(token=request.ctx.token, **filters)
     shown = cut_among(found, LISTING.read(request)).rows
     return {"security_groups": [security_group_view(each, found) for each in shown]}
@@ -71,13 +71,13 @@ async def _view(request: ComputeRequest, group: SecurityGroup) -> dict[str, Any]
 async def create_group(request: ComputeRequest, body: GroupBody) -> dict[str, Any]:
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
-    with answers_of("network"):
+    with passing_refusals_on():
         return await _view(request, await request.service.network.create_security_group(wanted, request.ctx.token))
 
 
 async def show_group(request: ComputeRequest) -> dict[str, Any]:
     request.authorize()
-    with answers_of("network"):
+    with passing_refusals_on():
         group = await request.service.network.show_security_group(path_uuid(request, "group_id"), request.ctx.token)
         return await _view(request, group)
 
@@ -86,13 +86,13 @@ async def update_group(request: ComputeRequest, body: GroupBody) -> dict[str, An
     request.authorize()
     wanted = {"name": body.security_group.name, "description": body.security_group.description}
     group_id, network = path_uuid(request, "group_id"), request.service.network
-    with answers_of("network"):
+    with passing_refusals_on():
         return await _view(request, await network.update_security_group(group_id, wanted, request.ctx.token))
 
 
 async def delete_group(request: ComputeRequest) -> None:
     request.authorize()
-    with answers_of("network"):
+    with passing_refusals_on():
         await request.service.network.delete_security_group(path_uuid(request, "group_id"), request.ctx.token)
 
 
@@ -116,7 +116,7 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
         "remote_ip_prefix": prefix,
         "remote_group_id": new.group_id,
     }
-    with answers_of("network"):
+    with passing_refusals_on():
         rule = await network.create_security_group_rule(wanted, token)
         peer = None if new.group_id is None else await network.show_security_group(new.group_id, token)
     return {"security_group_rule": rule_view(rule, {} if peer is None else {peer.id: peer.name})}
@@ -124,5 +124,5 @@ async def create_rule(request: ComputeRequest, body: NewRuleBody) -> dict[str, A
 
 async def delete_rule(request: ComputeRequest) -> None:
     request.authorize()
-    with answers_of("network"):
+    with passing_refusals_on():
         await request.service.network.delete_security_group_rule(path_uuid(request, "rule_id"), request.ctx.token)

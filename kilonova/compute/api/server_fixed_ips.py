@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.lookup import reading_server
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.servers import ports
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
@@ -38,7 +38,7 @@ async def add_fixed_ip(request: ComputeRequest, body: WhichNetwork) -> None:
     if not UUID.fullmatch(body.network_id):
         raise BadRequest(f"networkId is the UUID of a network, got {body.network_id!r}.")
     region, server = request.service, await _fetch(request)
-    with answers_of("network"):
+    with passing_refusals_on():
         own = await ports.of_server(region.network, server)
         there = [port for port in own if port.network_id == body.network_id]
         subnets = await region.network.list_subnets(network_id=body.network_id) if there else []
@@ -61,7 +61,7 @@ async def remove_fixed_ip(request: ComputeRequest, body: WhichAddress) -> None:
     def without(port: Port) -> dict[str, Any]:
         return {"fixed_ips": [msgspec.to_builtins(each) for each in port.fixed_ips if each.ip_address != address]}
 
-    with answers_of("network"):
+    with passing_refusals_on():
         own = await ports.of_server(region.network, server)
         having = [port for port in own if address in {each.ip_address for each in port.fixed_ips}]
         if not having:

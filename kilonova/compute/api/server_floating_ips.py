@@ -11,7 +11,7 @@ from msgspec import Struct
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.lookup import reading_server
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.servers import ports
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
@@ -61,7 +61,7 @@ async def add_floating_ip(request: ComputeRequest, body: NewAddress) -> None:
     """
     region, server = request.service, await _fetch(request)
     fixed = None if body.fixed_address is None else _checked("fixed_address", body.fixed_address)
-    with answers_of("network"):
+    with passing_refusals_on():
         own = await ports.of_server(region.network, server)
         port, fixed = _serving(server, own, fixed)
         floating = await _find(request, body.address)
@@ -103,7 +103,7 @@ async def _lead(request: ComputeRequest, floating: FloatingIp, fields: dict[str,
 
 async def remove_floating_ip(request: ComputeRequest, body: OldAddress) -> None:
     region, server = request.service, await _fetch(request)
-    with answers_of("network"):
+    with passing_refusals_on():
         floating = await _find(request, body.address)
         own = {port.id for port in await ports.of_server(region.network, server)}
         if floating.port_id not in own:

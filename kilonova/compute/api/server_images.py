@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, structs
 
 from kilonova.compute.api.bodies import ComputeRequest, Name
 from kilonova.compute.api.lookup import reading_server, task_for, writing_server
-from kilonova.compute.api.passing_on import answers_of
+from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_bodies import Metadata
 from kilonova.compute.catalog import quotas
 from kilonova.compute.operations import OPERATIONS
@@ -78,7 +78,7 @@ async def _begin(
     )
     image_id = ""
     if is_made:
-        with answers_of("image"):
+        with passing_refusals_on():
             image_id = (await region.image.create(fields, request.ctx.token)).id
     args = structs.replace(args, image_id=image_id, quiesce=snapshots.quiescence(server))
     try:

@@ -17,7 +17,7 @@ from kilonova.compute.servers import requests, servers, specs
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.views.networking import interface_view
-from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound, ServiceUnavailable
+from kilonova.kit.errors import BadRequest, Conflict, Fault, Forbidden, NotFound
 from kilonova.kit.http.bounds import Uuid, Word
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 from kilonova.kit.http.versions import since
@@ -53,9 +53,8 @@ async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> d
     servers.check_state(server, ATTACH_INTERFACE.name, OPERATIONS[ATTACH_INTERFACE.name].begins_in)
     try:
         port = await _port_for(request, server, new)
-    except RemoteUnavailable as fault:
-        sentence = f"The {fault.service} service could not be asked: {fault.message}"
-        raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
+    except RemoteUnavailable:
+        raise
     except RemoteFault as fault:
         raise _as_fault(fault) from fault
     is_new = new.port_id is None

@@ -39,8 +39,7 @@ from kilonova.compute.views.servers import (
     plain_view,
     unknown_server_view,
 )
-from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound, ServiceUnavailable
-from kilonova.kit.http.client import RemoteUnavailable
+from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 from kilonova.kit.http.routes import Reply
 
 _LABEL = re.compile("[a-zA-Z0-9][a-zA-Z0-9-]{0,61}[a-zA-Z0-9]")
@@ -50,11 +49,7 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     request.authorize()
     region = request.service
     only_reservation = as_boolean(body.server.return_reservation_id, "return_reservation_id")
-    try:
-        wanted = await _resolve(request, body)
-    except RemoteUnavailable as fault:
-        sentence = f"The {fault.service} service could not be asked: {fault.message}"
-        raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
+    wanted = await _resolve(request, body)
     password = body.server.admin_pass or secrets.token_urlsafe(9)
     made = await creation.create(region, request.ctx, request.request_id, wanted, body.server.min_count, password)
     first = made[0]

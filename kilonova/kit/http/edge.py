@@ -33,11 +33,13 @@ from kilonova.kit.errors import (
     MethodNotAllowed,
     NotFound,
     RequestTimeout,
+    ServiceUnavailable,
     TooLarge,
     Unauthorized,
     UriTooLong,
 )
 from kilonova.kit.http.bounds import MAX_DEPTH, has_free_parts, open_types, read_open, refusal, refuse_excess
+from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.formats import prefers_json
 from kilonova.kit.http.openapi import document
 from kilonova.kit.http.routes import PUBLIC, Action, Reply, Request, Route, ServiceT
@@ -153,7 +155,7 @@ class Edge(Generic[ServiceT]):
     async def _respond(self, scope: Scope, receive: Receive, request_id: str) -> Response:
         """The answer, or the fault in the service's own error format."""
         try:
-            return await self._answer(scope, receive, request_id)
+            return await self._answering(scope, receive, request_id)
         except Fault as fault:
             response = self._render(fault, request_id, Headers(scope=scope))
             self._name_version(response, Headers(scope=scope))
@@ -167,6 +169,14 @@ class Edge(Generic[ServiceT]):
                 request_id,
                 Headers(scope=scope),
             )
+
+    async def _answering(self, scope: Scope, receive: Receive, request_id: str) -> Response:
+        """The answer. Raises Fault; where another service has not answered, one that may be gone the next time."""
+        try:
+            return await self._answer(scope, receive, request_id)
+        except RemoteUnavailable as fault:
+            sentence = f"The {fault.service} service could not be asked: {fault.message}"
+            raise ServiceUnavailable(sentence, headers={"Retry-After": "1"}) from fault
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
         # What no route is for has no label of its own: anybody may ask for anything.
