@@ -1,7 +1,6 @@
 """What listeners are told of servers, from the API's commit to the broker; and that nothing waits for them."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,64 +8,14 @@ import pytest
 
 from kilonova.compute.notifications import notifier as notifying
 from kilonova.compute.notifications.notices import SERVERS_CHANGED
-from kilonova.compute.notifications.notifier import Notifier
 from kilonova.compute.notifications.servers import EVENTS
 from kilonova.compute.operations import OPERATIONS
-from kilonova.kit.bus.notices import NotTaken
-
-INFO, ERROR = "versioned_notifications.info", "versioned_notifications.error"
-
-
-class Recorder:
-    """A broker that keeps what is published; it may refuse for a while."""
-
-    def __init__(self) -> None:
-        self.sent: list[tuple[str, Any]] = []
-        self.refusals = 0
-
-    async def publish(self, topic: str, body: bytes) -> None:
-        if self.refusals:
-            self.refusals -= 1
-            raise NotTaken("nobody is there")
-        self.sent.append((topic, json.loads(json.loads(body)["oslo.message"])))
-
-    async def close(self) -> None:
-        pass
-
-    def take(self) -> list[Any]:
-        """The messages since the last time."""
-        taken, self.sent = [message for _topic, message in self.sent], []
-        return taken
-
-
-class Listening:
-    def __init__(self, world: Any, on_states: str = "") -> None:
-        self.world = world
-        self.recorder = Recorder()
-        self.notifier = Notifier(self.recorder, host="controller", on_states=on_states, clock=world.clock)
-        self.notifier.region = world.compute
-        self.notifier.follow(world.compute.database)
-
-    async def heard(self) -> list[Any]:
-        await self.notifier.drain()
-        return self.recorder.take()
-
-    async def events(self) -> list[str]:
-        return [each["event_type"] for each in await self.heard()]
-
-    async def act(self, server_id: str, body: Any) -> None:
-        response = await self.world.client.post(f"/v2.1/servers/{server_id}/action", json=body)
-        assert response.status_code == 202, response.text
+from tests.compute.programs.listening import ERROR, INFO, Listening, data
 
 
 @pytest.fixture
 def listening(world: Any) -> Iterator[Listening]:
     yield Listening(world)
-
-
-def data(message: Any) -> Any:
-    found: Any = message["payload"]["nova_object.data"]
-    return found
 
 
 def test_every_operation_has_its_events() -> None:
