@@ -63,6 +63,12 @@ async def check_room(tx: RegionTx, group: ServerGroup, more: int) -> None:
     quotas.check_count(limits, "server_group_members", wanted, "Quota exceeded, too many servers in group")
 
 
+async def tell_members(tx: RegionTx, group_id: str) -> None:
+    """Tells listeners that servers have joined a group. Raises ServerGroupNotFound."""
+    members = await members_of(tx, [group_id])
+    tell_group(tx, await find(tx, group_id), "add_member", members[group_id])
+
+
 async def hosts_of_members(tx: RegionTx, group_id: str, except_server: str) -> dict[str, int]:
     """Host → how many other members are on it."""
     table = server_mappings.c

@@ -1,5 +1,7 @@
 """Notices about what is not a server: flavors, key pairs, server groups, aggregates, and the services of hosts."""
 
+from collections.abc import Sequence
+
 from kilonova.compute.notifications.notices import tell, versioned
 from kilonova.compute.tables import Aggregate, Flavor, Host, Keypair, ServerGroup
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -49,10 +51,9 @@ def tell_keypair(tx: RegionTx, keypair: Keypair, verb: str) -> None:
     tell(tx, keypair_payload(keypair), f"keypair.{verb}.start", f"keypair.{verb}.end")
 
 
-def tell_group(tx: RegionTx, group: ServerGroup, verb: str) -> None:
-    """`verb`: create or delete."""
+def group_payload(group: ServerGroup, members: Sequence[str]) -> dict[str, object]:
     rules = {} if group.most_on_a_host is None else {"max_server_per_host": str(group.most_on_a_host)}
-    payload = versioned(
+    return versioned(
         "ServerGroupPayload",
         "1.1",
         uuid=group.id,
@@ -62,10 +63,14 @@ def tell_group(tx: RegionTx, group: ServerGroup, verb: str) -> None:
         policies=[group.policy],
         policy=group.policy,
         rules=rules,
-        members=[],
+        members=list(members),
         hosts=None,
     )
-    tell(tx, payload, f"server_group.{verb}")
+
+
+def tell_group(tx: RegionTx, group: ServerGroup, verb: str, members: Sequence[str] = ()) -> None:
+    """`verb`: create, delete or add_member. `members`: the ids of its servers."""
+    tell(tx, group_payload(group, members), f"server_group.{verb}")
 
 
 def tell_aggregate(tx: RegionTx, aggregate: Aggregate, verb: str) -> None:

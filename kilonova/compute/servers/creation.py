@@ -32,6 +32,8 @@ async def create(
             args = BuildArgs(admin_password=admin_passwords.of_request(server, password))
             task = task_of(ctx, request_id, BUILD, server.id, args)
             await servers.insert(tx, region.local(tx), server, task, now)
+        if wanted.group_id is not None:
+            await server_groups.tell_members(tx, wanted.group_id)
     return made
 
 

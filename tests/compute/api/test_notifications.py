@@ -88,6 +88,24 @@ async def test_server_groups(nova: Any, heard: Heard) -> None:
     assert (await heard.one("server_group.delete"))["uuid"] == group["id"]
 
 
+async def test_servers_that_join_a_group(nova: Any, heard: Heard) -> None:
+    await nova.register_host()
+    new = {"name": "apart", "policy": "anti-affinity"}
+    group = (await nova.call("POST", "/os-server-groups", json={"server_group": new}))["server_group"]
+    await nova.flavor(id="1")
+    server = {"name": "web", "flavorRef": "1", "imageRef": await nova.image(), "networks": "none"}
+    grouped = {"server": server, "os:scheduler_hints": {"group": group["id"]}}
+    await heard.take()
+    made = []
+    for _ in range(2):
+        made.append((await nova.call("POST", "/servers", 202, json=grouped))["server"]["id"])
+        (joined,) = [each for each in await heard.take() if each["event_type"] == "server_group.add_member"]
+        told = joined["payload"]["nova_object.data"]
+        assert (told["uuid"], told["members"]) == (group["id"], made)
+    await nova.call("POST", "/servers", 202, json={"server": server})
+    assert "server_group.add_member" not in [each["event_type"] for each in await heard.take()]
+
+
 async def test_aggregates(nova: Any, heard: Heard) -> None:
     await nova.register_host()
     await heard.take()
