@@ -129,7 +129,7 @@ async def delete_migration(request: ComputeRequest) -> None:
         if migration.status != "running" and not request.allows("abort_queued_migrations"):
             raise InvalidMigration(migration.number, found.server.id, f"it is {migration.status}, not running yet")
         now = found.cell.clock.now()
-        await migrations.change(found.tx, migration.id, now, is_cancelled=True)
+        await migrations.cancel(found.tx, migration, now)
         await found.cell.tasks.wake_subjects(found.tx, [found.server.id], now)
 
 
@@ -140,7 +140,7 @@ async def act_on_migration(request: ComputeRequest, _body: ForceComplete) -> Non
         if migration.status != "running":
             raise InvalidMigration(migration.number, found.server.id, f"it is {migration.status}, not running yet")
         now = found.cell.clock.now()
-        await migrations.change(found.tx, migration.id, now, is_hastened=True)
+        await migrations.hasten(found.tx, migration, now)
         await found.cell.tasks.wake_subjects(found.tx, [found.server.id], now)
 
 

@@ -15,6 +15,8 @@ NOTICES = "notices are to be sent"
 """Effect of a commit; about `Notice`s."""
 SERVERS_CHANGED = "servers have changed"
 """Effect of a commit; about (server id, names of columns, vm_state before)."""
+SERVERS_ACTED_ON = "something was done about servers"
+"""Effect of a commit; about (server id, an event whose start and end are told together)."""
 UPDATES = frozenset({"name", "description", "hostname", "metadata", "tags"})
 """Columns of a server whose change is an `instance.update`."""
 TOLD = UPDATES | {"vm_state", "locked"}

@@ -13,24 +13,35 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from kilonova.compute.notifications.notices import NOTICES, SERVERS_CHANGED, UPDATES, Notice
+from kilonova.compute.catalog import server_groups
+from kilonova.compute.notifications.decisions import Group, request_payload
+from kilonova.compute.notifications.notices import NOTICES, SERVERS_ACTED_ON, SERVERS_CHANGED, UPDATES, Notice
 from kilonova.compute.notifications.servers import (
+    CHOICES,
+    CHOSEN,
     EVENTS,
+    PHASES,
+    RESIZE_PREPARED,
+    TOLD_STEPS,
+    WAYS_BACK,
     Seen,
     action_payload,
+    exception_payload,
     plain_payload,
+    resize_payload,
     update_payload,
 )
 from kilonova.compute.region import cells
-from kilonova.compute.servers import servers
+from kilonova.compute.servers import migrations, servers
 from kilonova.compute.service import Region
-from kilonova.compute.tables import Server, tasks
+from kilonova.compute.tables import Migration, Server, ServerGroup, tasks
+from kilonova.compute.tables import server_groups as group_table
 from kilonova.compute.tables import servers as server_table
 from kilonova.kit.bus.notices import NotTaken, Publisher, seal
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
 from kilonova.kit.log import logger
-from kilonova.kit.tasks import TASKS_BEGUN, TASKS_OVER, Task
+from kilonova.kit.tasks import TASKS_BEGUN, TASKS_GONE_ON, TASKS_OVER, Task
 
 log = logger(__name__)
 
@@ -48,10 +59,26 @@ class TaskNews(Struct, frozen=True):
     is_over: bool
 
 
+class StepNews(Struct, frozen=True):
+    task_id: str
+    server_id: str
+    left: str
+    entered: str
+    is_way_back: bool
+
+
+class ActNews(Struct, frozen=True):
+    server_id: str
+    event: str
+
+
 class ServerNews(Struct, frozen=True):
     server_id: str
     columns: tuple[str, ...]
     state_before: str | None
+
+
+News = Notice | TaskNews | StepNews | ActNews | ServerNews
 
 
 class Message(Struct, frozen=True):
@@ -64,7 +91,7 @@ class Message(Struct, frozen=True):
 
     @property
     def priority(self) -> str:
-        return "ERROR" if self.event_type.endswith(".error") else "INFO"
+        return "ERROR" if self.event_type.endswith((".error", ".exception")) else "INFO"
 
 
 class Notifier:
@@ -85,7 +112,7 @@ class Notifier:
         self._topics = topics
         self._on_states = on_states
         self._clock = clock or SystemClock()
-        self._waiting: deque[Notice | TaskNews | ServerNews] = deque()
+        self._waiting: deque[News] = deque()
         self._woken = asyncio.Event()
         self._lost = 0
 
@@ -94,6 +121,8 @@ class Notifier:
         database.on(NOTICES, self._hear_notices)
         database.on(TASKS_BEGUN, self._hear_beginnings)
         database.on(SERVERS_CHANGED, self._hear_changes)
+        database.on(SERVERS_ACTED_ON, self._hear_acts)
+        database.on(TASKS_GONE_ON, self._hear_steps)
         database.on(TASKS_OVER, self._hear_ends)
 
     async def _hear_notices(self, said: Collection[Notice]) -> None:
@@ -106,10 +135,17 @@ class Notifier:
     async def _hear_ends(self, over: Collection[tuple[str, str]]) -> None:
         self._keep([TaskNews(*each, is_over=True) for each in over])
 
+    async def _hear_steps(self, gone_on: Collection[tuple[str, str, str, str, bool]]) -> None:
+        news = [StepNews(*each) for each in gone_on]
+        self._keep([each for each in news if each.is_way_back or (each.left, each.entered) in TOLD_STEPS])
+
+    async def _hear_acts(self, acts: Collection[tuple[str, str]]) -> None:
+        self._keep([ActNews(*each) for each in acts])
+
     async def _hear_changes(self, changed: Collection[tuple[str, tuple[str, ...], str | None]]) -> None:
         self._keep([ServerNews(*each) for each in changed])
 
-    def _keep(self, news: Sequence[Notice | TaskNews | ServerNews]) -> None:
+    def _keep(self, news: Sequence[News]) -> None:
         room = max(MOST_KEPT - len(self._waiting), 0)
         self._waiting.extend(news[:room])
         if len(news) > room:
@@ -175,7 +211,7 @@ class Notifier:
 
     # --- what is told -------------------------------------------------------------------------------------------------
 
-    async def _messages_of(self, news: Notice | TaskNews | ServerNews) -> list[Message]:
+    async def _messages_of(self, news: News) -> list[Message]:
         if isinstance(news, Notice):
             return [Message(news.event_type, news.publisher, msgspec.Raw(news.payload))]
         seen, tasks_of_it = await self._look(news.server_id)
@@ -184,10 +220,18 @@ class Notifier:
         publisher = f"nova-compute:{seen.server.host or self._host}"
         if isinstance(news, ServerNews):
             return self._of_change(news, seen, tasks_of_it, publisher)
+        if isinstance(news, ActNews):
+            # Who acted on it is not who asked for what is under way.
+            payload = plain_payload(seen, {})
+            return [Message(f"instance.{news.event}.{each}", publisher, payload) for each in ("start", "end")]
         task = next((each for each in tasks_of_it if each.id == news.task_id), None)
-        return [] if task is None else self._of_task(news, seen, task, publisher)
+        if task is None:
+            return []
+        if isinstance(news, StepNews):
+            return await self._of_step(news, seen, task, publisher)
+        return await self._of_task(news, seen, task, publisher)
 
-    def _of_task(self, news: TaskNews, seen: Seen, task: Task, publisher: str) -> list[Message]:
+    async def _of_task(self, news: TaskNews, seen: Seen, task: Task, publisher: str) -> list[Message]:
         events, by = EVENTS.get(task.program), _asked_by(task)
         if events is None or (news.is_over and task.outcome not in ("done", "failed")):
             return []
@@ -195,10 +239,44 @@ class Notifier:
         name = end if news.is_over else events.begun
         # A short operation may be over by the time its beginning is told.
         told = task if news.is_over else msgspec.structs.replace(task, outcome=None)
-        messages = [Message(f"instance.{name}", publisher, action_payload(seen, told, by), by)]
+        messages = []
+        if news.is_over and task.outcome == "failed" and not task.rolling_back:
+            messages = await self._of_failure(task.step, seen, task, publisher)
+        messages += await self._messages_named((f"instance.{name}",), seen, told, publisher)
         if self._on_states == ON_TASKS:
             messages.append(Message("instance.update", publisher, update_payload(seen, by, old_state=None), by))
         return messages
+
+    async def _of_step(self, news: StepNews, seen: Seen, task: Task, publisher: str) -> list[Message]:
+        if news.is_way_back:
+            failure = await self._of_failure(news.left, seen, task, publisher)
+            return failure + await self._messages_named(WAYS_BACK.get(task.program, ()), seen, task, publisher)
+        names = PHASES.get(task.program, {}).get((news.left, news.entered), ())
+        return await self._messages_named(names, seen, task, publisher)
+
+    async def _of_failure(self, step: str, seen: Seen, task: Task, publisher: str) -> list[Message]:
+        """Returns what is told of a step that has failed: it found no host, or something else went wrong in it."""
+        move, by = await self._move_of(seen, task), _asked_by(task)
+        if move is not None and move.is_cancelled:
+            return []
+        if (task.program, step) in CHOICES:
+            return await self._messages_named(CHOSEN[:1], seen, task, publisher)
+        return [Message("compute.exception", publisher, exception_payload(task, step), by)]
+
+    async def _messages_named(self, names: Sequence[str], seen: Seen, task: Task, publisher: str) -> list[Message]:
+        """Returns the messages of an operation's events with these names."""
+        by, told = _asked_by(task), []
+        for name in names:
+            if name in CHOSEN:
+                move, group = await self._move_of(seen, task), await self._group_of(seen)
+                payload = request_payload(seen.server, task, move, group)
+                told.append(Message(name, "nova-scheduler", payload, by))
+            elif name in RESIZE_PREPARED:
+                payload = resize_payload(seen, await self._move_of(seen, task), by)
+                told.append(Message(name, publisher, payload, by))
+            else:
+                told.append(Message(name, publisher, action_payload(seen, task, by), by))
+        return told
 
     def _of_change(self, news: ServerNews, seen: Seen, of_it: Sequence[Task], publisher: str) -> list[Message]:
         by = _asked_by(seen.active or (of_it[0] if of_it else None)) if "vm_state" in news.columns else {}
@@ -211,6 +289,22 @@ class Notifier:
             payload = update_payload(seen, by, old_state=news.state_before)
             messages.append(Message("instance.update", publisher, payload, by))
         return messages
+
+    async def _move_of(self, seen: Seen, task: Task) -> Migration | None:
+        migration_id = task.args.get("migration")
+        if self.region is None or not migration_id:
+            return None
+        async with cells.reading(self.region, seen.server.id) as (_cell, tx):
+            return await migrations.find_any(tx, migration_id)
+
+    async def _group_of(self, seen: Seen) -> Group | None:
+        group_id = seen.server.group_id
+        if self.region is None or group_id is None:
+            return None
+        async with self.region.reading() as tx:
+            row = await tx.find(ServerGroup, group_table, id=group_id)
+            members = await server_groups.members_of(tx, [group_id])
+        return None if row is None else Group(row, members[group_id])
 
     async def _look(self, server_id: str) -> tuple[Seen | None, list[Task]]:
         """The server, also a deleted one, and its tasks with the newest first."""

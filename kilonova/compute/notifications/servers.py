@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from kilonova.compute.notifications import decisions
 from kilonova.compute.notifications.notices import versioned
 from kilonova.compute.notifications.records import flavor_payload, keypair_payload
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.servers import ServerWithTask
-from kilonova.compute.tables import Flavor, Keypair, Server
+from kilonova.compute.tables import Flavor, Keypair, Migration, Server
 from kilonova.kit.clock import iso8601
 from kilonova.kit.tasks import Task
 
@@ -66,6 +67,38 @@ EVENTS: Mapping[str, Events] = {
     "unshelve": _of("unshelve"),
 }
 """Program → its events."""
+
+CHOSEN = (decisions.START, decisions.END)
+_RESIZING = {
+    ("choose_host", "bring_disks"): (*CHOSEN, "instance.resize_prep.end", "instance.resize.start"),
+    ("bring_disks", "change_over"): ("instance.resize.end", "instance.resize_finish.start"),
+}
+PHASES: Mapping[str, Mapping[tuple[str, str], tuple[str, ...]]] = {
+    "build": {("schedule", "ports"): CHOSEN, ("schedule", "enter_cell"): CHOSEN},
+    "cold_migrate": _RESIZING,
+    "evacuate": {("find_refuge", "bring_ports"): CHOSEN},
+    "live_migrate": {
+        ("choose_target", "expect_guest"): CHOSEN,
+        ("expect_guest", "move_guest"): ("instance.live_migration_pre.end",),
+        ("move_guest", "switch"): ("instance.live_migration_post.start",),
+        ("switch", "settle"): ("instance.live_migration_post_dest.start",),
+        ("settle", "leave_source"): ("instance.live_migration_post_dest.end",),
+    },
+    "resize": _RESIZING,
+    "unshelve": {("find_host", "bind_ports"): CHOSEN},
+}
+"""Program → the step that it leaves and the one that it enters → the events between its beginning and its end."""
+TOLD_STEPS = frozenset(passed for phases in PHASES.values() for passed in phases)
+CHOICES = frozenset(
+    (program, left)
+    for program, phases in PHASES.items()
+    for (left, _entered), told in phases.items()
+    if CHOSEN[0] in told
+)
+"""Program and step, of those that choose a host."""
+WAYS_BACK: Mapping[str, tuple[str, ...]] = {"live_migrate": ("instance.live_migration_rollback.start",)}
+"""Program → the events of the moment in which it has failed and begins to give everything back."""
+RESIZE_PREPARED = ("instance.resize_prep.start", "instance.resize_prep.end")
 
 
 class Seen(Struct, frozen=True):
@@ -150,8 +183,8 @@ def _data(seen: Seen, by: Mapping[str, str]) -> dict[str, Any]:
 
 
 def action_payload(seen: Seen, task: Task, by: Mapping[str, str]) -> dict[str, Any]:
-    """Of an event of the operation that a task carries out."""
-    data = {**_data(seen, by), "fault": _fault(task)}
+    """Returns the payload of an event of the operation that a task carries out."""
+    data = {**_data(seen, by), "fault": exception_payload(task, task.step) if task.outcome == "failed" else None}
     server = seen.server
     if task.program == "build":
         keys = [_key(server)] if server.public_key else []
@@ -167,8 +200,15 @@ def action_payload(seen: Seen, task: Task, by: Mapping[str, str]) -> dict[str, A
     return versioned("InstanceActionPayload", VERSION, **data)
 
 
+def resize_payload(seen: Seen, migration: Migration | None, by: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the payload of the preparation of a resize, with the flavor that the server is to have."""
+    flavor = (migration.new_flavor if migration else None) or seen.server.flavor
+    new_flavor = flavor_payload(msgspec.convert(flavor, Flavor))
+    return versioned("InstanceActionResizePrepPayload", "1.3", **_data(seen, by), fault=None, new_flavor=new_flavor)
+
+
 def plain_payload(seen: Seen, by: Mapping[str, str]) -> dict[str, Any]:
-    """Of an event that is no operation's, such as a lock."""
+    """Returns the payload of an event that is no operation's, such as a lock."""
     return versioned("InstanceActionPayload", VERSION, **_data(seen, by), fault=None)
 
 
@@ -192,9 +232,8 @@ def update_payload(seen: Seen, by: Mapping[str, str], *, old_state: str | None) 
     return versioned("InstanceUpdatePayload", "2.1", **data, old_display_name=None, tags=seen.server.tags)
 
 
-def _fault(task: Task) -> dict[str, Any] | None:
-    if task.outcome != "failed":
-        return None
+def exception_payload(task: Task, step: str) -> dict[str, Any]:
+    """Returns why an operation has failed at a step."""
     reason = task.error or "the operation failed"
     return versioned(
         "ExceptionPayload",
@@ -202,7 +241,7 @@ def _fault(task: Task) -> dict[str, Any] | None:
         exception="OperationFailed",
         exception_message=reason,
         module_name="kilonova.compute.programs",
-        function_name=task.step,
+        function_name=step,
         traceback=reason,
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, bindparam, func, or_, select
 
 from kilonova.compute.errors import MigrationNotFound
+from kilonova.compute.notifications.notices import SERVERS_ACTED_ON
 from kilonova.compute.tables import Host, Migration, Server, migrations
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.db.selections import Selection, Sorts, compared, paged
@@ -92,6 +93,18 @@ async def under_way(tx: CellTx, server_id: str) -> list[Migration]:
 
 async def change(tx: CellTx, migration_id: str, now: datetime, **values: Any) -> None:
     await tx.change(migrations, {"id": migration_id}, updated_at=now, **values)
+
+
+async def cancel(tx: CellTx, migration: Migration, now: datetime) -> None:
+    """Says that a migration is to end without effect: its program sees it at its next step."""
+    await change(tx, migration.id, now, is_cancelled=True)
+    tx.after(SERVERS_ACTED_ON, (migration.server_id, "live_migration_abort"))
+
+
+async def hasten(tx: CellTx, migration: Migration, now: datetime) -> None:
+    """Says that the guest is to pause until it has moved."""
+    await change(tx, migration.id, now, is_hastened=True)
+    tx.after(SERVERS_ACTED_ON, (migration.server_id, "live_migration_force_complete"))
 
 
 async def set_target(tx: CellTx, migration_id: str, host: Host, now: datetime, *, status: str = "preparing") -> None:

@@ -6,6 +6,7 @@ from kilonova.kit.tasks.runner import Runner
 from kilonova.kit.tasks.table import (
     TASKS_BEGUN,
     TASKS_DUE,
+    TASKS_GONE_ON,
     TASKS_OVER,
     NewTask,
     SubjectBusy,
@@ -17,6 +18,7 @@ from kilonova.kit.tasks.table import (
 __all__ = [
     "TASKS_BEGUN",
     "TASKS_DUE",
+    "TASKS_GONE_ON",
     "TASKS_OVER",
     "ChoreTable",
     "Done",

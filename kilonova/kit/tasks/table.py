@@ -36,6 +36,9 @@ TASKS_DUE = "tasks are due"
 TASKS_BEGUN, TASKS_OVER = "tasks have begun", "tasks are over"
 """Effects of a commit, each about (task, subject). One that was superseded is not over: it gave way to another."""
 
+TASKS_GONE_ON = "tasks have gone on"
+"""Effect of a commit; about (task, subject, the step left, the step entered, whether that is its way back)."""
+
 
 class Task(Struct, kw_only=True):
     id: str
@@ -232,6 +235,9 @@ class TaskTables:
         changed = await tx.change(self.tasks, {"id": task.id, "epoch": task.epoch, "finished_at": None}, **values)
         if changed and "outcome" in values:
             tx.after(TASKS_OVER, (task.id, task.subject_id))
+        if changed and "step" in values:
+            is_way_back = bool(values.get("rolling_back"))
+            tx.after(TASKS_GONE_ON, (task.id, task.subject_id, task.step, values["step"], is_way_back))
         return structs.replace(task, **values) if changed else None
 
     async def claim(self, tx: Tx, now: datetime, lease: timedelta, limit: int) -> list[Task]:

@@ -6,6 +6,7 @@ from typing import Any
 from kilonova.compute.notifications.notifier import Notifier
 from kilonova.kit.bus.notices import NotTaken
 
+CHOSEN = ["scheduler.select_destinations.start", "scheduler.select_destinations.end"]
 INFO, ERROR = "versioned_notifications.info", "versioned_notifications.error"
 
 
