@@ -14,6 +14,7 @@ from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database, Tx
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.tasks import (
+    TASKS_GONE_ON,
     Done,
     Fail,
     Next,
@@ -160,6 +161,25 @@ async def test_a_failed_step_rolls_back_and_tells_why(database: Database, clock:
     assert world.calls == ["make", "undo"]
     assert await result(database) == "there is no room"
     assert (await the_task(database)).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("refuse", "passed"),
+    [("", [("make", "wait", False), ("wait", "finish", False)]), ("no room", [("make", "undo", True)])],
+)
+async def test_each_step_that_a_task_goes_on_to_is_said(
+    database: Database, clock: FakeClock, refuse: str, passed: list[tuple[str, str, bool]]
+) -> None:
+    said: list[Any] = []
+
+    async def hear(gone_on: Any) -> None:
+        said.extend(gone_on)
+
+    database.on(TASKS_GONE_ON, hear)
+    world, task = World(), await begin(database, clock)
+    world.refuse, world.ready_after = refuse, 2
+    await run_through(runner_for(database, clock, world), clock)
+    assert said == [(task.id, "s1", *each) for each in passed], "a step that is run again is no other one"
 
 
 @pytest.mark.parametrize("note", [None, "room: 0 of 5"])
