@@ -4,6 +4,12 @@ N=${PWD##*/}; N=${N//[.]/-}
 run() { echo "+ openstack $*"; openstack "$@"; }
 # Until nothing is going on with the server.
 settled() { for _ in $(seq 60); do openstack server show $N-server -f value -c OS-EXT-STS:task_state | grep -q None && return; sleep 0.5; done; return 1; }
+# Confirms or reverts a resize or a cold migration: the oldest client has options for it, the others commands.
+end_move() {
+  case $N in *-3-19) run server resize --$2 $N-server ;; *) run server $1 $2 $N-server ;; esac
+  settled
+  [ $(openstack server show $N-server -f value -c status) = ACTIVE ]
+}
 run token issue -f value -c expires
 run catalog list
 run service list
@@ -50,8 +56,24 @@ run server shelve $N-server
 settled
 run server unshelve $N-server
 settled
-run server migrate --live-migration --wait $N-server
+run server resize --flavor m1.tiny --wait $N-server
+end_move resize revert
+run server resize --flavor m1.tiny --wait $N-server
+end_move resize confirm
+run server migrate --wait $N-server
+end_move migration revert
+run server migrate --wait $N-server
+end_move migration confirm
+run server migrate --live-migration --block-migration --wait $N-server
 settled
+case $N in
+  *-3-19) ;;
+  *)
+    run --os-compute-api-version 2.30 server migrate --live-migration --wait $N-server
+    settled
+    run server migration list --server $N-server
+    ;;
+esac
 run server stop $N-server
 settled
 run server group list
@@ -62,6 +84,7 @@ run network list --external
 run subnet list
 run router show $N-router
 run server delete --wait $N-server
+run image delete $N-image $N-backup
 run router remove subnet $N-router $N-subnet
 run router delete $N-router
 run network delete $N-net
