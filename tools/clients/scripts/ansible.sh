@@ -24,6 +24,21 @@ cat > play.yaml <<PLAY
     - openstack.cloud.server_metadata: {server: $N-server, metadata: {colour: red}}
     - openstack.cloud.server_action: {name: $N-server, action: stop, timeout: 60}
     - openstack.cloud.server_action: {name: $N-server, action: start, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: pause, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: unpause, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: suspend, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: resume, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: lock, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: unlock, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: reboot_soft, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: reboot_hard, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: rebuild, image: demo-guest, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: rebuild, image: demo-guest, admin_password: secret-1234, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: shelve, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: shelve_offload, timeout: 60}
+    - openstack.cloud.server_action: {name: $N-server, action: unshelve, all_projects: true, timeout: 60}
+    - openstack.cloud.server_metadata: {server: $N-server, metadata: {colour: red}, state: absent}
+    - openstack.cloud.server_info: {detailed: true, all_projects: true, filters: {status: ACTIVE}}
     - openstack.cloud.port: {name: $N-port, network: $N-net, fixed_ips: [{ip_address: 10.59.0.77}]}
     - openstack.cloud.port_info: {name: $N-port}
     - openstack.cloud.port: {name: $N-port, state: absent}
@@ -34,12 +49,34 @@ cat > play.yaml <<PLAY
     - openstack.cloud.subnets_info: {name: $N-subnet}
     - openstack.cloud.security_group_rule_info: {security_group: $N-group}
     - openstack.cloud.compute_flavor: {name: $N-flavor, ram: 64, vcpus: 1, disk: 1, extra_specs: {"a:b": c}}
+    - openstack.cloud.compute_flavor: {name: $N-flavor, ram: 64, vcpus: 1, disk: 1, extra_specs: {"a:b": d}}
     - openstack.cloud.compute_flavor: {name: $N-flavor, state: absent}
+    - openstack.cloud.compute_flavor: {name: $N-own, ram: 128, vcpus: 1, disk: 1, ephemeral: 1, swap: 1, is_public: false}
+    - openstack.cloud.compute_flavor_access: {name: $N-own, project: demo}
+    - openstack.cloud.compute_flavor_info: {name: $N-own}
+    - openstack.cloud.compute_flavor_access: {name: $N-own, project: demo, state: absent}
+    - openstack.cloud.compute_flavor: {name: $N-own, state: absent}
     - openstack.cloud.image: {name: $N-image, disk_format: raw, container_format: bare, filename: key.pub}
     - openstack.cloud.image: {name: $N-image, state: absent}
     - openstack.cloud.host_aggregate: {name: $N-aggregate, availability_zone: $N-zone, metadata: {a: b}}
     - openstack.cloud.host_aggregate: {name: $N-aggregate, state: absent}
-    - openstack.cloud.server_group: {name: $N-servers, policy: anti-affinity}
+    - openstack.cloud.server_group: {name: $N-servers, policy: anti-affinity, rules: {max_server_per_host: 1}}
+      register: group
+    - openstack.cloud.server:
+        name: $N-member
+        image: demo-guest
+        flavor: m1.nano
+        network: $N-net
+        auto_ip: false
+        config_drive: true
+        metadata: {colour: blue}
+        scheduler_hints: {group: "{{ group.server_group.id }}"}
+        tags: [one, two]
+        timeout: 60
+        userdata: "#!/bin/sh"
+    - openstack.cloud.server:
+        {name: $N-member, image: demo-guest, flavor: m1.nano, network: $N-net, auto_ip: false, metadata: {colour: green}, description: changed}
+    - openstack.cloud.server: {name: $N-member, state: absent, timeout: 60}
     - openstack.cloud.server_group: {name: $N-servers, state: absent}
     - openstack.cloud.project: {name: $N-project, domain: default}
     - openstack.cloud.identity_user: {name: $N-user, password: secret-1234, domain: default, default_project: $N-project}
