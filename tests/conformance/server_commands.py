@@ -292,7 +292,7 @@ CHANGED = [
     _status("one", "VERIFY_RESIZE"),
     Row("server migration confirm {one}"),
     _status("one", "ACTIVE"),
-    Row("server migration list --type migration", shows="confirmed", eventually=True),
+    Row("server migration list --type cold-migration", shows="confirmed", eventually=True),
 ]
 
 DELETION = [
