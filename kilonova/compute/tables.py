@@ -519,12 +519,12 @@ class HostLoad(Struct):
 
 
 class Taking(Struct):
-    """What a server has taken of a host's NUMA nodes (`hosts/takings.py`)."""
+    """The share that a server has taken of a host's NUMA nodes (`hosts/takings.py`)."""
 
     server_id: str
     host: str
     flavor_id: str
-    """Of the flavor that it is taken for: a server that is resized where it is has taken for two."""
+    """The flavor that it is taken for: a server that is resized where it is has taken for two."""
     placement: dict[str, Any]
     """The fields of the agent's `GuestPlacement`."""
 

@@ -22,7 +22,7 @@ ResultT = TypeVar("ResultT")
 
 AT_ONCE = 2
 KEPT_SECONDS = 1.0
-"""How long after a password the memory for the next one is kept."""
+"""The time after a password for which the memory for the next one is kept."""
 GATHERED_SECONDS = 0.05
 MAX_LENGTH = 4096
 """Of a password, in characters: upstream's limit."""

@@ -1,4 +1,4 @@
-"""What stories of servers that change their host ask of the cloud and of its hosts."""
+"""Questions and actions that stories of servers which change their host share."""
 
 from typing import Any
 

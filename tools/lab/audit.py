@@ -299,7 +299,7 @@ def read_servers(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def wait_settled(cloud: Cloud, seconds: float, *, meanwhile: Callable[[], None] = lambda: None) -> list[str]:
-    """What is wrong as soon as nothing is, or what still is after that long. `meanwhile` is called before each look."""
+    """Returns what is still wrong after that long, or nothing as soon as nothing is. Calls `meanwhile` each time."""
     last: list[str] = []
 
     def is_well() -> bool:

@@ -19,12 +19,12 @@ LOAD_PAUSE_SECONDS = (0.3, 2.0)
 SMALL_MIB = 128
 """Memory of the flavor that servers are created with."""
 SHARE_DELETED, SHARE_CHANGED = 0.3, 0.35
-"""Of what is asked for while there are servers."""
+"""Shares of the requests while there are servers."""
 
 
 @dataclass
 class Story:
-    """What happened, in order, printed as it happens."""
+    """The events of a run, in order, printed as they happen."""
 
     began: float = field(default_factory=time.monotonic)
     counts: Counter[str] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ class Load:
             raise
 
     def _actions(self, server: dict[str, Any]) -> list[tuple[str, Any]]:
-        """What can be asked of it now: each with its argument."""
+        """Returns the actions that can be asked of a server now, each with its argument."""
         if server["status"] == "VERIFY_RESIZE":
             return [("confirmResize", None), ("revertResize", None)]
         if server["status"] != "ACTIVE":

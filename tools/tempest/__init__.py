@@ -1,1 +1,1 @@
-"""What is run of upstream's Tempest, and what it runs against; `tools.conformance_tempest` runs it."""
+"""The parts of upstream's Tempest that `tools.conformance_tempest` runs, and the clouds that they run against."""

@@ -43,7 +43,7 @@ class Part:
 
     name: str
     pattern: str
-    """What the ids of its tests have; an id is `module.Class.test[id-…,tag,…]`."""
+    """The words in the ids of its tests; an id is `module.Class.test[id-…,tag,…]`."""
     place: Place
     """Simulated hosts, or real guests: on one host, or on several in a lab. Tempest logs in to real ones."""
     hosts: int
@@ -60,7 +60,7 @@ LOGS_IN = (
     r"verify_hostname_allows_fqdn|get_console_output_with_unlimited_size|novnc|novnc_bad_token|create_backup|"
     r"rebuild_server(_in_\w+)?|shelve_unshelve_server|shelve_paused_server)\[)"
 )
-"""What needs a guest, and is not tagged smoke."""
+"""Tests that need a guest, and are not tagged smoke."""
 TWO_HOSTS = r"(\btest_server_multinode\.|_migration(_revert)?\[|\.test_(\w+_)?migrate(_\w+)?\[)"
 """Scenarios that need several hosts."""
 PARTS = (

@@ -77,7 +77,7 @@ def plan_moves(part: Part) -> dict[str, str]:
 
 
 def plan_validation(*, is_real: bool) -> dict[str, Any]:
-    """How Tempest logs in to servers, where there is anything to log in to."""
+    """Returns how Tempest logs in to servers, where there is anything to log in to."""
     return {
         "run_validation": is_real,
         "connect_method": "floating",
@@ -96,7 +96,7 @@ def plan_identity_features() -> dict[str, bool]:
 
 
 def plan_compute_features(place: Place) -> dict[str, Any]:
-    """What compute does, and what it does not do yet."""
+    """Returns what compute does, and what it does not do yet."""
     present = (
         "console_output",
         "vnc_console",

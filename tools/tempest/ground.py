@@ -1,4 +1,4 @@
-"""What a cloud is given for Tempest to use: images, flavors, a public network."""
+"""Gives a cloud what Tempest uses: images, flavors, a public network."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -27,7 +27,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a cloud was given for Tempest to use, by id."""
+    """The ids of what a cloud was given for Tempest to use."""
 
     images: tuple[str, str]
     flavors: tuple[str, str]

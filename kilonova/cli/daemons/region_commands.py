@@ -1,4 +1,4 @@
-"""What commands of `nova-manage` stand on: the region, and the cells as they are needed."""
+"""The region and its cells, opened for commands of `nova-manage` as they are needed."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ LONGEST_NUMBER = 9
 
 
 class Refused(Exception):
-    """What cannot be done as asked: a sentence for standard output, and the exit code."""
+    """A refusal: a sentence for standard output, and the exit code."""
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(sentence)

@@ -415,7 +415,7 @@ class ConsoleAddress(Struct, frozen=True):
     boot: str
     """Another one after each start of the guest: a port that was read before may lead to another guest since."""
     direct_url: str = ""
-    """Of the proxy for clients that are no browsers; empty: none leads there."""
+    """The URL of the proxy for clients that are no browsers; empty: none leads there."""
 
 
 class HostShare(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,6 @@ async def find_nodes(request: ComputeRequest) -> None:
 
 
 async def change_node(request: ComputeRequest, _body: Any = None) -> None:
-    """Whatever else. Raises BadRequest."""
+    """Refuses everything else. Raises BadRequest."""
     request.authorize()
     raise BadRequest("Bare metal nodes were never changed through this API: that is the bare metal service's.")

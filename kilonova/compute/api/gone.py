@@ -1,4 +1,4 @@
-"""What compute's API had once and no version has any more: 410, with what to ask instead.
+"""Routes that compute's API had once and no version has any more: 410, with what to ask instead.
 
 Source: Compute API reference, the sections on obsolete APIs.
 """

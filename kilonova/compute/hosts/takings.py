@@ -1,4 +1,4 @@
-"""What servers have taken of the NUMA nodes of their hosts: processors of their own, memory and pages.
+"""Shares that servers have taken of their hosts' NUMA nodes: processors of their own, memory and pages.
 
 The one rule: whoever takes has read, in the transaction that writes, what all others have of that host; so no processor
 and no page is taken twice, whatever the scheduler believed. A server takes once for each host and flavor: one that
@@ -68,7 +68,7 @@ async def take(tx: CellTx, host_id: str, guest: GuestTopology, server_id: str, f
 
 
 async def find(tx: CellTx, server: Server, host: str | None) -> GuestPlacement | None:
-    """Where on that host the server's guest lies, with the flavor that it has; None: anywhere."""
+    """Returns the place of the server's guest on that host, with the flavor that it has; None: anywhere."""
     properties = (server.image or {}).get("properties", {})
     if host is None or not asks_for_nodes(server.flavor["extra_specs"], properties):
         return None

@@ -1,4 +1,4 @@
-"""What a commit has to tell: said in the transaction, which costs next to nothing where nobody listens.
+"""News that a commit has to tell: said in the transaction, which costs next to nothing where nobody listens.
 
 Source: the Compute service's reference of versioned notifications.
 """

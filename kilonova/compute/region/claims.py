@@ -29,8 +29,8 @@ Outcome = Literal["healed", "held", "unplaced", "busy", "hostless"]
 
 
 def resources_of(server: Server) -> Resources:
-    """What a server holds of its host. Raises UnusableSpec where its flavor has numbered groups, too: which provider
-    gave those cannot be known afterwards.
+    """Returns what a server holds of its host. Raises UnusableSpec where its flavor has numbered groups, too: nobody
+    can say afterwards which provider gave those.
     """
     flavor, properties = server.flavor, (server.image or {}).get("properties", {})
     needed = requirements_of(flavor, properties)
@@ -83,7 +83,7 @@ class Orphan(Struct, frozen=True):
 
 
 class Known(Struct):
-    """Whoever may hold something, as the region's databases have it."""
+    """Consumers that may hold something, as the region's databases have them."""
 
     servers: dict[str, str | None] = {}
     """Server id → the provider it runs on; None while an operation may be about to change that."""

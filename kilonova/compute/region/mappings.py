@@ -174,7 +174,7 @@ async def usage_of_user(tx: RegionTx, project_id: str, user_id: str) -> dict[str
 
 
 async def forget_servers(tx: RegionTx, server_ids: Collection[str]) -> int:
-    """For good, with those whose history is; returns their number. The one with the highest number stays."""
+    """Forgets servers for good, with their history; returns how many. The one with the highest number stays."""
     newest = await tx.scalar(_NEWEST_NUMBER)
     over = server_mappings.c.server_id.in_(server_ids)
     return await tx.execute(delete(server_mappings).where(over, server_mappings.c.number != newest))

@@ -10,7 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 
 
 def enforce() -> None:
-    """For the whole process; safe to repeat."""
+    """Checks lengths in the whole process; safe to repeat."""
     compiles(String, "sqlite")(_render)
     compiles(VARCHAR, "sqlite")(_render)
 

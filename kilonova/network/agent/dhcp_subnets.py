@@ -3,7 +3,7 @@
 from kilonova.network.wanted import WantedNetwork, WantedSubnet
 
 SHORTEST_PREFIX = 64
-"""Of an IPv6 subnet that dnsmasq serves."""
+"""Modes of an IPv6 subnet that dnsmasq serves."""
 
 
 def served_subnets(network: WantedNetwork, ip_version: int = 4) -> list[WantedSubnet]:

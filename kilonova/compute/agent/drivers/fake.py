@@ -98,9 +98,9 @@ class FakeServer:
     copies: dict[str, SnapshotStage] = field(default_factory=dict)
     """Id of an image → how far the copy of the disk is that becomes it."""
     data: str | None = None
-    """What stands on its disks; None: it has none."""
+    """The data on its disks; None: it has none."""
     former_data: str | None = None
-    """What stood there before a resize, as long as that is kept."""
+    """The data from before a resize, as long as they are kept."""
     needs_no_image: bool = False
     """Whether its disks came from another host, and hold all their data."""
 
@@ -165,7 +165,7 @@ class FakeHost:
 
     @property
     def shared_cpus(self) -> int:
-        """How many processors guests share."""
+        """The number of processors that guests share."""
         return self.vcpus if self.topology is None else sum(len(node.shared) for node in self.topology.nodes)
 
     @property

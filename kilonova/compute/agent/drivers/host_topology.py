@@ -69,7 +69,7 @@ def _made(number: int, cpus: int, threads: int, memory_mib: int, pages: tuple[Pa
 
 
 def narrowed(host: HostTopology, options: HardwareOptions) -> HostTopology:
-    """What guests can have of nodes whose processors are all shared. Raises HostError."""
+    """Returns what guests can have of nodes whose processors are all shared. Raises HostError."""
     every = frozenset[int]().union(*(node.shared for node in host.nodes))
     dedicated, shared = frozenset(options.dedicated_cpus), frozenset(options.shared_cpus)
     if missing := (dedicated | shared) - every:

@@ -188,7 +188,7 @@ def render_arriving(live: str, definition: str) -> str:
 
 
 def _move_processors(vcpu: Element, wanted: Element) -> None:
-    """Where those run that have no processor of the host's own."""
+    """Has the guest's processors that have none of the host's own run where the other host's definition says."""
     vcpu.attrib.pop("cpuset", None)
     if "cpuset" in wanted.attrib:
         vcpu.set("cpuset", wanted.attrib["cpuset"])

@@ -22,7 +22,7 @@ class ScreenOptions:
     keymap: str = ""
     """Empty: the guest gets the keys as the user's keyboard has them."""
     direct_url: str = ""
-    """Of the proxy for clients that are no browsers; empty: there is none."""
+    """The URL of the proxy for clients that are no browsers; empty: there is none."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class MigrationOptions:
     """The way in which guests leave this host while they run, and come to it."""
 
     inbound_address: str = ""
-    """Where other hosts reach this one's hypervisor; empty: the host's own address."""
+    """The address at which other hosts reach this one's hypervisor; empty: the host's own."""
     scheme: str = "tcp"
-    """Of libvirt's URI: tcp, tls or ssh."""
+    """The transport in libvirt's URI: tcp, tls or ssh."""
     uses_tls: bool = False
     """Whether QEMU's own connections are encrypted, with the certificates that QEMU has on both hosts."""
     permits_post_copy: bool = False
@@ -105,12 +105,12 @@ class MigrationOptions:
     bandwidth_mib_per_second: int = 0
     """0: as fast as it goes."""
     most_downtime_ms: int = 500
-    """How long a guest may stand still at the end; reached in steps, as long as it does not come to an end."""
+    """The longest that a guest may stand still at the end; reached in steps, as long as it does not come to an end."""
     downtime_steps: int = 10
     downtime_step_seconds: int = 75
     """Between two steps, for each GiB."""
     timeout_seconds: int = 800
-    """For each GiB of memory and disks; 0: none."""
+    """The time that each GiB of memory and disks may take; 0: any."""
     at_timeout: Literal["abort", "force_complete"] = "abort"
 
 

@@ -1,4 +1,4 @@
-"""What servers have taken of the NUMA nodes of their hosts."""
+"""Servers take shares of the NUMA nodes of their hosts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -98,12 +98,12 @@ def _cell(guest: GuestTopology, place: int, node: HostNode, host: HostTopology) 
 
 
 def own_threads(guest: GuestTopology, place: int) -> int:
-    """How many processors the emulator has for itself on the host's node of the guest's node at `place`."""
+    """Returns how many processors the emulator has for itself on the host's node of the guest's node at `place`."""
     return 1 if guest.isolates_emulator and place == 0 else 0
 
 
 def floating_room(node: HostNode, cpu_ratio: float) -> int:
-    """How many processors of a guest can float on the node; never more than it has, however many guests share them."""
+    """Returns how many processors of a guest can float on the node; never more than it has, however many share them."""
     return max(min(len(node.shared), int(len(node.shared) * cpu_ratio) - node.used_shared), 0)
 
 
@@ -114,7 +114,7 @@ def _isolated_cpus(guest: GuestTopology, cell: GuestCell, node: HostNode) -> tup
 
 
 def _emulator_cpus(guest: GuestTopology, cells: Sequence[GuestCell], nodes: Mapping[int, HostNode]) -> tuple[int, ...]:
-    """Where the threads of a guest that has processors of its own run: never on those of others."""
+    """Returns where the threads of a guest that has processors of its own run: never on those of others."""
     if not guest.pinned:
         return ()
     shared = frozenset[int]().union(*(nodes[cell.host_cell].shared for cell in cells))

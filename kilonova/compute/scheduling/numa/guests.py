@@ -104,7 +104,7 @@ class _Asked:
         return (flavor or image).lower()
 
     def amount(self, key: str) -> int:
-        """What the flavor asks of placement under this name; whether it is a number is `requirements_of`'s to say."""
+        """Returns what the flavor asks of placement under this name; `requirements_of` refuses what is no number."""
         value = self._specs.get(key, "")
         return int(value) if value.isdecimal() and len(value) <= 10 else 0
 

@@ -14,7 +14,7 @@ from kilonova.compute.scheduling.numa.guests import ANY, SMALL, GuestNode, Guest
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology
 
 Lacking = list[tuple[str, int, int]]
-"""What there is too little of: its name, how much is wanted, and how much is free."""
+"""A shortage: its name, how much is wanted, and how much is free."""
 NODES, OWN, SHARED, MEMORY = "NUMA_NODES", "PCPU", "VCPU", "MEMORY_MB"
 
 
