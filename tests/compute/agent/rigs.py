@@ -32,6 +32,7 @@ from kilonova.compute.agent.spec import (
     VolumeSource,
 )
 from kilonova.compute.servers.disks import local_disks
+from kilonova.kit.agents import Jobs
 from kilonova.kit.connectors import FileConnection
 from kilonova.kit.host_commands import HostError
 
@@ -288,6 +289,9 @@ class LibvirtRig:
             if server_id in self.virsh("list", "--uuid").split():
                 self.virsh("destroy", server_id)
             self.virsh("undefine", server_id, "--managed-save", "--nvram", "--tpm")
+        jobs = Jobs(self.options.state_dir / "jobs")
+        for job in await jobs.list_all():
+            await jobs.cancel(job.name)
         await self.driver.close()
 
 
