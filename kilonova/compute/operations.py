@@ -9,7 +9,7 @@ Source: Compute API guide, "Server concepts"; Compute API reference, "Servers ru
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilonova.compute.agent.spec import WantedPower
 
@@ -278,15 +278,7 @@ RESIZE = Operation(
     status_in=("active", "stopped"),
     events=_RESIZE_EVENTS,
 )
-COLD_MIGRATE = Operation(
-    program="cold_migrate",
-    action="migrate",
-    begins_in=("active", "stopped"),
-    shows=_RESIZED,
-    status="RESIZE",
-    status_in=("active", "stopped"),
-    events=_RESIZE_EVENTS,
-)
+COLD_MIGRATE = structs.replace(RESIZE, program="cold_migrate", action="migrate")
 CONFIRM_RESIZE = Operation(
     program="confirm_resize",
     action="confirmResize",

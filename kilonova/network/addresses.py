@@ -1,4 +1,4 @@
-"""Which addresses a port has: asked for, kept, made from its MAC address, or free ones of its subnets."""
+"""The choice of a port's addresses: asked for, kept, made from its MAC address, or free ones of its subnets."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence

@@ -80,8 +80,10 @@ def like(text: str) -> str | None:
 
 
 def _part(plain: str) -> str:
-    """What stands for one character. Engines fold the case of ASCII alike, and RE2 has further forms of three letters:
-    K and S have one beyond ASCII each, and I is not i everywhere.
+    """Returns the pattern of one character.
+
+    Engines fold the case of ASCII alike, and RE2 has further forms of three letters: K and S have one beyond ASCII
+    each, and I is not i everywhere.
     """
     letter = plain[-1].lower()
     if plain == "." or not plain.isascii():

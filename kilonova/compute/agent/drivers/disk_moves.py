@@ -16,6 +16,7 @@ from kilonova.compute.agent.devices import local_disks
 from kilonova.compute.agent.devices.disks import INFO, DiskOptions, formats_of, image_format
 from kilonova.compute.agent.devices.local_disks import GIB, MIB
 from kilonova.compute.agent.drivers.options import LibvirtOptions
+from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import (
     BlankSource,
     DiskOffer,
@@ -131,7 +132,7 @@ class DiskMoves:
             if job.failure:
                 await asyncio.to_thread(partial.unlink, missing_ok=True)
                 raise HostError(f"{disk.name} could not be copied from the other host: {job.failure}")
-            await asyncio.to_thread(_settle, partial, path)
+            await asyncio.to_thread(settle, partial, path)
         except OSError as error:
             raise HostError(f"{path} cannot be written: {error.strerror}.") from error
         return f"copied {disk.name}"
@@ -267,15 +268,6 @@ def _keeping_in(directory: Path) -> str:
 
 def _bringing_of(path: Path) -> str:
     return f"bring {path}"
-
-
-def _settle(partial: Path, path: Path) -> None:
-    descriptor = os.open(partial, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    partial.replace(path)
 
 
 def _put_back(directory: Path) -> None:

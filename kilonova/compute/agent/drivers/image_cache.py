@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from kilonova.compute.agent.driver import FetchImage, InspectImage
 from kilonova.compute.agent.drivers.errands import Errand, Errands
-from kilonova.compute.agent.drivers.records import sync_directory
+from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
@@ -83,7 +83,7 @@ class ImageCache:
                 await asyncio.to_thread(self._inspect, image, partial)
                 partial.replace(verified)
             if image.disk_format in RAW_FORMATS:
-                await asyncio.to_thread(_settle, verified, path)
+                await asyncio.to_thread(settle, verified, path)
             else:
                 errand.progress = f"converting image {image.id}"
                 await self._convert(image, verified, path)
@@ -144,7 +144,7 @@ class ImageCache:
             found = raw.stat().st_size
             if virtual_size_bytes is not None and found < virtual_size_bytes:
                 raise HostError(f"Image {image.id} converts to {found} bytes instead of {virtual_size_bytes}.")
-            await asyncio.to_thread(_settle, raw, path)
+            await asyncio.to_thread(settle, raw, path)
         finally:
             await self.jobs.clean(name)
             raw.unlink(missing_ok=True)
@@ -208,16 +208,6 @@ def _write(file: BinaryIO, digest: "hashlib._Hash", data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
-
-
-def _settle(whole: Path, path: Path) -> None:
-    descriptor = os.open(whole, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    whole.replace(path)
-    sync_directory(path.parent)
 
 
 def _disk_complaint(image: SpecImage, base_path: Path, error: OSError) -> str:

@@ -97,6 +97,17 @@ def take_directory(instances_path: Path, hostname: str) -> None:
         )
 
 
+def settle(partial: Path, path: Path) -> None:
+    """Gives a whole file its name, once it is on the disk; so is the name when this returns."""
+    descriptor = os.open(partial, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    partial.replace(path)
+    sync_directory(path.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Makes renames inside a directory last over a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -21,6 +21,7 @@ from kilonova.compute.agent.drivers.domain_xml import disks_of, parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.errands import Errand
 from kilonova.compute.agent.drivers.options import SnapshotFormat
+from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import Quiescence
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
@@ -65,12 +66,7 @@ class Copy:
 
     def finish(self) -> None:
         """Makes what has been copied the whole copy."""
-        descriptor = os.open(self.partial, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self.partial.replace(self.whole)
+        settle(self.partial, self.whole)
 
     def remove(self) -> None:
         for path in (self.partial, self.whole, self.uploaded):

@@ -19,7 +19,7 @@ NODES, OWN, SHARED, MEMORY = "NUMA_NODES", "PCPU", "VCPU", "MEMORY_MB"
 
 
 def lacking(guest: GuestTopology, host: HostTopology) -> Lacking:
-    """Of one node each, but for the number of nodes: the guest's that lacks the most, and the host's that has the most.
+    """Returns how much of each thing the guest's worst-served node lacks on the host's node that has the most of it.
 
     Empty when each node of the guest finds all of everything, and only not on one node, or all on the same one.
     """
