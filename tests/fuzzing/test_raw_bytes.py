@@ -157,9 +157,9 @@ def test_no_text_of_a_query_brings_a_service_down(world: World, service: str) ->
         for name in names or ["x"]:
             for text in TEXTS:
                 query = f"{name}={text.decode()}"
-                response = send(world, service, method, f"{path}?{query}", NEWEST)
-                if response.status_code >= 500:
-                    failed.append(f"{method} {path}?{query[:80]}: {response.status_code}")
+                answer = world.ask(service, method, f"{path}?{query}", NEWEST)
+                if answer.status >= 500:
+                    failed.append(f"{method} {path}?{query[:80]}: {answer.status}")
     assert not failed, "\n".join(failed)
 
 
@@ -184,9 +184,9 @@ def test_no_text_of_a_path_brings_a_service_down(world: World, service: str) -> 
                     for index, part in enumerate(parts)
                 )
                 # Only what cannot be there is named, so nothing is deleted.
-                response = send(world, service, method, path, NEWEST)
-                if response.status_code >= 500:
-                    failed.append(f"{method} {path[:120]}: {response.status_code}")
+                answer = world.ask(service, method, path, NEWEST)
+                if answer.status >= 500:
+                    failed.append(f"{method} {path[:120]}: {answer.status}")
     assert not failed, "\n".join(failed)
 
 

@@ -41,6 +41,9 @@ class NatsPublisher:
             tls=self._tls,
             connect_timeout=FLUSH_SECONDS,
             allow_reconnect=False,
+            # Each server is tried twice without a pause, or whoever publishes would wait for two minutes.
+            reconnect_time_wait=0,
+            max_reconnect_attempts=1,
             error_cb=_say_nothing,
         )
         self._client = client

@@ -12,11 +12,14 @@ from kilonova.kit.testing import CallPlan, Crashed, CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from kilonova.kit.testing.loss import losing
 from tests.compute.programs.conftest import NOTHING_LEFT
-from tests.compute.programs.stories import STORIES, TOO_LARGE, Story, tidy
+from tests.compute.programs.stories import STORIES, TAKING, TOO_LARGE, Story, tidy
 
 NEVER = 60
 """More calls than any story makes."""
 BY_NAME = {story.name: story for story in STORIES}
+MORTAL = [story for story in STORIES if story.name not in TAKING]
+"""Stories told with deaths. One that is told of a pinned server, too, dies there only: that server goes through the
+same steps and calls, and takes more."""
 
 
 async def begin(world: Any, story: Story) -> tuple[str, int]:
@@ -125,7 +128,7 @@ def stage(story: Story, request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(name)
 
 
-@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("name", [story.name for story in MORTAL])
 async def test_a_death_at_any_step_changes_nothing(stage: Any, story: Story) -> None:
     wanted = await tell(stage, story)
     for step in story.steps:
@@ -138,7 +141,7 @@ async def test_a_death_at_any_step_changes_nothing(stage: Any, story: Story) -> 
             await remove(stage, server_id)
 
 
-@pytest.mark.parametrize("name", [story.name for story in STORIES if story.with_calls])
+@pytest.mark.parametrize("name", [story.name for story in MORTAL if story.with_calls])
 async def test_a_death_after_any_call_inside_a_step_changes_nothing(stage: Any, story: Story) -> None:
     calls = CallPlan(NEVER)
     wanted = await tell(stage, story, calls)
