@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
 from collections.abc import Iterator
@@ -78,10 +79,12 @@ class StateDir:
         return self.config_file.exists()
 
     def ensure(self, *, host: str | None, address: str, driver: str, fake_hosts: int) -> None:
-        """Makes the directory and its configuration on the first call; later ones keep what is there."""
+        """Makes the directory and its configuration on the first call; later ones keep what is there, and add the
+        passwords of users that it does not name."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o711)
         if self.config_file.exists():
+            self._add_passwords()
             return
         lines = [
             "[DEFAULT]",
@@ -91,13 +94,30 @@ class StateDir:
             f"fake_hosts = {fake_hosts}",
             "",
             "[passwords]",
-            *(f"{user} = {secrets.token_urlsafe(18)}" for user in PASSWORD_USERS),
+            *map(_new_password, PASSWORD_USERS),
             "",
             "[neutron]",
             f"metadata_proxy_shared_secret = {secrets.token_urlsafe(24)}",
             "",
         ]
         write_private(self.config_file, "\n".join(lines))
+
+    def _add_passwords(self) -> None:
+        """Writes a password for each user that has none: a file of an older release names fewer users. Whoever has
+        another password by now gets this one when the cloud comes up."""
+        from kilonova.cli.daemons.files import entries_of
+
+        named = {entry.name for entry in entries_of(self.config_file) if entry.group == "passwords"}
+        lines = [_new_password(user) for user in PASSWORD_USERS if user not in named]
+        if not lines:
+            return
+        text = self.config_file.read_text()
+        section = re.search(r"(?m)^\[passwords\].*\n", text)
+        if section is None:
+            text = f"{text.rstrip()}\n\n[passwords]\n" + "\n".join(lines) + "\n"
+        else:
+            text = text[: section.end()] + "\n".join(lines) + "\n" + text[section.end() :]
+        write_private(self.config_file, text)
 
     def write_clouds_yaml(self, *, auth_url: str, region: str, passwords: dict[str, str]) -> None:
         """`clouds.yaml` for `--os-cloud kilonova` (administrator) and `kilonova-demo`."""
@@ -146,6 +166,10 @@ def process_start(pid: int) -> str | None:
         return None
     fields = text.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
+
+
+def _new_password(user: str) -> str:
+    return f"{user} = {secrets.token_urlsafe(18)}"
 
 
 def write_private(path: Path, text: str) -> None:
