@@ -13,6 +13,9 @@ from msgspec import Struct, structs
 
 from kilonova.compute.agent.spec import WantedPower
 
+WAY_BACK_SECONDS = 600.0
+"""A host that was silent while a guest was on its way has so long to answer again."""
+
 
 class Operation(Struct, frozen=True, kw_only=True):
     program: str
@@ -38,6 +41,9 @@ class Operation(Struct, frozen=True, kw_only=True):
     """The power that the host is to bring about, of one that only changes power."""
     reboots: Literal["SOFT", "HARD"] | None = None
     """How the guest is started anew on its way there."""
+    way_back: str = ""
+    """The step that makes the server what it was before, of one whose end alone would leave things on two hosts."""
+    way_back_seconds: float = 0
     deadline_seconds: float = 180
     """Of one that only changes power. Longer than a lease: a runner that dies holds its task for so long."""
 
@@ -254,6 +260,8 @@ LIVE_MIGRATE = Operation(
         "switch": "compute_post_live_migration_at_destination",
         "bring_home": "compute_rollback_live_migration_at_destination",
     },
+    way_back="bring_home",
+    way_back_seconds=WAY_BACK_SECONDS,
 )
 
 _RESIZED = {
@@ -277,6 +285,8 @@ RESIZE = Operation(
     status="RESIZE",
     status_in=("active", "stopped"),
     events=_RESIZE_EVENTS,
+    way_back="undo_change",
+    way_back_seconds=WAY_BACK_SECONDS,
 )
 COLD_MIGRATE = structs.replace(RESIZE, program="cold_migrate", action="migrate")
 CONFIRM_RESIZE = Operation(

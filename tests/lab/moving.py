@@ -56,3 +56,12 @@ def guests(cloud: Cloud, name: str) -> list[str]:
 
 def has_disks(cloud: Cloud, host: str, server_id: str) -> bool:
     return cloud.lab.host(host).path(f"/var/lib/nova/instances/{server_id}/disk").exists()
+
+
+def processes(cloud: Cloud, name: str) -> list[str]:
+    """The hosts on which a QEMU of that domain name is, whatever libvirtd knows of it."""
+    found = []
+    for host in HOSTS:
+        commands = cloud.lab.host(host).processes().values()
+        found += [host for words in commands if "qemu-system" in words[0] and f"guest={name}," in " ".join(words)]
+    return found

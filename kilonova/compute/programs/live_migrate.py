@@ -19,6 +19,7 @@ from kilonova.compute.agent.contract import (
 )
 from kilonova.compute.agent.spec import Arrival, Presence, ServerObservation, ServerSpec
 from kilonova.compute.hosts import takings
+from kilonova.compute.operations import WAY_BACK_SECONDS
 from kilonova.compute.programs import moves, placing
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
 from kilonova.compute.servers import migrations, servers, specs
@@ -36,8 +37,6 @@ log = logger(__name__)
 POLL_SECONDS = 0.5
 MOST_SECONDS = 6 * 3600.0
 """A guest may have a terabyte of disks to be copied."""
-GIVING_BACK_SECONDS = 600.0
-"""A source that was silent while its guest may have left has so long to answer again."""
 CANCELLED = "The migration was cancelled."
 
 
@@ -129,7 +128,8 @@ async def move_guest(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
 
         args = structs.replace(run.args, unanswered=0)
         return Sleep(POLL_SECONDS, seen.progress or f"the guest is {seen.power}", args=args, commit=write)
-    if (await _seen_on(run, way.target)) is None:
+    there = await _observed(run, way.target)
+    if there is None or there.power == "absent":
         return Fail("The guest has left its host, and did not come to the other one.")
     return Next(switch)
 
@@ -193,15 +193,24 @@ async def bring_home(run: Run[Cell, LiveMigrateArgs]) -> Outcome:
         await _bring_ports(run, way)
         await _free_source(run, way)
         status = migrations.COMPLETED
-    elif way.migration.target_host is not None:
+    elif way.migration.target_host is None:
+        # Whoever chose a host may have died between the claim and the row.
+        await moves.give_claim_back(cell, way.server, run.args.migration)
+    else:
         here = await _stopped(run, way)
-        if here is None or here.power == "absent":
-            if await _seen_on(run, way.target) is None:
+        if here is None or here.power != "running":
+            # The source's hypervisor may have died with the last word of the migration: what it has then is a guest
+            # that it has sent away, paused or off, and starting that would be the second one.
+            there = await _observed(run, way.target)
+            if there is not None and there.power != "absent":
+                async with cell.transaction() as tx:
+                    await servers.change(tx, run.subject_id, run.clock.now(), **await moves.place_on(tx, way.target))
+                return Sleep(0, f"the guest is on {way.target}")
+            if there is None or here is None or here.power == "absent":
                 return Sleep(5, f"neither {way.migration.source_host} nor {way.target} says that it has the guest")
-            async with cell.transaction() as tx:
-                await servers.change(tx, run.subject_id, run.clock.now(), **await moves.place_on(tx, way.target))
-            return Sleep(0, f"the guest is on {way.target}")
         await _give_target_back(run, way)
+    if way.migration.target_host is not None:
+        # Here or there: a guest that was paused to hasten its way goes on.
         await ask_host(run)
     # Before the task ends: that looks whether the server is where its row says, or nobody knows where it is.
     async with cell.transaction() as tx:
@@ -228,14 +237,13 @@ async def _give_target_back(run: Run[Cell, LiveMigrateArgs], way: Way) -> None:
     await placing.note(cell, way.server, way.migration.source_host)
 
 
-async def _seen_on(run: Run[Cell, LiveMigrateArgs], host: str) -> ServerObservation | None:
-    """Returns a host's observation of the guest; None when it has none, or is silent."""
+async def _observed(run: Run[Cell, LiveMigrateArgs], host: str) -> ServerObservation | None:
+    """Returns a host's observation of the server; None when it is silent."""
     try:
-        seen = await run.service.agents.call(host, OBSERVE_SERVER, ServerArguments(run.subject_id))
+        return await run.service.agents.call(host, OBSERVE_SERVER, ServerArguments(run.subject_id))
     except (AgentUnreachable, RemoteError) as error:
         log.warning("a host does not say whether it has a guest", host=host, server=run.subject_id, reason=str(error))
         return None
-    return None if seen.power == "absent" else seen
 
 
 async def _spec(run: Run[Cell, LiveMigrateArgs], way: Way, presence: Presence) -> ServerSpec:
@@ -264,5 +272,5 @@ LIVE_MIGRATE = Program(
     on_failed=on_failed,
     deadline_seconds=MOST_SECONDS,
     roll_back=bring_home,
-    roll_back_seconds=GIVING_BACK_SECONDS,
+    roll_back_seconds=WAY_BACK_SECONDS,
 )

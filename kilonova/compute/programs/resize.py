@@ -12,6 +12,7 @@ from msgspec import Struct, structs
 from kilonova.compute.agent.contract import ENSURE_SERVER, OBSERVE_SERVER, EnsureArguments, ServerArguments
 from kilonova.compute.agent.spec import DiskOffer, Presence, ServerObservation, ServerSpec
 from kilonova.compute.hosts import hosts, takings
+from kilonova.compute.operations import WAY_BACK_SECONDS
 from kilonova.compute.programs import moves, placing, release
 from kilonova.compute.programs.convergence import HostArgs, Seen, ask, ask_host
 from kilonova.compute.region import mappings
@@ -30,8 +31,6 @@ AGAIN_SECONDS = 15.0
 MOST_TRIES = 20
 MOST_SECONDS = 6 * 3600.0
 """A server may have a terabyte of disks to be copied."""
-GOING_BACK_SECONDS = 600.0
-"""A host that is silent while it may have the guest has so long to answer again."""
 
 
 class ResizeArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
@@ -196,6 +195,9 @@ async def undo_change(run: Run[Cell, ResizeArgs]) -> Outcome:
         if waits is not None:
             return waits
         await _go_back(run, change)
+    else:
+        # Whoever chose a host may have died between the claim and the row.
+        await moves.give_claim_back(run.service, change.server, run.args.migration)
     answer = await ask_host(run)
     if isinstance(answer, Seen) and answer.observed.progress:
         return Sleep(POLL_SECONDS, answer.observed.progress)
@@ -401,7 +403,7 @@ def _there(name: str) -> Program[Cell, ResizeArgs]:
         on_failed,
         deadline_seconds=MOST_SECONDS,
         roll_back=undo_change,
-        roll_back_seconds=GOING_BACK_SECONDS,
+        roll_back_seconds=WAY_BACK_SECONDS,
     )
 
 
@@ -412,6 +414,6 @@ REVERT_RESIZE = Program(
     ResizeArgs,
     (leave_target, return_home, start_former),
     on_reversal_failed,
-    deadline_seconds=GOING_BACK_SECONDS,
+    deadline_seconds=WAY_BACK_SECONDS,
 )
 RESIZING = (RESIZE, COLD_MIGRATE, CONFIRM_RESIZE, REVERT_RESIZE)

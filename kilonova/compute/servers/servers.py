@@ -150,11 +150,27 @@ async def delete_softly(tx: CellTx, server: Server, new: NewTask, now: datetime)
 
 
 async def reset_state(tx: CellTx, server: Server, vm_state: str, now: datetime) -> None:
-    """Says what a server is, whatever it was, and ends what is being done to it. Touches nothing but the rows."""
+    """Says what a server is, whatever it was, and ends what is being done to it. Touches nothing but the rows.
+
+    A server on its way between two hosts goes back first: its end alone would leave a claim, a binding and maybe a
+    guest on a host that is not the server's. Raises WrongState when the task has just gone on.
+    """
     active = await tasks.active(tx, server.id)
     if active is not None:
-        await tasks.end(tx, active, now, f"the state was reset to {vm_state}")
+        await _end(tx, active, now, f"the state was reset to {vm_state}")
     await change(tx, server.id, now, vm_state=vm_state, rescue=None)
+
+
+async def _end(tx: CellTx, active: Task, now: datetime, reason: str) -> None:
+    operation = OPERATIONS.get(active.program)
+    if operation is None or not operation.way_back:
+        await tasks.end(tx, active, now, reason)
+    elif not active.rolling_back:
+        try:
+            await tasks.turn_back(tx, active, operation.way_back, now, operation.way_back_seconds, reason)
+        except SubjectBusy as busy:
+            state = _state_of(busy.program, busy.step)
+            raise WrongState(active.subject_id, "resetState", f"task_state {state}") from busy
 
 
 async def names_on(tx: CellTx, host: str) -> dict[str, str]:

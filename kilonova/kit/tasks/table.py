@@ -200,6 +200,29 @@ class TaskTables:
         )
         tx.after(TASKS_DUE, active.subject_id)
 
+    async def turn_back(self, tx: Tx, active: Task, step: str, now: datetime, seconds: float, reason: str) -> None:
+        """Has a task go on with its program's way back, whoever runs it: its runner loses at its next commit.
+
+        Raises SubjectBusy when somebody else has moved the task on since it was read.
+        """
+        turned = await self.compare_and_set(
+            tx,
+            active,
+            step=step,
+            step_started_at=now,
+            wake_at=now,
+            attempt=0,
+            lease_until=None,
+            deadline_at=now + timedelta(seconds=seconds),
+            rolling_back=True,
+            error=reason,
+            epoch=active.epoch + 1,
+        )
+        if turned is None:
+            raise SubjectBusy(active.program, active.step)
+        await self.leave_step(tx, active, now, "superseded", reason)
+        tx.after(TASKS_DUE, active.subject_id)
+
     async def active(self, tx: Tx, subject_id: str) -> Task | None:
         return await tx.find(Task, self.tasks, active_subject=subject_id)
 

@@ -105,17 +105,43 @@ def evacuate(version: str = "2.90") -> Act:
 
 async def go_half_way(world: World, server_id: str) -> None:
     """A guest is on its way, and does not arrive."""
+    await slow_down(world, server_id)
+    await live_migrate(world, server_id)
+    await run_to("move_guest")(world, server_id)
+
+
+async def slow_down(world: World, _server_id: str) -> None:
+    """Hosts have each other's images, and take a minute for everything else."""
     images = set().union(*(metal.image_hashes for metal in world.hosts.values()))
     for metal in world.hosts.values():
         metal.image_hashes, metal.delay_seconds = set(images), 60.0
-    await live_migrate(world, server_id)
-    runner = world.make_runner()
-    while (await world.tasks_of(server_id))[0].step != "move_guest":
-        task = await runner.claim_one()
-        if task is not None:
-            await runner.run_task(task)
-        else:
-            world.clock.advance(1)
+
+
+def run_to(step: str) -> Act:
+    """What is under way for the server goes on until it is about to take that step."""
+
+    async def act(world: World, server_id: str) -> None:
+        runner = world.make_runner()
+        while (newest := (await world.tasks_of(server_id))[0]).step != step:
+            assert newest.finished_at is None, f"it went past {step} without a stop"
+            task = await runner.claim_one()
+            if task is not None:
+                await runner.run_task(task)
+            else:
+                world.clock.advance(1)
+
+    return act
+
+
+def reset_state(state: str) -> Act:
+    """An administrator's word on what the server is."""
+
+    async def act(world: World, server_id: str) -> None:
+        body = {"os-resetState": {"state": state}}
+        response = await world.admin_client.post(f"/v2.1/servers/{server_id}/action", json=body)
+        assert response.status_code == 202, response.text
+
+    return act
 
 
 async def cancel_migration(world: World, server_id: str) -> None:
@@ -598,6 +624,18 @@ _STORIES = (
         "a server that is being moved is deleted", go_half_way, steps=("stop_guest", "release_claim", "forget"), hosts=2
     ),
     moving("a migration that is cancelled half-way", go_half_way, cancel_migration, steps=("bring_home",)),
+    moving("a migration that is reset", live_migrate, reset_state("active"), steps=("bring_home",)),
+    moving("a migration that is reset half-way", go_half_way, reset_state("active"), steps=("bring_home",)),
+    resizing(
+        "a resize that is reset half-way",
+        slow_down,
+        resize_away,
+        run_to("bring_disks"),
+        reset_state("active"),
+        steps=("undo_change",),
+        status="ACTIVE",
+        boots=0,
+    ),
 )
 TAKING = (
     "a server is built",

@@ -3,9 +3,19 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from kilonova.compute.agent.spec import PowerState
 from kilonova.compute.servers import servers
-from tests.compute.programs.stories import cancel_migration, cut_wires, go_half_way, live_migrate
+from tests.compute.programs.stories import (
+    cancel_migration,
+    cut_wires,
+    go_half_way,
+    live_migrate,
+    reset_state,
+    run_to,
+    silence_hosts_of,
+)
 
 HEADERS = {"openstack-api-version": "compute 2.90"}
 
@@ -73,6 +83,111 @@ async def test_a_guest_that_cannot_leave_goes_on_where_it_was(two_hosts: Any) ->
     assert [each["status"] for each in await migrations(world)] == ["error"]
     (task, *_others) = await world.tasks_of(server.id)
     assert (task.outcome, task.error) == ("failed", "the wire was cut")
+
+
+async def lose_last_word(world: Any, server_id: str, left: PowerState, arrived: PowerState) -> tuple[str, str]:
+    """The hypervisor of the source dies in the middle of a migration; `left` and `arrived`: the guest's power as the
+    source has it afterwards, and as the target has it. Returns both hosts' names.
+    """
+    await go_half_way(world, server_id)
+    source = (await world.server(server_id)).host
+    target = next(name for name in world.hosts if name != source)
+    here, there = (world.hosts[name].servers[server_id] for name in (source, target))
+    if arrived != "absent":
+        there.disks, there.interfaces = dict(there.defined_disks), dict(there.defined_interfaces)
+    there.power, there.boots, here.power = arrived, here.boots, left
+    world.hosts[source].delay_seconds = 0.0
+    world.hosts[source].migration_failures = ["libvirt: internal error: client socket is closed."]
+    return source, target
+
+
+@pytest.mark.parametrize("left", ["stopped", "crashed", "paused", "absent"])
+async def test_a_guest_that_runs_there_is_not_started_here_as_well(two_hosts: Any, left: PowerState) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    _source, target = await lose_last_word(world, server.id, left, "running")
+    await world.run()
+    after = await shown(world, server.id)
+    assert (after["status"], after["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", target)
+    assert (await world.leftovers())["domains"] == [(target, server.id)]
+    assert world.hosts[target].servers[server.id].boots == 1, "it goes on, and did not boot again"
+    assert await world.allocations() == [(target, server.id)]
+    (port,) = await world.compute.network.list_ports(device_id=server.id)
+    assert [each.host for each in await world.compute.network.list_bindings(port.id)] == [target]
+    assert [each["status"] for each in await migrations(world)] == ["completed"]
+
+
+@pytest.mark.parametrize("left", ["stopped", "crashed"])
+async def test_a_guest_that_ended_on_the_way_is_started_where_it_was(two_hosts: Any, left: PowerState) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    source, _target = await lose_last_word(world, server.id, left, "absent")
+    await world.run()
+    after = await shown(world, server.id)
+    assert (after["status"], after["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", source)
+    assert (await world.leftovers())["domains"] == [(source, server.id)]
+    assert await world.allocations() == [(source, server.id)]
+
+
+async def test_a_guest_is_not_started_here_while_the_other_host_may_have_it(two_hosts: Any) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    source, target = await lose_last_word(world, server.id, "stopped", "running")
+    await silence_hosts_of("target")(world, server.id)
+    await run_to("bring_home")(world, server.id)
+    for _ in range(3):
+        world.clock.advance(10)
+        await world.tick()
+    assert world.hosts[source].servers[server.id].power == "stopped"
+    world.end_silence()
+    await world.run()
+    after = await shown(world, server.id)
+    assert (after["status"], after["OS-EXT-SRV-ATTR:host"]) == ("ACTIVE", target)
+    assert (await world.leftovers())["domains"] == [(target, server.id)]
+
+
+@pytest.mark.parametrize("state", ["active", "error"])
+async def test_one_that_is_reset_leaves_nothing_on_either_host(two_hosts: Any, state: str) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    source = (await world.server(server.id)).host
+    await go_half_way(world, server.id)
+    await reset_state(state)(world, server.id)
+    # Said twice, it goes on going back.
+    await reset_state(state)(world, server.id)
+    await world.run()
+    after = await shown(world, server.id)
+    assert (after["status"], after["OS-EXT-STS:task_state"]) == (state.upper(), None)
+    assert after["OS-EXT-SRV-ATTR:host"] == source
+    assert (await world.leftovers())["domains"] == [(source, server.id)]
+    assert await world.allocations() == [(source, server.id)]
+    (port,) = await world.compute.network.list_ports(device_id=server.id)
+    assert [each.host for each in await world.compute.network.list_bindings(port.id)] == [source]
+    assert [each["status"] for each in await migrations(world)] == ["error"]
+    (task, *_others) = await world.tasks_of(server.id)
+    assert (task.outcome, task.error) == ("failed", f"the state was reset to {state}")
+
+
+async def test_a_reset_is_refused_when_the_task_has_just_gone_on(
+    two_hosts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = two_hosts
+    server = await world.insert_server()
+    await world.run()
+    await go_half_way(world, server.id)
+    (known, *_others) = await world.tasks_of(server.id)
+
+    async def read_before(_tx: Any, _server_id: str) -> Any:
+        return structs.replace(known, epoch=known.epoch - 1)
+
+    monkeypatch.setattr(servers.tasks, "active", read_before)
+    body = {"os-resetState": {"state": "active"}}
+    answer = await admin(world, "POST", f"/servers/{server.id}/action", json=body)
+    assert answer.status_code == 409 and "migrating" in answer.text
 
 
 async def test_one_under_way_is_shown_hastened_and_aborted(two_hosts: Any) -> None:
