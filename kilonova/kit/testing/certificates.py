@@ -1,6 +1,7 @@
-"""A certificate authority and one certificate for 127.0.0.1, for tests that speak TLS. Good for a day."""
+"""A certificate authority and one certificate, for tests that speak TLS. Good for a day."""
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,16 +22,16 @@ class Certificates(Struct, frozen=True):
     key: Path
 
 
-def make_certificates(directory: Path) -> Certificates:
-    """Writes them into `directory`, which is made."""
+def make_certificates(directory: Path, addresses: Sequence[str] = ("127.0.0.1",)) -> Certificates:
+    """Writes them into `directory`, which is made; the certificate is good for all of the addresses."""
     directory.mkdir(parents=True, exist_ok=True)
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of tests")])
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, addresses[0])])
     root = _builder(root_name, root_name, root_key.public_key())
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = _builder(name, root_name, key.public_key()).add_extension(address, critical=False)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(each)) for each in addresses])
+    leaf = _builder(name, root_name, key.public_key()).add_extension(names, critical=False)
     made = Certificates(directory / "authority.pem", directory / "certificate.pem", directory / "key.pem")
     pem = serialization.Encoding.PEM
     made.authority.write_bytes(root.sign(root_key, hashes.SHA256()).public_bytes(pem))

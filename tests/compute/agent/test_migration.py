@@ -18,6 +18,7 @@ from kilonova.compute.agent.drivers.migration import (
     describe,
     downtime_ms,
     flags_of,
+    hasten,
     render_arriving,
     steer,
 )
@@ -272,13 +273,21 @@ def test_the_downtime_grows_in_steps_to_the_most_that_is_allowed() -> None:
 )
 def test_one_that_takes_too_long_is_ended_or_hastened(domain: Domain, options: MigrationOptions, told: object) -> None:
     """As its operator has it; so long for each GiB."""
-    late = Transfer(memory_total_bytes=GIB, disk_total_bytes=GIB, elapsed_ms=10_000_000)
+    late = Transfer(memory_total_bytes=GIB, memory_processed_bytes=1, disk_total_bytes=GIB, elapsed_ms=10_000_000)
     ended = steer(None, "s1", late, options)
     assert domain.told == [told]
     assert ("within 200 seconds" in ended) == (told == ("abort", 0))
     early = msgspec.structs.replace(late, elapsed_ms=199_000)
     assert steer(None, "s1", early, options) == ""
     assert domain.told[-1][0] == "downtime"
+
+
+def test_a_post_copy_waits_until_the_disks_are_there(domain: Domain) -> None:
+    options = MigrationOptions(permits_post_copy=True)
+    hasten(None, "s1", Transfer(memory_total_bytes=GIB, disk_total_bytes=GIB), options)
+    assert domain.told == [], "QEMU would refuse it, and the migration would fail"
+    hasten(None, "s1", Transfer(memory_total_bytes=GIB, memory_processed_bytes=1, disk_total_bytes=GIB), options)
+    assert domain.told == [("post-copy", 0)]
 
 
 def test_what_is_permitted_is_asked_of_libvirt() -> None:

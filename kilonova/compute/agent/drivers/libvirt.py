@@ -368,7 +368,7 @@ class LibvirtDriver:
         transfer = await self._connection.call(migration.transfer, spec.id)
         if transfer is not None:
             if hasten:
-                await self._connection.call(migration.hasten, spec.id, self._options.migrations)
+                await self._connection.call(migration.hasten, spec.id, transfer, self._options.migrations)
             elif ended := await self._connection.call(migration.steer, spec.id, transfer, self._options.migrations):
                 await self._errands.cancel(name)
                 raise HostError(ended)

@@ -80,7 +80,7 @@ def steer(connection: Any, server_id: str, under_way: Transfer, options: Migrati
     allowed = options.timeout_seconds * data_gib
     if allowed and seconds > allowed:
         if options.at_timeout == "force_complete":
-            hasten(connection, server_id, options)
+            hasten(connection, server_id, under_way, options)
             return ""
         stop(connection, server_id)
         return f"The migration did not come to its end within {allowed} seconds, and was ended."
@@ -120,12 +120,17 @@ def stop(connection: Any, server_id: str) -> None:
     _during_migration(connection, server_id, lambda domain: domain.abortJob())
 
 
-def hasten(connection: Any, server_id: str, options: MigrationOptions) -> None:
-    """Lets the guest go on there at once where that is permitted; else pauses it, so that nothing is copied again."""
+def hasten(connection: Any, server_id: str, under_way: Transfer, options: MigrationOptions) -> None:
+    """Lets the guest go on there at once where that is permitted; else pauses it, so that nothing is copied again.
+
+    As long as disks are copied there is nothing to go on with there: QEMU refuses a post-copy before the memory's turn,
+    and the migration would fail. Who hastens it asks again until it is over.
+    """
 
     def act(domain: Any) -> None:
         if options.permits_post_copy:
-            domain.migrateStartPostCopy()
+            if under_way.memory_processed_bytes:
+                domain.migrateStartPostCopy()
         elif domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
             domain.suspend()
 
