@@ -6,7 +6,10 @@ import pytest
 from msgspec import structs
 
 from kilonova.compute.agent.spec import PowerState
+from kilonova.compute.operations import OPERATIONS
+from kilonova.compute.programs import PROGRAMS
 from kilonova.compute.servers import servers
+from kilonova.kit.tasks.programs import step_name
 from tests.compute.programs.stories import (
     cancel_migration,
     cut_wires,
@@ -330,3 +333,12 @@ async def test_what_placement_does_not_know_is_the_reason_of_the_failure(two_hos
     (task, *_others) = await world.tasks_of(server.id)
     assert task.outcome == "failed" and "CUSTOM_NOBODY_HAS" in task.error
     assert (await shown(world, server.id))["status"] == "ACTIVE"
+
+
+def test_what_a_reset_turns_back_goes_the_way_that_its_program_has() -> None:
+    turned = [each for each in OPERATIONS.values() if each.way_back]
+    assert {each.program for each in turned} == {"live_migrate", "resize", "cold_migrate"}
+    for each in turned:
+        program = PROGRAMS[each.program]
+        assert program.roll_back is not None
+        assert (step_name(program.roll_back), program.roll_back_seconds) == (each.way_back, each.way_back_seconds)
