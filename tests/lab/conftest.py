@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.moving import Traveller
 from tools.lab import Lab, engines, tenant
 from tools.lab import cloud as clouds
 from tools.lab.cloud import Cloud
@@ -34,3 +35,16 @@ def cloud(lab: Lab) -> Iterator[Cloud]:
 @pytest.fixture(scope="session")
 def ground(cloud: Cloud) -> Ground:
     return tenant.prepare(cloud)
+
+
+@pytest.fixture(scope="module")
+def the_traveller(cloud: Cloud, ground: Ground) -> Iterator[Traveller]:
+    made = Traveller(cloud, ground)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def traveller(the_traveller: Traveller) -> Traveller:
+    the_traveller.ensure()
+    return the_traveller

@@ -1,9 +1,12 @@
 """Questions and actions that stories of servers which change their host share."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from tools.lab import tenant
 from tools.lab.cloud import Cloud
 from tools.lab.hosts import wait_for
+from tools.lab.tenant import Ground
 
 HOSTS = ("compute1", "compute2")
 MOVE_SECONDS = 180.0
@@ -16,6 +19,10 @@ def shown(cloud: Cloud, server_id: str) -> dict[str, Any]:
 
 def act(cloud: Cloud, server_id: str, action: str, argument: Any = None) -> None:
     cloud.api.call("compute", "POST", f"/v2.1/servers/{server_id}/action", {action: argument})
+
+
+def begin_live(cloud: Cloud, server_id: str, target: str) -> None:
+    act(cloud, server_id, "os-migrateLive", {"host": target, "block_migration": "auto"})
 
 
 def newest_move(cloud: Cloud, server_id: str) -> dict[str, Any]:
@@ -65,3 +72,47 @@ def processes(cloud: Cloud, name: str) -> list[str]:
         commands = cloud.lab.host(host).processes().values()
         found += [host for words in commands if "qemu-system" in words[0] and f"guest={name}," in " ".join(words)]
     return found
+
+
+@dataclass
+class Traveller:
+    """A server with an outside address that goes to and fro between two hosts."""
+
+    cloud: Cloud
+    ground: Ground
+    id: str = ""
+    address: str = ""
+    name: str = ""
+
+    def ensure(self) -> None:
+        """Has an ACTIVE server that lets us in: another one where the last did not get through its story."""
+        if self.id and shown(self.cloud, self.id)["status"] == "ACTIVE":
+            return
+        self.remove()
+        self.id = tenant.create_server(self.cloud, self.ground, "traveller", HOSTS[0])
+        tenant.wait_active(self.cloud, self.id)
+        self.address = tenant.add_floating_ip(self.cloud, self.ground, self.id)
+        self.name = shown(self.cloud, self.id)["OS-EXT-SRV-ATTR:instance_name"]
+        tenant.wait_log_in(self.cloud, self.ground, self.address)
+
+    def remove(self) -> None:
+        if self.id:
+            tenant.delete_server(self.cloud, self.id)
+            self.id = ""
+
+    @property
+    def host(self) -> str:
+        host: str = shown(self.cloud, self.id)["OS-EXT-SRV-ATTR:host"]
+        return host
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The host that it is on, and the other one."""
+        source = self.host
+        (target,) = set(HOSTS) - {source}
+        return source, target
+
+    def state_on(self, host: str, *options: str) -> str:
+        """The state in the words of a host's libvirtd; empty while that is down or does not know the guest."""
+        said = self.cloud.lab.host(host).run(["virsh", "domstate", *options, self.name], check=False).stdout
+        return said.strip()

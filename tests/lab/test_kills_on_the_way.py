@@ -5,18 +5,16 @@ One guest goes to and fro between two hosts, so that a story takes the seconds o
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.lab.moving import HOSTS, act, guests, newest_move, processes, shown, wait_over
+from tests.lab.moving import Traveller, begin_live, guests, newest_move, processes, shown, wait_over
 from tools.lab import tenant
 from tools.lab.cloud import Cloud
 from tools.lab.hosts import wait_for
 from tools.lab.lab import CONTROLLER
-from tools.lab.tenant import Ground
 
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.libvirt]
 
@@ -24,38 +22,6 @@ DEAD_SECONDS = 2.0
 PHASE_SECONDS = 60.0
 SETTLE_SECONDS = 60.0
 WATCH_SECONDS = 0.1
-
-
-@dataclass
-class Traveller:
-    """A server with an outside address, and the host that it was on before its last move."""
-
-    cloud: Cloud
-    ground: Ground
-    id: str = ""
-    address: str = ""
-    name: str = ""
-
-    def ensure(self) -> None:
-        """Has an ACTIVE server that lets us in: another one where the last did not get through its story."""
-        if self.id and shown(self.cloud, self.id)["status"] == "ACTIVE":
-            return
-        self.remove()
-        self.id = tenant.create_server(self.cloud, self.ground, "traveller", HOSTS[0])
-        tenant.wait_active(self.cloud, self.id)
-        self.address = tenant.add_floating_ip(self.cloud, self.ground, self.id)
-        self.name = shown(self.cloud, self.id)["OS-EXT-SRV-ATTR:instance_name"]
-        tenant.wait_log_in(self.cloud, self.ground, self.address)
-
-    def remove(self) -> None:
-        if self.id:
-            tenant.delete_server(self.cloud, self.id)
-            self.id = ""
-
-    @property
-    def host(self) -> str:
-        host: str = shown(self.cloud, self.id)["OS-EXT-SRV-ATTR:host"]
-        return host
 
 
 class Watch(threading.Thread):
@@ -77,40 +43,21 @@ class Watch(threading.Thread):
         self.join()
 
 
-@pytest.fixture(scope="module")
-def the_traveller(cloud: Cloud, ground: Ground) -> Iterator[Traveller]:
-    made = Traveller(cloud, ground)
-    yield made
-    made.remove()
-
-
-@pytest.fixture
-def traveller(the_traveller: Traveller) -> Traveller:
-    the_traveller.ensure()
-    return the_traveller
-
-
 def is_being_prepared(traveller: Traveller, _source: str, _target: str) -> bool:
     return newest_move(traveller.cloud, traveller.id)["status"] in ("preparing", "running")
 
 
 def is_on_its_way(traveller: Traveller, _source: str, target: str) -> bool:
     """The other host has a guest that does not run yet."""
-    return _domain_state(traveller, target) == "paused"
+    return traveller.state_on(target) == "paused"
 
 
 def has_arrived(traveller: Traveller, _source: str, target: str) -> bool:
-    return _domain_state(traveller, target) == "running"
+    return traveller.state_on(target) == "running"
 
 
 def runs_here(traveller: Traveller, source: str, _target: str) -> bool:
-    return _domain_state(traveller, source) == "running"
-
-
-def _domain_state(traveller: Traveller, host: str) -> str:
-    """The state in the words of the host's libvirtd; empty while that is down or does not know the guest."""
-    said = traveller.cloud.lab.host(host).run(["virsh", "domstate", traveller.name], check=False).stdout
-    return said.strip()
+    return traveller.state_on(source) == "running"
 
 
 PHASES: dict[str, Callable[[Traveller, str, str], bool]] = {
@@ -138,14 +85,13 @@ itself, and nobody but a fence could keep both from running until the server's o
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_whoever_dies_on_the_way_leaves_one_guest(traveller: Traveller, victim: str, phase: str) -> None:
     cloud, server_id = traveller.cloud, traveller.id
-    source = traveller.host
-    (target,) = set(HOSTS) - {source}
+    source, target = traveller.ends
     role, daemons = VICTIMS[victim]
     host = {"source": source, "target": target}.get(role, role)
     watch = Watch(traveller, source, target)
     watch.start()
     try:
-        act(cloud, server_id, "os-migrateLive", {"host": target, "block_migration": "auto"})
+        begin_live(cloud, server_id, target)
         wait_for(lambda: PHASES[phase](traveller, source, target), phase, PHASE_SECONDS)
         for daemon in daemons:
             cloud.lab.host(host).kill(daemon)

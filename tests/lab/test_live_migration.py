@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.moving import act, guests, newest_move, shown, wait_over
+from tests.lab.moving import begin_live, guests, newest_move, shown, wait_over
 from tools.lab import tenant
 from tools.lab.api import Refused
 from tools.lab.cloud import Cloud
@@ -62,10 +62,6 @@ def server(cloud: Cloud, ground: Ground) -> Iterator[str]:
     tenant.delete_server(cloud, server_id)
 
 
-def begin(cloud: Cloud, server_id: str, target: str) -> None:
-    act(cloud, server_id, "os-migrateLive", {"host": target, "block_migration": "auto"})
-
-
 def test_nobody_who_talks_to_a_guest_notices_that_it_moves(cloud: Cloud, ground: Ground, server: str) -> None:
     address = tenant.add_floating_ip(cloud, ground, server)
     tenant.wait_log_in(cloud, ground, address)
@@ -76,7 +72,7 @@ def test_nobody_who_talks_to_a_guest_notices_that_it_moves(cloud: Cloud, ground:
     talk.start()
     time.sleep(3)
     began = time.monotonic()
-    begin(cloud, server, "compute2")
+    begin_live(cloud, server, "compute2")
     assert wait_over(cloud, server)["status"] == "completed"
     took = time.monotonic() - began
     pings.join()
@@ -97,7 +93,7 @@ def test_nobody_who_talks_to_a_guest_notices_that_it_moves(cloud: Cloud, ground:
 @pytest.mark.parametrize(("host", "daemon"), [("compute1", "nova-compute"), ("compute2", "nova-compute")])
 def test_an_agent_that_dies_on_the_way_leaves_one_guest(cloud: Cloud, server: str, host: str, daemon: str) -> None:
     name = shown(cloud, server)["OS-EXT-SRV-ATTR:instance_name"]
-    begin(cloud, server, "compute2")
+    begin_live(cloud, server, "compute2")
     wait_for(lambda: newest_move(cloud, server)["status"] != "queued", "the migration is under way", 30)
     cloud.lab.host(host).kill(daemon)
     time.sleep(2)
@@ -111,7 +107,7 @@ def test_an_agent_that_dies_on_the_way_leaves_one_guest(cloud: Cloud, server: st
 
 def test_a_migration_is_aborted_and_the_guest_stays(cloud: Cloud, server: str) -> None:
     name = shown(cloud, server)["OS-EXT-SRV-ATTR:instance_name"]
-    begin(cloud, server, "compute2")
+    begin_live(cloud, server, "compute2")
     number = newest_move(cloud, server)["id"]
     try:
         cloud.api.call("compute", "DELETE", f"/v2.1/servers/{server}/migrations/{number}")
