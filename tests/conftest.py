@@ -30,6 +30,7 @@ from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
 from tests.worlds import CloudInProcess, IdentityTemplate, cloud_in
 from tests.worlds import identity as parts
+from tools.run_tests import PARTS
 
 # How long one example takes is the machine's doing: other tests run beside it.
 settings.register_profile("kilonova", deadline=None)
@@ -40,6 +41,19 @@ PASSWORD = "a password for tests"
 SERVICE_USERS = ("nova", "glance", "placement", "neutron")
 PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
 """User → (project, role)."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse tests that `make test` would never run: those of a part that does not look into their directory."""
+    for item in items:
+        markers = {marker.name for marker in item.iter_markers()}
+        path = item.path.relative_to(config.rootpath).as_posix()
+        for part in PARTS:
+            if part.is_of(markers) and not part.looks_into(path):
+                raise pytest.UsageError(
+                    f"{item.nodeid} belongs to the part {part.name}, whose directories in tools/run_tests.py lack it."
+                )
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,12 @@ ran at all, are failures.
 
 import argparse
 import random
+import shlex
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,15 +31,51 @@ class Part:
     markers: str
     needs_root: bool
     workers: int = 0
-    """How many processes share the tests; 0 runs them in pytest's own. What acts on the host's kernel runs alone."""
+    """How many processes share the tests; 0 runs them in pytest's own."""
+    has_own_networks: bool = False
+    """Whether each worker lives in a network namespace of its own, which has nothing but a loopback device."""
+    directories: tuple[str, ...] = ()
+    """Where its tests are: to import all others takes each worker longer than many a test. None means all of them."""
+
+    def is_of(self, markers: Collection[str]) -> bool:
+        """Whether a test with these markers runs in this part, as `markers` says it to pytest."""
+        if "e2e" in markers:
+            return self.name == "e2e"
+        return self.name == ("host" if {"root", "libvirt"} & set(markers) else "unit")
+
+    def looks_into(self, path: str) -> bool:
+        """Whether this part collects a test file, given by its path from the checkout."""
+        return not self.directories or any(Path(path).is_relative_to(each) for each in self.directories)
 
 
 PARTS = [
     Part("unit", "unit and API tests", "not root and not libvirt and not e2e", needs_root=False, workers=2),
-    Part("host", "tests on this host's kernel and libvirt", "(root or libvirt) and not e2e", needs_root=True),
+    # They wait for daemons and guests more than they work. The hypervisors of two workers would take the same ports of
+    # one network: each chooses a port long before its guest listens there.
+    Part(
+        "host",
+        "tests on this host's kernel and libvirt",
+        "(root or libvirt) and not e2e",
+        needs_root=True,
+        workers=3,
+        has_own_networks=True,
+        directories=(
+            *("tests/cli", "tests/compute/agent", "tests/compute/console_proxy", "tests/image", "tests/kit"),
+            *("tests/network/agent", "tests/tools"),
+        ),
+    ),
     # Each of these brings up a cloud on a host of its own.
-    Part("e2e", "end-to-end tests with real guests", "e2e", needs_root=True, workers=2),
+    Part(
+        "e2e",
+        "end-to-end tests with real guests",
+        "e2e",
+        needs_root=True,
+        workers=2,
+        directories=("tests/conformance", "tests/daemons", "tests/docs", "tests/e2e", "tests/lab"),
+    ),
 ]
+ON_OWN_NETWORK = ["unshare", "--net", "--", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+"""Starts the command that is written behind it in a new network namespace."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +113,20 @@ def read_counts(report: Path, exit_code: int) -> Counts:
 
 
 def pytest_command(part: Part, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-m", part.markers, *arguments]
+    """Pytest's command line; files or directories among the arguments take the place of the part's own."""
+    are_chosen = any((ROOT / argument.partition("::")[0]).exists() for argument in arguments)
+    directories = () if are_chosen else part.directories
+    return [sys.executable, "-m", "pytest", "-m", part.markers, *arguments, *directories]
+
+
+def worker_options(part: Part) -> list[str]:
+    """Pytest's options that share the tests among the part's workers."""
+    if not part.workers:
+        return []
+    if not part.has_own_networks:
+        return ["--numprocesses", str(part.workers), "--dist", "worksteal"]
+    python = shlex.join([*ON_OWN_NETWORK, sys.executable])
+    return ["--tx", f"{part.workers}*popen//python={python}", "--dist", "worksteal"]
 
 
 def count_deselected(part: Part) -> int:
@@ -103,8 +153,8 @@ def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
         return Counts(skipped=skipped)
     report = WORK / f"tests-{part.name}.xml"
     report.unlink(missing_ok=True)
-    shared = ["--numprocesses", str(part.workers), "--dist", "worksteal"] if part.workers else []
-    command = pytest_command(part, f"--randomly-seed={seed}", f"--junitxml={report}", *shared, *arguments)
+    options = [f"--randomly-seed={seed}", f"--junitxml={report}", *worker_options(part)]
+    command = pytest_command(part, *options, *arguments)
     result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL)
     if result.returncode not in PYTEST_FINISHED:
         print(f"pytest itself ended with {result.returncode}: counted as one failure")

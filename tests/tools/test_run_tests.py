@@ -53,7 +53,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> Pa
     monkeypatch.setattr(run_tests, "ROOT", tmp_path)
     monkeypatch.setattr(run_tests, "WORK", tmp_path / ".work")
     monkeypatch.setattr(run_tests, "COUNTS_FILE", tmp_path / ".work/test-counts")
-    monkeypatch.setattr(run_tests, "PARTS", [dataclasses.replace(part, workers=workers) for part in run_tests.PARTS])
+    parts = [dataclasses.replace(part, workers=workers, directories=()) for part in run_tests.PARTS]
+    monkeypatch.setattr(run_tests, "PARTS", parts)
     monkeypatch.setattr(run_tests, "is_root", lambda: True)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return tmp_path
@@ -121,6 +122,67 @@ def test_a_part_that_died_is_a_failure(
 ) -> None:
     (project / "test_deadly.py").write_text("def test_dies():\n    import os\n    os._exit(0)\n")
     assert run_main(monkeypatch, capfd, "--part", "unit") == (1, "0 passed, 1 failed, 0 skipped")
+
+
+SHOWS_DEVICES = """
+import pytest, socket
+
+@pytest.mark.root
+@pytest.mark.parametrize("number", range(4))
+def test_devices(number):
+    assert [name for _, name in socket.if_nameindex()] == ["lo"]
+    socket.create_server(("127.0.0.1", 0)).close()
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("workers", [2])
+def test_workers_on_networks_of_their_own_have_a_loopback_device_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (project / "test_devices.py").write_text(SHOWS_DEVICES)
+    assert run_main(monkeypatch, capfd, "--part", "host") == (0, "4 passed, 0 failed, 0 skipped")
+
+
+def in_two_directories(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the unit part look into the first of two directories with tests."""
+    parts = [dataclasses.replace(part, directories=("tests/looked",)) for part in run_tests.PARTS]
+    monkeypatch.setattr(run_tests, "PARTS", parts)
+    for name in ("looked", "other"):
+        (project / "tests" / name).mkdir(parents=True)
+        (project / "tests" / name / f"test_{name}.py").write_text(PASSING)
+
+
+def test_a_part_collects_its_directories_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    in_two_directories(project, monkeypatch)
+    assert run_main(monkeypatch, capfd, "--part", "unit") == (0, "2 passed, 0 failed, 0 skipped")
+
+
+def test_a_file_that_is_named_takes_the_place_of_the_directories(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    in_two_directories(project, monkeypatch)
+    words = ("--part", "unit", "--", "tests/other/test_other.py::test_one")
+    assert run_main(monkeypatch, capfd, *words) == (0, "1 passed, 0 failed, 0 skipped")
+
+
+@pytest.mark.parametrize(
+    ("markers", "path", "name"),
+    [
+        (set(), "tests/kit/test_jobs.py", "unit"),
+        ({"root"}, "tests/kit/test_jobs.py", "host"),
+        ({"libvirt", "asyncio"}, "tests/identity/test_turns.py", None),
+        ({"e2e", "root"}, "tests/e2e/test_guests.py", "e2e"),
+        ({"e2e"}, "tests/kit/test_jobs.py", None),
+    ],
+)
+def test_a_test_runs_in_the_part_of_its_markers_where_that_looks(
+    markers: set[str], path: str, name: str | None
+) -> None:
+    running = [part.name for part in run_tests.PARTS if part.is_of(markers) and part.looks_into(path)]
+    assert running == ([] if name is None else [name])
 
 
 def test_a_report_cut_short_is_a_failure(tmp_path: Path) -> None:
