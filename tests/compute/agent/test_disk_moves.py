@@ -130,7 +130,8 @@ async def test_an_offer_outlives_its_agent_and_ends_with_the_server(rig: Rig) ->
         assert not await nbd.is_served(before.offer.address, before.offer.port)
 
 
-async def test_disks_that_nobody_offers_do_not_come(rig: Rig, other_rig: Rig) -> None:
+async def test_disks_that_nobody_offers_do_not_come(rig: Rig, other_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nbd, "CONNECTING_SECONDS", 1)
     spec = make_spec(rig.images.add(bytes(MIB)))
     await settle(rig, spec)
     offer = (await offered(rig, spec)).offer
@@ -146,8 +147,12 @@ async def test_a_disk_larger_than_the_flavors_does_not_come(
     libvirt_rig: LibvirtRig, public_directory: Callable[[str], Path]
 ) -> None:
     rig = libvirt_rig
-    spec = make_spec(rig.images.add(bytes(2 << 30)), flavor=SpecFlavor("1", "m1.nano", 1, 32, 0))
+    path = public_directory("image") / "disk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "2G"], check=True)
+    image = rig.images.add(path.read_bytes(), disk_format="qcow2")
+    spec = make_spec(image, flavor=SpecFlavor("1", "m1.nano", 1, 32, 0))
     await settle(rig, spec)
+    assert size_of(rig, spec.id) == 2 << 30
     other = LibvirtRig(dataclasses.replace(rig.options, instances_path=public_directory("lv3") / "instances"))
     with pytest.raises(HostError, match="disks can only become larger"):
         await bring(other, change(spec, flavor=SpecFlavor("2", "m1.less", 1, 32, 1)), (await offered(rig, spec)).offer)
@@ -242,7 +247,10 @@ def _serving(path: Path) -> list[int]:
 
 
 @pytest.mark.libvirt
-async def test_whoever_has_another_key_gets_nothing(libvirt_rig: LibvirtRig, tmp_path: Path) -> None:
+async def test_whoever_has_another_key_gets_nothing(
+    libvirt_rig: LibvirtRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nbd, "CONNECTING_SECONDS", 1)
     rig = libvirt_rig
     spec = make_spec(rig.images.add(bytes(MIB)))
     await settle(rig, spec)

@@ -103,10 +103,12 @@ async def test_what_is_left_of_a_copy_goes_when_the_server_is_next_brought_to_wh
 # --- a real disk -----------------------------------------------------------------------------------------------------
 
 
-def content_of(path: Path) -> bytes:
+def start_of(path: Path, size_bytes: int) -> bytes:
+    """The first bytes of a qcow2 disk's content; the rest of it may be a GiB of zeroes."""
     raw = path.with_suffix(".raw")
     subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw], check=True)
-    return raw.read_bytes()
+    with raw.open("rb") as content:
+        return content.read(size_bytes)
 
 
 @pytest.mark.libvirt
@@ -130,7 +132,7 @@ async def test_a_copy_has_the_whole_disk_and_nothing_under_it(
     shown = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert (shown["virtual-size"], "backing-filename" in shown) == (1 << 30, False)
     assert path.stat().st_size < 8 * MIB
-    assert content_of(path)[: 2 * MIB] == data
+    assert start_of(path, len(data)) == data
     (left,) = (libvirt_rig.options.instances_path / spec.id).glob("snapshot-*")
     assert (left.name, left.stat().st_size) == (f"snapshot-{copy.image_id}.uploaded", 0)
     await settle(libvirt_rig, spec)
@@ -190,5 +192,4 @@ async def test_a_disk_that_is_whole_needs_no_image_any_more(libvirt_rig: Libvirt
     libvirt_rig.images.contents.clear()
     assert (await settle(libvirt_rig, spec)).power == "running"
     await settle(libvirt_rig, replace(spec, power="stopped"))
-    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, instances / "content"], check=True)
-    assert (instances / "content").read_bytes()[: 2 * MIB] == data
+    assert start_of(path, len(data)) == data
