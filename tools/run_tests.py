@@ -32,6 +32,8 @@ class Part:
     needs_root: bool
     workers: int = 0
     """How many processes share the tests; 0 runs them in pytest's own."""
+    distribution: str = "worksteal"
+    """How pytest-xdist shares them; `loadgroup` leaves all tests of a group to one worker, the largest group first."""
     has_own_networks: bool = False
     """Whether each worker lives in a network namespace of its own, which has nothing but a loopback device."""
     directories: tuple[str, ...] = ()
@@ -64,13 +66,14 @@ PARTS = [
             *("tests/network/agent", "tests/tools"),
         ),
     ),
-    # Each of these brings up a cloud on a host of its own.
+    # Each of these brings up a cloud on a host of its own, or is in the group of those that share one.
     Part(
         "e2e",
         "end-to-end tests with real guests",
         "e2e",
         needs_root=True,
-        workers=2,
+        workers=3,
+        distribution="loadgroup",
         directories=("tests/conformance", "tests/daemons", "tests/docs", "tests/e2e", "tests/lab"),
     ),
 ]
@@ -124,9 +127,9 @@ def worker_options(part: Part) -> list[str]:
     if not part.workers:
         return []
     if not part.has_own_networks:
-        return ["--numprocesses", str(part.workers), "--dist", "worksteal"]
+        return ["--numprocesses", str(part.workers), "--dist", part.distribution]
     python = shlex.join([*ON_OWN_NETWORK, sys.executable])
-    return ["--tx", f"{part.workers}*popen//python={python}", "--dist", "worksteal"]
+    return ["--tx", f"{part.workers}*popen//python={python}", "--dist", part.distribution]
 
 
 def count_deselected(part: Part) -> int:

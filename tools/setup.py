@@ -79,9 +79,8 @@ def make_venv(lock_name: str) -> str:
 
 
 def build_guest_image(*options: str) -> str:
-    python = VENV / "bin/python"
-    command = [python, "-m", "kilonova.cli.guest_image.build", "--cache-dir", CACHE.relative_to(ROOT), *options]
-    return run_logged(command)
+    command: list[str | Path] = [VENV / "bin/python", "-m", "kilonova.cli.guest_image.build"]
+    return run_logged([*command, "--cache-dir", CACHE.relative_to(ROOT), *options])
 
 
 def stages_for_tests(servers: Sequence[str]) -> None:

@@ -8,49 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests.conformance.rows import Row
 from tests.e2e.cloud import CloudUnderTest
 from tests.e2e.host import OwnHost
+from tests.e2e.stock_client import StockClient
 from tools import stock_clients
 
 HERE = Path(__file__).parent
 USERS = ("admin", "demo")
-ENDING_SECONDS = 10
 EVENTUALLY_SECONDS = 20
 _ID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b|req-[0-9a-f-]+")
 _PREAMBLE = re.compile(r"\w+Exception: (\d{3}): Client Error for url: \S+, ")
 _COUNTS = re.compile(r"\d+ of \d+ |usage:|Traceback|Removing |\[")
 """Lines that say less than those beside them."""
 PYTHON = stock_clients.CLIENTS / "bin/python"
-
-
-class Client:
-    """The stock client on the cloud's host, typed at by one user."""
-
-    def __init__(self, cloud: CloudUnderTest, user: str) -> None:
-        name = "kilonova" if user == "admin" else f"kilonova-{user}"
-        environment = {"OS_CLIENT_CONFIG_FILE": str(cloud.state.clouds_yaml), "OS_CLOUD": name}
-        self._process = subprocess.Popen(
-            cloud.host.argv(str(PYTHON), str(HERE / "typing_client.py")),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=cloud.host.environment(environment),
-        )
-
-    def run(self, command: str) -> Any:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps(command) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(ENDING_SECONDS)
-        self._process.stdout.close()
 
 
 @dataclass(frozen=True)
@@ -81,7 +53,7 @@ class Ending:
 
 
 @contextmanager
-def typed_cloud(directory: Path, files: Mapping[str, bytes]) -> Iterator[dict[str, Client]]:
+def typed_cloud(directory: Path, files: Mapping[str, bytes]) -> Iterator[dict[str, StockClient]]:
     """User → a client of his in `directory`, which holds `files`, on a fresh simulated cloud of two hosts."""
     stock_clients.install()
     for name, content in files.items():
@@ -93,13 +65,10 @@ def typed_cloud(directory: Path, files: Mapping[str, bytes]) -> Iterator[dict[st
         cloud = CloudUnderTest(host, stock_clients.OPENSTACK)
         ending.callback(cloud.close)
         cloud.kilonova("up", "--detach", "--fake", "2")
-        clients = {user: Client(cloud, user) for user in USERS}
-        for each in clients.values():
-            ending.callback(each.close)
-        yield clients
+        yield {user: cloud.client(user) for user in USERS}
 
 
-def run_rows(clients: Mapping[str, Client], rows: Sequence[Row]) -> list[Ending]:
+def run_rows(clients: Mapping[str, StockClient], rows: Sequence[Row]) -> list[Ending]:
     kept: dict[str, str] = {}
     endings = []
     for row in rows:
@@ -116,7 +85,7 @@ def _filled(text: str, kept: Mapping[str, str]) -> str:
     return text
 
 
-def _type(client: Client, row: Row, typed: str, awaited: str) -> Ending:
+def _type(client: StockClient, row: Row, typed: str, awaited: str) -> Ending:
     deadline = time.monotonic() + EVENTUALLY_SECONDS
     while True:
         done = client.run(typed)

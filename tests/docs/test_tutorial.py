@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.typed_cloud import Client
 from tests.e2e.cloud import CloudUnderTest
 from tests.e2e.host import OwnHost, wait_for
+from tests.e2e.stock_client import StockClient
 from tools import stock_clients
 from tools.stages import ROOT
 
@@ -27,13 +27,13 @@ def commands(text: str) -> list[str]:
     return [line.removeprefix("$ ") for line in lines]
 
 
-def type_openstack(client: Client, command: str) -> str:
+def type_openstack(client: StockClient, command: str) -> str:
     done = client.run(command.removeprefix("openstack "))
     assert done["status"] == 0, f"{command}\n{done['err']}"
     return str(done["out"])
 
 
-def has_failed(client: Client) -> bool:
+def has_failed(client: StockClient) -> bool:
     return "ERROR" in type_openstack(client, SHOWS_THE_FAULT)
 
 
@@ -48,8 +48,7 @@ def test_every_command_of_the_tutorial_works(tmp_path: Path) -> None:
         ending.callback(cloud.close)
         start, *rest = [each for each in commands(TUTORIAL.read_text()) if each not in READERS_SHELL]
         cloud.kilonova(*shlex.split(start)[1:])
-        client = Client(cloud, "admin")
-        ending.callback(client.close)
+        client = cloud.client("admin")
         shown: dict[str, str] = {}
         for command in rest:
             if command == SHOWS_THE_FAULT:

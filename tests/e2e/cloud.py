@@ -3,9 +3,10 @@
 import base64
 import json
 import os
+import shlex
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from kilonova.cli.provider import read_provider
 from kilonova.cli.rest import Fields, Session, login_from
 from kilonova.cli.state import StateDir, read_config
 from tests.e2e.host import Done, OwnHost, wait_for
+from tests.e2e.stock_client import PROGRAM, StockClient
 from tools.stages import ROOT
 
 SSH_OPTIONS = (
@@ -93,6 +95,7 @@ class CloudUnderTest:
         self.state = StateDir(host.directory / "state")
         self._openstack = openstack
         self._apis: dict[str, Api] = {}
+        self._clients: dict[tuple[tuple[str, str], ...], StockClient] = {}
 
     # --- as its operator ---------------------------------------------------------------------------------------------
 
@@ -132,7 +135,10 @@ class CloudUnderTest:
         """Ends the users' connections; the next call makes new ones."""
         for api in self._apis.values():
             api.close()
+        for client in self._clients.values():
+            client.close()
         self._apis.clear()
+        self._clients.clear()
 
     # --- as its users ------------------------------------------------------------------------------------------------
 
@@ -149,10 +155,18 @@ class CloudUnderTest:
     def demo(self) -> Api:
         return self.api("demo")
 
-    def attempt_openstack(self, *words: str, user: str = "admin") -> Done:
+    def client(self, user: str = "admin", variables: Mapping[str, str] | None = None) -> StockClient:
+        """The stock client as a user of `clouds.yaml`, or with other variables; it goes on until `close`."""
         cloud = "kilonova" if user == "admin" else f"kilonova-{user}"
-        env = {"OS_CLIENT_CONFIG_FILE": str(self.state.clouds_yaml), "OS_CLOUD": cloud}
-        return self.host.attempt(str(self._openstack), *words, env=env)
+        chosen = variables or {"OS_CLIENT_CONFIG_FILE": str(self.state.clouds_yaml), "OS_CLOUD": cloud}
+        key = tuple(sorted(chosen.items()))
+        if key not in self._clients:
+            self._clients[key] = StockClient(self.host, self._openstack, chosen)
+        return self._clients[key]
+
+    def attempt_openstack(self, *words: str, user: str = "admin", variables: Mapping[str, str] | None = None) -> Done:
+        done = self.client(user, variables).run(shlex.join(words))
+        return Done((str(self._openstack), *words), int(done["status"]), str(done["out"]), str(done["err"]))
 
     def openstack(self, *words: str, user: str = "admin") -> str:
         """Type the stock client's command."""
@@ -252,8 +266,8 @@ class CloudUnderTest:
     def on_host(self) -> set[str]:
         """Everything of the host a cloud could leave something in, as `kind: what`; works while the cloud is down."""
         found = set(json.loads(self.host.run(sys.executable, "-c", SNAPSHOT, env={"PYTHONPATH": str(ROOT)})))
-        # Our own command, and libvirtd asking QEMU at its first start what it can do.
-        passing = (sys.executable, "-machine none")
+        # Our own command, the users' client, and libvirtd asking QEMU at its first start what it can do.
+        passing = (sys.executable, PROGRAM.name, "-machine none")
         return {each for each in found if not any(word in each for word in passing)} | set(self._files())
 
     def _files(self) -> Iterable[str]:

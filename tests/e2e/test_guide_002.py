@@ -15,7 +15,6 @@ from tests.e2e.cloud import BOOT_SECONDS, CloudUnderTest, Guest
 from tests.e2e.conftest import CloudMaker
 from tests.e2e.host import wait_for
 from tests.e2e.test_guests import METADATA_KEYS
-from tools import stock_clients
 
 pytestmark = pytest.mark.e2e
 
@@ -44,7 +43,7 @@ def as_admin(cloud: CloudUnderTest, command: str) -> str:
 
 
 def as_demo(cloud: CloudUnderTest, command: str) -> str:
-    done = cloud.host.attempt(str(stock_clients.OPENSTACK), *command.split(), env=DEMO_RC)
+    done = cloud.attempt_openstack(*command.split(), variables=DEMO_RC)
     assert done.status == 0, f"{done}\n{cloud.log_end()}"
     return done.out
 
