@@ -130,14 +130,17 @@ import pytest, socket
 @pytest.mark.root
 @pytest.mark.parametrize("number", range(4))
 def test_devices(number):
-    assert [name for _, name in socket.if_nameindex()] == ["lo"]
-    socket.create_server(("127.0.0.1", 0)).close()
+    assert [name for _, name in socket.if_nameindex()] == ["lo", "own"]
+    found = socket.getaddrinfo("127.0.0.1", 5900, socket.AF_INET, flags=socket.AI_ADDRCONFIG)
+    assert {address for *_, address in found} == {("127.0.0.1", 5900)}
+    with pytest.raises(OSError, match="unreachable"):
+        socket.create_connection(("8.8.8.8", 53))
 """
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("workers", [2])
-def test_workers_on_networks_of_their_own_have_a_loopback_device_alone(
+def test_workers_on_networks_of_their_own_reach_nothing_else(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (project / "test_devices.py").write_text(SHOWS_DEVICES)
