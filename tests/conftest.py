@@ -28,6 +28,7 @@ from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 from kilonova.kit.testing import asgi_client, text_lengths
 from tests.databases import VARIABLE, Databases
 from tests.databases import databases as open_databases
+from tests.e2e.sharing import CloudScheduling
 from tests.worlds import CloudInProcess, IdentityTemplate, cloud_in
 from tests.worlds import identity as parts
 from tools.run_tests import PARTS
@@ -54,6 +55,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 raise pytest.UsageError(
                     f"{item.nodeid} belongs to the part {part.name}, whose directories in tools/run_tests.py lack it."
                 )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> CloudScheduling | None:
+    """Returns the scheduler that keeps a cloud's tests together where `--dist loadgroup` asks for it."""
+    return CloudScheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class Part:
     workers: int = 0
     """How many processes share the tests; 0 runs them in pytest's own."""
     distribution: str = "worksteal"
-    """How pytest-xdist shares them; `loadgroup` leaves all tests of a group to one worker, the largest group first."""
+    """How pytest-xdist shares them; `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
     has_own_networks: bool = False
     """Whether each worker lives in a network namespace of its own, from which nothing else is reached."""
     directories: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ PARTS = [
             *("tests/network/agent", "tests/tools"),
         ),
     ),
-    # Each of these brings up a cloud on a host of its own, or is in the group of those that share one.
+    # Each of these brings up a cloud on a host of its own, or shares one with others.
     Part(
         "e2e",
         "end-to-end tests with real guests",

@@ -53,14 +53,12 @@ def commands() -> Commands:
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("options")
 def test_every_command_and_option_of_the_client_has_a_row_or_a_reason(commands: Commands) -> None:
     missing = unexplained(TABLES, commands)
     assert not missing, "\n".join(missing)
 
 
 @pytest.mark.e2e
-@pytest.mark.xdist_group("options")
 def test_no_reason_is_given_for_what_is_typed(commands: Commands) -> None:
     assert not needless_reasons(TABLES, commands)
 

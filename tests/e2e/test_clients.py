@@ -11,7 +11,7 @@ from websockets.typing import Origin
 from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo cloud")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("user", ["admin", "demo"])

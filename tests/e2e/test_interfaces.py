@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo cloud")]
+pytestmark = pytest.mark.e2e
 
 
 def addresses(guest: Guest, device: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo cloud")]
+pytestmark = pytest.mark.e2e
 
 
 def test_reboot_stop_start_and_delete(demo_cloud: CloudUnderTest) -> None:

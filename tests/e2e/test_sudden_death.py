@@ -11,7 +11,7 @@ from tests.e2e.cloud import CloudUnderTest
 from tests.e2e.conftest import CloudMaker
 from tests.e2e.host import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("mortal cloud")]
+pytestmark = pytest.mark.e2e
 
 COUNT = 5
 ACTIVE_SECONDS = 120

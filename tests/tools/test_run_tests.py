@@ -8,6 +8,7 @@ import pytest
 
 from tools import run_tests
 from tools.run_tests import Counts, read_counts
+from tools.stages import ROOT
 
 INI = """
 [pytest]
@@ -145,6 +146,36 @@ def test_workers_on_networks_of_their_own_reach_nothing_else(
 ) -> None:
     (project / "test_devices.py").write_text(SHOWS_DEVICES)
     assert run_main(monkeypatch, capfd, "--part", "host") == (0, "4 passed, 0 failed, 0 skipped")
+
+
+SHARED = """
+import os, pytest
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", range(5))
+def test_cloud(number):
+    with open("workers", "a") as file:
+        print(NAME, os.environ["PYTEST_XDIST_WORKER"], file=file)
+"""
+
+
+@pytest.mark.parametrize("workers", [2])
+def test_all_tests_of_a_cloud_go_to_one_worker(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hook = "from tests.conftest import pytest_xdist_make_scheduler\n"
+    (project / "conftest.py").write_text(f"import sys\nsys.path.append({str(ROOT)!r})\n{hook}")
+    (project / "tests/e2e").mkdir(parents=True)
+    for name in ("clients", "guests", "sudden_death"):
+        (project / f"tests/e2e/test_{name}.py").write_text(SHARED.replace("NAME", repr(name)))
+    assert run_main(monkeypatch, capfd, "--part", "e2e") == (0, "15 passed, 0 failed, 0 skipped")
+    lines = (project / "workers").read_text().splitlines()
+    workers: dict[str, set[str]] = {}
+    for name, worker in (line.split() for line in lines):
+        workers.setdefault(name, set()).add(worker)
+    assert workers["clients"] == workers["guests"]
+    assert [len(workers[name]) for name in ("clients", "sudden_death")] == [1, 1]
+    assert workers["clients"] != workers["sudden_death"]
 
 
 def in_two_directories(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
