@@ -26,16 +26,22 @@ class StockClient:
             text=True,
             env=host.environment(environment),
         )
+        self._is_idle = True
 
     def run(self, command: str) -> Any:
         """How a command ended: `status`, `out` and `err`. One that takes too long fails the test."""
         assert self._process.stdin and self._process.stdout
+        # The late answer to a command that was given up must not be taken for this one's.
+        assert self._is_idle, f"openstack {command}: the client still works on a command before it"
+        self._is_idle = False
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         # Nothing is buffered here: each command has one line of answer, and the one before it was read.
         answers, _, _ = select.select([self._process.stdout], [], [], LONGEST_SECONDS)
         assert answers, f"openstack {command}: not within {LONGEST_SECONDS} s"
-        return json.loads(self._process.stdout.readline())
+        answer = json.loads(self._process.stdout.readline())
+        self._is_idle = True
+        return answer
 
     def close(self) -> None:
         assert self._process.stdin and self._process.stdout
