@@ -43,7 +43,7 @@ class Guest:
 
     def ask_agent(self, command: dict[str, object]) -> dict[str, object]:
         """Returns the answer of QEMU's agent in the guest; it may have yet to start."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(self.monitor_path.with_name(AGENT)))
             connection.settimeout(1)
@@ -62,17 +62,17 @@ class Guest:
         self.process.stdin.flush()
 
     def log_in(self, password: str = "demo") -> None:
-        start = self.wait_for("login: ", 60, self._logged_out_at).end()
+        start = self.wait_for("login: ", 240, self._logged_out_at).end()
         self.type("demo")
-        start = self.wait_for("Password: ", 10, start).end()
+        start = self.wait_for("Password: ", 60, start).end()
         self.type(password)
-        self.wait_for(re.escape(PROMPT), 10, start)
+        self.wait_for(re.escape(PROMPT), 60, start)
 
     def log_out(self) -> None:
         self._logged_out_at = len(self.text)
         self.type("exit")
 
-    def run(self, command: str, timeout_seconds: float = 15) -> str:
+    def run(self, command: str, timeout_seconds: float = 60) -> str:
         """A command's output, as its lines stand on the console."""
         start = len(self.text)
         # The shell echoes what is typed, broken into lines at the terminal's width; the sums appear in output alone.
