@@ -8,7 +8,19 @@ from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.guides.steps import GUEST, OUTSIDE, Check, Command, Guide, Setting, Sql, Step, substitute, substituted
+from tests.guides.steps import (
+    GUEST,
+    OUTSIDE,
+    Check,
+    Command,
+    Guide,
+    Operation,
+    Setting,
+    Sql,
+    Step,
+    substitute,
+    substituted,
+)
 from tools.lab import engines
 from tools.lab.hosts import Host, wait_for
 from tools.lab.lab import Lab
@@ -106,6 +118,8 @@ class Run:
                 self._check(step)
             case Command():
                 self._command(step.host, self._words(step), step.password)
+            case Operation():
+                self._command(step.host, self.fill(substituted(self.guide, step.words)))
         return "; ".join(self.notes)
 
     def _words(self, step: Command | Check) -> str:

@@ -23,6 +23,7 @@ from tests.guides.steps import (
     Instead,
     Mended,
     NotYet,
+    Operation,
     Setting,
     Step,
     Substitution,
@@ -53,6 +54,40 @@ AGENTS = (
     *(f"| {kind} agent | controller |" for kind in ("Linux bridge", "DHCP", "Metadata")),
     *(f"| :-) | UP | neutron-{name}-agent |" for name in ("linuxbridge", "dhcp", "metadata")),
 )
+
+SERVER = "hello-instance"
+SHOWN = f"openstack server show {SERVER} -c status -f value"
+
+
+def _until(status: str) -> str:
+    """Returns a command that waits for a status of the server: the client does not wait for each of them."""
+    is_shown = f'[ "$({SHOWN})" = {status} ]'
+    return f"for i in $(seq 60); do {is_shown} && break; sleep 1; done; {is_shown}"
+
+
+def _changed(words: str, status: str) -> tuple[str, str]:
+    return f"openstack server {words} {SERVER}", _until(status)
+
+
+DASHBOARD = {
+    2159: ("编辑云主机", (f"openstack server set --property guide=002 {SERVER}",)),
+    2161: ("控制台", (f"openstack console url show --novnc {SERVER}",)),
+    2162: ("查看日志", (f"openstack console log show {SERVER}",)),
+    2163: ("中止实例", (*_changed("stop", "SHUTOFF"), *_changed("start", "ACTIVE"))),
+    2164: ("挂起实例", (*_changed("suspend", "SUSPENDED"), *_changed("resume", "ACTIVE"))),
+    2165: ("废弃实例", (*_changed("shelve", "SHELVED_OFFLOADED"), *_changed("unshelve", "ACTIVE"))),
+    2166: (
+        "调整云主机大小",
+        (*_changed("resize --flavor m1.small", "VERIFY_RESIZE"), *_changed("resize confirm", "ACTIVE")),
+    ),
+    2167: ("锁定/解锁实例", (f"openstack server lock {SERVER}", f"openstack server unlock {SERVER}")),
+    2168: ("软重启实例", _changed("reboot --soft", "ACTIVE")),
+    2169: ("硬重启实例", _changed("reboot --hard", "ACTIVE")),
+    2170: ("关闭实例", (*_changed("stop", "SHUTOFF"), *_changed("start", "ACTIVE"))),
+    2171: ("重建云主机", _changed("rebuild", "ACTIVE")),
+    2172: ("终止实例", (f"openstack server delete --wait {SERVER}", f"! {SHOWN}")),
+}
+"""The guide's line → what it calls an operation of the dashboard, and the commands that stand for it here."""
 
 
 def _grants(first: int, *names: str) -> dict[int, str]:
@@ -405,6 +440,7 @@ def _server() -> list[Step]:
             "ip netns exec qdhcp-7a3c7391-cea7-47eb-a0ef-f7b18010c984 netstat -lntup",
             (":80", ":53", ":67"),
         ),
+        *(Operation(line, CONTROLLER, wish, " && ".join(words)) for line, (wish, words) in DASHBOARD.items()),
         *settings(COMPUTE, "/etc/nova/nova.conf", "libvirt", {2709: "inject_password=true"}),
         Command(2710, COMPUTE, "systemctl restart openstack-nova-compute.service"),
     ]
@@ -567,7 +603,9 @@ GUIDE = Guide(
     instead=INSTEAD,
     not_yet=[
         NotYet(80, 120, "Swift"),
-        NotYet(2127, 2174, "Horizon"),
+        NotYet(2127, 2158, "Horizon"),
+        NotYet(2160, 2160, "Horizon"),
+        NotYet(2173, 2174, "Horizon"),
         NotYet(2176, 2571, "Cinder"),
         NotYet(2609, 2692, "LBaaS"),
         NotYet(2698, 2704, "Horizon"),

@@ -54,7 +54,17 @@ class Setting:
     value: str
 
 
-Step = Command | Check | Sql | Setting
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation that the guide names in a sentence, `wish`, and shows nobody typing; `words` carry it out."""
+
+    line: int
+    host: str
+    wish: str
+    words: str
+
+
+Step = Command | Check | Sql | Setting | Operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,8 @@ def written(step: Step) -> str:
             return f"{step.key} = {step.value}"
         case Sql():
             return step.statement
+        case Operation():
+            return step.wish
         case _:
             return step.words
 
