@@ -46,7 +46,7 @@ from kilonova.compute.api import (
     volume_proxies,
 )
 from kilonova.compute.api.server_actions import ConsoleOutput, Lock, Reboot, State
-from kilonova.compute.before_microversions import ComputeEdge, admit
+from kilonova.compute.before_microversions import ComputeEdge
 from kilonova.compute.policy import RULES
 from kilonova.compute.service import Region
 from kilonova.compute.versions import EDGE
@@ -54,6 +54,7 @@ from kilonova.kit.auth import Policy
 from kilonova.kit.http.bounds import Free
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import compute_error
+from kilonova.kit.http.projects import refuse_other_project
 from kilonova.kit.http.routes import PUBLIC, Action, Route
 
 # fmt: off
@@ -462,7 +463,7 @@ def make_app(
         authenticator,
         compute_error,
         versions=EDGE,
-        admit=admit,
+        admit=refuse_other_project,
         exact_paths=True,
         check=region.database.check,
         request_id_headers=("x-openstack-request-id", "x-compute-request-id"),

@@ -11,28 +11,22 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from kilonova.compute.service import Region
-from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.edge import Edge
-from kilonova.kit.http.routes import Request, Route
+from kilonova.kit.http.projects import below_project, without_project
 
 VERSION_HEADERS = (b"openstack-api-version", b"x-openstack-nova-api-version")
 DOCUMENTS = ("/v2", "/v2/")
-PROJECT_HEADER = "x-project-of-path"
-"""From here to `admit`: what a caller sends under this name can only narrow what is let in."""
 FORMAT = ".json"
 _ID = re.compile(r"[0-9]{1,9}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SLASHES = re.compile("/{2,}")
-_WITH_PROJECT = re.compile(
-    r"/v2(?:\.1)?/(?P<project>[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?P<rest>/.+)"
-)
-"""Nothing that is served directly below the version looks like a project's id."""
+_WITH_PROJECT = below_project(r"/v2(?:\.1)?")
 
 
 class ComputeEdge(Edge[Region]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plain = as_version_2_1(without_project(without_doubled_slashes(scope)))
+        plain = as_version_2_1(without_project(without_doubled_slashes(scope), _WITH_PROJECT))
         await super().__call__(self._without_format(plain), receive, send)
 
     def _without_format(self, scope: Scope) -> Scope:
@@ -50,27 +44,6 @@ class ComputeEdge(Edge[Region]):
 def without_doubled_slashes(scope: Scope) -> Scope:
     path: Any = scope.get("path", "")
     return {**scope, "path": _SLASHES.sub("/", path)} if "//" in path else scope
-
-
-def without_project(scope: Scope) -> Scope:
-    """A request below a project as the one without it that means the same; any other as it is."""
-    path: Any = scope.get("path", "")
-    match = _WITH_PROJECT.fullmatch(path)
-    if match is None:
-        return scope
-    own = PROJECT_HEADER.encode()
-    headers = [(name, value) for name, value in scope["headers"] if name != own]
-    headers.append((own, match["project"].encode()))
-    return {**scope, "path": path[: match.start("project") - 1] + match["rest"], "headers": headers}
-
-
-def admit(request: Request[Region], _route: Route) -> None:
-    """A path below a project is for a token of that project. Raises BadRequest."""
-    project = request.headers.get(PROJECT_HEADER)
-    if project is None or request.context is None or request.context.project_id in (None, project):
-        return
-    own = request.context.project_id
-    raise BadRequest(f"Malformed request URL: URL's project_id '{project}' doesn't match Context's project_id '{own}'")
 
 
 def as_version_2_1(scope: Scope) -> Scope:
