@@ -1,6 +1,5 @@
 """The server side of compute's agents: they register here, report what they see, and ask what belongs to them."""
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,16 +14,13 @@ from kilonova.compute.tables import Host
 from kilonova.compute.topics import REGISTRY_TOPIC
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.agents import AgentInfo, AgentRefused
-from kilonova.kit.agents.calls import agent_topic
-from kilonova.kit.bus import CallTimedOut, RemoteError, Unsubscribe
+from kilonova.kit.agents.namesakes import find_namesake
+from kilonova.kit.bus import Unsubscribe
 from kilonova.kit.errors import ServiceUnavailable
 from kilonova.kit.http.client import RemoteFault
 from kilonova.kit.log import logger
 
 log = logger(__name__)
-
-NAMESAKE_SECONDS = 1.0
-"""How long an agent of the same name has to answer."""
 
 
 class Report(msgspec.Struct):
@@ -67,17 +63,9 @@ class Registry:
         log.info("compute host registered", host=info.host, zone=zone)
 
     async def _refuse_second(self, info: AgentInfo) -> None:
-        """The agent that is alive wins: one that answers under this name, and began at another time, is another.
-
-        Raises AgentRefused.
-        """
-        try:
-            topic = agent_topic(info.binary, info.host)
-            answer = await self._cell.bus.call(topic, "ping", {"known": True}, timeout_seconds=NAMESAKE_SECONDS)
-        except (CallTimedOut, RemoteError):
-            return
-        began = datetime.fromisoformat(answer["started_at"])
-        if began == info.started_at:
+        """Raises AgentRefused when another agent of this name is alive."""
+        began = await find_namesake(self._cell.bus, info)
+        if began is None:
             return
         async with self._cell.reading() as tx:
             row = await hosts.find(tx, info.binary, info.host)
