@@ -9,6 +9,10 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
 
 from kilonova.kit import host_commands
 from kilonova.kit.disks.confinement import give, qemu_account
@@ -25,6 +29,9 @@ MOST_DISK_BYTES = 1 << 42
 
 CREATE_TIMEOUT_SECONDS = 120.0
 CONVERT_TIMEOUT_SECONDS = 3600.0
+
+WITH_SNAPSHOTS_BYTES = MOST_DISK_BYTES
+"""Largest file of a disk that has snapshots inside: they may take more than the disk."""
 
 FORMATS = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vpc", "vhdx": "vhdx", "ploop": "parallels"}
 """Disk format of the image service → its name in qemu-img, for the formats that become a raw disk by conversion."""
@@ -86,8 +93,13 @@ async def create_from_raw(path: Path, source: Path, size_bytes: int) -> None:
         )
 
 
-async def grow(path: Path, disk_format: str, backing: Path | None, size_bytes: int) -> None:
-    """Enlarges a disk that no guest has. It becomes the account's own, and so does `backing`. Raises HostError."""
+async def grow(
+    path: Path, disk_format: str, backing: Path | None, size_bytes: int, *, file_bytes: int | None = None
+) -> None:
+    """Enlarges a disk that no guest has. It becomes the account's own, and so does `backing`. Raises HostError.
+
+    `file_bytes`: most that its file may take, where that is more than the disk, as with snapshots inside it.
+    """
     account = qemu_account()
     for each in filter(None, (path, backing)):
         await asyncio.to_thread(give, each, account)
@@ -95,23 +107,42 @@ async def grow(path: Path, disk_format: str, backing: Path | None, size_bytes: i
         ["qemu-img", "resize", "-q", "-f", disk_format, path, str(size_bytes)],
         timeout_seconds=CREATE_TIMEOUT_SECONDS,
         account=account,
-        limits=limits(size_bytes),
+        limits=limits(size_bytes if file_bytes is None else file_bytes),
+    )
+
+
+async def cut(path: Path, disk_format: str, size_bytes: int) -> None:
+    """Shortens a disk that no guest has; what lies beyond is lost. Raises HostError."""
+    await host_commands.run(
+        ["qemu-img", "resize", "-q", "--shrink", "-f", disk_format, path, str(size_bytes)],
+        timeout_seconds=CREATE_TIMEOUT_SECONDS,
+        account=qemu_account(),
+        limits=limits(MOST_DISK_BYTES),
     )
 
 
 async def flattening(
-    disk: Path, kind: str, backing: Path | None, target: Path, disk_format: str
+    disk: Path,
+    kind: str,
+    backing: Path | None,
+    target: Path,
+    disk_format: str,
+    *,
+    snapshot: str | None = None,
+    disk_bytes: int = MOST_DISK_BYTES,
 ) -> host_commands.Command:
     """Makes an empty `target`, and returns the command that writes the content of a disk of that kind to it.
 
-    They become the account's own, and so does `backing`, which the disk lies over. Raises HostError, OSError.
+    They become the account's own, and so does `backing`, which the disk lies over. `snapshot` names one inside the
+    disk, whose content is written instead. Raises HostError, OSError.
     """
     account = qemu_account()
     for each in filter(None, (disk, backing)):
         await asyncio.to_thread(give, each, account)
     await asyncio.to_thread(_make_empty, target, account)
-    command: list[str | Path] = ["qemu-img", "convert", "-f", kind, "-O", disk_format, disk, target]
-    return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(MOST_DISK_BYTES))
+    chosen = [] if snapshot is None else ["-l", f"snapshot.name={snapshot}"]
+    command: list[str | Path] = ["qemu-img", "convert", "-f", kind, "-O", disk_format, *chosen, disk, target]
+    return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(disk_bytes))
 
 
 async def copying(
@@ -127,6 +158,46 @@ async def copying(
     words: list[str | Path] = ["qemu-img", "convert", "-p", "--object", tls, "-O", disk_format]
     words += [f"json:{json.dumps(source)}", target]
     return host_commands.Command(words, timeout_seconds, account, allowed)
+
+
+class Snapshot(Struct, frozen=True, rename="kebab"):
+    name: str
+
+
+class DiskInfo(Struct, frozen=True, rename="kebab"):
+    """A disk as qemu-img describes it."""
+
+    virtual_size: int
+    """In bytes."""
+    snapshots: tuple[Snapshot, ...] = ()
+    """Those inside it."""
+
+
+async def describe(path: Path, disk_format: str) -> DiskInfo:
+    """Returns the size of a disk and the snapshots inside it. It becomes the account's own. Raises HostError."""
+    account = qemu_account()
+    await asyncio.to_thread(give, path, account)
+    output = await host_commands.run(
+        ["qemu-img", "info", "--output=json", "-f", disk_format, path],
+        timeout_seconds=CREATE_TIMEOUT_SECONDS,
+        account=account,
+        limits=limits(0),
+    )
+    return msgspec.json.decode(output, type=DiskInfo)
+
+
+SnapshotAct = Literal["create", "apply", "delete"]
+_ACTS: Mapping[SnapshotAct, str] = {"create": "-c", "apply": "-a", "delete": "-d"}
+
+
+async def act_on_snapshot(path: Path, act: SnapshotAct, name: str) -> None:
+    """Creates, applies or deletes a snapshot inside a qcow2 disk that no guest has. Raises HostError."""
+    await host_commands.run(
+        ["qemu-img", "snapshot", "-q", _ACTS[act], name, "--image-opts", f"driver=qcow2,file.filename={path}"],
+        timeout_seconds=CREATE_TIMEOUT_SECONDS,
+        account=qemu_account(),
+        limits=limits(WITH_SNAPSHOTS_BYTES),
+    )
 
 
 async def compress(raw: Path, target: Path) -> None:

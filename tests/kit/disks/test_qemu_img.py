@@ -98,3 +98,24 @@ def test_nothing_else_in_the_package_calls_it() -> None:
     calling = re.compile(r"""[\[(]\s*["']qemu-img["']""")
     callers = [path for path in PACKAGE.rglob("*.py") if calling.search(path.read_text())]
     assert [path.relative_to(PACKAGE).as_posix() for path in callers] == ["kit/disks/qemu_img.py"]
+
+
+async def test_a_snapshot_inside_a_disk_keeps_what_was_written_before_it(tmp_path: Path) -> None:
+    disk, copy = tmp_path / "disk", tmp_path / "copy"
+    await qemu_img.create_blank(disk, MIB)
+    for name, byte in (("first", "0x11"), ("second", "0x22")):
+        subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {byte} 0 64k", disk], check=True, stdout=-3)
+        await qemu_img.act_on_snapshot(disk, "create", name)
+    await qemu_img.grow(disk, "qcow2", None, 3 * MIB, file_bytes=qemu_img.WITH_SNAPSHOTS_BYTES)
+    info = await qemu_img.describe(disk, "qcow2")
+    assert (info.virtual_size, [each.name for each in info.snapshots]) == (3 * MIB, ["first", "second"])
+    await host_commands.carry_out(await qemu_img.flattening(disk, "qcow2", None, copy, "raw", snapshot="first"))
+    assert copy.read_bytes()[:3] == b"\x11\x11\x11"
+    await qemu_img.cut(disk, "qcow2", MIB)
+    await qemu_img.act_on_snapshot(disk, "apply", "first")
+    await qemu_img.act_on_snapshot(disk, "delete", "first")
+    info = await qemu_img.describe(disk, "qcow2")
+    assert (info.virtual_size, [each.name for each in info.snapshots]) == (MIB, ["second"])
+    assert is_the_accounts_alone(disk)
+    with pytest.raises(HostError, match="qemu-img failed"):
+        await qemu_img.act_on_snapshot(disk, "apply", "first")
