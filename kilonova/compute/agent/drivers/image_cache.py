@@ -18,7 +18,6 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from kilonova.compute.agent.driver import FetchImage, InspectImage
 from kilonova.compute.agent.drivers.errands import Errand, Errands
@@ -26,10 +25,8 @@ from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
+from kilonova.kit.disks.downloads import download
 from kilonova.kit.host_commands import HostError
-
-WRITE_BYTES = 1 << 20
-"""Chunks are gathered to this before a thread writes and hashes them."""
 
 RAW_FORMATS = ("raw", "iso", "ami", "aki", "ari")
 DAY_SECONDS = 86400.0
@@ -100,26 +97,10 @@ class ImageCache:
             )
 
     async def _download(self, image: SpecImage, partial: Path, errand: Errand) -> None:
-        digest = hashlib.sha512()
-        received = 0
-        pending = bytearray()
-        with await asyncio.to_thread(_create, partial) as file:
-            async for chunk in self.fetch(image.id):
-                received += len(chunk)
-                if received > image.size_bytes:
-                    raise HostError(f"Image {image.id} is larger than the {image.size_bytes} bytes it is said to have.")
-                pending += chunk
-                if len(pending) >= WRITE_BYTES:
-                    await asyncio.to_thread(_write, file, digest, bytes(pending))
-                    pending.clear()
-                    errand.progress = f"downloading image {image.id}: {100 * received // max(1, image.size_bytes)} %"
-            await asyncio.to_thread(_write, file, digest, bytes(pending))
-        if received != image.size_bytes:
-            raise HostError(
-                f"Image {image.id} has {received} bytes instead of the {image.size_bytes} it is said to have."
-            )
-        if digest.hexdigest() != image.sha512:
-            raise HostError(f"Image {image.id} does not have the SHA-512 that the image service gives for it.")
+        def tell(progress: str) -> None:
+            errand.progress = progress
+
+        await download(self.fetch, image.id, partial, size_bytes=image.size_bytes, sha512=image.sha512, tell=tell)
 
     def _inspect(self, image: SpecImage, partial: Path) -> int | None:
         try:
@@ -196,18 +177,6 @@ def _sha1(text: str) -> str:
 def _conversion_of(path: Path) -> str:
     """The name of the job that makes the raw image at `path`."""
     return f"convert {path}"
-
-
-def _create(path: Path) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    return os.fdopen(descriptor, "wb", buffering=0)
-
-
-def _write(file: BinaryIO, digest: "hashlib._Hash", data: bytes) -> None:
-    digest.update(data)
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]
 
 
 def _disk_complaint(image: SpecImage, base_path: Path, error: OSError) -> str:
