@@ -1,0 +1,1 @@
+"""cinder-volume: the agent of a back end."""

@@ -1,0 +1,91 @@
+"""cinder-volume: serves block storage's calls for one back end, and tells what its pools have left."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+from kilonova.block_storage.agent import contract
+from kilonova.block_storage.agent.driver import VolumeDriver
+from kilonova.block_storage.agent.spec import Observation, PoolStats
+from kilonova.block_storage.topics import AGENT_BINARY, REGISTRY_TOPIC
+from kilonova.kit.agents import Agent, AgentInfo, Pace, Served, Turns
+from kilonova.kit.bus import Bus
+
+LONGEST_INTERVAL_SECONDS = 60.0
+"""Between two reports while nothing happens: upstream's."""
+
+
+class BackendReport(Struct, frozen=True):
+    """A back end's pools, when it registers and in each report."""
+
+    host: str
+    pools: list[PoolStats]
+
+
+class VolumeAgent:
+    def __init__(
+        self, driver: VolumeDriver, bus: Bus, *, host: str, zone: str = "", turns: Turns | None = None
+    ) -> None:
+        """`host`: `HOST@BACKEND`. Agents of one process share their `turns`."""
+        self._driver = driver
+        self._bus = bus
+        self._host = host
+        info = AgentInfo(AGENT_BINARY, host, agent_type="Volume", availability_zone=zone, started_at=datetime.now(UTC))
+        self.agent = Agent(
+            info,
+            bus,
+            REGISTRY_TOPIC,
+            serves=self._served(),
+            converge=self._report,
+            describe=self._describe,
+            pace=Pace(longest_interval_seconds=LONGEST_INTERVAL_SECONDS),
+            turns=turns,
+        )
+
+    async def run(self) -> None:
+        """Works until cancelled; volumes stay as they are. Raises AgentRefused."""
+        try:
+            await self.agent.run()
+        finally:
+            await self._driver.close()
+
+    async def _describe(self) -> BackendReport:
+        return BackendReport(self._host, list(await self._driver.pools()))
+
+    async def _report(self) -> None:
+        report = msgspec.to_builtins(await self._describe())
+        if not await self._bus.call(REGISTRY_TOPIC, "report", report):
+            self.agent.register_again()
+
+    def _served(self) -> list[Served]:
+        return [
+            contract.ENSURE_VOLUME.served_by(self._ensure_volume),
+            contract.RELEASE_VOLUME.served_by(self._release_volume),
+            contract.EXTEND_VOLUME.served_by(self._extend_volume),
+            contract.ENSURE_SNAPSHOT.served_by(self._ensure_snapshot),
+            contract.RELEASE_SNAPSHOT.served_by(self._release_snapshot),
+            contract.REVERT_VOLUME.served_by(self._revert_volume),
+            contract.CONNECTION_TO.served_by(self._connection_to),
+        ]
+
+    async def _ensure_volume(self, asked: contract.EnsureArguments) -> Observation:
+        return await self._driver.ensure_volume(asked.spec, asked.epoch)
+
+    async def _release_volume(self, asked: contract.VolumeArguments) -> None:
+        await self._driver.release_volume(asked.volume_id, asked.epoch)
+
+    async def _extend_volume(self, asked: contract.ExtendArguments) -> None:
+        await self._driver.extend_volume(asked.volume_id, asked.size_gib, asked.epoch)
+
+    async def _ensure_snapshot(self, asked: contract.SnapshotArguments) -> Observation:
+        return await self._driver.ensure_snapshot(asked.snapshot_id, asked.volume_id, asked.epoch)
+
+    async def _release_snapshot(self, asked: contract.SnapshotArguments) -> Observation:
+        return await self._driver.release_snapshot(asked.snapshot_id, asked.volume_id, asked.epoch)
+
+    async def _revert_volume(self, asked: contract.RevertArguments) -> Observation:
+        return await self._driver.revert_volume(asked.volume_id, asked.snapshot_id, asked.epoch)
+
+    async def _connection_to(self, asked: contract.ConnectionArguments) -> contract.ConnectionAnswer:
+        return contract.ConnectionAnswer(await self._driver.connection_to(asked.volume_id))

@@ -1,0 +1,1 @@
+"""The drivers of back ends; all obey one contract."""

@@ -1,0 +1,148 @@
+"""A back end without disks: obeys the same contract as the real ones, for tests and for `kilonova up --fake`."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kilonova.block_storage.agent.driver import StaleEpoch
+from kilonova.block_storage.agent.drivers.records import check_subject
+from kilonova.block_storage.agent.spec import (
+    Blank,
+    ImageSource,
+    Observation,
+    PoolStats,
+    SnapshotSource,
+    VolumeSource,
+    VolumeSpec,
+)
+from kilonova.kit.connectors import Connection, FileConnection
+from kilonova.kit.host_commands import HostError
+
+DONE = Observation(True)
+
+
+@dataclass
+class FakeVolume:
+    size_gib: int
+    content: str = ""
+    """What a reader would find: empty are zeros."""
+    snapshots: dict[str, str] = field(default_factory=dict)
+    """Snapshot id → the content then."""
+
+
+@dataclass
+class FakeBackend:
+    """What a back end holds, which outlives its driver. `failures` are raised by the next calls that change it."""
+
+    total_gib: float = 1000.0
+    volumes: dict[str, FakeVolume] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=dict)
+    under_way: set[str] = field(default_factory=set)
+    """Names of copies that have begun."""
+    failures: list[str] = field(default_factory=list)
+    backend_name: str = "fake"
+    pool_name: str = "fake"
+    reserved_percentage: int = 0
+    max_over_subscription_ratio: str = "20.0"
+
+
+class FakeDriver:
+    def __init__(self, backend: FakeBackend) -> None:
+        self.backend = backend
+
+    async def close(self) -> None:
+        """Nothing runs here."""
+
+    async def pools(self) -> Sequence[PoolStats]:
+        backend = self.backend
+        return [
+            PoolStats(
+                pool_name=backend.pool_name,
+                volume_backend_name=backend.backend_name,
+                storage_protocol="file",
+                total_capacity_gb=backend.total_gib,
+                free_capacity_gb=backend.total_gib,
+                reserved_percentage=backend.reserved_percentage,
+                max_over_subscription_ratio=backend.max_over_subscription_ratio,
+            )
+        ]
+
+    async def connection_to(self, volume_id: str) -> Connection:
+        self._known(volume_id)
+        return FileConnection(path=f"/fake/volume-{volume_id}", disk_format="raw")
+
+    async def ensure_volume(self, spec: VolumeSpec, epoch: int) -> Observation:
+        await self._begin(spec.id, epoch)
+        volumes = self.backend.volumes
+        if spec.id in volumes:
+            return DONE
+        if not isinstance(spec.source, Blank) and not self._is_copied(spec.id):
+            return Observation(False, "copying")
+        match spec.source:
+            case ImageSource(image_id=image_id):
+                content = f"image {image_id}"
+            case VolumeSource(volume_id=volume_id):
+                content = self._known(volume_id).content
+            case SnapshotSource(snapshot_id=snapshot_id, volume_id=volume_id):
+                content = self._known_snapshot(volume_id, snapshot_id)
+            case Blank():
+                content = ""
+        volumes[spec.id] = FakeVolume(spec.size_gib, content)
+        return DONE
+
+    async def release_volume(self, volume_id: str, epoch: int) -> None:
+        await self._begin(volume_id, epoch)
+        self.backend.volumes.pop(volume_id, None)
+        self.backend.under_way.discard(volume_id)
+
+    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:
+        await self._begin(volume_id, epoch)
+        volume = self._known(volume_id)
+        volume.size_gib = max(volume.size_gib, size_gib)
+
+    async def ensure_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
+        await self._begin(snapshot_id, epoch)
+        volume = self._known(volume_id)
+        volume.snapshots.setdefault(snapshot_id, volume.content)
+        return DONE
+
+    async def release_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
+        await self._begin(snapshot_id, epoch)
+        if volume_id in self.backend.volumes:
+            self.backend.volumes[volume_id].snapshots.pop(snapshot_id, None)
+        return DONE
+
+    async def revert_volume(self, volume_id: str, snapshot_id: str, epoch: int) -> Observation:
+        await self._begin(volume_id, epoch)
+        self._known(volume_id).content = self._known_snapshot(volume_id, snapshot_id)
+        return DONE
+
+    async def _begin(self, subject_id: str, epoch: int) -> None:
+        check_subject(subject_id)
+        newest = self.backend.epochs.get(subject_id, 0)
+        if epoch < newest:
+            raise StaleEpoch(subject_id, epoch, newest)
+        self.backend.epochs[subject_id] = epoch
+        await asyncio.sleep(0)
+        if self.backend.failures:
+            raise HostError(self.backend.failures.pop(0))
+
+    def _is_copied(self, volume_id: str) -> bool:
+        """A copy is under way when it is first asked for, and whole the second time."""
+        if volume_id in self.backend.under_way:
+            self.backend.under_way.discard(volume_id)
+            return True
+        self.backend.under_way.add(volume_id)
+        return False
+
+    def _known(self, volume_id: str) -> FakeVolume:
+        check_subject(volume_id)
+        if volume_id not in self.backend.volumes:
+            raise HostError(f"There is no volume {volume_id} here.")
+        return self.backend.volumes[volume_id]
+
+    def _known_snapshot(self, volume_id: str, snapshot_id: str) -> str:
+        snapshots = self._known(volume_id).snapshots
+        if snapshot_id not in snapshots:
+            raise HostError(f"There is no snapshot {snapshot_id} here.")
+        return snapshots[snapshot_id]

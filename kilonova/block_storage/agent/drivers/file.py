@@ -1,0 +1,417 @@
+"""The driver `file`: each volume is a file of this host, or of a file system that it shares with others.
+
+A volume is `volume-ID`, in the format its record names. On the way there it is `volume-ID.part`; the image it is made
+of is `image-ID.part` while it is downloaded and `image-ID` when it is whole and inspected. A snapshot of a qcow2 volume
+lies inside the volume's file, under its own id; one of a raw volume is a copy, `snapshot-ID`. Copies are jobs, which an
+agent that was restarted finds again.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kilonova.block_storage.agent.drivers.records import Records, check_subject
+from kilonova.block_storage.agent.spec import (
+    GIB,
+    Blank,
+    ImageSource,
+    Observation,
+    PoolStats,
+    SnapshotSource,
+    VolumeSource,
+    VolumeSpec,
+)
+from kilonova.kit.agents import Jobs
+from kilonova.kit.connectors import Connection, FileConnection
+from kilonova.kit.connectors.connections import DiskFormat
+from kilonova.kit.disks import qemu_img
+from kilonova.kit.disks.confinement import check_reachable, give, qemu_account
+from kilonova.kit.disks.downloads import FetchImage, download
+from kilonova.kit.disks.inspection import ImageRefused, inspect_file
+from kilonova.kit.host_commands import Command, HostError
+from kilonova.kit.log import logger
+
+log = logger(__name__)
+
+RAW_IMAGES = ("raw", "iso", "ami", "aki", "ari")
+"""Disk formats of images whose data is the disk."""
+POOL = "file"
+DONE = Observation(True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions:
+    directory: Path
+    disk_format: DiskFormat = "qcow2"
+    """The format of new volumes; those there are keep theirs."""
+    backend_name: str = "file"
+    reserved_percentage: int = 0
+    max_over_subscription_ratio: str = "20.0"
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy that a job makes: `partial` becomes `target` when it is whole."""
+
+    job: str
+    partial: Path
+    target: Path
+    command: Callable[[], Awaitable[Command]]
+    """Makes an empty `partial`, and returns what fills it."""
+    settle: Callable[[], Awaitable[None]]
+    """What is left to do with a whole `partial`."""
+
+
+@dataclass
+class Download:
+    task: "asyncio.Task[None]"
+    progress: str
+
+
+@dataclass
+class FileDriver:
+    options: FileOptions
+    fetch: FetchImage
+    _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    """Volume id → held while its file is worked on."""
+    _downloads: dict[str, Download] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._directory = self.options.directory
+        self._records = Records(self._directory / ".records")
+        self._jobs = Jobs(self._directory / ".jobs")
+
+    def prepare(self) -> None:
+        """Makes the directory; only for the start of an agent. Raises HostError."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+            check_reachable(self._directory, qemu_account())
+            for path in self._directory.glob("image-*.part"):
+                path.unlink()
+        except OSError as error:
+            raise HostError(f"Volumes cannot be kept in {self._directory}: {error.strerror}.") from error
+        self._records.sweep()
+
+    async def close(self) -> None:
+        running = [each.task for each in self._downloads.values() if not each.task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def pools(self) -> Sequence[PoolStats]:
+        usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
+        options = self.options
+        return [
+            PoolStats(
+                pool_name=POOL,
+                volume_backend_name=options.backend_name,
+                storage_protocol="file",
+                total_capacity_gb=round(usage.total / GIB, 2),
+                free_capacity_gb=round(usage.free / GIB, 2),
+                reserved_percentage=options.reserved_percentage,
+                max_over_subscription_ratio=options.max_over_subscription_ratio,
+            )
+        ]
+
+    async def connection_to(self, volume_id: str) -> Connection:
+        path = self._volume(volume_id)
+        record = self._records.read(volume_id)
+        if record is None or record.disk_format is None or not path.exists():
+            raise HostError(f"There is no volume {volume_id} here.")
+        return FileConnection(path=str(path), disk_format=record.disk_format)
+
+    # --- volumes -----------------------------------------------------------------------------------------------------
+
+    async def ensure_volume(self, spec: VolumeSpec, epoch: int) -> Observation:
+        async with self._locks[spec.id]:
+            with self._complaining(spec.id):
+                record = self._records.admit(spec.id, epoch, disk_format=self.options.disk_format)
+                disk_format = record.disk_format or self.options.disk_format
+                if self._volume(spec.id).exists():
+                    await self._forget_way(spec.id)
+                    return DONE
+                if isinstance(spec.source, Blank):
+                    await self._make_blank(spec, disk_format)
+                    return DONE
+                return await self._make_from(spec, disk_format)
+
+    async def _make_blank(self, spec: VolumeSpec, disk_format: DiskFormat) -> None:
+        target = self._volume(spec.id)
+        partial = _part(target)
+        partial.unlink(missing_ok=True)
+        size_bytes = spec.size_gib * GIB
+        if disk_format == "qcow2":
+            await qemu_img.create_blank(partial, size_bytes)
+        else:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            os.truncate(descriptor, size_bytes)
+            os.close(descriptor)
+            give(partial, qemu_account())
+        partial.replace(target)
+
+    async def _make_from(self, spec: VolumeSpec, disk_format: DiskFormat) -> Observation:
+        source = spec.source
+        if isinstance(source, ImageSource):
+            fetched = await self._fetched(spec, source)
+            if not fetched.is_done:
+                return fetched
+        target = self._volume(spec.id)
+        partial = _part(target)
+
+        async def settle() -> None:
+            await self._fit(partial, disk_format, spec)
+
+        async def command() -> Command:
+            return await self._filling(spec, partial, disk_format)
+
+        done = await self._copied(Copy(self._job_of(spec), partial, target, command, settle))
+        if done.is_done:
+            await self._forget_way(spec.id)
+        return done
+
+    async def _filling(self, spec: VolumeSpec, partial: Path, disk_format: DiskFormat) -> Command:
+        """Returns the command that writes a source's content to a volume on its way."""
+        match spec.source:
+            case ImageSource(disk_format=image_format):
+                kind = "raw" if image_format in RAW_IMAGES else qemu_img.FORMATS[image_format]
+                image = self._image(spec.id)
+                return await qemu_img.flattening(
+                    image, kind, None, partial, disk_format, disk_bytes=spec.size_gib * GIB
+                )
+            case VolumeSource(volume_id=volume_id):
+                path, kind = self._known(volume_id)
+                return await qemu_img.flattening(path, kind, None, partial, disk_format)
+            case SnapshotSource(snapshot_id=snapshot_id, volume_id=volume_id):
+                path, kind = self._known(volume_id)
+                if kind == "raw":
+                    return await qemu_img.flattening(self._snapshot(snapshot_id), kind, None, partial, disk_format)
+                return await qemu_img.flattening(path, kind, None, partial, disk_format, snapshot=snapshot_id)
+            case Blank():
+                raise AssertionError("a blank volume is made at once")
+
+    async def _fit(self, partial: Path, disk_format: DiskFormat, spec: VolumeSpec) -> None:
+        """Gives a copy the volume's size. A snapshot is copied as large as its volume has become since: what lies
+        beyond its own size is empty."""
+        wanted_bytes = spec.size_gib * GIB
+        size_bytes = (await qemu_img.describe(partial, disk_format)).virtual_size
+        if size_bytes > wanted_bytes:
+            if not isinstance(spec.source, SnapshotSource):
+                partial.unlink()
+                raise HostError(f"The source has {size_bytes} bytes, more than the {spec.size_gib} GiB of the volume.")
+            await qemu_img.cut(partial, disk_format, wanted_bytes)
+        elif size_bytes < wanted_bytes:
+            await qemu_img.grow(partial, disk_format, None, wanted_bytes)
+
+    async def release_volume(self, volume_id: str, epoch: int) -> None:
+        async with self._locks[volume_id]:
+            with self._complaining(volume_id):
+                self._records.admit(volume_id, epoch)
+                download_of = self._downloads.pop(volume_id, None)
+                if download_of is not None:
+                    download_of.task.cancel()
+                    await asyncio.wait([download_of.task])
+                for job in await self._jobs.list_all():
+                    if job.name.endswith(f" to {volume_id}"):
+                        await self._jobs.cancel(job.name)
+                target, image = self._volume(volume_id), self._image(volume_id)
+                for path in (target, _part(target), image, _part(image)):
+                    path.unlink(missing_ok=True)
+                self._records.bury(volume_id, epoch)
+        self._locks.pop(volume_id, None)
+
+    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:
+        async with self._locks[volume_id]:
+            with self._complaining(volume_id):
+                self._records.admit(volume_id, epoch)
+                path, disk_format = self._known(volume_id)
+                size_bytes = size_gib * GIB
+                if (await qemu_img.describe(path, disk_format)).virtual_size < size_bytes:
+                    await qemu_img.grow(path, disk_format, None, size_bytes, file_bytes=qemu_img.WITH_SNAPSHOTS_BYTES)
+
+    # --- snapshots ---------------------------------------------------------------------------------------------------
+
+    async def ensure_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
+        async with self._locks[volume_id]:
+            with self._complaining(volume_id):
+                self._records.admit(snapshot_id, epoch)
+                path, disk_format = self._known(volume_id)
+                if disk_format == "raw":
+                    return await self._copied(self._raw_copy("snapshot", path, self._snapshot(snapshot_id)))
+                if snapshot_id in await self._snapshots_in(path):
+                    return DONE
+                if await self._is_read(volume_id):
+                    return Observation(False, "waiting for a copy of the volume")
+                await qemu_img.act_on_snapshot(path, "create", snapshot_id)
+                return DONE
+
+    async def release_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
+        async with self._locks[volume_id]:
+            with self._complaining(volume_id):
+                self._records.admit(snapshot_id, epoch)
+                copy, path = self._snapshot(snapshot_id), self._volume(volume_id)
+                await self._jobs.cancel(_job("snapshot", path, copy))
+                for each in (copy, _part(copy)):
+                    each.unlink(missing_ok=True)
+                record = self._records.read(volume_id)
+                is_inside = path.exists() and record is not None and record.disk_format == "qcow2"
+                if is_inside and snapshot_id in await self._snapshots_in(path):
+                    if await self._is_read(volume_id):
+                        return Observation(False, "waiting for a copy of the volume")
+                    await qemu_img.act_on_snapshot(path, "delete", snapshot_id)
+                self._records.bury(snapshot_id, epoch)
+                return DONE
+
+    async def revert_volume(self, volume_id: str, snapshot_id: str, epoch: int) -> Observation:
+        async with self._locks[volume_id]:
+            with self._complaining(volume_id):
+                self._records.admit(volume_id, epoch)
+                path, disk_format = self._known(volume_id)
+                if disk_format == "raw":
+                    return await self._copied(self._raw_copy("revert", self._snapshot(snapshot_id), path))
+                await qemu_img.act_on_snapshot(path, "apply", snapshot_id)
+                return DONE
+
+    async def _snapshots_in(self, path: Path) -> set[str]:
+        return {each.name for each in (await qemu_img.describe(path, "qcow2")).snapshots}
+
+    async def _is_read(self, volume_id: str) -> bool:
+        """Whether a copy of the volume, or of a snapshot inside it, is being made: QEMU keeps its file locked then."""
+        name = f"from {volume_id} "
+        return any(job.is_running and name in job.name for job in await self._jobs.list_all())
+
+    def _raw_copy(self, purpose: str, source: Path, target: Path) -> Copy:
+        partial = _part(target)
+
+        async def command() -> Command:
+            if not source.exists():
+                raise HostError(f"{source.name} is not here.")
+            return await qemu_img.flattening(source, "raw", None, partial, "raw")
+
+        async def settle() -> None:
+            """The copy is as its source."""
+
+        return Copy(_job(purpose, source, target), partial, target, command, settle)
+
+    # --- copies and images -------------------------------------------------------------------------------------------
+
+    async def _copied(self, copy: Copy) -> Observation:
+        """Starts a copy, or finds it under way; done once its target is there. Raises HostError when it failed."""
+        if not copy.job.startswith("revert") and copy.target.exists():
+            await self._jobs.clean(copy.job)
+            return DONE
+        job = await self._jobs.observe(copy.job)
+        if job is None:
+            copy.partial.unlink(missing_ok=True)
+            await self._jobs.start(copy.job, await copy.command())
+            return Observation(False, "copying")
+        if job.is_running:
+            return Observation(False, "copying")
+        try:
+            if job.failure:
+                raise HostError(job.failure)
+            if copy.partial.exists():
+                await copy.settle()
+                copy.partial.replace(copy.target)
+        finally:
+            copy.partial.unlink(missing_ok=True)
+            await self._jobs.clean(copy.job)
+        return DONE
+
+    async def _fetched(self, spec: VolumeSpec, source: ImageSource) -> Observation:
+        """Starts the download of an image, or finds it under way. Raises HostError when it failed."""
+        image = self._image(spec.id)
+        if image.exists():
+            return DONE
+        known = self._downloads.get(spec.id)
+        if known is None:
+            if source.disk_format not in RAW_IMAGES and source.disk_format not in qemu_img.FORMATS:
+                raise HostError(f"Image {source.image_id} has the disk format {source.disk_format}: no disk is in it.")
+            known = Download(asyncio.create_task(self._download(spec, source)), "downloading the image")
+            self._downloads[spec.id] = known
+        if not known.task.done():
+            return Observation(False, known.progress)
+        del self._downloads[spec.id]
+        known.task.result()
+        return DONE
+
+    async def _download(self, spec: VolumeSpec, source: ImageSource) -> None:
+        image = self._image(spec.id)
+        partial = _part(image)
+
+        def tell(progress: str) -> None:
+            self._downloads[spec.id].progress = progress
+
+        with self._complaining(spec.id):
+            try:
+                await download(
+                    self.fetch, source.image_id, partial, size_bytes=source.size_bytes, sha512=source.sha512, tell=tell
+                )
+                try:
+                    found = await asyncio.to_thread(inspect_file, partial, source.disk_format)
+                except ImageRefused as refused:
+                    raise HostError(f"Image {source.image_id} is refused: {refused}") from refused
+                if found.virtual_size_bytes is not None and found.virtual_size_bytes > spec.size_gib * GIB:
+                    raise HostError(
+                        f"Image {source.image_id} holds a disk of {found.virtual_size_bytes} bytes, more than the "
+                        f"{spec.size_gib} GiB of the volume."
+                    )
+                partial.replace(image)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    async def _forget_way(self, volume_id: str) -> None:
+        """Removes what a volume that is whole does not need any more."""
+        self._image(volume_id).unlink(missing_ok=True)
+        for job in await self._jobs.list_all():
+            if job.name.endswith(f" to {volume_id}"):
+                await self._jobs.clean(job.name)
+
+    def _job_of(self, spec: VolumeSpec) -> str:
+        source_id = getattr(spec.source, "volume_id", "an image")
+        return f"copy from {source_id} to {spec.id}"
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _volume(self, volume_id: str) -> Path:
+        check_subject(volume_id)
+        return self._directory / f"volume-{volume_id}"
+
+    def _snapshot(self, snapshot_id: str) -> Path:
+        check_subject(snapshot_id)
+        return self._directory / f"snapshot-{snapshot_id}"
+
+    def _image(self, volume_id: str) -> Path:
+        check_subject(volume_id)
+        return self._directory / f"image-{volume_id}"
+
+    def _known(self, volume_id: str) -> tuple[Path, DiskFormat]:
+        """Returns a volume's file and format. Raises HostError where there is none."""
+        path, record = self._volume(volume_id), self._records.read(volume_id)
+        if record is None or record.disk_format is None or not path.exists():
+            raise HostError(f"There is no volume {volume_id} here.")
+        return path, record.disk_format
+
+    @contextlib.contextmanager
+    def _complaining(self, volume_id: str) -> Iterator[None]:
+        """Turns what the file system refuses into a HostError that names it."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise HostError(f"The file system of {self._directory} is full.") from error
+            raise HostError(f"Volume {volume_id} in {self._directory}: {error.strerror or error}.") from error
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _job(purpose: str, source: Path, target: Path) -> str:
+    return f"{purpose} from {source.name.partition('-')[2]} to {target.name.partition('-')[2]}"

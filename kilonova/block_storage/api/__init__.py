@@ -1,0 +1,1 @@
+"""Request handlers of block storage, one file a resource."""

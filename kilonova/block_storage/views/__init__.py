@@ -1,0 +1,1 @@
+"""Answers of block storage's API, as pure functions of rows."""
