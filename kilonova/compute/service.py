@@ -1,7 +1,6 @@
 """The foundation of compute: the region, which handlers get, and its cells, which programs and agents' calls get."""
 
 import asyncio
-from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
 
@@ -24,10 +23,10 @@ from kilonova.compute.transactions import (
 )
 from kilonova.image.client import ImageClient
 from kilonova.kit.agents import AgentCalls, Liveness
-from kilonova.kit.bus import Bus, Unsubscribe
+from kilonova.kit.bus import Bus
 from kilonova.kit.clock import Clock, SystemClock
 from kilonova.kit.db import Database
-from kilonova.kit.tasks import TASKS_DUE, Runner, TaskTables
+from kilonova.kit.tasks import TASKS_DUE, Runner, TaskTables, WakesRunner
 from kilonova.network.client import NetworkClient
 from kilonova.placement.client import PlacementClient
 
@@ -85,9 +84,10 @@ class Region:
 
 
 @dataclass
-class Cell:
+class Cell(WakesRunner):
     """Compute on the database of one cell, with the bus and the agents of its hosts."""
 
+    tasks_topic = TASKS_TOPIC
     region: Region
     id: str
     database: Database
@@ -100,7 +100,7 @@ class Cell:
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.database.on(TASKS_DUE, self._wake)
+        self.database.on(TASKS_DUE, self.wake)
         if self.region.listener is not None:
             self.region.listener.follow(self.database)
 
@@ -121,27 +121,3 @@ class Cell:
     def regional(self, tx: CellTx) -> RegionTx | None:
         """The same transaction, for the region's tables; None where those are in another database."""
         return RegionTx(tx) if self.database is self.region.database else None
-
-    async def _wake(self, superseded: Collection[str]) -> None:
-        """Tasks were committed. `superseded`: the servers whose running operation was ended."""
-        if self.runner is None:
-            # Nobody waits for the broker.
-            telling = asyncio.create_task(self.bus.publish(TASKS_TOPIC, sorted(superseded)))
-            self._telling.add(telling)
-            telling.add_done_callback(self._telling.discard)
-        else:
-            self._wake_runner(self.runner, superseded)
-
-    def _wake_runner(self, runner: "Runner[Cell]", superseded: Collection[str]) -> None:
-        for server_id in superseded:
-            runner.abandon(server_id)
-        runner.wake()
-
-    def listen(self) -> Unsubscribe:
-        """Takes wake-ups of other processes for this one's runner; returns what ends that."""
-
-        async def heard(superseded: list[str]) -> None:
-            if self.runner is not None:
-                self._wake_runner(self.runner, superseded)
-
-        return self.bus.subscribe(TASKS_TOPIC, heard)

@@ -14,6 +14,7 @@ from kilonova.kit.tasks.table import (
     TaskStep,
     TaskTables,
 )
+from kilonova.kit.tasks.wakes import WakesRunner
 
 __all__ = [
     "TASKS_BEGUN",
@@ -36,5 +37,6 @@ __all__ = [
     "Task",
     "TaskStep",
     "TaskTables",
+    "WakesRunner",
     "step_name",
 ]
