@@ -39,7 +39,7 @@ settings.load_profile("kilonova")
 text_lengths.enforce()
 
 PASSWORD = "a password for tests"
-SERVICE_USERS = ("nova", "glance", "placement", "neutron")
+SERVICE_USERS = ("nova", "glance", "placement", "neutron", "cinder")
 PEOPLE = {"demo": ("demo", "member"), "other": ("other", "member"), "reader": ("demo", "reader")}
 """User → (project, role)."""
 

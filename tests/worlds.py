@@ -10,7 +10,17 @@ from sqlalchemy import MetaData
 
 from kilonova.cli.grounds.ground import Schema
 from kilonova.cli.grounds.one_process import OneProcess
-from kilonova.cli.parts import compute, compute_agent, consoles, identity, image, network, network_agents, placement
+from kilonova.cli.parts import (
+    block_storage,
+    compute,
+    compute_agent,
+    consoles,
+    identity,
+    image,
+    network,
+    network_agents,
+    placement,
+)
 from kilonova.cli.parts.options import COMMON
 from kilonova.cli.parts.part import Part
 from kilonova.cli.settings import read_defaults
@@ -23,7 +33,7 @@ from kilonova.kit.http.edge import Authenticator
 from tests.databases import Databases
 
 __all__ = ["CloudInProcess", "compute", "compute_agent", "consoles", "identity", "image", "network", "network_agents"]
-__all__ += ["placement"]
+__all__ += ["block_storage", "placement"]
 
 PATIENT_SECONDS = 1e9
 
@@ -124,5 +134,6 @@ def cloud_in(directory: Path, databases: Databases, template: IdentityTemplate, 
     settings = {
         "fernet_tokens": {"key_repository": str(template.fernet_keys)},
         "glance_store": {"filesystem_store_datadir": str(directory / "images")},
+        "DEFAULT": {"volume_driver": "fake"},
     }
     return CloudInProcess(make_database=make_database, settings=settings, **options)

@@ -11,6 +11,7 @@ from kilonova.cli import settings
 from kilonova.cli.grounds.ground import Schema
 from kilonova.cli.grounds.one_process import OneProcess
 from kilonova.cli.parts import (
+    block_storage,
     compute,
     compute_agent,
     consoles,
@@ -41,6 +42,7 @@ PORTS = {
     "compute": 8774,
     "metadata": 8775,
     "network": 9696,
+    "block-storage": 8776,
     "vnc-console": 6080,
 }
 MORE_CONSOLES: Mapping[str, tuple[int, Part, str]] = {
@@ -58,6 +60,9 @@ PARTS = (
     consoles.NOVNC_PROXY,
     compute_agent.AGENT,
     network_agents.WHOLE,
+    block_storage.API,
+    block_storage.SCHEDULER,
+    block_storage.VOLUME,
 )
 CATALOG = (
     ("identity", "keystone", "Identity", "/v3"),
@@ -65,8 +70,12 @@ CATALOG = (
     ("placement", "placement", "Placement", ""),
     ("compute", "nova", "Compute", "/v2.1"),
     ("network", "neutron", "Network", ""),
+    ("block-storage", "cinder", "Block Storage", "/v3"),
+    ("volumev3", "cinderv3", "Block Storage", "/v3/%(project_id)s"),
 )
-SERVICE_USERS = ("nova", "glance", "placement", "neutron")
+OTHER_NAMES = {"volumev3": "block-storage"}
+"""Service types of the catalog that are another name of one → that one."""
+SERVICE_USERS = ("nova", "glance", "placement", "neutron", "cinder")
 
 
 def endpoint_url(address: str, service: str, scheme: str = "http") -> str:
@@ -99,6 +108,7 @@ class Cloud(OneProcess):
             ("fake", "vcpus"): 16,
             ("fake", "memory_mb"): 64 << 10,
             ("fake", "disk_gb"): 1000,
+            ("DEFAULT", "volume_driver"): "fake" if driver == "fake" else "file",
         }
         fixed = {
             ("DEFAULT", "bind_host"): address,
@@ -111,6 +121,8 @@ class Cloud(OneProcess):
             ("fernet_tokens", "key_repository"): str(state.path / "fernet-keys"),
             ("glance_store", "filesystem_store_datadir"): str(state.path / "images"),
             ("glance", "api_servers"): [],
+            ("DEFAULT", "glance_api_servers"): [],
+            ("DEFAULT", "file_volumes_path"): str(state.path / "volumes"),
         }
         return defaults, fixed
 
@@ -173,7 +185,7 @@ class Cloud(OneProcess):
     async def _bootstrap(self, service: Identity) -> None:
         config = self.config
         services = tuple(
-            ServiceEntry(type_, name, description, endpoint_url(config.my_ip, type_) + path)
+            ServiceEntry(type_, name, description, endpoint_url(config.my_ip, OTHER_NAMES.get(type_, type_)) + path)
             for type_, name, description, path in CATALOG
         )
         wanted = Bootstrap(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kilonova.cli.parts.options import (
+    BLOCK_STORAGE,
     COMMON,
     COMPUTE,
     IDENTITY,
@@ -34,6 +35,7 @@ SERVICES: Mapping[str, Service] = {
     "placement": Service("placement-api", "placement", [PLACEMENT]),
     "nova": Service("nova-api", "nova", [COMPUTE, SCHEDULING]),
     "nova-compute": Service("nova-compute", "nova", [COMPUTE]),
+    "cinder": Service("cinder-api", "cinder", [BLOCK_STORAGE]),
     "neutron": Service("neutron-server", "neutron", [NETWORK]),
     **{
         name: Service(name, "neutron", [NETWORK_AGENT])

@@ -13,7 +13,7 @@ import msgspec
 
 from kilonova.compute.agent.drivers.libvirtd import pick_virt_type
 
-SERVICE_TYPES = ("identity", "image", "placement", "compute", "network")
+SERVICE_TYPES = ("identity", "image", "placement", "compute", "network", "block-storage")
 INTERFACES = ("public", "internal", "admin")
 PORTS = {
     5000: "identity",
@@ -22,6 +22,7 @@ PORTS = {
     8774: "compute",
     8775: "metadata",
     9696: "network",
+    8776: "block-storage",
     6080: "console",
 }
 GUESSED_PASSWORDS = frozenset(

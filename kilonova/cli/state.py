@@ -21,7 +21,7 @@ from typing import Any
 from kilonova.cli.typed import typed
 
 DEFAULT_AS_ROOT = Path("/var/lib/kilonova")
-PASSWORD_USERS = ("admin", "demo", "nova", "glance", "placement", "neutron")
+PASSWORD_USERS = ("admin", "demo", "nova", "glance", "placement", "neutron", "cinder")
 
 
 class StateError(Exception):
@@ -156,6 +156,11 @@ class StateDir:
             self.pid_file.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
+
+
+def _new_password(user: str) -> str:
+    """Returns the line of kilonova.conf with a user's password."""
+    return f"{user} = {secrets.token_urlsafe(18)}"
 
 
 def process_start(pid: int) -> str | None:

@@ -22,7 +22,7 @@ from kilonova.cli.daemons.not_ready import NotReady
 from kilonova.cli.daemons.process import EX_CONFIG, EX_TEMPFAIL
 from kilonova.cli.daemons.refusals import check_schema, find_revision, upgrade_schema
 from kilonova.cli.daemons.schemas import make_database, migrations_of
-from kilonova.cli.parts.options import IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
+from kilonova.cli.parts.options import BLOCK_STORAGE, IDENTITY, IMAGE, NETWORK, PLACEMENT, Options
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db.migrate import head_revision
 from kilonova.kit.errors import ServiceUnavailable
@@ -240,6 +240,13 @@ def placement_manage() -> int:
 
     commands = {"db sync": named(_sync("placement", metadata)), "db version": named(_version("placement", metadata))}
     return run_command("placement-manage", "placement", [PLACEMENT], commands)
+
+
+def cinder_manage() -> int:
+    from kilonova.block_storage.tables import metadata
+
+    commands = {"db sync": _sync("block_storage", metadata), "db version": _version("block_storage", metadata)}
+    return run_command("cinder-manage", "cinder", [BLOCK_STORAGE], commands)
 
 
 def neutron_db_manage() -> int:

@@ -75,6 +75,24 @@ def nova_consoleauth() -> int:
     return main(consoles.CONSOLEAUTH_DAEMON)
 
 
+def cinder_api() -> int:
+    from kilonova.cli.parts import block_storage
+
+    return main(block_storage.API)
+
+
+def cinder_scheduler() -> int:
+    from kilonova.cli.parts import block_storage
+
+    return main(block_storage.SCHEDULER)
+
+
+def cinder_volume() -> int:
+    from kilonova.cli.parts import block_storage
+
+    return main(block_storage.VOLUME)
+
+
 def neutron_server() -> int:
     from kilonova.cli.parts import network
 

@@ -24,6 +24,7 @@ OPTIONS = {
     "nova-conductor": (("conductor", "workers"),),
     "nova-scheduler": (("scheduler", "workers"),),
     "glance-api": (("DEFAULT", "workers"),),
+    "cinder-api": (("DEFAULT", "osapi_volume_workers"),),
     "neutron-server": (("DEFAULT", "api_workers"),),
     "keystone": (),
     "placement-api": (),

@@ -26,7 +26,7 @@ from kilonova.kit.http.client import RemoteService, ServiceSession
 from kilonova.kit.http.edge import Authenticator
 from kilonova.kit.http.tokens import REVOCATIONS_TOPIC, TokenVerifier
 
-WANT_TOKENS = ("placement", "image", "network", "compute")
+WANT_TOKENS = ("placement", "image", "network", "compute", "block-storage")
 """The APIs that tell callers without a token where identity is."""
 DATA_SECONDS = 60.0
 
@@ -35,7 +35,7 @@ DATA_SECONDS = 60.0
 class OneProcess(ABC):
     """Holds what all parts of a cloud share. `add` builds one part after the other, identity first.
 
-    Each service works as the user that is called like its project: nova, neutron, glance, placement.
+    Each service works as the user that is called like its project: nova, neutron, glance, placement, cinder.
     """
 
     bus: InProcessBus = field(default_factory=InProcessBus)

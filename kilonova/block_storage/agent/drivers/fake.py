@@ -32,7 +32,7 @@ class FakeVolume:
 
 @dataclass
 class FakeBackend:
-    """What a back end holds, which outlives its driver. `failures` are raised by the next calls that change it."""
+    """What a back end holds, which outlives its driver. `failures` are raised by the next calls."""
 
     total_gib: float = 1000.0
     volumes: dict[str, FakeVolume] = field(default_factory=dict)
@@ -40,6 +40,8 @@ class FakeBackend:
     under_way: set[str] = field(default_factory=set)
     """Names of copies that have begun."""
     failures: list[str] = field(default_factory=list)
+    is_broken: str = ""
+    """Why nothing can be made here; what there is can be removed."""
     backend_name: str = "fake"
     pool_name: str = "fake"
     reserved_percentage: int = 0
@@ -76,6 +78,7 @@ class FakeDriver:
         volumes = self.backend.volumes
         if spec.id in volumes:
             return DONE
+        self._require_whole()
         if not isinstance(spec.source, Blank) and not self._is_copied(spec.id):
             return Observation(False, "copying")
         match spec.source:
@@ -103,6 +106,7 @@ class FakeDriver:
     async def ensure_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
         await self._begin(snapshot_id, epoch)
         volume = self._known(volume_id)
+        self._require_whole()
         volume.snapshots.setdefault(snapshot_id, volume.content)
         return DONE
 
@@ -126,6 +130,10 @@ class FakeDriver:
         await asyncio.sleep(0)
         if self.backend.failures:
             raise HostError(self.backend.failures.pop(0))
+
+    def _require_whole(self) -> None:
+        if self.backend.is_broken:
+            raise HostError(self.backend.is_broken)
 
     def _is_copied(self, volume_id: str) -> bool:
         """A copy is under way when it is first asked for, and whole the second time."""

@@ -6,6 +6,8 @@ the reason; anything else in a file stops the start.
 
 from collections.abc import Mapping, Sequence
 
+from kilonova.cli.parts.options.block_storage import BLOCK_STORAGE
+from kilonova.cli.parts.options.block_storage import QUOTAS as VOLUME_QUOTAS
 from kilonova.cli.parts.options.compute import COMPUTE, QUOTAS
 from kilonova.cli.parts.options.every_daemon import COMMON
 from kilonova.cli.parts.options.identity import IDENTITY
@@ -17,6 +19,7 @@ from kilonova.cli.parts.options.spelling import Options
 from kilonova.cli.parts.options.up import UP
 
 __all__ = [
+    "BLOCK_STORAGE",
     "COMMON",
     "COMPUTE",
     "IDENTITY",
@@ -28,6 +31,7 @@ __all__ = [
     "QUOTAS",
     "SCHEDULING",
     "UP",
+    "VOLUME_QUOTAS",
     "Options",
 ]
 
@@ -38,5 +42,6 @@ PROJECTS: Mapping[str, Sequence[Options]] = {
     "placement": [PLACEMENT, COMPUTE, SCHEDULING],
     "nova": [COMPUTE, SCHEDULING, PLACEMENT],
     "neutron": [NETWORK, NETWORK_AGENT],
+    "cinder": [BLOCK_STORAGE],
 }
 """A project's daemons share files: what one of them does not read may be another's."""

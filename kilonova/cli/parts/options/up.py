@@ -15,7 +15,7 @@ UP: Options = {
     ],
     "passwords": [
         cfg.StrOpt(name, secret=True, help=f"Password of the user {name}")
-        for name in ("admin", "demo", "nova", "glance", "placement", "neutron")
+        for name in ("admin", "demo", "nova", "glance", "placement", "neutron", "cinder")
     ],
     "libvirt": COMPUTE["libvirt"],
     "glance_store": IMAGE["glance_store"],

@@ -1,0 +1,187 @@
+"""What block storage's handlers share: who calls, the things that paths name, and how its lists are spelled."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Table
+
+from kilonova.block_storage import metadata, snapshots, volumes
+from kilonova.block_storage.service import BlockStorage
+from kilonova.block_storage.tables import Snapshot, Volume
+from kilonova.block_storage.volumes import Caller
+from kilonova.kit.db import Tx
+from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.http.lists import Dialect, SortPairs
+from kilonova.kit.http.queries import MAX_SHOWN, short, yes_or_no
+from kilonova.kit.http.routes import Request
+from kilonova.kit.tasks import NewTask, Program
+
+VolumeRequest = Request[BlockStorage]
+
+
+def caller_of(request: VolumeRequest) -> Caller:
+    """Raises Forbidden for a token that is not of a project: everything here belongs to one."""
+    ctx = request.ctx
+    if ctx.project_id is None:
+        raise Forbidden("Block storage is for tokens of a project.")
+    return Caller(ctx.project_id, ctx.user_id, ctx.is_admin)
+
+
+def seen_project(request: VolumeRequest) -> str | None:
+    """The project that a look-up is narrowed to; None for those who see every project's volumes.
+
+    A token that is of no project sees nothing by it, whatever its roles.
+    """
+    return None if request.ctx.is_admin else request.ctx.project_id or ""
+
+
+def task_for(
+    request: VolumeRequest, program: Program[BlockStorage, Any], subject_id: str, args: msgspec.Struct | None = None
+) -> NewTask:
+    """A program's task for a volume or a snapshot, in the caller's name."""
+    ctx = request.ctx
+    return program.new_task(
+        subject_id, args, request_id=request.request_id, user_id=ctx.user_id, project_id=ctx.project_id or ""
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVolume:
+    """A volume that the caller may act on, in an open transaction."""
+
+    tx: Tx
+    row: Volume
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSnapshot:
+    tx: Tx
+    row: Snapshot
+
+
+@asynccontextmanager
+async def reading_volume(request: VolumeRequest) -> AsyncIterator[FoundVolume]:
+    """Looks the path's volume up and authorizes in one. Another project's volume is one that could not be found."""
+    async with request.service.database.reading() as tx:
+        yield await _volume(request, tx)
+
+
+@asynccontextmanager
+async def writing_volume(request: VolumeRequest) -> AsyncIterator[FoundVolume]:
+    """The same in a write transaction."""
+    async with request.service.database.transaction() as tx:
+        yield await _volume(request, tx)
+
+
+async def _volume(request: VolumeRequest, tx: Tx) -> FoundVolume:
+    row = await volumes.find(tx, request.path["volume_id"], seen_project(request))
+    request.authorize(owner_of(row))
+    return FoundVolume(tx, row)
+
+
+async def look_up_volume(request: VolumeRequest) -> None:
+    """Raises VolumeNotFound or Forbidden for a volume that the caller cannot act on."""
+    async with reading_volume(request):
+        pass
+
+
+@asynccontextmanager
+async def reading_snapshot(request: VolumeRequest) -> AsyncIterator[FoundSnapshot]:
+    async with request.service.database.reading() as tx:
+        yield await _snapshot(request, tx)
+
+
+@asynccontextmanager
+async def writing_snapshot(request: VolumeRequest) -> AsyncIterator[FoundSnapshot]:
+    async with request.service.database.transaction() as tx:
+        yield await _snapshot(request, tx)
+
+
+async def _snapshot(request: VolumeRequest, tx: Tx) -> FoundSnapshot:
+    row = await snapshots.find(tx, request.path["snapshot_id"], seen_project(request))
+    request.authorize(owner_of(row))
+    return FoundSnapshot(tx, row)
+
+
+async def look_up_snapshot(request: VolumeRequest) -> None:
+    """Raises SnapshotNotFound or Forbidden for a snapshot that the caller cannot act on."""
+    async with reading_snapshot(request):
+        pass
+
+
+def owner_of(row: Any) -> dict[str, Any]:
+    """The policy target that a row is."""
+    return {"project_id": row.project_id, "user_id": getattr(row, "user_id", None)}
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def _sort_pairs(request: Request[Any]) -> SortPairs:
+    """`sort=key:direction,key`, or `sort_key` and `sort_dir`; descending where no direction is given."""
+    query = request.query
+    if "sort" in query:
+        if "sort_key" in query or "sort_dir" in query:
+            raise BadRequest("Sort either with sort, or with sort_key and sort_dir.")
+        parts = [part.strip().partition(":") for part in query["sort"].split(",") if part.strip()]
+        return [(key, direction or "desc") for key, _, direction in parts]
+    keys = [key.strip() for text in query.getlist("sort_key") for key in text.split(",") if key.strip()]
+    directions = [each.strip() for text in query.getlist("sort_dir") for each in text.split(",")]
+    return [(key, directions[place] if place < len(directions) else "desc") for place, key in enumerate(keys)]
+
+
+DIALECT = Dialect(
+    names=("limit", "marker", "offset", "sort", "sort_key", "sort_dir"),
+    default_limit=1000,
+    largest_limit=1000,
+    counts_zero=True,
+    sort_pairs=_sort_pairs,
+)
+UNSORTED = Dialect(names=("limit", "marker", "offset"), default_limit=1000, largest_limit=1000, counts_zero=True)
+
+
+def visible(request: VolumeRequest, table: Table) -> list[ColumnElement[bool]]:
+    """The conditions of rows that a list may show: those of the caller's project, or of all where an administrator asks
+    for them (`all_tenants`), or of one of them (`project_id`). Raises BadRequest.
+    """
+    query, ctx = request.query, request.ctx
+    asks_for_all = "all_tenants" in query and yes_or_no("all_tenants", query["all_tenants"] or "1")
+    named = query.get("project_id") or query.get("tenant_id")
+    if not (ctx.is_admin and asks_for_all):
+        return [table.c.project_id == (ctx.project_id or "")]
+    return [table.c.project_id == short("project_id", named)] if named else []
+
+
+def with_metadata(
+    request: VolumeRequest, table: Table, owner: ColumnElement[Any], conditions: Sequence[ColumnElement[bool]]
+) -> list[ColumnElement[bool]]:
+    """The conditions, and that of the filter `metadata`. Raises BadRequest."""
+    text = request.query.get("metadata")
+    if not text:
+        return list(conditions)
+    wanted = _read_mapping(text)
+    return [*conditions, metadata.has_all(table, owner, wanted)] if wanted else list(conditions)
+
+
+def _read_mapping(text: str) -> Mapping[str, str]:
+    """A filter that is an object of texts; clients write Python's quotes as well as JSON's."""
+    refused = BadRequest(f'metadata is filtered by an object such as {{"key": "value"}}, got {text[:MAX_SHOWN]!r}.')
+    try:
+        wanted = msgspec.json.decode(text if '"' in text else text.replace("'", '"'), type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise refused from error
+    if len(wanted) > metadata.MOST_ITEMS:
+        raise BadRequest(f"metadata is filtered by {metadata.MOST_ITEMS} items at most, got {len(wanted)}.")
+    return wanted
+
+
+def wants_count(request: VolumeRequest) -> bool:
+    """Whether the answer is to tell how many rows there are in all. Raises BadRequest."""
+    return (
+        request.allows("counts")
+        and "with_count" in request.query
+        and yes_or_no("with_count", request.query["with_count"])
+    )

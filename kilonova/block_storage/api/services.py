@@ -1,0 +1,157 @@
+"""/os-services, /scheduler-stats/get_pools, /os-availability-zone, /messages, /extensions and /resource_filters."""
+
+from typing import Any
+
+from kilonova.block_storage import messages, services, volumes
+from kilonova.block_storage.api import bodies
+from kilonova.block_storage.api.access import DIALECT, VolumeRequest, owner_of, seen_project
+from kilonova.block_storage.topics import AGENT_BINARY
+from kilonova.block_storage.views.records import message_view, pool_view, service_view
+from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http import lists
+from kilonova.kit.http.lists import Listing, cut
+from kilonova.kit.http.queries import yes_or_no
+
+SERVICES_QUERY: dict[str, str | None] = {"host": None, "binary": None}
+POOLS_QUERY: dict[str, str | None] = {"detail": None, "volume_type": None}
+FILTERS_QUERY: dict[str, str | None] = {"resource": None}
+SCHEDULER = "cinder-scheduler"
+
+
+async def list_services(request: VolumeRequest) -> dict[str, Any]:
+    request.authorize()
+    service, query = request.service, request.query
+    async with service.database.reading() as tx:
+        known = await services.all_services(tx)
+    shown = [service_view(each, is_up=service.is_up(each.host)) for each in known]
+    if service.options.scheduler_host:
+        shown.insert(0, _scheduler_view(service.options.scheduler_host, service.options.default_zone))
+    host, binary = query.get("host"), query.get("binary")
+    return {
+        "services": [
+            each for each in shown if host in (None, "", each["host"]) and binary in (None, "", each["binary"])
+        ]
+    }
+
+
+def _scheduler_view(host: str, zone: str) -> dict[str, Any]:
+    """The scheduler is whichever process runs the operations: what answers here has one beside it."""
+    view = {"binary": SCHEDULER, "host": host, "zone": zone, "status": "enabled", "state": "up"}
+    return {**view, "updated_at": None, "disabled_reason": None, "cluster": None}
+
+
+async def enable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
+    await _set_disabled(request, body, disabled=False, reason=None)
+    return {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY, "status": "enabled", "disabled": False}
+
+
+async def disable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
+    await _set_disabled(request, body, disabled=True, reason=None)
+    return {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY, "status": "disabled", "disabled": True}
+
+
+async def disable_with_reason(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
+    if not body.disabled_reason:
+        raise BadRequest("disabled_reason says why a service is disabled.")
+    await _set_disabled(request, body, disabled=True, reason=body.disabled_reason)
+    told = {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY}
+    return {**told, "status": "disabled", "disabled": True, "disabled_reason": body.disabled_reason}
+
+
+async def _set_disabled(
+    request: VolumeRequest, body: bodies.ServiceChange, *, disabled: bool, reason: str | None
+) -> None:
+    request.authorize()
+    service = request.service
+    binary = body.service or body.binary
+    if binary != AGENT_BINARY:
+        raise BadRequest(f"Only {AGENT_BINARY} can be enabled and disabled, not {binary}.")
+    async with service.database.transaction() as tx:
+        if not await services.set_disabled(tx, body.host, disabled=disabled, reason=reason, now=service.clock.now()):
+            raise NotFound(f"There is no {binary} on host {body.host}.")
+
+
+async def list_pools(request: VolumeRequest) -> dict[str, Any]:
+    request.authorize()
+    service, query = request.service, request.query
+    detailed = "detail" in query and yes_or_no("detail", query["detail"])
+    async with service.database.reading() as tx:
+        known, held = await services.all_services(tx), await volumes.provisioned(tx)
+    return {
+        "pools": [
+            pool_view(
+                each,
+                stats,
+                detailed=detailed,
+                provisioned_gib=held.get(f"{each.host}#{stats['pool_name']}", (0, 0))[1],
+                is_up=service.is_up(each.host),
+            )
+            for each in known
+            for stats in each.pools
+        ]
+    }
+
+
+async def list_zones(request: VolumeRequest) -> dict[str, Any]:
+    request.authorize()
+    async with request.service.database.reading() as tx:
+        found = await services.zones(tx, request.service.options.default_zone)
+    return {
+        "availabilityZoneInfo": [
+            {"zoneName": name, "zoneState": {"available": available}} for name, available in sorted(found.items())
+        ]
+    }
+
+
+async def list_extensions(request: VolumeRequest) -> dict[str, Any]:
+    """None: everything is part of the API itself."""
+    request.authorize()
+    return {"extensions": []}
+
+
+async def show_extension(request: VolumeRequest) -> None:
+    request.authorize()
+    raise NotFound(f"There is no extension {request.path['alias'][:64]}.")
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
+
+MESSAGES = Listing(
+    dialect=DIALECT,
+    filters={
+        "resource_uuid": lists.text("resource_id"),
+        "resource_type": lists.text("resource_type"),
+        "request_id": lists.text("request_id"),
+    },
+    sorts={
+        "id": "id",
+        "created_at": "created_at",
+        "guaranteed_until": "expires_at",
+        "resource_type": "resource_type",
+        "resource_uuid": "resource_id",
+        "request_id": "request_id",
+    },
+    order=(("created_at", "desc"), ("id", "desc")),
+)
+
+
+async def list_messages(request: VolumeRequest) -> dict[str, Any]:
+    request.authorize()
+    page = MESSAGES.read(request)
+    async with request.service.database.reading() as tx:
+        shown = cut(await messages.list_of(tx, request.ctx.project_id or "", page.selection), page)
+    return {"messages": [message_view(each, request.base_url) for each in shown.rows], **shown.links("messages")}
+
+
+async def show_message(request: VolumeRequest) -> dict[str, Any]:
+    async with request.service.database.reading() as tx:
+        row = await messages.find(tx, request.path["message_id"], seen_project(request))
+    request.authorize(owner_of(row))
+    return {"message": message_view(row, request.base_url)}
+
+
+async def delete_message(request: VolumeRequest) -> None:
+    async with request.service.database.transaction() as tx:
+        row = await messages.find(tx, request.path["message_id"], seen_project(request))
+        request.authorize(owner_of(row))
+        await messages.remove(tx, row)

@@ -1,0 +1,71 @@
+"""Block storage's faults."""
+
+from kilonova.kit.errors import BadRequest, Conflict, NotFound, TooLarge
+
+
+class VolumeNotFound(NotFound):
+    def __init__(self, volume_id: str) -> None:
+        super().__init__(f"Volume {volume_id} could not be found.")
+
+
+class SnapshotNotFound(NotFound):
+    def __init__(self, snapshot_id: str) -> None:
+        super().__init__(f"Snapshot {snapshot_id} could not be found.")
+
+
+class VolumeTypeNotFound(NotFound):
+    def __init__(self, type_id: str) -> None:
+        super().__init__(f"Volume type {type_id} could not be found.")
+
+
+class AttachmentNotFound(NotFound):
+    def __init__(self, attachment_id: str) -> None:
+        super().__init__(f"Volume attachment {attachment_id} could not be found.")
+
+
+class MessageNotFound(NotFound):
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"Message {message_id} could not be found.")
+
+
+class KeyNotFound(NotFound):
+    """Metadata or an extra spec that is not there."""
+
+
+class InvalidVolume(BadRequest):
+    """What was asked for is not possible in the volume's present state."""
+
+
+class InvalidSnapshot(BadRequest):
+    """What was asked for is not possible in the snapshot's present state."""
+
+
+class Busy(Conflict):
+    """Another operation has begun on the same thing."""
+
+
+class VolumeTypeExists(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Volume type {name} already exists.")
+
+
+class VolumeTypeInUse(BadRequest):
+    """A type that volumes have, or that is somebody's default."""
+
+
+class AccessExists(Conflict):
+    """The project may use the type already."""
+
+
+class AccessNotFound(NotFound):
+    """The project has no access that could be taken away."""
+
+
+class OverQuota(TooLarge):
+    """A project has as much of a resource as it may have."""
+
+    def __init__(self, resource: str, wanted: int, used: int, limit: int) -> None:
+        super().__init__(
+            f"Quota exceeded for {resource}: requested {wanted}, already used {used}, and the limit is {limit}.",
+            headers={"Retry-After": "0"},
+        )

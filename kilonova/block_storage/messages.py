@@ -1,0 +1,68 @@
+"""Messages: why an operation has failed, in words for the project it happened to.
+
+Source: Block Storage API reference, "Messages": ids of events, and how long a message is kept.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+
+from kilonova.block_storage.errors import MessageNotFound
+from kilonova.block_storage.tables import Message, messages
+from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import Filter, Selection, select_rows
+
+LONGEST_TEXT = 1000
+KEEPS = timedelta(days=30)
+EVERY_SECONDS = 86400.0
+
+
+async def write(
+    tx: Tx,
+    *,
+    project_id: str,
+    request_id: str,
+    event: tuple[str, str],
+    resource_type: str,
+    resource_id: str,
+    text: str,
+    now: datetime,
+    keeps: timedelta = KEEPS,
+) -> None:
+    """`event`: the ids of the action and of the detail."""
+    action_id, detail_id = event
+    message = Message(
+        id=str(uuid.uuid4()),
+        project_id=project_id,
+        request_id=request_id,
+        action_id=action_id,
+        detail_id=detail_id,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        text=text[:LONGEST_TEXT],
+        created_at=now,
+        expires_at=now + keeps,
+    )
+    await tx.insert(messages, message)
+
+
+async def find(tx: Tx, message_id: str, project_id: str | None) -> Message:
+    """Raises MessageNotFound. `project_id` None sees every project's."""
+    row = await tx.find(Message, messages, id=message_id)
+    if row is None or project_id not in (None, row.project_id):
+        raise MessageNotFound(message_id)
+    return row
+
+
+async def list_of(tx: Tx, project_id: str, selection: Selection) -> list[Message]:
+    return await select_rows(tx, messages, Message, selection.narrowed(Filter("project_id", "eq", project_id)))
+
+
+async def remove(tx: Tx, row: Message) -> None:
+    await tx.remove(messages, id=row.id)
+
+
+async def forget_expired(tx: Tx, now: datetime) -> int:
+    """Removes messages that were kept long enough; returns their number."""
+    return await tx.execute(delete(messages).where(messages.c.expires_at <= now))

@@ -1,0 +1,66 @@
+"""What the programs of cinder.conf read."""
+
+from oslo_config import cfg
+
+from kilonova.cli.parts.options.spelling import Options, workers
+
+QUOTAS = (
+    ("volumes", 10),
+    ("snapshots", 10),
+    ("gigabytes", 1000),
+    ("backups", 10),
+    ("backup_gigabytes", 1000),
+    ("groups", 10),
+)
+"""Default limits of a project, for those that neither the project nor its quota class sets."""
+
+BACKEND = [
+    cfg.StrOpt("volume_driver", default="file", help="What keeps the volumes: file, or fake"),
+    cfg.StrOpt("volume_backend_name", default="", help="The name types ask for; empty: the section's"),
+    cfg.StrOpt("file_volumes_path", default="$state_path/volumes", help="Directory of the volumes' files"),
+    cfg.StrOpt("file_volumes_format", default="qcow2", choices=["qcow2", "raw"], help="Format of new volumes"),
+    cfg.IntOpt("reserved_percentage", default=0, min=0, max=100, help="Percent of a pool that are kept back"),
+    cfg.StrOpt(
+        "max_over_subscription_ratio",
+        default="20.0",
+        regex=r"^(auto|\d{1,6}(\.\d{1,6})?)$",
+        help="How many times its capacity a pool may promise, or auto",
+    ),
+    cfg.StrOpt("backend_availability_zone", default="", help="Zone of the back end; empty: storage_availability_zone"),
+]
+"""A back end's options, in [DEFAULT] or in a section that enabled_backends names."""
+
+BLOCK_STORAGE: Options = {
+    "DEFAULT": [
+        cfg.StrOpt("state_path", default="/var/lib/cinder", help="Directory of what this host keeps"),
+        cfg.StrOpt("osapi_volume_listen", default="0.0.0.0", help="Address the API listens on"),  # noqa: S104
+        cfg.PortOpt("osapi_volume_listen_port", default=8776, help="Port the API listens on"),
+        workers("osapi_volume_workers"),
+        cfg.StrOpt("storage_availability_zone", default="nova", help="Zone of back ends that name none"),
+        cfg.StrOpt(
+            "default_availability_zone",
+            default="",
+            help="Zone of volumes asked for without one; empty: storage_availability_zone",
+        ),
+        cfg.BoolOpt(
+            "allow_availability_zone_fallback", default=False, help="Take the default zone for one that is not there"
+        ),
+        cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of volumes for which none is named"),
+        cfg.ListOpt("glance_api_servers", default=[], help="Where images are; empty: the catalog says it"),
+        *(cfg.IntOpt(f"quota_{name}", default=default, min=-1, help="-1: no limit") for name, default in QUOTAS),
+        cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="Most GiB of one volume; -1: no limit"),
+        cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Snapshots take no gigabytes of the quota"),
+        cfg.ListOpt(
+            "scheduler_default_filters",
+            default=["AvailabilityZoneFilter", "CapacityFilter", "CapabilitiesFilter"],
+            help="Which pools a volume may be on",
+        ),
+        cfg.ListOpt("scheduler_default_weighers", default=["CapacityWeigher"], help="Which of them it goes to"),
+        cfg.FloatOpt("capacity_weight_multiplier", default=1.0, help="Weight of what a pool can still promise"),
+        cfg.FloatOpt("allocated_capacity_weight_multiplier", default=-1.0, help="Weight of what a pool has promised"),
+        cfg.FloatOpt("volume_number_multiplier", default=-1.0, help="Weight of a pool's volumes"),
+        cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a volume is tried on"),
+        cfg.IntOpt("message_ttl", default=2592000, min=1, help="Seconds for which a message is kept"),
+        *BACKEND,
+    ],
+}
