@@ -12,7 +12,7 @@ from kilonova.kit.http.lists import Listing
 from kilonova.kit.http.routes import Route
 from tools.stages import ROOT
 
-SERVICES = ("identity", "image", "placement", "compute", "network")
+SERVICES = ("identity", "image", "placement", "compute", "network", "block_storage")
 PAGED_BY = {"limit", "marker", "offset", "page_reverse", "sort", "sort_key", "sort_dir"}
 NO_LISTS = {"/allocation_candidates": "an answer to a claim, made anew for each: it has no order to go on in"}
 OF_THEIR_OWN = {

@@ -165,7 +165,7 @@ ROUTES = [
           body=bodies.QuotaClassBody),
 
     Route("GET", "/v3/os-services", services.list_services, "volume_extension:services:index", shape="service",
-          query=services.SERVICES_QUERY),
+          query=services.SERVICES.query),
     Route("PUT", "/v3/os-services/enable", services.enable, "volume_extension:services:update",
           body=bodies.ServiceChange),
     Route("PUT", "/v3/os-services/disable", services.disable, "volume_extension:services:update",
@@ -173,7 +173,7 @@ ROUTES = [
     Route("PUT", "/v3/os-services/disable-log-reason", services.disable_with_reason,
           "volume_extension:services:update", body=bodies.ServiceChange),
     Route("GET", "/v3/scheduler-stats/get_pools", services.list_pools, "scheduler_extension:scheduler_stats:get_pools",
-          shape="pool", query=services.POOLS_QUERY),
+          shape="pool", query=services.POOLS.query),
     Route("GET", "/v3/os-availability-zone", services.list_zones, "volume_extension:availability_zone_list"),
     Route("GET", "/v3/extensions", services.list_extensions, "volume_extension:list_extensions"),
     Route("GET", "/v3/extensions/{alias}", services.show_extension, "volume_extension:list_extensions"),

@@ -19,7 +19,6 @@ class VolumeOptions(Struct, frozen=True, kw_only=True):
     quotas: Mapping[str, int] = {}
     """Resource → default limit, where it is not upstream's."""
     snapshots_take_gigabytes: bool = True
-    most_listed: int = 1000
     filters: Sequence[str] = DEFAULT_FILTERS
     weighers: Sequence[str] = DEFAULT_WEIGHERS
     capacity_weight: float = 1.0
@@ -27,6 +26,4 @@ class VolumeOptions(Struct, frozen=True, kw_only=True):
     volume_number_weight: float = -1.0
     most_attempts: int = 3
     """Back ends that a volume is tried on."""
-    message_seconds: float = 2592000.0
-    """How long a message is kept: 30 days."""
     scheduler_host: str = ""

@@ -173,10 +173,6 @@ def process_start(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _new_password(user: str) -> str:
-    return f"{user} = {secrets.token_urlsafe(18)}"
-
-
 def write_private(path: Path, text: str) -> None:
     """Writes a file its owner alone can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

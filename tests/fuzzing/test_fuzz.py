@@ -23,8 +23,9 @@ SERVICES = list(TABLES)
 VERSIONS = {
     "compute": ["2.1", "2.104", *(f"2.{minor}" for minor in range(1, 105))],
     "placement": ["1.0", "1.39", *(f"1.{minor}" for minor in range(40))],
+    "block-storage": ["3.0", "3.71", *(f"3.{minor}" for minor in range(72))],
 }
-PREFIXES = {"compute": "compute ", "placement": "placement "}
+PREFIXES = {"compute": "compute ", "placement": "placement ", "block-storage": "volume "}
 EXAMPLES = int(os.environ.get("KILONOVA_FUZZ_EXAMPLES", "0"))
 """Another number than the usual one looks elsewhere each time it runs."""
 FEW = settings(

@@ -163,7 +163,7 @@ def test_no_text_of_a_query_brings_a_service_down(world: World, service: str) ->
     assert not failed, "\n".join(failed)
 
 
-NEWEST = {"openstack-api-version": "compute 2.104, placement 1.39"}
+NEWEST = {"openstack-api-version": "compute 2.104, placement 1.39, volume 3.71"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -200,6 +200,7 @@ def test_no_bytes_of_a_header_bring_a_service_down(world: World, service: str, h
         "placement": ["/", "/resource_providers"],
         "network": ["/", "/v2.0/networks", f"/v2.0/networks/{world.ids['network']['network_id']}"],
         "compute": ["/", "/v2.1/servers/detail"],
+        "block-storage": ["/", "/v3/volumes/detail"],
     }[service]
     for path in paths:
         for value in HEADER_VALUES:

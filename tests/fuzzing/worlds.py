@@ -17,6 +17,10 @@ import httpx
 import msgspec
 from starlette.types import ASGIApp
 
+from kilonova.block_storage import messages
+from kilonova.block_storage import tables as block_storage_tables
+from kilonova.block_storage.agent.spec import PoolStats
+from kilonova.block_storage.registry import Registry as VolumeRegistry
 from kilonova.compute import tables as compute_tables
 from kilonova.compute.agent.spec import HostInventory
 from kilonova.compute.hosts.registry import Registry
@@ -30,7 +34,7 @@ from kilonova.network import tables as network_tables
 from kilonova.placement import tables as placement_tables
 from tests.databases import Databases
 from tests.frugality import ask
-from tests.worlds import CloudInProcess, cloud_in, compute, identity, image, network, placement
+from tests.worlds import CloudInProcess, block_storage, cloud_in, compute, identity, image, network, placement
 
 TABLES = {
     "identity": identity_tables.metadata,
@@ -38,9 +42,12 @@ TABLES = {
     "placement": placement_tables.metadata,
     "network": network_tables.metadata,
     "compute": compute_tables.metadata,
+    "block-storage": block_storage_tables.metadata,
 }
-NEIGHBOURS = {"compute": ("image", "placement", "network")}
-VERSIONS = {"openstack-api-version": "compute 2.91, placement 1.39"}
+NEIGHBOURS = {"compute": ("image", "placement", "network"), "block-storage": ("image",)}
+DATABASES = {"block-storage": "block_storage"}
+"""Service type → the name of its database, where that is another one."""
+VERSIONS = {"openstack-api-version": "compute 2.91, placement 1.39, volume 3.71"}
 """The last compute version that generates key pairs."""
 PASSWORD = "a password for tests"
 PROVIDER, CONSUMER = "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11", "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f12"
@@ -81,7 +88,7 @@ class World:
 
     def restore(self, service: str) -> None:
         """Puts the databases a request to this service may have changed back."""
-        for name in (service, *NEIGHBOURS.get(service, ())) if self.templates else ():
+        for name in (DATABASES.get(service, service), *NEIGHBOURS.get(service, ())) if self.templates else ():
             with sqlite3.connect(self.directory / f"{name}.db") as target:
                 self.templates[name].backup(target)
             target.close()
@@ -147,8 +154,8 @@ class Maker:
             )
         )
         self.cloud.authenticator = everybody
-        await self.cloud.add_all(image.API, placement.API, network.SERVER, compute.API)
-        for name in ("image", "placement", "network", "compute"):
+        await self.cloud.add_all(image.API, placement.API, network.SERVER, compute.API, block_storage.API)
+        for name in ("image", "placement", "network", "compute", "block-storage"):
             self.clients[name] = asgi_client(self.cloud.apps[name])
             self.clients[name].headers["x-auth-token"] = "any"
         service: Region = self.cloud.services["compute"]
@@ -159,6 +166,7 @@ class Maker:
         await self.cloud.services["network registry"].register(agent)
         await self.fill_network()
         await self.fill_compute(service, user_id)
+        await self.fill_block_storage()
 
     async def made(self, service: str, path: str, body: Any, *, method: str = "POST") -> Any:
         """The body of the answer to a request that must succeed."""
@@ -280,6 +288,61 @@ class Maker:
             "project_id": self.project_id,
             "user_id": user_id,
             "network_id": self.ids["network"]["network_id"],
+        }
+
+    async def fill_block_storage(self) -> None:
+        service, ids = self.cloud.services["block_storage"], self.ids["block-storage"]
+        pool = PoolStats(
+            pool_name="file",
+            volume_backend_name="file",
+            storage_protocol="file",
+            total_capacity_gb=10.0,
+            free_capacity_gb=10.0,
+        )
+        details = {"host": "node1@file", "pools": [msgspec.to_builtins(pool)]}
+        info = {"binary": "cinder-volume", "host": "node1@file", "availability_zone": ""}
+        await VolumeRegistry(service).register({"info": info, "details": details})
+        fields = {"name": "data", "size": 1, "metadata": {"colour": "red"}}
+        volume_id = await self.created("block-storage", "volume_id", "/v3/volumes", {"volume": fields})
+        volumes, tasks = block_storage_tables.volumes, block_storage_tables.tasks.tasks
+
+        async def settle(table: Any) -> None:
+            """Puts the things there are where the ends of their tasks would have put them: no task runs here."""
+            async with service.database.transaction() as tx:
+                await tx.execute(table.update().values(status="available"))
+                await tx.execute(tasks.update().values(outcome="done", active_subject=None))
+
+        await settle(volumes)
+        snapshot = {"volume_id": volume_id, "metadata": {"colour": "red"}}
+        await self.created("block-storage", "snapshot_id", "/v3/snapshots", {"snapshot": snapshot})
+        await settle(block_storage_tables.snapshots)
+        kind = {"name": "gold", "extra_specs": {"colour": "red"}, "os-volume-type-access:is_public": False}
+        await self.created("block-storage", "type_id", "/v3/types", {"volume_type": kind})
+        held = await self.made("block-storage", "/v3/volumes", {"volume": {"size": 1}})
+        await settle(volumes)
+        attachment = {"volume_uuid": held["volume"]["id"], "instance_uuid": CONSUMER}
+        await self.created("block-storage", "attachment_id", "/v3/attachments", {"attachment": attachment})
+        async with service.database.transaction() as tx:
+            await messages.write(
+                tx,
+                project_id=self.project_id,
+                request_id="req-1",
+                event=("008", "012"),
+                resource_type="VOLUME",
+                resource_id=volume_id,
+                text="The disk is on fire.",
+                now=service.clock.now(),
+            )
+        listed = await self.clients["block-storage"].get("/v3/messages", headers=VERSIONS)
+        ids |= {
+            "message_id": listed.json()["messages"][0]["id"],
+            "key": "colour",
+            "project_id": self.project_id,
+            "class_name": "default",
+            "alias": "x",
+            "volume_uuid": volume_id,
+            "new_type": "gold",
+            "host": "node1@file",
         }
 
     async def activate(self, service: Region) -> None:

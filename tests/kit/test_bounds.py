@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET, Meta, Struct, UnsetType, inspect
 
+from kilonova.block_storage import app as block_storage_app
 from kilonova.compute import app as compute_app
 from kilonova.identity import app as identity_app
 from kilonova.image import app as image_app
@@ -185,6 +186,7 @@ TABLES = {
     "placement": placement_app.ROUTES,
     "network": network_app.ROUTES + network_app.TAG_ROUTES,
     "compute": compute_app.ROUTES,
+    "block-storage": block_storage_app.ROUTES,
 }
 
 

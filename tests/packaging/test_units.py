@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
 UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-PROJECTS = ("keystone", "glance", "placement", "nova", "neutron")
-ON_THE_HOST = ("nova-compute", "neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent")
+PROJECTS = ("keystone", "glance", "placement", "nova", "neutron", "cinder")
+ON_THE_HOST = ("nova-compute", "cinder-volume", "neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent")
 
 
 def sections(path: Path) -> configparser.RawConfigParser:

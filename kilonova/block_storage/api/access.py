@@ -140,7 +140,8 @@ DIALECT = Dialect(
     counts_zero=True,
     sort_pairs=_sort_pairs,
 )
-UNSORTED = Dialect(names=("limit", "marker", "offset"), default_limit=1000, largest_limit=1000, counts_zero=True)
+UNPAGED = Dialect(names=())
+"""The dialect of lists that are short: they come whole."""
 
 
 def visible(request: VolumeRequest, table: Table) -> list[ColumnElement[bool]]:

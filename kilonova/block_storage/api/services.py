@@ -1,37 +1,31 @@
-"""/os-services, /scheduler-stats/get_pools, /os-availability-zone, /messages, /extensions and /resource_filters."""
+"""/os-services, /scheduler-stats/get_pools, /os-availability-zone, /messages and /extensions."""
 
 from typing import Any
 
 from kilonova.block_storage import messages, services, volumes
 from kilonova.block_storage.api import bodies
-from kilonova.block_storage.api.access import DIALECT, VolumeRequest, owner_of, seen_project
+from kilonova.block_storage.api.access import DIALECT, UNPAGED, VolumeRequest, owner_of, seen_project
 from kilonova.block_storage.topics import AGENT_BINARY
 from kilonova.block_storage.views.records import message_view, pool_view, service_view
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http import lists
-from kilonova.kit.http.lists import Listing, cut
+from kilonova.kit.http.lists import Listing, cut, cut_among
 from kilonova.kit.http.queries import yes_or_no
 
-SERVICES_QUERY: dict[str, str | None] = {"host": None, "binary": None}
-POOLS_QUERY: dict[str, str | None] = {"detail": None, "volume_type": None}
-FILTERS_QUERY: dict[str, str | None] = {"resource": None}
+SERVICES = Listing(dialect=UNPAGED, filters={name: lists.word_if_any(name) for name in ("host", "binary")})
+POOLS = Listing(dialect=UNPAGED, others={"detail": None})
 SCHEDULER = "cinder-scheduler"
 
 
 async def list_services(request: VolumeRequest) -> dict[str, Any]:
     request.authorize()
-    service, query = request.service, request.query
+    service, page = request.service, SERVICES.read(request)
     async with service.database.reading() as tx:
         known = await services.all_services(tx)
     shown = [service_view(each, is_up=service.is_up(each.host)) for each in known]
     if service.options.scheduler_host:
         shown.insert(0, _scheduler_view(service.options.scheduler_host, service.options.default_zone))
-    host, binary = query.get("host"), query.get("binary")
-    return {
-        "services": [
-            each for each in shown if host in (None, "", each["host"]) and binary in (None, "", each["binary"])
-        ]
-    }
+    return {"services": cut_among(shown, page, key=lambda each: str(each["host"])).rows}
 
 
 def _scheduler_view(host: str, zone: str) -> dict[str, Any]:

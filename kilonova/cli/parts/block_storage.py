@@ -69,7 +69,6 @@ def options_of(config: Any, host: str) -> VolumeOptions:
         allocated_weight=config.allocated_capacity_weight_multiplier,
         volume_number_weight=config.volume_number_multiplier,
         most_attempts=config.scheduler_max_attempts,
-        message_seconds=config.message_ttl,
         scheduler_host=host,
     )
 

@@ -60,7 +60,6 @@ BLOCK_STORAGE: Options = {
         cfg.FloatOpt("allocated_capacity_weight_multiplier", default=-1.0, help="Weight of what a pool has promised"),
         cfg.FloatOpt("volume_number_multiplier", default=-1.0, help="Weight of a pool's volumes"),
         cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a volume is tried on"),
-        cfg.IntOpt("message_ttl", default=2592000, min=1, help="Seconds for which a message is kept"),
         *BACKEND,
     ],
 }

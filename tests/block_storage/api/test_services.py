@@ -1,0 +1,114 @@
+"""Services, pools, zones, versions, and what an agent does to be known."""
+
+import msgspec
+import pytest
+
+from kilonova.block_storage import messages
+from kilonova.block_storage.agent.agent import VolumeAgent
+from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
+from kilonova.kit.agents import AgentRefused
+from tests.block_storage.conftest import World
+from tests.conftest import body_of
+
+
+async def test_versions_are_discovered_and_old_ones_refused_with_a_sentence(world: World) -> None:
+    (found,) = body_of(await world.client.get("/"), 300)["versions"]
+    assert (found["id"], found["version"], found["min_version"]) == ("v3.0", "3.71", "3.0")
+    assert body_of(await world.client.get("/v3/"))["versions"][0]["status"] == "CURRENT"
+    for path in ("/v2/", "/v1", f"/v2/{world.project_id}/volumes"):
+        response = await world.client.get(path)
+        assert response.status_code == 410 and "use /v3" in response.text
+    assert (await world.client.get("/healthcheck")).text == "OK"
+
+
+async def test_services_are_listed_disabled_and_enabled(world: World) -> None:
+    first, second = body_of(await world.admin.get("/v3/os-services"))["services"]
+    assert (first["binary"], first["state"]) == ("cinder-scheduler", "up")
+    assert (second["binary"], second["host"], second["zone"]) == ("cinder-volume", "node1@fake", "nova")
+    assert (second["status"], second["state"]) == ("enabled", "up")
+    host = {"host": "node1@fake", "binary": "cinder-volume"}
+    reason = {**host, "disabled_reason": "new disks"}
+    told = body_of(await world.admin.put("/v3/os-services/disable-log-reason", json=reason))
+    assert (told["status"], told["disabled_reason"]) == ("disabled", "new disks")
+    (shown,) = body_of(await world.admin.get("/v3/os-services?binary=cinder-volume"))["services"]
+    assert (shown["status"], shown["disabled_reason"]) == ("disabled", "new disks")
+    zones = body_of(await world.client.get("/v3/os-availability-zone"))["availabilityZoneInfo"]
+    assert zones == [{"zoneName": "nova", "zoneState": {"available": False}}]
+    assert (await world.make())["status"] == "error"
+    body_of(await world.admin.put("/v3/os-services/enable", json=host))
+    assert (await world.make())["status"] == "available"
+    body_of(await world.admin.put("/v3/os-services/disable", json=host))
+    for path, body, status in (
+        ("disable-log-reason", host, 400),
+        ("disable", {"host": "nowhere", "binary": "cinder-volume"}, 404),
+        ("disable", {"host": "node1", "binary": "cinder-scheduler"}, 400),
+        ("disable", {"binary": "cinder-volume"}, 400),
+    ):
+        assert (await world.admin.put(f"/v3/os-services/{path}", json=body)).status_code == status
+    assert (await world.client.get("/v3/os-services")).status_code == 403
+    assert (await world.client.put("/v3/os-services/enable", json=host)).status_code == 403
+
+
+async def test_a_back_end_that_does_not_answer_is_down_and_gets_no_volume(world: World) -> None:
+    world.silence()
+    for _ in range(5):
+        await world.service.liveness.ask([("cinder-volume", "node1@fake")])
+    (shown,) = body_of(await world.admin.get("/v3/os-services?host=node1@fake"))["services"]
+    assert shown["state"] == "down"
+    assert (await world.make())["status"] == "error"
+
+
+async def test_pools_tell_what_they_have_promised(world: World) -> None:
+    await world.make(size=3)
+    assert body_of(await world.admin.get("/v3/scheduler-stats/get_pools"))["pools"] == [{"name": "node1@fake#fake"}]
+    (pool,) = body_of(await world.admin.get("/v3/scheduler-stats/get_pools?detail=true"))["pools"]
+    told = pool["capabilities"]
+    assert (told["provisioned_capacity_gb"], told["total_capacity_gb"], told["backend_state"]) == (3, 1000.0, "up")
+    assert (await world.client.get("/v3/scheduler-stats/get_pools")).status_code == 403
+    assert (await world.admin.get("/v3/scheduler-stats/get_pools?detail=maybe")).status_code == 400
+
+
+async def test_zones_are_those_of_back_ends(bare: World) -> None:
+    await bare.add_backend("node1@fake")
+    await bare.add_backend("node2@fake", zone="west")
+    made = await bare.make(availability_zone="west")
+    assert (made["availability_zone"], made["os-vol-host-attr:host"]) == ("west", "node2@fake#fake")
+    response = await bare.client.post(
+        "/v3/volumes", json={"volume": {"source_volid": made["id"], "availability_zone": "nova"}}
+    )
+    assert response.status_code == 400 and "zone of its source" in response.text
+    service = bare.service
+    service.options = msgspec.structs.replace(service.options, allows_other_zone=True)
+    assert (await bare.make(availability_zone="moon"))["availability_zone"] == "nova"
+
+
+async def test_there_are_no_extensions_apart_from_the_api(world: World) -> None:
+    assert body_of(await world.client.get("/v3/extensions")) == {"extensions": []}
+    assert (await world.client.get("/v3/extensions/os-golden")).status_code == 404
+
+
+async def test_a_second_agent_of_one_name_is_refused(world: World) -> None:
+    second = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, host="node1@fake")
+    with pytest.raises(AgentRefused, match="another cinder-volume is alive under the name node1@fake"):
+        await second.agent.register()
+
+
+async def test_an_agent_reports_its_pools_and_registers_again_where_it_is_not_known(world: World) -> None:
+    (agent,) = world.agents
+    world.backend.total_gib = 5
+    await agent.agent.pass_once()
+    (pool,) = body_of(await world.admin.get("/v3/scheduler-stats/get_pools?detail=true"))["pools"]
+    assert pool["capabilities"]["total_capacity_gb"] == 5
+    stranger = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, host="node9@fake")
+    stranger.agent._registered = True
+    await stranger.agent.pass_once()
+    assert not stranger.agent._registered
+
+
+async def test_messages_are_forgotten_in_time(bare: World) -> None:
+    await bare.make()
+    assert len(await bare.messages()) == 1
+    bare.clock.advance(31 * 86400)
+    async with bare.service.database.transaction() as tx:
+        assert await messages.forget_expired(tx, bare.clock.now()) == 1
+    assert await bare.messages() == []
