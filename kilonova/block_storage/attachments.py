@@ -6,14 +6,14 @@ reference, "Attachments".
 """
 
 import uuid
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 
 from kilonova.block_storage import volumes
 from kilonova.block_storage.errors import AttachmentNotFound, InvalidVolume
+from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import Attachment, Volume, attachments, snapshots
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import Selection, select_rows
@@ -35,8 +35,9 @@ async def find(tx: Tx, attachment_id: str, project_id: str | None) -> Attachment
     return row
 
 
-async def list_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> list[Attachment]:
-    return await select_rows(tx, attachments, Attachment, selection, visible)
+async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Attachment]:
+    """Raises the selection's fault for a marker that is not in the scope."""
+    return await select_rows(tx, attachments, Attachment, selection, scope.conditions(attachments))
 
 
 async def of_volume(tx: Tx, volume_id: str) -> list[Attachment]:

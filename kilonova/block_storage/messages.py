@@ -6,6 +6,7 @@ Source: Block Storage API reference, "Messages": ids of events, and how long a m
 import uuid
 from datetime import datetime, timedelta
 
+from msgspec import Struct
 from sqlalchemy import delete
 
 from kilonova.block_storage.errors import MessageNotFound
@@ -18,31 +19,29 @@ KEEPS = timedelta(days=30)
 EVERY_SECONDS = 86400.0
 
 
-async def write(
-    tx: Tx,
-    *,
-    project_id: str,
-    request_id: str,
-    event: tuple[str, str],
-    resource_type: str,
-    resource_id: str,
-    text: str,
-    now: datetime,
-    keeps: timedelta = KEEPS,
-) -> None:
-    """`event`: the ids of the action and of the detail."""
-    action_id, detail_id = event
+class NewMessage(Struct, frozen=True, kw_only=True):
+    project_id: str
+    request_id: str
+    event: tuple[str, str]
+    """The ids of the action and of the detail."""
+    resource_type: str
+    resource_id: str
+    text: str
+
+
+async def write(tx: Tx, new: NewMessage, now: datetime) -> None:
+    action_id, detail_id = new.event
     message = Message(
         id=str(uuid.uuid4()),
-        project_id=project_id,
-        request_id=request_id,
+        project_id=new.project_id,
+        request_id=new.request_id,
         action_id=action_id,
         detail_id=detail_id,
-        resource_type=resource_type,
-        resource_id=resource_id,
-        text=text[:LONGEST_TEXT],
+        resource_type=new.resource_type,
+        resource_id=new.resource_id,
+        text=new.text[:LONGEST_TEXT],
         created_at=now,
-        expires_at=now + keeps,
+        expires_at=now + KEEPS,
     )
     await tx.insert(messages, message)
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 
 from kilonova.block_storage import metadata, quotas, volume_types, volumes
 from kilonova.block_storage.errors import Busy, InvalidSnapshot, InvalidVolume
 from kilonova.block_storage.operations import DELETE_SNAPSHOT, REVERT_VOLUME
 from kilonova.block_storage.options import VolumeOptions
+from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import (
     Snapshot,
     Volume,
@@ -38,14 +39,14 @@ class NewSnapshot(Struct, kw_only=True):
     metadata: dict[str, str] = {}
 
 
-async def list_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> list[Snapshot]:
-    """Raises the selection's fault for a marker that is not visible."""
-    return await select_rows(tx, snapshots, Snapshot, selection, visible)
+async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Snapshot]:
+    """Raises the selection's fault for a marker that is not in the scope."""
+    return await select_rows(tx, snapshots, Snapshot, selection, scope.conditions(snapshots, snapshot_metadata))
 
 
-async def count_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> int:
+async def count_matching(tx: Tx, selection: Selection, scope: Scope) -> int:
     """Returns how many rows a list has in all, whatever its page."""
-    wanted = [*visible, *conditions(snapshots, selection)]
+    wanted = [*scope.conditions(snapshots, snapshot_metadata), *conditions(snapshots, selection)]
     count: int = await tx.scalar(select(func.count()).select_from(snapshots).where(*wanted))
     return count
 
@@ -146,3 +147,12 @@ async def write_metadata(
     written = await metadata.write(tx, snapshot_metadata, row.id, items, replace=replace)
     await tx.change(snapshots, {"id": row.id}, updated_at=now)
     return written
+
+
+async def metadata_of(tx: Tx, row: Snapshot) -> dict[str, str]:
+    return await metadata.of_one(tx, snapshot_metadata, row.id)
+
+
+async def remove_metadata_key(tx: Tx, row: Snapshot, key: str) -> None:
+    """Raises KeyNotFound."""
+    await metadata.remove_key(tx, snapshot_metadata, row.id, key)

@@ -88,7 +88,11 @@ async def names_of(tx: Tx, ids: Sequence[str]) -> dict[str, str]:
     return {each.id: each.name for each in found}
 
 
-async def list_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> list[VolumeType]:
+async def list_matching(tx: Tx, selection: Selection, seen_by: str | None, is_public: bool | None) -> list[VolumeType]:
+    """`seen_by`: a project that sees those it may use; None sees all. `is_public` None: private ones too."""
+    visible = [] if seen_by is None else [is_visible_to(seen_by)]
+    if is_public is not None:
+        visible.append(volume_types.c.is_public.is_(is_public))
     return await select_rows(tx, volume_types, VolumeType, selection, visible)
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import func, or_, select
 
 from kilonova.block_storage import metadata, quotas, services, volume_types
 from kilonova.block_storage.errors import Busy, InvalidVolume, SnapshotNotFound, VolumeNotFound
 from kilonova.block_storage.operations import DELETE_VOLUME, EXTEND_VOLUME, Operation
 from kilonova.block_storage.options import VolumeOptions
+from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import (
     Attachment,
     Snapshot,
@@ -93,14 +94,14 @@ async def find_snapshot(tx: Tx, snapshot_id: str, project_id: str | None) -> Sna
     return row
 
 
-async def list_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> list[Volume]:
-    """Raises the selection's fault for a marker that is not visible."""
-    return await select_rows(tx, volumes, Volume, selection, visible)
+async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Volume]:
+    """Raises the selection's fault for a marker that is not in the scope."""
+    return await select_rows(tx, volumes, Volume, selection, scope.conditions(volumes, volume_metadata))
 
 
-async def count_matching(tx: Tx, selection: Selection, visible: Sequence[ColumnElement[bool]]) -> int:
+async def count_matching(tx: Tx, selection: Selection, scope: Scope) -> int:
     """Returns how many rows a list has in all, whatever its page."""
-    wanted = [*visible, *conditions(volumes, selection)]
+    wanted = [*scope.conditions(volumes, volume_metadata), *conditions(volumes, selection)]
     count: int = await tx.scalar(select(func.count()).select_from(volumes).where(*wanted))
     return count
 
@@ -117,19 +118,14 @@ async def complete(tx: Tx, rows: Sequence[Volume]) -> list[VolumeRecord]:
     return [VolumeRecord(row, found[row.id], held[row.id], names.get(row.volume_type_id)) for row in rows]
 
 
-async def summary(tx: Tx, visible: Sequence[ColumnElement[bool]]) -> tuple[int, int]:
-    """Returns how many volumes there are among the visible, and their gigabytes."""
-    sums = select(func.count(), func.coalesce(func.sum(volumes.c.size_gib), 0)).where(*visible)
+async def summary(tx: Tx, scope: Scope) -> tuple[int, int, list[tuple[str, str]]]:
+    """Returns how many volumes a scope has, their gigabytes, and the different items of their metadata."""
+    seen, columns = scope.conditions(volumes), volume_metadata.c
+    sums = select(func.count(), func.coalesce(func.sum(volumes.c.size_gib), 0)).where(*seen)
     ((count, size_gib),) = await tx.tuples(sums)
-    return count, int(size_gib)
-
-
-async def metadata_of_all(tx: Tx, visible: Sequence[ColumnElement[bool]]) -> list[tuple[str, str]]:
-    """Returns the different items of metadata among the visible volumes."""
-    columns = volume_metadata.c
-    owned = columns.owner_id.in_(select(volumes.c.id).where(*visible))
-    statement = select(columns.key, columns.value).where(owned).distinct().order_by(columns.key, columns.value)
-    return [(key, value) for key, value in await tx.tuples(statement)]
+    owned = columns.owner_id.in_(select(volumes.c.id).where(*seen))
+    items = select(columns.key, columns.value).where(owned).distinct().order_by(columns.key, columns.value)
+    return count, int(size_gib), [(key, value) for key, value in await tx.tuples(items)]
 
 
 # --- creating --------------------------------------------------------------------------------------------------------
@@ -337,6 +333,15 @@ async def write_metadata(
     written = await metadata.write(tx, volume_metadata, row.id, items, replace=replace)
     await change(tx, row, now)
     return written
+
+
+async def metadata_of(tx: Tx, row: Volume) -> dict[str, str]:
+    return await metadata.of_one(tx, volume_metadata, row.id)
+
+
+async def remove_metadata_key(tx: Tx, row: Volume, key: str) -> None:
+    """Raises KeyNotFound."""
+    await metadata.remove_key(tx, volume_metadata, row.id, key)
 
 
 async def remove_row(tx: Tx, volume_id: str) -> None:

@@ -323,16 +323,15 @@ class Maker:
         attachment = {"volume_uuid": held["volume"]["id"], "instance_uuid": CONSUMER}
         await self.created("block-storage", "attachment_id", "/v3/attachments", {"attachment": attachment})
         async with service.database.transaction() as tx:
-            await messages.write(
-                tx,
+            new = messages.NewMessage(
                 project_id=self.project_id,
                 request_id="req-1",
                 event=("008", "012"),
                 resource_type="VOLUME",
                 resource_id=volume_id,
                 text="The disk is on fire.",
-                now=service.clock.now(),
             )
+            await messages.write(tx, new, service.clock.now())
         listed = await self.clients["block-storage"].get("/v3/messages", headers=VERSIONS)
         ids |= {
             "message_id": listed.json()["messages"][0]["id"],

@@ -1,14 +1,14 @@
 """What block storage's handlers share: who calls, the things that paths name, and how its lists are spelled."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Table
 
 from kilonova.block_storage import metadata, snapshots, volumes
+from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import Snapshot, Volume
 from kilonova.block_storage.volumes import Caller
@@ -144,30 +144,21 @@ UNPAGED = Dialect(names=())
 """The dialect of lists that are short: they come whole."""
 
 
-def visible(request: VolumeRequest, table: Table) -> list[ColumnElement[bool]]:
-    """The conditions of rows that a list may show: those of the caller's project, or of all where an administrator asks
-    for them (`all_tenants`), or of one of them (`project_id`). Raises BadRequest.
+def scope_of(request: VolumeRequest, *, with_metadata: bool = False) -> Scope:
+    """The rows that a list may show: those of the caller's project, or of all where an administrator asks for them
+    (`all_tenants`), or of one of them (`project_id`); narrowed by the filter `metadata`. Raises BadRequest.
     """
     query, ctx = request.query, request.ctx
     asks_for_all = "all_tenants" in query and yes_or_no("all_tenants", query["all_tenants"] or "1")
     named = query.get("project_id") or query.get("tenant_id")
-    if not (ctx.is_admin and asks_for_all):
-        return [table.c.project_id == (ctx.project_id or "")]
-    return [table.c.project_id == short("project_id", named)] if named else []
+    project_id: str | None = ctx.project_id or ""
+    if ctx.is_admin and asks_for_all:
+        project_id = short("project_id", named) if named else None
+    text = query.get("metadata") if with_metadata else None
+    return Scope(project_id, _read_mapping(text) if text else {})
 
 
-def with_metadata(
-    request: VolumeRequest, table: Table, owner: ColumnElement[Any], conditions: Sequence[ColumnElement[bool]]
-) -> list[ColumnElement[bool]]:
-    """The conditions, and that of the filter `metadata`. Raises BadRequest."""
-    text = request.query.get("metadata")
-    if not text:
-        return list(conditions)
-    wanted = _read_mapping(text)
-    return [*conditions, metadata.has_all(table, owner, wanted)] if wanted else list(conditions)
-
-
-def _read_mapping(text: str) -> Mapping[str, str]:
+def _read_mapping(text: str) -> dict[str, str]:
     """A filter that is an object of texts; clients write Python's quotes as well as JSON's."""
     refused = BadRequest(f'metadata is filtered by an object such as {{"key": "value"}}, got {text[:MAX_SHOWN]!r}.')
     try:

@@ -2,27 +2,21 @@
 
 from typing import Any
 
-import msgspec
-
 from kilonova.block_storage import attachments, volumes
-from kilonova.block_storage.agent.contract import CONNECTION_TO, ConnectionArguments
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
     DIALECT,
     VolumeRequest,
     owner_of,
     reading_volume,
+    scope_of,
     seen_project,
-    visible,
     writing_volume,
 )
+from kilonova.block_storage.connecting import connection_to
 from kilonova.block_storage.errors import InvalidVolume
-from kilonova.block_storage.services import backend_of
 from kilonova.block_storage.tables import Attachment, Volume
-from kilonova.block_storage.tables import attachments as table
 from kilonova.block_storage.views.records import attachment_detail_view, attachment_view
-from kilonova.kit.agents import AgentUnreachable
-from kilonova.kit.bus import RemoteError
 from kilonova.kit.errors import BadRequest, ServiceUnavailable
 from kilonova.kit.http import lists
 from kilonova.kit.http.bounds import refuse_excess
@@ -42,23 +36,6 @@ LISTING = Listing(
 )
 
 
-async def _connection(request: VolumeRequest, volume: Volume, connector: dict[str, Any]) -> dict[str, Any]:
-    """How a host reaches a volume, as its back end says. Raises ServiceUnavailable, InvalidVolume."""
-    refuse_excess(connector)
-    if volume.host is None:
-        raise InvalidVolume(f"Volume {volume.id} has no place: there is nothing to connect to.")
-    try:
-        answer = await request.service.agents.call(
-            backend_of(volume.host), CONNECTION_TO, ConnectionArguments(volume.id)
-        )
-    except AgentUnreachable as error:
-        raise ServiceUnavailable(f"The volume's back end cannot be asked: {error}.") from error
-    except RemoteError as error:
-        raise InvalidVolume(f"The volume's back end refuses: {error.message}") from error
-    told: dict[str, Any] = msgspec.to_builtins(answer.connection)
-    return {"driver_volume_type": told.pop("kind"), **told}
-
-
 async def list_attachments(request: VolumeRequest) -> dict[str, Any]:
     return await _list(request, detailed=False)
 
@@ -71,7 +48,7 @@ async def _list(request: VolumeRequest, *, detailed: bool) -> dict[str, Any]:
     request.authorize()
     page = LISTING.read(request)
     async with request.service.database.reading() as tx:
-        shown = cut(await attachments.list_matching(tx, page.selection, visible(request, table)), page)
+        shown = cut(await attachments.list_matching(tx, page.selection, scope_of(request)), page)
     view = attachment_detail_view if detailed else attachment_view
     return {"attachments": [view(each) for each in shown.rows], **shown.links("attachments")}
 
@@ -107,7 +84,8 @@ async def create_attachment(request: VolumeRequest, body: bodies.NewAttachmentBo
 async def _connected(
     request: VolumeRequest, row: Attachment, volume: Volume, connector: dict[str, Any]
 ) -> dict[str, Any]:
-    connection = await _connection(request, volume, connector)
+    refuse_excess(connector)
+    connection = await connection_to(request.service, volume)
     connection |= {"access_mode": row.attach_mode, "attachment_id": row.id, "encrypted": False}
     async with request.service.database.transaction() as tx:
         known = await attachments.find(tx, row.id, None)
@@ -205,7 +183,8 @@ async def initialize_connection(request: VolumeRequest, body: bodies.Connecting)
         volume = found.row
     if volume.status not in ("attaching", "reserved", "in-use"):
         raise InvalidVolume(f"Volume {volume.id} is {volume.status}: reserve it before it is connected to.")
-    connection = await _connection(request, volume, body.connector)
+    refuse_excess(body.connector)
+    connection = await connection_to(request.service, volume)
     kind = connection.pop("driver_volume_type")
     data = {**connection, "access_mode": "ro" if volume.readonly else "rw", "encrypted": False}
     return {"connection_info": {"driver_volume_type": kind, "data": data}}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kilonova.block_storage import metadata, snapshots, volumes
+from kilonova.block_storage import snapshots, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
     VolumeRequest,
@@ -12,13 +12,12 @@ from kilonova.block_storage.api.access import (
     writing_volume,
 )
 from kilonova.block_storage.errors import KeyNotFound
-from kilonova.block_storage.tables import snapshot_metadata, volume_metadata
 from kilonova.kit.errors import BadRequest
 
 
 async def show_of_volume(request: VolumeRequest) -> dict[str, Any]:
     async with reading_volume(request) as found:
-        return {"metadata": await metadata.of_one(found.tx, volume_metadata, found.row.id)}
+        return {"metadata": await volumes.metadata_of(found.tx, found.row)}
 
 
 async def add_to_volume(request: VolumeRequest, body: bodies.MetadataBody) -> dict[str, Any]:
@@ -37,7 +36,7 @@ async def _write_volume(request: VolumeRequest, items: dict[str, str], *, replac
 
 async def show_item_of_volume(request: VolumeRequest) -> dict[str, Any]:
     async with reading_volume(request) as found:
-        return _item(request, await metadata.of_one(found.tx, volume_metadata, found.row.id))
+        return _item(request, await volumes.metadata_of(found.tx, found.row))
 
 
 async def set_item_of_volume(request: VolumeRequest, body: bodies.MetadataItemBody) -> dict[str, Any]:
@@ -48,12 +47,12 @@ async def set_item_of_volume(request: VolumeRequest, body: bodies.MetadataItemBo
 
 async def delete_item_of_volume(request: VolumeRequest) -> None:
     async with writing_volume(request) as found:
-        await metadata.remove_key(found.tx, volume_metadata, found.row.id, request.path["key"])
+        await volumes.remove_metadata_key(found.tx, found.row, request.path["key"])
 
 
 async def show_of_snapshot(request: VolumeRequest) -> dict[str, Any]:
     async with reading_snapshot(request) as found:
-        return {"metadata": await metadata.of_one(found.tx, snapshot_metadata, found.row.id)}
+        return {"metadata": await snapshots.metadata_of(found.tx, found.row)}
 
 
 async def add_to_snapshot(request: VolumeRequest, body: bodies.MetadataBody) -> dict[str, Any]:
@@ -72,7 +71,7 @@ async def _write_snapshot(request: VolumeRequest, items: dict[str, str], *, repl
 
 async def show_item_of_snapshot(request: VolumeRequest) -> dict[str, Any]:
     async with reading_snapshot(request) as found:
-        return _item(request, await metadata.of_one(found.tx, snapshot_metadata, found.row.id))
+        return _item(request, await snapshots.metadata_of(found.tx, found.row))
 
 
 async def set_item_of_snapshot(request: VolumeRequest, body: bodies.MetadataItemBody) -> dict[str, Any]:
@@ -83,7 +82,7 @@ async def set_item_of_snapshot(request: VolumeRequest, body: bodies.MetadataItem
 
 async def delete_item_of_snapshot(request: VolumeRequest) -> None:
     async with writing_snapshot(request) as found:
-        await metadata.remove_key(found.tx, snapshot_metadata, found.row.id, request.path["key"])
+        await snapshots.remove_metadata_key(found.tx, found.row, request.path["key"])
 
 
 def _item(request: VolumeRequest, items: dict[str, str]) -> dict[str, Any]:

@@ -9,16 +9,14 @@ from kilonova.block_storage.api.access import (
     VolumeRequest,
     caller_of,
     reading_snapshot,
+    scope_of,
     task_for,
-    visible,
     wants_count,
-    with_metadata,
     writing_snapshot,
 )
 from kilonova.block_storage.errors import Busy
 from kilonova.block_storage.programs.snapshots import CREATE_SNAPSHOT, DELETE_SNAPSHOT, SnapshotArgs
-from kilonova.block_storage.tables import Snapshot, snapshot_metadata
-from kilonova.block_storage.tables import snapshots as table
+from kilonova.block_storage.tables import Snapshot
 from kilonova.block_storage.views.records import snapshot_detail_view, snapshot_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
@@ -67,13 +65,11 @@ async def list_snapshots_in_detail(request: VolumeRequest) -> dict[str, Any]:
 async def _list(request: VolumeRequest, *, detailed: bool) -> dict[str, Any]:
     request.authorize()
     page = LISTING.read(request)
-    seen = visible(request, table)
-    if request.allows("snapshot_metadata_filter"):
-        seen = with_metadata(request, snapshot_metadata, table.c.id, seen)
+    scope = scope_of(request, with_metadata=request.allows("snapshot_metadata_filter"))
     async with request.service.database.reading() as tx:
-        shown = cut(await snapshots.list_matching(tx, page.selection, seen), page)
+        shown = cut(await snapshots.list_matching(tx, page.selection, scope), page)
         records = await snapshots.complete(tx, shown.rows)
-        count = {"count": await snapshots.count_matching(tx, page.selection, seen)} if wants_count(request) else {}
+        count = {"count": await snapshots.count_matching(tx, page.selection, scope)} if wants_count(request) else {}
     view = snapshot_detail_view if detailed else snapshot_view
     return {"snapshots": [view(each) for each in records], **shown.links("snapshots"), **count}
 

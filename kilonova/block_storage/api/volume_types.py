@@ -10,7 +10,6 @@ from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import DIALECT, VolumeRequest
 from kilonova.block_storage.errors import KeyNotFound
 from kilonova.block_storage.tables import VolumeType
-from kilonova.block_storage.tables import volume_types as table
 from kilonova.block_storage.views.records import access_view, default_type_view, type_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest, NotFound
@@ -64,11 +63,12 @@ async def list_types(request: VolumeRequest) -> dict[str, Any]:
     request.authorize()
     page = LISTING.read(request)
     wanted = request.query.get("is_public", "true" if _sees_all(request) else "none")
-    conditions = [] if _sees_all(request) else [volume_types.is_visible_to(request.ctx.project_id)]
+    is_public: bool | None = None
     if wanted.lower() != "none" and _sees_all(request):
-        conditions.append(table.c.is_public.is_(yes_or_no("is_public", wanted)))
+        is_public = yes_or_no("is_public", wanted)
+    seen_by = None if _sees_all(request) else request.ctx.project_id or ""
     async with request.service.database.reading() as tx:
-        shown = cut(await volume_types.list_matching(tx, page.selection, conditions), page)
+        shown = cut(await volume_types.list_matching(tx, page.selection, seen_by, is_public), page)
     return {"volume_types": [_shown(request, each) for each in shown.rows], **shown.links("volume_type")}
 
 

@@ -11,16 +11,14 @@ from kilonova.block_storage.api.access import (
     caller_of,
     owner_of,
     reading_volume,
+    scope_of,
     task_for,
-    visible,
     wants_count,
-    with_metadata,
     writing_volume,
 )
 from kilonova.block_storage.programs.create_volume import CREATE_VOLUME, CreateArgs
 from kilonova.block_storage.programs.delete_volume import DELETE_VOLUME, DeleteArgs
-from kilonova.block_storage.tables import SourceImage, Volume, volume_metadata
-from kilonova.block_storage.tables import volumes as table
+from kilonova.block_storage.tables import SourceImage, Volume
 from kilonova.block_storage.views.volumes import detail_view, link_view, summary_view
 from kilonova.image.client import ImageRecord
 from kilonova.kit.db import Tx
@@ -89,13 +87,13 @@ async def list_volumes_in_detail(request: VolumeRequest) -> dict[str, Any]:
 async def _list(request: VolumeRequest, *, detailed: bool) -> dict[str, Any]:
     request.authorize()
     page = LISTING.read(request)
-    seen = with_metadata(request, volume_metadata, table.c.id, visible(request, table))
+    scope = scope_of(request, with_metadata=True)
     async with request.service.database.reading() as tx:
-        rows = await volumes.list_matching(tx, page.selection, seen)
+        rows = await volumes.list_matching(tx, page.selection, scope)
         shown = cut(rows, page)
         records = await volumes.complete(tx, shown.rows)
         service_ids = await _service_ids(tx) if detailed else {}
-        count = {"count": await volumes.count_matching(tx, page.selection, seen)} if wants_count(request) else {}
+        count = {"count": await volumes.count_matching(tx, page.selection, scope)} if wants_count(request) else {}
     views = [_shown(request, each, service_ids) if detailed else link_view(each, request.base_url) for each in records]
     return {"volumes": views, **shown.links("volumes"), **count}
 
@@ -256,8 +254,6 @@ async def begin_delete(request: VolumeRequest, tx: Tx, row: Volume, *, cascade: 
 
 async def show_summary(request: VolumeRequest) -> dict[str, Any]:
     request.authorize()
-    conditions = visible(request, table)
     async with request.service.database.reading() as tx:
-        count, size_gib = await volumes.summary(tx, conditions)
-        items = await volumes.metadata_of_all(tx, conditions)
+        count, size_gib, items = await volumes.summary(tx, scope_of(request))
     return summary_view(count, size_gib, items)

@@ -71,15 +71,13 @@ async def note_failure(tx: Tx, task: Task, error: str) -> None:
     if row is None:
         return
     is_unplaced = operation.program == "create_volume" and isinstance(row, Volume) and row.host is None
-    await messages.write(
-        tx,
+    event = NO_BACKEND if is_unplaced and not task.args.get("attempted") else (operation.action_id, operation.detail_id)
+    new = messages.NewMessage(
         project_id=row.project_id,
         request_id=task.request_id,
-        event=NO_BACKEND
-        if is_unplaced and not task.args.get("attempted")
-        else (operation.action_id, operation.detail_id),
+        event=event,
         resource_type=operation.of,
         resource_id=row.id,
         text=error,
-        now=now,
     )
+    await messages.write(tx, new, now)

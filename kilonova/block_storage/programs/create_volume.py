@@ -79,12 +79,16 @@ async def _pools(tx: Tx, service: BlockStorage) -> list[Pool]:
 
 async def _request(tx: Tx, row: Volume, args: CreateArgs) -> Request:
     chosen = await tx.find(VolumeType, volume_types, id=row.volume_type_id)
+    same_hosts = await volumes.hosts_of(tx, args.same_as, row.project_id)
+    if args.same_as and not same_hosts:
+        # A hint that names none of the project's volumes leaves no pool, rather than all.
+        same_hosts = {"none"}
     return Request(
         size_gib=row.size_gib,
         availability_zone=row.availability_zone,
         extra_specs=chosen.extra_specs if chosen is not None else {},
         attempted=args.attempted,
-        same_hosts=frozenset(await volumes.hosts_of(tx, args.same_as, row.project_id)),
+        same_hosts=frozenset(same_hosts),
         different_hosts=frozenset(await volumes.hosts_of(tx, args.different_from, row.project_id)),
     )
 

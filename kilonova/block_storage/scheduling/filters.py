@@ -112,12 +112,15 @@ FILTERS: Mapping[str, Filter] = {
 }
 
 
+ALWAYS = ("IgnoreAttemptedHostsFilter", "SameBackendFilter", "DifferentBackendFilter")
+"""Filters that are asked whatever the operator's are: no pool is tried twice, and a hint is obeyed."""
+
+
 def passing(pools: Iterable[Pool], request: Request, names: Iterable[str]) -> tuple[list[Pool], str]:
     """Returns the pools that pass, and an account of what each filter has left, for when none does."""
     left, account = list(pools), []
     account.append(f"{len(left)} pools")
-    # A pool that has failed already is never tried twice, whatever the operator's filters are.
-    for name in dict.fromkeys(("IgnoreAttemptedHostsFilter", *names)):
+    for name in dict.fromkeys((*ALWAYS, *names)):
         left = [pool for pool in left if FILTERS[name](pool, request)]
         account.append(f"{name} leaves {len(left)}")
     return left, ", ".join(account)

@@ -3,7 +3,6 @@
 import hashlib
 from typing import Any
 
-import msgspec
 import pytest
 
 from tests.block_storage.conftest import World
@@ -125,11 +124,13 @@ async def test_hints_keep_volumes_together_and_apart(bare: World) -> None:
         await bare.run()
         return (await bare.shown(made))["os-vol-host-attr:host"]
 
-    service: Any = bare.service
-    names = (*service.options.filters, "SameBackendFilter", "DifferentBackendFilter")
-    service.options = msgspec.structs.replace(service.options, filters=names)
     assert await placed("same_host") == first["os-vol-host-attr:host"]
     assert await placed("different_host") != first["os-vol-host-attr:host"]
+    theirs = await bare.make(bare.other)
+    body = {"volume": {"size": 1}, "scheduler_hints": {"same_host": theirs["id"]}}
+    made = body_of(await bare.client.post("/v3/volumes", json=body), 202)["volume"]["id"]
+    await bare.run()
+    assert (await bare.shown(made))["status"] == "error"
     for hints in ({"query": "x"}, {"same_host": ["no id"]}, {"same_host": [NOWHERE] * 65}):
         response = await bare.client.post("/v3/volumes", json={"volume": {"size": 1}, "scheduler_hints": hints})
         assert response.status_code == 400, response.text

@@ -101,8 +101,8 @@ def test_an_account_says_which_filter_has_left_how_many() -> None:
     left, account = filters.passing(pools, ask(50, attempted=("a@file#file",)), VolumeOptions().filters)
     assert left == []
     assert account == (
-        "2 pools, IgnoreAttemptedHostsFilter leaves 1, AvailabilityZoneFilter leaves 1, CapacityFilter leaves 0, "
-        "CapabilitiesFilter leaves 0"
+        "2 pools, IgnoreAttemptedHostsFilter leaves 1, SameBackendFilter leaves 1, DifferentBackendFilter leaves 1, "
+        "AvailabilityZoneFilter leaves 1, CapacityFilter leaves 0, CapabilitiesFilter leaves 0"
     )
 
 
