@@ -54,7 +54,7 @@ def examine(state: StateDir, config: Any) -> list[Finding]:
         *checks.check_settings(state.config_file, idle(state.config_file)),
         *checks.check_passwords(_secrets(config)),
         *checks.check_address(config.my_ip),
-        *checks.check_databases([_look_at_database(state, service) for service in checks.SERVICE_TYPES]),
+        *checks.check_databases([_look_at_database(state, service) for service in checks.DATABASES]),
         *_cell_findings(state),
     ]
     if state.running_pid() is None:

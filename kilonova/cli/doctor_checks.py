@@ -14,6 +14,8 @@ import msgspec
 from kilonova.compute.agent.drivers.libvirtd import pick_virt_type
 
 SERVICE_TYPES = ("identity", "image", "placement", "compute", "network", "block-storage")
+DATABASES = tuple(each.replace("-", "_") for each in SERVICE_TYPES)
+"""The name of each service's database, which is that of its package."""
 INTERFACES = ("public", "internal", "admin")
 PORTS = {
     5000: "identity",

@@ -164,7 +164,7 @@ def state(tmp_path: Path, files: Databases) -> StateDir:
     made = StateDir(tmp_path / "state")
     made.ensure(host="host-1", address="127.0.0.1", driver="fake", fake_hosts=1)
     (made.path / "databases").mkdir()
-    for service in checks.SERVICE_TYPES:
+    for service in checks.DATABASES:
         metadata = importlib.import_module(f"kilonova.{service}.tables").metadata
         files.migrated(service, metadata, made.path / "databases")
     return made
