@@ -9,6 +9,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from msgspec import structs
 from sqlalchemy import func, select
 
 from kilonova.block_storage import volumes
@@ -55,7 +56,15 @@ async def reserve(tx: Tx, volume: Volume, server_id: str | None, mode: str, now:
         raise InvalidVolume(f"Volume {volume.id} is attached to server {server_id} already.")
     if volume.readonly and mode == "rw":
         mode = "ro"
-    row = Attachment(
+    row = _new(volume, server_id, mode, RESERVED, now)
+    await tx.insert(attachments, row)
+    await follow(tx, volume, now)
+    return row
+
+
+def _new(volume: Volume, server_id: str | None, mode: str, status: str, now: datetime) -> Attachment:
+    """Makes the row of an attachment that no host was told of."""
+    return Attachment(
         id=str(uuid.uuid4()),
         volume_id=volume.id,
         project_id=volume.project_id,
@@ -63,15 +72,12 @@ async def reserve(tx: Tx, volume: Volume, server_id: str | None, mode: str, now:
         attached_host=None,
         mountpoint=None,
         attach_mode=mode,
-        status=RESERVED,
+        status=status,
         connector=None,
         connection=None,
         created_at=now,
         attached_at=None,
     )
-    await tx.insert(attachments, row)
-    await follow(tx, volume, now)
-    return row
 
 
 async def require_attachable(tx: Tx, volume: Volume) -> None:
@@ -174,19 +180,8 @@ async def attach(
         raise InvalidVolume(f"Volume {volume.id} is {volume.status}; it has to be one of {FREE}, {ATTACHING}.")
     if volume.readonly and mode == "rw":
         raise InvalidVolume(f"Volume {volume.id} can be attached for reading alone.")
-    row = Attachment(
-        id=str(uuid.uuid4()),
-        volume_id=volume.id,
-        project_id=volume.project_id,
-        server_id=server_id,
-        attached_host=host,
-        mountpoint=mountpoint,
-        attach_mode=mode,
-        status=ATTACHED,
-        connector=None,
-        connection=None,
-        created_at=now,
-        attached_at=now,
+    row = structs.replace(
+        _new(volume, server_id, mode, ATTACHED, now), attached_host=host, mountpoint=mountpoint, attached_at=now
     )
     await tx.insert(attachments, row)
     await follow(tx, volume, now)
