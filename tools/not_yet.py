@@ -49,6 +49,12 @@ ACCEPTED = (
         "kept and shown: the network service counts its own",
         MOVES,
     ),
+    (
+        "block_storage",
+        "microversions of groups, clusters, backups, transfers, managing, replication and lists of filters",
+        "negotiated up to 3.71; their requests answer 404",
+        VOLUMES,
+    ),
 )
 """(service, what is accepted, what becomes of it, the part it comes with). A row goes when it is done or refused."""
 

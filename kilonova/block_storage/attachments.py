@@ -24,6 +24,8 @@ MOST_OF_VOLUME = 256
 """Attachments of one volume that several servers share."""
 ATTACHED, ATTACHING, RESERVED = "attached", "attaching", "reserved"
 FREE, USED = "available", "in-use"
+FOLLOWING = (FREE, USED, ATTACHING, RESERVED, "detaching")
+"""The statuses of volumes that are about attaching."""
 _FOLLOWS = ((ATTACHED, USED), (ATTACHING, ATTACHING), (RESERVED, RESERVED))
 """Status of an attachment → the volume's, the strongest first."""
 
@@ -130,8 +132,16 @@ async def remove(tx: Tx, row: Attachment, now: datetime) -> None:
     await follow(tx, await volumes.find(tx, row.volume_id, None), now)
 
 
+async def release_all(tx: Tx, volume: Volume, now: datetime) -> None:
+    """Nobody has the volume any more, as an administrator says."""
+    await tx.remove(attachments, volume_id=volume.id)
+    await follow(tx, volume, now)
+
+
 async def follow(tx: Tx, volume: Volume, now: datetime) -> None:
-    """Gives a volume the status that follows from its attachments."""
+    """Gives a volume the status that follows from its attachments, unless something else decides it."""
+    if volume.status not in FOLLOWING:
+        return
     held = {each.status for each in await of_volume(tx, volume.id)}
     status = next((of_volume_ for mine, of_volume_ in _FOLLOWS if mine in held), FREE)
     if status != volume.status:

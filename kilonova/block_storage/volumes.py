@@ -358,11 +358,6 @@ async def remove_snapshot_row(tx: Tx, snapshot_id: str) -> None:
     await tx.remove(snapshots, id=snapshot_id)
 
 
-async def forget_attachments(tx: Tx, row: Volume) -> None:
-    """Nobody has the volume any more, as an administrator says."""
-    await tx.remove(attachments, volume_id=row.id)
-
-
 async def retype(
     tx: Tx, options: VolumeOptions, row: Volume, new: VolumeType, *, multiattach: bool, now: datetime
 ) -> None:

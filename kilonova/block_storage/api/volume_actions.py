@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from kilonova.block_storage import snapshots, volume_types, volumes
+from kilonova.block_storage import attachments, snapshots, volume_types, volumes
 from kilonova.block_storage.api import bodies
-from kilonova.block_storage.api.access import VolumeRequest, caller_of, seen_project, task_for, writing_volume
+from kilonova.block_storage.api.access import (
+    FoundVolume,
+    VolumeRequest,
+    caller_of,
+    seen_project,
+    task_for,
+    writing_volume,
+)
 from kilonova.block_storage.api.volumes import begin_delete
 from kilonova.block_storage.errors import Busy, InvalidVolume, KeyNotFound
 from kilonova.block_storage.programs.extend_volume import EXTEND_VOLUME, ExtendArgs
@@ -53,8 +60,8 @@ async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None
         raise BadRequest("Volumes do not migrate here yet: there is no migration_status to reset.")
     if not isinstance(status, str) and not isinstance(body.attach_status, str):
         raise BadRequest("Reset one of status, attach_status, migration_status.")
-    if isinstance(body.attach_status, str) and body.attach_status not in ("attached", "detached"):
-        raise BadRequest(f"attach_status is attached or detached, not {body.attach_status}.")
+    if isinstance(body.attach_status, str) and body.attach_status != "detached":
+        raise BadRequest("attach_status can be made detached alone: who has a volume is said by its attachments.")
     if isinstance(status, str) and status not in STATUSES:
         raise BadRequest(f"A volume cannot be made {status}; possible are {', '.join(STATUSES)}.")
     async with writing_volume(request) as found:
@@ -63,7 +70,8 @@ async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None
             raise Busy(f"Volume {found.row.id} is under the operation {active.program}, which ends by itself.")
         now = request.service.clock.now()
         if body.attach_status == "detached":
-            await volumes.forget_attachments(found.tx, found.row)
+            await attachments.release_all(found.tx, found.row, now)
+            found = FoundVolume(found.tx, await volumes.find(found.tx, found.row.id, None))
         if isinstance(status, str):
             await volumes.set_status(found.tx, found.row, status, now)
 

@@ -149,3 +149,19 @@ async def test_an_administrator_takes_a_volume_back_by_force(world: World) -> No
     assert (await world.act(volume_id, "os-force_detach", {})).status_code == 403
     body_of(await world.act(volume_id, "os-force_detach", {}, by=world.admin), 202)
     assert await status_of(world, volume_id) == "available"
+
+
+async def test_an_administrator_says_that_nobody_has_a_volume(world: World) -> None:
+    volume_id = (await world.make())["id"]
+    body_of(await world.act(volume_id, "os-attach", {"host_name": "node1", "mountpoint": "/mnt"}), 202)
+    body_of(await world.act(volume_id, "os-reset_status", {"attach_status": "detached"}, by=world.admin), 202)
+    assert await status_of(world, volume_id) == "available"
+    assert (await world.shown(volume_id))["attachments"] == []
+
+
+async def test_an_error_stays_whoever_lets_go_of_the_volume(world: World) -> None:
+    volume_id = (await world.make())["id"]
+    made = (await reserve(world, volume_id))["attachment"]
+    body_of(await world.act(volume_id, "os-reset_status", {"status": "error"}, by=world.admin), 202)
+    body_of(await world.client.delete(f"/v3/attachments/{made['id']}"))
+    assert await status_of(world, volume_id) == "error"

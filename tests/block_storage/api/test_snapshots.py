@@ -180,6 +180,7 @@ async def test_an_administrator_resets_what_no_operation_owns(world: World) -> N
         {"status": "golden"},
         {},
         {"attach_status": "loose"},
+        {"attach_status": "attached"},
         {"migration_status": "migrating"},
         {"status": "error", "colour": "red"},
     ):
