@@ -9,7 +9,6 @@ agent that was restarted finds again.
 import asyncio
 import contextlib
 import errno
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -30,8 +29,8 @@ from kilonova.block_storage.agent.spec import (
 from kilonova.kit.agents import Jobs
 from kilonova.kit.connectors import Connection, FileConnection
 from kilonova.kit.connectors.connections import DiskFormat
-from kilonova.kit.disks import qemu_img
-from kilonova.kit.disks.confinement import check_reachable, give, qemu_account
+from kilonova.kit.disks import blank, qemu_img
+from kilonova.kit.disks.confinement import check_reachable, qemu_account
 from kilonova.kit.disks.downloads import FetchImage, download
 from kilonova.kit.disks.inspection import ImageRefused, inspect_file
 from kilonova.kit.host_commands import Command, HostError
@@ -138,22 +137,16 @@ class FileDriver:
                     await self._forget_way(spec.id)
                     return DONE
                 if isinstance(spec.source, Blank):
-                    await self._make_blank(spec, disk_format)
+                    self._make_blank(spec, disk_format)
                     return DONE
                 return await self._make_from(spec, disk_format)
 
-    async def _make_blank(self, spec: VolumeSpec, disk_format: DiskFormat) -> None:
+    def _make_blank(self, spec: VolumeSpec, disk_format: DiskFormat) -> None:
         target = self._volume(spec.id)
         partial = _part(target)
         partial.unlink(missing_ok=True)
-        size_bytes = spec.size_gib * GIB
-        if disk_format == "qcow2":
-            await qemu_img.create_blank(partial, size_bytes)
-        else:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.truncate(descriptor, size_bytes)
-            os.close(descriptor)
-            give(partial, qemu_account())
+        write = blank.write_qcow2 if disk_format == "qcow2" else blank.write_raw
+        write(partial, spec.size_gib * GIB)
         partial.replace(target)
 
     async def _make_from(self, spec: VolumeSpec, disk_format: DiskFormat) -> Observation:
