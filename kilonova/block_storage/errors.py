@@ -33,11 +33,11 @@ class KeyNotFound(NotFound):
 
 
 class InvalidVolume(BadRequest):
-    """What was asked for is not possible in the volume's present state."""
+    """The volume's present state does not allow what was asked for."""
 
 
 class InvalidSnapshot(BadRequest):
-    """What was asked for is not possible in the snapshot's present state."""
+    """The snapshot's present state does not allow what was asked for."""
 
 
 class Busy(Conflict):

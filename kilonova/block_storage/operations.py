@@ -14,7 +14,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     program: str
     """The program that carries it out; it has the same name."""
     of: Literal["VOLUME", "VOLUME_SNAPSHOT"]
-    """What it is done to, as messages name it."""
+    """The kind of thing that it is done to, as messages name it."""
     begins_in: tuple[str, ...] = ()
     """The statuses it may begin in; none for what begins with its subject."""
     shows: str
@@ -22,7 +22,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     fails_in: str
     action_id: str
     detail_id: str
-    """What failed and why, as messages number it; upstream has no number from 900 on."""
+    """Numbers by which messages say what failed and why; upstream has none from 900 on."""
 
 
 CREATE_VOLUME = Operation(

@@ -1,4 +1,4 @@
-"""What the operator says of block storage as a whole."""
+"""The operator's options of block storage as a whole."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""What block storage's handlers and programs stand on."""
+"""The foundation of block storage's handlers and programs."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -195,7 +195,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     description: str | None
     size_gib: int
     growth_gib: int
-    """What it takes of the quota beyond its size, while it is extended."""
+    """The GiB that it takes of the quota beyond its size, while it is extended."""
     status: str
     host: str | None
     """`HOST@BACKEND#POOL`; None: it has no place yet, or none any more."""

@@ -176,7 +176,7 @@ async def create(
 
 
 class Origin(Struct, frozen=True):
-    """What a volume is copied from: a volume, or one of its snapshots."""
+    """The source that a volume is copied from: a volume, or one of its snapshots."""
 
     volume: Volume
     size_gib: int

@@ -1,4 +1,4 @@
-"""What the server side and a back end's agent tell each other of volumes."""
+"""The types in which the server side and a back end's agent tell each other of volumes."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class ImageSource(Struct, frozen=True, kw_only=True, tag_field="kind", tag="imag
     disk_format: str
     size_bytes: int
     sha512: str
-    """Of the data, in hexadecimal."""
+    """The SHA-512 of the data, in hexadecimal."""
 
 
 class SnapshotSource(Struct, frozen=True, kw_only=True, tag_field="kind", tag="snapshot"):
@@ -39,7 +39,7 @@ class VolumeSpec(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True):
-    """How far a back end is with what it was asked for."""
+    """Progress of a back end with what it was asked for."""
 
     is_done: bool
     progress: str = ""

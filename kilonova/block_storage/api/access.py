@@ -1,4 +1,4 @@
-"""What block storage's handlers share: who calls, the things that paths name, and how its lists are spelled."""
+"""Parts that block storage's handlers share: the caller, the things that paths name, and the spelling of its lists."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

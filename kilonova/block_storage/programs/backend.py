@@ -24,7 +24,7 @@ SHORT_SECONDS = 1800.0
 
 class BackendArgs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     unanswered: int = 0
-    """How often in a row the agent has not answered."""
+    """The number of questions in a row that the agent has not answered."""
 
 
 ArgsT = TypeVar("ArgsT", bound=BackendArgs)

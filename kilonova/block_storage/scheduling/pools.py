@@ -8,7 +8,7 @@ from msgspec import Struct
 
 AUTO = "auto"
 RATIO_WITHOUT_USE = 20.0
-"""Of a pool whose ratio is `auto` and that holds nothing yet: upstream's default."""
+"""The ratio of a pool that is set to `auto` and holds nothing yet: upstream's default."""
 
 
 class Pool(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     @property
     def free_gib(self) -> float:
-        """What is free beyond the part that is kept back."""
+        """The free capacity beyond the part that is kept back."""
         kept_back_gib = math.floor(self.total_gib * float(self.stats["reserved_percentage"]) / 100)
         return float(self.stats["free_capacity_gb"]) - kept_back_gib
 
@@ -36,7 +36,7 @@ class Pool(Struct, frozen=True, kw_only=True):
 
     @property
     def over_subscription_ratio(self) -> float:
-        """How many times its capacity may be promised. `auto`: by what volumes have taken so far."""
+        """The multiple of its capacity that a pool may promise. `auto`: by what volumes have taken so far."""
         told = str(self.stats["max_over_subscription_ratio"])
         if told != AUTO:
             return float(told)

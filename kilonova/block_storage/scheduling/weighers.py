@@ -13,7 +13,7 @@ Weigher = Callable[[Pool], float]
 
 
 def free_capacity(pool: Pool) -> float:
-    """What can still be promised of a thin pool; what is free of another one."""
+    """Returns the GiB that a thin pool can still promise, or that another one has free."""
     if not pool.is_thin:
         return pool.free_gib
     return pool.total_gib * pool.over_subscription_ratio - pool.provisioned_gib

@@ -7,7 +7,7 @@ from kilonova.kit.agents.calls import agent_topic
 from kilonova.kit.bus import Bus, CallTimedOut, RemoteError
 
 NAMESAKE_SECONDS = 1.0
-"""How long an agent of the same name has to answer."""
+"""The time in which an agent of the same name has to answer."""
 
 
 async def find_namesake(bus: Bus, info: AgentInfo) -> datetime | None:

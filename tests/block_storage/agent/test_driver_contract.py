@@ -1,4 +1,4 @@
-"""What every driver of a back end does: runs on the fake, and on files of both formats."""
+"""The contract of every driver of a back end: runs on the fake, and on files of both formats."""
 
 import asyncio
 import hashlib

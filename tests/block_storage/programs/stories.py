@@ -1,4 +1,4 @@
-"""How each program of block storage comes about: what leads to its beginning, who asks for it, which steps it takes.
+"""Stories of block storage's programs: what leads to their beginning, who asks for them, which steps they take.
 
 The crash harness goes through every story, dying at each of its steps; `tests/test_programs.py` finds what no story
 goes through.
@@ -28,7 +28,7 @@ class Story:
     snapshots: tuple[str, ...] = ()
     """The statuses of its snapshots in the end."""
     content: str | None = ""
-    """What is on the back end in the end; None: nothing."""
+    """The data that the back end has in the end; None: it has no volume."""
     backends: int = 1
 
 

@@ -25,14 +25,14 @@ DONE = Observation(True)
 class FakeVolume:
     size_gib: int
     content: str = ""
-    """What a reader would find: empty are zeros."""
+    """The data that a reader would find; empty stands for zeros."""
     snapshots: dict[str, str] = field(default_factory=dict)
     """Snapshot id → the content then."""
 
 
 @dataclass
 class FakeBackend:
-    """What a back end holds, which outlives its driver. `failures` are raised by the next calls."""
+    """The volumes of a back end, which outlive its driver. `failures` are raised by the next calls."""
 
     total_gib: float = 1000.0
     volumes: dict[str, FakeVolume] = field(default_factory=dict)

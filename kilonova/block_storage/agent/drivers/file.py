@@ -64,7 +64,7 @@ class Copy:
     command: Callable[[], Awaitable[Command]]
     """Makes an empty `partial`, and returns what fills it."""
     settle: Callable[[], Awaitable[None]]
-    """What is left to do with a whole `partial`."""
+    """Does what is left to do with a whole `partial`."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from kilonova.kit.host_commands import HostError
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT_SECONDS = 7 * 86400.0
-"""How long the record of something released is kept: longer than any task runs."""
+"""The time for which the record of something released is kept: longer than any task runs."""
 
 
 class SubjectRecord(Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""What the programs of cinder.conf read."""
+"""The options that the programs of cinder.conf read."""
 
 from oslo_config import cfg
 
