@@ -140,3 +140,10 @@ async def forget_types(tx: Tx, names: Iterable[str]) -> None:
         for resource in OF_TYPES:
             await tx.remove(quotas, resource=f"{resource}_{name}")
             await tx.remove(quota_classes, resource=f"{resource}_{name}")
+
+
+async def rename_type(tx: Tx, name: str, new_name: str) -> None:
+    """Keeps the limits that were set for a volume type when its name changes."""
+    for resource in OF_TYPES:
+        for table in (quotas, quota_classes):
+            await tx.change(table, {"resource": f"{resource}_{name}"}, resource=f"{resource}_{new_name}")

@@ -105,11 +105,13 @@ async def create(tx: Tx, new: VolumeType) -> None:
 async def change(
     tx: Tx, row: VolumeType, *, name: str, description: str | None, is_public: bool, now: datetime
 ) -> None:
-    """Raises VolumeTypeExists. Limits of quotas keep to the type under its new name."""
+    """Writes a type's new fields; limits set for it keep to its new name. Raises VolumeTypeExists."""
     if name != row.name:
         if await tx.find(VolumeType, volume_types, name=name) is not None:
             raise VolumeTypeExists(name)
-        await quotas.forget_types(tx, [row.name])
+        # Of a type that had the name before nothing may be left in their way.
+        await quotas.forget_types(tx, [name])
+        await quotas.rename_type(tx, row.name, name)
     await tx.change(
         volume_types, {"id": row.id}, name=name, description=description, is_public=is_public, updated_at=now
     )

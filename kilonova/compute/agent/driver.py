@@ -22,9 +22,6 @@ from kilonova.compute.agent.spec import (
 )
 from kilonova.kit.host_commands import HostError
 
-FetchImage = Callable[[str], AsyncIterator[bytes]]
-"""Given an image id, its data in chunks of any size."""
-
 UploadImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[None]]
 """Given an image id, what reads its data from the start, and how many bytes they are: sends them to the image service.
 Ok when the image has its data already. Raises HostError with the reason."""

@@ -100,3 +100,12 @@ async def test_limits_of_another_project_are_an_administrators_to_see(world: Wor
     assert theirs["totalGigabytesUsed"] == 7
     mine = body_of(await world.other.get(f"/v3/limits?project_id={world.project_id}"))["limits"]["absolute"]
     assert mine["totalGigabytesUsed"] == 0
+
+
+async def test_limits_of_a_type_keep_to_it_under_its_new_name(world: World) -> None:
+    made = body_of(await world.admin.post("/v3/types", json={"volume_type": {"name": "slow"}}))["volume_type"]
+    await set_limits(world, volumes_slow=3)
+    await world.admin.put(f"/v3/types/{made['id']}", json={"volume_type": {"name": "fast"}})
+    shown = body_of(await world.client.get(f"/v3/os-quota-sets/{world.project_id}"))["quota_set"]
+    assert shown["volumes_fast"] == 3
+    assert "volumes_slow" not in shown

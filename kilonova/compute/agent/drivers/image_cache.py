@@ -19,13 +19,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from kilonova.compute.agent.driver import FetchImage, InspectImage
+from kilonova.compute.agent.driver import InspectImage
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
-from kilonova.kit.disks.downloads import download
+from kilonova.kit.disks.downloads import FetchImage, download
 from kilonova.kit.host_commands import HostError
 
 RAW_FORMATS = ("raw", "iso", "ami", "aki", "ari")
