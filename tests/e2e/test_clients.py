@@ -12,6 +12,8 @@ from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
 
 pytestmark = pytest.mark.e2e
+SERVICES = {"identity", "image", "placement", "compute", "network", "block-storage", "volumev3"}
+"""Service types in the catalog."""
 
 
 @pytest.mark.parametrize("user", ["admin", "demo"])
@@ -36,7 +38,7 @@ def test_a_wrong_password_is_refused(demo_cloud: CloudUnderTest) -> None:
 
 def test_the_catalog_names_every_service(demo_cloud: CloudUnderTest) -> None:
     catalog = {entry["Type"]: entry for entry in demo_cloud.shown("catalog", "list")}
-    assert set(catalog) == {"identity", "image", "placement", "compute", "network"}
+    assert set(catalog) == SERVICES
     for entry in catalog.values():
         urls = {endpoint["url"] for endpoint in entry["Endpoints"]}
         assert len(urls) == 1 and urls.pop().startswith("http://127.0.0.1:")
@@ -91,7 +93,7 @@ def test_status_says_that_all_answers(demo_cloud: CloudUnderTest) -> None:
     status = json.loads(demo_cloud.kilonova("status", "--json"))
     assert status["problem"] is None
     assert {each["service"]: each["answers"] for each in status["endpoints"]} == dict.fromkeys(
-        ("identity", "image", "placement", "compute", "network", "metadata", "console"), True
+        [*SERVICES, "metadata", "console"], True
     )
     assert {agent["binary"] for agent in status["agents"] if agent["state"] == "up"} >= {"nova-compute"}
     assert status["servers"]["ACTIVE"] >= 1
