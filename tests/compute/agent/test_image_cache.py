@@ -13,11 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kilonova.compute.agent.driver import FetchImage
 from kilonova.compute.agent.drivers.errands import Errands
 from kilonova.compute.agent.drivers.image_cache import ImageCache
 from kilonova.compute.agent.spec import SpecImage
 from kilonova.kit.agents import Jobs
+from kilonova.kit.disks.downloads import FetchImage
 from kilonova.kit.disks.inspection import inspect_file
 from kilonova.kit.host_commands import Command, HostError
 from tests.compute.agent.rigs import MIB, Images
@@ -208,6 +208,7 @@ from pathlib import Path
 from kilonova.compute.agent.drivers.errands import Errands
 from kilonova.compute.agent.drivers.image_cache import ImageCache
 from kilonova.kit.agents import Jobs
+from kilonova.kit.disks.downloads import FetchImage
 from kilonova.kit.disks.inspection import inspect_file
 from kilonova.kit.host_commands import Command
 from tests.compute.agent.rigs import Images
