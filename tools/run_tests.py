@@ -31,13 +31,13 @@ class Part:
     markers: str
     needs_root: bool
     workers: int = 0
-    """How many processes share the tests; 0 runs them in pytest's own."""
+    """Number of processes that share the tests; 0 runs them in pytest's own."""
     distribution: str = "worksteal"
-    """How pytest-xdist shares them; `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
+    """Pytest-xdist's way of sharing them; `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
     has_own_networks: bool = False
     """Whether each worker lives in a network namespace of its own, from which nothing else is reached."""
     directories: tuple[str, ...] = ()
-    """Where its tests are: to import all others takes each worker longer than many a test. None means all of them."""
+    """The directories of its tests: to import all others takes each worker longer than many a test. None means all of them."""
 
     def is_of(self, markers: Collection[str]) -> bool:
         """Whether a test with these markers runs in this part, as `markers` says it to pytest."""

@@ -1,4 +1,4 @@
-"""How pytest's workers share the end-to-end tests: those of one cloud go to one worker, each other one by itself.
+"""Shares the end-to-end tests among pytest's workers: those of one cloud go to one worker, each other one by itself.
 
 A session's or module's cloud would otherwise be made by every worker that gets one of its tests. pytest-xdist's own
 `loadgroup` writes its groups into an attribute that pytest 9 no longer reads.

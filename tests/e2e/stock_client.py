@@ -29,7 +29,7 @@ class StockClient:
         self._is_idle = True
 
     def run(self, command: str) -> Any:
-        """How a command ended: `status`, `out` and `err`. One that takes too long fails the test."""
+        """Types a command; returns its `status`, `out` and `err`. One that takes too long fails the test."""
         assert self._process.stdin and self._process.stdout
         # The late answer to a command that was given up must not be taken for this one's.
         assert self._is_idle, f"openstack {command}: the client still works on a command before it"

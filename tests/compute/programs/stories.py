@@ -118,7 +118,7 @@ async def slow_down(world: World, _server_id: str) -> None:
 
 
 def run_to(step: str) -> Act:
-    """What is under way for the server goes on until it is about to take that step."""
+    """Lets the server's task go on until it is about to take that step."""
 
     async def act(world: World, server_id: str) -> None:
         runner = world.make_runner()
