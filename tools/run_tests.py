@@ -33,11 +33,11 @@ class Part:
     workers: int = 0
     """Number of processes that share the tests; 0 runs them in pytest's own."""
     distribution: str = "worksteal"
-    """Pytest-xdist's way of sharing them; `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
+    """Pytest-xdist's way of sharing: `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
     has_own_networks: bool = False
     """Whether each worker lives in a network namespace of its own, from which nothing else is reached."""
     directories: tuple[str, ...] = ()
-    """The directories of its tests: to import all others takes each worker longer than many a test. None means all of them."""
+    """Directories of its tests: to import all others takes each worker longer than many a test. None means all."""
 
     def is_of(self, markers: Collection[str]) -> bool:
         """Whether a test with these markers runs in this part, as `markers` says it to pytest."""
