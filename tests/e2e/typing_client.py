@@ -12,8 +12,6 @@ import shlex
 import sys
 
 from openstackclient import shell
-from openstackclient.common.clientmanager import ClientManager
-from osc_lib.clientmanager import ClientCache
 
 
 def main() -> None:
@@ -23,7 +21,6 @@ def main() -> None:
     sys.stdin = os.fdopen(terminal)
     for line in commands:
         asked = json.loads(line)
-        forget_user()
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
@@ -34,13 +31,6 @@ def main() -> None:
             stream.seek(0)
         answers.write(json.dumps({"status": int(status or 0), "out": out.read(), "err": err.read()}) + "\n")
         answers.flush()
-
-
-def forget_user() -> None:
-    """Drops the clients that the command before made: a command may name another user than that one."""
-    for attribute in vars(ClientManager).values():
-        if isinstance(attribute, ClientCache):
-            attribute._handle = None
 
 
 if __name__ == "__main__":
