@@ -1,23 +1,11 @@
 """A server's way through its states with the stock client, and that its end leaves nothing."""
 
-import json
-
 import pytest
 
 from tests.e2e.cloud import CloudUnderTest, Guest
 from tests.e2e.host import wait_for
 
 pytestmark = pytest.mark.e2e
-STRANGER = {
-    "OS_AUTH_URL": "http://127.0.0.1:5000/v3",
-    "OS_IDENTITY_API_VERSION": "3",
-    "OS_USERNAME": "stranger",
-    "OS_PASSWORD": "a stranger's password",
-    "OS_PROJECT_NAME": "admin",
-    "OS_USER_DOMAIN_ID": "default",
-    "OS_PROJECT_DOMAIN_ID": "default",
-}
-"""Variables of a client of its own: one that has begun as another user may go on as that one."""
 
 
 def test_reboot_stop_start_and_delete(demo_cloud: CloudUnderTest) -> None:
@@ -80,14 +68,14 @@ def test_another_project_s_server_is_not_found(demo_cloud: CloudUnderTest) -> No
     admin = demo_cloud.admin
     role = admin.find("identity", "/roles", "roles", name="member")
     project = admin.find("identity", "/projects", "projects", name="admin")
-    user = {"name": STRANGER["OS_USERNAME"], "password": STRANGER["OS_PASSWORD"], "domain_id": "default"}
+    user = {"name": "stranger", "password": "a stranger's password", "domain_id": "default"}
     user_id = admin.call("identity", "POST", "/users", {"user": user})["user"]["id"]
     admin.call("identity", "PUT", f"/projects/{project['id']}/users/{user_id}/roles/{role['id']}")
+    words = ["--os-username", "stranger", "--os-password", "a stranger's password"]
     server_id = demo_cloud.demo.find("compute", "/servers", "servers", name="demo-1")["id"]
-    done = demo_cloud.attempt_openstack("server", "show", server_id, variables=STRANGER)
+    done = demo_cloud.attempt_openstack(*words, "server", "show", server_id)
     assert done.status != 0 and "No Server found" in done.err, str(done)
-    listed = demo_cloud.attempt_openstack("server", "list", "-f", "json", variables=STRANGER)
-    assert json.loads(listed.out) == [], str(listed)
+    assert demo_cloud.shown(*words, "server", "list") == []
     admin.call("identity", "DELETE", f"/users/{user_id}")
 
 
