@@ -12,6 +12,7 @@ import shlex
 import sys
 
 from openstackclient import shell
+from osc_lib.clientmanager import ClientCache, ClientManager
 
 
 def main() -> None:
@@ -21,6 +22,7 @@ def main() -> None:
     sys.stdin = os.fdopen(terminal)
     for line in commands:
         asked = json.loads(line)
+        forget_user()
         out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
@@ -31,6 +33,13 @@ def main() -> None:
             stream.seek(0)
         answers.write(json.dumps({"status": int(status or 0), "out": out.read(), "err": err.read()}) + "\n")
         answers.flush()
+
+
+def forget_user() -> None:
+    """Drops what the client keeps for the user of its process's first command: this one may name another user."""
+    for attribute in vars(ClientManager).values():
+        if isinstance(attribute, ClientCache):
+            attribute._handle = None
 
 
 if __name__ == "__main__":
