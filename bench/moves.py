@@ -128,6 +128,7 @@ class Pings(threading.Thread):
 def _move(cloud: Cloud, server_id: str, address: str) -> list[Figure]:
     pings = Pings(cloud, address)
     pings.start()
+    # Some pings are answered before the move begins: a gap has an end on both sides.
     time.sleep(1)
     began = time.perf_counter()
     asked = {"os-migrateLive": {"host": HOSTS[1], "block_migration": "auto"}}

@@ -7,7 +7,7 @@ from the rows, in the transaction that adds to them.
 
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Table, bindparam, func, select
 
 from kilonova.block_storage.errors import OverQuota
 from kilonova.block_storage.options import VolumeOptions
@@ -118,9 +118,7 @@ def _check(limits: Limits, used: Usage, name: str, amount: int) -> None:
 
 
 async def change(tx: Tx, project_id: str, wanted: Mapping[str, int]) -> None:
-    for resource, limit in wanted.items():
-        await tx.remove(quotas, project_id=project_id, resource=resource)
-        await tx.execute(quotas.insert().values(project_id=project_id, resource=resource, hard_limit=limit))
+    await _write(tx, quotas, {"project_id": project_id}, wanted)
 
 
 async def reset(tx: Tx, project_id: str) -> None:
@@ -129,9 +127,13 @@ async def reset(tx: Tx, project_id: str) -> None:
 
 
 async def change_class(tx: Tx, class_name: str, wanted: Mapping[str, int]) -> None:
+    await _write(tx, quota_classes, {"class_name": class_name}, wanted)
+
+
+async def _write(tx: Tx, table: Table, owner: Mapping[str, str], wanted: Mapping[str, int]) -> None:
     for resource, limit in wanted.items():
-        await tx.remove(quota_classes, class_name=class_name, resource=resource)
-        await tx.execute(quota_classes.insert().values(class_name=class_name, resource=resource, hard_limit=limit))
+        await tx.remove(table, **owner, resource=resource)
+        await tx.execute(table.insert().values(**owner, resource=resource, hard_limit=limit))
 
 
 async def forget_types(tx: Tx, names: Iterable[str]) -> None:

@@ -31,9 +31,9 @@ def caller_of(request: VolumeRequest) -> Caller:
 
 
 def seen_project(request: VolumeRequest) -> str | None:
-    """The project that a look-up is narrowed to; None for those who see every project's volumes.
+    """Returns the project that a look-up is narrowed to; None for administrators, who see every project's volumes.
 
-    A token that is of no project sees nothing by it, whatever its roles.
+    Whoever comes with a token of no project sees nothing.
     """
     return None if request.ctx.is_admin else request.ctx.project_id or ""
 

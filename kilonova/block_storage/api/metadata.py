@@ -1,9 +1,10 @@
 """/volumes/{id}/metadata and /snapshots/{id}/metadata."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 from kilonova.block_storage import snapshots, volumes
 from kilonova.block_storage.api import bodies
@@ -15,19 +16,32 @@ from kilonova.block_storage.api.access import (
     writing_volume,
 )
 from kilonova.block_storage.errors import KeyNotFound
+from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 
 Look = Callable[[VolumeRequest], AbstractAsyncContextManager[Any]]
 """Given a request, its transaction and the row that its path names."""
 
 
+class Domain(Protocol):
+    """A module that keeps the metadata of its rows."""
+
+    async def metadata_of(self, tx: Tx, row: Any) -> dict[str, str]: ...
+
+    async def write_metadata(
+        self, tx: Tx, row: Any, items: Mapping[str, str], now: datetime, *, replace: bool
+    ) -> dict[str, str]: ...
+
+    async def remove_metadata_key(self, tx: Tx, row: Any, key: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class Items:
-    """The handlers of one resource's metadata. `domain`: the module that keeps them."""
+    """The handlers of one resource's metadata."""
 
     reading: Look
     writing: Look
-    domain: Any
+    domain: Domain
 
     async def show(self, request: VolumeRequest) -> dict[str, Any]:
         return {"metadata": await self._read(request)}
@@ -56,14 +70,12 @@ class Items:
 
     async def _read(self, request: VolumeRequest) -> dict[str, str]:
         async with self.reading(request) as found:
-            items: dict[str, str] = await self.domain.metadata_of(found.tx, found.row)
-            return items
+            return await self.domain.metadata_of(found.tx, found.row)
 
     async def _write(self, request: VolumeRequest, items: dict[str, str], *, replace: bool) -> dict[str, str]:
         async with self.writing(request) as found:
             now = request.service.clock.now()
-            written: dict[str, str] = await self.domain.write_metadata(found.tx, found.row, items, now, replace=replace)
-            return written
+            return await self.domain.write_metadata(found.tx, found.row, items, now, replace=replace)
 
 
 OF_VOLUMES = Items(reading_volume, writing_volume, volumes)

@@ -200,11 +200,10 @@ def _metadata_of(image: ImageRecord) -> dict[str, str]:
 
 def _hinted(hints: dict[str, Any]) -> CreateArgs:
     """Raises BadRequest for a hint that nothing here obeys."""
-    known = {"same_host": (), "different_host": ()}
-    given: dict[str, tuple[str, ...]] = dict(known)
+    given: dict[str, tuple[str, ...]] = {"same_host": (), "different_host": ()}
     for name, value in hints.items():
-        if name not in known:
-            raise BadRequest(f"The scheduler hint {name} is not obeyed here yet; there are {', '.join(known)}.")
+        if name not in given:
+            raise BadRequest(f"The scheduler hint {name} is not obeyed here yet; there are {', '.join(given)}.")
         given[name] = _ids(name, value)
     return CreateArgs(same_as=given["same_host"], different_from=given["different_host"])
 

@@ -17,7 +17,7 @@ _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
 _REFCOUNT_BITS_ORDER = 4
 """Refcounts have 16 bits."""
 _TABLE, _BLOCK, _L1 = CLUSTER_BYTES, 2 * CLUSTER_BYTES, 3 * CLUSTER_BYTES
-"""Offsets of the refcount table, of its one block, and of the first table of guest clusters; the header is before."""
+"""Offsets of the three clusters after the header: refcount table, refcount block, first level of the guest's table."""
 
 
 def write_qcow2(path: Path, size_bytes: int) -> None:
