@@ -88,7 +88,7 @@ CREATION = [
     ),
     Row("server delete --wait roomy", user="demo"),
     Row(
-        "--os-compute-api-version 2.56 server create --image plain --flavor tiny --network inside --file"
+        "--os-compute-api-version 2.57 server create --image plain --flavor tiny --network inside --file"
         " /etc/motd=notes.txt wrong",
         1,
         "Personality files are deprecated",
