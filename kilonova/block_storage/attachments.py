@@ -49,9 +49,15 @@ async def of_volume(tx: Tx, volume_id: str) -> list[Attachment]:
 
 
 async def reserve(tx: Tx, volume: Volume, server_id: str | None, mode: str, now: datetime) -> Attachment:
-    """Takes a volume for a server. Raises InvalidVolume for one that others have, or that is being worked on."""
-    await require_attachable(tx, volume)
+    """Takes a volume for a server, which gets again what was taken for it already and no host was told of.
+
+    Raises InvalidVolume for one that others have, or that is being worked on.
+    """
     held = await of_volume(tx, volume.id)
+    for each in held:
+        if server_id is not None and (each.server_id, each.status) == (server_id, RESERVED):
+            return each
+    await require_attachable(tx, volume)
     if len(held) >= MOST_OF_VOLUME:
         raise InvalidVolume(f"Volume {volume.id} has {len(held)} attachments, and can have no more.")
     if server_id is not None and any(each.server_id == server_id for each in held) and not volume.multiattach:

@@ -1,6 +1,6 @@
 """Compute's faults."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kilonova.kit.errors import BadRequest, Conflict, Forbidden, NotFound
 
@@ -98,6 +98,16 @@ class WrongState(Conflict):
 
     def __init__(self, server_id: str, action: str, state: str) -> None:
         super().__init__(f"Cannot '{action}' instance {server_id} while it is in {state}")
+
+
+class VolumesStay(Conflict):
+    """Volumes do not come along yet when their server leaves its host."""
+
+    def __init__(self, server_id: str, action: str, volume_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"Cannot '{action}' instance {server_id} while it has volumes, which do not leave a host with their server "
+            f"here yet: detach {', '.join(volume_ids)} first."
+        )
 
 
 class ConsoleUnavailable(Conflict):

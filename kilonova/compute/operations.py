@@ -41,6 +41,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """The power that the host is to bring about, of one that only changes power."""
     reboots: Literal["SOFT", "HARD"] | None = None
     """How the guest is started anew on its way there."""
+    leaves_host: bool = False
+    """Whether the server leaves its host by it, which servers with volumes do not do yet."""
     way_back: str = ""
     """The step that makes the server what it was before, of one whose end alone would leave things on two hosts."""
     way_back_seconds: float = 0
@@ -138,6 +140,22 @@ DETACH_INTERFACE = Operation(
     shows="detaching_interface",
     is_shown=False,
 )
+ATTACH_VOLUME = Operation(
+    program="attach_volume",
+    action="attach_volume",
+    begins_in=("active", "paused", "stopped"),
+    shows="attaching_volume",
+    is_shown=False,
+    events={"plug_volume": "compute_attach_volume"},
+)
+DETACH_VOLUME = Operation(
+    program="detach_volume",
+    action="detach_volume",
+    begins_in=("active", "paused", "stopped"),
+    shows="detaching_volume",
+    is_shown=False,
+    events={"unplug_volume": "compute_detach_volume"},
+)
 INJECT_NETWORK = Operation(
     program="inject_network",
     action="inject_network_info",
@@ -219,6 +237,7 @@ SHELVE = Operation(
     program="shelve",
     action="shelve",
     begins_in=("active", "stopped", "paused", "suspended"),
+    leaves_host=True,
     shows={
         "power_down": "shelving",
         "copy_disk": "shelving",
@@ -230,7 +249,11 @@ SHELVE = Operation(
     events={"power_down": "compute_shelve_instance", "offload": "compute_shelve_offload_instance"},
 )
 SHELVE_OFFLOAD = Operation(
-    program="shelve_offload", action="shelveOffload", begins_in=("shelved",), shows="shelving_offloading"
+    program="shelve_offload",
+    action="shelveOffload",
+    begins_in=("shelved",),
+    shows="shelving_offloading",
+    leaves_host=True,
 )
 UNSHELVE = Operation(
     program="unshelve",
@@ -250,6 +273,7 @@ LIVE_MIGRATE = Operation(
     program="live_migrate",
     action="live-migration",
     begins_in=("active", "paused"),
+    leaves_host=True,
     shows="migrating",
     status="MIGRATING",
     status_in=("active", "paused"),
@@ -281,6 +305,7 @@ RESIZE = Operation(
     program="resize",
     action="resize",
     begins_in=("active", "stopped"),
+    leaves_host=True,
     shows=_RESIZED,
     status="RESIZE",
     status_in=("active", "stopped"),
@@ -315,6 +340,7 @@ EVACUATE = Operation(
         "live_migrate", "start", "stop", "reboot", "reboot_hard", "pause", "unpause", "suspend", "resume", "snapshot",
         "backup", "attach_interface", "detach_interface", "rebuild",
     ),
+    leaves_host=True,
     shows={
         "find_refuge": "rebuilding",
         "bring_ports": "rebuilding",
@@ -341,6 +367,8 @@ OPERATIONS: Mapping[str, Operation] = {
         RESUME,
         ATTACH_INTERFACE,
         DETACH_INTERFACE,
+        ATTACH_VOLUME,
+        DETACH_VOLUME,
         SNAPSHOT,
         BACKUP,
         REBUILD,

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import InitVar, dataclass, field
 
+from kilonova.block_storage.client import VolumeClient
 from kilonova.compute.hosts.index import HostIndex
 from kilonova.compute.hosts.memberships import AggregateIndex
 from kilonova.compute.notifications.notices import Listener
@@ -40,6 +41,7 @@ class Region:
     placement: PlacementClient
     image: ImageClient
     network: NetworkClient
+    volume: VolumeClient
     agents: InitVar[AgentCalls]
     liveness: InitVar[Liveness]
     """Of `here`, both on `bus`."""

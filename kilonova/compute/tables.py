@@ -125,6 +125,7 @@ servers = Table(
     Column("left_at", UtcDateTime),
     Column("local_disks", JSON),
     Column("former_disks", String(8), nullable=False, server_default="gone"),
+    Column("volumes", JSON),
     Index("servers_project", "project_id", "created_at"),
     Index("servers_host", "host", "vm_state"),
     Index("servers_group", "group_id"),
@@ -434,6 +435,8 @@ class Server(Struct, kw_only=True):
     """Its local disks as the request described them (`disks.LocalDisk`); None: they are as image and flavor say."""
     former_disks: str = "gone"
     """The fate of the disks from before a resize on the same host (`spec.FormerDisks`)."""
+    volumes: list[dict[str, Any]] | None = None
+    """The volumes it has, gets and loses (`volumes.ServerVolume`)."""
 
 
 class DeletedServer(Struct):

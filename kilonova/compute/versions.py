@@ -31,6 +31,26 @@ def _untyped_keypair(keypair: Body) -> None:
     keypair.get("keypair", keypair).pop("type", None)
 
 
+def _volumes_without_fate(server: Body) -> None:
+    for volume in server.get("os-extended-volumes:volumes_attached", ()):
+        volume.pop("delete_on_termination", None)
+
+
+def _downgrades(*several: Downgrade) -> Downgrade:
+    def downgrade(body: Body) -> None:
+        for each in several:
+            each(body)
+
+    return downgrade
+
+
+def _known_by_volume(attachment: Body) -> None:
+    """Before 2.89 an attachment has no ids of its own, and shows the volume's in their place."""
+    for key in ("attachment_id", "bdm_uuid"):
+        attachment.pop(key, None)
+    attachment["id"] = attachment["volumeId"]
+
+
 def _hostname_for_administrators(server: Body) -> None:
     """Before 2.90 a server's host name is one of the attributes that only administrators see."""
     if "OS-EXT-SRV-ATTR:host" not in server:
@@ -64,14 +84,17 @@ CHANGES = [
         "server_extended_attributes",
         "administrators see more of a server",
         {
-            "server": without(
-                "OS-EXT-SRV-ATTR:reservation_id",
-                "OS-EXT-SRV-ATTR:launch_index",
-                "OS-EXT-SRV-ATTR:ramdisk_id",
-                "OS-EXT-SRV-ATTR:kernel_id",
-                "OS-EXT-SRV-ATTR:hostname",
-                "OS-EXT-SRV-ATTR:root_device_name",
-                "OS-EXT-SRV-ATTR:user_data",
+            "server": _downgrades(
+                _volumes_without_fate,
+                without(
+                    "OS-EXT-SRV-ATTR:reservation_id",
+                    "OS-EXT-SRV-ATTR:launch_index",
+                    "OS-EXT-SRV-ATTR:ramdisk_id",
+                    "OS-EXT-SRV-ATTR:kernel_id",
+                    "OS-EXT-SRV-ATTR:hostname",
+                    "OS-EXT-SRV-ATTR:root_device_name",
+                    "OS-EXT-SRV-ATTR:user_data",
+                ),
             )
         },
     ),
@@ -139,11 +162,22 @@ CHANGES = [
     Change("2.65", "abort_queued_migrations", "live migrations can be aborted before they run"),
     Change("2.66", "changes_before", "lists can be narrowed to what changed before a time"),
     Change("2.69", "partial_results", "a cell that is down costs its rows only"),
-    Change("2.70", "tagged_devices", "interfaces show their tag", {"interfaceAttachment": without("tag")}),
+    Change(
+        "2.70",
+        "tagged_devices",
+        "interfaces and volumes show their tag",
+        {"interfaceAttachment": without("tag"), "volumeAttachment": without("tag")},
+    ),
     Change("2.71", "server_groups_of_server", "servers show their server groups", {"server": without("server_groups")}),
     Change("2.73", "server_locked_reason", "a lock has a reason", {"server": without("locked_reason")}),
     Change("2.75", "strict_queries", "unknown query parameters are refused in more places", {"flavor": _empty_swap}),
     Change("2.75", "update_shows_whole_server", "a changed server is shown as whole as any"),
+    Change(
+        "2.79",
+        "attachment_deletes_volume",
+        "attachments of volumes say whether the volume is deleted with the server",
+        {"volumeAttachment": without("delete_on_termination")},
+    ),
     Change(
         "2.80",
         "migration_owners",
@@ -152,8 +186,15 @@ CHANGES = [
     ),
     Change("2.83", "server_filters_for_all", "users may filter by more of a server's fields"),
     Change("2.84", "action_event_details", "events have details", {"instanceAction": _event_without("details")}),
+    Change("2.85", "attachment_changes", "whether a volume is deleted with its server can be changed"),
     Change("2.86", "extra_specs_checked", "extra specs of known namespaces are checked"),
     Change("2.88", "hypervisor_without_use", "what hypervisors hold is asked of placement"),
+    Change(
+        "2.89",
+        "attachment_ids",
+        "attachments of volumes show the ids that block storage and compute know them by",
+        {"volumeAttachment": _known_by_volume},
+    ),
     Change(
         "2.90",
         "server_hostname",
@@ -172,6 +213,7 @@ CHANGES = [
     Change("2.98", "server_image_properties", "servers show image properties", {"server": _image_without_properties}),
     Change("2.99", "spice_direct_console", "SPICE without a browser", {"console": without("tls_port")}),
     Change("2.100", "server_scheduler_hints", "servers show scheduler hints", {"server": without("scheduler_hints")}),
+    Change("2.101", "volume_attach_async", "a volume's attachment is answered before it is there"),
     Change("2.102", "flavor_without_rxtx", "flavors lose two fields nobody used"),
     Change("2.104", "pin_availability_zone", "servers can be pinned to their zone and unpinned"),
 ]

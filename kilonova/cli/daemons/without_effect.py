@@ -154,7 +154,6 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
 WHOLE_GROUPS: Mapping[str, str] = {
     "barbican": _NO_KEYS,
     "cache": "keystone_authtoken.memcached_servers names the shared cache",
-    "cinder": _NO_VOLUMES,
     "guestfs": _NOT_INJECTED,
     "healthcheck": "/healthcheck is always served",
     "key_manager": _NO_KEYS,

@@ -64,6 +64,7 @@ class Neighbours:
             identity = self._client(identity_url(group.auth_url))
             self._clients.append(identity)
             session = self._sessions[group_name(group)] = ServiceSession(identity, credentials_of(group))
+        if group is not None:
             region = group.region_name or region
         if url is not None:
             client = self._client(url)

@@ -164,6 +164,7 @@ def _driver(config: Any, name: str, images: ImageClient) -> VolumeDriver:
                     backend_name=name,
                     reserved_percentage=config.reserved_percentage,
                     max_over_subscription_ratio=config.max_over_subscription_ratio,
+                    directory=Path(config.file_volumes_path),
                 )
             )
     raise ConfigError(f"[DEFAULT] volume_driver: {config.volume_driver!r} is neither file nor fake")

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
+from kilonova.block_storage.client import VolumeClient
 from kilonova.cli.grounds.ground import Ground, Schema
 from kilonova.cli.parts.notifications import open_notifier, publish_notices
 from kilonova.cli.parts.options import COMPUTE, QUOTAS, SCHEDULING
@@ -61,6 +62,7 @@ async def _make(ground: Ground) -> Region:
         placement=PlacementClient(ground.remote("placement", section="placement")),
         image=ImageClient(ground.remote("image", url=next(iter(config.glance.api_servers), None))),
         network=NetworkClient(ground.remote("network", section="neutron")),
+        volume=VolumeClient(ground.remote("block-storage", section="cinder")),
         agents=ground.agent_calls(bus, AGENT_BINARY),
         liveness=ground.liveness(bus),
         default_zone=config.default_availability_zone,

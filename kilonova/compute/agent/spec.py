@@ -104,6 +104,9 @@ class VolumeSource(Struct, frozen=True, tag_field="kind", tag="volume"):
 
     volume_id: str
     connection: Connection
+    is_readonly: bool = False
+    is_shared: bool = False
+    """Whether other servers may have it at the same time."""
 
 
 DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | VolumeSource

@@ -37,12 +37,14 @@ def _of(name: str) -> Events:
 
 EVENTS: Mapping[str, Events] = {
     "attach_interface": _of("interface_attach"),
+    "attach_volume": _of("volume_attach"),
     "backup": _of("snapshot"),
     "build": _of("create"),
     "cold_migrate": Events("resize_prep.start", "resize_finish.end", "resize.error"),
     "confirm_resize": _of("resize_confirm"),
     "destroy": _of("delete"),
     "detach_interface": _of("interface_detach"),
+    "detach_volume": _of("volume_detach"),
     "evacuate": _of("rebuild"),
     "inject_network": _of("inject_network_info"),
     "live_migrate": Events("live_migration_pre.start", "live_migration_post.end", "live_migration_rollback.end"),

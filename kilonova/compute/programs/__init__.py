@@ -13,6 +13,7 @@ from kilonova.compute.programs.rebuild import REBUILD
 from kilonova.compute.programs.resize import RESIZING
 from kilonova.compute.programs.shelving import SHELVING
 from kilonova.compute.programs.snapshot import SNAPSHOTS
+from kilonova.compute.programs.volume_attachments import ATTACH_VOLUME, DETACH_VOLUME
 from kilonova.compute.service import Cell
 from kilonova.kit.tasks import Program
 
@@ -21,6 +22,8 @@ _ALL: tuple[Program[Cell, Any], ...] = (
     DESTROY,
     *POWER.values(),
     *INTERFACES,
+    ATTACH_VOLUME,
+    DETACH_VOLUME,
     *SNAPSHOTS,
     REBUILD,
     *SHELVING,

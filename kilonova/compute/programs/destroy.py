@@ -52,7 +52,20 @@ async def release_ports(run: Run[Cell, ServerArgs]) -> Outcome:
     await release.ports(run.service.region.network, server)
     await release.unfinished_images(run.service, server.id)
     await release.shelved_image(run.service, server)
-    return Next(release_claim)
+    return Next(release_volumes)
+
+
+async def release_volumes(run: Run[Cell, ServerArgs]) -> Outcome:
+    """Gives the server's volumes back, and deletes those that go with it."""
+    async with run.service.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    await release.volumes_of(run.service, server)
+
+    async def forget_ways(tx: CellTx) -> None:
+        # The history of deleted servers keeps no secrets of volumes.
+        await servers.change(tx, server.id, run.clock.now(), volumes=None)
+
+    return Next(release_claim, commit=forget_ways if server.volumes else None)
 
 
 async def release_claim(run: Run[Cell, ServerArgs]) -> Outcome:
@@ -87,7 +100,7 @@ async def forget(run: Run[Cell, ServerArgs]) -> Outcome:
 DESTROY = Program(
     name="destroy",
     args_type=ServerArgs,
-    steps=(stop_guest, release_ports, release_claim, forget),
+    steps=(stop_guest, release_ports, release_volumes, release_claim, forget),
     on_failed=power.on_failed,
     deadline_seconds=600,
 )

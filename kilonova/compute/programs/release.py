@@ -7,8 +7,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from kilonova.block_storage.client import VolumeClient
 from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
+from kilonova.compute.servers import volumes
 from kilonova.compute.servers.ports import of_server
+from kilonova.compute.servers.volumes import ServerVolume
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.kit.http.client import RemoteFault, RemoteMissing, RemoteUnavailable
@@ -143,6 +146,29 @@ async def shelved_image(cell: Cell, server: Server) -> None:
     except RemoteFault as fault:
         if fault.status != 404:
             log.warning("an image of a shelved server stays", server=server.id, reason=fault.message)
+
+
+async def volumes_of(cell: Cell, server: Server) -> None:
+    """Gives a server's volumes back, and has those deleted that go with it. Raises RemoteFault."""
+    client = cell.region.volume
+    for volume in volumes.of_server(server):
+        await give_back(client, server.id, volume)
+        if volume.is_deleted:
+            try:
+                await client.delete(volume.id)
+            except RemoteUnavailable:
+                raise
+            except RemoteFault as fault:
+                # Others have it, or made snapshots of it: it is theirs to say.
+                log.warning("a volume of a deleted server stays", volume=volume.id, reason=fault.message)
+
+
+async def give_back(client: VolumeClient, server_id: str, volume: ServerVolume) -> None:
+    """Ends all that a server has of a volume. Safe to repeat. Raises RemoteFault."""
+    # A promise may have been made whose answer nobody lived to read.
+    known = await client.attachments_of(volume.id, server_id)
+    for attachment_id in dict.fromkeys([*known, *filter(None, [volume.attachment_id])]):
+        await client.release(attachment_id)
 
 
 async def from_host(cell: Cell, server: Server, epoch: int) -> None:

@@ -1,7 +1,6 @@
 """The disks that a server has by its image, its flavor, and what was asked for when it was made; pure."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -17,6 +16,7 @@ from kilonova.compute.agent.spec import (
     SpecImage,
     SwapSource,
 )
+from kilonova.compute.errors import InvalidServer
 from kilonova.compute.hardware.root_device import root_bus
 from kilonova.compute.tables import Server
 
@@ -54,13 +54,16 @@ def local_disks(
     config_drive: bool,
     came_from: SpecImage | None = None,
     asked: Sequence[LocalDisk] = (),
+    boots_from_volume: bool = False,
+    taken: Collection[str] = (),
 ) -> tuple[SpecDisk, ...]:
     """Root, ephemeral, swap and config drive, as far as the server has them, on the bus that its image asks for.
 
     `came_from`: what the root disk begins as instead of the image, all of it. Where ephemeral or swap disks were asked
-    for, they take the place of the flavor's. The names of files and the serials are those that operators' tools know.
+    for, they take the place of the flavor's. `taken`: the devices of the server's volumes, one of which may be its root
+    disk. The names of files and the serials are those that operators' tools know.
     """
-    named = _root(flavor, image, came_from, _of(asked, "root"))
+    named = [] if boots_from_volume else _root(flavor, image, came_from, _of(asked, "root"))
     for number, each in enumerate(_of(asked, "ephemeral") or _usual("ephemeral", flavor.ephemeral_gib)):
         size_gib, label = each.size or flavor.ephemeral_gib, f"ephemeral{number}"
         named.append(Named(f"disk.eph{number}", label, BlankSource(size_gib, label, each.file_system), each))
@@ -69,14 +72,21 @@ def local_disks(
     if config_drive:
         named.append(Named("disk.config", "config-2", ConfigDriveSource(), LocalDisk("root")))
     disks: list[SpecDisk] = []
-    used: Counter[str] = Counter()
+    used = set(taken)
     for disk in named:
         bus = disk.asked.bus or _bus(image.properties if image else {}, disk.source)
-        prefix = DEVICE_PREFIXES.get(bus, "vd")
-        place = DiskPlace(device_name(bus, used[prefix]), bus, disk.serial)
+        place = DiskPlace(free_device(bus, used), bus, disk.serial)
         disks.append(SpecDisk(disk.name, place, disk.source, disk.asked.tag))
-        used[prefix] += 1
+        used.add(place.device)
     return tuple(disks)
+
+
+def free_device(bus: str, used: Collection[str]) -> str:
+    """Returns the first name on a bus that no disk has. Raises InvalidServer when all are taken."""
+    for index in range(len(LETTERS)):
+        if (device := device_name(bus, index)) not in used:
+            return device
+    raise InvalidServer(f"A server has {len(LETTERS)} disks of the bus {bus} at most.")
 
 
 def _of(asked: Sequence[LocalDisk], kind: str) -> list[LocalDisk]:
@@ -108,6 +118,17 @@ def _bus(properties: Mapping[str, str], source: DiskSource) -> str:
             return properties.get("hw_disk_bus") or root_bus(properties) or usual
         case _:
             return usual
+
+
+def volume_bus(image: SpecImage | None) -> str:
+    """Returns the bus of a server's volumes: that of its other disks."""
+    properties = image.properties if image else {}
+    return properties.get("hw_disk_bus") or USUAL_BUS
+
+
+def is_device_of(bus: str, device: str) -> bool:
+    """Whether a disk of the bus may have the name."""
+    return any(device == device_name(bus, index) for index in range(len(LETTERS)))
 
 
 def root_device(server: Server) -> str:

@@ -20,7 +20,7 @@ from kilonova.compute.agent.spec import (
     TaggedDevice,
     WantedPower,
 )
-from kilonova.compute.servers import disks, ports, rescue_disks, servers
+from kilonova.compute.servers import disks, ports, rescue_disks, servers, volumes
 from kilonova.compute.tables import Server
 from kilonova.network.client import FixedIp, Network, NetworkClient, Port, Subnet
 
@@ -89,7 +89,7 @@ def server_spec(
     """`admin_password`: what the config drive is to tell, while it has yet to be written. `placement`: where its guest
     lies on the host that is told.
     """
-    flavor = _spec_flavor(server.flavor)
+    flavor = spec_flavor(server.flavor)
     image = None if server.image is None else msgspec.convert(server.image, SpecImage)
     return ServerSpec(
         id=server.id,
@@ -103,7 +103,7 @@ def server_spec(
         ports=planned.spec,
         metadata_document=metadata_document(server, planned, admin_password),
         config_drive=server.config_drive,
-        disks=_local_disks(server, flavor, image),
+        disks=_disks(server, flavor, image),
         reboot_count=server.reboot_count,
         reboot_type="HARD" if server.reboot_type == "HARD" else "SOFT",
         rebuild_count=server.rebuild_count,
@@ -115,14 +115,32 @@ def server_spec(
     )
 
 
-def _local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
-    root = server.root_image
-    came_from = msgspec.convert(root["image"], SpecImage) if root is not None and root["is_used"] else None
-    asked = msgspec.convert(server.local_disks or [], list[disks.LocalDisk])
-    own = disks.local_disks(flavor, image, config_drive=server.config_drive, came_from=came_from, asked=asked)
+def _disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
+    held = volumes.of_server(server)
+    attached = volumes.spec_disks(held)
+    boots = [disk for disk in attached if disk.name == volumes.root_id(held)]
+    others = [disk for disk in attached if disk not in boots]
+    own = (*boots, *local_disks(server, flavor, image), *others)
     if server.rescue is None:
         return own
     return rescue_disks.with_rescue(own, msgspec.convert(server.rescue, rescue_disks.Rescue))
+
+
+def local_disks(server: Server, flavor: SpecFlavor, image: SpecImage | None) -> tuple[SpecDisk, ...]:
+    """A server's own disks, beside which its volumes are."""
+    held = volumes.of_server(server)
+    root = server.root_image
+    came_from = msgspec.convert(root["image"], SpecImage) if root is not None and root["is_used"] else None
+    asked = msgspec.convert(server.local_disks or [], list[disks.LocalDisk])
+    return disks.local_disks(
+        flavor,
+        image,
+        config_drive=server.config_drive,
+        came_from=came_from,
+        asked=asked,
+        boots_from_volume=volumes.root_id(held) is not None,
+        taken=[each.device for each in held],
+    )
 
 
 def _booted_image(server: Server) -> Fields | None:
@@ -135,7 +153,8 @@ def _beside(image: Fields | None, name: str) -> SpecImage | None:
     return None if found is None else msgspec.convert(found, SpecImage)
 
 
-def _spec_flavor(flavor: Fields) -> SpecFlavor:
+def spec_flavor(flavor: Fields) -> SpecFlavor:
+    """Returns the flavor of a server's row as hosts are told of it."""
     return SpecFlavor(
         id=flavor["id"],
         name=flavor["name"],
@@ -162,7 +181,7 @@ def _spec_port(details: PortDetails) -> SpecPort:
 
 def metadata_document(server: Server, planned: PlannedPorts, admin_password: str | None = None) -> MetadataDocument:
     image = None if server.image is None else msgspec.convert(server.image, SpecImage)
-    local = _local_disks(server, _spec_flavor(server.flavor), image)
+    all_disks = _disks(server, spec_flavor(server.flavor), image)
     public_keys = {server.key_name: server.public_key.strip()} if server.key_name and server.public_key else {}
     return MetadataDocument(
         server_id=server.id,
@@ -187,7 +206,7 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         sealed_password=server.sealed_password,
         admin_password=admin_password,
         root_device_name=disks.root_device(server),
-        devices=(*_tagged_interfaces(server, planned), *_tagged_disks(local)),
+        devices=(*_tagged_interfaces(server, planned), *_tagged_disks(all_disks)),
     )
 
 
@@ -198,8 +217,8 @@ def _tagged_interfaces(server: Server, planned: PlannedPorts) -> Iterator[Tagged
             yield TaggedDevice("nic", tag, mac_address=port.mac_address)
 
 
-def _tagged_disks(local: Iterable[SpecDisk]) -> Iterator[TaggedDevice]:
-    for disk in local:
+def _tagged_disks(all_disks: Iterable[SpecDisk]) -> Iterator[TaggedDevice]:
+    for disk in all_disks:
         if disk.tag:
             yield TaggedDevice("disk", disk.tag, serial=disk.place.serial, device=disk.place.device)
 

@@ -4,7 +4,7 @@ import hashlib
 from datetime import datetime
 from typing import Any
 
-from kilonova.compute.servers import disks, servers
+from kilonova.compute.servers import disks, servers, volumes
 from kilonova.compute.servers.servers import ServerWithTask
 from kilonova.compute.servers.specs import encode_user_data
 from kilonova.compute.tables import Server, ServerMapping
@@ -73,7 +73,7 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
         "OS-EXT-STS:task_state": servers.task_state(each),
         "OS-EXT-STS:vm_state": server.vm_state,
         "OS-EXT-STS:power_state": server.power_state,
-        "os-extended-volumes:volumes_attached": [],
+        "os-extended-volumes:volumes_attached": _volumes(server),
         "locked": server.locked,
         "locked_reason": server.locked_reason,
         "description": server.description,
@@ -96,6 +96,10 @@ def detail_view(each: ServerWithTask, base_url: str, *, extended: bool, host_sta
     else:
         shown["OS-EXT-SRV-ATTR:hostname"] = server.hostname
     return shown
+
+
+def _volumes(server: Server) -> list[Body]:
+    return [{"id": each.id, "delete_on_termination": each.is_deleted} for each in volumes.of_server(server)]
 
 
 def _id_of_image(server: Server, name: str) -> str:

@@ -135,6 +135,10 @@ class ServiceSession:
         self._renew_at = datetime.fromisoformat(response.json()["token"]["expires_at"]) - RENEW_BEFORE
 
 
+OLDER_TYPES: Mapping[str, tuple[str, ...]] = {"block-storage": ("volumev3", "volumev2", "volume")}
+"""Service type → the types under which older catalogs name it. Source: the service types authority."""
+
+
 class CatalogTransport(httpx.AsyncBaseTransport):
     """Reaches a service where the catalog says it is, looked up at the first request and again when it moved.
 
@@ -180,7 +184,7 @@ class CatalogTransport(httpx.AsyncBaseTransport):
         if response.status_code != 200:
             raise fault_of("identity", whole(response))
         for entry in response.json()["catalog"]:
-            if entry["type"] == self._service_type:
+            if entry["type"] in (self._service_type, *OLDER_TYPES.get(self._service_type, ())):
                 urls = {
                     each["interface"]: each["url"]
                     for each in entry["endpoints"]

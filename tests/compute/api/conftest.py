@@ -17,7 +17,7 @@ from kilonova.compute.servers import requests, servers
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Flavor, Server, tasks
 from kilonova.compute.transactions import CellTx, RegionTx
-from tests.worlds import compute, image, network, placement
+from tests.worlds import block_storage, compute, image, network, placement
 
 VERSION = "openstack-api-version"
 CONDUCTOR = ("nova-conductor", "controller", "3a0c4f9e-4f8b-4d3c-9d57-0a5d4f5fb0aa")
@@ -65,6 +65,7 @@ class ComputeInProcess:
     api: Door
     networking: Door
     imaging: Door
+    storing: Door
     ids: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     async def call(
@@ -118,6 +119,12 @@ class ComputeInProcess:
         made = await networking.post("/v2.0/subnets", json={"subnet": {**subnet, "network_id": network_id}})
         self.body_of(made, 201)
         return network_id
+
+    async def volume(self, by: str = "demo", **fields: Any) -> str:
+        """The id of a volume, which nobody makes: it stays `creating`."""
+        made = await (await self.storing(by)).post("/v3/volumes", json={"volume": {"size": 1, **fields}})
+        volume_id: str = self.body_of(made, 202)["volume"]["id"]
+        return volume_id
 
     async def who(self, name: str) -> Caller:
         if name not in self.ids:
@@ -207,10 +214,10 @@ class ComputeInProcess:
 async def nova(identity: Any, body_of: Any) -> AsyncIterator[ComputeInProcess]:
     cloud = identity.cloud
     cloud.agent_timeout_seconds = 1.0
-    await cloud.add_all(placement.API, network.SERVER, image.API, compute.API)
+    await cloud.add_all(placement.API, network.SERVER, image.API, block_storage.API, compute.API)
     service: Region = cloud.services["compute"]
     service.control_services = (CONDUCTOR,)
-    doors = [Door(identity, cloud.apps[each]) for each in ("compute", "network", "image")]
+    doors = [Door(identity, cloud.apps[each]) for each in ("compute", "network", "image", "block-storage")]
     yield ComputeInProcess(service, identity, body_of, *doors)
     for door in doors:
         await door.close()

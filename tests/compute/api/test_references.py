@@ -20,7 +20,7 @@ PLAIN = set(
     """
     name description adminPass meta user_data fixed_ip ip_address accessIPv4 accessIPv6 tags tag metadata key
     config_drive return_reservation_id OS-DCF:diskConfig personality hostname type locked_reason state length
-    source_type destination_type no_device delete_on_termination device_name device_type disk_bus guest_format
+    source_type destination_type device no_device delete_on_termination device_name device_type disk_bus guest_format
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
     preserve_ephemeral trusted_image_certificates
     status disabled_reason forced_down binary backup_type rotation quota_set quota_class_set fixed_address auto none
@@ -51,6 +51,7 @@ OF_OPERATORS = {
 }
 """Parts of bodies that only administrators and services may send: their rules keep everybody else away."""
 
+MISSING = "11111111-2222-3333-4444-555555555555"
 Foreign = Callable[[Any], Awaitable[Any]]
 
 
@@ -76,6 +77,11 @@ async def foreign_port(nova: Any) -> str:
     new = {"network_id": network["id"], "project_id": (await nova.who("other")).project_id}
     port: dict[str, str] = nova.body_of(await admin.post("/v2.0/ports", json={"port": new}), 201)["port"]
     return port["id"]
+
+
+async def foreign_volume(nova: Any) -> str:
+    volume_id: str = await nova.volume(by="other")
+    return volume_id
 
 
 async def foreign_group(nova: Any) -> str:
@@ -131,6 +137,7 @@ async def other_user(nova: Any) -> str:
     return user_id
 
 
+VOLUMES = "/v2.1/servers/{server_id}/os-volume_attachments"
 SERVERS, ACTION = "POST /v2.1/servers", "POST /v2.1/servers/{server_id}/action"
 REFERENCES: dict[str, dict[str, Foreign]] = {
     SERVERS: {
@@ -165,6 +172,12 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
     "POST /v2.1/servers/{server_id}/os-interface": {
         "interfaceAttachment.net_id": foreign_network,
         "interfaceAttachment.port_id": foreign_port,
+    },
+    f"POST {VOLUMES}": {"volumeAttachment.volumeId": foreign_volume},
+    f"PUT {VOLUMES}/{{volume_id}}": {
+        "volumeAttachment.volumeId": foreign_volume,
+        "volumeAttachment.id": foreign_volume,
+        "volumeAttachment.serverId": foreign_volume,
     },
     "POST /v2.1/os-floating-ips": {"pool": foreign_network},
     "POST /v2.1/os-keypairs": {"keypair.user_id": other_user},
@@ -292,7 +305,7 @@ async def test_what_is_another_projects_is_refused_and_nothing_is_made(ready: An
     value = await REFERENCES[route][path](ready)
     body = with_part((BODIES.get(path) or BODIES.get(route, lambda _ready: {}))(ready), path, value)
     method, _, template = route.partition(" ")
-    url = template.removeprefix("/v2.1").format(server_id=ready.mine.id)
+    url = template.removeprefix("/v2.1").format(server_id=ready.mine.id, volume_id=MISSING)
     before = await everything(ready)
     version = VERSIONS.get(path) or VERSIONS.get(route) or "latest"
     headers = {"openstack-api-version": f"compute {version}"}

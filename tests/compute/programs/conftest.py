@@ -11,6 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from kilonova.block_storage.agent.agent import VolumeAgent
+from kilonova.block_storage.agent.drivers.fake import FakeBackend
+from kilonova.block_storage.agent.drivers.fake import FakeDriver as FakeVolumeDriver
+from kilonova.block_storage.programs import PROGRAMS as VOLUME_PROGRAMS
+from kilonova.block_storage.registry import Registry as VolumeRegistry
+from kilonova.block_storage.service import BlockStorage
+from kilonova.block_storage.tables import attachments, volumes
+from kilonova.block_storage.tables import tasks as volume_tasks
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import DISK_DATA, FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.host_topology import make_topology, narrowed
@@ -51,7 +59,7 @@ from kilonova.network.tables import bound_ports
 from kilonova.placement.service import Placement
 from kilonova.placement.tables import allocations, providers
 from tests.compute.loads import check_loads
-from tests.worlds import PATIENT_SECONDS, compute, image, network, placement
+from tests.worlds import PATIENT_SECONDS, block_storage, compute, image, network, placement
 
 TOPOLOGY = narrowed(
     make_topology(24, 64 << 10, nodes=2, threads=1),
@@ -67,11 +75,13 @@ class World:
     compute: Region
     network: NetworkService
     placement: Placement
+    block_storage: BlockStorage
     clock: FakeClock
     client: Any
     """Of the compute API, as the user demo."""
     admin_client: Any
     network_client: Any
+    volume_client: Any
     image_client: ImageClient
     """The image service's client, as the user nova."""
     hosts: dict[str, FakeHost]
@@ -173,7 +183,10 @@ class World:
     def _mortal(self, plan: CallPlan) -> Iterator[None]:
         """What steps call is counted while this lasts."""
         callers = [
-            *((self.compute, name, getattr(self.compute, name)) for name in ("placement", "network", "image")),
+            *(
+                (self.compute, name, getattr(self.compute, name))
+                for name in ("placement", "network", "image", "volume")
+            ),
             *((cell, "agents", cell.agents) for cell in self.members()),
         ]
         for member, name, caller in callers:
@@ -274,6 +287,7 @@ class World:
             "domains": sorted((host, each) for host, metal in self.hosts.items() for each in metal.servers),
             "allocations": await self.allocations(),
             "takings": await self.takings(),
+            "attachments": await self.attachments(),
             "servers": sorted(ids),
             "taps": sorted(
                 (host, port.device_id)
@@ -281,6 +295,33 @@ class World:
                 for port in each.state.ports.values()
             ),
         }
+
+    async def free_volume(self) -> str:
+        """The id of a volume that nobody has: one from before, or a new one."""
+        free = [volume_id for volume_id, status in (await self.volumes()).items() if status == "available"]
+        return free[0] if free else await self.make_volume()
+
+    async def make_volume(self, **fields: Any) -> str:
+        """The id of a new volume."""
+        made = await self.volume_client.post("/v3/volumes", json={"volume": {"size": 1, **fields}})
+        assert made.status_code == 202, made.text
+        await self.run_block_storage()
+        return str(made.json()["volume"]["id"])
+
+    async def run_block_storage(self) -> None:
+        service = self.block_storage
+        runner = Runner(service.database, volume_tasks, VOLUME_PROGRAMS, service, clock=self.clock)
+        await run_through(runner, self.clock)
+
+    async def volumes(self) -> dict[str, str]:
+        """Volume id → status."""
+        async with self.block_storage.database.reading() as tx:
+            return dict(await tx.tuples(select(volumes.c.id, volumes.c.status)))
+
+    async def attachments(self) -> list[tuple[str, str]]:
+        """(status, server) of each."""
+        async with self.block_storage.database.reading() as tx:
+            return sorted(await tx.tuples(select(attachments.c.status, attachments.c.server_id)))
 
     async def images(self) -> list[Any]:
         """Those made of servers, the oldest first."""
@@ -328,13 +369,15 @@ NOTHING_LEFT: dict[str, list[Any]] = {
     "domains": [],
     "allocations": [],
     "takings": [],
+    "attachments": [],
     "servers": [],
     "taps": [],
 }
 """Of `leftovers`."""
 
 READS = frozenset(
-    "allocation_candidates rooms show_port list_ports list_networks list_subnets list_floating_ips list_images".split()
+    "allocation_candidates rooms show show_port list_ports list_networks list_subnets list_floating_ips list_images"
+    " attachments_of".split()
 )
 """Calls of steps that change nothing: dying after one is dying after what was changed before it."""
 
@@ -390,7 +433,7 @@ async def make_world(
 ) -> AsyncIterator[World]:
     cloud, bus, clock = identity.cloud, identity.bus, FakeClock()
     cloud.clock, cloud.leeway_seconds = clock, PATIENT_SECONDS
-    await cloud.add_all(placement.API, network.SERVER, image.API, compute.API)
+    await cloud.add_all(placement.API, network.SERVER, image.API, block_storage.API, compute.API)
     service: Region = cloud.services["compute"]
     networking: NetworkService = cloud.services["network"]
     made_cells = await make_cells(service, migrated, tmp_path, cell_count) if cell_count else {}
@@ -403,7 +446,13 @@ async def make_world(
     for metal in metals.values():
         metal.reachable = metals
     network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}
-    agents, stops, drivers = [], [], []
+    keeping: BlockStorage = cloud.services["block_storage"]
+    VolumeRegistry(keeping).serve()
+    volume_agent = VolumeAgent(
+        FakeVolumeDriver(FakeBackend(directory=tmp_path / "volumes")), bus, host="node1@fake", zone="nova"
+    )
+    await volume_agent.agent.register()
+    agents, stops, drivers = [], [volume_agent.agent.serve()], []
     for number, (name, metal) in enumerate(metals.items()):
         its_bus = with_hosts[number % len(with_hosts)].bus
         driver = FakeDriver(metal, lambda _id: None, upload_image=service.image.upload)
@@ -420,10 +469,12 @@ async def make_world(
         compute=service,
         network=networking,
         placement=cloud.services["placement"],
+        block_storage=keeping,
         clock=clock,
         client=await identity.client_for(cloud.apps["compute"]),
         admin_client=await identity.client_for(cloud.apps["compute"], "admin"),
         network_client=await identity.client_for(cloud.apps["network"]),
+        volume_client=await identity.client_for(cloud.apps["block-storage"]),
         image_client=service.image,
         hosts=metals,
         drivers=drivers,

@@ -253,6 +253,33 @@ async def detach(world: World, server_id: str) -> None:
     assert response.status_code == 202, response.text
 
 
+async def attach_volume(world: World, server_id: str) -> None:
+    """A volume that nobody has."""
+    body = {"volumeAttachment": {"volumeId": await world.free_volume()}}
+    response = await world.client.post(f"/v2.1/servers/{server_id}/os-volume_attachments", json=body)
+    assert response.status_code == 200, response.text
+
+
+async def attach_doomed_volume(world: World, server_id: str) -> None:
+    """A volume that is deleted with the server."""
+    body = {"volumeAttachment": {"volumeId": await world.make_volume(), "delete_on_termination": True}}
+    headers = {"openstack-api-version": "compute 2.79"}
+    url = f"/v2.1/servers/{server_id}/os-volume_attachments"
+    response = await world.client.post(url, json=body, headers=headers)
+    assert response.status_code == 200, response.text
+
+
+async def detach_volume(world: World, server_id: str) -> None:
+    (volume,) = (await world.server(server_id)).volumes
+    response = await world.client.delete(f"/v2.1/servers/{server_id}/os-volume_attachments/{volume['id']}")
+    assert response.status_code == 202, response.text
+
+
+async def lose_backend(world: World, _server_id: str) -> None:
+    """The back end of the volumes stops answering."""
+    world.compute.bus._servers.pop("cinder-volume.node1@fake", None)
+
+
 def rebuild(**fields: Any) -> Act:
     """From an image that is uploaded for it."""
 
@@ -360,7 +387,7 @@ REVERTED = ("leave_target", "return_home", "start_former")
 revert = api("revertResize")
 BUILT = ("schedule", "ports", "spawn", "wait_active")
 POWER = ("converge_power",)
-DESTROYED = ("stop_guest", "release_ports", "release_claim", "forget")
+DESTROYED = ("stop_guest", "release_ports", "release_volumes", "release_claim", "forget")
 POWERED_OFF, PAUSED, ASLEEP = (in_order(api(each), run) for each in ("os-stop", "pause", "suspend"))
 SOFT_REBOOT, HARD_REBOOT = (api("reboot", {"type": each}) for each in ("SOFT", "HARD"))
 ALL_FAIL = fail_on("node1", "node2")
@@ -371,6 +398,10 @@ SHELVED = ("power_down", "copy_disk", "describe_copy", "send_copy", "offload")
 UNSHELVED = ("find_host", "bind_ports", "power_up", "forget_image")
 REBUILT = ("remake", "wait_rebuilt")
 ATTACHED, DETACHED = ("bind", "plug"), ("unplug", "let_go")
+PLUGGED = ("reserve_volume", "connect_volume", "plug_volume", "complete_volume")
+UNPLUGGED = ("announce_detaching", "unplug_volume", "release_volume")
+HALF_GIVEN = in_order(silence, attach_volume, run_to("plug_volume"), find_host_again)
+HELD, DOOMED = in_order(attach_volume, run), in_order(attach_doomed_volume, run)
 COPIED, BACKED_UP = ("capture", "prepare", "upload"), ("back_up", "describe", "send", "rotate")
 IMAGE = api("createImage", {"name": "copy"})
 NO_NETWORK: dict[str, Any] = {"networks": []}
@@ -439,6 +470,29 @@ _STORIES = (
     ),
     Story("detach", "detach_interface", DETACHED, detach, "ACTIVE", with_calls=True),
     Story("detach on a silent host", "detach_interface", ("unplug", "put_back"), in_order(silence, detach), "ACTIVE"),
+    Story("attach a volume", "attach_volume", PLUGGED, attach_volume, "ACTIVE", with_calls=True),
+    Story(
+        "attach a volume on a silent host",
+        "attach_volume",
+        ("plug_volume", "return_volume"),
+        in_order(silence, attach_volume),
+        "ACTIVE",
+    ),
+    Story(
+        "attach a volume to what is off",
+        "attach_volume",
+        ("plug_volume",),
+        in_order(POWERED_OFF, attach_volume),
+        "SHUTOFF",
+    ),
+    Story("detach a volume", "detach_volume", UNPLUGGED, in_order(HELD, detach_volume), "ACTIVE", with_calls=True),
+    Story(
+        "detach a volume on a silent host",
+        "detach_volume",
+        ("unplug_volume", "keep_volume"),
+        in_order(HELD, silence, detach_volume),
+        "ACTIVE",
+    ),
     Story("snapshot", "snapshot", COPIED, IMAGE, "ACTIVE", with_calls=True),
     Story("snapshot of what is off", "snapshot", ("capture",), in_order(POWERED_OFF, IMAGE), "SHUTOFF"),
     Story("snapshot on a full disk", "snapshot", ("discard",), in_order(fail_copies(), IMAGE), "ACTIVE"),
@@ -490,6 +544,10 @@ _STORIES = (
     deleting("delete of what failed in a cell", ALL_FAIL, run, is_built=False, cells=2),
     deleting("delete of what no cell has room for", run, is_built=False, cells=2, server=TOO_LARGE),
     deleting("delete on a silent host", silence, steps=("stop_guest", "forget")),
+    deleting("delete with a volume", HELD, steps=("stop_guest", "release_volumes"), with_calls=True),
+    deleting("delete with a volume that goes with it", DOOMED, steps=("release_volumes",), with_calls=True),
+    deleting("delete instead of giving a volume", HALF_GIVEN, steps=("release_volumes",)),
+    deleting("delete instead of a detachment", HELD, detach_volume, steps=("stop_guest", "release_volumes")),
     moving("a guest moves to another host", live_migrate, steps=MOVED, with_calls=True),
     moving("a paused guest moves", api("pause"), run, live_migrate, steps=("settle",), status="PAUSED"),
     resizing("a server gets a flavor on another host", resize_away, with_calls=True),

@@ -32,6 +32,7 @@ async def assert_active_and_nothing_else(world: Any, server_id: str) -> None:
         "domains": [(server.host, server_id)],
         "allocations": [(server.host, server_id)],
         "takings": [],
+        "attachments": [],
         "servers": [server_id],
         "taps": [(server.host, server_id)],
     }

@@ -55,6 +55,7 @@ async def end_of(world: Any, server_id: str, boots_before: int) -> dict[str, Any
         "tasks": [(task.program, task.outcome, task.error) for task in await world.tasks_of(server_id)],
         "guest": [metal.servers[server_id].power for metal in world.hosts.values() if server_id in metal.servers],
         "images": [(each.name, each.status) for each in await world.images()],
+        "volumes": sorted((await world.volumes()).values()),
         **await world.leftovers(),
     }
     text = json.dumps(end).replace(server_id, "the server")
@@ -66,6 +67,9 @@ async def end_of(world: Any, server_id: str, boots_before: int) -> dict[str, Any
 
 def assert_owned(story: Story, end: dict[str, Any]) -> None:
     assert (end["status"], end["task_state"], end["boots"]) == (story.status, None, story.boots)
+    # Nothing is left on its way: whoever has a volume at the end has it whole.
+    assert set(end["volumes"]) <= {"available", "in-use", "deleting"}
+    assert end["attachments"] == [["attached", "the server"]] * end["volumes"].count("in-use")
     if story.status == "ERROR":
         assert end["fault"]
     if not story.status:
@@ -103,6 +107,8 @@ async def remove(world: Any, server_id: str) -> None:
         assert image.status == "active", "what had no data yet goes with its server"
         await world.image_client.delete(image.id)
     assert await world.leftovers() == NOTHING_LEFT
+    await world.run_block_storage()
+    assert set((await world.volumes()).values()) <= {"available"}
     await world.check_loads()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from kilonova.block_storage.agent.driver import StaleEpoch
 from kilonova.block_storage.agent.drivers.records import check_subject
@@ -46,6 +47,11 @@ class FakeBackend:
     pool_name: str = "fake"
     reserved_percentage: int = 0
     max_over_subscription_ratio: str = "20.0"
+    directory: Path | None = None
+    """Where simulated hosts find volumes: an empty file for each that one of them is connected to."""
+
+    def path_of(self, volume_id: str) -> Path:
+        return (self.directory or Path("/fake")) / f"volume-{volume_id}"
 
 
 class FakeDriver:
@@ -71,7 +77,11 @@ class FakeDriver:
 
     async def connection_to(self, volume_id: str) -> Connection:
         self._known(volume_id)
-        return FileConnection(path=f"/fake/volume-{volume_id}", disk_format="raw")
+        path = self.backend.path_of(volume_id)
+        if self.backend.directory is not None:
+            self.backend.directory.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return FileConnection(path=str(path), disk_format="raw")
 
     async def ensure_volume(self, spec: VolumeSpec, epoch: int) -> Observation:
         await self._begin(spec.id, epoch)
@@ -95,7 +105,8 @@ class FakeDriver:
 
     async def release_volume(self, volume_id: str, epoch: int) -> None:
         await self._begin(volume_id, epoch)
-        self.backend.volumes.pop(volume_id, None)
+        if self.backend.volumes.pop(volume_id, None) is not None and self.backend.directory is not None:
+            self.backend.path_of(volume_id).unlink(missing_ok=True)
         self.backend.under_way.discard(volume_id)
 
     async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:

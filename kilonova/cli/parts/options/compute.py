@@ -159,6 +159,7 @@ COMPUTE: Options = {
     ],
     **CONSOLES,
     "placement": credentials(),
+    "cinder": credentials(),
     "neutron": credentials(
         cfg.StrOpt("metadata_proxy_shared_secret", default="", secret=True, help="What metadata agents sign with"),
     ),

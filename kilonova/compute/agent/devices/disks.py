@@ -50,6 +50,9 @@ class PlannedDisk:
     format: DiskFormat
     is_config_drive: bool = False
     is_volume: bool = False
+    is_readonly: bool = False
+    is_shared: bool = False
+    """Whether other servers may have it at the same time; nobody caches its data then."""
     cache: CacheMode = "none"
 
 
@@ -133,8 +136,15 @@ def _check(disks: Iterable[SpecDisk]) -> None:
 
 def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, ConnectedDisk], formats: Formats) -> PlannedDisk:
     if isinstance(disk.source, VolumeSource):
-        volume = connected[disk.place.serial]
-        return PlannedDisk(disk.place, volume.path, volume.disk_format, is_volume=True)
+        volume, source = connected[disk.place.serial], disk.source
+        return PlannedDisk(
+            disk.place,
+            volume.path,
+            volume.disk_format,
+            is_volume=True,
+            is_readonly=source.is_readonly,
+            is_shared=source.is_shared,
+        )
     is_config_drive = isinstance(disk.source, ConfigDriveSource)
     path = directory / disk.name
     return PlannedDisk(disk.place, path, formats(path, disk.source), is_config_drive)

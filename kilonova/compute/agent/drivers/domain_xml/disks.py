@@ -36,8 +36,8 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     buses = CDROM_BUSES if style.has_cdrom else ("ide", "sata")
     is_cdrom = disk.place.is_cdrom or (disk.is_config_drive and disk.place.bus in buses)
     element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
-    driver = {"name": "qemu", "type": disk.format, "cache": disk.cache}
-    is_read_only = disk.is_config_drive or is_cdrom
+    driver = {"name": "qemu", "type": disk.format, "cache": "none" if disk.is_shared else disk.cache}
+    is_read_only = disk.is_config_drive or disk.is_readonly or is_cdrom
     if not is_read_only:
         driver["discard"] = style.discard
     if style.has_packed_rings and disk.place.bus == "virtio":
@@ -47,6 +47,8 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     SubElement(element, "target", dev=disk.place.device, bus=disk.place.bus)
     if is_read_only:
         SubElement(element, "readonly")
+    if disk.is_shared:
+        SubElement(element, "shareable")
     text(element, "serial", disk.place.serial)
     if disk.place.boot_order is not None:
         SubElement(element, "boot", order=str(disk.place.boot_order))
