@@ -6,7 +6,7 @@ A session's or module's cloud would otherwise be made by every worker that gets 
 
 from xdist.scheduler import LoadScopeScheduling
 
-DEMO_CLOUD = ("test_clients.py", "test_guests.py", "test_interfaces.py", "test_life_cycle.py")
+DEMO_CLOUD = ("test_clients.py", "test_guests.py", "test_interfaces.py", "test_life_cycle.py", "test_volumes.py")
 CLOUDS = {f"tests/e2e/{name}": "demo cloud" for name in DEMO_CLOUD} | {
     "tests/e2e/test_sudden_death.py": "mortal cloud",
 }
