@@ -85,6 +85,10 @@ class VolumeClient:
         """Begins to delete a volume; ok when it is gone. Raises RemoteFault."""
         await self._unless_gone("DELETE", "/v3/volumes/{id}", volume_id, token=token)
 
+    async def force_delete(self, volume_id: str) -> None:
+        """Begins to delete a volume that is still being made; ok when it is gone. Raises RemoteFault."""
+        await self._unless_gone("POST", "/v3/volumes/{id}/action", volume_id, json={"os-force_delete": {}})
+
     async def attachments_of(self, volume_id: str, server_id: str) -> list[str]:
         """Ids of a server's attachments of a volume."""
         answer = holding("attachments", list[_Listed])

@@ -110,6 +110,13 @@ class VolumesStay(Conflict):
         )
 
 
+class RootIsVolume(Conflict):
+    def __init__(self, server_id: str, action: str) -> None:
+        super().__init__(
+            f"Cannot '{action}' instance {server_id}: it boots from a volume, for which this is not built yet."
+        )
+
+
 class ConsoleUnavailable(Conflict):
     def __init__(self, server_id: str, reason: str) -> None:
         super().__init__(f"The console of instance {server_id} cannot be read: {reason}")

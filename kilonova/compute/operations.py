@@ -41,6 +41,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     """The power that the host is to bring about, of one that only changes power."""
     reboots: Literal["SOFT", "HARD"] | None = None
     """How the guest is started anew on its way there."""
+    needs_own_root: bool = False
+    """Whether it is about the server's root disk, which one that boots from a volume does not have."""
     leaves_host: bool = False
     """Whether the server leaves its host by it, which servers with volumes do not do yet."""
     way_back: str = ""
@@ -62,6 +64,8 @@ BUILD = Operation(
         "ports": "networking",
         "spawn": "spawning",
         "wait_active": "spawning",
+        "hold_volumes": "block_device_mapping",
+        "complete_volumes": "spawning",
         "leave_host": "scheduling",
         "roll_back": "deleting",
     },
@@ -167,6 +171,7 @@ SNAPSHOT = Operation(
     program="snapshot",
     action="createImage",
     begins_in=("active", "stopped", "paused", "suspended"),
+    needs_own_root=True,
     shows={
         "capture": "image_snapshot",
         "prepare": "image_pending_upload",
@@ -179,6 +184,7 @@ BACKUP = Operation(
     program="backup",
     action="createBackup",
     begins_in=("active", "stopped", "paused", "suspended"),
+    needs_own_root=True,
     shows={
         "back_up": "image_backup",
         "describe": "image_pending_upload",
@@ -192,6 +198,7 @@ REBUILD = Operation(
     program="rebuild",
     action="rebuild",
     begins_in=("active", "stopped", "error"),
+    needs_own_root=True,
     shows={"remake": "rebuilding", "wait_rebuilt": "rebuild_spawning"},
     status="REBUILD",
     status_in=("active", "stopped", "error"),
@@ -201,6 +208,7 @@ RESCUE = Operation(
     program="rescue",
     action="rescue",
     begins_in=("active", "stopped", "error"),
+    needs_own_root=True,
     shows="rescuing",
     ends_in="rescued",
     wants="running",

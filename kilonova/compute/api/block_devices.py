@@ -1,4 +1,5 @@
-"""`block_device_mapping_v2` of a new server: its root disk, and the local disks that its flavor's sizes are made into.
+"""`block_device_mapping_v2` of a new server: its root disk, the local disks that its flavor's sizes are made into, and
+the volumes it has from its beginning.
 
 Source: Compute API reference, "Create Server"; user guide, "Block device mapping".
 """
@@ -13,6 +14,8 @@ from kilonova.compute.api.bodies import as_boolean
 from kilonova.compute.api.server_bodies import BlockDevice
 from kilonova.compute.errors import InvalidServer
 from kilonova.compute.servers.disks import LocalDisk
+from kilonova.compute.servers.new_volumes import SOURCES, WantedVolume
+from kilonova.compute.servers.volumes import MOST_VOLUMES
 from kilonova.compute.tables import Flavor
 
 MOST_DISKS = 8
@@ -21,9 +24,70 @@ SWAP = "swap"
 FILE_SYSTEMS = ("ext2", "ext3", "ext4")
 
 
+def is_volume(device: BlockDevice) -> bool:
+    usual = "volume" if device.source_type in ("volume", "snapshot") else "local"
+    return (device.destination_type or usual) == "volume"
+
+
+def wanted_volumes(devices: Sequence[BlockDevice]) -> list[WantedVolume]:
+    """Reads the server's volumes from the devices. Raises InvalidServer for any that no server can have."""
+    found = [_volume(device) for device in devices if is_volume(device)]
+    if sum(each.boot_index == 0 for each in found) > 1:
+        raise InvalidServer("A server boots from one volume first: several have the boot_index 0.")
+    if len(found) > MOST_VOLUMES:
+        raise InvalidServer(
+            f"A server has {MOST_VOLUMES} volumes at most: block_device_mapping_v2 has {len(found)} of them."
+        )
+    ids = [each.source_id for each in found if each.source == "volume"]
+    if len(set(ids)) < len(ids):
+        raise InvalidServer("block_device_mapping_v2 names a volume twice: a server has it once.")
+    return found
+
+
+def _volume(device: BlockDevice) -> WantedVolume:
+    if as_boolean(device.no_device, "no_device"):
+        raise InvalidServer("no_device leaves out a device of the image, and images have none here.")
+    source = next((each for each in SOURCES if each == device.source_type), None)
+    if source is None:
+        raise InvalidServer(f"source_type {device.source_type!r} is none of {', '.join(SOURCES)}.")
+    if device.device_type not in (None, "disk"):
+        raise InvalidServer(f"A volume cannot be of the device_type {device.device_type!r}.")
+    if device.guest_format is not None:
+        raise InvalidServer("A volume has no guest_format: it is given as it is.")
+    if (device.uuid is None) != (device.source_type == "blank"):
+        raise InvalidServer("A volume is made of what uuid names; a blank one of nothing.")
+    if device.source_type in ("image", "blank") and not device.volume_size:
+        raise InvalidServer(f"A volume made of source_type {device.source_type} needs its volume_size in GiB.")
+    if device.volume_size is not None and device.volume_size < 1:
+        raise InvalidServer(f"volume_size {device.volume_size} is not a size of a volume.")
+    if device.source_type == "blank" and device.boot_index == 0:
+        raise InvalidServer("A server does not boot from a blank volume: its boot_index is -1.")
+    _check_bus(device)
+    if device.volume_type not in (None, UNSET) and device.source_type == "volume":
+        raise InvalidServer("A volume that is there has its volume_type already.")
+    is_deleted = device.delete_on_termination
+    return WantedVolume(
+        source=source,
+        source_id=(device.uuid or "").lower(),
+        # Of one that is there the size says nothing.
+        size_gib=(device.volume_size or 0) if device.source_type != "volume" else 0,
+        boot_index=None if device.boot_index is None or device.boot_index < 0 else device.boot_index,
+        device=(device.device_name or "").removeprefix("/dev/"),
+        bus=device.disk_bus or "",
+        tag=device.tag or "",
+        is_deleted=is_deleted is not UNSET and as_boolean(is_deleted, "delete_on_termination"),
+        volume_type=device.volume_type or None,
+    )
+
+
+def _check_bus(device: BlockDevice) -> None:
+    if device.disk_bus is not None and device.disk_bus not in BUSES:
+        raise InvalidServer(f"disk_bus {device.disk_bus!r} is none of {', '.join(BUSES)}.")
+
+
 def local_disks(devices: Sequence[BlockDevice]) -> list[LocalDisk]:
     """Reads the server's local disks from the devices. Raises InvalidServer for any that no server can have."""
-    found = [_local_disk(device) for device in devices]
+    found = [_local_disk(device) for device in devices if not is_volume(device)]
     for kind in ("root", "swap"):
         if sum(disk.kind == kind for disk in found) > 1:
             raise InvalidServer(f"A server has one {kind} disk: block_device_mapping_v2 names several.")
@@ -50,15 +114,15 @@ def _local_disk(device: BlockDevice) -> LocalDisk:
     is_root = device.source_type == "image" and device.boot_index in (0, None)
     if not is_local or not (is_root or device.source_type == "blank"):
         raise InvalidServer(
-            "Only local disks are served as block devices: the root disk made from an image (source_type image, "
-            "destination_type local, boot_index 0), and blank ones (source_type blank)."
+            "A local disk is the root disk made from an image (source_type image, destination_type local, boot_index "
+            "0), or a blank one (source_type blank)."
         )
-    if not as_boolean(device.delete_on_termination, "delete_on_termination"):
+    is_deleted = device.delete_on_termination
+    if is_deleted is not UNSET and not as_boolean(is_deleted, "delete_on_termination"):
         raise InvalidServer("A local disk is deleted with its server: delete_on_termination cannot be false.")
     if device.device_type not in (None, "disk"):
         raise InvalidServer(f"A local disk cannot be of the device_type {device.device_type!r}.")
-    if device.disk_bus is not None and device.disk_bus not in BUSES:
-        raise InvalidServer(f"disk_bus {device.disk_bus!r} is none of {', '.join(BUSES)}.")
+    _check_bus(device)
     if device.volume_type not in (None, UNSET):
         raise InvalidServer("A local disk has no volume_type.")
     shared: dict[str, Any] = {"bus": device.disk_bus or "", "tag": device.tag or ""}

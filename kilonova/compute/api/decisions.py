@@ -49,6 +49,7 @@ class Imagined(Struct, frozen=True):
     requested_zone: str | None
     requested_host: str | None
     group_id: str | None
+    volumes: list[dict[str, Any]] | None
 
 
 async def decide(request: ComputeRequest, body: QuestionBody) -> dict[str, Any]:
@@ -89,6 +90,7 @@ async def _imagine(request: ComputeRequest, asked: Question) -> Imagined:
         requested_zone=asked.availability_zone or (like.requested_zone if like else None),
         requested_host=asked.host or (like.requested_host if like else None),
         group_id=group_id,
+        volumes=like.volumes if like else None,
     )
 
 

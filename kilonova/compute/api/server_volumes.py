@@ -18,7 +18,7 @@ from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_bodies import DeviceTag
 from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs.volume_attachments import ATTACH_VOLUME, DETACH_VOLUME, VolumeArgs, promised
-from kilonova.compute.servers import disks, servers, specs, volumes
+from kilonova.compute.servers import disks, new_volumes, servers, specs, volumes
 from kilonova.compute.servers.volumes import ServerVolume
 from kilonova.compute.tables import Server
 from kilonova.compute.views.volumes import attachment_view
@@ -31,8 +31,6 @@ from kilonova.kit.http.versions import since
 
 LISTING = Listing(dialect=OFFSETS)
 QUERY = LISTING.query
-FREE, SHARED = ("available",), ("available", "in-use", "attaching", "reserved")
-"""The statuses of volumes that a server may be given: of one that it has alone, and of one that several may have."""
 
 
 class NewAttachment(Struct, forbid_unknown_fields=True):
@@ -80,8 +78,7 @@ async def attach_volume(request: ComputeRequest, body: NewAttachmentBody) -> Rep
     servers.check_state(server, ATTACH_VOLUME.name, OPERATIONS[ATTACH_VOLUME.name].begins_in)
     volumes.check_room(volumes.of_server(server), new.volume_id)
     with passing_refusals_on():
-        volume = await region.volume.show(new.volume_id, token=request.ctx.token)
-    _check_volume(volume)
+        volume = await new_volumes.usable_volume(region, request.ctx, new.volume_id)
     async with writing_server(request, unlocked=True) as found:
         server, now = found.server, region.clock.now()
         held = volumes.of_server(server)
@@ -104,14 +101,6 @@ async def _promise(request: ComputeRequest, server: Server, volume: Volume) -> N
     except RemoteUnavailable:
         # The task goes on trying.
         return
-
-
-def _check_volume(volume: Volume) -> None:
-    allowed = SHARED if volume.multiattach else FREE
-    if volume.status not in allowed:
-        raise BadRequest(
-            f"Invalid volume: volume {volume.id} status must be {' or '.join(allowed)}; it is {volume.status}."
-        )
 
 
 def _entry(server: Server, new: NewAttachment, volume: Volume) -> ServerVolume:

@@ -30,7 +30,7 @@ from kilonova.compute.errors import (
 from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import CellDown
-from kilonova.compute.servers import creation, requests, servers
+from kilonova.compute.servers import creation, new_volumes, requests, servers
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.servers import (
@@ -51,7 +51,8 @@ async def create_server(request: ComputeRequest, body: NewServerBody) -> Reply:
     only_reservation = as_boolean(body.server.return_reservation_id, "return_reservation_id")
     wanted = await _resolve(request, body)
     password = body.server.admin_pass or secrets.token_urlsafe(9)
-    made = await creation.create(region, request.ctx, request.request_id, wanted, body.server.min_count, password)
+    with new_volumes.refusals():
+        made = await creation.create(region, request.ctx, request.request_id, wanted, body.server.min_count, password)
     first = made[0]
     if only_reservation:
         return Reply({"reservation_id": first.reservation_id}, status=202)
@@ -73,6 +74,11 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         raise BadRequest("min_count must be <= max_count")
     _refuse_unserved(request, new)
     local_disks = block_devices.local_disks(new.block_device_mapping_v2)
+    volumes = block_devices.wanted_volumes(new.block_device_mapping_v2)
+    if count > 1 and any(each.source == "volume" for each in volumes):
+        raise InvalidServer(
+            "Several servers cannot have one volume: name a snapshot or an image, or create one server."
+        )
     hints = body.scheduler_hints or body.older_scheduler_hints
     check_hints(hints, region.rules)
     hostname = read_hostname(request, new.hostname)
@@ -86,9 +92,16 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         group = await _group(tx, request, hints)
     block_devices.check_room(local_disks, flavor)
     zone, host = await _zone_and_host(request, new)
-    if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
-        raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
-    image = await requests.resolve_image(region, ctx, _image_id(new), flavor)
+    with new_volumes.refusals():
+        boot = await new_volumes.find_boot(region, ctx, volumes, flavor.memory_mib)
+    if boot is None:
+        if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
+            raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
+        image = await requests.resolve_image(region, ctx, _image_id(new), flavor)
+    else:
+        if _named_images(new):
+            raise InvalidServer("A server boots from an image or from a volume: the request names both.")
+        image = new_volumes.image_of(boot)
     requests.check_requirements(flavor, image, region.rules)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
     groups = await requests.resolve_security_groups(region, ctx, group_names)
@@ -105,6 +118,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         keypair=keypair,
         networks=[{**each, "security_group_ids": group_ids} if group_ids else each for each in resolved],
         local_disks=local_disks,
+        volumes=volumes,
         security_group_names=list(groups),
         user_data=requests.decode_user_data(new.user_data),
         config_drive=_needs_config_drive(new, image),
@@ -176,8 +190,7 @@ def _refuse_unserved(request: ComputeRequest, new: NewServer) -> None:
 
 def _image_id(new: NewServer) -> str:
     """The image's id, out of an id or a link that ends in it, as old clients send it."""
-    named = [new.image_ref, *(device.uuid for device in new.block_device_mapping_v2)]
-    references = {reference.rstrip("/").rpartition("/")[2].lower() for reference in named if reference}
+    references = _named_images(new)
     if not references:
         raise InvalidServer("imageRef is required: a server boots from an image.")
     for each in references:
@@ -186,6 +199,12 @@ def _image_id(new: NewServer) -> str:
     if len(references) > 1:
         raise InvalidServer("imageRef and block_device_mapping_v2 name different images: a server boots from one.")
     return references.pop()
+
+
+def _named_images(new: NewServer) -> set[str]:
+    """Returns the ends of all that the request names as what the root disk begins as."""
+    local = [device.uuid for device in new.block_device_mapping_v2 if not block_devices.is_volume(device)]
+    return {reference.rstrip("/").rpartition("/")[2].lower() for reference in (new.image_ref, *local) if reference}
 
 
 def _asked_networks(request: ComputeRequest, new: NewServer, count: int) -> Any:

@@ -14,10 +14,12 @@ from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import choosing, placing, release
 from kilonova.compute.programs.choosing import Chosen
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
+from kilonova.compute.programs.volume_attachments import connect, promised
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.plan import count_hosts
-from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline
+from kilonova.compute.servers import admin_passwords, security_groups, servers, specs, timeline, volumes
+from kilonova.compute.servers.volumes import Fields, ServerVolume
 from kilonova.compute.service import Cell
 from kilonova.compute.tables import Server
 from kilonova.compute.transactions import CellTx
@@ -33,6 +35,8 @@ POLL_SECONDS = 0.5
 REGISTRATION_TRIES = 120
 """How often a server looks again while hosts are about to answer for the first time: a minute long."""
 POLLS_BETWEEN_CALLS = 4
+BEING_MADE = ("creating", "downloading")
+"""The statuses of volumes that will be there."""
 FIRST_EPOCH = 2
 """Of a subject's first task when it has been claimed once."""
 
@@ -137,7 +141,31 @@ async def ports(run: Run[Cell, BuildArgs]) -> Outcome:
         await servers.change(tx, server.id, run.clock.now(), **values)
 
     args = structs.replace(run.args, ports=specs.planned_ports(details))
-    return Next(spawn, args=args, commit=write, note=_ports_note(entries))
+    return Next(hold_volumes if server.volumes else spawn, args=args, commit=write, note=_ports_note(entries))
+
+
+async def hold_volumes(run: Run[Cell, BuildArgs]) -> Outcome:
+    """Waits until the server's volumes are made, and has block storage say how its host reaches them."""
+    cell = run.service
+    async with cell.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    held: list[ServerVolume] = []
+    for volume in volumes.of_server(server):
+        seen = await cell.region.volume.show(volume.id)
+        if seen.status in BEING_MADE:
+            return Sleep(POLL_SECONDS, f"volume {volume.id} is {seen.status}")
+        try:
+            attachment_id = await promised(cell.region.volume, volume.id, server.id)
+            held.append(await connect(cell, server, structs.replace(volume, attachment_id=attachment_id)))
+        except RemoteUnavailable:
+            raise
+        except RemoteFault as fault:
+            return Fail(f"The volume {volume.id} cannot be had: {fault.message}")
+
+    async def write(tx: CellTx) -> None:
+        await servers.change(tx, server.id, run.clock.now(), volumes=volumes.as_kept(held))
+
+    return Next(spawn, commit=write, note=f"{len(held)} held")
 
 
 def _is_first_try(run: Run[Cell, BuildArgs]) -> bool:
@@ -180,7 +208,18 @@ async def wait_active(run: Run[Cell, BuildArgs]) -> Outcome:
             if port.status != "ACTIVE":
                 waiting = f"port {port.id} is {port.status}: not plugged on the host yet"
                 return Sleep(POLL_SECONDS, waiting, args=args)
-    return _done(run, args)
+    async with run.service.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    return Next(complete_volumes, args=args) if server.volumes else _done(run, args)
+
+
+async def complete_volumes(run: Run[Cell, BuildArgs]) -> Outcome:
+    """Tells block storage that the server has its volumes."""
+    async with run.service.reading() as tx:
+        server = await servers.find(tx, run.subject_id)
+    for volume in volumes.of_server(server):
+        await run.service.region.volume.complete(volume.attachment_id)
+    return _done(run, run.args)
 
 
 def _done(run: Run[Cell, BuildArgs], args: BuildArgs) -> Done:
@@ -223,14 +262,18 @@ async def leave_host(run: Run[Cell, BuildArgs]) -> Outcome:
     try:
         await release.from_host(cell, server, run.task.epoch)
     except AgentUnreachable:
+        if server.volumes:
+            return Fail(f"Host {server.host} went silent, and may write to the server's volumes: no other gets them.")
         # A silent host cannot be freed now. It asks what belongs to it when it returns, and removes the rest then.
         log.warning("host left without its answer", host=server.host, server=server.id)
     await release.unbind_ports(cell.region.network, server)
+    given_back = await release.volumes_for_now(cell, server)
     await placing.note(cell, server, None)
     await cell.region.placement.release(server.id)
+    values = {"host": None, "node_id": None, "availability_zone": None, "volumes": given_back}
 
     async def write(tx: CellTx) -> None:
-        await servers.change(tx, server.id, run.clock.now(), host=None, node_id=None, availability_zone=None)
+        await servers.change(tx, server.id, run.clock.now(), **values)
 
     return Next(schedule, commit=write)
 
@@ -242,30 +285,35 @@ async def roll_back(run: Run[Cell, BuildArgs]) -> Outcome:
         server = await servers.find(tx, run.subject_id)
     try:
         await release.from_host(cell, server, run.task.epoch)
+        is_silent = False
     except AgentUnreachable as error:
         if run.task.attempt < UNREACHABLE_TRIES:
             return Sleep(2**run.task.attempt, str(error))
+        is_silent = True
     await release.ports(cell.region.network, server)
+    given_back = await release.volumes_for_now(cell, server, is_silent=is_silent)
     await placing.note(cell, server, None)
     await cell.region.placement.release(server.id)
     if cell is cell.region.here and CELL0_ID in await cell.region.cells.elsewhere():
-        return await _bury(run, server)
+        return await _bury(run, server, given_back)
 
     async def write(tx: CellTx) -> None:
-        await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
+        values = {"ports": [], "host": None, "node_id": None, "volumes": given_back}
+        await servers.change(tx, server.id, run.clock.now(), **values)
         if region_tx := cell.regional(tx):
             await mappings.change_server(region_tx, server.id, cell_id=CELL0_ID)
 
     return Done(commit=write)
 
 
-async def _bury(run: Run[Cell, BuildArgs], server: Server) -> Outcome:
+async def _bury(run: Run[Cell, BuildArgs], server: Server, given_back: list[Fields] | None) -> Outcome:
     """What could not be placed goes to cell0, with its reason. While that is down it stays where it is."""
     cell, task, now = run.service, run.task, run.clock.now()
     async with cell.reading() as tx:
         before = await moving.pack(tx, server.id)
     error = task.error or "the operation failed"
-    values = {**_failed(task, error, now), "ports": [], "host": None, "node_id": None, "updated_at": now}
+    left = {"ports": [], "host": None, "node_id": None, "volumes": given_back}
+    values = {**_failed(task, error, now), **left, "updated_at": now}
     buried = structs.replace(before.server, **values)
     ended: dict[str, Any] = {"active_subject": None, "finished_at": now, "outcome": "failed"}
     ended["args"] = admin_passwords.without(task.args)
@@ -278,7 +326,7 @@ async def _bury(run: Run[Cell, BuildArgs], server: Server) -> Outcome:
         log.warning("a server that could not be placed stays in the API database", server=server.id, reason=str(fault))
 
         async def write(tx: CellTx) -> None:
-            await servers.change(tx, server.id, run.clock.now(), ports=[], host=None, node_id=None)
+            await servers.change(tx, server.id, run.clock.now(), **left)
 
         return Done(commit=write)
     await moving.awaken(cell0, task.id)
@@ -301,7 +349,7 @@ def _failed(task: Task, error: str, now: datetime) -> dict[str, Any]:
 BUILD = Program(
     name="build",
     args_type=BuildArgs,
-    steps=(schedule, enter_cell, ports, spawn, wait_active, leave_host),
+    steps=(schedule, enter_cell, ports, hold_volumes, spawn, wait_active, complete_volumes, leave_host),
     on_failed=on_failed,
     deadline_seconds=600,
     roll_back=roll_back,

@@ -26,7 +26,7 @@ from kilonova.compute.scheduling.request_filters import has_own_aggregate, trait
 from kilonova.compute.scheduling.requirements import requirements_of
 from kilonova.compute.scheduling.rules import Rules
 from kilonova.compute.scheduling.weighers import IMAGE_PROPERTIES, is_weighed, likeness
-from kilonova.compute.servers import servers
+from kilonova.compute.servers import servers, volumes
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import Host
 from kilonova.compute.transactions import CellTx, RegionTx
@@ -60,6 +60,8 @@ class Placeable(Protocol):
     def requested_host(self) -> str | None: ...
     @property
     def group_id(self) -> str | None: ...
+    @property
+    def volumes(self) -> list[dict[str, Any]] | None: ...
 
 
 class View(Struct, frozen=True):
@@ -156,7 +158,7 @@ def _wanted(server: Placeable, excluded_hosts: tuple[str, ...], rules: Rules) ->
     """As far as the server itself tells it. Raises UnusableSpec."""
     image = server.image or {}
     properties: dict[str, str] = image.get("properties", {})
-    flavor = server.flavor
+    flavor = volumes.own_disks(server.flavor, server.volumes)
     needed = requirements_of(flavor, properties)
     topology = topology_of(flavor["extra_specs"], properties, flavor["vcpus"], flavor["memory_mib"])
     threaded, unthreaded = thread_traits(topology)

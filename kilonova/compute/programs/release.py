@@ -5,7 +5,7 @@ Every function may be repeated, and finds what an earlier, killed try has left b
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilonova.block_storage.client import VolumeClient
 from kilonova.compute.agent.contract import RELEASE_SERVER, ReleaseArguments
@@ -161,6 +161,24 @@ async def volumes_of(cell: Cell, server: Server) -> None:
             except RemoteFault as fault:
                 # Others have it, or made snapshots of it: it is theirs to say.
                 log.warning("a volume of a deleted server stays", volume=volume.id, reason=fault.message)
+
+
+async def volumes_for_now(cell: Cell, server: Server, *, is_silent: bool = False) -> list[Fields] | None:
+    """Gives a server's volumes back, which stay the server's to have again; returns them as its row is to keep them.
+
+    `is_silent`: its host did not say that it let go of them. It may write to them still, so the server has them until
+    its owner detaches them or deletes it. Raises RemoteFault.
+    """
+    if not server.volumes:
+        return server.volumes
+    held = volumes.of_server(server)
+    if is_silent and all(each.connection is not None for each in held):
+        for volume in held:
+            await cell.region.volume.complete(volume.attachment_id)
+        return server.volumes
+    for volume in held:
+        await give_back(cell.region.volume, server.id, volume)
+    return volumes.as_kept(structs.replace(each, attachment_id="", connection=None) for each in held)
 
 
 async def give_back(client: VolumeClient, server_id: str, volume: ServerVolume) -> None:

@@ -55,7 +55,16 @@ async def reserve_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
 
 async def promised(client: VolumeClient, volume_id: str, server_id: str, token: str | None = None) -> str:
     """Returns the id of the attachment that promises a volume to a server. Safe to repeat. Raises RemoteFault."""
-    return (await client.reserve(volume_id, server_id, token)).id
+    try:
+        return (await client.reserve(volume_id, server_id, token)).id
+    except RemoteUnavailable:
+        raise
+    except RemoteFault:
+        # A try that died may have gone further than the promise: then the volume is the server's already.
+        known = await client.attachments_of(volume_id, server_id)
+        if not known:
+            raise
+        return known[0]
 
 
 async def connect_volume(run: Run[Cell, VolumeArgs]) -> Outcome:

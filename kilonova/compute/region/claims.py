@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select
 from kilonova.compute.scheduling.numa.guests import topology_of, with_own_cpus
 from kilonova.compute.scheduling.requirements import UnusableSpec, requirements_of
 from kilonova.compute.servers import migrations as moves
+from kilonova.compute.servers import volumes
 from kilonova.compute.tables import Server, hosts, migrations, server_mappings, servers, tasks
 from kilonova.compute.transactions import CellTx, cell_reading, region_reading
 from kilonova.kit.db import Database
@@ -32,7 +33,7 @@ def resources_of(server: Server) -> Resources:
     """Returns what a server holds of its host. Raises UnusableSpec where its flavor has numbered groups, too: nobody
     can say afterwards which provider gave those.
     """
-    flavor, properties = server.flavor, (server.image or {}).get("properties", {})
+    flavor, properties = volumes.own_disks(server.flavor, server.volumes), (server.image or {}).get("properties", {})
     needed = requirements_of(flavor, properties)
     if needed.groups:
         raise UnusableSpec("Its flavor asks for numbered groups of resources: claim those by hand.")

@@ -23,6 +23,7 @@ from kilonova.compute.scheduling.unasked import refuse_unasked_specs
 from kilonova.compute.scheduling.unserved import refuse_unserved
 from kilonova.compute.servers import servers
 from kilonova.compute.servers.disks import LocalDisk
+from kilonova.compute.servers.new_volumes import WantedVolume
 from kilonova.compute.service import Region
 from kilonova.compute.tables import Flavor, Keypair, Server
 from kilonova.image.client import ImageRecord
@@ -52,6 +53,7 @@ class WantedServers(Struct, kw_only=True):
     keypair: Keypair | None
     networks: list[Fields]
     local_disks: list[LocalDisk] = []
+    volumes: list[WantedVolume] = []
     security_group_names: list[str]
     user_data: bytes | None
     config_drive: bool

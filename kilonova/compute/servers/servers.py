@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import bindparam, func, select
 
-from kilonova.compute.errors import ServerNotFound, VolumesStay, WrongState
+from kilonova.compute.errors import RootIsVolume, ServerNotFound, VolumesStay, WrongState
 from kilonova.compute.hosts import loads, takings
 from kilonova.compute.notifications.notices import SERVERS_CHANGED, TOLD
 from kilonova.compute.operations import OPERATIONS, SOFT_DELETE, Operation
@@ -113,13 +113,15 @@ async def change(tx: CellTx, server_id: str, now: datetime, **values: Any) -> No
 
 def check_ready(server: Server, active: Task | None, operation: Operation) -> None:
     """Raises WrongState unless the operation may begin beside what is under way, VolumesStay for one that would part a
-    server from its volumes.
+    server from its volumes, RootIsVolume for one that is about a root disk which is a volume.
     """
     if active is not None and active.program not in operation.replaces:
         raise WrongState(server.id, operation.action, f"task_state {_state_of(active.program, active.step)}")
     check_state(server, operation.action, operation.begins_in)
     if server.volumes and operation.leaves_host:
         raise VolumesStay(server.id, operation.action, [each["id"] for each in server.volumes])
+    if operation.needs_own_root and any(each.get("boot_index") == 0 for each in server.volumes or ()):
+        raise RootIsVolume(server.id, operation.action)
 
 
 async def begin(tx: CellTx, server: Server, operation: Operation, new: NewTask, now: datetime) -> Task:

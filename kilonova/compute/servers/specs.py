@@ -192,7 +192,7 @@ def metadata_document(server: Server, planned: PlannedPorts, admin_password: str
         launch_index=server.launch_index,
         reservation_id=server.reservation_id,
         instance_type=server.flavor["name"],
-        ami_id=f"ami-{_short(server.image['id'])}" if server.image else "None",
+        ami_id=f"ami-{_short(server.image['id'])}" if server.image and server.image["id"] else "None",
         kernel_id=f"aki-{_short(kernel.id)}" if (kernel := _beside(server.image, "kernel")) else None,
         ramdisk_id=f"ari-{_short(ramdisk.id)}" if (ramdisk := _beside(server.image, "ramdisk")) else None,
         ec2_instance_id=f"i-{server.number:08x}",

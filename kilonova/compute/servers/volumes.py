@@ -80,6 +80,12 @@ def root_id(held: Iterable[ServerVolume]) -> str | None:
     return next((each.id for each in held if each.boot_index == 0), None)
 
 
+def own_disks(flavor: Fields, held: Sequence[Fields] | None) -> Fields:
+    """Returns a server's flavor as its host has to have room for it: without a root disk that is a volume."""
+    boots_from_volume = any(each.get("boot_index") == 0 for each in held or ())
+    return {**flavor, "root_gib": 0} if boots_from_volume else flavor
+
+
 def check_room(held: Sequence[ServerVolume], volume_id: str) -> None:
     """Raises BadRequest for a volume that the server has, or for one too many."""
     if any(each.id == volume_id for each in held):

@@ -128,7 +128,7 @@ def host_id(project_id: str, host: str | None) -> str:
 
 
 def _image(server: Server, base_url: str) -> Body | str:
-    if server.image is None:
+    if server.image is None or not server.image["id"]:
         return ""
     image_id = server.image["id"]
     link = {"rel": "bookmark", "href": f"{base_url}/images/{image_id}"}

@@ -80,9 +80,9 @@ async def test_the_flavor_s_sizes_are_split_over_several_disks(roomy: Any) -> No
         ([blank(1, device_type="lun")], "device_type 'lun'"),
         ([blank(1, uuid="5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11")], "has no uuid"),
         ([blank(1, delete_on_termination=False)], "deleted with its server"),
-        ([blank(1, destination_type="volume")], "Only local disks"),
+        ([blank(1, destination_type="tape")], "A local disk is"),
         ([blank(1, volume_type="ssd")], "no volume_type"),
-        ([{"source_type": "snapshot", "uuid": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11"}], "Only local disks"),
+        ([{"source_type": "snapshot", "uuid": "5a6b9b56-8f52-4f9c-a1b1-4d0c8c7c0f11"}], "could not be found"),
     ],
 )
 async def test_disks_that_a_server_cannot_have_are_refused(roomy: Any, devices: list[Any], sentence: str) -> None:

@@ -165,7 +165,7 @@ async def test_a_block_device_that_is_not_the_root_disk_as_it_is_is_refused(read
         ({"guest_format": "ext4"}, "guest_format 'ext4'"),
         ({"tag": "a,b"}, "tag"),
         ({"volume_type": "ssd"}, "no volume_type"),
-        ({"no_device": True}, "Only local disks"),
+        ({"no_device": True}, "A local disk is"),
         ({"colour": "red"}, "unknown field"),
     ):
         server["block_device_mapping_v2"] = [{**root, **change}]

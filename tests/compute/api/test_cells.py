@@ -58,7 +58,7 @@ class Region(ComputeInProcess):
 
 @pytest.fixture
 async def region(nova: Any, migrated: Any, tmp_path: Path) -> AsyncIterator[Region]:
-    made = Region(nova.service, nova.identity, nova.body_of, nova.api, nova.networking, nova.imaging)
+    made = Region(nova.service, nova.identity, nova.body_of, nova.api, nova.networking, nova.imaging, nova.storing)
     made.cells = await make_cells(nova.service, migrated, tmp_path, 2)
     yield made
     for cell in made.cells.values():

@@ -157,7 +157,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"hints": {"same_host": "web"}}, "by UUID"),
     (
         {"block_device_mapping_v2": [{"source_type": "volume", "uuid": MISSING, "boot_index": 0}]},
-        "Only local disks",
+        f"Volume {MISSING} could not be found",
     ),
     ({"return_reservation_id": "perhaps"}, "return_reservation_id"),
     ({"colour": "blue"}, "unknown field `colour`"),

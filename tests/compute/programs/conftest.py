@@ -32,6 +32,7 @@ from kilonova.compute.programs.destroy import DESTROY
 from kilonova.compute.region import cells, mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.servers import leftovers, requests, servers
+from kilonova.compute.servers.volumes import ServerVolume, as_kept
 from kilonova.compute.service import Cell, Region
 from kilonova.compute.tables import CellMapping, Flavor, Server, takings, tasks
 from kilonova.compute.tables import console_tokens as console_token_rows
@@ -213,7 +214,11 @@ class World:
         self.silent, self._unserved = [], {}
 
     async def insert_server(self, **changes: Any) -> Server:
-        """A server as POST /servers leaves it: the row and its build task, committed."""
+        """A server as POST /servers leaves it: the row and its build task, committed.
+
+        `boots_from_volume`: its root is a volume that nobody has.
+        """
+        root = await self.free_volume() if changes.pop("boots_from_volume", False) else ""
         memory_mib = changes.pop("memory_mib", 512)
         vcpus, specs = changes.pop("vcpus", 1), changes.pop("extra_specs", {})
         flavor = Flavor("1", "m1.tiny", None, vcpus, memory_mib, 1, 0, 0, "1.0", True, specs, [])
@@ -249,6 +254,9 @@ class World:
         )
         assert not changes
         (server,) = requests.make_servers(wanted, _Caller(self.project_id, self.user_id), self.clock.now())  # type: ignore[arg-type]
+        if root:
+            held = ServerVolume(id=root, bdm_id=str(uuid.uuid4()), device="vda", bus="virtio", boot_index=0)
+            server.volumes = as_kept([held])
         async with self.compute.transaction() as tx:
             return await servers.insert(tx, self.compute.local(tx), server, BUILD.new_task(server.id), self.clock.now())
 

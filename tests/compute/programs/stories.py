@@ -404,6 +404,8 @@ HALF_GIVEN = in_order(silence, attach_volume, run_to("plug_volume"), find_host_a
 HELD, DOOMED = in_order(attach_volume, run), in_order(attach_doomed_volume, run)
 COPIED, BACKED_UP = ("capture", "prepare", "upload"), ("back_up", "describe", "send", "rotate")
 IMAGE = api("createImage", {"name": "copy"})
+FROM_VOLUME = ("hold_volumes", "spawn", "wait_active", "complete_volumes")
+ROOT_VOLUME = {"boots_from_volume": True}
 NO_NETWORK: dict[str, Any] = {"networks": []}
 TOO_LARGE = {"memory_mib": 1 << 30}
 
@@ -445,6 +447,17 @@ _STORIES = (
     building("a server enters its cell", ("schedule", "enter_cell", "ports"), cells=2, with_calls=True),
     building("the cell's host fails", ("leave_host", "roll_back"), ALL_FAIL, "ERROR", cells=2),
     building("no cell has room", ("schedule", "roll_back"), status="ERROR", server=TOO_LARGE, cells=2),
+    building("a server that boots from a volume", FROM_VOLUME, with_calls=True, server=ROOT_VOLUME),
+    building(
+        "a volume goes on to another host",
+        ("hold_volumes", "leave_host"),
+        fail_on("node1"),
+        hosts=2,
+        with_calls=True,
+        server=ROOT_VOLUME,
+    ),
+    building("no host takes a volume", ("roll_back",), ALL_FAIL, "ERROR", hosts=2, server=ROOT_VOLUME),
+    building("a silent host may have a volume", ("roll_back",), silence, "ERROR", server=ROOT_VOLUME),
     power("stop", api("os-stop"), status="SHUTOFF", with_calls=True),
     power("stop", silence, api("os-stop"), status="ERROR", name="stop on a silent host"),
     power("start", POWERED_OFF, api("os-start"), boots=1),

@@ -249,3 +249,150 @@ async def test_a_server_has_so_many_volumes_and_no_more(world: Any, monkeypatch:
     monkeypatch.setattr(server_volumes, "MOST_VOLUMES", 1)
     await attached(world, server_id)
     assert "1 volumes at most" in await refusal(await ask(world, server_id, await world.make_volume()), 400)
+
+
+async def make(world: Any, status: int = 202, *, headers: Any = NEWEST, volumes: Any, **fields: Any) -> Any:
+    """What POST /servers answers to a server with these block devices."""
+    flavor = {"name": "m1.tiny", "id": "1", "vcpus": 1, "ram": 512, "disk": 1}
+    await world.admin_client.post("/v2.1/flavors", json={"flavor": flavor})
+    server = {"name": "web", "flavorRef": "1", "networks": "none", "block_device_mapping_v2": volumes, **fields}
+    response = await world.client.post("/v2.1/servers", json={"server": server}, headers=headers)
+    assert response.status_code == status, response.text
+    return response
+
+
+def root_of(source: str, source_id: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "source_type": source,
+        "destination_type": "volume",
+        "uuid": source_id,
+        "boot_index": 0,
+        "volume_size": 1,
+        **fields,
+    }
+
+
+async def bootable_volume(world: Any) -> str:
+    volume_id: str = await world.make_volume()
+    action = {"os-set_bootable": {"bootable": True}}
+    assert (await world.volume_client.post(f"/v3/volumes/{volume_id}/action", json=action)).status_code == 200
+    return volume_id
+
+
+async def running(world: Any, response: Any) -> str:
+    server_id: str = response.json()["server"]["id"]
+    await world.run_block_storage()
+    await world.run()
+    server = await world.server(server_id)
+    assert (server.vm_state, server.fault) == ("active", None)
+    return server_id
+
+
+async def test_a_server_boots_from_a_volume_and_has_no_disk_beside_it(world: Any) -> None:
+    volume_id = await bootable_volume(world)
+    server_id = await running(world, await make(world, volumes=[root_of("volume", volume_id)]))
+    assert disks_on_host(world, server_id) == {volume_id: "vda"}
+    assert len(world.hosts["node1"].servers[server_id].disks) == 1
+    shown = (await world.client.get(f"/v2.1/servers/{server_id}", headers=NEWEST)).json()["server"]
+    assert shown["image"] == ""
+    assert (await of_block_storage(world, volume_id))["status"] == "in-use"
+    claims = await world.compute.placement._claims_of(server_id)
+    (held,) = claims.allocations.values()
+    assert "DISK_GB" not in held.resources
+    assert "root device" in await refusal(await world.client.delete(url(server_id, volume_id)), 400)
+    for action in ({"createImage": {"name": "copy"}}, {"rebuild": {"imageRef": NOWHERE}}, {"rescue": None}):
+        answer = await world.client.post(f"/v2.1/servers/{server_id}/action", json=action)
+        assert "boots from a volume" in await refusal(answer, 409)
+    await world.destroy(server_id)
+    await world.run()
+    assert (await of_block_storage(world, volume_id))["status"] == "available"
+
+
+async def test_volumes_are_made_for_a_server_of_an_image_of_a_snapshot_and_of_nothing(world: Any) -> None:
+    image_id, snapped = await world.upload_image(), await bootable_volume(world)
+    made = await world.volume_client.post("/v3/snapshots", json={"snapshot": {"volume_id": snapped}})
+    await world.run_block_storage()
+    blank = {"source_type": "blank", "destination_type": "volume", "volume_size": 2, "boot_index": -1}
+    devices = [
+        root_of("image", image_id, delete_on_termination=True, tag="system"),
+        root_of("snapshot", made.json()["snapshot"]["id"], boot_index=-1, delete_on_termination=True),
+        {**blank, "delete_on_termination": True, "device_name": "/dev/vdf"},
+    ]
+    server_id = await running(world, await make(world, volumes=devices))
+    assert sorted(disks_on_host(world, server_id).values()) == ["vda", "vdb", "vdf"]
+    sizes = [(await of_block_storage(world, each))["size"] for each in disks_on_host(world, server_id)]
+    assert sorted(sizes) == [1, 1, 2]
+    await world.destroy(server_id)
+    await world.run()
+    await world.run_block_storage()
+    assert await world.volumes() == {snapped: "available"}
+
+
+async def test_each_of_several_servers_gets_volumes_of_its_own(world: Any) -> None:
+    image_id = await world.upload_image()
+    await make(world, volumes=[root_of("image", image_id)], min_count=2, max_count=3)
+    await world.run_block_storage()
+    await world.run()
+    assert len(await world.volumes()) == 3
+    assert sorted(status for status, _server in await world.attachments()) == ["attached"] * 3
+
+
+async def test_a_volume_beside_a_disk_made_from_an_image(world: Any) -> None:
+    volume_id = await world.make_volume()
+    device = {"source_type": "volume", "destination_type": "volume", "uuid": volume_id}
+    server_id = await running(world, await make(world, volumes=[device], imageRef=await world.upload_image()))
+    assert disks_on_host(world, server_id) == {volume_id: "vdb"}
+
+
+async def test_a_server_whose_volumes_cannot_be_had_is_not_made_and_leaves_none(world: Any) -> None:
+    volume_id, image_id = await world.make_volume(), await world.upload_image()
+    blank = {"source_type": "blank", "destination_type": "volume", "volume_size": 1}
+    with_image = {"imageRef": image_id}
+    refusals: tuple[tuple[int, str, Any, dict[str, Any]], ...] = (
+        (400, "not bootable", [root_of("volume", volume_id)], {}),
+        (400, NOWHERE, [root_of("volume", NOWHERE)], {}),
+        (400, NOWHERE, [root_of("image", NOWHERE)], {}),
+        (400, NOWHERE, [root_of("snapshot", NOWHERE)], {}),
+        (400, NOWHERE, [{**blank}, root_of("volume", NOWHERE, boot_index=-1)], with_image),
+        (400, "names both", [root_of("image", image_id)], with_image),
+        (400, "volume_size", [root_of("image", image_id, volume_size=None)], {}),
+        (400, "volume_size", [root_of("image", image_id, volume_size=-1)], {}),
+        (400, "blank", [root_of("blank", image_id)], {}),
+        (400, "boot_index is -1", [{**blank, "boot_index": 0}], {}),
+        (400, "uuid", [root_of("volume", "none")], {}),
+        (400, "source_type", [root_of("tape", volume_id)], {}),
+        (400, "no_device", [root_of("image", image_id, no_device=True)], {}),
+        (400, "device_type", [root_of("image", image_id, device_type="cdrom")], {}),
+        (400, "guest_format", [{**blank, "guest_format": "ext4"}], with_image),
+        (400, "disk_bus", [root_of("image", image_id, disk_bus="floppy")], {}),
+        (400, "volume_type", [root_of("volume", volume_id, volume_type="gold")], {}),
+        (400, "gold", [{**blank, "volume_type": "gold"}], with_image),
+        (400, "several have", [root_of("image", image_id), root_of("image", image_id)], {}),
+        (400, "twice", [root_of("volume", volume_id, boot_index=-1)] * 2, with_image),
+        (400, "/dev/vda", [{**blank, "device_name": "/dev/vda"}], with_image),
+        (400, "20 volumes", [blank] * 21, with_image),
+        (400, "Several servers", [root_of("volume", volume_id, boot_index=-1)], {**with_image, "min_count": 2}),
+        (403, "volumes", [blank] * 11, with_image),
+    )
+    for status, sentence, devices, fields in refusals:
+        told = await refusal(await make(world, status, volumes=devices, **fields), status)
+        assert sentence in told, (sentence, told)
+    await world.run_block_storage()
+    assert await world.volumes() == {volume_id: "available"}
+    assert (await world.leftovers())["servers"] == []
+
+
+async def test_a_volume_that_comes_to_nothing_fails_its_server_with_the_reason(world: Any) -> None:
+    image_id = await world.upload_image()
+    response = await make(world, volumes=[root_of("image", image_id, delete_on_termination=True)])
+    server_id = response.json()["server"]["id"]
+    (volume_id,) = await world.volumes()
+    async with world.block_storage.database.transaction() as tx:
+        from kilonova.block_storage import volumes as stored
+
+        await stored.set_status(tx, await stored.find(tx, volume_id, None), "error", world.clock.now())
+    await world.run()
+    server = await world.server(server_id)
+    assert server.vm_state == "error"
+    assert volume_id in server.fault["message"]
+    assert "error" in server.fault["message"]
