@@ -13,6 +13,14 @@ VERSION = {"OpenStack-API-Version": "volume 3.71"}
 Fields = dict[str, Any]
 
 
+class Holding(Struct, frozen=True, kw_only=True):
+    """A server that has a volume."""
+
+    attachment_id: str
+    server_id: str | None
+    device: str | None
+
+
 class Volume(Struct, frozen=True, kw_only=True):
     id: str
     status: str
@@ -23,6 +31,11 @@ class Volume(Struct, frozen=True, kw_only=True):
     availability_zone: str | None
     project_id: str = field(name="os-vol-tenant-attr:tenant_id")
     metadata: dict[str, str] = {}
+    description: str | None = None
+    volume_type: str | None = None
+    snapshot_id: str | None = None
+    created_at: str = ""
+    attachments: tuple[Holding, ...] = ()
     image_properties: dict[str, str] = field(default={}, name="volume_image_metadata")
     """The properties of the image that the volume was made from."""
 
@@ -32,6 +45,9 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     status: str
     size_gib: int = field(name="size")
     volume_id: str
+    name: str | None = None
+    description: str | None = None
+    created_at: str = ""
 
 
 class Attachment(Struct, frozen=True, kw_only=True):
@@ -63,6 +79,41 @@ class VolumeClient:
         found: Volume = answer.volume
         check_id(self._remote.name, volume_id, found.id)
         return found
+
+    async def list_volumes(self, token: str, **page: Any) -> list[Volume]:
+        """The volumes that `token`'s owner sees. Raises RemoteFault."""
+        listed = await self._remote.request(
+            "GET",
+            at("/v3/volumes/detail"),
+            params=page,
+            headers=VERSION,
+            token=token,
+            answer=holding("volumes", list[Volume]),
+        )
+        found: list[Volume] = listed.volumes
+        return found
+
+    async def list_snapshots(self, token: str, **page: Any) -> list[Snapshot]:
+        """The snapshots that `token`'s owner sees. Raises RemoteFault."""
+        answer = holding("snapshots", list[Snapshot])
+        listed = await self._remote.request(
+            "GET", at("/v3/snapshots/detail"), params=page, headers=VERSION, token=token, answer=answer
+        )
+        found: list[Snapshot] = listed.snapshots
+        return found
+
+    async def create_snapshot(self, fields: Fields, token: str) -> Snapshot:
+        """Begins to make a snapshot. Raises RemoteFault."""
+        answer = holding("snapshot", Snapshot)
+        made = await self._remote.request(
+            "POST", at("/v3/snapshots"), json={"snapshot": fields}, headers=VERSION, token=token, answer=answer
+        )
+        snapshot: Snapshot = made.snapshot
+        return snapshot
+
+    async def delete_snapshot(self, snapshot_id: str, token: str) -> None:
+        """Begins to delete a snapshot. Raises RemoteFault."""
+        await self._request("DELETE", "/v3/snapshots/{id}", snapshot_id, token=token)
 
     async def show_snapshot(self, snapshot_id: str, token: str | None = None) -> Snapshot:
         """The snapshot as `token`'s owner sees it. Raises RemoteFault (404)."""

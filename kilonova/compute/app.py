@@ -330,19 +330,20 @@ ROUTES = [
           status=204, until="2.38"),
     *(
         route
-        for plural, variable, prefix, lists, creates, finds in (
+        for plural, variable, prefix, lists, creates, body, shows, deletes in (
             ("os-volumes", "volume_id", "", volume_proxies.list_volumes, volume_proxies.create_volume,
-             volume_proxies.find_volume),
+             volume_proxies.NewVolumeBody, volume_proxies.show_volume, volume_proxies.delete_volume),
             ("os-snapshots", "snapshot_id", "snapshots:", volume_proxies.list_snapshots,
-             volume_proxies.create_snapshot, volume_proxies.find_snapshot),
+             volume_proxies.create_snapshot, volume_proxies.NewSnapshotBody, volume_proxies.show_snapshot,
+             volume_proxies.delete_snapshot),
         )
         for rule in (f"{P}os-volumes:{prefix}",)
         for route in (
             Route("GET", f"/v2.1/{plural}", lists, f"{rule}list", query=volume_proxies.QUERY, until="2.35"),
             Route("GET", f"/v2.1/{plural}/detail", lists, f"{rule}detail", query=volume_proxies.QUERY, until="2.35"),
-            Route("POST", f"/v2.1/{plural}", creates, f"{rule}create", body=Free, until="2.35"),
-            Route("GET", f"/v2.1/{plural}/{{{variable}}}", finds, f"{rule}show", until="2.35"),
-            Route("DELETE", f"/v2.1/{plural}/{{{variable}}}", finds, f"{rule}delete", status=202, until="2.35"),
+            Route("POST", f"/v2.1/{plural}", creates, f"{rule}create", body=body, until="2.35"),
+            Route("GET", f"/v2.1/{plural}/{{{variable}}}", shows, f"{rule}show", until="2.35"),
+            Route("DELETE", f"/v2.1/{plural}/{{{variable}}}", deletes, f"{rule}delete", status=202, until="2.35"),
         )
     ),
     Route("GET", "/v2.1/os-networks", network_proxies.list_networks, P + "os-networks:list", until="2.35"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kilonova.block_storage import volumes
 from kilonova.compute.api.server_floating_ips import _lead
 from kilonova.kit.errors import Conflict
 
@@ -336,17 +337,46 @@ async def test_only_who_may_change_an_image_changes_it_through_compute(nova: Any
     await nova.refused("DELETE", f"/images/{mine}", 404, version="2.36")
 
 
-@pytest.mark.parametrize("kind", ["volume", "snapshot"])
-async def test_volumes_and_snapshots_are_listed_as_none_and_not_made(nova: Any, kind: str) -> None:
-    path = f"os-{kind}s"
-    for url in (f"/{path}", f"/{path}/detail?limit=10"):
-        assert await nova.call("GET", url, **OLD) == {f"{kind}s": []}
-    told = await nova.refused("POST", f"/{path}", 400, json={kind: {"size": 1}}, **OLD)
-    assert "cannot be made here yet" in told
+async def test_volumes_are_passed_on_to_block_storage(nova: Any) -> None:
+    new = {"size": 2, "display_name": "data", "display_description": "of mine", "metadata": {"a": "b"}}
+    made = (await nova.call("POST", "/os-volumes", json={"volume": new}, **OLD))["volume"]
+    shown = {"displayName": "data", "displayDescription": "of mine", "size": 2, "metadata": {"a": "b"}}
+    assert {name: made[name] for name in shown} == shown
+    assert (made["status"], made["attachments"]) == ("creating", [{}])
+    for url in ("/os-volumes", "/os-volumes/detail?limit=10"):
+        assert [each["id"] for each in (await nova.call("GET", url, **OLD))["volumes"]] == [made["id"]]
+    assert (await nova.call("GET", f"/os-volumes/{made['id']}", **OLD))["volume"]["displayName"] == "data"
+    assert (await nova.call("GET", "/os-volumes?limit=1&offset=1", **OLD)) == {"volumes": []}
+    # It is still being made, which nobody does here.
+    assert "creating" in await nova.refused("DELETE", f"/os-volumes/{made['id']}", 400, **OLD)
     for method in ("GET", "DELETE"):
-        assert "could not be found" in await nova.refused(method, f"/{path}/{MISSING}", 404, **OLD)
-    await nova.refused("POST", f"/{path}", 403, by="reader", json={}, **OLD)
-    await nova.refused("GET", f"/{path}", 404, version="2.36")
+        for other in (MISSING, "data"):
+            assert "could not be found" in await nova.refused(method, f"/os-volumes/{other}", 404, **OLD)
+        assert made["id"] in await nova.refused(method, f"/os-volumes/{made['id']}", 404, by="other", **OLD)
+    for wrong, sentence in (({}, "size"), ({"size": 0}, "size"), ({"size": "much"}, "size")):
+        assert sentence in await nova.refused("POST", "/os-volumes", 400, json={"volume": wrong}, **OLD)
+    await nova.refused("POST", "/os-volumes", 403, by="reader", json={"volume": new}, **OLD)
+    await nova.refused("GET", "/os-volumes", 404, version="2.36")
+
+
+async def test_snapshots_are_passed_on_to_block_storage(nova: Any) -> None:
+    volume_id = await nova.volume()
+    async with nova.identity.cloud.services["block_storage"].database.transaction() as tx:
+        volume = await volumes.find(tx, volume_id, None)
+        await volumes.change(tx, volume, nova.service.clock.now(), status="available", host="node1@file#file")
+    new = {"volume_id": volume_id, "display_name": "before", "display_description": "the change"}
+    made = (await nova.call("POST", "/os-snapshots", json={"snapshot": new}, **OLD))["snapshot"]
+    assert (made["displayName"], made["displayDescription"], made["volumeId"]) == ("before", "the change", volume_id)
+    for url in ("/os-snapshots", "/os-snapshots/detail"):
+        assert [each["id"] for each in (await nova.call("GET", url, **OLD))["snapshots"]] == [made["id"]]
+    assert (await nova.call("GET", f"/os-snapshots/{made['id']}", **OLD))["snapshot"]["status"] == "creating"
+    assert "creating" in await nova.refused("DELETE", f"/os-snapshots/{made['id']}", 400, **OLD)
+    for method in ("GET", "DELETE"):
+        assert "could not be found" in await nova.refused(method, f"/os-snapshots/{MISSING}", 404, **OLD)
+    wrong = {"snapshot": {"volume_id": MISSING}}
+    assert MISSING in await nova.refused("POST", "/os-snapshots", 404, json=wrong, **OLD)
+    await nova.refused("POST", "/os-snapshots", 403, by="reader", json={"snapshot": new}, **OLD)
+    await nova.refused("GET", "/os-snapshots", 404, version="2.36")
 
 
 async def test_hosts_are_neither_disabled_nor_switched_off_here(nova: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 from msgspec import inspect
 from sqlalchemy import select
 
+from kilonova.block_storage import volumes
 from kilonova.compute.app import ROUTES
 from kilonova.compute.tables import servers
 from kilonova.kit.http.bounds import body_types
@@ -20,6 +21,7 @@ PLAIN = set(
     """
     name description adminPass meta user_data fixed_ip ip_address accessIPv4 accessIPv6 tags tag metadata key
     config_drive return_reservation_id OS-DCF:diskConfig personality hostname type locked_reason state length
+    display_name display_description size
     source_type destination_type device no_device delete_on_termination device_name device_type disk_bus guest_format
     volume_type protocol policy policies max_server_per_host ip_protocol cidr public_key extra_specs
     preserve_ephemeral trusted_image_certificates
@@ -82,6 +84,22 @@ async def foreign_port(nova: Any) -> str:
 async def foreign_volume(nova: Any) -> str:
     volume_id: str = await nova.volume(by="other")
     return volume_id
+
+
+async def foreign_snapshot(nova: Any) -> str:
+    theirs = await foreign_volume(nova)
+    service = nova.identity.cloud.services["block_storage"]
+    async with service.database.transaction() as tx:
+        volume = await volumes.find(tx, theirs, None)
+        await volumes.change(tx, volume, service.clock.now(), status="available", host="node1@file#file")
+    storing = await nova.storing("other")
+    made = nova.body_of(await storing.post("/v3/snapshots", json={"snapshot": {"volume_id": theirs}}), 202)
+    snapshot_id: str = made["snapshot"]["id"]
+    return snapshot_id
+
+
+async def unknown_zone(_nova: Any) -> str:
+    return "nowhere"
 
 
 async def foreign_group(nova: Any) -> str:
@@ -179,6 +197,8 @@ REFERENCES: dict[str, dict[str, Foreign]] = {
         "volumeAttachment.id": foreign_volume,
         "volumeAttachment.serverId": foreign_volume,
     },
+    "POST /v2.1/os-volumes": {"volume.snapshot_id": foreign_snapshot, "volume.availability_zone": unknown_zone},
+    "POST /v2.1/os-snapshots": {"snapshot.volume_id": foreign_volume},
     "POST /v2.1/os-floating-ips": {"pool": foreign_network},
     "POST /v2.1/os-keypairs": {"keypair.user_id": other_user},
     "POST /v2.1/os-security-group-rules": {
@@ -252,6 +272,7 @@ async def ready(nova: Any) -> Any:
 
 
 BODIES: dict[str, Callable[[Any], Any]] = {
+    "POST /v2.1/os-volumes": lambda _ready: {"volume": {"size": 1}},
     SERVERS: lambda ready: {"server": {**ready.base}},
     "PUT /v2.1/servers/{server_id}": lambda _ready: {"server": {}},
     "rebuild.key_name": lambda ready: {"rebuild": {"imageRef": ready.base["imageRef"]}},
@@ -269,6 +290,8 @@ BESIDE: dict[str, Any] = {
 }
 """Part → what else stands in the same entry of its list."""
 VERSIONS = {
+    "POST /v2.1/os-volumes": "2.35",
+    "POST /v2.1/os-snapshots": "2.35",
     "POST /v2.1/os-security-group-rules": "2.35",
     "POST /v2.1/os-floating-ips": "2.35",
     "addFixedIp.networkId": "2.43",
