@@ -76,7 +76,6 @@ CREATION = [
         user="demo",
     ),
     Row("server create --image plain --flavor tiny --network inside --hostname=not~one wrong", 1, "400", user="demo"),
-    Row("server create --image plain --flavor tiny --network inside --boot-from-volume 1 wrong", 1, user="demo"),
     Row("server create --image plain --flavor small --network inside --swap 9999 wrong", 1, "400", user="demo"),
     Row("server create --image plain --flavor small --network inside --swap 8 swapped", shows="swapped", user="demo"),
     Row("server delete --wait swapped", user="demo"),
@@ -317,15 +316,7 @@ UNSERVED = [
     Row("server remove fixed ip one 10.1.0.77", 1, "404", user="demo"),
 ]
 
-NO_VOLUMES = "there are no volumes yet"
 LEFT_OUT = {
-    "server volume *": NO_VOLUMES,
-    "server add volume*": NO_VOLUMES,
-    "server remove volume*": NO_VOLUMES,
-    "server create --volume": NO_VOLUMES,
-    "server create --snapshot": NO_VOLUMES,
-    "server create --delete-on-termination": NO_VOLUMES,
-    "server create --block-device-mapping": NO_VOLUMES,
     "server create --trusted-image-cert": "there is no key manager yet",
     "server resize --*": "the commands resize confirm and revert say the same",
     "server rebuild --*": "an API story has every field",
@@ -344,4 +335,63 @@ LEFT_OUT = {
     "server ssh*": "opens ssh; the end-to-end tests do that",
 }
 
-SERVERS = NEEDED + CREATION + LISTS + CHANGES + INTERFACES + POWER + CHANGED + UNSERVED + DELETION
+VOLUMES = [
+    Row(f"volume create --size 1 notebook {ID}", keep="notebook", user="demo"),
+    Row("volume create --size 1 --bootable system", user="demo"),
+    Row("volume create --size 1 spare", user="demo"),
+    Row("volume show notebook", shows="available", eventually=True, user="demo"),
+    Row("volume show system", shows="available", eventually=True, user="demo"),
+    Row("volume show spare", shows="available", eventually=True, user="demo"),
+    Row("server add volume --device /dev/vdc --tag data one notebook", shows="/dev/vdc", user="demo"),
+    Row("volume show notebook", shows="in-use", eventually=True, user="demo"),
+    Row("volume delete notebook", 1, "has 1 attachments", user="demo"),
+    Row("server add volume two notebook", 1, "in-use", user="demo"),
+    Row("server add volume --device /dev/vdc one spare", 1, "/dev/vdc", user="demo"),
+    Row("server add volume one nothing", 1, "nothing", user="demo"),
+    Row("server volume list one", shows="{notebook}", user="demo"),
+    Row("server show one", shows="{notebook}", user="demo"),
+    Row(
+        "--os-compute-api-version 2.85 server volume update --delete-on-termination one notebook",
+        user="demo",
+    ),
+    Row("--os-compute-api-version 2.79 server volume list one", shows="True", user="demo"),
+    Row(
+        "--os-compute-api-version 2.85 server volume update --preserve-on-termination one notebook",
+        user="demo",
+    ),
+    Row("server add volume --enable-delete-on-termination one spare", shows="/dev/vdb", user="demo"),
+    Row("volume show spare", shows="in-use", eventually=True, user="demo"),
+    Row("server remove volume one spare", user="demo"),
+    Row("volume show spare", shows="available", eventually=True, user="demo"),
+    Row("server add volume --disable-delete-on-termination one spare", shows="/dev/vdb", user="demo"),
+    Row("volume show spare", shows="in-use", eventually=True, user="demo"),
+    Row("server migrate --live-migration {one}", 1, "detach"),
+    Row("server remove volume one spare", user="demo"),
+    Row("server remove volume one notebook", user="demo", eventually=True),
+    Row("volume show notebook", shows="available", eventually=True, user="demo"),
+    Row("server remove volume one notebook", 1, "no volume", user="demo"),
+    Row("server create --volume system --flavor tiny --network inside rooted", user="demo"),
+    Row("server create --volume notebook --flavor tiny --network inside wrong", 1, "not bootable", user="demo"),
+    Row(
+        "server create --image plain --flavor tiny --network inside --boot-from-volume 1 --delete-on-termination fresh",
+        user="demo",
+    ),
+    Row("server show rooted", shows="ACTIVE", eventually=True, user="demo"),
+    Row("server show fresh", shows="ACTIVE", eventually=True, user="demo"),
+    Row("server image create --name copy rooted", 1, "boots from a volume", user="demo"),
+    Row("server delete --wait rooted fresh", user="demo"),
+    Row(
+        "server create --image plain --flavor tiny --network inside --block-device-mapping vdf=notebook:volume:1:false"
+        " beside",
+        user="demo",
+    ),
+    Row("server show beside", shows="{notebook}", eventually=True, user="demo"),
+    Row("server delete --wait beside", user="demo"),
+    Row("volume snapshot create --volume system before", user="demo"),
+    Row("volume snapshot show before", shows="available", eventually=True, user="demo"),
+    Row("server create --snapshot before --flavor tiny --network inside again", user="demo"),
+    Row("server show again", shows="ACTIVE", eventually=True, user="demo"),
+    Row("server delete --wait again", user="demo"),
+]
+
+SERVERS = NEEDED + CREATION + LISTS + CHANGES + INTERFACES + VOLUMES + POWER + CHANGED + UNSERVED + DELETION
