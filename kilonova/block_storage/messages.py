@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import delete
+from sqlalchemy import ColumnElement, and_, delete
 
 from kilonova.block_storage.errors import MessageNotFound
 from kilonova.block_storage.tables import Message, messages
@@ -52,6 +52,14 @@ async def find(tx: Tx, message_id: str, project_id: str | None) -> Message:
     if row is None or project_id not in (None, row.project_id):
         raise MessageNotFound(message_id)
     return row
+
+
+def has_event(event_id: str) -> ColumnElement[bool]:
+    """The condition of messages whose event has this id, as the API spells it: `VOLUME_KIND_ACTION_DETAIL`."""
+    kind, _, numbers = event_id.removeprefix("VOLUME_").rpartition("_")
+    kind, _, action_id = kind.rpartition("_")
+    columns = messages.c
+    return and_(columns.resource_type == kind, columns.action_id == action_id, columns.detail_id == numbers)
 
 
 async def list_of(tx: Tx, project_id: str, selection: Selection) -> list[Message]:

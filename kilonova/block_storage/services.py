@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
+from kilonova.block_storage.scheduling.pools import Pool, pools_of
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import VolumeService, services
 from kilonova.block_storage.topics import AGENT_BINARY
@@ -60,6 +61,11 @@ async def look_after(service: BlockStorage) -> None:
     async with service.database.reading() as tx:
         known = await all_services(tx)
     await service.liveness.look((AGENT_BINARY, each.host) for each in known)
+
+
+def pools(service: VolumeService) -> list[Pool]:
+    """Returns a back end's pools as the scheduler sees them, with nothing on them."""
+    return pools_of(service.host, service.availability_zone, service.pools)
 
 
 def backend_of(host: str) -> str:

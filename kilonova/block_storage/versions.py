@@ -1,8 +1,7 @@
 """Block storage's microversions: every named change that touches what this service serves, in order.
 
 Source: Block Storage API, "REST API version history". A number without an entry changes nothing here that a client can
-see: what it brought is not served yet (groups, clusters, backups, managing, replication, lists of filters), or is taken
-in every version (more filters, pages of messages).
+see: what it brought is not served yet (groups, clusters, backups, managing, replication, lists of filters).
 """
 
 from typing import Any
@@ -21,7 +20,9 @@ def _without_state(pool: Body) -> None:
 
 CHANGES = [
     Change("3.3", "messages", "failures have messages"),
+    Change("3.5", "message_pages", "lists of messages are filtered, sorted and paged"),
     Change("3.7", "cluster_of_service", "services name their cluster", {"service": without("cluster")}),
+    Change("3.10", "group_filter", "volumes are filtered by their group"),
     Change("3.12", "summary", "volumes are summed up"),
     Change("3.13", "group_of_volume", "volumes name their group", {"volume": without("group_id")}),
     Change("3.14", "group_of_snapshot", "snapshots name theirs", {"snapshot": without("group_snapshot_id")}),
@@ -29,6 +30,10 @@ CHANGES = [
     Change("3.22", "snapshot_metadata_filter", "snapshots are filtered by metadata"),
     Change("3.23", "force_in_delete", "a delete may be forced"),
     Change("3.27", "attachments", "attachments are made and removed by themselves"),
+    Change("3.28", "pool_filter", "pools are filtered by their name"),
+    Change("3.31", "strict_filters", "a list refuses the filters that it does not have"),
+    Change("3.34", "like_filters", "a filter whose name ends in ~ looks for a part of a text"),
+    Change("3.35", "pools_of_type", "pools are filtered by the volume type that they can take"),
     Change("3.36", "summary_metadata", "a summary has the volumes' metadata", {"volume-summary": without("metadata")}),
     Change("3.40", "revert", "a volume goes back to its latest snapshot"),
     Change("3.41", "user_of_snapshot", "snapshots name their user", {"snapshot": without("user_id")}),
@@ -40,8 +45,15 @@ CHANGES = [
         "volumes name their back end's service",
         {"volume": without("service_uuid", "shared_targets")},
     ),
-    Change("3.49", "backend_state", "pools say whether they are up", {"pool": _without_state}),
+    Change(
+        "3.49",
+        "backend_state",
+        "pools and services say whether their back end is up",
+        {"pool": _without_state, "service": without("backend_state")},
+    ),
+    Change("3.52", "spec_filter", "volume types are filtered by their extra specs"),
     Change("3.54", "attach_mode", "an attachment is made with a mode"),
+    Change("3.60", "time_filters", "volumes and snapshots are filtered by times"),
     Change("3.61", "cluster_of_volume", "volumes name their cluster", {"volume": without("cluster_name")}),
     Change("3.62", "default_types", "projects have default types"),
     Change("3.63", "type_id_of_volume", "volumes name their type by its id", {"volume": without("volume_type_id")}),

@@ -25,7 +25,7 @@ from kilonova.block_storage.tables import (
     volumes,
 )
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, select_rows
+from kilonova.kit.db.selections import Condition, Filter, Selection, select_rows
 from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 
@@ -94,6 +94,12 @@ async def list_matching(tx: Tx, selection: Selection, seen_by: str | None, is_pu
     if is_public is not None:
         visible.append(volume_types.c.is_public.is_(is_public))
     return await select_rows(tx, volume_types, VolumeType, selection, visible)
+
+
+async def has_specs(tx: Tx, specs: Mapping[str, str]) -> Condition:
+    """Returns the condition of types that have all of these extra specs; there are as many as administrators made."""
+    found = await tx.all(VolumeType, select(volume_types))
+    return Filter("id", "in", [each.id for each in found if specs.items() <= each.extra_specs.items()])
 
 
 async def create(tx: Tx, new: VolumeType) -> None:

@@ -37,6 +37,9 @@ from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.tasks import NewTask, SubjectBusy
 
+HELD = ("in-use", "detaching", "reserved")
+"""The statuses of volumes that somebody has."""
+
 
 class VolumeRecord(Struct):
     """A volume with all that is shown of it."""
@@ -266,6 +269,17 @@ async def set_status(tx: Tx, row: Volume, status: str, now: datetime, **values: 
     written = {"status": status, "updated_at": now, **values}
     if not await tx.change(volumes, {"id": row.id, "status": row.status}, **written):
         raise Busy(f"Volume {row.id} is not {row.status} any more.")
+
+
+async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
+    """Raises InvalidVolume for a status that says otherwise than the volume's attachments."""
+    held = await tx.scalar(select(func.count()).where(attachments.c.volume_id == row.id))
+    if status == "available" and held:
+        raise InvalidVolume(
+            f"Volume {row.id} has {held} attachments: it is not available. Remove them, or reset attach_status too."
+        )
+    if status in HELD and not held:
+        raise InvalidVolume(f"Volume {row.id} has no attachments: it cannot be {status}.")
 
 
 async def change(tx: Tx, row: Volume, now: datetime, **values: Any) -> None:

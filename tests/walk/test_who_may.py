@@ -7,7 +7,7 @@ changes it: `KILONOVA_WRITE=1` writes it anew, and the difference is for a perso
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +31,10 @@ IDENTITY_CALLERS = {"member": ("demo", "demo"), "reader": ("reader", "demo"), "o
 """Caller → (user, project) that identity has."""
 OWN = {"compute POST /v2.1/os-keypairs"}
 """What belongs to a user, whatever roles he has."""
+RULES_FIRST = ("block-storage", "placement")
+"""Services whose handlers ask the rules before they look at what a body's type does not say."""
+OF_SCHEMAS = ("Invalid input", "Malformed request body", "Additional properties are not allowed")
+"""The words of the edge, which reads a body by its type before any handler runs."""
 READ_BY_POST = {"block-storage POST /v3/volumes/{volume_id}/action os-show_image_metadata"}
 """Actions that change nothing."""
 
@@ -96,6 +100,27 @@ def smallest(schema: Any, schemas: Any, ids: dict[str, str], name: str = "") -> 
             return ids.get(name, next(iter(ids.values())) if name.endswith("id") else "x")
         case _:
             return None
+
+
+def choices(schema: Any, schemas: Any, ids: dict[str, str], name: str = "") -> Iterator[Any]:
+    """Small JSON that fits a schema: each alternative of each part comes once, and so does each field that may be left
+    out."""
+    if "$ref" in schema:
+        yield from choices(schemas[schema["$ref"].rpartition("/")[2]], schemas, ids, name)
+        return
+    several = schema.get("anyOf") or schema.get("oneOf")
+    if several:
+        for each in several:
+            yield from choices(each, schemas, ids, name)
+        return
+    least = smallest(schema, schemas, ids, name)
+    yield least
+    if schema.get("type") == "object":
+        for key, inner in schema.get("properties", {}).items():
+            for value in choices(inner, schemas, ids, key):
+                yield {**least, key: value}
+    elif schema.get("type") == "string" and least != "x":
+        yield "x"
 
 
 def questions(world: World, service: str) -> Iterator[Asked]:
@@ -224,6 +249,37 @@ def outcomes(world: World) -> dict[tuple[str, str], int]:
                 found[str(asked), caller] = ask(world, asked, token).status_code
             found[str(asked), "stranger"] = ask(world, asked, None).status_code
     return found
+
+
+def every_question(world: World, service: str) -> Iterator[Asked]:
+    """Every guarded operation with each body that `choices` makes, and with each query parameter alone."""
+    shown = world.loop.run(world.clients[service].get("/openapi.json")).json()
+    for path, methods in sorted(shown["paths"].items()):
+        for method, operation in sorted(methods.items()):
+            if operation.get("security") == []:
+                continue
+            for each in operation["parameters"]:
+                if each["in"] == "query":
+                    yield Asked(service, method.upper(), f"{path}?{each['name']}=%2C", "", None)
+            content = next(iter(operation.get("requestBody", {}).get("content", {}).values()), None)
+            for body in (
+                choices(content["schema"], shown["components"]["schemas"], world.ids[service]) if content else ()
+            ):
+                yield Asked(service, method.upper(), path, "", json.dumps(body).encode())
+
+
+@pytest.mark.parametrize("service", RULES_FIRST)
+def test_whoever_may_not_hears_so_before_what_is_wrong_with_his_request(world: World, service: str) -> None:
+    world.everybody.callers.update(callers_of(world))
+    wrong = []
+    for asked in every_question(world, service):
+        response = ask(world, asked, "guest")
+        if response.status_code != 400 or any(words in response.text for words in OF_SCHEMAS):
+            continue
+        plain = replace(asked, path=asked.path.partition("?")[0])
+        if asked.method != "GET" or ask(world, plain, "guest").status_code in (403, 404):
+            wrong.append(f"{asked} {asked.body!r}: {response.text}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_nobody_gets_through_without_a_token(outcomes: dict[tuple[str, str], int]) -> None:

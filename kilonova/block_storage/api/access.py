@@ -1,6 +1,6 @@
 """Parts that block storage's handlers share: the caller, the things that paths name, and the spelling of its lists."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 
 from kilonova.block_storage import metadata, snapshots, volumes
+from kilonova.block_storage.operations import OPERATIONS
 from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import Snapshot, Volume
 from kilonova.block_storage.volumes import Caller
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import NOTHING, Condition
 from kilonova.kit.errors import BadRequest, Forbidden
-from kilonova.kit.http.lists import Dialect, SortPairs
+from kilonova.kit.http.lists import Dialect, Listing, Reader, SortPairs
 from kilonova.kit.http.queries import MAX_SHOWN, short, yes_or_no
 from kilonova.kit.http.routes import Request
 from kilonova.kit.tasks import NewTask, Program
@@ -117,6 +119,21 @@ def owner_of(row: Any) -> dict[str, Any]:
     return {"project_id": row.project_id, "user_id": getattr(row, "user_id", None)}
 
 
+PASSING = frozenset(each.shows for each in OPERATIONS.values())
+"""The statuses that operations show: each is written with the task that owns it, and by nobody else."""
+
+
+def refuse_status(kind: str, status: str, possible: Sequence[str]) -> None:
+    """Raises BadRequest for a status that nobody may give a volume or a snapshot."""
+    if status in PASSING:
+        raise BadRequest(
+            f"A {kind} is {status} only while an operation is at work, which ends by itself; possible are "
+            f"{', '.join(possible)}."
+        )
+    if status not in possible:
+        raise BadRequest(f"A {kind} cannot be made {status}; possible are {', '.join(possible)}.")
+
+
 # --- lists -----------------------------------------------------------------------------------------------------------
 
 
@@ -133,15 +150,34 @@ def _sort_pairs(request: Request[Any]) -> SortPairs:
     return [(key, directions[place] if place < len(directions) else "desc") for place, key in enumerate(keys)]
 
 
+def _refuse_unknown(request: Request[Any], _listing: Listing) -> None:
+    """Raises BadRequest for a filter that the list does not have; before 3.31 such a filter asks for nothing."""
+    unknown = sorted(set(request.query) - set(request.known_queries))
+    if unknown and request.allows("strict_filters"):
+        named = ", ".join(name[:MAX_SHOWN] for name in unknown[:MAX_SHOWN])
+        raise BadRequest(f"Invalid filters {named}; possible are {', '.join(sorted(request.known_queries))}.")
+
+
 DIALECT = Dialect(
     names=("limit", "marker", "offset", "sort", "sort_key", "sort_dir"),
     default_limit=1000,
     largest_limit=1000,
     counts_zero=True,
+    refuse=_refuse_unknown,
     sort_pairs=_sort_pairs,
 )
 UNPAGED = Dialect(names=())
 """The dialect of lists that are short: they come whole."""
+
+
+def no_row(_name: str, _texts: Sequence[str]) -> Condition:
+    """Reads a filter on what no row has here."""
+    return NOTHING
+
+
+def same_in_all(value: bool) -> Reader:
+    """Returns the reader of a filter on a flag that every row has alike."""
+    return lambda name, texts: None if yes_or_no(name, texts[-1]) is value else NOTHING
 
 
 def scope_of(request: VolumeRequest, *, with_metadata: bool = False) -> Scope:
@@ -155,18 +191,18 @@ def scope_of(request: VolumeRequest, *, with_metadata: bool = False) -> Scope:
     if ctx.is_admin and asks_for_all:
         project_id = short("project_id", named) if named else None
     text = query.get("metadata") if with_metadata else None
-    return Scope(project_id, _read_mapping(text) if text else {})
+    return Scope(project_id, read_mapping("metadata", text) if text else {})
 
 
-def _read_mapping(text: str) -> dict[str, str]:
-    """A filter that is an object of texts; clients write Python's quotes as well as JSON's."""
-    refused = BadRequest(f'metadata is filtered by an object such as {{"key": "value"}}, got {text[:MAX_SHOWN]!r}.')
+def read_mapping(name: str, text: str) -> dict[str, str]:
+    """Reads a filter that is an object of texts; clients write Python's quotes as well as JSON's. Raises BadRequest."""
+    refused = BadRequest(f'{name} takes an object such as {{"key": "value"}}, got {text[:MAX_SHOWN]!r}.')
     try:
         wanted = msgspec.json.decode(text if '"' in text else text.replace("'", '"'), type=dict[str, str])
     except msgspec.DecodeError as error:
         raise refused from error
     if len(wanted) > metadata.MOST_ITEMS:
-        raise BadRequest(f"metadata is filtered by {metadata.MOST_ITEMS} items at most, got {len(wanted)}.")
+        raise BadRequest(f"{name} takes {metadata.MOST_ITEMS} items at most, got {len(wanted)}.")
     return wanted
 
 

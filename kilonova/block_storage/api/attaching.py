@@ -64,11 +64,11 @@ async def create_attachment(request: VolumeRequest, body: bodies.NewAttachmentBo
     """Reserves a volume; with a connector a host is told how to reach it, too."""
     new, service = body.attachment, request.service
     mode = new.mode if isinstance(new.mode, str) else (new.connector or {}).get("mode") or "rw"
-    if mode not in ("rw", "ro"):
-        raise BadRequest(f"An attachment's mode is rw or ro, not {mode!r}.")
     async with service.database.transaction() as tx:
         volume = await volumes.find(tx, new.volume_uuid, seen_project(request))
         request.authorize(owner_of(volume))
+        if mode not in ("rw", "ro"):
+            raise BadRequest(f"An attachment's mode is rw or ro, not {mode!r}.")
         row = await attachments.reserve(tx, volume, new.instance_uuid, mode, service.clock.now())
     if new.connector is None:
         return {"attachment": attachment_detail_view(row)}
@@ -152,9 +152,9 @@ async def roll_detaching(request: VolumeRequest, body: dict[str, Any] | None) ->
 
 
 async def attach(request: VolumeRequest, body: bodies.Attach) -> None:
-    if (body.instance_uuid is None) == (body.host_name is None):
-        raise BadRequest("A volume is attached to a server (instance_uuid) or to a host (host_name): name one.")
     async with writing_volume(request) as found:
+        if (body.instance_uuid is None) == (body.host_name is None):
+            raise BadRequest("A volume is attached to a server (instance_uuid) or to a host (host_name): name one.")
         await attachments.attach(
             found.tx,
             found.row,
@@ -172,8 +172,8 @@ async def detach(request: VolumeRequest, body: bodies.Detach) -> None:
 
 
 async def force_detach(request: VolumeRequest, body: bodies.ForceDetach) -> None:
-    refuse_excess(body.connector)
     async with writing_volume(request) as found:
+        refuse_excess(body.connector)
         await attachments.detach(found.tx, found.row, body.attachment_id, request.service.clock.now(), forced=True)
 
 
@@ -192,6 +192,5 @@ async def initialize_connection(request: VolumeRequest, body: bodies.Connecting)
 
 async def terminate_connection(request: VolumeRequest, body: bodies.Connecting) -> None:
     """A file needs no farewell; the volume's status is os-detach's matter."""
-    refuse_excess(body.connector)
     async with reading_volume(request):
-        pass
+        refuse_excess(body.connector)

@@ -1,19 +1,24 @@
 """/os-services, /scheduler-stats/get_pools, /os-availability-zone, /messages and /extensions."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from kilonova.block_storage import messages, services, volumes
+from kilonova.block_storage import messages, services, volume_types, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import DIALECT, UNPAGED, VolumeRequest, owner_of, seen_project
+from kilonova.block_storage.scheduling.filters import fits_type
+from kilonova.block_storage.tables import VolumeService
 from kilonova.block_storage.topics import AGENT_BINARY
-from kilonova.block_storage.views.records import message_view, pool_view, service_view
+from kilonova.block_storage.views.records import MESSAGE_LEVEL, message_view, pool_view, service_view
+from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import NOTHING, Condition
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Listing, cut, cut_among
-from kilonova.kit.http.queries import yes_or_no
+from kilonova.kit.http.queries import short, yes_or_no
 
 SERVICES = Listing(dialect=UNPAGED, filters={name: lists.word_if_any(name) for name in ("host", "binary")})
-POOLS = Listing(dialect=UNPAGED, others={"detail": None})
+POOLS = Listing(dialect=UNPAGED, others={"detail": None, "name": "pool_filter", "volume_type": "pools_of_type"})
 SCHEDULER = "cinder-scheduler"
 
 
@@ -45,6 +50,7 @@ async def disable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[st
 
 
 async def disable_with_reason(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
+    request.authorize()
     if not body.disabled_reason:
         raise BadRequest("disabled_reason says why a service is disabled.")
     await _set_disabled(request, body, disabled=True, reason=body.disabled_reason)
@@ -71,6 +77,7 @@ async def list_pools(request: VolumeRequest) -> dict[str, Any]:
     detailed = "detail" in query and yes_or_no("detail", query["detail"])
     async with service.database.reading() as tx:
         known, held = await services.all_services(tx), await volumes.provisioned(tx)
+        wanted = await _wanted_pools(request, tx, known)
     return {
         "pools": [
             pool_view(
@@ -82,8 +89,24 @@ async def list_pools(request: VolumeRequest) -> dict[str, Any]:
             )
             for each in known
             for stats in each.pools
+            if wanted is None or f"{each.host}#{stats['pool_name']}" in wanted
         ]
     }
+
+
+async def _wanted_pools(request: VolumeRequest, tx: Tx, known: Sequence[VolumeService]) -> set[str] | None:
+    """Returns the pools that the filters leave, None for all. Raises VolumeTypeNotFound."""
+    name = request.query.get("name") if request.allows("pool_filter") else None
+    type_name = request.query.get("volume_type") if request.allows("pools_of_type") else None
+    if name is None and type_name is None:
+        return None
+    pools = [pool for each in known for pool in services.pools(each)]
+    if name is not None:
+        pools = [pool for pool in pools if pool.host == name]
+    if type_name is not None:
+        chosen = await volume_types.find_named(tx, type_name, seen_by=None, sees_all=True)
+        pools = [pool for pool in pools if fits_type(pool, chosen.extra_specs)]
+    return {pool.host for pool in pools}
 
 
 async def list_zones(request: VolumeRequest) -> dict[str, Any]:
@@ -110,13 +133,29 @@ async def show_extension(request: VolumeRequest) -> None:
 
 # --- messages --------------------------------------------------------------------------------------------------------
 
+
+def _event(name: str, texts: Sequence[str]) -> Condition:
+    return messages.has_event(short(name, texts[-1]))
+
+
+def _level(_name: str, texts: Sequence[str]) -> Condition | None:
+    """Every message tells of an error."""
+    return None if texts[-1] == MESSAGE_LEVEL else NOTHING
+
+
 MESSAGES = Listing(
     dialect=DIALECT,
     filters={
         "resource_uuid": lists.text("resource_id"),
         "resource_type": lists.text("resource_type"),
         "request_id": lists.text("request_id"),
+        "event_id": _event,
+        "message_level": _level,
     },
+    changes=dict.fromkeys(
+        ("resource_uuid", "resource_type", "request_id", "event_id", "message_level"), "message_pages"
+    ),
+    since="message_pages",
     sorts={
         "id": "id",
         "created_at": "created_at",

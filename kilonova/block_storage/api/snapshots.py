@@ -9,6 +9,8 @@ from kilonova.block_storage.api.access import (
     VolumeRequest,
     caller_of,
     reading_snapshot,
+    refuse_status,
+    same_in_all,
     scope_of,
     task_for,
     wants_count,
@@ -23,8 +25,8 @@ from kilonova.kit.errors import BadRequest
 from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Listing, cut
 
-STATUSES = ("available", "creating", "deleting", "error", "error_deleting")
-"""Those that an administrator may give a snapshot."""
+STATUSES = ("available", "error", "error_deleting")
+"""Those that an administrator may give a snapshot: no operation owns them."""
 LISTING = Listing(
     dialect=DIALECT,
     filters={
@@ -36,8 +38,13 @@ LISTING = Listing(
         "user_id": lists.text("user_id"),
         "created_at": lists.time("created_at"),
         "updated_at": lists.time("updated_at"),
+        "consumes_quota": same_in_all(True),
     },
-    others=dict.fromkeys(("all_tenants", "project_id", "tenant_id", "metadata", "with_count")),
+    others={
+        **dict.fromkeys(("all_tenants", "project_id", "tenant_id")),
+        "metadata": "snapshot_metadata_filter",
+        "with_count": "counts",
+    },
     sorts={
         "id": "id",
         "created_at": "created_at",
@@ -51,6 +58,13 @@ LISTING = Listing(
         "project_id": "project_id",
     },
     order=(("created_at", "desc"), ("id", "desc")),
+    changes={
+        "name~": "like_filters",
+        "status~": "like_filters",
+        "created_at": "time_filters",
+        "updated_at": "time_filters",
+        "consumes_quota": "consumes_quota",
+    },
 )
 
 
@@ -103,10 +117,9 @@ async def create_snapshot(request: VolumeRequest, body: bodies.NewSnapshotBody) 
 
 
 async def update_snapshot(request: VolumeRequest, body: bodies.ChangedSnapshotBody) -> dict[str, Any]:
-    changed = body.snapshot
-    changed.require_some()
-    now = request.service.clock.now()
+    changed, now = body.snapshot, request.service.clock.now()
     async with writing_snapshot(request) as found:
+        changed.require_some()
         row = found.row
         name, description = changed.new_name(row.name), changed.new_description(row.description)
         await snapshots.change(found.tx, row, now, name=name, description=description)
@@ -133,9 +146,10 @@ async def _begin_delete(request: VolumeRequest, *, forced: bool) -> None:
 
 async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None:
     """Writes a status as an administrator wants it. While an operation runs, that one decides it."""
-    if not isinstance(body.status, str) or body.status not in STATUSES:
-        raise BadRequest(f"A snapshot can be made one of {', '.join(STATUSES)}.")
     async with writing_snapshot(request) as found:
+        if not isinstance(body.status, str):
+            raise BadRequest("status says what the snapshot is to be.")
+        refuse_status("snapshot", body.status, STATUSES)
         active = await request.service.tasks.active(found.tx, found.row.id)
         if active is not None:
             raise Busy(f"Snapshot {found.row.id} is under the operation {active.program}, which ends by itself.")

@@ -8,6 +8,7 @@ from kilonova.block_storage.api.access import (
     FoundVolume,
     VolumeRequest,
     caller_of,
+    refuse_status,
     seen_project,
     task_for,
     writing_volume,
@@ -16,32 +17,20 @@ from kilonova.block_storage.api.volumes import begin_delete
 from kilonova.block_storage.errors import Busy, InvalidVolume, KeyNotFound
 from kilonova.block_storage.programs.extend_volume import EXTEND_VOLUME, ExtendArgs
 from kilonova.block_storage.programs.snapshots import REVERT_VOLUME, RevertArgs
-from kilonova.block_storage.scheduling.filters import has_capabilities
-from kilonova.block_storage.scheduling.pools import Pool
-from kilonova.block_storage.scheduling.pools import Request as PoolRequest
-from kilonova.block_storage.services import backend_of, find
+from kilonova.block_storage.scheduling.filters import fits_type
+from kilonova.block_storage.services import backend_of, find, pools
 from kilonova.block_storage.tables import Volume, VolumeType
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 
-STATUSES = (
-    "creating",
-    "available",
-    "deleting",
-    "error",
-    "error_deleting",
-    "attaching",
-    "detaching",
-    "in-use",
-    "maintenance",
-    "reserved",
-)
-"""Those that an administrator may give a volume."""
+STATUSES = ("available", "error", "error_deleting", "attaching", "detaching", "in-use", "maintenance", "reserved")
+"""Those that an administrator may give a volume: no operation owns them."""
 
 
 async def extend(request: VolumeRequest, body: bodies.Extension) -> None:
-    size_gib, service = bodies.size_of(body.new_size), request.service
+    service = request.service
     async with writing_volume(request) as found:
+        size_gib = bodies.size_of(body.new_size)
         task = task_for(request, EXTEND_VOLUME, found.row.id, ExtendArgs(size_gib=size_gib))
         await volumes.begin_extend(found.tx, service.options, found.row, size_gib, task, service.clock.now())
 
@@ -56,15 +45,8 @@ async def revert(request: VolumeRequest, body: bodies.Revert) -> None:
 async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None:
     """Writes a status as an administrator wants it. While an operation runs, that one decides it."""
     status = body.status
-    if body.migration_status not in (None, "none") and isinstance(body.migration_status, str):
-        raise BadRequest("Volumes do not migrate here yet: there is no migration_status to reset.")
-    if not isinstance(status, str) and not isinstance(body.attach_status, str):
-        raise BadRequest("Reset one of status, attach_status, migration_status.")
-    if isinstance(body.attach_status, str) and body.attach_status != "detached":
-        raise BadRequest("attach_status can be made detached alone: who has a volume is said by its attachments.")
-    if isinstance(status, str) and status not in STATUSES:
-        raise BadRequest(f"A volume cannot be made {status}; possible are {', '.join(STATUSES)}.")
     async with writing_volume(request) as found:
+        _refuse_resets(body)
         active = await request.service.tasks.active(found.tx, found.row.id)
         if active is not None:
             raise Busy(f"Volume {found.row.id} is under the operation {active.program}, which ends by itself.")
@@ -73,7 +55,20 @@ async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None
             await attachments.release_all(found.tx, found.row, now)
             found = FoundVolume(found.tx, await volumes.find(found.tx, found.row.id, None))
         if isinstance(status, str):
+            await volumes.refuse_contradiction(found.tx, found.row, status)
             await volumes.set_status(found.tx, found.row, status, now)
+
+
+def _refuse_resets(body: bodies.ResetStatus) -> None:
+    """Raises BadRequest for what nobody can say of a volume."""
+    if body.migration_status not in (None, "none") and isinstance(body.migration_status, str):
+        raise BadRequest("Volumes do not migrate here yet: there is no migration_status to reset.")
+    if not isinstance(body.status, str) and not isinstance(body.attach_status, str):
+        raise BadRequest("Reset one of status, attach_status, migration_status.")
+    if isinstance(body.attach_status, str) and body.attach_status != "detached":
+        raise BadRequest("attach_status can be made detached alone: who has a volume is said by its attachments.")
+    if isinstance(body.status, str):
+        refuse_status("volume", body.status, STATUSES)
 
 
 async def force_delete(request: VolumeRequest, body: dict[str, Any] | None) -> None:
@@ -83,14 +78,14 @@ async def force_delete(request: VolumeRequest, body: dict[str, Any] | None) -> N
 
 
 async def set_bootable(request: VolumeRequest, body: bodies.Bootable) -> None:
-    bootable = bodies.flag_of("bootable", body.bootable)
     async with writing_volume(request) as found:
+        bootable = bodies.flag_of("bootable", body.bootable)
         await volumes.change(found.tx, found.row, request.service.clock.now(), bootable=bootable)
 
 
 async def set_readonly(request: VolumeRequest, body: bodies.ReadOnly) -> None:
-    readonly = bodies.flag_of("readonly", body.readonly)
     async with writing_volume(request) as found:
+        readonly = bodies.flag_of("readonly", body.readonly)
         if found.row.status != "available":
             raise InvalidVolume(f"Volume {found.row.id} is {found.row.status}; it has to be available.")
         await volumes.change(found.tx, found.row, request.service.clock.now(), readonly=readonly)
@@ -98,9 +93,9 @@ async def set_readonly(request: VolumeRequest, body: bodies.ReadOnly) -> None:
 
 async def retype(request: VolumeRequest, body: bodies.Retype) -> None:
     """Gives a volume another type where its pool has what that asks for: nothing is moved."""
-    caller, service = caller_of(request), request.service
+    service = request.service
     async with writing_volume(request) as found:
-        row = found.row
+        caller, row = caller_of(request), found.row
         if row.status not in ("available", "in-use"):
             raise InvalidVolume(f"Volume {row.id} is {row.status}; it has to be one of available, in-use.")
         new = await volume_types.find_named(
@@ -121,19 +116,7 @@ async def _fits(tx: Tx, row: Volume, new: VolumeType) -> bool:
     known = await find(tx, backend_of(row.host or ""))
     if known is None or row.host is None:
         return False
-    zone = row.availability_zone
-    pools = [
-        Pool(
-            host=f"{known.host}#{stats['pool_name']}",
-            availability_zone=zone,
-            stats=stats,
-            volumes=0,
-            provisioned_gib=0,
-        )
-        for stats in known.pools
-    ]
-    wanted = PoolRequest(size_gib=row.size_gib, availability_zone=zone, extra_specs=new.extra_specs)
-    return any(pool.host == row.host and has_capabilities(pool, wanted) for pool in pools)
+    return any(pool.host == row.host and fits_type(pool, new.extra_specs) for pool in pools(known))
 
 
 # --- image metadata --------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ from msgspec import UNSET
 
 from kilonova.block_storage import volume_types
 from kilonova.block_storage.api import bodies
-from kilonova.block_storage.api.access import DIALECT, VolumeRequest
+from kilonova.block_storage.api.access import DIALECT, VolumeRequest, read_mapping
 from kilonova.block_storage.errors import KeyNotFound
 from kilonova.block_storage.tables import VolumeType
 from kilonova.block_storage.views.records import access_view, default_type_view, type_view
 from kilonova.kit.db import Tx
+from kilonova.kit.db.selections import NOTHING
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Listing, cut
@@ -23,7 +24,7 @@ VISIBLE_SPECS = ("RESKEY:availability_zones", "multiattach", "replication_enable
 LISTING = Listing(
     dialect=DIALECT,
     filters={"name": lists.text("name"), "description": lists.text("description")},
-    others={"is_public": None},
+    others={"is_public": None, "extra_specs": "spec_filter"},
     sorts={
         "id": "id",
         "name": "name",
@@ -68,7 +69,13 @@ async def list_types(request: VolumeRequest) -> dict[str, Any]:
         is_public = yes_or_no("is_public", wanted)
     seen_by = None if _sees_all(request) else request.ctx.project_id or ""
     async with request.service.database.reading() as tx:
-        shown = cut(await volume_types.list_matching(tx, page.selection, seen_by, is_public), page)
+        selection = page.selection
+        if "extra_specs" in request.query and request.allows("spec_filter"):
+            specs = read_mapping("extra_specs", request.query["extra_specs"])
+            # What a user does not see he cannot look for either.
+            hidden = not _sees_all(request) and not specs.keys() <= set(VISIBLE_SPECS)
+            selection = selection.narrowed(NOTHING if hidden else await volume_types.has_specs(tx, specs))
+        shown = cut(await volume_types.list_matching(tx, selection, seen_by, is_public), page)
     return {"volume_types": [_shown(request, each) for each in shown.rows], **shown.links("volume_type")}
 
 

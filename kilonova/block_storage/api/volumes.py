@@ -9,8 +9,10 @@ from kilonova.block_storage.api.access import (
     DIALECT,
     VolumeRequest,
     caller_of,
+    no_row,
     owner_of,
     reading_volume,
+    same_in_all,
     scope_of,
     task_for,
     wants_count,
@@ -66,10 +68,23 @@ LISTING = Listing(
         "host": lists.text("host"),
         "created_at": lists.time("created_at"),
         "updated_at": lists.time("updated_at"),
+        # Volumes have no groups and do not migrate, and each takes quota.
+        "group_id": no_row,
+        "migration_status": no_row,
+        "consumes_quota": same_in_all(True),
     },
-    others=dict.fromkeys(("all_tenants", "project_id", "tenant_id", "metadata", "with_count")),
+    others={**dict.fromkeys(("all_tenants", "project_id", "tenant_id", "metadata")), "with_count": "counts"},
     sorts=SORTS,
     order=(("created_at", "desc"), ("id", "desc")),
+    changes={
+        "group_id": "group_filter",
+        "name~": "like_filters",
+        "status~": "like_filters",
+        "availability_zone~": "like_filters",
+        "created_at": "time_filters",
+        "updated_at": "time_filters",
+        "consumes_quota": "consumes_quota",
+    },
     rules={"host": "volume_extension:volume_host_attribute"},
 )
 SUMMARY_QUERY: dict[str, str | None] = dict.fromkeys(("all_tenants", "project_id", "tenant_id"))
@@ -221,10 +236,9 @@ def _ids(name: str, value: Any) -> tuple[str, ...]:
 
 
 async def update_volume(request: VolumeRequest, body: bodies.ChangedVolumeBody) -> dict[str, Any]:
-    changed = body.volume
-    changed.require_some()
-    now = request.service.clock.now()
+    changed, now = body.volume, request.service.clock.now()
     async with writing_volume(request) as found:
+        changed.require_some()
         row = found.row
         name, description = changed.new_name(row.name), changed.new_description(row.description)
         await volumes.change(found.tx, row, now, name=name, description=description)
@@ -238,9 +252,9 @@ DELETE_QUERY: dict[str, str | None] = {"cascade": None, "force": "force_in_delet
 
 async def delete_volume(request: VolumeRequest) -> None:
     query = request.query
-    cascade = "cascade" in query and yes_or_no("cascade", query["cascade"])
-    forced = request.allows("force_in_delete") and "force" in query and yes_or_no("force", query["force"])
     async with writing_volume(request) as found:
+        cascade = "cascade" in query and yes_or_no("cascade", query["cascade"])
+        forced = request.allows("force_in_delete") and "force" in query and yes_or_no("force", query["force"])
         if forced:
             request.authorize(owner_of(found.row), rule="volume:force_delete")
         await begin_delete(request, found.tx, found.row, cascade=cascade, forced=forced)

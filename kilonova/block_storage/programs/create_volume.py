@@ -62,18 +62,9 @@ async def _pools(tx: Tx, service: BlockStorage) -> list[Pool]:
     for each in await services.all_services(tx):
         if each.disabled or not service.is_up(each.host):
             continue
-        for stats in each.pools:
-            host = f"{each.host}#{stats['pool_name']}"
-            count, gigabytes = held.get(host, (0, 0))
-            found.append(
-                Pool(
-                    host=host,
-                    availability_zone=each.availability_zone,
-                    stats=stats,
-                    volumes=count,
-                    provisioned_gib=gigabytes,
-                )
-            )
+        for pool in services.pools(each):
+            count, gigabytes = held.get(pool.host, (0, 0))
+            found.append(structs.replace(pool, volumes=count, provisioned_gib=gigabytes))
     return found
 
 

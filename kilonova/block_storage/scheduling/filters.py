@@ -49,6 +49,13 @@ def has_capabilities(pool: Pool, request: Request) -> bool:
     return True
 
 
+def fits_type(pool: Pool, extra_specs: Mapping[str, str]) -> bool:
+    """Whether the pool has what the extra specs of a volume type ask for."""
+    return has_capabilities(
+        pool, Request(size_gib=0, availability_zone=pool.availability_zone, extra_specs=extra_specs)
+    )
+
+
 _NUMBERS: Mapping[str, Callable[[float, float], bool]] = {
     "=": operator.ge,
     "==": operator.eq,

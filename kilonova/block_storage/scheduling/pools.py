@@ -1,7 +1,7 @@
 """Pools as the scheduler sees them, and what is asked of one."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -42,6 +42,14 @@ class Pool(Struct, frozen=True, kw_only=True):
             return float(told)
         used = self.total_gib - float(self.stats["free_capacity_gb"])
         return RATIO_WITHOUT_USE if used <= 0 or not self.provisioned_gib else 1 + self.provisioned_gib / used
+
+
+def pools_of(backend: str, zone: str, told: Iterable[Mapping[str, Any]]) -> list[Pool]:
+    """Returns a back end's pools, as its agent told of them, with nothing on them."""
+    return [
+        Pool(host=f"{backend}#{stats['pool_name']}", availability_zone=zone, stats=stats, volumes=0, provisioned_gib=0)
+        for stats in told
+    ]
 
 
 class Request(Struct, frozen=True, kw_only=True):

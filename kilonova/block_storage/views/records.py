@@ -9,6 +9,8 @@ from kilonova.block_storage.topics import AGENT_BINARY
 from kilonova.block_storage.views.times import shown_time
 from kilonova.block_storage.views.volumes import links
 
+MESSAGE_LEVEL = "ERROR"
+
 
 def snapshot_view(record: SnapshotRecord) -> dict[str, Any]:
     row = record.row
@@ -77,7 +79,7 @@ def message_view(row: Message, base_url: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "event_id": f"VOLUME_{row.resource_type}_{row.action_id}_{row.detail_id}",
-        "message_level": "ERROR",
+        "message_level": MESSAGE_LEVEL,
         "request_id": row.request_id,
         "resource_type": row.resource_type,
         "resource_uuid": row.resource_id,

@@ -96,12 +96,15 @@ class Listing:
     """Parameter or sort key → policy rule of those who may use it: which rows are left, and their order, tell it."""
     since: str | None = None
     """The change that brought pages; before it the whole list is shown."""
+    changes: Mapping[str, str] = field(default_factory=dict)
+    """Filter → the change it came with; before it, it is a parameter that nobody knows."""
 
     @property
     def query(self) -> dict[str, str | None]:
         """The route's query parameters, each with the change it came with."""
         names = [name for name in self.dialect.names if self.sorts or not name.startswith("sort")]
-        return {**dict.fromkeys(self.filters), **self.others, **dict.fromkeys(names, self.since)}
+        filters = {name: self.changes.get(name) for name in self.filters}
+        return {**filters, **self.others, **dict.fromkeys(names, self.since)}
 
     def read(self, request: Request[Any]) -> "Page":
         """Raises BadRequest naming the parameter and what it may be, Forbidden for one that is not the caller's."""
@@ -110,7 +113,7 @@ class Listing:
         for name in (*query, *query.getlist("sort_key")):
             if name in self.rules and not request.may(rule=self.rules[name]):
                 raise Forbidden(f"rule:{self.rules[name]} disallows to list by {name}")
-        given = {name: query.getlist(name) for name in query if name in self.filters}
+        given = {name: query.getlist(name) for name in query if self._is_filter(name, request)}
         given |= {name: [value] for name, value in self.defaults.items() if name not in given}
         read = [self.filters[name](name, texts) for name, texts in given.items()]
         names = dialect.names if self.since is None or request.allows(self.since) else ()
@@ -126,6 +129,9 @@ class Listing:
         )
         url = request.url_path if dialect.links_are_paths else f"{request.base_url}{request.url_path}"
         return Page(selection, limit, url, query, dialect)
+
+    def _is_filter(self, name: str, request: Request[Any]) -> bool:
+        return name in self.filters and (name not in self.changes or request.allows(self.changes[name]))
 
     def _limit(self, text: str | None) -> int | None:
         dialect = self.dialect

@@ -68,6 +68,41 @@ async def test_pools_tell_what_they_have_promised(world: World) -> None:
     assert (await world.admin.get("/v3/scheduler-stats/get_pools?detail=maybe")).status_code == 400
 
 
+async def test_pools_are_filtered_by_name_and_by_the_type_they_can_take(bare: World) -> None:
+    await bare.add_backend("node1@fast", backend_name="fast")
+    await bare.add_backend("node2@slow", backend_name="slow")
+    gold = {"volume_type": {"name": "gold", "extra_specs": {"volume_backend_name": "fast"}}}
+    body_of(await bare.admin.post("/v3/types", json=gold))
+
+    async def names(query: str, version: str = "3.71") -> list[str]:
+        headers = {"openstack-api-version": f"volume {version}"}
+        answer = await bare.admin.get(f"/v3/scheduler-stats/get_pools?{query}", headers=headers)
+        return [each["name"] for each in body_of(answer)["pools"]]
+
+    both = ["node1@fast#fake", "node2@slow#fake"]
+    assert await names("") == both
+    assert await names("name=node2@slow%23fake") == ["node2@slow#fake"]
+    assert await names("volume_type=gold") == ["node1@fast#fake"]
+    assert await names("volume_type=gold&name=node2@slow%23fake") == []
+    assert await names("name=node2@slow%23fake", "3.27") == both
+    assert await names("volume_type=gold", "3.34") == both
+    assert (await bare.admin.get("/v3/scheduler-stats/get_pools?volume_type=brass")).status_code == 404
+
+
+async def test_messages_are_filtered_by_what_they_tell(bare: World) -> None:
+    made = await bare.make()
+
+    async def count(query: str, version: str = "3.71") -> int:
+        answer = await bare.client.get(f"/v3/messages?{query}", headers={"openstack-api-version": f"volume {version}"})
+        return len(body_of(answer)["messages"])
+
+    for query in (f"resource_uuid={made['id']}", "event_id=VOLUME_VOLUME_001_003", "message_level=ERROR"):
+        assert await count(query) == 1
+    for query in ("event_id=VOLUME_VOLUME_008_012", "event_id=x", "message_level=INFO", "limit=0"):
+        assert await count(query) == 0
+        assert await count(query, "3.4") == 1
+
+
 async def test_zones_are_those_of_back_ends(bare: World) -> None:
     await bare.add_backend("node1@fake")
     await bare.add_backend("node2@fake", zone="west")

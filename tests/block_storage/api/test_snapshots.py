@@ -183,15 +183,18 @@ async def test_an_administrator_resets_what_no_operation_owns(world: World) -> N
         {"attach_status": "attached"},
         {"migration_status": "migrating"},
         {"status": "error", "colour": "red"},
+        {"status": "error", "migration_status": "migrating"},
     ):
         assert (await world.act(volume["id"], "os-reset_status", body, by=world.admin)).status_code == 400
+    assert (await world.shown(volume["id"]))["status"] == "error"
     new = body_of(await world.client.post("/v3/volumes", json={"volume": {"size": 1}}), 202)["volume"]
     busy = await world.act(new["id"], "os-reset_status", {"status": "available"}, by=world.admin)
     assert busy.status_code == 409 and "create_volume" in busy.text
     url = f"/v3/snapshots/{snapshot['id']}/action"
     body_of(await world.admin.post(url, json={"os-reset_status": {"status": "error"}}), 202)
     assert (await world.client.post(url, json={"os-reset_status": {"status": "error"}})).status_code == 403
-    assert (await world.admin.post(url, json={"os-reset_status": {"status": "golden"}})).status_code == 400
+    for wrong in ({"status": "golden"}, {}):
+        assert (await world.admin.post(url, json={"os-reset_status": wrong})).status_code == 400
     assert (await world.client.post(url, json={"os-force_delete": {}})).status_code == 403
     body_of(await world.admin.post(url, json={"os-force_delete": {}}), 202)
     await world.run()
@@ -217,3 +220,36 @@ async def test_a_volume_gets_another_type_where_its_back_end_has_what_that_asks_
     assert (await world.shown(volume["id"]))["volume_type"] == "fake"
     for new_type, status in (("fake", 400), ("gold", 400), (NOWHERE, 404)):
         assert (await world.act(volume["id"], "os-retype", {"new_type": new_type})).status_code == status
+
+
+@pytest.mark.parametrize("status", ["creating", "deleting", "extending", "reverting"])
+async def test_nobody_writes_a_status_that_a_task_has_to_own(world: World, status: str) -> None:
+    volume = await world.make()
+    snapshot = await world.make_snapshot(volume["id"])
+    refusal = await world.act(volume["id"], "os-reset_status", {"status": status}, by=world.admin)
+    assert refusal.status_code == 400 and "only while an operation is at work" in refusal.text
+    url = f"/v3/snapshots/{snapshot['id']}/action"
+    refusal = await world.admin.post(url, json={"os-reset_status": {"status": status}})
+    assert refusal.status_code == 400 and "only while an operation is at work" in refusal.text
+    assert (await world.shown(volume["id"]))["status"] == "available"
+
+
+async def test_a_status_does_not_contradict_the_attachments(world: World) -> None:
+    volume = await world.make()
+
+    async def reset(expected: int, **body: str) -> str:
+        response = await world.act(volume["id"], "os-reset_status", body, by=world.admin)
+        assert response.status_code == expected, response.text
+        return str(response.text)
+
+    for each in ("in-use", "detaching", "reserved"):
+        assert "has no attachments" in await reset(400, status=each)
+    await reset(202, status="attaching")
+    body_of(await world.act(volume["id"], "os-unreserve"), 202)
+    assert (await world.shown(volume["id"]))["status"] == "available"
+    body_of(await world.act(volume["id"], "os-attach", {"host_name": "node1", "mountpoint": "/mnt"}), 202)
+    assert "has 1 attachments" in await reset(400, status="available")
+    await reset(202, status="error")
+    await reset(202, status="in-use")
+    await reset(202, status="available", attach_status="detached")
+    assert (await world.shown(volume["id"]))["attachments"] == []

@@ -53,6 +53,15 @@ async def test_users_see_of_extra_specs_what_a_volume_can_do(world: World) -> No
     assert (await world.client.get(f"/v3/types/{made['id']}/extra_specs")).status_code == 403
 
 
+async def test_types_are_found_by_extra_specs_as_far_as_one_sees_them(world: World) -> None:
+    await make(world, extra_specs={"volume_backend_name": "fake", "multiattach": "<is> False"})
+    assert await names(world, "extra_specs={'multiattach': '<is> False'}") == ["gold"]
+    assert await names(world, "extra_specs={'volume_backend_name': 'fake'}") == []
+    assert await names(world, "extra_specs={'volume_backend_name': 'fake'}", world.admin) == ["gold"]
+    assert await names(world, "extra_specs={'volume_backend_name': 'slow'}", world.admin) == []
+    assert (await world.client.get("/v3/types?extra_specs=x")).status_code == 400
+
+
 async def test_extra_specs_are_written_by_key(world: World) -> None:
     url = f"/v3/types/{(await make(world))['id']}/extra_specs"
     assert body_of(await world.admin.post(url, json={"extra_specs": {"a": "1"}})) == {"extra_specs": {"a": "1"}}

@@ -209,6 +209,64 @@ async def test_lists_refuse_what_they_cannot_read(world: World, query: str) -> N
     assert response.status_code == 400, response.text
 
 
+def speaking(version: str) -> dict[str, str]:
+    return {"openstack-api-version": f"volume {version}"}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "since"),
+    [
+        ("volumes", f"group_id={NOWHERE}", "3.10"),
+        ("volumes", "name~=nothing", "3.34"),
+        ("volumes", "status~=nothing", "3.34"),
+        ("volumes", "availability_zone~=nothing", "3.34"),
+        ("volumes", "created_at=lt:2000-01-01", "3.60"),
+        ("volumes", "updated_at=lt:2000-01-01", "3.60"),
+        ("volumes", "consumes_quota=false", "3.65"),
+        ("snapshots", "metadata={'a': 'b'}", "3.22"),
+        ("snapshots", "name~=nothing", "3.34"),
+        ("snapshots", "status~=nothing", "3.34"),
+        ("snapshots", "created_at=lt:2000-01-01", "3.60"),
+        ("snapshots", "updated_at=lt:2000-01-01", "3.60"),
+        ("snapshots", "consumes_quota=false", "3.65"),
+        ("types", "extra_specs={'multiattach': '<is> True'}", "3.52"),
+    ],
+)
+async def test_a_filter_belongs_to_the_versions_that_have_it(world: World, path: str, query: str, since: str) -> None:
+    made = await world.make(name="a")
+    await world.make_snapshot(made["id"])
+
+    async def listed(version: str) -> Any:
+        return await world.client.get(f"/v3/{path}?{query}", headers=speaking(version))
+
+    before = f"3.{int(since[2:]) - 1}"
+    assert next(iter(body_of(await listed(since)).values())) == []
+    assert next(iter(body_of(await listed("3.0")).values()))
+    older = await listed(before)
+    if int(since[2:]) <= 31:
+        assert next(iter(body_of(older).values()))
+    else:
+        assert older.status_code == 400 and "Invalid filters" in older.text
+
+
+async def test_what_is_no_filter_is_refused_from_the_version_that_says_so(world: World) -> None:
+    await world.make(name="a")
+    for path in ("volumes", "volumes/detail", "snapshots", "types", "attachments", "messages"):
+        refusal = await world.client.get(f"/v3/{path}?colour=red", headers=speaking("3.31"))
+        assert refusal.status_code == 400 and "Invalid filters colour; possible are " in refusal.text
+        body_of(await world.client.get(f"/v3/{path}?colour=red", headers=speaking("3.30")))
+    many = "&".join(f"{number}=x" for number in range(500))
+    assert len((await world.client.get(f"/v3/volumes?{many}")).text) < 2000
+
+
+async def test_volumes_have_no_groups_and_do_not_migrate(world: World) -> None:
+    await world.make()
+    for query in (f"group_id={NOWHERE}", "migration_status=success"):
+        assert body_of(await world.client.get(f"/v3/volumes?{query}"))["volumes"] == []
+    assert len(body_of(await world.client.get("/v3/volumes?consumes_quota=true"))["volumes"]) == 1
+    assert (await world.client.get("/v3/volumes?consumes_quota=maybe")).status_code == 400
+
+
 async def test_hosts_are_no_filter_of_users(world: World) -> None:
     assert (await world.client.get("/v3/volumes?host=node1@fake%23fake")).status_code == 403
     await world.make()

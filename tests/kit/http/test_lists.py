@@ -248,6 +248,19 @@ def test_the_dialect_refuses_what_the_service_does_not_ignore() -> None:
 # --- which parameters there are, and what limits mean ----------------------------------------------------------------
 
 
+def test_a_filter_asks_for_something_from_its_change_on() -> None:
+    listing = Listing(
+        dialect=DIALECT, filters={"name": lists.text("name"), "size": lists.number("size")}, changes={"size": "pages"}
+    )
+    assert (listing.query["name"], listing.query["size"]) == (None, "pages")
+    newer = listing.read(request("name=a&size=1")).selection.conditions
+    older = listing.read(request("name=a&size=x", version="1.0")).selection.conditions
+    assert newer == (Filter("name", "eq", "a"), Filter("size", "eq", 1))
+    assert older == (Filter("name", "eq", "a"),)
+    with pytest.raises(BadRequest, match="size"):
+        listing.read(request("size=x"))
+
+
 def test_a_route_has_the_parameters_of_its_listing() -> None:
     listing = Listing(dialect=DIALECT, filters={"name": lists.text("name")}, others={"deep": "first"}, since="pages")
     assert listing.query == {"name": None, "deep": "first", "limit": "pages", "marker": "pages"}
