@@ -12,6 +12,7 @@ from kilonova.block_storage.api import (
     quotas,
     services,
     snapshots,
+    transfers,
     versions,
     volume_actions,
     volume_types,
@@ -132,6 +133,25 @@ ROUTES = [
           body=bodies.ChangedAttachmentBody),
     Route("DELETE", ATTACHMENT, attaching.delete_attachment, "volume:attachment_delete", since="3.27"),
     Route("POST", f"{ATTACHMENT}/action", ATTACHMENT_ACTIONS, since="3.44", look_up=attaching.look_up_attachment),
+
+    *(
+        route
+        for path, create, body in (
+            ("/v3/volume-transfers", transfers.create_transfer, bodies.NewTransferBody),
+            ("/v3/os-volume-transfer", transfers.create_transfer_without_snapshots, bodies.NewOldTransferBody),
+        )
+        for route in (
+            Route("GET", path, transfers.list_transfers, "volume:get_all_transfers", query=transfers.LISTING.query),
+            Route("GET", f"{path}/detail", transfers.list_transfers_in_detail, "volume:get_all_transfers",
+                  shape="transfer", query=transfers.LISTING.query),
+            Route("POST", path, create, "volume:create_transfer", body=body, status=202, shape="transfer"),
+            Route("GET", f"{path}/{{transfer_id}}", transfers.show_transfer, "volume:get_transfer", shape="transfer"),
+            Route("DELETE", f"{path}/{{transfer_id}}", transfers.delete_transfer, "volume:delete_transfer",
+                  status=202),
+            Route("POST", f"{path}/{{transfer_id}}/accept", transfers.accept_transfer, "volume:accept_transfer",
+                  body=bodies.AcceptBody, status=202),
+        )
+    ),
 
     Route("GET", "/v3/types", volume_types.list_types, f"{TYPES}get_all", query=volume_types.LISTING.query),
     Route("POST", "/v3/types", volume_types.create_type, f"{TYPES}create", body=bodies.NewTypeBody),

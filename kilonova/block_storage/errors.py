@@ -23,6 +23,16 @@ class AttachmentNotFound(NotFound):
         super().__init__(f"Volume attachment {attachment_id} could not be found.")
 
 
+class TransferNotFound(NotFound):
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"Transfer {transfer_id} could not be found.")
+
+
+class InvalidAuthKey(BadRequest):
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"The auth key is not the one of transfer {transfer_id}.")
+
+
 class MessageNotFound(NotFound):
     def __init__(self, message_id: str) -> None:
         super().__init__(f"Message {message_id} could not be found.")

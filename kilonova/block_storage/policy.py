@@ -65,6 +65,11 @@ RULES = [
     Rule("volume:attachment_complete", MEMBER),
     # Upstream has no rule for reading them: who reads a volume does.
     Rule("volume:attachment_get", READER),
+    Rule("volume:get_all_transfers", READER),
+    Rule("volume:get_transfer", READER),
+    Rule("volume:create_transfer", MEMBER),
+    Rule("volume:accept_transfer", MEMBER),
+    Rule("volume:delete_transfer", MEMBER),
     Rule("message:get", READER),
     Rule("message:get_all", READER),
     Rule("message:delete", MEMBER),

@@ -161,6 +161,19 @@ attachments = Table(
     Index("attachments_project", "project_id", "created_at"),
 )
 
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("volume_id", String(36), nullable=False, unique=True),
+    Column("project_id", String(255), nullable=False),
+    Column("name", String(255)),
+    Column("with_snapshots", Boolean, nullable=False),
+    Column("key_hash", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("transfers_project", "project_id", "created_at"),
+)
+
 messages = Table(
     "messages",
     metadata,
@@ -290,6 +303,19 @@ class Attachment(Struct, frozen=True, kw_only=True):
     connection: dict[str, Any] | None
     created_at: datetime
     attached_at: datetime | None
+
+
+class Transfer(Struct, frozen=True, kw_only=True):
+    """The offer of a volume to whoever has the key; it owns the volume's status until it is accepted or deleted."""
+
+    id: str
+    volume_id: str
+    project_id: str
+    """The project that offers the volume."""
+    name: str | None
+    with_snapshots: bool
+    key_hash: str
+    created_at: datetime
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from kilonova.block_storage.tables import (
     snapshot_metadata,
     snapshots,
     tasks,
+    transfers,
     volume_metadata,
     volumes,
 )
@@ -37,6 +38,8 @@ from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.tasks import NewTask, SubjectBusy
 
+AWAITING = "awaiting-transfer"
+"""The status of a volume that is offered to another project; its transfer owns it."""
 HELD = ("in-use", "detaching", "reserved")
 """The statuses of volumes that somebody has."""
 
@@ -272,7 +275,9 @@ async def set_status(tx: Tx, row: Volume, status: str, now: datetime, **values: 
 
 
 async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
-    """Raises InvalidVolume for a status that says otherwise than the volume's attachments."""
+    """Raises InvalidVolume for a status that says otherwise than the volume's attachments, or its transfer."""
+    if row.status == AWAITING:
+        raise InvalidVolume(f"Volume {row.id} is offered to another project: delete the transfer.")
     held = await tx.scalar(select(func.count()).where(attachments.c.volume_id == row.id))
     if status == "available" and held:
         raise InvalidVolume(
@@ -317,12 +322,16 @@ async def begin_delete(tx: Tx, row: Volume, task: NewTask, now: datetime, *, cas
     if owned and not cascade:
         raise InvalidVolume(f"Volume {row.id} has {len(owned)} snapshots: delete them first, or with it (cascade).")
     for each in owned:
+        if each.project_id != row.project_id:
+            raise InvalidVolume(f"Volume {row.id} has snapshots of another project: they do not go with it.")
         if each.status not in ("available", "error", "error_deleting"):
             raise InvalidVolume(
                 f"Snapshot {each.id} of volume {row.id} is {each.status}: the volume cannot be deleted."
             )
         await tx.change(snapshots, {"id": each.id, "status": each.status}, status="deleting", updated_at=now)
     await begin(tx, row, DELETE_VOLUME, task, now, forced=forced)
+    # A volume that goes is offered to nobody.
+    await tx.remove(transfers, volume_id=row.id)
 
 
 async def begin_extend(

@@ -320,6 +320,10 @@ class Maker:
         await self.created("block-storage", "type_id", "/v3/types", {"volume_type": kind})
         held = await self.made("block-storage", "/v3/volumes", {"volume": {"size": 1}})
         await settle(volumes)
+        offered = await self.made("block-storage", "/v3/volumes", {"volume": {"size": 1}})
+        await settle(volumes)
+        transfer = {"volume_id": offered["volume"]["id"]}
+        await self.created("block-storage", "transfer_id", "/v3/volume-transfers", {"transfer": transfer})
         attachment = {"volume_uuid": held["volume"]["id"], "instance_uuid": CONSUMER}
         await self.created("block-storage", "attachment_id", "/v3/attachments", {"attachment": attachment})
         async with service.database.transaction() as tx:

@@ -150,9 +150,10 @@ def _sort_pairs(request: Request[Any]) -> SortPairs:
     return [(key, directions[place] if place < len(directions) else "desc") for place, key in enumerate(keys)]
 
 
-def _refuse_unknown(request: Request[Any], _listing: Listing) -> None:
-    """Raises BadRequest for a filter that the list does not have; before 3.31 such a filter asks for nothing."""
-    unknown = sorted(set(request.query) - set(request.known_queries))
+def _refuse_unknown(request: Request[Any], listing: Listing) -> None:
+    """Raises BadRequest for a filter that the list does not have; before 3.31 such a filter asks for nothing, and nor
+    do pages of a list that has none yet."""
+    unknown = sorted(set(request.query) - set(request.known_queries) - set(listing.dialect.names))
     if unknown and request.allows("strict_filters"):
         named = ", ".join(name[:MAX_SHOWN] for name in unknown[:MAX_SHOWN])
         raise BadRequest(f"Invalid filters {named}; possible are {', '.join(sorted(request.known_queries))}.")

@@ -201,6 +201,33 @@ class ChangedAttachmentBody(Struct, forbid_unknown_fields=True):
     attachment: ChangedAttachment
 
 
+class NewOldTransfer(Struct, forbid_unknown_fields=True):
+    volume_id: Uuid
+    name: Name | None = None
+
+
+class NewOldTransferBody(Struct, forbid_unknown_fields=True):
+    transfer: NewOldTransfer
+
+
+class NewTransfer(Struct, forbid_unknown_fields=True):
+    volume_id: Uuid
+    name: Name | None = None
+    no_snapshots: Annotated[Flag | UnsetType, since("3.55")] = UNSET
+
+
+class NewTransferBody(Struct, forbid_unknown_fields=True):
+    transfer: NewTransfer
+
+
+class Acceptance(Struct, forbid_unknown_fields=True):
+    auth_key: Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class AcceptBody(Struct, forbid_unknown_fields=True):
+    accept: Acceptance
+
+
 class NewType(Struct, forbid_unknown_fields=True):
     name: Annotated[str, Meta(min_length=1, max_length=255)]
     description: Description | None = None

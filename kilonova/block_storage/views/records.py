@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from kilonova.block_storage.snapshots import SnapshotRecord
-from kilonova.block_storage.tables import Attachment, DefaultType, Message, TypeAccess, VolumeService, VolumeType
+from kilonova.block_storage.tables import (
+    Attachment,
+    DefaultType,
+    Message,
+    Transfer,
+    TypeAccess,
+    VolumeService,
+    VolumeType,
+)
 from kilonova.block_storage.topics import AGENT_BINARY
 from kilonova.block_storage.views.times import shown_time
 from kilonova.block_storage.views.volumes import links
@@ -72,6 +80,26 @@ def attachment_detail_view(row: Attachment) -> dict[str, Any]:
         "attached_at": shown_time(row.attached_at) or "",
         "detached_at": "",
         "connection_info": row.connection or {},
+    }
+
+
+def transfer_view(row: Transfer, base_url: str) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "volume_id": row.volume_id,
+        "name": row.name,
+        "links": links(base_url, row.project_id, "os-volume-transfer", row.id),
+    }
+
+
+def transfer_detail_view(row: Transfer, base_url: str) -> dict[str, Any]:
+    """A transfer that was accepted is no more: all there are wait."""
+    return {
+        **transfer_view(row, base_url),
+        "created_at": shown_time(row.created_at),
+        "source_project_id": row.project_id,
+        "destination_project_id": None,
+        "accepted": False,
     }
 
 

@@ -25,6 +25,8 @@ REFERENCES: Mapping[Place, tuple[int, int]] = {
     ("POST", "/v3/volumes", "volume.volume_type"): (202, 404),
     ("POST", "/v3/snapshots", "snapshot.volume_id"): (202, 404),
     ("POST", "/v3/attachments", "attachment.volume_uuid"): (200, 404),
+    ("POST", "/v3/volume-transfers", "transfer.volume_id"): (202, 404),
+    ("POST", "/v3/os-volume-transfer", "transfer.volume_id"): (202, 404),
     ("POST", ACTION, "revert.snapshot_id"): (202, 404),
     ("POST", ACTION, "os-retype.new_type"): (202, 404),
     ("POST", ACTION, "os-detach.attachment_id"): (202, 404),
@@ -46,9 +48,11 @@ WORDS = {
     "service",
     "disabled_reason", "status", "attach_status", "migration_status", "mode", "key", "meta", "extra_specs", "is_public",
     "os-volume-type-access:is_public", "bootable", "readonly", "new_size", "force", "quota_set", "quota_class_set",
-    "multiattach",
+    "multiattach", "no_snapshots", "auth_key",
 }  # fmt: skip
-"""Texts and words of their own. Volumes in hints are looked for among the project's alone."""
+"""Texts and words of their own. Volumes in hints are looked for among the project's alone, and a key is a secret: who
+has it may take what it is for.
+"""
 
 
 def is_plain(part: str) -> bool:
