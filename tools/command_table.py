@@ -15,7 +15,7 @@ from tools.stages import ROOT, WORK, tool_environment
 
 PAGE = ROOT / "docs/commands.md"
 RECORDS = WORK / "commands"
-SERVICES = ("identity", "image", "placement", "compute", "network", "shared")
+SERVICES = ("identity", "image", "placement", "compute", "network", "block-storage", "shared")
 TITLES = {"shared": "several services, or none"}
 HEAD = """# Commands of the stock client
 

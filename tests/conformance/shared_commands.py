@@ -27,18 +27,9 @@ ROWS = [
     Row("cloud cache delete"),
 ]
 
-NO_VOLUMES = "there are no volumes yet"
 NO_SHARES = "there are no shared file systems yet"
 LEFT_OUT = {
-    "availability zone list --volume": NO_VOLUMES,
     "availability zone list --share": NO_SHARES,
-    "extension list --volume": NO_VOLUMES,
-    "quota * --volume": NO_VOLUMES,
-    "quota set --volume*": NO_VOLUMES,
-    "quota set --*gigabytes": NO_VOLUMES,
-    "quota set --backup*": NO_VOLUMES,
-    "quota set --snapshots": NO_VOLUMES,
-    "quota set --groups": NO_VOLUMES,
     "quota set --rbac-policies": "not part of this API yet",
     "quota set --subnetpools": "not part of this API yet",
 }

@@ -7,6 +7,7 @@ from tests.conformance import (
     network_commands,
     placement_commands,
     shared_commands,
+    volume_commands,
 )
 
 TABLES = [
@@ -15,5 +16,6 @@ TABLES = [
     placement_commands.TABLE,
     compute_commands.TABLE,
     network_commands.TABLE,
+    volume_commands.TABLE,
     shared_commands.TABLE,
 ]

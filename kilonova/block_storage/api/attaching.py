@@ -70,7 +70,7 @@ async def create_attachment(request: VolumeRequest, body: bodies.NewAttachmentBo
         if mode not in ("rw", "ro"):
             raise BadRequest(f"An attachment's mode is rw or ro, not {mode!r}.")
         row = await attachments.reserve(tx, volume, new.instance_uuid, mode, service.clock.now())
-    if new.connector is None:
+    if not new.connector:
         return {"attachment": attachment_detail_view(row)}
     try:
         return await _connected(request, row, volume, new.connector)

@@ -244,6 +244,13 @@ class ChangedType(Struct, forbid_unknown_fields=True):
     name: Name | None | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
     is_public: Flag | UnsetType = UNSET
+    access_is_public: Flag | UnsetType = field(default=UNSET, name="os-volume-type-access:is_public")
+
+    @property
+    def publicity(self) -> bool | None:
+        """Whether every project is to see the type, under whichever name; None: as before. Raises BadRequest."""
+        given = (("os-volume-type-access:is_public", self.access_is_public), ("is_public", self.is_public))
+        return next((flag_of(name, value) for name, value in given if isinstance(value, bool | str)), None)
 
 
 class ChangedTypeBody(Struct, forbid_unknown_fields=True):

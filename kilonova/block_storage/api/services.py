@@ -152,6 +152,7 @@ MESSAGES = Listing(
         "event_id": _event,
         "message_level": _level,
     },
+    others={"project_id": "message_pages"},
     changes=dict.fromkeys(
         ("resource_uuid", "resource_type", "request_id", "event_id", "message_level"), "message_pages"
     ),
@@ -169,10 +170,13 @@ MESSAGES = Listing(
 
 
 async def list_messages(request: VolumeRequest) -> dict[str, Any]:
+    """Administrators name the project whose messages they want to see."""
     request.authorize()
-    page = MESSAGES.read(request)
+    page, project_id = MESSAGES.read(request), request.ctx.project_id or ""
+    if request.ctx.is_admin and request.allows("message_pages"):
+        project_id = short("project_id", request.query.get("project_id") or project_id)
     async with request.service.database.reading() as tx:
-        shown = cut(await messages.list_of(tx, request.ctx.project_id or "", page.selection), page)
+        shown = cut(await messages.list_of(tx, project_id, page.selection), page)
     return {"messages": [message_view(each, request.base_url) for each in shown.rows], **shown.links("messages")}
 
 

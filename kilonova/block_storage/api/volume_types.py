@@ -115,9 +115,8 @@ async def update_type(request: VolumeRequest, body: bodies.ChangedTypeBody) -> d
             raise BadRequest("A volume type has a name.")
         if row.name == request.service.options.default_type and name != row.name:
             raise BadRequest(f"{row.name} is the default type of this cloud: it keeps its name.")
-        is_public = row.is_public
-        if isinstance(changed.is_public, bool | str):
-            is_public = bodies.flag_of("is_public", changed.is_public)
+        wanted = changed.publicity
+        is_public = row.is_public if wanted is None else wanted
         description = row.description if changed.description is UNSET else changed.description
         await volume_types.change(tx, row, name=name, description=description, is_public=is_public, now=now)
         row = await _find(request, tx)

@@ -82,6 +82,11 @@ async def test_what_is_not_the_callers_cannot_be_attached(world: World) -> None:
     assert (await world.client.get("/v3/attachments", headers=older)).status_code == 404
 
 
+async def test_a_connector_without_anything_is_none(world: World) -> None:
+    made = (await reserve(world, (await world.make())["id"], connector={}))["attachment"]
+    assert (made["status"], made["connection_info"]) == ("reserved", {})
+
+
 async def test_what_cannot_be_connected_is_not_taken(world: World) -> None:
     volume_id = (await world.make())["id"]
     del world.backend.volumes[volume_id]

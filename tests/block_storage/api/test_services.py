@@ -98,6 +98,10 @@ async def test_messages_are_filtered_by_what_they_tell(bare: World) -> None:
 
     for query in (f"resource_uuid={made['id']}", "event_id=VOLUME_VOLUME_001_003", "message_level=ERROR"):
         assert await count(query) == 1
+    named = f"/v3/messages?project_id={bare.project_id}"
+    assert len(body_of(await bare.admin.get(named))["messages"]) == 1
+    assert body_of(await bare.admin.get("/v3/messages"))["messages"] == []
+    assert body_of(await bare.other.get(named))["messages"] == []
     for query in ("event_id=VOLUME_VOLUME_008_012", "event_id=x", "message_level=INFO", "limit=0"):
         assert await count(query) == 0
         assert await count(query, "3.4") == 1

@@ -40,8 +40,12 @@ async def test_a_type_is_made_changed_and_deleted(world: World) -> None:
     assert (changed["volume_type"]["name"], changed["volume_type"]["description"]) == ("silver", "fast")
     taken = await world.admin.put(url, json={"volume_type": {"name": "__DEFAULT__"}})
     assert taken.status_code == 409
-    assert (await world.admin.put(url, json={"volume_type": {"name": " "}})).status_code == 400
+    for wrong in ({"name": " "}, {"is_public": "maybe"}, {"os-volume-type-access:is_public": "maybe"}):
+        assert (await world.admin.put(url, json={"volume_type": wrong})).status_code == 400
     assert (await world.client.get(url)).status_code == 404
+    public = {"volume_type": {"os-volume-type-access:is_public": True}}
+    assert body_of(await world.admin.put(url, json=public))["volume_type"]["is_public"] is True
+    assert (await world.client.get(url)).status_code == 200
     body_of(await world.admin.delete(url), 202)
     assert (await world.admin.get(url)).status_code == 404
 
