@@ -8,7 +8,9 @@ from starlette.types import Receive, Scope, Send
 from kilonova.block_storage.api import (
     attaching,
     bodies,
+    hosts,
     metadata,
+    qos,
     quotas,
     services,
     snapshots,
@@ -19,7 +21,7 @@ from kilonova.block_storage.api import (
     volumes,
 )
 from kilonova.block_storage.api.access import look_up_snapshot, look_up_volume
-from kilonova.block_storage.policy import ACCESS, ACTIONS, ADMINS, RULES, SNAPSHOT_ADMINS, SPECS, TYPES
+from kilonova.block_storage.policy import ACCESS, ACTIONS, ADMINS, QOS, RULES, SNAPSHOT_ADMINS, SPECS, TYPES
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.versions import EDGE
 from kilonova.kit.auth import Policy
@@ -31,6 +33,7 @@ from kilonova.kit.http.routes import PUBLIC, Action, Route
 
 VOLUME, SNAPSHOT, TYPE = "/v3/volumes/{volume_id}", "/v3/snapshots/{snapshot_id}", "/v3/types/{type_id}"
 ATTACHMENT = "/v3/attachments/{attachment_id}"
+QOS_SPECS, HOST = "/v3/qos-specs/{qos_specs_id}", "/v3/os-hosts/{host}"
 IMAGE_METADATA = "volume_extension:volume_image_metadata:"
 
 # fmt: off
@@ -173,6 +176,17 @@ ROUTES = [
     Route("DELETE", "/v3/default-types/{project_id}", volume_types.unset_default, "volume_extension:default_unset",
           since="3.62", status=204),
 
+    Route("GET", "/v3/qos-specs", qos.list_specs, f"{QOS}get_all", query=qos.LISTING.query),
+    Route("POST", "/v3/qos-specs", qos.create_specs, f"{QOS}create", body=bodies.NewQosSpecsBody),
+    Route("GET", QOS_SPECS, qos.show_specs, f"{QOS}get"),
+    Route("PUT", QOS_SPECS, qos.update_specs, f"{QOS}update", body=bodies.ChangedQosSpecsBody),
+    Route("DELETE", QOS_SPECS, qos.delete_specs, f"{QOS}delete", status=202, query=qos.DELETE_QUERY),
+    Route("PUT", f"{QOS_SPECS}/delete_keys", qos.delete_keys, f"{QOS}update", body=bodies.QosKeys, status=202),
+    Route("GET", f"{QOS_SPECS}/associations", qos.list_associations, f"{QOS}get"),
+    Route("GET", f"{QOS_SPECS}/associate", qos.associate, f"{QOS}update", status=202, query=qos.TYPE_QUERY),
+    Route("GET", f"{QOS_SPECS}/disassociate", qos.disassociate, f"{QOS}update", status=202, query=qos.TYPE_QUERY),
+    Route("GET", f"{QOS_SPECS}/disassociate_all", qos.disassociate_all, f"{QOS}update", status=202),
+
     Route("GET", "/v3/limits", quotas.show_limits, "limits_extension:used_limits", query={"project_id": None}),
     Route("GET", "/v3/os-quota-sets/{project_id}", quotas.show_quotas, "volume_extension:quotas:show",
           query=quotas.QUERY),
@@ -194,6 +208,12 @@ ROUTES = [
           "volume_extension:services:update", body=bodies.ServiceChange),
     Route("GET", "/v3/scheduler-stats/get_pools", services.list_pools, "scheduler_extension:scheduler_stats:get_pools",
           shape="pool", query=services.POOLS.query),
+    Route("GET", "/v3/os-hosts", hosts.list_hosts, "volume_extension:hosts", query=hosts.HOSTS.query),
+    Route("GET", HOST, hosts.show_host, "volume_extension:hosts"),
+    Route("PUT", HOST, hosts.update_host, "volume_extension:hosts", body=bodies.HostChange),
+    Route("GET", "/v3/capabilities/{host}", hosts.show_capabilities, "volume_extension:capabilities"),
+    Route("GET", "/v3/resource_filters", hosts.list_filters, "resource_filters:get_all", since="3.33",
+          query=hosts.FILTERS.query),
     Route("GET", "/v3/os-availability-zone", services.list_zones, "volume_extension:availability_zone_list"),
     Route("GET", "/v3/extensions", services.list_extensions, "volume_extension:list_extensions"),
     Route("GET", "/v3/extensions/{alias}", services.show_extension, "volume_extension:list_extensions"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from kilonova.block_storage import qos
 from kilonova.block_storage.agent.contract import CONNECTION_TO, ConnectionArguments
 from kilonova.block_storage.errors import InvalidVolume
 from kilonova.block_storage.service import BlockStorage
@@ -24,5 +25,7 @@ async def connection_to(service: BlockStorage, volume: Volume) -> dict[str, Any]
         raise ServiceUnavailable(f"The volume's back end cannot be asked: {error}.") from error
     except RemoteError as error:
         raise InvalidVolume(f"The volume's back end refuses: {error.message}") from error
+    async with service.database.reading() as tx:
+        specs = await qos.specs_for_host(tx, volume)
     told: dict[str, Any] = msgspec.to_builtins(answer.connection)
-    return {"driver_volume_type": told.pop("kind"), **told}
+    return {"driver_volume_type": told.pop("kind"), **told, "qos_specs": specs or None}

@@ -63,6 +63,20 @@ class VolumeTypeInUse(BadRequest):
     """A type that volumes have, or that is somebody's default."""
 
 
+class QosSpecsNotFound(NotFound):
+    def __init__(self, qos_specs_id: str) -> None:
+        super().__init__(f"QoS specs {qos_specs_id} could not be found.")
+
+
+class QosSpecsExist(Conflict):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"QoS specs {name} already exist.")
+
+
+class QosSpecsInUse(BadRequest):
+    """QoS specs that volume types have."""
+
+
 class AccessExists(Conflict):
     """The project may use the type already."""
 

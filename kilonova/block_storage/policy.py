@@ -11,6 +11,7 @@ MEMBER = "role:admin or (role:member and project_id:%(project_id)s)"
 ACTIONS, ADMINS = "volume_extension:volume_actions:", "volume_extension:volume_admin_actions:"
 SNAPSHOT_ADMINS = "volume_extension:snapshot_admin_actions:"
 TYPES, SPECS = "volume_extension:type_", "volume_extension:types_extra_specs:"
+QOS = "volume_extension:qos_specs_manage:"
 ACCESS = "volume_extension:volume_type_access"
 
 RULES = [
@@ -85,6 +86,11 @@ RULES = [
     Rule(f"{SPECS}create", ADMIN),
     Rule(f"{SPECS}update", ADMIN),
     Rule(f"{SPECS}delete", ADMIN),
+    Rule(f"{QOS}create", ADMIN),
+    Rule(f"{QOS}get", ADMIN),
+    Rule(f"{QOS}get_all", ADMIN),
+    Rule(f"{QOS}update", ADMIN),
+    Rule(f"{QOS}delete", ADMIN),
     Rule(ACCESS, READER),
     Rule(f"{ACCESS}:get_all_for_type", ADMIN),
     Rule(f"{ACCESS}:addProjectAccess", ADMIN),
@@ -102,6 +108,10 @@ RULES = [
     Rule("volume_extension:services:index", ADMIN),
     Rule("volume_extension:services:update", ADMIN),
     Rule("scheduler_extension:scheduler_stats:get_pools", ADMIN),
+    Rule("volume_extension:capabilities", ADMIN),
+    Rule("volume_extension:hosts", ADMIN),
+    # Upstream has no rule for it: everybody may know what lists can be filtered by.
+    Rule("resource_filters:get_all", "@"),
     Rule("volume_extension:availability_zone_list", "@"),
     Rule("volume_extension:list_extensions", "@"),
 ]

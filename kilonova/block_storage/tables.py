@@ -96,7 +96,19 @@ volume_types = Table(
     Column("extra_specs", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("qos_specs_id", String(36)),
     Index("volume_types_created_at", "created_at"),
+    Index("volume_types_qos_specs", "qos_specs_id"),
+)
+
+qos_specs = Table(
+    "qos_specs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("consumer", String(16), nullable=False),
+    Column("specs", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 volume_type_projects = Table(
@@ -258,6 +270,18 @@ class VolumeType(Struct, frozen=True):
     extra_specs: dict[str, str]
     created_at: datetime
     updated_at: datetime
+    qos_specs_id: str | None = None
+
+
+class QosSpecs(Struct, frozen=True, kw_only=True):
+    """Limits of volumes of some types, and who is to obey them."""
+
+    id: str
+    name: str
+    consumer: str
+    """`front-end`: the server's host; `back-end`: where the volume is; or `both`."""
+    specs: dict[str, str]
+    created_at: datetime
 
 
 class TypeAccess(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Block storage's microversions: every named change that touches what this service serves, in order.
 
 Source: Block Storage API, "REST API version history". A number without an entry changes nothing here that a client can
-see: what it brought is not served yet (groups, clusters, backups, managing, replication, lists of filters).
+see: what it brought is not served yet (groups, clusters, backups, managing, replication).
 """
 
 from typing import Any
@@ -32,6 +32,7 @@ CHANGES = [
     Change("3.27", "attachments", "attachments are made and removed by themselves"),
     Change("3.28", "pool_filter", "pools are filtered by their name"),
     Change("3.31", "strict_filters", "a list refuses the filters that it does not have"),
+    Change("3.33", "resource_filters", "lists of filters tell what lists can be filtered by"),
     Change("3.34", "like_filters", "a filter whose name ends in ~ looks for a part of a text"),
     Change("3.35", "pools_of_type", "pools are filtered by the volume type that they can take"),
     Change("3.36", "summary_metadata", "a summary has the volumes' metadata", {"volume-summary": without("metadata")}),

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import func, or_, select
 
-from kilonova.block_storage import metadata, quotas, services, volume_types
+from kilonova.block_storage import metadata, qos, quotas, services, volume_types
 from kilonova.block_storage.errors import Busy, InvalidVolume, SnapshotNotFound, VolumeNotFound
 from kilonova.block_storage.operations import DELETE_VOLUME, EXTEND_VOLUME, Operation
 from kilonova.block_storage.options import VolumeOptions
@@ -148,6 +148,7 @@ async def create(
     size_gib = _size_of(new, source)
     zone = await _zone_of(tx, options, new, source)
     chosen = await _type_of(tx, options, new, source, caller)
+    await qos.require_served(tx, chosen)
     wanted = {"volumes": 1, "gigabytes": size_gib}
     await quotas.claim(tx, options, caller.project_id, chosen.name, wanted, size_gib=size_gib)
     origin = source.volume if source is not None else None
@@ -384,7 +385,8 @@ async def remove_snapshot_row(tx: Tx, snapshot_id: str) -> None:
 async def retype(
     tx: Tx, options: VolumeOptions, row: Volume, new: VolumeType, *, multiattach: bool, now: datetime
 ) -> None:
-    """Claims quota of the new type for a volume that stays where it is. Raises OverQuota."""
+    """Claims quota of the new type for a volume that stays where it is. Raises BadRequest, OverQuota."""
+    await qos.require_served(tx, new)
     wanted = {"volumes": 1, "gigabytes": row.size_gib}
     await quotas.claim_of_type(tx, options, row.project_id, new.name, wanted)
     await change(tx, row, now, volume_type_id=new.id, multiattach=multiattach)
@@ -395,6 +397,24 @@ async def provisioned(tx: Tx) -> dict[str, tuple[int, int]]:
     sums = select(volumes.c.host, func.count(), func.sum(volumes.c.size_gib + volumes.c.growth_gib))
     found = await tx.tuples(sums.where(volumes.c.host.is_not(None)).group_by(volumes.c.host))
     return {host: (count, int(gigabytes)) for host, count, gigabytes in found}
+
+
+async def usage_on(tx: Tx, pools: Collection[str]) -> dict[str, tuple[int, int, int, int]]:
+    """Project → how many volumes it has on these pools, their GiB, how many snapshots, and the GiB of those."""
+    owned = select(volumes.c.project_id, func.count(), func.sum(volumes.c.size_gib)).where(volumes.c.host.in_(pools))
+    kept = (
+        select(snapshots.c.project_id, func.count(), func.sum(snapshots.c.size_gib))
+        .join(volumes, volumes.c.id == snapshots.c.volume_id)
+        .where(volumes.c.host.in_(pools))
+    )
+    of_volumes = {row[0]: row[1:] for row in await tx.tuples(owned.group_by(volumes.c.project_id))}
+    of_snapshots = {row[0]: row[1:] for row in await tx.tuples(kept.group_by(snapshots.c.project_id))}
+    found: dict[str, tuple[int, int, int, int]] = {}
+    for project_id in of_volumes.keys() | of_snapshots.keys():
+        count, gigabytes = of_volumes.get(project_id, (0, 0))
+        snapshot_count, snapshot_gigabytes = of_snapshots.get(project_id, (0, 0))
+        found[project_id] = (count, int(gigabytes), snapshot_count, int(snapshot_gigabytes))
+    return found
 
 
 async def hosts_of(tx: Tx, ids: Collection[str], project_id: str) -> set[str]:

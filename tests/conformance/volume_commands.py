@@ -158,7 +158,8 @@ ATTACHMENTS = [
     Row(f"{V} volume attachment create nothing --server holder", 1, "nothing", user="demo"),
     Row(f"{V} volume attachment list", shows="reserved", user="demo"),
     Row(
-        f"{V} volume attachment list --volume-id {{data}} --server-id {{holder}} --status reserved --limit 1 --max-items 1",
+        f"{V} volume attachment list --volume-id {{data}} --server-id {{holder}} --status reserved --limit 1"
+        " --max-items 1",
         shows="{held}",
         user="demo",
     ),
@@ -238,6 +239,38 @@ HOSTS = [
     Row("volume backend pool list", shows="vm-1@fake#fake"),
     Row("volume backend pool list --long", shows="20.0"),
     Row("volume backend pool list", 1, "403", user="demo"),
+    Row(f"volume backend capability show {BACKEND}"),
+    Row("volume backend capability show nowhere", 1, "nowhere"),
+    Row("block storage resource filter list", shows="availability_zone", user="demo"),
+    Row("block storage resource filter show pool", shows="volume_type", user="demo"),
+    Row("block storage resource filter show nothing", 1, user="demo"),
+]
+
+QOS = [
+    Row(f"volume qos create --consumer front-end --property read_iops_sec=100 {ID} slow", keep="slow"),
+    Row("volume qos create --consumer nobody wrong", 1, "invalid choice"),
+    Row("volume qos create --consumer front-end --property golden=1 wrong", 1, "No host obeys golden"),
+    Row("volume qos create slow", 1, "409"),
+    Row("volume qos create mine", 1, "403", user="demo"),
+    Row("volume qos set --property write_iops_sec=50 slow"),
+    Row("volume qos set --no-property --property total_iops_sec=70 slow"),
+    Row("volume qos show slow", shows="total_iops_sec='70'"),
+    Row("volume qos show nothing", 1, "nothing"),
+    Row("volume qos associate slow silver"),
+    Row("volume qos list", shows="silver"),
+    Row("volume qos delete slow", 1, "those of 1 volume types"),
+    Row("volume qos disassociate --volume-type silver slow"),
+    Row("volume qos associate slow silver"),
+    Row("volume qos disassociate --all slow"),
+    Row("volume qos unset --property total_iops_sec slow"),
+    Row("volume qos unset --property total_iops_sec slow", 1, "have no key"),
+    Row("volume qos create --consumer back-end fast", shows="back-end"),
+    Row("volume qos set --property iops=9 fast"),
+    Row("volume qos associate fast silver"),
+    Row("volume create --size 1 --type silver none", 1, "asks its back end to obey iops", user="demo"),
+    Row("volume qos delete --force fast"),
+    Row("volume qos delete slow"),
+    Row("volume qos delete slow", 1, "slow"),
 ]
 
 QUOTAS = [
@@ -278,17 +311,18 @@ LEFT_OUT = {
     "volume backup *": LATER,
     "volume group *": LATER,
     "consistency group *": LATER,
-    "volume qos *": LATER,
     "volume migrate*": LATER,
     "volume host *": LATER,
-    "block storage *": LATER,
-    "volume backend capability show": LATER,
+    "block storage cleanup": LATER,
+    "block storage cluster *": LATER,
+    "block storage log level *": LATER,
+    "block storage *manageable list": LATER,
     "volume type * --encryption-*": "there is no key manager yet",
 }
 
 TABLE = Table(
     "block-storage",
     ("openstack.volume.v3",),
-    TYPES + VOLUMES + SNAPSHOTS + ATTACHMENTS + TRANSFERS + HOSTS + QUOTAS + ENDS,
+    TYPES + VOLUMES + SNAPSHOTS + ATTACHMENTS + TRANSFERS + HOSTS + QOS + QUOTAS + ENDS,
     LEFT_OUT,
 )

@@ -324,6 +324,7 @@ class Maker:
         await settle(volumes)
         transfer = {"volume_id": offered["volume"]["id"]}
         await self.created("block-storage", "transfer_id", "/v3/volume-transfers", {"transfer": transfer})
+        await self.created("block-storage", "qos_specs_id", "/v3/qos-specs", {"qos_specs": {"name": "slow"}})
         attachment = {"volume_uuid": held["volume"]["id"], "instance_uuid": CONSUMER}
         await self.created("block-storage", "attachment_id", "/v3/attachments", {"attachment": attachment})
         async with service.database.transaction() as tx:

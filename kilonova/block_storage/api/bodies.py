@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from kilonova.block_storage.metadata import MOST_ITEMS
 from kilonova.kit.errors import BadRequest
-from kilonova.kit.http.bounds import MAX_INT32, Free, Id, Name, Uuid, Word
+from kilonova.kit.http.bounds import MAX_INT32, Free, Id, Name, Open, Uuid, Word
 from kilonova.kit.http.queries import whole_number, yes_or_no
 from kilonova.kit.http.versions import since
 
@@ -226,6 +226,40 @@ class Acceptance(Struct, forbid_unknown_fields=True):
 
 class AcceptBody(Struct, forbid_unknown_fields=True):
     accept: Acceptance
+
+
+class QosOpen(Open):
+    """Specs stand beside the fields that are named."""
+
+    extra_type = Value
+
+
+Consumer = Literal["front-end", "back-end", "both"]
+
+
+class NewQosSpecs(QosOpen):
+    name: Annotated[str, Meta(min_length=1, max_length=255)]
+    consumer: Consumer = "back-end"
+
+
+class NewQosSpecsBody(Struct, forbid_unknown_fields=True):
+    qos_specs: NewQosSpecs
+
+
+class ChangedQosSpecs(QosOpen):
+    consumer: Consumer | UnsetType = UNSET
+
+
+class ChangedQosSpecsBody(Struct, forbid_unknown_fields=True):
+    qos_specs: ChangedQosSpecs
+
+
+class QosKeys(Struct, forbid_unknown_fields=True):
+    keys: Annotated[list[Key], Meta(max_length=64)]
+
+
+class HostChange(Struct, forbid_unknown_fields=True):
+    status: Literal["enable", "disable"]
 
 
 class NewType(Struct, forbid_unknown_fields=True):

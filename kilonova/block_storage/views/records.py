@@ -1,6 +1,6 @@
 """Everything that the API shows but volumes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kilonova.block_storage.snapshots import SnapshotRecord
@@ -8,6 +8,7 @@ from kilonova.block_storage.tables import (
     Attachment,
     DefaultType,
     Message,
+    QosSpecs,
     Transfer,
     TypeAccess,
     VolumeService,
@@ -57,8 +58,16 @@ def type_view(row: VolumeType, *, sees_access: bool, sees_qos: bool, specs: Mapp
     if sees_access:
         view["os-volume-type-access:is_public"] = row.is_public
     if sees_qos:
-        view["qos_specs_id"] = None
+        view["qos_specs_id"] = row.qos_specs_id
     return view
+
+
+def qos_view(row: QosSpecs) -> dict[str, Any]:
+    return {"id": row.id, "name": row.name, "consumer": row.consumer, "specs": dict(row.specs)}
+
+
+def qos_association_view(row: VolumeType) -> dict[str, Any]:
+    return {"association_type": "volume_type", "name": row.name, "id": row.id}
 
 
 def access_view(each: TypeAccess) -> dict[str, Any]:
@@ -132,6 +141,39 @@ def service_view(row: VolumeService, *, is_up: bool) -> dict[str, Any]:
         "frozen": False,
         "active_backend_id": None,
         "backend_state": "up" if is_up else "down",
+    }
+
+
+def host_view(row: VolumeService, *, is_up: bool) -> dict[str, Any]:
+    return {
+        "host_name": row.host,
+        "service": AGENT_BINARY,
+        "zone": row.availability_zone,
+        "service-status": "available" if is_up else "unavailable",
+        "service-state": "disabled" if row.disabled else "enabled",
+        "last-update": shown_time(row.updated_at),
+    }
+
+
+def host_usage_view(host: str, usage: Mapping[str, Sequence[int]]) -> list[dict[str, str]]:
+    """`usage`: project → its volumes, their GiB, their snapshots, and the GiB of those."""
+    names = ("volume_count", "total_volume_gb", "snapshot_count", "total_snapshot_gb")
+    totals = [sum(each) for each in zip(*usage.values(), strict=True)] if usage else [0] * len(names)
+    return [
+        {"host": host, "project": project, **{name: str(number) for name, number in zip(names, numbers, strict=True)}}
+        for project, numbers in (("(total)", totals), *sorted(usage.items()))
+    ]
+
+
+def capability_view(host: str, stats: Mapping[str, Any]) -> dict[str, Any]:
+    told = ("vendor_name", "volume_backend_name", "pool_name", "driver_version", "storage_protocol")
+    unsaid = ("display_name", "description", "visibility")
+    return {
+        "namespace": f"OS::Storage::Capabilities::{host}",
+        **{name: stats.get(name) for name in told},
+        **dict.fromkeys(unsaid),
+        "replication_targets": [],
+        "properties": {},
     }
 
 

@@ -48,7 +48,7 @@ WORDS = {
     "service",
     "disabled_reason", "status", "attach_status", "migration_status", "mode", "key", "meta", "extra_specs", "is_public",
     "os-volume-type-access:is_public", "bootable", "readonly", "new_size", "force", "quota_set", "quota_class_set",
-    "multiattach", "no_snapshots", "auth_key",
+    "multiattach", "no_snapshots", "auth_key", "keys[]", "consumer",
 }  # fmt: skip
 """Texts and words of their own. Volumes in hints are looked for among the project's alone, and a key is a secret: who
 has it may take what it is for.

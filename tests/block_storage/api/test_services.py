@@ -151,3 +151,66 @@ async def test_messages_are_forgotten_in_time(bare: World) -> None:
     async with bare.service.database.transaction() as tx:
         assert await messages.forget_expired(tx, bare.clock.now()) == 1
     assert await bare.messages() == []
+
+
+async def test_hosts_are_listed_shown_disabled_and_enabled(world: World) -> None:
+    await world.add_backend("node2@fake", zone="west")
+    volume = await world.make(size=3)
+    await world.make_snapshot(volume["id"])
+    theirs = await world.make(world.other, size=2)
+    host = volume["os-vol-host-attr:host"].partition("#")[0]
+    (first, second) = body_of(await world.admin.get("/v3/os-hosts"))["hosts"]
+    assert (first["host_name"], first["service"], first["zone"]) == ("node1@fake", "cinder-volume", "nova")
+    assert (first["service-status"], first["service-state"]) == ("available", "enabled")
+    assert body_of(await world.admin.get("/v3/os-hosts?zone=west"))["hosts"] == [second]
+    shown = [each["resource"] for each in body_of(await world.admin.get(f"/v3/os-hosts/{host}"))["host"]]
+    assert shown[0] == {
+        "host": host,
+        "project": "(total)",
+        "volume_count": "2",
+        "total_volume_gb": "5",
+        "snapshot_count": "1",
+        "total_snapshot_gb": "3",
+    }
+    counts = {each["project"]: (each["volume_count"], each["total_volume_gb"]) for each in shown[1:]}
+    assert counts == {world.project_id: ("1", "3"), theirs["os-vol-tenant-attr:tenant_id"]: ("1", "2")}
+    (total,) = body_of(await world.admin.get("/v3/os-hosts/node2@fake"))["host"]
+    assert total["resource"]["volume_count"] == "0"
+    url = "/v3/os-hosts/node2@fake"
+    told = body_of(await world.admin.put(url, json={"status": "disable"}))
+    assert told == {"host": "node2@fake", "status": "disabled"}
+    assert body_of(await world.admin.get("/v3/os-hosts?zone=west"))["hosts"][0]["service-state"] == "disabled"
+    assert body_of(await world.admin.put(url, json={"status": "enable"}))["status"] == "enabled"
+    assert (await world.admin.put(url, json={"status": "down"})).status_code == 400
+    assert (await world.admin.put("/v3/os-hosts/nowhere", json={"status": "enable"})).status_code == 404
+    assert (await world.admin.get("/v3/os-hosts/nowhere")).status_code == 404
+    for answer in (
+        await world.client.get("/v3/os-hosts"),
+        await world.client.get(url),
+        await world.client.put(url, json={"status": "disable"}),
+    ):
+        assert answer.status_code == 403
+
+
+async def test_back_ends_tell_what_they_can_do(world: World) -> None:
+    for named in ("node1@fake", "node1@fake%23fake"):
+        told = body_of(await world.admin.get(f"/v3/capabilities/{named}"))
+        assert (told["namespace"], told["pool_name"]) == ("OS::Storage::Capabilities::node1@fake#fake", "fake")
+        assert (told["vendor_name"], told["storage_protocol"], told["visibility"]) == ("Kilonova", "file", None)
+    for named in ("nowhere", "node1@fake%23other"):
+        assert (await world.admin.get(f"/v3/capabilities/{named}")).status_code == 404
+    assert (await world.client.get("/v3/capabilities/node1@fake")).status_code == 403
+
+
+async def test_lists_tell_what_they_can_be_filtered_by(world: World) -> None:
+    found = body_of(await world.client.get("/v3/resource_filters"))["resource_filters"]
+    known = {each["resource"]: each["filters"] for each in found}
+    assert {"volume", "snapshot", "attachment", "message", "pool", "volume_type"} <= known.keys()
+    assert {"name", "status", "metadata", "bootable", "size", "created_at"} <= set(known["volume"])
+    assert known["pool"] == ["name", "volume_type"]
+    assert known["volume_type"] == ["description", "extra_specs", "is_public", "name"]
+    one = body_of(await world.client.get("/v3/resource_filters?resource=pool"))["resource_filters"]
+    assert one == [{"resource": "pool", "filters": ["name", "volume_type"]}]
+    assert body_of(await world.client.get("/v3/resource_filters?resource=x"))["resource_filters"] == []
+    older = {"openstack-api-version": "volume 3.32"}
+    assert (await world.client.get("/v3/resource_filters", headers=older)).status_code == 404
