@@ -20,6 +20,7 @@ def _without_state(pool: Body) -> None:
 
 CHANGES = [
     Change("3.3", "messages", "failures have messages"),
+    Change("3.4", "image_metadata_filter", "volumes are filtered by the metadata of their image"),
     Change("3.5", "message_pages", "lists of messages are filtered, sorted and paged"),
     Change("3.7", "cluster_of_service", "services name their cluster", {"service": without("cluster")}),
     Change("3.10", "group_filter", "volumes are filtered by their group"),

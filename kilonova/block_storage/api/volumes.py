@@ -3,6 +3,8 @@
 import uuid
 from typing import Any
 
+from msgspec import structs
+
 from kilonova.block_storage import services, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
@@ -11,6 +13,7 @@ from kilonova.block_storage.api.access import (
     caller_of,
     no_row,
     owner_of,
+    read_mapping,
     reading_volume,
     same_in_all,
     scope_of,
@@ -73,7 +76,11 @@ LISTING = Listing(
         "migration_status": no_row,
         "consumes_quota": same_in_all(True),
     },
-    others={**dict.fromkeys(("all_tenants", "project_id", "tenant_id", "metadata")), "with_count": "counts"},
+    others={
+        **dict.fromkeys(("all_tenants", "project_id", "tenant_id", "metadata")),
+        "glance_metadata": "image_metadata_filter",
+        "with_count": "counts",
+    },
     sorts=SORTS,
     order=(("created_at", "desc"), ("id", "desc")),
     changes={
@@ -103,6 +110,9 @@ async def _list(request: VolumeRequest, *, detailed: bool) -> dict[str, Any]:
     request.authorize()
     page = LISTING.read(request)
     scope = scope_of(request, with_metadata=True)
+    if request.query.get("glance_metadata") and request.allows("image_metadata_filter"):
+        wanted = read_mapping("glance_metadata", request.query["glance_metadata"])
+        scope = structs.replace(scope, image_metadata=wanted)
     async with request.service.database.reading() as tx:
         rows = await volumes.list_matching(tx, page.selection, scope)
         shown = cut(rows, page)

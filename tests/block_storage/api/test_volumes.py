@@ -1,6 +1,7 @@
 """/volumes: making them of each source, showing, listing, changing and deleting them."""
 
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -247,6 +248,31 @@ async def test_a_filter_belongs_to_the_versions_that_have_it(world: World, path:
         assert next(iter(body_of(older).values()))
     else:
         assert older.status_code == 400 and "Invalid filters" in older.text
+
+
+async def test_volumes_are_found_by_the_metadata_of_their_image(world: World) -> None:
+    odd = {"a": "1", "quo'ted": 'x"y', "$.path[0]": "%"}
+    first, second = await world.make(), await world.make()
+    for volume, items in ((first, odd), (second, {"a": "1"})):
+        body_of(await world.act(volume["id"], "os-set_image_metadata", {"metadata": items}))
+
+    async def found(version: str = "3.71", **items: str) -> set[str]:
+        answer = await world.client.get(
+            "/v3/volumes", params={"glance_metadata": json.dumps(items)}, headers=speaking(version)
+        )
+        return {each["id"] for each in body_of(answer)["volumes"]}
+
+    both = {first["id"], second["id"]}
+    assert await found(a="1") == both
+    assert await found(**odd) == {first["id"]}
+    for key, value in odd.items():
+        assert first["id"] in await found(**{key: value})
+        assert await found(**{key: "other"}) == set()
+    assert await found(b="1") == set()
+    assert await found("3.3", b="1") == both
+    assert (await world.client.get("/v3/volumes?glance_metadata=x")).status_code == 400
+    counted = await world.client.get("/v3/volumes?with_count=1&glance_metadata={'$.path[0]': '%25'}")
+    assert body_of(counted)["count"] == 1
 
 
 async def test_what_is_no_filter_is_refused_from_the_version_that_says_so(world: World) -> None:
