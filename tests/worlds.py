@@ -21,7 +21,7 @@ from kilonova.cli.parts import (
     network_agents,
     placement,
 )
-from kilonova.cli.parts.options import COMMON
+from kilonova.cli.parts.options import COMMON, backend_sections
 from kilonova.cli.parts.part import Part
 from kilonova.cli.settings import read_defaults
 from kilonova.compute.service import Region
@@ -96,6 +96,8 @@ class CloudInProcess(OneProcess):
                 config.update(values)
             elif group in config:
                 config[group] = Options({**config[group], **values})
+        for group, options in backend_sections(config).items():
+            config[group] = Options(dict.fromkeys(each.dest for each in options) | self.settings.get(group, {}))
         return config
 
     def open_database(self, schema: Schema) -> Database:

@@ -10,7 +10,8 @@ from typing import Any
 
 from oslo_config import cfg
 
-from kilonova.cli.parts.options import COMMON, PROJECTS, UP, Options
+from kilonova.cli.parts.options import COMMON, PROJECTS, UP, Options, backend_sections
+from kilonova.cli.parts.options.block_storage import ENABLED_BACKENDS, idle_reason
 from kilonova.kit.config import ConfigError
 
 Values = Mapping[tuple[str, str], Any]
@@ -87,6 +88,9 @@ def read(path: Path, tables: Sequence[Options], defaults: Values, fixed: Values)
         for (group, name), value in fixed.items():
             if _has(tables, group, name):
                 config.set_override(name, value, group=_section(group))
+        # Only the file says which sections are back ends.
+        tables = [*tables, backend_sections(config)]
+        _register(config, tables[-1:])
         # Values are parsed when first read: read them all now, so that a bad one stops the start.
         for group, option in _of(tables):
             _value(config, group, option)
@@ -136,8 +140,16 @@ def idle(path: Path) -> list[tuple[str, str]]:
     from kilonova.cli.daemons.files import entries_of
 
     found = []
-    for entry in entries_of(path):
-        reason = _reason(entry.group, entry.name)
+    entries = list(entries_of(path))
+    config = cfg.ConfigOpts()
+    config.register_opt(ENABLED_BACKENDS)
+    config([], project="kilonova", default_config_files=[str(path)], default_config_dirs=[])
+    sections = backend_sections(config)
+    with_drivers = {entry.group for entry in entries if entry.name == "volume_driver"}
+    for entry in entries:
+        reason = idle_reason(config, entry.group, entry.name, with_drivers)
+        if reason is None and not any(entry.name == each.dest for each in sections.get(entry.group, ())):
+            reason = _reason(entry.group, entry.name)
         if reason is not None:
             found.append((f"[{entry.group}] {entry.name}", reason))
     return found

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from kilonova.cli.cloud import Cloud
-from kilonova.cli.parts import compute_agent, guest_options
+from kilonova.cli.parts import block_storage, compute_agent, guest_options, volume_backends
+from kilonova.cli.settings import idle
 from kilonova.cli.state import StateDir, read_config
 from kilonova.kit.testing import asgi_client
 
@@ -52,3 +53,21 @@ def test_simulated_hosts_have_the_nodes_that_the_clouds_file_says(tmp_path: Path
         ([0, 1, 2, 3], [4, 5, 6, 7], 32 << 10),
         ([8, 9, 10, 11], [12, 13, 14, 15], 32 << 10),
     ]
+
+
+def test_the_clouds_file_names_several_back_ends_as_a_daemons_does(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    state.ensure(host="node1", address="127.0.0.1", driver="fake", fake_hosts=1)
+    with state.config_file.open("a") as config_file:
+        config_file.write(
+            "[DEFAULT]\nenabled_backends = gold, silver\n[backend_defaults]\nreserved_percentage = 5\n"
+            "[gold]\nvolume_driver = file\nsan_ip = 1\n[silver]\nvolume_driver = fake\nreserved_percentage = 0\n"
+        )
+    cloud = Cloud(state, read_config(state))
+    gold, silver = volume_backends.read_backends(cloud.config_of(block_storage.VOLUME))
+    assert [(each.name, each.driver, each["reserved_percentage"]) for each in (gold, silver)] == [
+        ("gold", "file", 5),
+        ("silver", "fake", 0),
+    ]
+    assert gold["file_volumes_path"] == str(state.path / "volumes")
+    assert dict(idle(state.config_file)) == {"[gold] san_ip": "nothing reads it"}

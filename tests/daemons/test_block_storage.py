@@ -1,10 +1,13 @@
 """The daemons of block storage, from a cinder.conf: the tables are made, and each builds its part."""
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kilonova.block_storage import services
 from kilonova.cli.daemons import broker, manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.grounds.files import FilesGround
@@ -76,10 +79,9 @@ async def test_each_daemon_builds_its_part(configuration: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "driver", "more", "words"),
     [
-        (block_storage.VOLUME, "lvm", "", r"volume_driver: 'lvm' is neither file nor fake"),
+        (block_storage.VOLUME, "tape", "", r"\[DEFAULT\] volume_driver: 'tape' is none of file, fake"),
         (block_storage.API, "fake", "scheduler_default_filters = GoldenFilter", r"'GoldenFilter' is none of"),
         (block_storage.API, "fake", "scheduler_default_weighers = GoldenWeigher", r"'GoldenWeigher' is none of"),
-        (block_storage.API, "fake", "enabled_backends = lvm", r"options that do not exist: .*enabled_backends"),
         (block_storage.API, "fake", "max_over_subscription_ratio = much", r"max_over_subscription_ratio"),
     ],
 )
@@ -94,3 +96,92 @@ async def test_a_directory_that_cannot_be_made_stops_the_start(configuration: An
     (tmp_path / "volumes").write_text("")
     with pytest.raises(ConfigError, match="file_volumes_path: Volumes cannot be kept in"):
         await build(block_storage.VOLUME, configuration("file"))
+
+
+SEVERAL = """enabled_backends = gold, silver
+[backend_defaults]
+reserved_percentage = 5
+max_over_subscription_ratio = 3
+[gold]
+volume_driver = file
+file_volumes_path = {directory}/gold
+volume_backend_name = fast
+reserved_percentage = 0
+backend_availability_zone = az1
+[silver]
+volume_driver = fake
+backend_host = shared
+"""
+
+
+async def registered(ground: FilesGround, scheduler: Any, volume: Any, count: int) -> list[Any]:
+    """Runs a scheduler and the agents until so many services have registered; returns their rows."""
+    service = await block_storage.open_block_storage(ground)
+    working = [asyncio.create_task(each()) for each in (*scheduler.work, *volume.work)]
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                async with service.database.reading() as tx:
+                    rows = await services.all_services(tx)
+                if len(rows) == count:
+                    return rows
+                await asyncio.sleep(0.02)
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+
+
+async def test_each_section_named_is_a_back_end_with_its_own_options(
+    configuration: Any, public_directory: Callable[[str], Path]
+) -> None:
+    directory = public_directory("volumes")
+    path = configuration("tape", SEVERAL.format(directory=directory))
+    found = read("cinder-volume", "cinder", block_storage.VOLUME.options, ["--config-file", str(path)])
+    assert "DEFAULT.volume_driver" in {entry.key for entry, _reason in found.idle}
+    ground = FilesGround(found)
+    async with ground.closing:
+        scheduler, volume = [await part.build(ground) for part in (block_storage.SCHEDULER, block_storage.VOLUME)]
+        rows = await registered(ground, scheduler, volume, 2)
+        for end in scheduler.closing:
+            end()
+    assert [(each.host, each.availability_zone) for each in rows] == [("node1@gold", "az1"), ("shared@silver", "nova")]
+    gold, silver = [each.pools[0] for each in rows]
+    told = ("volume_backend_name", "reserved_percentage", "max_over_subscription_ratio")
+    assert [gold[each] for each in told] == ["fast", 0, "3"]
+    assert [silver[each] for each in told] == ["silver", 5, "3"]
+    assert (directory / "gold").is_dir()
+
+
+def test_sections_that_are_not_read_are_named_with_the_reason(configuration: Any) -> None:
+    more = "enabled_backends =\n[backend_defaults]\nreserved_percentage = 5\n[old]\nvolume_driver = file\nsan_ip = 1\n"
+    arguments = ["--config-file", str(configuration("fake", more))]
+    found = read("cinder-api", "cinder", block_storage.API.options, arguments)
+    assert {entry.key: reason for entry, reason in found.idle if entry.group != "DEFAULT"} == {
+        "backend_defaults.reserved_percentage": "enabled_backends names no section",
+        "old.volume_driver": "enabled_backends does not name this section",
+        "old.san_ip": "enabled_backends does not name this section",
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("enabled_backends = gold", r"\[gold\] volume_driver is missing"),
+        ("enabled_backends = gold\n[gold]\nvolume_driver = tape", r"\[gold\] volume_driver: 'tape' is none of"),
+        ("enabled_backends = gold, gold\n[gold]\nvolume_driver = fake", "gold is named more than once"),
+        ("enabled_backends = DEFAULT", "'DEFAULT' cannot be a back end"),
+        ("enabled_backends = backend_defaults", "'backend_defaults' cannot be a back end"),
+        ("enabled_backends = a@b\n[a@b]\nvolume_driver = fake", "'a@b' cannot be a back end"),
+        ("enabled_backends = gold\n[gold]\nvolume_driver = fake\nreserved_percentage = 101", "gold.*percentage"),
+        ("enabled_backends = gold\n[gold]\nvolume_driver = fake\nsan_ip = 1", r"do not exist: .*\[gold\] san_ip"),
+        (
+            "enabled_backends = a, b\n[a]\nvolume_driver = file\n[b]\nvolume_driver = file\n"
+            "[backend_defaults]\nfile_volumes_path = /nowhere",
+            r"\[b\] file_volumes_path: /nowhere is where \[a\] keeps its volumes, too",
+        ),
+    ],
+)
+async def test_back_ends_that_cannot_be_stop_the_start(configuration: Any, more: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        await build(block_storage.VOLUME, configuration("fake", more))

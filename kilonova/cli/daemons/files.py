@@ -12,7 +12,8 @@ from typing import Any
 from oslo_config import cfg
 
 from kilonova.cli.daemons.without_effect import reason_for
-from kilonova.cli.parts.options import COMMON, PROJECTS, Options
+from kilonova.cli.parts.options import COMMON, PROJECTS, Options, backend_sections
+from kilonova.cli.parts.options.block_storage import idle_reason
 from kilonova.kit.config import ConfigError
 
 ETC = Path("/etc")
@@ -108,7 +109,13 @@ def read(program: str, project: str, options: Sequence[Options], arguments: Sequ
             f"or write {ETC}/{project}/{project}.conf"
         )
     entries = [entry for each in files for entry in entries_of(Path(each))]
+    # Only the files say which sections are back ends.
+    known |= _register(config, [backend_sections(config)])
     idle, unknown = _sort(entries, known, project)
+    if project == "cinder":
+        of_backends = list(_idle_backends(config, entries))
+        idle += of_backends
+        unknown = [entry for entry in unknown if entry not in [each for each, _reason in of_backends]]
     wrong = _bad_values(config, entries, known)
     if unknown:
         wrong.insert(0, "options that do not exist: " + "; ".join(map(str, unknown)))
@@ -156,6 +163,15 @@ def _sort(
         else:
             idle.append((entry, reason))
     return idle, unknown
+
+
+def _idle_backends(config: Any, entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Yields the entries about back ends that are not read, with the reason."""
+    with_drivers = {entry.group for entry in entries if entry.name == "volume_driver"}
+    for entry in entries:
+        reason = idle_reason(config, entry.group, entry.name, with_drivers)
+        if reason is not None:
+            yield entry, reason
 
 
 def _bad_values(config: Any, entries: Sequence[Entry], known: Mapping[str, tuple[str, str]]) -> list[str]:

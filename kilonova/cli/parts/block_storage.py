@@ -4,13 +4,10 @@ The scheduler runs the operations, the choice of a pool among them, and agents r
 """
 
 import functools
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from kilonova.block_storage import messages, services
 from kilonova.block_storage.agent.agent import VolumeAgent
-from kilonova.block_storage.agent.driver import VolumeDriver
 from kilonova.block_storage.app import make_app
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.programs import PROGRAMS
@@ -21,6 +18,7 @@ from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import chores, metadata, tasks
 from kilonova.block_storage.topics import AGENT_BINARY
 from kilonova.cli.grounds.ground import Ground, Schema
+from kilonova.cli.parts import volume_backends
 from kilonova.cli.parts.options import BLOCK_STORAGE, VOLUME_QUOTAS
 from kilonova.cli.parts.part import Api, Part, Running, Work
 from kilonova.cli.parts.turns import shared_turns
@@ -116,12 +114,14 @@ async def build_agents(ground: Ground) -> Running:
     config, bus = ground.config, await ground.bus()
     images = ImageClient(ground.remote("image", url=next(iter(config.glance_api_servers), None), streams=True))
     turns = await shared_turns(ground)
-    zone = config.backend_availability_zone or config.storage_availability_zone
+    backends = volume_backends.read_backends(config)
+    volume_backends.refuse_shared_places(backends)
     agents = []
-    for host in ground.hosts[:1]:
-        name = config.volume_backend_name or config.volume_driver
-        driver = _driver(config, name, images)
-        agents.append(VolumeAgent(driver, bus, host=f"{host}@{name}", zone=zone, turns=turns))
+    for each in backends:
+        zone = each["backend_availability_zone"] or config.storage_availability_zone
+        host = each["backend_host"] or ground.hosts[0]
+        driver = volume_backends.make_driver(each, images)
+        agents.append(VolumeAgent(driver, bus, host=f"{host}@{each.name}", zone=zone, turns=turns))
     return Running(work=[functools.partial(_run, each) for each in agents])
 
 
@@ -131,43 +131,6 @@ async def _run(agent: VolumeAgent) -> None:
         await agent.run()
     except AgentRefused as refused:
         raise ConfigError(str(refused)) from refused
-
-
-def _driver(config: Any, name: str, images: ImageClient) -> VolumeDriver:
-    match config.volume_driver:
-        case "file":
-            # Nothing of disks is loaded where none are kept.
-            from kilonova.block_storage.agent.drivers.file import FileDriver, FileOptions
-            from kilonova.kit.host_commands import HostError
-
-            def fetch(image_id: str) -> AsyncIterator[bytes]:
-                return images.download(image_id)
-
-            options = FileOptions(
-                directory=Path(config.file_volumes_path),
-                disk_format=config.file_volumes_format,
-                backend_name=name,
-                reserved_percentage=config.reserved_percentage,
-                max_over_subscription_ratio=config.max_over_subscription_ratio,
-            )
-            driver = FileDriver(options, fetch)
-            try:
-                driver.prepare()
-            except HostError as error:
-                raise ConfigError(f"[DEFAULT] file_volumes_path: {error}") from error
-            return driver
-        case "fake":
-            from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
-
-            return FakeDriver(
-                FakeBackend(
-                    backend_name=name,
-                    reserved_percentage=config.reserved_percentage,
-                    max_over_subscription_ratio=config.max_over_subscription_ratio,
-                    directory=Path(config.file_volumes_path),
-                )
-            )
-    raise ConfigError(f"[DEFAULT] volume_driver: {config.volume_driver!r} is neither file nor fake")
 
 
 API = Part("cinder-api", "cinder", [BLOCK_STORAGE], build_api)

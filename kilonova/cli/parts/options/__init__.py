@@ -6,7 +6,7 @@ the reason; anything else in a file stops the start.
 
 from collections.abc import Mapping, Sequence
 
-from kilonova.cli.parts.options.block_storage import BLOCK_STORAGE
+from kilonova.cli.parts.options.block_storage import BLOCK_STORAGE, backend_sections
 from kilonova.cli.parts.options.block_storage import QUOTAS as VOLUME_QUOTAS
 from kilonova.cli.parts.options.compute import COMPUTE, QUOTAS
 from kilonova.cli.parts.options.every_daemon import COMMON
@@ -33,6 +33,7 @@ __all__ = [
     "UP",
     "VOLUME_QUOTAS",
     "Options",
+    "backend_sections",
 ]
 
 PROJECTS: Mapping[str, Sequence[Options]] = {

@@ -1,5 +1,9 @@
 """The options that the programs of cinder.conf read."""
 
+import copy
+from collections.abc import Iterable
+from typing import Any
+
 from oslo_config import cfg
 
 from kilonova.cli.parts.options.spelling import Options, workers
@@ -14,9 +18,15 @@ QUOTAS = (
 )
 """Default limits of a project, for those that neither the project nor its quota class sets."""
 
+ENABLED_BACKENDS = cfg.ListOpt(
+    "enabled_backends", default=[], help="Sections that are a back end each; empty: [DEFAULT] is the only one"
+)
+SHARED_SECTION = "backend_defaults"
+"""The section whose options hold for every section that enabled_backends names and that does not set them itself."""
+
 BACKEND = [
-    cfg.StrOpt("volume_driver", default="file", help="What keeps the volumes: file, or fake"),
     cfg.StrOpt("volume_backend_name", default="", help="The name types ask for; empty: the section's"),
+    cfg.StrOpt("backend_host", default="", help="Name of the host in HOST@SECTION; empty: host"),
     cfg.StrOpt("file_volumes_path", default="$state_path/volumes", help="Directory of the volumes' files"),
     cfg.StrOpt("file_volumes_format", default="qcow2", choices=["qcow2", "raw"], help="Format of new volumes"),
     cfg.IntOpt("reserved_percentage", default=0, min=0, max=100, help="Percent of a pool that are kept back"),
@@ -28,7 +38,45 @@ BACKEND = [
     ),
     cfg.StrOpt("backend_availability_zone", default="", help="Zone of the back end; empty: storage_availability_zone"),
 ]
-"""A back end's options, in [DEFAULT] or in a section that enabled_backends names."""
+"""A back end's options beside its driver, in [DEFAULT] or in a section that enabled_backends names."""
+
+
+def _driver(default: str) -> cfg.Opt:
+    return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, or fake")
+
+
+def enabled_backends(config: Any) -> list[str]:
+    """Returns the names of the sections that are back ends; none where [DEFAULT] is the only one."""
+    return [name for each in getattr(config, "enabled_backends", None) or () if (name := each.strip())]
+
+
+def backend_sections(config: Any) -> Options:
+    """Returns the options of the sections that enabled_backends names. Those that are not set there are None."""
+    names = [name for name in enabled_backends(config) if name not in ("DEFAULT", SHARED_SECTION)]
+    return {name: [_without_default(option) for option in (_driver(""), *BACKEND)] for name in names}
+
+
+def _without_default(option: cfg.Opt) -> cfg.Opt:
+    unset = copy.copy(option)
+    unset.default = None
+    return unset
+
+
+def idle_reason(config: Any, group: str, name: str, with_drivers: Iterable[str]) -> str | None:
+    """Returns why an option of a back end changes nothing; None where it has its effect, or is of no back end.
+
+    `with_drivers` are the sections that name a driver.
+    """
+    enabled = enabled_backends(config)
+    is_shared = any(name == option.dest for option in (_driver(""), *BACKEND))
+    if group == "DEFAULT" and is_shared and enabled:
+        return "enabled_backends names the sections that are read; [backend_defaults] holds for all of them"
+    if group == SHARED_SECTION and is_shared and not enabled:
+        return "enabled_backends names no section"
+    if group in with_drivers and group not in (*enabled, "DEFAULT", SHARED_SECTION):
+        return "enabled_backends does not name this section"
+    return None
+
 
 BLOCK_STORAGE: Options = {
     "DEFAULT": [
@@ -60,6 +108,9 @@ BLOCK_STORAGE: Options = {
         cfg.FloatOpt("allocated_capacity_weight_multiplier", default=-1.0, help="Weight of what a pool has promised"),
         cfg.FloatOpt("volume_number_multiplier", default=-1.0, help="Weight of a pool's volumes"),
         cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a volume is tried on"),
+        ENABLED_BACKENDS,
+        _driver("file"),
         *BACKEND,
     ],
+    SHARED_SECTION: [_driver(""), *BACKEND],
 }
