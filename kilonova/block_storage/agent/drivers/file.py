@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kilonova.block_storage.agent.drivers.images import Images, kind_of
 from kilonova.block_storage.agent.drivers.records import Records, check_subject
 from kilonova.block_storage.agent.spec import (
     GIB,
@@ -31,15 +32,12 @@ from kilonova.kit.connectors import Connection, FileConnection
 from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.disks import blank, qemu_img
 from kilonova.kit.disks.confinement import check_reachable, qemu_account
-from kilonova.kit.disks.downloads import FetchImage, download
-from kilonova.kit.disks.inspection import ImageRefused, inspect_file
+from kilonova.kit.disks.downloads import FetchImage
 from kilonova.kit.host_commands import Command, HostError
 from kilonova.kit.log import logger
 
 log = logger(__name__)
 
-RAW_IMAGES = ("raw", "iso", "ami", "aki", "ari")
-"""Disk formats of images whose data is the disk."""
 POOL = "file"
 DONE = Observation(True)
 
@@ -68,41 +66,30 @@ class Copy:
 
 
 @dataclass
-class Download:
-    task: "asyncio.Task[None]"
-    progress: str
-
-
-@dataclass
 class FileDriver:
     options: FileOptions
     fetch: FetchImage
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """Volume id → held while its file is worked on."""
-    _downloads: dict[str, Download] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._directory = self.options.directory
         self._records = Records(self._directory / ".records")
         self._jobs = Jobs(self._directory / ".jobs")
+        self._images = Images(self._directory, self.fetch, self._complaining)
 
     def prepare(self) -> None:
         """Makes the directory; only for the start of an agent. Raises HostError."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o711)
             check_reachable(self._directory, qemu_account())
-            for path in self._directory.glob("image-*.part"):
-                path.unlink()
+            self._images.discard_partial()
         except OSError as error:
             raise HostError(f"Volumes cannot be kept in {self._directory}: {error.strerror}.") from error
         self._records.sweep()
 
     async def close(self) -> None:
-        running = [each.task for each in self._downloads.values() if not each.task.done()]
-        for task in running:
-            task.cancel()
-        if running:
-            await asyncio.wait(running)
+        await self._images.close()
 
     async def pools(self) -> Sequence[PoolStats]:
         usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
@@ -152,7 +139,7 @@ class FileDriver:
     async def _make_from(self, spec: VolumeSpec, disk_format: DiskFormat) -> Observation:
         source = spec.source
         if isinstance(source, ImageSource):
-            fetched = await self._fetched(spec, source)
+            fetched = await self._images.ensure(spec, source)
             if not fetched.is_done:
                 return fetched
         target = self._volume(spec.id)
@@ -172,11 +159,10 @@ class FileDriver:
     async def _filling(self, spec: VolumeSpec, partial: Path, disk_format: DiskFormat) -> Command:
         """Returns the command that writes a source's content to a volume on its way."""
         match spec.source:
-            case ImageSource(disk_format=image_format):
-                kind = "raw" if image_format in RAW_IMAGES else qemu_img.FORMATS[image_format]
-                image = self._image(spec.id)
+            case ImageSource() as source:
+                image = self._images.path(spec.id)
                 return await qemu_img.flattening(
-                    image, kind, None, partial, disk_format, disk_bytes=spec.size_gib * GIB
+                    image, kind_of(source), None, partial, disk_format, disk_bytes=spec.size_gib * GIB
                 )
             case VolumeSource(volume_id=volume_id):
                 path, kind = self._known(volume_id)
@@ -206,15 +192,12 @@ class FileDriver:
         async with self._locks[volume_id]:
             with self._complaining(volume_id):
                 self._records.admit(volume_id, epoch)
-                download_of = self._downloads.pop(volume_id, None)
-                if download_of is not None:
-                    download_of.task.cancel()
-                    await asyncio.wait([download_of.task])
+                await self._images.release(volume_id)
                 for job in await self._jobs.list_all():
                     if job.name.endswith(f" to {volume_id}"):
                         await self._jobs.cancel(job.name)
-                target, image = self._volume(volume_id), self._image(volume_id)
-                for path in (target, _part(target), image, _part(image)):
+                target = self._volume(volume_id)
+                for path in (target, _part(target)):
                     path.unlink(missing_ok=True)
                 self._records.bury(volume_id, epoch)
         self._locks.pop(volume_id, None)
@@ -292,7 +275,7 @@ class FileDriver:
 
         return Copy(_job(purpose, source, target), partial, target, command, settle)
 
-    # --- copies and images -------------------------------------------------------------------------------------------
+    # --- copies -------------------------------------------------------------------------------------------------------
 
     async def _copied(self, copy: Copy) -> Observation:
         """Starts a copy, or finds it under way; done once its target is there. Raises HostError when it failed."""
@@ -317,51 +300,9 @@ class FileDriver:
             await self._jobs.clean(copy.job)
         return DONE
 
-    async def _fetched(self, spec: VolumeSpec, source: ImageSource) -> Observation:
-        """Starts the download of an image, or finds it under way. Raises HostError when it failed."""
-        image = self._image(spec.id)
-        if image.exists():
-            return DONE
-        known = self._downloads.get(spec.id)
-        if known is None:
-            if source.disk_format not in RAW_IMAGES and source.disk_format not in qemu_img.FORMATS:
-                raise HostError(f"Image {source.image_id} has the disk format {source.disk_format}: no disk is in it.")
-            known = Download(asyncio.create_task(self._download(spec, source)), "downloading the image")
-            self._downloads[spec.id] = known
-        if not known.task.done():
-            return Observation(False, known.progress)
-        del self._downloads[spec.id]
-        known.task.result()
-        return DONE
-
-    async def _download(self, spec: VolumeSpec, source: ImageSource) -> None:
-        image = self._image(spec.id)
-        partial = _part(image)
-
-        def tell(progress: str) -> None:
-            self._downloads[spec.id].progress = progress
-
-        with self._complaining(spec.id):
-            try:
-                await download(
-                    self.fetch, source.image_id, partial, size_bytes=source.size_bytes, sha512=source.sha512, tell=tell
-                )
-                try:
-                    found = await asyncio.to_thread(inspect_file, partial, source.disk_format)
-                except ImageRefused as refused:
-                    raise HostError(f"Image {source.image_id} is refused: {refused}") from refused
-                if found.virtual_size_bytes is not None and found.virtual_size_bytes > spec.size_gib * GIB:
-                    raise HostError(
-                        f"Image {source.image_id} holds a disk of {found.virtual_size_bytes} bytes, more than the "
-                        f"{spec.size_gib} GiB of the volume."
-                    )
-                partial.replace(image)
-            finally:
-                partial.unlink(missing_ok=True)
-
     async def _forget_way(self, volume_id: str) -> None:
         """Removes what a volume that is whole does not need any more."""
-        self._image(volume_id).unlink(missing_ok=True)
+        await self._images.release(volume_id)
         for job in await self._jobs.list_all():
             if job.name.endswith(f" to {volume_id}"):
                 await self._jobs.clean(job.name)
@@ -379,10 +320,6 @@ class FileDriver:
     def _snapshot(self, snapshot_id: str) -> Path:
         check_subject(snapshot_id)
         return self._directory / f"snapshot-{snapshot_id}"
-
-    def _image(self, volume_id: str) -> Path:
-        check_subject(volume_id)
-        return self._directory / f"image-{volume_id}"
 
     def _known(self, volume_id: str) -> tuple[Path, DiskFormat]:
         """Returns a volume's file and format. Raises HostError where there is none."""
