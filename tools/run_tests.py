@@ -62,7 +62,14 @@ PARTS = [
         workers=3,
         has_own_networks=True,
         directories=(
-            *("tests/cli", "tests/compute/agent", "tests/compute/console_proxy", "tests/image", "tests/kit"),
+            *(
+                "tests/block_storage",
+                "tests/cli",
+                "tests/compute/agent",
+                "tests/compute/console_proxy",
+                "tests/image",
+                "tests/kit",
+            ),
             *("tests/network/agent", "tests/tools"),
         ),
     ),

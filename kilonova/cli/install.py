@@ -33,6 +33,7 @@ RUNTIME_PACKAGES = {
     "novnc": "shows servers' screens in a browser",
     "openssh-client": "makes the demo key and logs in to guests",
     "procps": "sysctl: forwarding and bridge filter settings",
+    "qemu-block-extra": "QEMU's own initiators: disks over iSCSI",
     "qemu-system-x86": "is the virtual machine",
     "qemu-utils": "qemu-img: converts images and makes overlays",
 }
@@ -58,15 +59,18 @@ SERVER_PACKAGES = {
     "mariadb": {"mariadb-server": "a database for many hosts", "mariadb-client": "mariadb, to make databases"},
     "rabbit": {"rabbitmq-server": "carries messages between hosts"},
     "nats": {"nats-server": "carries messages between hosts"},
+    "lvm": {"lvm2": "volumes in a volume group", "tgt": "serves them to hosts over iSCSI"},
     "lab": {"tcpdump": "shows what crosses the network between a lab's hosts"},
 }
 """What many hosts stand on, and the tests of it need beside the rest."""
 TEST_PACKAGES = {
+    "lvm2": "volumes in a volume group",
     "memcached": "shares checked tokens between processes",
     "ovmf": "UEFI for guests that ask for it",
     "spice-html5": "shows servers' screens over SPICE in a browser",
     "swtpm": "emulates the TPM of guests that ask for one",
     "swtpm-tools": "makes the state of a new TPM",
+    "tgt": "serves volumes over iSCSI",
 }
 REQUIRED_PACKAGES = {**RUNTIME_PACKAGES, **BUILD_PACKAGES, **GUEST_IMAGE_PACKAGES}
 """Debian package to the reason it is needed."""

@@ -11,7 +11,7 @@ from kilonova.block_storage import services
 from kilonova.cli.daemons import broker, manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.grounds.files import FilesGround
-from kilonova.cli.parts import block_storage
+from kilonova.cli.parts import block_storage, volume_backends
 from kilonova.cli.parts.part import Part
 from kilonova.kit.bus import InProcessBus
 from kilonova.kit.config import ConfigError
@@ -79,7 +79,7 @@ async def test_each_daemon_builds_its_part(configuration: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "driver", "more", "words"),
     [
-        (block_storage.VOLUME, "tape", "", r"\[DEFAULT\] volume_driver: 'tape' is none of file, fake"),
+        (block_storage.VOLUME, "tape", "", r"\[DEFAULT\] volume_driver: 'tape' is none of file, lvm, fake, cinder"),
         (block_storage.API, "fake", "scheduler_default_filters = GoldenFilter", r"'GoldenFilter' is none of"),
         (block_storage.API, "fake", "scheduler_default_weighers = GoldenWeigher", r"'GoldenWeigher' is none of"),
         (block_storage.API, "fake", "max_over_subscription_ratio = much", r"max_over_subscription_ratio"),
@@ -185,3 +185,66 @@ def test_sections_that_are_not_read_are_named_with_the_reason(configuration: Any
 async def test_back_ends_that_cannot_be_stop_the_start(configuration: Any, more: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         await build(block_storage.VOLUME, configuration("fake", more))
+
+
+LVM = """enabled_backends = lvm
+my_ip = 10.0.0.41
+[lvm]
+volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
+volume_group = {group}
+iscsi_protocol = iscsi
+iscsi_helper = tgtadm
+volumes_dir = {directory}
+{more}
+"""
+
+
+def lvm_backend(configuration: Any, directory: Path, more: str = "", group: str = "cinder-volumes") -> Any:
+    path = configuration("fake", LVM.format(directory=directory, more=more, group=group))
+    found = read("cinder-volume", "cinder", block_storage.VOLUME.options, ["--config-file", str(path)])
+    (backend,) = volume_backends.read_backends(found.config)
+    return volume_backends.make_driver(backend, Any)
+
+
+@pytest.fixture
+def with_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kilonova.block_storage.agent.drivers.lvm.driver.COMMANDS", {})
+
+
+@pytest.mark.usefixtures("with_commands")
+def test_a_section_for_the_guides_is_a_volume_group_behind_tgtd(
+    configuration: Any, public_directory: Callable[[str], Path], tmp_path: Path
+) -> None:
+    directory, settings = public_directory("volumes"), tmp_path / "lvm.conf"
+    settings.touch()
+    options = lvm_backend(configuration, directory).options
+    assert (options.directory, options.portal) == (directory / "cinder-volumes", "10.0.0.41:3260")
+    assert (options.backend_name, options.wipes) == ("lvm", True)
+    assert (options.group.name, options.group.config_file) == ("cinder-volumes", None)
+    more = f"iscsi_ip_address = fd00::1\niscsi_port = 860\nvolume_clear = none\nlvm_conf_file = {settings}\n"
+    more += "target_prefix = iqn.2026-01.org.example:\nvolume_backend_name = gold"
+    options = lvm_backend(configuration, directory, more).options
+    assert (options.portal, options.wipes, options.group.config_file) == ("[fd00::1]:860", False, settings)
+    assert (options.target_prefix, options.backend_name) == ("iqn.2026-01.org.example:", "gold")
+
+
+@pytest.mark.usefixtures("with_commands")
+@pytest.mark.parametrize(
+    ("more", "group", "words"),
+    [
+        ("", "-x", r"\[lvm\] volume_group: '-x' is no name that LVM takes"),
+        ("lvm_type = thin", "g", r"\[lvm\] lvm_type: this host's kernel has no device-mapper"),
+        ("lvm_conf_file = {directory}/other.conf", "g", r"\[lvm\] lvm_conf_file: .*is not called lvm.conf"),
+        ("volumes_dir = {directory}/other.conf/x", "g", r"\[lvm\] volumes_dir: Records cannot be kept in"),
+        ("target_helper = scstadm", "g", r"target_helper.*scstadm"),
+        ("target_protocol = nvmet_tcp", "g", r"target_protocol.*nvmet_tcp"),
+        ("target_prefix = IQN,x", "g", r"target_prefix.*IQN,x"),
+    ],
+)
+def test_volume_groups_that_cannot_be_served_stop_the_start(
+    configuration: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, group: str, words: str
+) -> None:
+    monkeypatch.setattr("kilonova.block_storage.agent.drivers.lvm.volume_group.MAPPER", tmp_path / "none")
+    (tmp_path / "other.conf").touch()
+    with pytest.raises(ConfigError, match=words):
+        lvm_backend(configuration, tmp_path, more.format(directory=tmp_path), group)

@@ -11,6 +11,10 @@ from kilonova.block_storage.agent.spec import Observation, PoolStats
 from kilonova.block_storage.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo, Pace, Served, Turns
 from kilonova.kit.bus import Bus
+from kilonova.kit.host_commands import HostError
+from kilonova.kit.log import logger
+
+log = logger(__name__)
 
 LONGEST_INTERVAL_SECONDS = 60.0
 """Between two reports while nothing happens: upstream's."""
@@ -25,7 +29,14 @@ class BackendReport(Struct, frozen=True):
 
 class VolumeAgent:
     def __init__(
-        self, driver: VolumeDriver, bus: Bus, *, host: str, zone: str = "", turns: Turns | None = None
+        self,
+        driver: VolumeDriver,
+        bus: Bus,
+        *,
+        host: str,
+        zone: str = "",
+        turns: Turns | None = None,
+        longest_interval_seconds: float = LONGEST_INTERVAL_SECONDS,
     ) -> None:
         """`host`: `HOST@BACKEND`. Agents of one process share their `turns`."""
         self._driver = driver
@@ -39,7 +50,7 @@ class VolumeAgent:
             serves=self._served(),
             converge=self._report,
             describe=self._describe,
-            pace=Pace(longest_interval_seconds=LONGEST_INTERVAL_SECONDS),
+            pace=Pace(longest_interval_seconds=longest_interval_seconds),
             turns=turns,
         )
 
@@ -54,6 +65,11 @@ class VolumeAgent:
         return BackendReport(self._host, list(await self._driver.pools()))
 
     async def _report(self) -> None:
+        try:
+            await self._driver.keep_up()
+        except HostError as error:
+            # The next pass tries again; what the pools have left is told all the same.
+            log.warning("connections of volumes cannot be kept up", host=self._host, reason=error.reason)
         report = msgspec.to_builtins(await self._describe())
         if not await self._bus.call(REGISTRY_TOPIC, "report", report):
             self.agent.register_again()
@@ -67,6 +83,7 @@ class VolumeAgent:
             contract.RELEASE_SNAPSHOT.served_by(self._release_snapshot),
             contract.REVERT_VOLUME.served_by(self._revert_volume),
             contract.CONNECTION_TO.served_by(self._connection_to),
+            contract.DISCONNECT.served_by(self._disconnect),
         ]
 
     async def _ensure_volume(self, asked: contract.EnsureArguments) -> Observation:
@@ -75,8 +92,8 @@ class VolumeAgent:
     async def _release_volume(self, asked: contract.VolumeArguments) -> None:
         await self._driver.release_volume(asked.volume_id, asked.epoch)
 
-    async def _extend_volume(self, asked: contract.ExtendArguments) -> None:
-        await self._driver.extend_volume(asked.volume_id, asked.size_gib, asked.epoch)
+    async def _extend_volume(self, asked: contract.ExtendArguments) -> Observation:
+        return await self._driver.extend_volume(asked.volume_id, asked.size_gib, asked.epoch)
 
     async def _ensure_snapshot(self, asked: contract.SnapshotArguments) -> Observation:
         return await self._driver.ensure_snapshot(asked.snapshot_id, asked.volume_id, asked.epoch)
@@ -88,4 +105,7 @@ class VolumeAgent:
         return await self._driver.revert_volume(asked.volume_id, asked.snapshot_id, asked.epoch)
 
     async def _connection_to(self, asked: contract.ConnectionArguments) -> contract.ConnectionAnswer:
-        return contract.ConnectionAnswer(await self._driver.connection_to(asked.volume_id))
+        return contract.ConnectionAnswer(await self._driver.connection_to(asked.volume_id, asked.attachment_id))
+
+    async def _disconnect(self, asked: contract.DisconnectArguments) -> None:
+        await self._driver.disconnect(asked.volume_id, asked.attachment_id)

@@ -40,6 +40,13 @@ class RevertArguments(Struct, frozen=True):
 
 class ConnectionArguments(Struct, frozen=True):
     volume_id: str
+    attachment_id: str
+
+
+class DisconnectArguments(Struct, frozen=True):
+    volume_id: str
+    attachment_id: str | None
+    """None: every attachment of the volume."""
 
 
 class ConnectionAnswer(Struct, frozen=True):
@@ -48,8 +55,9 @@ class ConnectionAnswer(Struct, frozen=True):
 
 ENSURE_VOLUME = Call("ensure_volume", EnsureArguments, Observation)
 RELEASE_VOLUME = Call("release_volume", VolumeArguments, type(None))
-EXTEND_VOLUME = Call("extend_volume", ExtendArguments, type(None))
+EXTEND_VOLUME = Call("extend_volume", ExtendArguments, Observation)
 ENSURE_SNAPSHOT = Call("ensure_snapshot", SnapshotArguments, Observation)
 RELEASE_SNAPSHOT = Call("release_snapshot", SnapshotArguments, Observation)
 REVERT_VOLUME = Call("revert_volume", RevertArguments, Observation)
 CONNECTION_TO = Call("connection_to", ConnectionArguments, ConnectionAnswer)
+DISCONNECT = Call("disconnect", DisconnectArguments, type(None))

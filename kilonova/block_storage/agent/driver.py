@@ -28,8 +28,8 @@ class VolumeDriver(Protocol):
         """Removes a volume, half made or whole; ok when there is none. Raises HostError, StaleEpoch."""
         ...
 
-    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:
-        """Makes a volume at least so large. Raises HostError, StaleEpoch."""
+    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> Observation:
+        """Makes a volume at least so large; what is new reads as zeros. Raises HostError, StaleEpoch."""
         ...
 
     async def ensure_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
@@ -44,8 +44,19 @@ class VolumeDriver(Protocol):
         """Gives a volume the content of its snapshot. Raises HostError, StaleEpoch."""
         ...
 
-    async def connection_to(self, volume_id: str) -> Connection:
-        """Returns how a host reaches a volume. Raises HostError when there is no such volume."""
+    async def connection_to(self, volume_id: str, attachment_id: str) -> Connection:
+        """Returns how an attachment's host reaches a volume, and lets it. Raises HostError when there is none."""
+        ...
+
+    async def disconnect(self, volume_id: str, attachment_id: str | None) -> None:
+        """Ends what `connection_to` has let in: one attachment, or all of the volume. Raises HostError.
+
+        Ok when there is none, or no such volume.
+        """
+        ...
+
+    async def keep_up(self) -> None:
+        """Puts back what the host has lost of connections that were made. Raises HostError."""
         ...
 
     async def pools(self) -> Sequence[PoolStats]: ...

@@ -13,8 +13,8 @@ from kilonova.block_storage.api.access import (
     seen_project,
     writing_volume,
 )
-from kilonova.block_storage.connecting import connection_to
-from kilonova.block_storage.errors import InvalidVolume
+from kilonova.block_storage.connecting import attachment_of, connection_to, disconnect, let_go
+from kilonova.block_storage.errors import AttachmentNotFound, InvalidVolume
 from kilonova.block_storage.tables import Attachment, Volume
 from kilonova.block_storage.views.records import attachment_detail_view, attachment_view
 from kilonova.kit.errors import BadRequest, ServiceUnavailable
@@ -76,6 +76,7 @@ async def create_attachment(request: VolumeRequest, body: bodies.NewAttachmentBo
         return await _connected(request, row, volume, new.connector)
     except (InvalidVolume, ServiceUnavailable, BadRequest):
         # What could not be connected was not taken.
+        await let_go(service, volume, row.id)
         async with service.database.transaction() as tx:
             await attachments.remove(tx, row, service.clock.now())
         raise
@@ -85,11 +86,16 @@ async def _connected(
     request: VolumeRequest, row: Attachment, volume: Volume, connector: dict[str, Any]
 ) -> dict[str, Any]:
     refuse_excess(connector)
-    connection = await connection_to(request.service, volume)
+    connection = await connection_to(request.service, volume, row.id)
     connection |= {"access_mode": row.attach_mode, "attachment_id": row.id, "encrypted": False}
-    async with request.service.database.transaction() as tx:
-        known = await attachments.find(tx, row.id, None)
-        changed = await attachments.connect(tx, known, connector, connection, request.service.clock.now())
+    try:
+        async with request.service.database.transaction() as tx:
+            known = await attachments.find(tx, row.id, None)
+            changed = await attachments.connect(tx, known, connector, connection, request.service.clock.now())
+    except AttachmentNotFound:
+        # It was deleted while its back end was asked.
+        await let_go(request.service, volume, row.id)
+        raise
     return {"attachment": attachment_detail_view(changed)}
 
 
@@ -116,9 +122,13 @@ async def look_up_attachment(request: VolumeRequest) -> None:
 
 async def delete_attachment(request: VolumeRequest) -> dict[str, Any]:
     """The answer lists the attachments that the volume has left."""
-    async with request.service.database.transaction() as tx:
+    async with request.service.database.reading() as tx:
         row = await attachments.find(tx, request.path["attachment_id"], seen_project(request))
-        request.authorize(owner_of(row))
+        volume = await volumes.find(tx, row.volume_id, None)
+    request.authorize(owner_of(row))
+    await disconnect(request.service, volume, row.id)
+    async with request.service.database.transaction() as tx:
+        row = await attachments.find(tx, row.id, seen_project(request))
         await attachments.remove(tx, row, request.service.clock.now())
         left = await attachments.of_volume(tx, row.volume_id)
     return {"attachments": [attachment_view(each) for each in left]}
@@ -172,8 +182,11 @@ async def detach(request: VolumeRequest, body: bodies.Detach) -> None:
 
 
 async def force_detach(request: VolumeRequest, body: bodies.ForceDetach) -> None:
-    async with writing_volume(request) as found:
+    async with reading_volume(request) as seen:
         refuse_excess(body.connector)
+        volume = seen.row
+    await disconnect(request.service, volume, body.attachment_id)
+    async with writing_volume(request) as found:
         await attachments.detach(found.tx, found.row, body.attachment_id, request.service.clock.now(), forced=True)
 
 
@@ -184,13 +197,15 @@ async def initialize_connection(request: VolumeRequest, body: bodies.Connecting)
     if volume.status not in ("attaching", "reserved", "in-use"):
         raise InvalidVolume(f"Volume {volume.id} is {volume.status}: reserve it before it is connected to.")
     refuse_excess(body.connector)
-    connection = await connection_to(request.service, volume)
+    connection = await connection_to(request.service, volume, attachment_of(volume, body.connector))
     kind = connection.pop("driver_volume_type")
     data = {**connection, "access_mode": "ro" if volume.readonly else "rw", "encrypted": False}
     return {"connection_info": {"driver_volume_type": kind, "data": data}}
 
 
 async def terminate_connection(request: VolumeRequest, body: bodies.Connecting) -> None:
-    """A file needs no farewell; the volume's status is os-detach's matter."""
-    async with reading_volume(request):
+    """Ends the way of a host to a volume; the volume's status is os-detach's matter."""
+    async with reading_volume(request) as found:
         refuse_excess(body.connector)
+        volume = found.row
+    await disconnect(request.service, volume, attachment_of(volume, body.connector))

@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from kilonova.block_storage import messages, services
-from kilonova.block_storage.agent.agent import VolumeAgent
+from kilonova.block_storage.agent.agent import LONGEST_INTERVAL_SECONDS, VolumeAgent
 from kilonova.block_storage.app import make_app
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.programs import PROGRAMS
@@ -121,7 +121,9 @@ async def build_agents(ground: Ground) -> Running:
         zone = each["backend_availability_zone"] or config.storage_availability_zone
         host = each["backend_host"] or ground.hosts[0]
         driver = volume_backends.make_driver(each, images)
-        agents.append(VolumeAgent(driver, bus, host=f"{host}@{each.name}", zone=zone, turns=turns))
+        longest = volume_backends.LONGEST_INTERVALS_SECONDS.get(each.driver, LONGEST_INTERVAL_SECONDS)
+        name = f"{host}@{each.name}"
+        agents.append(VolumeAgent(driver, bus, host=name, zone=zone, turns=turns, longest_interval_seconds=longest))
     return Running(work=[functools.partial(_run, each) for each in agents])
 
 

@@ -1,10 +1,11 @@
 """The back ends of a cinder-volume: which there are, what each one's options are, and the driver it is made of."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kilonova.block_storage.agent.driver import VolumeDriver
 from kilonova.cli.parts.options.block_storage import SHARED_SECTION, enabled_backends
@@ -12,9 +13,14 @@ from kilonova.image.client import ImageClient
 from kilonova.kit.config import ConfigError
 from kilonova.kit.host_commands import HostError
 
-UPSTREAM_NAMES: Mapping[str, str] = {}
+if TYPE_CHECKING:
+    from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup
+
+UPSTREAM_NAMES: Mapping[str, str] = {"cinder.volume.drivers.lvm.LVMVolumeDriver": "lvm"}
 """Upstream's name of a driver → ours."""
 LONGEST_NAME = 100
+GROUP_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
+"""Names that LVM takes for volume groups."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +89,6 @@ def _make_file(backend: Backend, images: ImageClient) -> VolumeDriver:
     # Nothing of disks is loaded where none are kept.
     from kilonova.block_storage.agent.drivers.file import FileDriver, FileOptions
 
-    def fetch(image_id: str) -> AsyncIterator[bytes]:
-        return images.download(image_id)
-
     options = FileOptions(
         directory=Path(backend["file_volumes_path"]),
         disk_format=backend["file_volumes_format"],
@@ -93,7 +96,7 @@ def _make_file(backend: Backend, images: ImageClient) -> VolumeDriver:
         reserved_percentage=backend["reserved_percentage"],
         max_over_subscription_ratio=backend["max_over_subscription_ratio"],
     )
-    driver = FileDriver(options, fetch)
+    driver = FileDriver(options, _fetching(images))
     try:
         driver.prepare()
     except HostError as error:
@@ -114,9 +117,65 @@ def _make_fake(backend: Backend, _images: ImageClient) -> VolumeDriver:
     )
 
 
-DRIVERS: Mapping[str, Callable[[Backend, ImageClient], VolumeDriver]] = {"file": _make_file, "fake": _make_fake}
-PLACES: Mapping[str, str] = {"file": "file_volumes_path"}
+def _make_lvm(backend: Backend, images: ImageClient) -> VolumeDriver:
+    from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOptions
+    from kilonova.block_storage.agent.drivers.lvm.tgt import TgtTargets
+
+    group = _volume_group(backend)
+    address = str(backend["target_ip_address"])
+    shown = f"[{address}]" if ":" in address else address
+    options = LvmOptions(
+        directory=Path(backend["volumes_dir"]) / group.name,
+        group=group,
+        portal=f"{shown}:{backend['target_port']}",
+        target_prefix=backend["target_prefix"],
+        backend_name=backend.volume_backend_name,
+        wipes=backend["volume_clear"] == "zero",
+        reserved_percentage=backend["reserved_percentage"],
+        max_over_subscription_ratio=backend["max_over_subscription_ratio"],
+    )
+    driver = LvmDriver(options, TgtTargets(), _fetching(images))
+    try:
+        driver.prepare()
+    except HostError as error:
+        raise backend.refusal("volumes_dir", error) from error
+    return driver
+
+
+def _volume_group(backend: Backend) -> "VolumeGroup":
+    """Raises ConfigError."""
+    from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup, conf_file, host_has_mapper
+
+    name, kind, has_mapper = str(backend["volume_group"]), backend["lvm_type"], host_has_mapper()
+    if not GROUP_NAME.fullmatch(name):
+        raise backend.refusal("volume_group", f"{name!r} is no name that LVM takes")
+    if kind == "thin" and not has_mapper:
+        raise backend.refusal("lvm_type", "this host's kernel has no device-mapper, which thin volumes need")
+    try:
+        settings = conf_file(backend["lvm_conf_file"])
+    except HostError as error:
+        raise backend.refusal("lvm_conf_file", error) from error
+    return VolumeGroup(name, settings, has_mapper=has_mapper, thin_pool=f"{name}-pool" if kind == "thin" else "")
+
+
+def _fetching(images: ImageClient) -> Callable[[str], AsyncIterator[bytes]]:
+    def fetch(image_id: str) -> AsyncIterator[bytes]:
+        return images.download(image_id)
+
+    return fetch
+
+
+DRIVERS: Mapping[str, Callable[[Backend, ImageClient], VolumeDriver]] = {
+    "file": _make_file,
+    "lvm": _make_lvm,
+    "fake": _make_fake,
+}
+PLACES: Mapping[str, str] = {"file": "file_volumes_path", "lvm": "volume_group"}
 """Driver → the option that says where its volumes are: two back ends cannot have one place."""
+
+
+LONGEST_INTERVALS_SECONDS: Mapping[str, float] = {"lvm": 10.0}
+"""Driver → the longest time between two looks at what it keeps up, where guests wait for it."""
 
 
 def refuse_shared_places(backends: list[Backend]) -> None:

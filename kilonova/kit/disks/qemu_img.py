@@ -145,6 +145,19 @@ async def flattening(
     return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(disk_bytes))
 
 
+async def filling(source: Path, kind: str, device: Path, *, is_blank: bool) -> host_commands.Command:
+    """Returns the command that writes the content of a disk of that kind to a block device, which is as large at least.
+
+    They become the account's own. `is_blank`: the device reads as zeros, which need not be written. Raises OSError.
+    """
+    account = qemu_account()
+    for each in (source, device):
+        await asyncio.to_thread(give, each, account)
+    blank = ["--target-is-zero"] if is_blank else []
+    command: list[str | Path] = ["qemu-img", "convert", "-n", *blank, "-f", kind, "-O", "raw", source, device]
+    return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(MOST_DISK_BYTES))
+
+
 async def copying(
     source: Mapping[str, object], tls: str, target: Path, disk_format: str, timeout_seconds: float, allowed: Limits
 ) -> host_commands.Command:

@@ -1,19 +1,23 @@
-"""The contract of every driver of a back end: runs on the fake, and on files of both formats."""
+"""The contract of every driver of a back end: runs on the fake, on files of both formats, and on logical volumes."""
 
 import asyncio
+import contextlib
 import hashlib
 import subprocess
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kilonova.block_storage.agent.driver import StaleEpoch, VolumeDriver
 from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
 from kilonova.block_storage.agent.drivers.file import FileDriver, FileOptions
+from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOptions
+from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup
 from kilonova.block_storage.agent.spec import (
     GIB,
     Blank,
@@ -23,8 +27,9 @@ from kilonova.block_storage.agent.spec import (
     VolumeSource,
     VolumeSpec,
 )
-from kilonova.kit.connectors import FileConnection
+from kilonova.kit.connectors import FileConnection, IscsiConnection
 from kilonova.kit.host_commands import HostError
+from tests.block_storage.agent.storage_hosts import Initiator, Tgtd, free_port, run, volume_group
 
 IMAGE_BYTES = b"\x07" * (1 << 20)
 IMAGE = ImageSource(
@@ -44,6 +49,8 @@ class Rig(ABC):
 
     driver: VolumeDriver
     fetched: list[str]
+    image = IMAGE_BYTES
+    protocol = "file"
 
     @abstractmethod
     def restart(self) -> None: ...
@@ -58,7 +65,12 @@ class Rig(ABC):
     async def size_gib(self, volume_id: str) -> float: ...
 
     @abstractmethod
-    def leftovers(self) -> list[str]: ...
+    async def leftovers(self) -> list[str]: ...
+
+    async def fetch(self, image_id: str) -> AsyncIterator[bytes]:
+        self.fetched.append(image_id)
+        for start in range(0, len(self.image), 65_536):
+            yield self.image[start : start + 65_536]
 
     async def made(self, source: Any = Blank(), size_gib: int = 1) -> str:  # noqa: B008 - frozen
         spec = VolumeSpec(new_id(), size_gib, source)
@@ -71,6 +83,16 @@ async def settle(ask: Callable[[], Any]) -> None:
         while not (seen := await ask()).is_done:
             assert isinstance(seen, Observation) and seen.progress
             await asyncio.sleep(0.02)
+
+
+def first_byte(told: str) -> int:
+    """Returns the byte that qemu-io has read."""
+    return int(told.split()[1], 16)
+
+
+def bytes_told(told: str) -> int:
+    """Returns the size of the disk that qemu-img describes."""
+    return int(told.partition("(")[2].partition(" bytes")[0])
 
 
 class FakeRig(Rig):
@@ -91,7 +113,7 @@ class FakeRig(Rig):
     async def size_gib(self, volume_id: str) -> float:
         return self.backend.volumes[volume_id].size_gib
 
-    def leftovers(self) -> list[str]:
+    async def leftovers(self) -> list[str]:
         return sorted(self.backend.volumes)
 
 
@@ -99,24 +121,18 @@ class FileRig(Rig):
     def __init__(self, directory: Path, disk_format: Any) -> None:
         self.directory, self.disk_format = directory, disk_format
         self.fetched = []
-        self.image = IMAGE_BYTES
         self.restart()
 
     def restart(self) -> None:
-        self.files = FileDriver(FileOptions(directory=self.directory, disk_format=self.disk_format), self._fetch)
+        self.files = FileDriver(FileOptions(directory=self.directory, disk_format=self.disk_format), self.fetch)
         self.files.prepare()
         self.driver = self.files
-
-    async def _fetch(self, image_id: str) -> AsyncIterator[bytes]:
-        self.fetched.append(image_id)
-        for start in range(0, len(self.image), 65_536):
-            yield self.image[start : start + 65_536]
 
     async def write(self, volume_id: str, byte: int) -> None:
         await asyncio.to_thread(self._io, volume_id, f"write -P {byte} 0 64k")
 
     async def read(self, volume_id: str) -> int:
-        return int((await asyncio.to_thread(self._io, volume_id, "read -v 0 1")).split()[1], 16)
+        return first_byte(await asyncio.to_thread(self._io, volume_id, "read -v 0 1"))
 
     def _io(self, volume_id: str, command: str) -> str:
         path = self.directory / f"volume-{volume_id}"
@@ -128,9 +144,9 @@ class FileRig(Rig):
         told = subprocess.run(
             ["qemu-img", "info", "-f", self.disk_format, path], check=True, capture_output=True, text=True
         ).stdout
-        return int(told.partition("(")[2].partition(" bytes")[0]) / GIB
+        return bytes_told(told) / GIB
 
-    def leftovers(self) -> list[str]:
+    async def leftovers(self) -> list[str]:
         jobs = self.directory / ".jobs"
         return sorted(
             path.name.removeprefix("volume-")
@@ -139,15 +155,115 @@ class FileRig(Rig):
         )
 
 
-@pytest.fixture(params=["fake", "qcow2", "raw"])
+class LvmRig(Rig):
+    """Logical volumes, read and written by QEMU's initiator through an attachment of their own."""
+
+    protocol = "iscsi"
+
+    def __init__(self, directory: Path, group: VolumeGroup, tgtd: Tgtd) -> None:
+        self.directory, self.group, self.tgtd = directory, group, tgtd
+        self.fetched = []
+        self.restart()
+
+    def restart(self) -> None:
+        options = LvmOptions(directory=self.directory, group=self.group, portal=self.tgtd.portal)
+        self.lvm = LvmDriver(options, self.tgtd.targets, self.fetch)
+        self.lvm.prepare()
+        self.driver = self.lvm
+
+    @contextlib.asynccontextmanager
+    async def attached(self, volume_id: str) -> AsyncIterator[Initiator]:
+        attachment_id = new_id()
+        connection = await self.driver.connection_to(volume_id, attachment_id)
+        assert isinstance(connection, IscsiConnection)
+        try:
+            yield Initiator(connection)
+        finally:
+            await self.driver.disconnect(volume_id, attachment_id)
+
+    async def write(self, volume_id: str, byte: int) -> None:
+        async with self.attached(volume_id) as initiator:
+            await asyncio.to_thread(initiator.io, f"write -P {byte} 0 64k")
+
+    async def read(self, volume_id: str) -> int:
+        async with self.attached(volume_id) as initiator:
+            return first_byte(await asyncio.to_thread(initiator.io, "read -v 0 1"))
+
+    async def size_gib(self, volume_id: str) -> float:
+        async with self.attached(volume_id) as initiator:
+            return bytes_told(await asyncio.to_thread(initiator.info)) / GIB
+
+    async def leftovers(self) -> list[str]:
+        kept = [path.name for path in self.directory.iterdir() if not path.name.startswith(".")]
+        kept += [path.name for each in (".jobs", ".exports") for path in (self.directory / each).glob("*")]
+        kept += await self.tgtd.targets.find_all()
+        return sorted(kept + [name.removeprefix("volume-") for name in await self.group.find_all()])
+
+    def windows(self) -> list[str]:
+        """Returns the loop devices that show volumes."""
+        (group,) = run("losetup", "--noheadings", "--output", "NAME", "-j", self.tgtd.directory / "group.img").split()
+        told = run("losetup", "--noheadings", "--raw", "--list", "--output", "NAME,BACK-FILE").splitlines()
+        return [name for name, back_file in (line.split(" ", 1) for line in told) if back_file == group]
+
+    async def empty(self) -> None:
+        for name in await self.group.find_all():
+            volume_id = name.removeprefix("volume-").partition(".")[0]
+            await self.driver.release_volume(volume_id, 1000)
+        assert (await self.leftovers(), self.windows()) == ([], [])
+
+
+@pytest.fixture(scope="module")
+def storage_host(public_directory: Callable[[str], Path]) -> Iterator[tuple[VolumeGroup, Tgtd]]:
+    """A volume group and a tgtd, which the tests of this file share."""
+    directory = public_directory("host")
+    tgtd = Tgtd(directory, free_port())
+    with volume_group(directory) as group:
+        tgtd.start()
+        try:
+            yield group, tgtd
+        finally:
+            tgtd.stop()
+
+
+@pytest.fixture
+def lvm(storage_host: tuple[VolumeGroup, Tgtd], public_directory: Callable[[str], Path]) -> Iterator[LvmRig]:
+    group, tgtd = storage_host
+    rig = LvmRig(public_directory("volumes"), group, tgtd)
+    yield rig
+    asyncio.run(rig.empty())
+
+
+def make_rig(kind: str, request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
+    if kind == "fake":
+        return FakeRig()
+    if kind == "lvm":
+        found: LvmRig = request.getfixturevalue("lvm")
+        return found
+    return FileRig(public_directory("volumes"), kind)
+
+
+KEEPING = ("fake", "qcow2", "raw")
+"""Drivers that keep snapshots on every host."""
+LVM = pytest.param("lvm", marks=pytest.mark.root)
+
+
+@pytest.fixture(params=[*KEEPING, LVM])
 def rig(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
-    return FakeRig() if request.param == "fake" else FileRig(public_directory("volumes"), request.param)
+    return make_rig(request.param, request, public_directory)
+
+
+@pytest.fixture(params=KEEPING)
+def keeping(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
+    """A back end that keeps snapshots."""
+    return make_rig(request.param, request, public_directory)
 
 
 async def test_a_blank_volume_has_its_size_and_reads_as_zeros(rig: Rig) -> None:
     volume_id = await rig.made(size_gib=2)
     assert (await rig.size_gib(volume_id), await rig.read(volume_id)) == (2, 0)
-    assert isinstance(await rig.driver.connection_to(volume_id), FileConnection)
+    connection = await rig.driver.connection_to(volume_id, new_id())
+    assert msgspec.to_builtins(connection)["kind"] == rig.protocol
+    await rig.driver.disconnect(volume_id, None)
 
 
 async def test_what_is_asked_again_changes_nothing(rig: Rig) -> None:
@@ -156,13 +272,13 @@ async def test_what_is_asked_again_changes_nothing(rig: Rig) -> None:
     rig.restart()
     assert (await rig.driver.ensure_volume(VolumeSpec(volume_id, 1, Blank()), 1)).is_done
     assert await rig.read(volume_id) == 5
-    assert rig.leftovers() == [volume_id]
+    assert await rig.leftovers() == [volume_id]
 
 
 async def test_a_volume_from_an_image_has_its_data_and_the_size_asked_for(rig: Rig) -> None:
     volume_id = await rig.made(IMAGE, 2)
     assert (await rig.size_gib(volume_id), await rig.read(volume_id)) == (2, IMAGE_BYTES[0])
-    assert rig.leftovers() == [volume_id]
+    assert await rig.leftovers() == [volume_id]
 
 
 async def test_a_copy_of_a_volume_is_its_own(rig: Rig) -> None:
@@ -183,20 +299,22 @@ async def test_a_copy_goes_on_under_the_next_agent(rig: Rig) -> None:
     assert await rig.read(spec.id) == 5
 
 
-async def test_a_snapshot_keeps_the_content_whatever_becomes_of_the_volume(rig: Rig) -> None:
+async def test_a_snapshot_keeps_the_content_whatever_becomes_of_the_volume(keeping: Rig) -> None:
+    rig = keeping
     volume_id, snapshot_id = await rig.made(), new_id()
     await rig.write(volume_id, 5)
     for _ in range(2):
         await settle(lambda: rig.driver.ensure_snapshot(snapshot_id, volume_id, 1))
     await rig.write(volume_id, 6)
     await settle(lambda: rig.driver.ensure_snapshot(snapshot_id, volume_id, 1))
-    await rig.driver.extend_volume(volume_id, 3, 1)
+    await settle(lambda: rig.driver.extend_volume(volume_id, 3, 1))
     made = await rig.made(SnapshotSource(snapshot_id=snapshot_id, volume_id=volume_id), 1)
     assert (await rig.read(made), await rig.size_gib(made)) == (5, 1)
     assert (await rig.read(volume_id), await rig.size_gib(volume_id)) == (6, 3)
 
 
-async def test_a_volume_goes_back_to_a_snapshot(rig: Rig) -> None:
+async def test_a_volume_goes_back_to_a_snapshot(keeping: Rig) -> None:
+    rig = keeping
     volume_id, first, second = await rig.made(), new_id(), new_id()
     for byte, snapshot_id in ((5, first), (6, second)):
         await rig.write(volume_id, byte)
@@ -210,24 +328,40 @@ async def test_a_volume_goes_back_to_a_snapshot(rig: Rig) -> None:
     assert await rig.read(volume_id) == 5
 
 
-async def test_nothing_stays_of_what_is_released_and_it_may_be_released_again(rig: Rig) -> None:
-    volume_id, snapshot_id = await rig.made(), new_id()
-    await settle(lambda: rig.driver.ensure_snapshot(snapshot_id, volume_id, 1))
+async def test_nothing_stays_of_a_snapshot_that_is_released(keeping: Rig) -> None:
+    volume_id, snapshot_id = await keeping.made(), new_id()
+    await settle(lambda: keeping.driver.ensure_snapshot(snapshot_id, volume_id, 1))
     for _ in range(2):
-        await settle(lambda: rig.driver.release_snapshot(snapshot_id, volume_id, 2))
+        await settle(lambda: keeping.driver.release_snapshot(snapshot_id, volume_id, 2))
+    assert await keeping.leftovers() == [volume_id]
+
+
+async def test_nothing_stays_of_what_is_released_and_it_may_be_released_again(rig: Rig) -> None:
+    volume_id = await rig.made()
     copied = VolumeSpec(new_id(), 1, VolumeSource(volume_id=volume_id))
     await rig.driver.ensure_volume(copied, 1)
+    await rig.driver.connection_to(volume_id, new_id())
     for each in (copied.id, volume_id, volume_id):
         await rig.driver.release_volume(each, 2)
-    assert rig.leftovers() == []
-    await rig.driver.release_snapshot(snapshot_id, volume_id, 3)
+    assert await rig.leftovers() == []
+    await rig.driver.release_snapshot(new_id(), volume_id, 3)
+    await rig.driver.disconnect(volume_id, new_id())
     with pytest.raises(HostError, match="There is no volume"):
-        await rig.driver.connection_to(volume_id)
+        await rig.driver.connection_to(volume_id, new_id())
+
+
+async def test_an_extended_volume_keeps_its_content_and_reads_as_zeros_behind_it(rig: Rig) -> None:
+    volume_id = await rig.made()
+    await rig.write(volume_id, 5)
+    for _ in range(2):
+        await settle(lambda: rig.driver.extend_volume(volume_id, 2, 1))
+    rig.restart()
+    assert (await rig.size_gib(volume_id), await rig.read(volume_id)) == (2, 5)
 
 
 async def test_an_older_epoch_is_refused_also_after_a_release_and_by_the_next_agent(rig: Rig) -> None:
     volume_id = await rig.made()
-    await rig.driver.extend_volume(volume_id, 1, 7)
+    await settle(lambda: rig.driver.extend_volume(volume_id, 1, 7))
     for _ in range(2):
         with pytest.raises(StaleEpoch, match=r"Epoch 6 .* older than 7"):
             await rig.driver.release_volume(volume_id, 6)
@@ -236,7 +370,7 @@ async def test_an_older_epoch_is_refused_also_after_a_release_and_by_the_next_ag
     rig.restart()
     with pytest.raises(StaleEpoch):
         await rig.driver.ensure_volume(VolumeSpec(volume_id, 1, Blank()), 7)
-    assert rig.leftovers() == []
+    assert await rig.leftovers() == []
 
 
 async def test_what_is_not_there_is_named(rig: Rig) -> None:
@@ -246,13 +380,16 @@ async def test_what_is_not_there_is_named(rig: Rig) -> None:
     with pytest.raises(HostError, match="no volume"):
         await rig.driver.ensure_snapshot(new_id(), nowhere, 1)
     with pytest.raises(HostError):
+        # Where there are no snapshots the refusal is that.
         await settle(lambda: rig.driver.revert_volume(volume_id, nowhere, 1))
     spec = VolumeSpec(new_id(), 1, VolumeSource(volume_id=nowhere))
     with pytest.raises(HostError, match="no volume"):
         await settle(lambda: rig.driver.ensure_volume(spec, 1))
     with pytest.raises(HostError, match="is not the id"):
         await rig.driver.release_volume("../secret", 1)
-    assert rig.leftovers() == [volume_id]
+    with pytest.raises(HostError, match="no volume"):
+        await rig.driver.connection_to(nowhere, new_id())
+    assert await rig.leftovers() == [volume_id]
 
 
 async def test_pools_tell_their_capacity(rig: Rig) -> None:
@@ -280,7 +417,7 @@ async def test_data_that_is_not_the_image_makes_no_volume(
     spec = VolumeSpec(new_id(), 1, source)
     with pytest.raises(HostError, match=sentence):
         await settle(lambda: files.driver.ensure_volume(spec, 1))
-    assert files.leftovers() == []
+    assert await files.leftovers() == []
     files.image = IMAGE_BYTES
     await settle(lambda: files.driver.ensure_volume(spec, 1))
     assert files.fetched == [IMAGE.image_id] * 2
@@ -301,7 +438,7 @@ async def test_an_image_with_a_disk_larger_than_the_volume_is_refused_before_it_
     spec = VolumeSpec(new_id(), 1, source)
     with pytest.raises(HostError, match="more than the 1 GiB"):
         await settle(lambda: files.driver.ensure_volume(spec, 1))
-    assert files.leftovers() == []
+    assert await files.leftovers() == []
     made = await files.made(source, 2)
     assert await files.size_gib(made) == 2
 
@@ -320,7 +457,7 @@ async def test_an_image_that_reaches_outside_itself_is_refused(files: FileRig, t
     spec = VolumeSpec(new_id(), 1, source)
     with pytest.raises(HostError, match="is refused"):
         await settle(lambda: files.driver.ensure_volume(spec, 1))
-    assert files.leftovers() == []
+    assert await files.leftovers() == []
 
 
 async def test_new_volumes_have_the_format_set_and_older_ones_keep_theirs(files: FileRig) -> None:
@@ -329,5 +466,5 @@ async def test_new_volumes_have_the_format_set_and_older_ones_keep_theirs(files:
     files.disk_format = formats[kept]
     files.restart()
     after = await files.made()
-    connections = [await files.driver.connection_to(each) for each in (before, after)]
+    connections = [await files.driver.connection_to(each, new_id()) for each in (before, after)]
     assert [each.disk_format for each in connections if isinstance(each, FileConnection)] == [kept, formats[kept]]

@@ -40,11 +40,14 @@ class FakeBackend:
     epochs: dict[str, int] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
     """Names of copies that have begun."""
+    attachments: dict[str, set[str]] = field(default_factory=dict)
+    """Volume id → the attachments that reach it."""
     failures: list[str] = field(default_factory=list)
     is_broken: str = ""
     """Why nothing can be made here; what there is can be removed."""
     backend_name: str = "fake"
     pool_name: str = "fake"
+    storage_protocol: str = "file"
     reserved_percentage: int = 0
     max_over_subscription_ratio: str = "20.0"
     directory: Path | None = None
@@ -67,7 +70,7 @@ class FakeDriver:
             PoolStats(
                 pool_name=backend.pool_name,
                 volume_backend_name=backend.backend_name,
-                storage_protocol="file",
+                storage_protocol=backend.storage_protocol,
                 total_capacity_gb=backend.total_gib,
                 free_capacity_gb=backend.total_gib,
                 reserved_percentage=backend.reserved_percentage,
@@ -75,13 +78,23 @@ class FakeDriver:
             )
         ]
 
-    async def connection_to(self, volume_id: str) -> Connection:
+    async def connection_to(self, volume_id: str, attachment_id: str) -> Connection:
         self._known(volume_id)
+        check_subject(attachment_id)
+        self.backend.attachments.setdefault(volume_id, set()).add(attachment_id)
         path = self.backend.path_of(volume_id)
         if self.backend.directory is not None:
             self.backend.directory.mkdir(parents=True, exist_ok=True)
             path.touch()
         return FileConnection(path=str(path), disk_format="raw")
+
+    async def disconnect(self, volume_id: str, attachment_id: str | None) -> None:
+        held = self.backend.attachments.pop(volume_id, set())
+        if attachment_id is not None and held - {attachment_id}:
+            self.backend.attachments[volume_id] = held - {attachment_id}
+
+    async def keep_up(self) -> None:
+        """Nothing is lost here."""
 
     async def ensure_volume(self, spec: VolumeSpec, epoch: int) -> Observation:
         await self._begin(spec.id, epoch)
@@ -108,11 +121,13 @@ class FakeDriver:
         if self.backend.volumes.pop(volume_id, None) is not None and self.backend.directory is not None:
             self.backend.path_of(volume_id).unlink(missing_ok=True)
         self.backend.under_way.discard(volume_id)
+        self.backend.attachments.pop(volume_id, None)
 
-    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:
+    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> Observation:
         await self._begin(volume_id, epoch)
         volume = self._known(volume_id)
         volume.size_gib = max(volume.size_gib, size_gib)
+        return DONE
 
     async def ensure_snapshot(self, snapshot_id: str, volume_id: str, epoch: int) -> Observation:
         await self._begin(snapshot_id, epoch)

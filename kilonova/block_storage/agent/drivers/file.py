@@ -106,12 +106,15 @@ class FileDriver:
             )
         ]
 
-    async def connection_to(self, volume_id: str) -> Connection:
-        path = self._volume(volume_id)
-        record = self._records.read(volume_id)
-        if record is None or record.disk_format is None or not path.exists():
-            raise HostError(f"There is no volume {volume_id} here.")
-        return FileConnection(path=str(path), disk_format=record.disk_format)
+    async def connection_to(self, volume_id: str, attachment_id: str) -> Connection:
+        path, disk_format = self._known(volume_id)
+        return FileConnection(path=str(path), disk_format=disk_format)
+
+    async def disconnect(self, volume_id: str, attachment_id: str | None) -> None:
+        """A file needs no farewell."""
+
+    async def keep_up(self) -> None:
+        """A file is not lost."""
 
     # --- volumes -----------------------------------------------------------------------------------------------------
 
@@ -202,7 +205,7 @@ class FileDriver:
                 self._records.bury(volume_id, epoch)
         self._locks.pop(volume_id, None)
 
-    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> None:
+    async def extend_volume(self, volume_id: str, size_gib: int, epoch: int) -> Observation:
         async with self._locks[volume_id]:
             with self._complaining(volume_id):
                 self._records.admit(volume_id, epoch)
@@ -210,6 +213,7 @@ class FileDriver:
                 size_bytes = size_gib * GIB
                 if (await qemu_img.describe(path, disk_format)).virtual_size < size_bytes:
                     await qemu_img.grow(path, disk_format, None, size_bytes, file_bytes=qemu_img.WITH_SNAPSHOTS_BYTES)
+                return DONE
 
     # --- snapshots ---------------------------------------------------------------------------------------------------
 

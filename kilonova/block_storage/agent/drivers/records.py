@@ -33,6 +33,24 @@ def check_subject(subject_id: str) -> None:
         raise HostError(f"{subject_id!r} is not the id of a volume or a snapshot.")
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that nobody else reads, wholly or not at all. Raises HostError."""
+    partial = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(partial, "wb", opener=_own) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise HostError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 class Records:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -74,17 +92,7 @@ class Records:
         return swept
 
     def _write(self, subject_id: str, record: SubjectRecord) -> None:
-        path = self._place(subject_id)
-        partial = path.with_suffix(".part")
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with partial.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise HostError(f"{path} cannot be written: {error.strerror}.") from error
+        write_whole(self._place(subject_id), msgspec.json.encode(record))
 
     def _place(self, subject_id: str) -> Path:
         check_subject(subject_id)

@@ -6,7 +6,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from kilonova.cli.parts.options.spelling import Options, workers
+from kilonova.cli.parts.options.spelling import Options, old, workers
 
 QUOTAS = (
     ("volumes", 10),
@@ -37,12 +37,45 @@ BACKEND = [
         help="How many times its capacity a pool may promise, or auto",
     ),
     cfg.StrOpt("backend_availability_zone", default="", help="Zone of the back end; empty: storage_availability_zone"),
+    cfg.StrOpt("volumes_dir", default="$state_path/volumes", help="Directory of lvm's records, a folder each group"),
+    cfg.StrOpt("volume_group", default="cinder-volumes", help="lvm: the volume group"),
+    cfg.StrOpt("lvm_conf_file", default="/etc/cinder/lvm.conf", help="lvm: LVM's settings; not there: the host's own"),
+    cfg.StrOpt("lvm_type", default="default", choices=["default", "thin"], help="lvm: linear volumes, or thin"),
+    cfg.StrOpt("volume_clear", default="zero", choices=["zero", "none"], help="lvm: overwrite the room of new volumes"),
+    cfg.StrOpt(
+        "target_protocol",
+        default="iscsi",
+        choices=["iscsi"],
+        help="lvm: how hosts reach volumes",
+        deprecated_opts=old("iscsi_protocol"),
+    ),
+    cfg.StrOpt(
+        "target_helper",
+        default="tgtadm",
+        choices=["tgtadm"],
+        help="lvm: what serves the targets",
+        deprecated_opts=old("iscsi_helper"),
+    ),
+    cfg.StrOpt(
+        "target_prefix",
+        default="iqn.2010-10.org.openstack:",
+        regex=r"^iqn\.[a-z0-9.:-]{1,80}$",
+        help="lvm: the beginning of the targets' names",
+        deprecated_opts=old("iscsi_target_prefix"),
+    ),
+    cfg.StrOpt(
+        "target_ip_address",
+        default="$my_ip",
+        help="lvm: address at which hosts reach the targets",
+        deprecated_opts=old("iscsi_ip_address"),
+    ),
+    cfg.PortOpt("target_port", default=3260, help="lvm: its port", deprecated_opts=old("iscsi_port")),
 ]
 """A back end's options beside its driver, in [DEFAULT] or in a section that enabled_backends names."""
 
 
 def _driver(default: str) -> cfg.Opt:
-    return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, or fake")
+    return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, lvm or fake")
 
 
 def enabled_backends(config: Any) -> list[str]:

@@ -1,0 +1,1 @@
+"""The driver `lvm`: volumes are logical volumes of one volume group, which hosts reach by iSCSI."""
