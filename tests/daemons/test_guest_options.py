@@ -11,6 +11,7 @@ from kilonova.cli.daemons.files import read
 from kilonova.cli.parts import guest_options
 from kilonova.cli.parts.options import COMPUTE
 from kilonova.compute.agent.devices.disks import DiskOptions
+from kilonova.compute.agent.devices.local_disks import CacheMode
 from kilonova.compute.agent.drivers.options import GuestCpu, HardwareOptions, MigrationOptions, ReservedPages
 from kilonova.compute.scheduling.numa.hosts import HostNode, HostTopology, Pages
 from kilonova.kit.config import ConfigError
@@ -64,7 +65,7 @@ cpu_mode = custom
 cpu_models = Haswell-noTSX, Westmere
 cpu_model_extra_flags = pcid, -vmx
 images_type = flat
-disk_cachemodes = "file=writethrough,block=none"
+disk_cachemodes = "file=writethrough,block=none,network=writeback"
 hw_disk_discard = ignore
 hw_machine_type = armv7l=virt,x86_64=q35
 mem_stats_period_seconds = 0
@@ -91,7 +92,8 @@ cpu_dedicated_set = 0-1
     )
     assert guest_options.guest_cpu(found) == GuestCpu("custom", "Haswell-noTSX", ("pcid", "-vmx"))
     assert guest_options.machine_type(found) == "q35"
-    assert guest_options.disk_options(found) == DiskOptions("raw", {"file": "writethrough", "block": "none"})
+    modes: dict[str, CacheMode] = {"file": "writethrough", "block": "none", "network": "writeback"}
+    assert guest_options.disk_options(found) == DiskOptions("raw", modes)
 
 
 @pytest.mark.parametrize(

@@ -81,9 +81,9 @@ def _cache_modes(config: Any) -> Mapping[str, CacheMode]:
     found: dict[str, CacheMode] = {}
     for entry in config.libvirt.disk_cachemodes:
         kind, _, mode = entry.partition("=")
-        if kind not in ("file", "block") or mode not in get_args(CacheMode):
+        if kind not in ("file", "block", "network") or mode not in get_args(CacheMode):
             raise ConfigError(
-                f"[libvirt] disk_cachemodes: {entry!r} is not KIND=MODE; kinds are file and block, "
+                f"[libvirt] disk_cachemodes: {entry!r} is not KIND=MODE; kinds are file, block and network, "
                 f"modes {', '.join(get_args(CacheMode))}"
             )
         found[kind] = mode

@@ -10,11 +10,13 @@ from kilonova.kit.connectors.connections import (
     RbdConnection,
 )
 from kilonova.kit.connectors.connector import connect, disconnect
-from kilonova.kit.connectors.disk import ConnectedDisk
+from kilonova.kit.connectors.disk import Connected, ConnectedDisk, ConnectedTarget
 
 __all__ = [
     "Chap",
+    "Connected",
     "ConnectedDisk",
+    "ConnectedTarget",
     "Connection",
     "FileConnection",
     "IscsiConnection",

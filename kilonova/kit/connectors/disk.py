@@ -1,10 +1,10 @@
-"""The disk that a host gets by connecting a volume."""
+"""What a host gets by connecting a volume: a disk, or where its hypervisor finds one."""
 
 from pathlib import Path
 
 from msgspec import Struct
 
-from kilonova.kit.connectors.connections import DiskFormat
+from kilonova.kit.connectors.connections import Chap, DiskFormat
 
 
 class ConnectedDisk(Struct, frozen=True):
@@ -12,3 +12,16 @@ class ConnectedDisk(Struct, frozen=True):
 
     path: Path
     disk_format: DiskFormat
+
+
+class ConnectedTarget(Struct, frozen=True, kw_only=True):
+    """A logical unit that a hypervisor of this host opens by itself, over iSCSI; its data is the disk."""
+
+    host: str
+    port: int
+    target: str
+    unit: int
+    chap: Chap | None = None
+
+
+Connected = ConnectedDisk | ConnectedTarget

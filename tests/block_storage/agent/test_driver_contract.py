@@ -29,7 +29,7 @@ from kilonova.block_storage.agent.spec import (
 )
 from kilonova.kit.connectors import FileConnection, IscsiConnection
 from kilonova.kit.host_commands import HostError
-from tests.block_storage.agent.storage_hosts import Initiator, Tgtd, free_port, run, volume_group
+from tests.storage_hosts import Initiator, Tgtd, free_port, run, volume_group
 
 IMAGE_BYTES = b"\x07" * (1 << 20)
 IMAGE = ImageSource(

@@ -15,8 +15,8 @@ from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup, c
 from kilonova.block_storage.agent.spec import GIB, Blank, VolumeSpec
 from kilonova.kit.connectors import IscsiConnection
 from kilonova.kit.host_commands import HostError
-from tests.block_storage.agent.storage_hosts import Initiator, Tgtd, free_port, volume_group
 from tests.block_storage.agent.test_driver_contract import LvmRig, first_byte, new_id, settle
+from tests.storage_hosts import Initiator, Tgtd, free_port, volume_group
 
 root = pytest.mark.root
 

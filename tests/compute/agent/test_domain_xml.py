@@ -16,11 +16,14 @@ from kilonova.compute.agent.drivers.domain_xml import (
     interfaces_of,
     kilonova_version,
     parse_xml,
+    render_disk,
     render_domain,
 )
+from kilonova.compute.agent.drivers.domain_xml.secrets import render_secret
 from kilonova.compute.agent.drivers.options import ConsoleOptions, GuestCpu, ScreenOptions, SerialOptions
-from kilonova.compute.agent.spec import MetadataPort, SpecFlavor, SpecImage, SpecPort
+from kilonova.compute.agent.spec import DiskPlace, MetadataPort, SpecFlavor, SpecImage, SpecPort
 from kilonova.compute.servers.disks import device_name
+from kilonova.kit.connectors import Chap, ConnectedTarget
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import make_document, make_spec
 
@@ -259,3 +262,23 @@ def test_the_processor_of_guests_can_be_chosen() -> None:
         ("require", "vmx"),
         ("disable", "avx"),
     ]
+
+
+def test_a_volume_behind_a_target_is_opened_by_qemu_with_a_secret_that_libvirt_has() -> None:
+    target = ConnectedTarget(
+        host="fd00::1", port=3260, target="iqn.a:b", unit=1, chap=Chap(username="u", secret="correct horse")
+    )
+    disk = disks.PlannedDisk(DiskPlace("vdb", "virtio", "v1"), target, "raw", is_volume=True)
+    text = render_disk(make_plan(), disk)
+    shown = parse_xml(text)
+    assert (shown.get("type"), found(shown, "driver").get("type")) == ("network", "raw")
+    assert found(shown, "source").attrib == {"protocol": "iscsi", "name": "iqn.a:b/1"}
+    assert found(shown, "source/host").attrib == {"name": "fd00::1", "port": "3260"}
+    assert found(shown, "source/auth").attrib == {"username": "u"}
+    secret_id = found(shown, "source/auth/secret").get("uuid")
+    secret = parse_xml(render_secret("iqn.a:b"))
+    assert (secret.findtext("uuid"), secret.findtext("usage/target")) == (secret_id, "iqn.a:b")
+    assert (secret.get("ephemeral"), secret.get("private")) == ("yes", "yes")
+    assert "correct horse" not in text
+    alone = replace(disk, source=msgspec.structs.replace(target, chap=None))
+    assert parse_xml(render_disk(make_plan(), alone)).find("source/auth") is None

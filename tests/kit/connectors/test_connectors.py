@@ -1,5 +1,7 @@
 """Connections as they are written down, the kind that this host carries out, and those that it refuses."""
 
+import asyncio
+import re
 from pathlib import Path
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 from kilonova.kit.connectors import (
     Chap,
     ConnectedDisk,
+    ConnectedTarget,
     Connection,
     FileConnection,
     IscsiConnection,
@@ -17,6 +20,7 @@ from kilonova.kit.connectors import (
     connect,
     disconnect,
 )
+from kilonova.kit.connectors.iscsi import read_portal
 from kilonova.kit.host_commands import HostError
 
 SECRET = "correct horse"
@@ -92,7 +96,40 @@ async def test_what_is_no_file_is_refused_with_its_path(tmp_path: Path) -> None:
             await connect(FileConnection(path=str(path), disk_format="raw"))
 
 
-@pytest.mark.parametrize("connection", OTHERS, ids=kind_of)
+def iscsi(*portals: str) -> IscsiConnection:
+    return IscsiConnection(portals=portals, target="iqn.2010-10.org.openstack:volume-1", unit=1, chap=ISCSI.chap)
+
+
+async def test_a_target_is_taken_at_the_first_portal_that_answers() -> None:
+    async with await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        for portals in ((f"127.0.0.1:{port}",), ("127.0.0.1:1", f"127.0.0.1:{port}")):
+            assert await connect(iscsi(*portals)) == ConnectedTarget(
+                host="127.0.0.1", port=port, target=ISCSI.target, unit=1, chap=ISCSI.chap
+            )
+    await disconnect(ISCSI)
+
+
+@pytest.mark.parametrize(
+    ("portals", "words"),
+    [
+        (("127.0.0.1:1",), "volume-1 cannot be reached: 127.0.0.1:1: "),
+        ((), "it has no portal"),
+        (("127.0.0.1",), "'127.0.0.1' is not ADDRESS:PORT"),
+        (("127.0.0.1:99999",), "is not ADDRESS:PORT"),
+        ((":3260",), "is not ADDRESS:PORT"),
+    ],
+)
+async def test_a_target_that_nobody_serves_is_refused(portals: tuple[str, ...], words: str) -> None:
+    with pytest.raises(HostError, match=re.escape(words)):
+        await connect(iscsi(*portals))
+
+
+def test_a_portal_with_an_address_of_ipv6_is_read() -> None:
+    assert read_portal("[fd00::1]:3260") == ("fd00::1", 3260)
+
+
+@pytest.mark.parametrize("connection", [each for each in OTHERS if each is not ISCSI], ids=kind_of)
 async def test_a_kind_that_no_host_connects_yet_is_refused_by_name(connection: Connection) -> None:
     refusal = f"This host cannot connect volumes of kind {kind_of(connection)} yet"
     with pytest.raises(HostError, match=refusal):

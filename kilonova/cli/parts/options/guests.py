@@ -25,7 +25,7 @@ LIBVIRT = [
         default="default",
         help="Root disks: qcow2 (default) over a cached image; raw (flat): copies",
     ),
-    cfg.ListOpt("disk_cachemodes", default=[], help="file=MODE and block=MODE; nothing: direct where that can be"),
+    cfg.ListOpt("disk_cachemodes", default=[], help="file=MODE, block=MODE, network=MODE; nothing: direct if possible"),
     cfg.StrOpt(
         "hw_disk_discard", default="unmap", choices=["unmap", "ignore"], help="What becomes of discarded blocks"
     ),

@@ -28,7 +28,7 @@ from kilonova.compute.agent.spec import (
     VolumeSource,
 )
 from kilonova.kit import connectors
-from kilonova.kit.connectors import ConnectedDisk
+from kilonova.kit.connectors import Connected, ConnectedTarget
 from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.host_commands import HostError
 
@@ -46,7 +46,7 @@ class PlannedDisk:
     """A disk as a hypervisor opens it; known by its serial."""
 
     place: DiskPlace
-    path: Path
+    source: Path | ConnectedTarget
     format: DiskFormat
     is_config_drive: bool = False
     is_volume: bool = False
@@ -91,6 +91,11 @@ def volumes_of(disks: Iterable[SpecDisk]) -> dict[str, VolumeSource]:
     return {disk.place.serial: disk.source for disk in disks if isinstance(disk.source, VolumeSource)}
 
 
+def targets_of(planned: Iterable[PlannedDisk]) -> list[ConnectedTarget]:
+    """Returns the targets that a hypervisor opens by itself."""
+    return [disk.source for disk in planned if isinstance(disk.source, ConnectedTarget)]
+
+
 def to_plug(planned: Iterable[PlannedDisk]) -> dict[str, PlannedDisk]:
     """Serial → disk, of those that a running guest gets and loses."""
     return {disk.place.serial: disk for disk in planned if disk.is_volume}
@@ -103,7 +108,7 @@ class DiskOptions:
     image_format: ImageFormat = "qcow2"
     """The format of new disks that begin as an image: an overlay over the cached one, or a raw copy of it."""
     cache_modes: Mapping[str, CacheMode] = field(default_factory=dict)
-    """Kind of a disk's source, `file` or `block` → how it is opened; without: direct where the host can."""
+    """Kind of a disk's source, `file`, `block` or `network` → how it is opened; without: direct where the host can."""
 
 
 Formats = Callable[[Path, DiskSource], DiskFormat]
@@ -111,7 +116,7 @@ Formats = Callable[[Path, DiskSource], DiskFormat]
 
 
 def plan(
-    spec: ServerSpec, directory: Path, connected: Mapping[str, ConnectedDisk], formats: Formats | None = None
+    spec: ServerSpec, directory: Path, connected: Mapping[str, Connected], formats: Formats | None = None
 ) -> tuple[PlannedDisk, ...]:
     """Plans the disks that a hypervisor opens, given the connected volumes by serial; pure.
 
@@ -134,13 +139,16 @@ def _check(disks: Iterable[SpecDisk]) -> None:
             raise HostError(f"Two disks of the server are to be {twice[0]}.")
 
 
-def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, ConnectedDisk], formats: Formats) -> PlannedDisk:
+def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, Connected], formats: Formats) -> PlannedDisk:
     if isinstance(disk.source, VolumeSource):
         volume, source = connected[disk.place.serial], disk.source
+        where, kind = (
+            (volume, "raw") if isinstance(volume, ConnectedTarget) else (volume.path, volume.disk_format)
+        )
         return PlannedDisk(
             disk.place,
-            volume.path,
-            volume.disk_format,
+            where,
+            kind,
             is_volume=True,
             is_readonly=source.is_readonly,
             is_shared=source.is_shared,
@@ -203,7 +211,7 @@ async def prepare(spec: ServerSpec, directory: Path, image_path: ImagePath, opti
     volumes = volumes_of(spec.disks)
     connected = {serial: await connectors.connect(each.connection) for serial, each in volumes.items()}
     planned = plan(spec, directory, connected, formats)
-    local = {disk.path: disk.format for disk in planned if not disk.is_volume}
+    local = {each.source: each.format for each in planned if isinstance(each.source, Path) and not each.is_volume}
     await asyncio.to_thread(local_disks.ensure_info, directory / INFO, local)
     return await asyncio.to_thread(_with_cache_modes, planned, directory, options.cache_modes)
 
@@ -233,8 +241,10 @@ def _with_cache_modes(
     planned: Iterable[PlannedDisk], directory: Path, chosen: Mapping[str, CacheMode]
 ) -> list[PlannedDisk]:
     local = chosen.get("file") or local_disks.pick_cache_mode(directory)
-    return [replace(disk, cache=_cache_mode_of(disk.path, chosen) if disk.is_volume else local) for disk in planned]
+    return [replace(disk, cache=_cache_mode_of(disk.source, chosen) if disk.is_volume else local) for disk in planned]
 
 
-def _cache_mode_of(path: Path, chosen: Mapping[str, CacheMode]) -> CacheMode:
-    return chosen.get("block" if path.is_block_device() else "file") or local_disks.pick_cache_mode_of(path)
+def _cache_mode_of(source: Path | ConnectedTarget, chosen: Mapping[str, CacheMode]) -> CacheMode:
+    if isinstance(source, ConnectedTarget):
+        return chosen.get("network") or "none"
+    return chosen.get("block" if source.is_block_device() else "file") or local_disks.pick_cache_mode_of(source)

@@ -33,6 +33,7 @@ from kilonova.compute.agent.drivers import (
     serial_ports,
     snapshots,
     use,
+    volume_secrets,
 )
 from kilonova.compute.agent.drivers.connection import Connection
 from kilonova.compute.agent.drivers.disk_moves import DiskMoves
@@ -203,10 +204,13 @@ class LibvirtDriver:
         """Plans the server's domain. Its files are there and its volumes connected."""
         directory = self._directory(spec.id)
         planned_interfaces = interfaces.plan(spec)
+        planned_disks = await disks.prepare(spec, directory, self._images.path_of, self._options.disks)
+        if targets := disks.targets_of(planned_disks):
+            await self._connection.call(volume_secrets.keep, targets)
         return DomainPlan(
             spec,
             self._virt_type,
-            tuple(await disks.prepare(spec, directory, self._images.path_of, self._options.disks)),
+            tuple(planned_disks),
             tuple(planned_interfaces.values()),
             directory / "console.log",
             self._options.machine_type,
@@ -286,10 +290,14 @@ class LibvirtDriver:
         if not surplus:
             return
         for volume in surplus.values():
-            await connectors.disconnect(volume.connection)
+            await self._disconnect_volume(volume.connection)
         left = {serial: each for serial, each in record.connected.items() if serial not in surplus}
         record = msgspec.structs.replace(record, connected=left)
         await asyncio.to_thread(write_record, self._directory(record.spec.id), record)
+
+    async def _disconnect_volume(self, connection: connectors.Connection) -> None:
+        await self._connection.call(volume_secrets.forget, connection)
+        await connectors.disconnect(connection)
 
     async def _ensure_definition(self, plan: DomainPlan) -> None:
         if plan.consoles.serial is None:
@@ -621,7 +629,7 @@ class LibvirtDriver:
             self._errands.forget_server(server_id)
             await self._connection.call(domains.remove, server_id)
             for volume in record.connected.values() if record else ():
-                await connectors.disconnect(volume.connection)
+                await self._disconnect_volume(volume.connection)
             await asyncio.to_thread(_remove_directory, directory)
             self._messages.pop(server_id, None)
             self._timeline.forget(server_id)

@@ -9,7 +9,9 @@ from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.hardware import read_hardware
 from kilonova.compute.agent.drivers.domain_xml.elements import parse_xml, text
 from kilonova.compute.agent.drivers.domain_xml.plan import DomainPlan
+from kilonova.compute.agent.drivers.domain_xml.secrets import secret_id_of
 from kilonova.compute.hardware.guest import GuestHardware
+from kilonova.kit.connectors import ConnectedTarget
 
 CDROM_BUSES = ("ide", "sata", "scsi")
 
@@ -35,7 +37,8 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     # default bus for cdroms they would not see it.
     buses = CDROM_BUSES if style.has_cdrom else ("ide", "sata")
     is_cdrom = disk.place.is_cdrom or (disk.is_config_drive and disk.place.bus in buses)
-    element = SubElement(devices, "disk", type="file", device="cdrom" if is_cdrom else "disk")
+    kind = "network" if isinstance(disk.source, ConnectedTarget) else "file"
+    element = SubElement(devices, "disk", type=kind, device="cdrom" if is_cdrom else "disk")
     driver = {"name": "qemu", "type": disk.format, "cache": "none" if disk.is_shared else disk.cache}
     is_read_only = disk.is_config_drive or disk.is_readonly or is_cdrom
     if not is_read_only:
@@ -43,7 +46,7 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     if style.has_packed_rings and disk.place.bus == "virtio":
         driver["packed"] = "on"
     SubElement(element, "driver", driver)
-    SubElement(element, "source", file=str(disk.path))
+    _add_source(element, disk)
     SubElement(element, "target", dev=disk.place.device, bus=disk.place.bus)
     if is_read_only:
         SubElement(element, "readonly")
@@ -56,6 +59,18 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
         limits = SubElement(element, "iotune")
         for name, most in style.limits.items():
             text(limits, name, str(most))
+
+
+def _add_source(element: Element, disk: PlannedDisk) -> None:
+    found = disk.source
+    if not isinstance(found, ConnectedTarget):
+        SubElement(element, "source", file=str(found))
+        return
+    source = SubElement(element, "source", protocol="iscsi", name=f"{found.target}/{found.unit}")
+    SubElement(source, "host", name=found.host, port=str(found.port))
+    if found.chap is not None:
+        auth = SubElement(source, "auth", username=found.chap.username)
+        SubElement(auth, "secret", type="iscsi", uuid=secret_id_of(found.target))
 
 
 def render_disk(plan: DomainPlan, disk: PlannedDisk) -> str:
