@@ -73,6 +73,11 @@ def backend_of(host: str) -> str:
     return host.partition("#")[0]
 
 
+def pool_of(host: str) -> str:
+    """Returns the pool's own name, of `HOST@BACKEND#POOL`."""
+    return host.partition("#")[2]
+
+
 def as_pools(pools: Any) -> list[dict[str, Any]]:
     plain: list[dict[str, Any]] = msgspec.to_builtins(pools)
     return plain

@@ -79,7 +79,12 @@ async def test_each_daemon_builds_its_part(configuration: Any) -> None:
 @pytest.mark.parametrize(
     ("part", "driver", "more", "words"),
     [
-        (block_storage.VOLUME, "tape", "", r"\[DEFAULT\] volume_driver: 'tape' is none of file, lvm, fake, cinder"),
+        (
+            block_storage.VOLUME,
+            "tape",
+            "",
+            r"\[DEFAULT\] volume_driver: 'tape' is none of file, nfs, lvm, fake",
+        ),
         (block_storage.API, "fake", "scheduler_default_filters = GoldenFilter", r"'GoldenFilter' is none of"),
         (block_storage.API, "fake", "scheduler_default_weighers = GoldenWeigher", r"'GoldenWeigher' is none of"),
         (block_storage.API, "fake", "max_over_subscription_ratio = much", r"max_over_subscription_ratio"),
@@ -248,3 +253,35 @@ def test_volume_groups_that_cannot_be_served_stop_the_start(
     (tmp_path / "other.conf").touch()
     with pytest.raises(ConfigError, match=words):
         lvm_backend(configuration, tmp_path, more.format(directory=tmp_path), group)
+
+
+NFS = """enabled_backends = nfs
+[nfs]
+volume_driver = cinder.volume.drivers.nfs.NfsDriver
+volume_backend_name = nfs-storage
+nfs_shares_config = {directory}/nfs_shares
+nfs_mount_point_base = {directory}/volumes
+nfs_mount_options = vers=4.1
+{more}
+"""
+
+
+def nfs_backend(configuration: Any, directory: Path, more: str = "") -> Any:
+    path = configuration("fake", NFS.format(directory=directory, more=more))
+    found = read("cinder-volume", "cinder", block_storage.VOLUME.options, ["--config-file", str(path)])
+    (backend,) = volume_backends.read_backends(found.config)
+    return volume_backends.make_driver(backend, Any).options
+
+
+def test_a_section_for_the_guides_is_a_file_of_shares(configuration: Any, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"\[nfs\] nfs_shares_config: .*nfs_shares cannot be read"):
+        nfs_backend(configuration, tmp_path)
+    (tmp_path / "nfs_shares").write_text("#NFSIP:NFSPATH\n2.2.2.2:/export/cinder\n")
+    options = nfs_backend(configuration, tmp_path)
+    assert [(each.export, each.options) for each in options.shares] == [("2.2.2.2:/export/cinder", ("vers=4.1",))]
+    assert (options.mount_base, options.backend_name) == (tmp_path / "volumes", "nfs-storage")
+    assert (options.disk_format, options.is_sparse) == ("raw", True)
+    assert nfs_backend(configuration, tmp_path, "nfs_qcow2_volumes = true").disk_format == "qcow2"
+    assert not nfs_backend(configuration, tmp_path, "nfs_sparsed_volumes = false").is_sparse
+    with pytest.raises(ConfigError, match=r"\[nfs\] nfs_sparsed_volumes: .*which is always sparse"):
+        nfs_backend(configuration, tmp_path, "nfs_sparsed_volumes = false\nnfs_qcow2_volumes = true")

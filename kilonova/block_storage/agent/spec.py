@@ -36,6 +36,8 @@ class VolumeSpec(Struct, frozen=True):
     id: str
     size_gib: int
     source: Source
+    pool: str = ""
+    """The pool that was chosen; a back end with one pool needs no telling."""
 
 
 class Observation(Struct, frozen=True):

@@ -89,7 +89,7 @@ async def make_volume(run: Run[BlockStorage, CreateArgs]) -> Outcome:
     if row is None or row.host is None:
         return Fail("The volume has lost its place.")
     async with run.service.database.reading() as tx:
-        spec = VolumeSpec(row.id, row.size_gib, await _source(tx, row))
+        spec = VolumeSpec(row.id, row.size_gib, await _source(tx, row), services.pool_of(row.host))
     seen = await ask(run, row.host, ENSURE_VOLUME, EnsureArguments(spec, run.task.epoch))
     if isinstance(seen, Fail):
         return _elsewhere(run, row, seen)

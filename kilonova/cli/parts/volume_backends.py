@@ -16,7 +16,10 @@ from kilonova.kit.host_commands import HostError
 if TYPE_CHECKING:
     from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup
 
-UPSTREAM_NAMES: Mapping[str, str] = {"cinder.volume.drivers.lvm.LVMVolumeDriver": "lvm"}
+UPSTREAM_NAMES: Mapping[str, str] = {
+    "cinder.volume.drivers.lvm.LVMVolumeDriver": "lvm",
+    "cinder.volume.drivers.nfs.NfsDriver": "nfs",
+}
 """Upstream's name of a driver → ours."""
 LONGEST_NAME = 100
 GROUP_NAME = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
@@ -117,6 +120,28 @@ def _make_fake(backend: Backend, _images: ImageClient) -> VolumeDriver:
     )
 
 
+def _make_nfs(backend: Backend, images: ImageClient) -> VolumeDriver:
+    from kilonova.block_storage.agent.drivers.nfs import NfsDriver, NfsOptions, read_shares
+
+    is_qcow2, is_sparse = backend["nfs_qcow2_volumes"], backend["nfs_sparsed_volumes"]
+    if is_qcow2 and not is_sparse:
+        raise backend.refusal("nfs_sparsed_volumes", "nfs_qcow2_volumes asks for qcow2, which is always sparse")
+    try:
+        shares = read_shares(Path(backend["nfs_shares_config"]), backend["nfs_mount_options"])
+    except HostError as error:
+        raise backend.refusal("nfs_shares_config", error) from error
+    options = NfsOptions(
+        shares=shares,
+        mount_base=Path(backend["nfs_mount_point_base"]),
+        disk_format="qcow2" if is_qcow2 else "raw",
+        is_sparse=is_sparse,
+        backend_name=backend.volume_backend_name,
+        reserved_percentage=backend["reserved_percentage"],
+        max_over_subscription_ratio=backend["max_over_subscription_ratio"],
+    )
+    return NfsDriver(options, _fetching(images))
+
+
 def _make_lvm(backend: Backend, images: ImageClient) -> VolumeDriver:
     from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOptions
     from kilonova.block_storage.agent.drivers.lvm.tgt import TgtTargets
@@ -167,14 +192,15 @@ def _fetching(images: ImageClient) -> Callable[[str], AsyncIterator[bytes]]:
 
 DRIVERS: Mapping[str, Callable[[Backend, ImageClient], VolumeDriver]] = {
     "file": _make_file,
+    "nfs": _make_nfs,
     "lvm": _make_lvm,
     "fake": _make_fake,
 }
-PLACES: Mapping[str, str] = {"file": "file_volumes_path", "lvm": "volume_group"}
+PLACES: Mapping[str, str] = {"file": "file_volumes_path", "nfs": "nfs_shares_config", "lvm": "volume_group"}
 """Driver → the option that says where its volumes are: two back ends cannot have one place."""
 
 
-LONGEST_INTERVALS_SECONDS: Mapping[str, float] = {"lvm": 10.0}
+LONGEST_INTERVALS_SECONDS: Mapping[str, float] = {"lvm": 10.0, "nfs": 10.0}
 """Driver → the longest time between two looks at what it keeps up, where guests wait for it."""
 
 

@@ -6,7 +6,8 @@ import hashlib
 import subprocess
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
 from kilonova.block_storage.agent.drivers.file import FileDriver, FileOptions
 from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOptions
 from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup
+from kilonova.block_storage.agent.drivers.nfs import NfsDriver, NfsOptions, Share
 from kilonova.block_storage.agent.spec import (
     GIB,
     Blank,
@@ -28,6 +30,7 @@ from kilonova.block_storage.agent.spec import (
     VolumeSpec,
 )
 from kilonova.kit.connectors import FileConnection, IscsiConnection
+from kilonova.kit.connectors.mounts import mount_point
 from kilonova.kit.host_commands import HostError
 from tests.storage_hosts import Initiator, Tgtd, free_port, run, volume_group
 
@@ -54,6 +57,10 @@ class Rig(ABC):
 
     @abstractmethod
     def restart(self) -> None: ...
+
+    async def begin(self) -> None:
+        """Does what the driver's agent does when it begins."""
+        await self.driver.keep_up()
 
     @abstractmethod
     async def write(self, volume_id: str, byte: int) -> None: ...
@@ -155,6 +162,44 @@ class FileRig(Rig):
         )
 
 
+@dataclass
+class FakeMounts:
+    """Shares that are directories of this host."""
+
+    mounted: set[Path] = field(default_factory=set)
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    """Shares whose server does not answer."""
+
+    def is_mounted(self, export: str, directory: Path) -> bool:
+        return directory in self.mounted
+
+    async def ensure(self, export: str, directory: Path, options: Sequence[str]) -> None:
+        if export in self.away:
+            raise HostError(f"mount failed: {export} does not answer.")
+        directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self.mounted.add(directory)
+        self.options[export] = tuple(options)
+
+
+SHARE = Share("filer:/volumes", ("vers=4.1",))
+
+
+class NfsRig(FileRig):
+    """One share; whether it is mounted is this host's word for it."""
+
+    protocol = "nfs"
+
+    def __init__(self, base: Path) -> None:
+        self.base, self.mounts = base, FakeMounts()
+        super().__init__(mount_point(base, SHARE.export), "raw")
+
+    def restart(self) -> None:
+        options = NfsOptions(shares=(SHARE,), mount_base=self.base)
+        self.nfs = NfsDriver(options, self.fetch, self.mounts)
+        self.driver = self.nfs
+
+
 class LvmRig(Rig):
     """Logical volumes, read and written by QEMU's initiator through an attachment of their own."""
 
@@ -236,26 +281,32 @@ def lvm(storage_host: tuple[VolumeGroup, Tgtd], public_directory: Callable[[str]
 def make_rig(kind: str, request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
     if kind == "fake":
         return FakeRig()
+    if kind == "nfs":
+        return NfsRig(public_directory("shares"))
     if kind == "lvm":
         found: LvmRig = request.getfixturevalue("lvm")
         return found
     return FileRig(public_directory("volumes"), kind)
 
 
-KEEPING = ("fake", "qcow2", "raw")
+KEEPING = ("fake", "qcow2", "raw", "nfs")
 """Drivers that keep snapshots on every host."""
 LVM = pytest.param("lvm", marks=pytest.mark.root)
 
 
 @pytest.fixture(params=[*KEEPING, LVM])
-def rig(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
-    return make_rig(request.param, request, public_directory)
+async def rig(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
+    made = make_rig(request.param, request, public_directory)
+    await made.begin()
+    return made
 
 
 @pytest.fixture(params=KEEPING)
-def keeping(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
+async def keeping(request: pytest.FixtureRequest, public_directory: Callable[[str], Path]) -> Rig:
     """A back end that keeps snapshots."""
-    return make_rig(request.param, request, public_directory)
+    made = make_rig(request.param, request, public_directory)
+    await made.begin()
+    return made
 
 
 async def test_a_blank_volume_has_its_size_and_reads_as_zeros(rig: Rig) -> None:
@@ -270,6 +321,7 @@ async def test_what_is_asked_again_changes_nothing(rig: Rig) -> None:
     volume_id = await rig.made()
     await rig.write(volume_id, 5)
     rig.restart()
+    await rig.begin()
     assert (await rig.driver.ensure_volume(VolumeSpec(volume_id, 1, Blank()), 1)).is_done
     assert await rig.read(volume_id) == 5
     assert await rig.leftovers() == [volume_id]
@@ -295,6 +347,7 @@ async def test_a_copy_goes_on_under_the_next_agent(rig: Rig) -> None:
     spec = VolumeSpec(new_id(), 1, VolumeSource(volume_id=volume_id))
     assert not (await rig.driver.ensure_volume(spec, 1)).is_done
     rig.restart()
+    await rig.begin()
     await settle(lambda: rig.driver.ensure_volume(spec, 1))
     assert await rig.read(spec.id) == 5
 
@@ -356,6 +409,7 @@ async def test_an_extended_volume_keeps_its_content_and_reads_as_zeros_behind_it
     for _ in range(2):
         await settle(lambda: rig.driver.extend_volume(volume_id, 2, 1))
     rig.restart()
+    await rig.begin()
     assert (await rig.size_gib(volume_id), await rig.read(volume_id)) == (2, 5)
 
 
@@ -366,8 +420,10 @@ async def test_an_older_epoch_is_refused_also_after_a_release_and_by_the_next_ag
         with pytest.raises(StaleEpoch, match=r"Epoch 6 .* older than 7"):
             await rig.driver.release_volume(volume_id, 6)
         rig.restart()
+        await rig.begin()
     await rig.driver.release_volume(volume_id, 8)
     rig.restart()
+    await rig.begin()
     with pytest.raises(StaleEpoch):
         await rig.driver.ensure_volume(VolumeSpec(volume_id, 1, Blank()), 7)
     assert await rig.leftovers() == []

@@ -11,7 +11,7 @@ import pytest
 
 from kilonova.compute.agent.driver import ConsoleNotOffered, StaleEpoch
 from kilonova.compute.agent.spec import OpenVSwitchPlug, ServerSpec, SpecFlavor, VolumeSource
-from kilonova.kit.connectors import NfsConnection
+from kilonova.kit.connectors import NbdConnection
 from kilonova.kit.host_commands import HostError
 from tests.compute.agent.rigs import (
     MIB,
@@ -412,8 +412,8 @@ async def test_a_volume_that_cannot_be_reached_is_refused_by_name(rig: Rig, tmp_
 
 async def test_a_server_whose_volume_cannot_be_connected_says_so_and_can_be_released(rig: Rig, tmp_path: Path) -> None:
     spec, volume = make_spec(rig.images.add(bytes(MIB))), make_volume(tmp_path / "volume")
-    source = VolumeSource("v1", NfsConnection(export="server:/volumes", name="v1", disk_format="raw"))
-    with pytest.raises(HostError, match="cannot connect volumes of kind nfs yet"):
+    source = VolumeSource("v1", NbdConnection(host="127.0.0.1", port=10809, export="v1"))
+    with pytest.raises(HostError, match="cannot connect volumes of kind nbd yet"):
         await settle(rig, replace(spec, disks=(*spec.disks, replace(volume, source=source))))
     await rig.driver.release_server(spec.id, 1)
     assert not rig.has_leftovers(spec.id)

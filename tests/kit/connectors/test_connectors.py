@@ -129,7 +129,7 @@ def test_a_portal_with_an_address_of_ipv6_is_read() -> None:
     assert read_portal("[fd00::1]:3260") == ("fd00::1", 3260)
 
 
-@pytest.mark.parametrize("connection", [each for each in OTHERS if each is not ISCSI], ids=kind_of)
+@pytest.mark.parametrize("connection", OTHERS[2:], ids=kind_of)
 async def test_a_kind_that_no_host_connects_yet_is_refused_by_name(connection: Connection) -> None:
     refusal = f"This host cannot connect volumes of kind {kind_of(connection)} yet"
     with pytest.raises(HostError, match=refusal):

@@ -47,6 +47,8 @@ class FileOptions:
     directory: Path
     disk_format: DiskFormat = "qcow2"
     """The format of new volumes; those there are keep theirs."""
+    is_sparse: bool = True
+    """Whether raw volumes take no room before they are written to."""
     backend_name: str = "file"
     reserved_percentage: int = 0
     max_over_subscription_ratio: str = "20.0"
@@ -103,6 +105,8 @@ class FileDriver:
                 free_capacity_gb=round(usage.free / GIB, 2),
                 reserved_percentage=options.reserved_percentage,
                 max_over_subscription_ratio=options.max_over_subscription_ratio,
+                thin_provisioning_support=options.is_sparse,
+                thick_provisioning_support=not options.is_sparse,
             )
         ]
 
@@ -126,6 +130,8 @@ class FileDriver:
                 if self._volume(spec.id).exists():
                     await self._forget_way(spec.id)
                     return DONE
+                if isinstance(spec.source, Blank) and disk_format == "raw" and not self.options.is_sparse:
+                    return await self._make_full(spec)
                 if isinstance(spec.source, Blank):
                     self._make_blank(spec, disk_format)
                     return DONE
@@ -138,6 +144,21 @@ class FileDriver:
         write = blank.write_qcow2 if disk_format == "qcow2" else blank.write_raw
         write(partial, spec.size_gib * GIB)
         partial.replace(target)
+
+    async def _make_full(self, spec: VolumeSpec) -> Observation:
+        """Makes a volume whose room is taken from the start."""
+        target = self._volume(spec.id)
+        partial = _part(target)
+
+        async def command() -> Command:
+            blank.write_raw(partial, spec.size_gib * GIB)
+            fill = ["fallocate", "--posix", "--length", str(spec.size_gib * GIB), str(partial)]
+            return Command(fill, qemu_img.CONVERT_TIMEOUT_SECONDS)
+
+        async def settle() -> None:
+            """It has its size."""
+
+        return await self._copied(Copy(f"allocate to {spec.id}", partial, target, command, settle))
 
     async def _make_from(self, spec: VolumeSpec, disk_format: DiskFormat) -> Observation:
         source = spec.source
@@ -324,6 +345,11 @@ class FileDriver:
     def _snapshot(self, snapshot_id: str) -> Path:
         check_subject(snapshot_id)
         return self._directory / f"snapshot-{snapshot_id}"
+
+    def keeps(self, volume_id: str) -> bool:
+        """Whether a volume is here, or on its way. Raises HostError."""
+        record = self._records.read(volume_id)
+        return record is not None and record.state == "kept"
 
     def _known(self, volume_id: str) -> tuple[Path, DiskFormat]:
         """Returns a volume's file and format. Raises HostError where there is none."""

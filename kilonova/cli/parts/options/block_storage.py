@@ -69,13 +69,18 @@ BACKEND = [
         help="lvm: address at which hosts reach the targets",
         deprecated_opts=old("iscsi_ip_address"),
     ),
+    cfg.StrOpt("nfs_shares_config", default="/etc/cinder/nfs_shares", help="nfs: file of SERVER:/DIRECTORY lines"),
+    cfg.StrOpt("nfs_mount_point_base", default="$state_path/mnt", help="nfs: directory under which shares are mounted"),
+    cfg.StrOpt("nfs_mount_options", default="", help="nfs: options of all mounts"),
+    cfg.BoolOpt("nfs_sparsed_volumes", default=True, help="nfs: raw volumes take no room before it is used"),
+    cfg.BoolOpt("nfs_qcow2_volumes", default=False, help="nfs: volumes are qcow2"),
     cfg.PortOpt("target_port", default=3260, help="lvm: its port", deprecated_opts=old("iscsi_port")),
 ]
 """A back end's options beside its driver, in [DEFAULT] or in a section that enabled_backends names."""
 
 
 def _driver(default: str) -> cfg.Opt:
-    return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, lvm or fake")
+    return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, nfs, lvm or fake")
 
 
 def enabled_backends(config: Any) -> list[str]:
