@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kilonova.block_storage import services
+from kilonova.block_storage.agent.drivers.lvm.lio import LioTargets
 from kilonova.cli.daemons import broker, manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.grounds.files import FilesGround
@@ -198,7 +199,6 @@ my_ip = 10.0.0.41
 volume_driver = cinder.volume.drivers.lvm.LVMVolumeDriver
 volume_group = {group}
 iscsi_protocol = iscsi
-iscsi_helper = tgtadm
 volumes_dir = {directory}
 {more}
 """
@@ -218,7 +218,7 @@ def with_commands(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("with_commands")
 def test_a_section_for_the_guides_is_a_volume_group_behind_tgtd(
-    configuration: Any, public_directory: Callable[[str], Path], tmp_path: Path
+    configuration: Any, public_directory: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory, settings = public_directory("volumes"), tmp_path / "lvm.conf"
     settings.touch()
@@ -231,6 +231,9 @@ def test_a_section_for_the_guides_is_a_volume_group_behind_tgtd(
     options = lvm_backend(configuration, directory, more).options
     assert (options.portal, options.wipes, options.group.config_file) == ("[fd00::1]:860", False, settings)
     assert (options.target_prefix, options.backend_name) == ("iqn.2026-01.org.example:", "gold")
+    monkeypatch.setattr("kilonova.block_storage.agent.drivers.lvm.lio.ROOT", tmp_path)
+    driver = lvm_backend(configuration, directory, "target_helper = lioadm")
+    assert driver.targets == LioTargets("10.0.0.41:3260", tmp_path, driver.targets.configfs)
 
 
 @pytest.mark.usefixtures("with_commands")
@@ -241,6 +244,7 @@ def test_a_section_for_the_guides_is_a_volume_group_behind_tgtd(
         ("lvm_type = thin", "g", r"\[lvm\] lvm_type: this host's kernel has no device-mapper"),
         ("lvm_conf_file = {directory}/other.conf", "g", r"\[lvm\] lvm_conf_file: .*is not called lvm.conf"),
         ("volumes_dir = {directory}/other.conf/x", "g", r"\[lvm\] volumes_dir: Records cannot be kept in"),
+        ("target_helper = lioadm", "g", r"\[lvm\] target_helper: lioadm needs the kernel's iSCSI targets"),
         ("target_helper = scstadm", "g", r"target_helper.*scstadm"),
         ("target_protocol = nvmet_tcp", "g", r"target_protocol.*nvmet_tcp"),
         ("target_prefix = IQN,x", "g", r"target_prefix.*IQN,x"),
@@ -250,6 +254,7 @@ def test_volume_groups_that_cannot_be_served_stop_the_start(
     configuration: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, group: str, words: str
 ) -> None:
     monkeypatch.setattr("kilonova.block_storage.agent.drivers.lvm.volume_group.MAPPER", tmp_path / "none")
+    monkeypatch.setattr("kilonova.block_storage.agent.drivers.lvm.lio.ROOT", tmp_path / "none")
     (tmp_path / "other.conf").touch()
     with pytest.raises(ConfigError, match=words):
         lvm_backend(configuration, tmp_path, more.format(directory=tmp_path), group)

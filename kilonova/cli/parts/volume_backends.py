@@ -14,6 +14,7 @@ from kilonova.kit.config import ConfigError
 from kilonova.kit.host_commands import HostError
 
 if TYPE_CHECKING:
+    from kilonova.block_storage.agent.drivers.lvm.exports import Targets
     from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup
 
 UPSTREAM_NAMES: Mapping[str, str] = {
@@ -144,27 +145,43 @@ def _make_nfs(backend: Backend, images: ImageClient) -> VolumeDriver:
 
 def _make_lvm(backend: Backend, images: ImageClient) -> VolumeDriver:
     from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOptions
-    from kilonova.block_storage.agent.drivers.lvm.tgt import TgtTargets
 
     group = _volume_group(backend)
     address = str(backend["target_ip_address"])
     shown = f"[{address}]" if ":" in address else address
+    portal = f"{shown}:{backend['target_port']}"
     options = LvmOptions(
         directory=Path(backend["volumes_dir"]) / group.name,
         group=group,
-        portal=f"{shown}:{backend['target_port']}",
+        portal=portal,
         target_prefix=backend["target_prefix"],
         backend_name=backend.volume_backend_name,
         wipes=backend["volume_clear"] == "zero",
         reserved_percentage=backend["reserved_percentage"],
         max_over_subscription_ratio=backend["max_over_subscription_ratio"],
     )
-    driver = LvmDriver(options, TgtTargets(), _fetching(images))
+    driver = LvmDriver(options, _targets(backend, portal), _fetching(images))
     try:
         driver.prepare()
     except HostError as error:
         raise backend.refusal("volumes_dir", error) from error
     return driver
+
+
+def _targets(backend: Backend, portal: str) -> "Targets":
+    """Raises ConfigError where the kernel is to serve targets and has none."""
+    from kilonova.block_storage.agent.drivers.lvm import lio
+    from kilonova.block_storage.agent.drivers.lvm.tgt import TgtTargets
+
+    if backend["target_helper"] == "tgtadm":
+        return TgtTargets()
+    if not lio.ROOT.is_dir():
+        raise backend.refusal(
+            "target_helper",
+            f"lioadm needs the kernel's iSCSI targets, and there is no {lio.ROOT}: load target_core_mod and "
+            "iscsi_target_mod, or take tgtadm",
+        )
+    return lio.LioTargets(portal, lio.ROOT)
 
 
 def _volume_group(backend: Backend) -> "VolumeGroup":

@@ -52,8 +52,8 @@ BACKEND = [
     cfg.StrOpt(
         "target_helper",
         default="tgtadm",
-        choices=["tgtadm"],
-        help="lvm: what serves the targets",
+        choices=["tgtadm", "lioadm"],
+        help="lvm: what serves the targets: tgtd, or the kernel",
         deprecated_opts=old("iscsi_helper"),
     ),
     cfg.StrOpt(
