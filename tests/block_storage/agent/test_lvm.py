@@ -12,7 +12,7 @@ from kilonova.block_storage.agent.drivers.lvm.driver import LvmDriver, LvmOption
 from kilonova.block_storage.agent.drivers.lvm.exports import Exports
 from kilonova.block_storage.agent.drivers.lvm.tgt import TargetState, TgtTargets, read_targets
 from kilonova.block_storage.agent.drivers.lvm.volume_group import VolumeGroup, conf_file
-from kilonova.block_storage.agent.spec import GIB, Blank, VolumeSpec
+from kilonova.block_storage.agent.spec import GIB, Blank, VolumeSource, VolumeSpec
 from kilonova.kit.connectors import IscsiConnection
 from kilonova.kit.host_commands import HostError
 from tests.block_storage.agent.test_driver_contract import LvmRig, first_byte, new_id, settle
@@ -137,6 +137,30 @@ async def test_a_volume_grows_under_its_attachment(lvm: LvmRig) -> None:
     await settle(lambda: lvm.driver.extend_volume(volume_id, 2, 1))
     await asyncio.to_thread(Initiator(connection).io, f"write -P 3 {2 * GIB - 512} 512")
     assert await connected(lvm, volume_id, attachment_id) == connection
+
+
+@root
+async def test_what_an_extension_has_yet_to_overwrite_is_shown_to_nobody(lvm: LvmRig) -> None:
+    volume_id, attachment_id = await lvm.made(), new_id()
+    connection = await connected(lvm, volume_id, attachment_id)
+    await lvm.driver.disconnect(volume_id, None)
+    assert not (await lvm.driver.extend_volume(volume_id, 2, 1)).is_done
+    with pytest.raises(HostError, match="is being extended"):
+        await lvm.driver.connection_to(volume_id, attachment_id)
+    await settle(lambda: lvm.driver.extend_volume(volume_id, 2, 1))
+    assert (await connected(lvm, volume_id, attachment_id)).target == connection.target
+    assert not (await lvm.driver.extend_volume(volume_id, 3, 1)).is_done
+    await lvm.driver.keep_up()
+    assert await lvm.tgtd.targets.find_all() == set()
+    await settle(lambda: lvm.driver.extend_volume(volume_id, 3, 1))
+    assert await lvm.tgtd.targets.find_all() == {connection.target}
+
+
+@root
+async def test_a_copy_leaves_no_device_of_its_source(lvm: LvmRig) -> None:
+    volume_id = await lvm.made()
+    await lvm.made(VolumeSource(volume_id=volume_id))
+    assert lvm.windows() == []
 
 
 @root

@@ -123,6 +123,8 @@ class LvmDriver:
         async with self._locks[volume_id]:
             with self._complaining(volume_id):
                 volume = await self._known(volume_id)
+                if _unwiped(volume):
+                    raise HostError(f"Volume {volume_id} is being extended: what is new of it may not be seen yet.")
                 is_known = self._exports.is_known(attachment_id)
                 export = self._exports.ensure(attachment_id, volume_id)
                 try:
@@ -163,7 +165,7 @@ class LvmDriver:
             volume = await self._group.find(_name(export.volume_id))
             if volume is None:
                 log.warning("an exported volume is not in its group", volume=export.volume_id, group=self._group.name)
-            elif export in self._exports.of_volume(export.volume_id):
+            elif export in self._exports.of_volume(export.volume_id) and not _unwiped(volume):
                 await self.targets.ensure(export, await self._devices.show(volume))
                 log.info("made a target again", target=export.target)
 
@@ -231,15 +233,20 @@ class LvmDriver:
         """Starts the copy into a volume on its way, or finds it. Raises HostError when it failed."""
         source_id = getattr(spec.source, "volume_id", "an image")
         name = f"copy from {source_id} to {spec.id}"
-        if await self._jobs.observe(name) is None:
-            if isinstance(spec.source, ImageSource):
-                path, kind = self._images.path(spec.id), kind_of(spec.source)
-            else:
-                path, kind = await self._devices.show(self._require(source, "source")), "raw"
-            device = await self._devices.show(volume)
-            is_blank = self.options.wipes or bool(self._group.thin_pool)
-            await self._jobs.start(name, await qemu_img.filling(path, kind, device, is_blank=is_blank))
-        return await self._ended(name, "copying")
+        is_blank = self.options.wipes or bool(self._group.thin_pool)
+        # Whoever takes the source's device away looks for the job under the same lock.
+        async with self._locks[source_id] if source is not None else contextlib.nullcontext():
+            if await self._jobs.observe(name) is None:
+                if isinstance(spec.source, ImageSource):
+                    path, kind = self._images.path(spec.id), kind_of(spec.source)
+                else:
+                    path, kind = await self._devices.show(self._require(source, "source")), "raw"
+                device = await self._devices.show(volume)
+                await self._jobs.start(name, await qemu_img.filling(path, kind, device, is_blank=is_blank))
+            ended = await self._ended(name, "copying")
+            if ended.is_done and source is not None:
+                await self._hide(source_id, source)
+            return ended
 
     async def _wiped(self, volume_id: str, name: str, start_bytes: int) -> Observation:
         """Overwrites a logical volume from a byte on, unless that is not needed. Raises HostError when it failed."""
@@ -300,21 +307,20 @@ class LvmDriver:
                 if volume.size_bytes < size_gib * GIB:
                     # The tag comes first: whoever dies behind it leaves no extents that show what others have written.
                     await self._group.tag(volume.name, f"{ZERO_FROM}{volume.size_bytes}")
-                    # A window shows a size that is fixed when it is made.
+                    # Nobody sees the new end before it is overwritten; and a device that is open has a fixed size.
+                    for export in self._exports.of_volume(volume_id):
+                        await self.targets.remove(export)
                     await self._devices.hide(volume)
                     await self._group.extend(volume.name, size_gib * GIB)
                 return await self._wiped_behind(volume_id)
 
     async def _wiped_behind(self, volume_id: str) -> Observation:
         volume = await self._known(volume_id)
-        for tag in sorted(each for each in volume.tags if each.startswith(ZERO_FROM)):
-            start_bytes = int(tag.removeprefix(ZERO_FROM))
-            # The tag of an extension that LVM refused is about nothing.
-            if start_bytes < volume.size_bytes:
-                wiped = await self._wiped(volume_id, volume.name, start_bytes)
-                if not wiped.is_done:
-                    return wiped
-            await self._group.untag(volume.name, tag)
+        for start_bytes in sorted(_unwiped(volume)):
+            wiped = await self._wiped(volume_id, volume.name, start_bytes)
+            if not wiped.is_done:
+                return wiped
+            await self._group.untag(volume.name, f"{ZERO_FROM}{start_bytes}")
         for export in self._exports.of_volume(volume_id):
             await self.targets.ensure(export, await self._devices.show(volume))
         await self._hide(volume_id, volume)
@@ -385,6 +391,12 @@ class LvmDriver:
         except OSError as error:
             directory = self.options.directory
             raise HostError(f"Volume {volume_id}, {directory}: {error.strerror or error}.") from error
+
+
+def _unwiped(volume: LogicalVolume) -> set[int]:
+    """Returns the bytes from which on extensions are not overwritten yet; the tag of one that LVM refused is idle."""
+    starts = {int(tag.removeprefix(ZERO_FROM)) for tag in volume.tags if tag.startswith(ZERO_FROM)}
+    return {start for start in starts if start < volume.size_bytes}
 
 
 def _name(volume_id: str, ending: str = "") -> str:
