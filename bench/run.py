@@ -1,9 +1,9 @@
 """`make bench`: brings clouds up, measures them, prints one table.
 
 A simulated cloud, real guests (root), the scheduler's decision, the transports, a cloud of separate daemons on MariaDB
-and RabbitMQ with simulated hosts, how the cost of one more server grows, and what moves between the hosts of a lab. As
-root all of it runs in namespaces of its own. The machine's other work is in the figures: compare within one run, or
-with an earlier revision's in turn.
+and RabbitMQ with simulated hosts, how the cost of one more server grows, what moves between the hosts of a lab, and
+empty volumes by driver. As root all of it runs in namespaces of its own. The machine's other work is in the figures:
+compare within one run, or with an earlier revision's in turn.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import decisions, growth, load, many_hosts, moves, transports
+from bench import decisions, growth, load, many_hosts, moves, transports, volumes
 from bench.load import Figure, Target
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each closed loop")
     parser.add_argument("--image-mib", type=int, default=512)
-    parser.add_argument("--only", choices=["fake", "real", "decisions", "transports", "hosts", "growth", "moves"])
+    parts = ["fake", "real", "decisions", "transports", "hosts", "growth", "moves", "volumes"]
+    parser.add_argument("--only", choices=parts)
     parser.add_argument("--hosts", type=int, nargs="*", default=[100, 1000], help="simulated hosts of the daemons")
     parser.add_argument("--servers", type=int, default=750, help="servers booted to see what one more costs")
     parser.add_argument("--step", type=int, default=250, help="of them, between two figures")
@@ -56,6 +57,8 @@ def main() -> int:
             figures += _measure_growth(place, options)
         if options.only in (None, "moves") and os.geteuid() == 0:
             figures += moves.measure(place)
+        if options.only in (None, "volumes"):
+            figures += volumes.measure(place / "volumes")
     _print(figures)
     return 0
 
