@@ -204,13 +204,13 @@ class LvmDriver:
             wiped = await self._wiped(spec.id, part, 0)
             if not wiped.is_done:
                 return wiped
-            await self._group.rename(part, zero)
-        volume = await self._existing(zero)
+            # A blank volume is whole now; each command of LVM takes tens of milliseconds.
+            await self._group.rename(part, _name(spec.id) if isinstance(spec.source, Blank) else zero)
         if not isinstance(spec.source, Blank):
-            copied = await self._copied(spec, source, volume)
+            copied = await self._copied(spec, source, await self._existing(zero))
             if not copied.is_done:
                 return copied
-        await self._group.rename(zero, _name(spec.id))
+            await self._group.rename(zero, _name(spec.id))
         await self._forget_way(spec.id)
         return DONE
 
