@@ -1,4 +1,4 @@
-"""What stands in for a storage host in tests: a volume group on a file, a tgtd of its own, and a guest's view of it."""
+"""A storage host for tests: a volume group on a file, a tgtd of its own, and a guest's view of its targets."""
 
 import contextlib
 import os

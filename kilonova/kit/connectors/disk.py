@@ -1,4 +1,4 @@
-"""What a host gets by connecting a volume: a disk, or where its hypervisor finds one."""
+"""The disk that a host gets by connecting a volume, or the target at which its hypervisor opens one."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ MADE: Mapping[str, tuple[str, ...]] = {
     "store": ("control", "enable", "udev_path", "wwn/vpd_unit_serial"),
     "tpgt_1": ("enable", "auth/userid", "auth/password", "lun/", "np/", *(f"attrib/{each}" for each in ATTRIBUTES)),
 }
-"""What the kernel puts into a directory that is made."""
+"""Kind of a directory that is made → the entries that the kernel puts into it."""
 
 
 class StandIn(Configfs):

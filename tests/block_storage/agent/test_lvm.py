@@ -1,4 +1,4 @@
-"""What the driver `lvm` does beyond the contract of all drivers, on a real volume group and with a real tgtd."""
+"""The driver `lvm` beyond the contract of all drivers, on a real volume group and with a real tgtd."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What the driver `nfs` does beyond the contract of all drivers: shares that come and go."""
+"""The driver `nfs` beyond the contract of all drivers: shares that come and go."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,10 +24,10 @@ class Host:
     def __init__(self, base: Path) -> None:
         self.base, self.mounts = base, FakeMounts()
 
-    async def driver(self, *shares: Share, **options: object) -> NfsDriver:
+    async def driver(self, *shares: Share, is_sparse: bool = True) -> NfsDriver:
         """Returns the driver of an agent that has looked once."""
-        chosen: dict[str, object] = {"shares": shares or (ONE, TWO), "mount_base": self.base, **options}
-        driver = NfsDriver(NfsOptions(**chosen), fetch, self.mounts)  # type: ignore[arg-type]
+        options = NfsOptions(shares=shares or (ONE, TWO), mount_base=self.base, is_sparse=is_sparse)
+        driver = NfsDriver(options, fetch, self.mounts)
         await driver.pools()
         return driver
 

@@ -1,4 +1,4 @@
-"""How logical volumes become block devices: by device-mapper, or as windows on their physical volume.
+"""Makes block devices of logical volumes: by device-mapper, or as windows on their physical volume.
 
 `show` makes a device where there is none and returns its path; `hide` takes it away again. Both may be repeated.
 """

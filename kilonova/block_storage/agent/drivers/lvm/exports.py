@@ -33,7 +33,7 @@ class Export(Struct, frozen=True, kw_only=True):
 
 
 class Targets(Protocol):
-    """What serves targets on this host."""
+    """The server of targets on this host: tgtd, or the kernel."""
 
     async def find_all(self) -> set[str]:
         """Returns the names of the targets there are. Raises HostError."""
