@@ -142,13 +142,10 @@ def _check(disks: Iterable[SpecDisk]) -> None:
 def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, Connected], formats: Formats) -> PlannedDisk:
     if isinstance(disk.source, VolumeSource):
         volume, source = connected[disk.place.serial], disk.source
-        where, kind = (
-            (volume, "raw") if isinstance(volume, ConnectedTarget) else (volume.path, volume.disk_format)
-        )
         return PlannedDisk(
             disk.place,
-            where,
-            kind,
+            volume if isinstance(volume, ConnectedTarget) else volume.path,
+            "raw" if isinstance(volume, ConnectedTarget) else volume.disk_format,
             is_volume=True,
             is_readonly=source.is_readonly,
             is_shared=source.is_shared,
