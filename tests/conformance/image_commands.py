@@ -122,7 +122,7 @@ ENDS = [
     Row("image task show 7b5e4a52-9d51-4d7e-8a52-0d5c2f6a4e01", 1),
 ]
 
-NO_VOLUMES = "there are no volumes yet"
+NO_VOLUMES = "images are not made of volumes yet"
 NO_SIGNATURES = "there is no key manager yet"
 LEFT_OUT = {
     "image metadef *": LATER,

@@ -15,5 +15,5 @@ def test_a_refusal_that_comes_with_nothing_known_stops_the_writing() -> None:
 
 
 def test_requests_and_options_are_found() -> None:
-    assert any("attached here yet" in sentence for _module, sentence in not_yet.refusals())
-    assert "[cinder]" in dict(not_yet.idle_options())
+    assert any("swapped for another one here yet" in sentence for _module, sentence in not_yet.refusals())
+    assert "[libvirt] rbd_user" in dict(not_yet.idle_options())

@@ -472,9 +472,9 @@ def _cell_commands() -> dict[str, Act]:
 def _refused_commands() -> dict[str, Act]:
     """Commands on what is not there, which end with upstream's code for what cannot be done."""
     without = {
-        "volume_attachment show": "Servers have no volumes here yet: there is no attachment to show.",
-        "volume_attachment get_connector": "Servers have no volumes here yet: hosts connect to none.",
-        "volume_attachment refresh": "Servers have no volumes here yet: there is no attachment to refresh.",
+        "volume_attachment show": "`openstack server volume list` shows all that is kept of a server's attachments.",
+        "volume_attachment get_connector": "A host's connector is made for each attachment: none is kept to be shown.",
+        "volume_attachment refresh": "The way to a volume is made anew by detaching and attaching it.",
         "limits migrate_to_unified_limits": "Quotas are always kept by the compute service itself, and identity keeps "
         "no limits yet: there is nothing that they could be migrated to.",
     }

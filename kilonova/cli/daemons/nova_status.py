@@ -15,6 +15,7 @@ import httpx
 from msgspec import Struct
 from sqlalchemy.exc import SQLAlchemyError
 
+from kilonova.block_storage.client import VERSION as VOLUME_VERSION
 from kilonova.cli.daemons.files import read
 from kilonova.cli.daemons.manage import split_words
 from kilonova.cli.daemons.not_ready import NotReady
@@ -35,7 +36,7 @@ from kilonova.compute.transactions import cell_reading, region_reading
 from kilonova.kit.config import ConfigError
 from kilonova.kit.db import Database
 from kilonova.kit.errors import ServiceUnavailable
-from kilonova.kit.http.client import RemoteFault, at
+from kilonova.kit.http.client import RemoteFault, RemoteMissing, at
 
 Verdict = Literal["Success", "Warning", "Failure"]
 CODES: dict[Verdict, int] = {"Success": 0, "Warning": 1, "Failure": 2}
@@ -114,8 +115,23 @@ async def _check_placement(config: Any) -> Result:
     return Result(name, "Success")
 
 
-async def _check_volumes(_config: Any) -> Result:
-    return Result("Cinder API", "Success", "Servers have no volumes here yet: the block storage service is not asked.")
+async def _check_volumes(config: Any) -> Result:
+    """Block storage, where the catalog names one, knows attachments in the version that compute asks for."""
+    name = "Cinder API"
+    try:
+        neighbours = Neighbours(config.keystone_authtoken)
+    except ConfigError as error:
+        return Result(name, "Failure", str(error))
+    remote = neighbours.remote("block-storage", group=config.cinder)
+    try:
+        await remote.request("GET", at("/v3/attachments"), params={"limit": "1"}, headers=VOLUME_VERSION)
+    except RemoteMissing:
+        return Result(name, "Success", "The catalog names no block storage: servers have no volumes.")
+    except (RemoteFault, httpx.HTTPError) as error:
+        return Result(name, "Failure", f"Block storage does not answer: {error}")
+    finally:
+        await neighbours.close()
+    return Result(name, "Success")
 
 
 async def _check_old_hosts(config: Any) -> Result:

@@ -16,7 +16,8 @@ _SIGNED = "requests for metadata are signed: they need no user"
 _STAY_OFF = "a server whose guest ended with its host is stopped, until somebody starts it"
 _SPARSE = "disks take the room that guests have written to"
 _FILES = "disks are files"
-_NO_VOLUMES = "there are no volumes yet"
+_NO_CEPH = "volumes are not kept in Ceph yet"
+_WAITS = "a build waits for its volumes until its own deadline"
 _NO_NOTICES = "no notifications are sent"
 _NO_AUDITS = "usage is counted from the servers themselves when it is asked for"
 _NO_KEYS = "there is no key manager"
@@ -74,12 +75,12 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "neutron.service_metadata_proxy": "what is signed with metadata_proxy_shared_secret is always answered",
         "glance.host": _IN_CATALOG,
         "glance.port": _IN_CATALOG,
-        "DEFAULT.block_device_allocate_retries": _NO_VOLUMES,
-        "DEFAULT.block_device_allocate_retries_interval": _NO_VOLUMES,
+        "DEFAULT.block_device_allocate_retries": _WAITS,
+        "DEFAULT.block_device_allocate_retries_interval": _WAITS,
         "DEFAULT.compute_monitors": _NO_METRICS,
         "DEFAULT.instance_usage_audit": _NO_AUDITS,
         "DEFAULT.instance_usage_audit_period": _NO_AUDITS,
-        "notifications.bdms_in_notifications": _NO_VOLUMES,
+        "notifications.bdms_in_notifications": "notifications do not tell of volumes yet",
         "notifications.default_level": "errors are told as errors, and everything else as information",
         "notifications.include_share_mapping": "servers have no shares",
         "oslo_messaging_notifications.retry": "a broker that is away is waited for",
@@ -96,8 +97,8 @@ OF_PROJECT: Mapping[str, Mapping[str, str]] = {
         "libvirt.images_rbd_ceph_conf": _FILES,
         "libvirt.images_rbd_pool": _FILES,
         "libvirt.images_volume_group": _FILES,
-        "libvirt.rbd_secret_uuid": _NO_VOLUMES,
-        "libvirt.rbd_user": _NO_VOLUMES,
+        "libvirt.rbd_secret_uuid": _NO_CEPH,
+        "libvirt.rbd_user": _NO_CEPH,
         "libvirt.sparse_logical_volumes": _FILES,
         "libvirt.swtpm_group": "libvirt's own settings say who swtpm runs as",
         "libvirt.swtpm_user": "libvirt's own settings say who swtpm runs as",

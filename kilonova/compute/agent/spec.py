@@ -107,6 +107,8 @@ class VolumeSource(Struct, frozen=True, tag_field="kind", tag="volume"):
     is_readonly: bool = False
     is_shared: bool = False
     """Whether other servers may have it at the same time."""
+    limits: dict[str, int] = {}
+    """What the guest may do with it in a second, by the names that QoS specs and libvirt's `iotune` have for it."""
 
 
 DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | VolumeSource

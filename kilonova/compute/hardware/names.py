@@ -131,7 +131,7 @@ IMAGE: Mapping[str, Treatment] = {
     **{f"hw_{name}": treatment for name, treatment in _BOTH.items()},
     "architecture": _obeyed("as hw_architecture"),
     "auto_disk_config": _harmless(_XEN),
-    "block_device_mapping": _refused("servers have no volumes here yet", "[]"),
+    "block_device_mapping": _refused("images that stand for snapshots of volumes are not booted here yet", "[]"),
     "cinder_encryption_key_id": _refused(_NO_ENCRYPTION),
     "hw_architecture": _obeyed("the host runs guests of it"),
     "hw_auto_disk_config": _harmless(_XEN),

@@ -90,7 +90,9 @@ async def connect(cell: Cell, server: Server, volume: ServerVolume) -> ServerVol
     attachment = await cell.region.volume.connect(volume.attachment_id, connector)
     told = attachment.connection_info
     connection = msgspec.convert({**told, "kind": told.get("driver_volume_type")}, Connection)
-    return structs.replace(volume, connection=connection, is_readonly=attachment.attach_mode == "ro")
+    limits = {name: int(most) for name, most in (told.get("qos_specs") or {}).items()}
+    is_readonly = attachment.attach_mode == "ro"
+    return structs.replace(volume, connection=connection, is_readonly=is_readonly, limits=limits)
 
 
 async def _connector_of(cell: Cell, server: Server, volume: ServerVolume) -> dict[str, Any]:

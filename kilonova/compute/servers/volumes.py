@@ -37,6 +37,8 @@ class ServerVolume(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether it is deleted with its server."""
     boot_index: int | None = None
     """0: the server boots from it."""
+    limits: dict[str, int] = {}
+    """What the guest may do with it in a second (`spec.VolumeSource`)."""
     is_readonly: bool = False
     is_shared: bool = False
     is_leaving: bool = False
@@ -100,7 +102,13 @@ def spec_disks(held: Iterable[ServerVolume]) -> tuple[SpecDisk, ...]:
         SpecDisk(
             each.id,
             DiskPlace(each.device, each.bus, serial=each.id),
-            VolumeSource(each.id, each.connection, is_readonly=each.is_readonly, is_shared=each.is_shared),
+            VolumeSource(
+                each.id,
+                each.connection,
+                is_readonly=each.is_readonly,
+                is_shared=each.is_shared,
+                limits=each.limits,
+            ),
             each.tag,
         )
         for each in held

@@ -396,3 +396,18 @@ async def test_a_volume_that_comes_to_nothing_fails_its_server_with_the_reason(w
     assert server.vm_state == "error"
     assert volume_id in server.fault["message"]
     assert "error" in server.fault["message"]
+
+
+async def test_a_guest_is_held_to_the_limits_of_a_volumes_type(world: Any, identity: Any) -> None:
+    admin = await identity.client_for(world.volume_client._transport.app, "admin")
+    specs = {"name": "slow", "consumer": "front-end", "total_iops_sec": "100", "read_bytes_sec_per_gb": "1000"}
+    made = (await admin.post("/v3/qos-specs", json={"qos_specs": specs})).json()["qos_specs"]
+    kind = (await admin.post("/v3/types", json={"volume_type": {"name": "slow"}})).json()["volume_type"]
+    bound = await admin.get(f"/v3/qos-specs/{made['id']}/associate?vol_type_id={kind['id']}")
+    assert bound.status_code == 202, bound.text
+    await admin.aclose()
+    server_id, volume_id = await built(world), await world.make_volume(size=2, volume_type="slow")
+    assert (await ask(world, server_id, volume_id)).status_code == 200
+    await world.run()
+    (disk,) = (each for each in world.hosts["node1"].servers[server_id].disks.values() if each.is_volume)
+    assert disk.limits == {"total_iops_sec": 100, "read_bytes_sec": 2000}

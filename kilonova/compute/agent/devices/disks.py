@@ -53,6 +53,8 @@ class PlannedDisk:
     is_readonly: bool = False
     is_shared: bool = False
     """Whether other servers may have it at the same time; nobody caches its data then."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Limits of a volume; local disks have the flavor's."""
     cache: CacheMode = "none"
 
 
@@ -149,6 +151,7 @@ def _plan(disk: SpecDisk, directory: Path, connected: Mapping[str, Connected], f
             is_volume=True,
             is_readonly=source.is_readonly,
             is_shared=source.is_shared,
+            limits=source.limits,
         )
     is_config_drive = isinstance(disk.source, ConfigDriveSource)
     path = directory / disk.name

@@ -55,10 +55,11 @@ def add_disk(devices: Element, disk: PlannedDisk, style: DiskStyle) -> None:
     text(element, "serial", disk.place.serial)
     if disk.place.boot_order is not None:
         SubElement(element, "boot", order=str(disk.place.boot_order))
-    if style.limits and not disk.is_config_drive and not disk.is_volume:
-        limits = SubElement(element, "iotune")
-        for name, most in style.limits.items():
-            text(limits, name, str(most))
+    limits = disk.limits if disk.is_volume else style.limits
+    if limits and not disk.is_config_drive:
+        tuned = SubElement(element, "iotune")
+        for name, most in limits.items():
+            text(tuned, name, str(most))
 
 
 def _add_source(element: Element, disk: PlannedDisk) -> None:
