@@ -2,10 +2,11 @@
 
 Tempest comes from the package registry into an environment of its own, `.work/tempest`; nothing of it is part of ours.
 Part `smoke` runs the tests that are tagged so against a cloud with real guests, part `guests` the other ones that need
-them, part `api` what else there is of the four services against a simulated cloud, part `lab` what guests do that move
-between hosts. Clouds live on a host of their own (`tests/e2e/host.py`), that of `lab` on several (`tools/lab`), and
-Tempest runs beside them there. `tools/tempest/chosen.py` says which tests are not run and why. Exit code 0 when nothing
-fails; a run of all parts fails, too, when a test that `required_tests.txt` names was neither passed nor left out.
+them, part `api` what else there is of the four services against a simulated cloud, part `volumes` what there is of
+volumes against another one, part `lab` what guests do that move between hosts. Clouds live on a host of their own
+(`tests/e2e/host.py`), that of `lab` on several (`tools/lab`), and Tempest runs beside them there.
+`tools/tempest/chosen.py` says which tests are not run and why. Exit code 0 when nothing fails; a run of all parts
+fails, too, when a test that `required_tests.txt` names was neither passed nor left out.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from typing import Any
 from kilonova.cli.guest_image.build import ensure_guest_image
 from tools import stock_clients
 from tools.stages import CACHE, ROOT, WORK, StageError, fail, is_root, run_stage
-from tools.tempest.chosen import LEFT_OUT, PARTS, Part, missing
+from tools.tempest.chosen import PARTS, Part, missing
 from tools.tempest.clouds import Standing, bring_up
 from tools.tempest.config import plan_config, render_config
 from tools.tempest.ground import prepare
@@ -51,7 +52,7 @@ def run_part(part: Part, pattern: str | None, image_file: Path) -> dict[str, Any
 def run_tests(part: Part, pattern: str | None, cloud: Standing, directory: Path) -> dict[str, Any]:
     choice = {
         "patterns": [part.pattern, pattern or ""],
-        "left_out": LEFT_OUT,
+        "left_out": part.left_out,
         "workers": part.workers,
     }
     choice_file, result_file = directory / "choice.json", directory / "result.json"

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from kilonova.block_storage.api import (
     attaching,
     bodies,
+    extensions,
     hosts,
     metadata,
     qos,
@@ -215,8 +216,8 @@ ROUTES = [
     Route("GET", "/v3/resource_filters", hosts.list_filters, "resource_filters:get_all", since="3.33",
           query=hosts.FILTERS.query),
     Route("GET", "/v3/os-availability-zone", services.list_zones, "volume_extension:availability_zone_list"),
-    Route("GET", "/v3/extensions", services.list_extensions, "volume_extension:list_extensions"),
-    Route("GET", "/v3/extensions/{alias}", services.show_extension, "volume_extension:list_extensions"),
+    Route("GET", "/v3/extensions", extensions.list_extensions, "volume_extension:list_extensions"),
+    Route("GET", "/v3/extensions/{alias}", extensions.show_extension, "volume_extension:list_extensions"),
     Route("GET", "/v3/messages", services.list_messages, "message:get_all", since="3.3",
           query=services.MESSAGES.query),
     Route("GET", "/v3/messages/{message_id}", services.show_message, "message:get", since="3.3"),

@@ -204,7 +204,12 @@ async def attach(
 
 
 async def detach(tx: Tx, volume: Volume, attachment_id: str | None, now: datetime, *, forced: bool = False) -> None:
-    """os-detach: nobody has the volume any more, or one of several. Raises InvalidVolume, AttachmentNotFound."""
+    """os-detach: nobody has the volume any more, or one of several. Nothing happens to one that nobody has.
+
+    Raises InvalidVolume, AttachmentNotFound.
+    """
+    if volume.status == FREE and attachment_id is None:
+        return
     if not forced and volume.status not in (USED, "detaching"):
         raise InvalidVolume(f"Volume {volume.id} is {volume.status}; it has to be one of {USED}, detaching.")
     held = await of_volume(tx, volume.id)
@@ -216,4 +221,8 @@ async def detach(tx: Tx, volume: Volume, attachment_id: str | None, now: datetim
         raise InvalidVolume(f"Volume {volume.id} has {len(held)} attachments: say which one is detached.")
     for each in held:
         await tx.remove(attachments, id=each.id)
+    if forced and volume.status == "error":
+        # Somebody said so to make it detachable: the volume is as good as its attachments again.
+        await volumes.set_status(tx, volume, USED, now)
+        volume = await volumes.find(tx, volume.id, None)
     await follow(tx, volume, now)

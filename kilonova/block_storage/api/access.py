@@ -15,7 +15,7 @@ from kilonova.block_storage.tables import Snapshot, Volume
 from kilonova.block_storage.volumes import Caller
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import NOTHING, Condition
-from kilonova.kit.errors import BadRequest, Forbidden
+from kilonova.kit.errors import BadRequest, Forbidden, NotFound
 from kilonova.kit.http.lists import Dialect, Listing, Reader, SortPairs
 from kilonova.kit.http.queries import MAX_SHOWN, short, yes_or_no
 from kilonova.kit.http.routes import Request
@@ -164,7 +164,9 @@ DIALECT = Dialect(
     default_limit=1000,
     largest_limit=1000,
     counts_zero=True,
+    looks_ahead=False,
     refuse=_refuse_unknown,
+    lost_marker=lambda marker: NotFound(f"The marker {marker[:MAX_SHOWN]} is the id of nothing in this list."),
     sort_pairs=_sort_pairs,
 )
 UNPAGED = Dialect(names=())

@@ -9,7 +9,7 @@ from kilonova.block_storage.api import services as records
 from kilonova.block_storage.api import volumes as volume_lists
 from kilonova.block_storage.api.access import UNPAGED, VolumeRequest
 from kilonova.block_storage.tables import VolumeService
-from kilonova.block_storage.views.records import capability_view, host_usage_view, host_view
+from kilonova.block_storage.views.records import capability_view, host_usage_view, host_view, scheduler_host_view
 from kilonova.kit.db import Tx
 from kilonova.kit.errors import NotFound
 from kilonova.kit.http import lists
@@ -35,6 +35,10 @@ async def list_hosts(request: VolumeRequest) -> dict[str, Any]:
     async with service.database.reading() as tx:
         known = await services.all_services(tx)
     shown = [host_view(each, is_up=service.is_up(each.host)) for each in known]
+    if service.options.scheduler_host:
+        shown.append(
+            scheduler_host_view(service.options.scheduler_host, service.options.default_zone, service.clock.now())
+        )
     return {"hosts": cut_among(shown, page, key=lambda each: str(each["host_name"])).rows}
 
 

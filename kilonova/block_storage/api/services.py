@@ -1,4 +1,4 @@
-"""/os-services, /scheduler-stats/get_pools, /os-availability-zone, /messages and /extensions."""
+"""/os-services, /scheduler-stats/get_pools, /os-availability-zone and /messages."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,11 @@ from kilonova.block_storage import messages, services, volume_types, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import DIALECT, UNPAGED, VolumeRequest, owner_of, seen_project
 from kilonova.block_storage.scheduling.filters import fits_type
+from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import VolumeService
 from kilonova.block_storage.topics import AGENT_BINARY
 from kilonova.block_storage.views.records import MESSAGE_LEVEL, message_view, pool_view, service_view
+from kilonova.block_storage.views.times import shown_time
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import NOTHING, Condition
 from kilonova.kit.errors import BadRequest, NotFound
@@ -17,7 +19,7 @@ from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Listing, cut, cut_among
 from kilonova.kit.http.queries import short, yes_or_no
 
-SERVICES = Listing(dialect=UNPAGED, filters={name: lists.word_if_any(name) for name in ("host", "binary")})
+SERVICES = Listing(dialect=UNPAGED, filters={"binary": lists.word_if_any("binary")}, others={"host": None})
 POOLS = Listing(dialect=UNPAGED, others={"detail": None, "name": "pool_filter", "volume_type": "pools_of_type"})
 SCHEDULER = "cinder-scheduler"
 
@@ -29,14 +31,18 @@ async def list_services(request: VolumeRequest) -> dict[str, Any]:
         known = await services.all_services(tx)
     shown = [service_view(each, is_up=service.is_up(each.host)) for each in known]
     if service.options.scheduler_host:
-        shown.insert(0, _scheduler_view(service.options.scheduler_host, service.options.default_zone))
+        shown.insert(0, _scheduler_view(service))
+    if host := request.query.get("host"):
+        # A host's name stands for all its back ends.
+        shown = [each for each in shown if host in (each["host"], each["host"].partition("@")[0])]
     return {"services": cut_among(shown, page, key=lambda each: str(each["host"])).rows}
 
 
-def _scheduler_view(host: str, zone: str) -> dict[str, Any]:
+def _scheduler_view(service: BlockStorage) -> dict[str, Any]:
     """The scheduler is whichever process runs the operations: what answers here has one beside it."""
-    view = {"binary": SCHEDULER, "host": host, "zone": zone, "status": "enabled", "state": "up"}
-    return {**view, "updated_at": None, "disabled_reason": None, "cluster": None}
+    options, now = service.options, shown_time(service.clock.now())
+    view = {"binary": SCHEDULER, "host": options.scheduler_host, "zone": options.default_zone, "status": "enabled"}
+    return {**view, "state": "up", "updated_at": now, "disabled_reason": None, "cluster": None}
 
 
 async def enable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
@@ -64,8 +70,10 @@ async def _set_disabled(
     request.authorize()
     service = request.service
     binary = body.service or body.binary
-    if binary != AGENT_BINARY:
+    if binary == SCHEDULER and body.host == service.options.scheduler_host:
         raise BadRequest(f"Only {AGENT_BINARY} can be enabled and disabled, not {binary}.")
+    if binary != AGENT_BINARY:
+        raise NotFound(f"There is no {binary} on host {body.host}.")
     async with service.database.transaction() as tx:
         if not await services.set_disabled(tx, body.host, disabled=disabled, reason=reason, now=service.clock.now()):
             raise NotFound(f"There is no {binary} on host {body.host}.")
@@ -118,17 +126,6 @@ async def list_zones(request: VolumeRequest) -> dict[str, Any]:
             {"zoneName": name, "zoneState": {"available": available}} for name, available in sorted(found.items())
         ]
     }
-
-
-async def list_extensions(request: VolumeRequest) -> dict[str, Any]:
-    """None: everything is part of the API itself."""
-    request.authorize()
-    return {"extensions": []}
-
-
-async def show_extension(request: VolumeRequest) -> None:
-    request.authorize()
-    raise NotFound(f"There is no extension {request.path['alias'][:64]}.")
 
 
 # --- messages --------------------------------------------------------------------------------------------------------

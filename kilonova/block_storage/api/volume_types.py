@@ -102,7 +102,12 @@ async def create_type(request: VolumeRequest, body: bodies.NewTypeBody) -> dict[
     row = VolumeType(str(uuid.uuid4()), name, new.description, is_public, specs, now, now)
     async with request.service.database.transaction() as tx:
         await volume_types.create(tx, row)
-    return {"volume_type": _shown(request, row)}
+    return {"volume_type": _without(_shown(request, row), "qos_specs_id")}
+
+
+def _without(shown: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A type that is made or changed is answered without what that was not about."""
+    return {name: value for name, value in shown.items() if name not in names}
 
 
 async def update_type(request: VolumeRequest, body: bodies.ChangedTypeBody) -> dict[str, Any]:
@@ -120,7 +125,7 @@ async def update_type(request: VolumeRequest, body: bodies.ChangedTypeBody) -> d
         description = row.description if changed.description is UNSET else changed.description
         await volume_types.change(tx, row, name=name, description=description, is_public=is_public, now=now)
         row = await _find(request, tx)
-    return {"volume_type": _shown(request, row)}
+    return {"volume_type": _without(_shown(request, row), "qos_specs_id", "os-volume-type-access:is_public")}
 
 
 async def delete_type(request: VolumeRequest) -> None:

@@ -138,6 +138,10 @@ async def show_in(request: VolumeRequest, tx: Tx, row: Volume) -> dict[str, Any]
     return {"volume": _shown(request, record, await _service_ids(tx))}
 
 
+EXTENDED = ("os-vol-", "volume_image_metadata")
+"""Beginnings of the names of what were extensions once."""
+
+
 async def show_volume(request: VolumeRequest) -> dict[str, Any]:
     async with reading_volume(request) as found:
         return await show_in(request, found.tx, found.row)
@@ -167,7 +171,12 @@ async def create_volume(request: VolumeRequest, body: bodies.NewVolumeBody) -> d
     task = task_for(request, CREATE_VOLUME, volumes.new_id(), args)
     async with service.database.transaction() as tx:
         row = await volumes.create(tx, service.options, wanted, caller, task, service.clock.now())
-        return await show_in(request, tx, row)
+        return {"volume": _plain((await show_in(request, tx, row))["volume"])}
+
+
+def _plain(shown: dict[str, Any]) -> dict[str, Any]:
+    """A volume that is made or changed is answered without what were extensions once."""
+    return {name: value for name, value in shown.items() if not name.startswith(EXTENDED)}
 
 
 def _refuse_two_sources(new: bodies.NewVolume) -> None:
@@ -254,7 +263,8 @@ async def update_volume(request: VolumeRequest, body: bodies.ChangedVolumeBody) 
         await volumes.change(found.tx, row, now, name=name, description=description)
         if isinstance(changed.metadata, dict):
             await volumes.write_metadata(found.tx, row, changed.metadata, now, replace=True)
-        return await show_in(request, found.tx, await volumes.find(found.tx, row.id, None))
+        shown = await show_in(request, found.tx, await volumes.find(found.tx, row.id, None))
+        return {"volume": _plain(shown["volume"])}
 
 
 DELETE_QUERY: dict[str, str | None] = {"cascade": None, "force": "force_in_delete"}

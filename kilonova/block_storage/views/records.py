@@ -1,6 +1,7 @@
 """Everything that the API shows but volumes."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from kilonova.block_storage.snapshots import SnapshotRecord
@@ -152,6 +153,18 @@ def host_view(row: VolumeService, *, is_up: bool) -> dict[str, Any]:
         "service-status": "available" if is_up else "unavailable",
         "service-state": "disabled" if row.disabled else "enabled",
         "last-update": shown_time(row.updated_at),
+    }
+
+
+def scheduler_host_view(host: str, zone: str, now: datetime) -> dict[str, Any]:
+    """The host of the scheduler, which is whichever process runs the operations."""
+    return {
+        "host_name": host,
+        "service": "cinder-scheduler",
+        "zone": zone,
+        "service-status": "available",
+        "service-state": "enabled",
+        "last-update": shown_time(now),
     }
 
 

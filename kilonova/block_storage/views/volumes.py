@@ -45,7 +45,7 @@ def detail_view(record: VolumeRecord, base_url: str, *, sees_host: bool, service
         "consistencygroup_id": None,
         "group_id": None,
         "migration_status": None,
-        "shared_targets": None,
+        "shared_targets": False,
         "service_uuid": service_ids.get((row.host or "").partition("#")[0]),
         "consumes_quota": True,
         "metadata": dict(record.metadata) | ({"readonly": "True"} if row.readonly else {}),

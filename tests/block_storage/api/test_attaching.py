@@ -134,7 +134,7 @@ async def test_the_older_actions_go_from_free_to_used_and_back(world: World) -> 
     await act("os-detach", {"attachment_id": NOWHERE}, 404)
     await act("os-detach", {})
     assert await status_of(world, volume_id) == "available"
-    await act("os-detach", {}, 400)
+    await act("os-detach", {})
 
 
 @pytest.mark.parametrize(
@@ -170,3 +170,12 @@ async def test_an_error_stays_whoever_lets_go_of_the_volume(world: World) -> Non
     body_of(await world.act(volume_id, "os-reset_status", {"status": "error"}, by=world.admin), 202)
     body_of(await world.client.delete(f"/v3/attachments/{made['id']}"))
     assert await status_of(world, volume_id) == "error"
+
+
+async def test_a_volume_in_error_is_free_again_when_it_is_detached_by_force(world: World) -> None:
+    volume_id = (await world.make())["id"]
+    attach = {"instance_uuid": NOWHERE, "mountpoint": "/dev/vdb"}
+    body_of(await world.act(volume_id, "os-attach", attach), 202)
+    body_of(await world.act(volume_id, "os-reset_status", {"status": "error"}, by=world.admin), 202)
+    body_of(await world.act(volume_id, "os-force_detach", {}, by=world.admin), 202)
+    assert (await world.shown(volume_id))["status"] == "available"

@@ -41,7 +41,8 @@ async def test_services_are_listed_disabled_and_enabled(world: World) -> None:
     for path, body, status in (
         ("disable-log-reason", host, 400),
         ("disable", {"host": "nowhere", "binary": "cinder-volume"}, 404),
-        ("disable", {"host": "node1", "binary": "cinder-scheduler"}, 400),
+        ("disable", {"host": world.service.options.scheduler_host, "binary": "cinder-scheduler"}, 400),
+        ("disable", {"host": "nowhere", "binary": "cinder-scheduler"}, 404),
         ("disable", {"binary": "cinder-volume"}, 400),
     ):
         assert (await world.admin.put(f"/v3/os-services/{path}", json=body)).status_code == status
@@ -121,8 +122,12 @@ async def test_zones_are_those_of_back_ends(bare: World) -> None:
     assert (await bare.make(availability_zone="moon"))["availability_zone"] == "nova"
 
 
-async def test_there_are_no_extensions_apart_from_the_api(world: World) -> None:
-    assert body_of(await world.client.get("/v3/extensions")) == {"extensions": []}
+async def test_what_were_extensions_once_are_listed_for_clients_that_look_for_them(world: World) -> None:
+    listed = body_of(await world.client.get("/v3/extensions"))["extensions"]
+    assert {"os-hosts": "Hosts", "os-services": "Services"}.items() <= {
+        each["alias"]: each["name"] for each in listed
+    }.items()
+    assert body_of(await world.client.get("/v3/extensions/os-hosts"))["extension"]["name"] == "Hosts"
     assert (await world.client.get("/v3/extensions/os-golden")).status_code == 404
 
 
@@ -159,7 +164,8 @@ async def test_hosts_are_listed_shown_disabled_and_enabled(world: World) -> None
     await world.make_snapshot(volume["id"])
     theirs = await world.make(world.other, size=2)
     host = volume["os-vol-host-attr:host"].partition("#")[0]
-    (first, second) = body_of(await world.admin.get("/v3/os-hosts"))["hosts"]
+    (first, second, scheduler) = body_of(await world.admin.get("/v3/os-hosts"))["hosts"]
+    assert scheduler["service"] == "cinder-scheduler"
     assert (first["host_name"], first["service"], first["zone"]) == ("node1@fake", "cinder-volume", "nova")
     assert (first["service-status"], first["service-state"]) == ("available", "enabled")
     assert body_of(await world.admin.get("/v3/os-hosts?zone=west"))["hosts"] == [second]

@@ -241,7 +241,7 @@ async def test_offers_are_listed_by_who_makes_them(world: World, path: str) -> N
     page = body_of(await world.client.get(f"{path}?limit=1&sort=name:asc"))
     assert list(page["transfers"][0]) == ["id", "volume_id", "name", "links"]
     assert page["transfers_links"][0]["rel"] == "next"
-    for query in ("limit=x", "sort=colour", "colour=red", f"marker={NOWHERE}"):
+    for query in ("limit=x", "sort=colour", "colour=red"):
         assert (await world.client.get(f"{path}?{query}")).status_code == 400
 
 

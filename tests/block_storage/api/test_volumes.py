@@ -202,12 +202,19 @@ async def test_lists_are_filtered_sorted_and_paged(world: World) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=-1", "limit=x", f"marker={NOWHERE}", "sort=colour", "sort=name:up", "sort=name&sort_key=name",
+    ["limit=-1", "limit=x", "sort=colour", "sort=name:up", "sort=name&sort_key=name",
      "metadata=x", "bootable=maybe", "all_tenants=maybe", "with_count=maybe", "created_at=yesterday", "size=x"],
 )  # fmt: skip
 async def test_lists_refuse_what_they_cannot_read(world: World, query: str) -> None:
     response = await world.client.get(f"/v3/volumes?{query}")
     assert response.status_code == 400, response.text
+
+
+@pytest.mark.parametrize("plural", ["volumes", "volumes/detail", "snapshots", "attachments", "messages"])
+async def test_a_list_that_has_no_such_marker_says_so(world: World, plural: str) -> None:
+    response = await world.client.get(f"/v3/{plural}?marker={NOWHERE}")
+    assert response.status_code == 404, response.text
+    assert NOWHERE in response.text
 
 
 def speaking(version: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ def lacking(guest: GuestTopology, host: HostTopology) -> Lacking:
         own, floating = len(node.pinned) + extra, len(node.cpus) - len(node.pinned)
         threads = guest.threads if node.pinned else ""
         found = {
-            OWN: (own, most(lambda its, how=threads: len(usable_cpus(its, how)))),  # type: ignore[misc]
+            OWN: (own, most(lambda its, how=threads, more=extra: _own_room(its, how, more))),  # type: ignore[misc]
             SHARED: (floating, most(lambda its: floating_room(its, host.cpu_ratio))),
             MEMORY: (node.memory_mib, most(lambda its, wanted=node: _memory_room(guest, wanted, its, host))),  # type: ignore[misc]
         }
@@ -43,6 +43,15 @@ def lacking(guest: GuestTopology, host: HostTopology) -> Lacking:
             if wanted > free and wanted - free > worst.get(name, (0, 0))[0] - worst.get(name, (0, 0))[1]:
                 worst[name] = wanted, free
     return [(name, *worst[name]) for name in (OWN, SHARED, MEMORY) if name in worst]
+
+
+def _own_room(node: HostNode, threads: str, extra: int) -> int:
+    """Returns how many processors of its own a guest can have of the node, `extra` of them for the emulator.
+
+    That one takes any that is left, also beside another guest's on a core that the policy leaves alone.
+    """
+    usable = len(usable_cpus(node, threads))
+    return min(usable + extra, len(node.free)) if extra else usable
 
 
 def _memory_room(guest: GuestTopology, wanted: GuestNode, node: HostNode, host: HostTopology) -> int:
