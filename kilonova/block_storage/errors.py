@@ -54,6 +54,13 @@ class Busy(Conflict):
     """Another operation has begun on the same thing."""
 
 
+class InUse(Conflict):
+    """A server has the volume, and only compute can take it away."""
+
+    def __init__(self, volume_id: str, server_id: str) -> None:
+        super().__init__(f"Volume {volume_id} is attached to server {server_id}: detach it there, by the Compute API.")
+
+
 class VolumeTypeExists(Conflict):
     def __init__(self, name: str) -> None:
         super().__init__(f"Volume type {name} already exists.")

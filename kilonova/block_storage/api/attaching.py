@@ -1,5 +1,6 @@
 """/attachments, and the older actions by which a volume is given to a server or a host and taken back."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from kilonova.block_storage import attachments, volumes
@@ -14,7 +15,7 @@ from kilonova.block_storage.api.access import (
     writing_volume,
 )
 from kilonova.block_storage.connecting import attachment_of, connection_to, disconnect, let_go
-from kilonova.block_storage.errors import AttachmentNotFound, InvalidVolume
+from kilonova.block_storage.errors import AttachmentNotFound, InUse, InvalidVolume
 from kilonova.block_storage.tables import Attachment, Volume
 from kilonova.block_storage.views.records import attachment_detail_view, attachment_view
 from kilonova.kit.errors import BadRequest, ServiceUnavailable
@@ -126,12 +127,27 @@ async def delete_attachment(request: VolumeRequest) -> dict[str, Any]:
         row = await attachments.find(tx, request.path["attachment_id"], seen_project(request))
         volume = await volumes.find(tx, row.volume_id, None)
     request.authorize(owner_of(row))
+    _require_let_go(request, [row])
     await disconnect(request.service, volume, row.id)
     async with request.service.database.transaction() as tx:
         row = await attachments.find(tx, row.id, seen_project(request))
         await attachments.remove(tx, row, request.service.clock.now())
         left = await attachments.of_volume(tx, row.volume_id)
     return {"attachments": [attachment_view(each) for each in left]}
+
+
+def _require_let_go(request: VolumeRequest, held: Iterable[Attachment]) -> None:
+    """Raises InUse for an attachment that a server's host was told the way of, unless compute or an administrator asks.
+
+    Only compute knows when the guest has let go. Ended before, the volume could be another project's while the guest
+    still reads and writes it (CVE-2023-2088).
+    """
+    ctx = request.ctx
+    if ctx.is_admin or "service" in ctx.roles | ctx.service_roles:
+        return
+    for row in held:
+        if row.server_id is not None and row.connector is not None:
+            raise InUse(row.volume_id, row.server_id)
 
 
 # --- actions ---------------------------------------------------------------------------------------------------------
@@ -178,6 +194,8 @@ async def attach(request: VolumeRequest, body: bodies.Attach) -> None:
 
 async def detach(request: VolumeRequest, body: bodies.Detach) -> None:
     async with writing_volume(request) as found:
+        held = await attachments.of_volume(found.tx, found.row.id)
+        _require_let_go(request, [each for each in held if body.attachment_id in (None, each.id)])
         await attachments.detach(found.tx, found.row, body.attachment_id, request.service.clock.now())
 
 

@@ -31,14 +31,14 @@ async def test_a_way_is_the_attachments_and_ends_with_it(strict: World) -> None:
     for who, status in ((strict.other, 404), (strict.reader, 403)):
         assert (await who.delete(url)).status_code == status
     assert ways(strict, volume_id) == {made["id"]}
-    body_of(await strict.client.delete(url))
+    body_of(await strict.admin.delete(url))
     assert ways(strict, volume_id) == set()
 
 
 async def test_what_was_reserved_alone_is_let_go_as_well(strict: World) -> None:
     volume_id = (await strict.make())["id"]
     made = (await reserve(strict, volume_id))["attachment"]
-    body_of(await strict.client.delete(f"/v3/attachments/{made['id']}"))
+    body_of(await strict.admin.delete(f"/v3/attachments/{made['id']}"))
     assert ways(strict, volume_id) == set()
 
 
@@ -46,11 +46,11 @@ async def test_an_attachment_stays_while_its_back_end_cannot_be_told(strict: Wor
     volume_id = (await strict.make())["id"]
     made = (await reserve(strict, volume_id, connector=CONNECTOR))["attachment"]
     served = strict.silence()
-    refusal = await strict.client.delete(f"/v3/attachments/{made['id']}")
+    refusal = await strict.admin.delete(f"/v3/attachments/{made['id']}")
     assert refusal.status_code == 503 and "back end cannot be asked" in refusal.text
     bus: Any = strict.service.bus
     bus._servers["cinder-volume.node1@fake"] = served
-    body_of(await strict.client.delete(f"/v3/attachments/{made['id']}"))
+    body_of(await strict.admin.delete(f"/v3/attachments/{made['id']}"))
     assert ways(strict, volume_id) == set()
 
 

@@ -10,6 +10,7 @@ from tests.compute.programs.stories import find_host_again, lose_backend, silenc
 
 NEWEST = {"openstack-api-version": "compute 2.100"}
 ASYNC = {"openstack-api-version": "compute 2.101"}
+NEWEST_VOLUMES = {"openstack-api-version": "volume 3.71"}
 NOWHERE = "11111111-2222-3333-4444-555555555555"
 
 
@@ -411,3 +412,16 @@ async def test_a_guest_is_held_to_the_limits_of_a_volumes_type(world: Any, ident
     await world.run()
     (disk,) = (each for each in world.hosts["node1"].servers[server_id].disks.values() if each.is_volume)
     assert disk.limits == {"total_iops_sec": 100, "read_bytes_sec": 2000}
+
+
+async def test_only_compute_takes_a_volume_from_a_guest(world: Any) -> None:
+    server_id = await built(world)
+    shown = await attached(world, server_id)
+    client, volume_id = world.volume_client, shown["volumeId"]
+    (held,) = (await of_block_storage(world, volume_id))["attachments"]
+    told = await refusal(await client.delete(f"/v3/attachments/{held['attachment_id']}", headers=NEWEST_VOLUMES), 409)
+    assert server_id in told
+    answer = await client.post(f"/v3/volumes/{volume_id}/action", json={"os-detach": {}})
+    assert server_id in await refusal(answer, 409)
+    assert (await of_block_storage(world, volume_id))["status"] == "in-use"
+    assert disks_on_host(world, server_id) == {volume_id: "vdb"}
