@@ -154,7 +154,7 @@ ATTACHMENTS = [
     Row(f"flavor create --ram 64 --disk 1 --vcpus 1 {ID} small"),
     Row(f"server create --image system --flavor small --no-network --wait {ID} holder", keep="holder", user="demo"),
     Row(f"{V} volume attachment create papers holder --no-connect --mode ro {ID}", keep="held", user="demo"),
-    Row(f"{V} volume attachment create papers --server holder", 1, "is reserved", user="demo"),
+    Row(f"{V} volume attachment create papers --server holder", shows="reserved", user="demo"),
     Row(f"{V} volume attachment create nothing --server holder", 1, "nothing", user="demo"),
     Row(f"{V} volume attachment list", shows="reserved", user="demo"),
     Row(

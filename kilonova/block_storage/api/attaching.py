@@ -137,16 +137,16 @@ async def delete_attachment(request: VolumeRequest) -> dict[str, Any]:
 
 
 def _require_let_go(request: VolumeRequest, held: Iterable[Attachment]) -> None:
-    """Raises InUse for an attachment that a server's host was told the way of, unless compute or an administrator asks.
+    """Raises InUse for an attachment by which a guest has the volume, unless compute or an administrator asks.
 
     Only compute knows when the guest has let go. Ended before, the volume could be another project's while the guest
-    still reads and writes it (CVE-2023-2088).
+    still reads and writes it (CVE-2023-2088). The connector that compute gives names the server as its `instance`.
     """
     ctx = request.ctx
     if ctx.is_admin or "service" in ctx.roles | ctx.service_roles:
         return
     for row in held:
-        if row.server_id is not None and row.connector is not None:
+        if row.server_id is not None and (row.connector or {}).get("instance") == row.server_id:
             raise InUse(row.volume_id, row.server_id)
 
 
