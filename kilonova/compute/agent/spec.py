@@ -108,7 +108,7 @@ class VolumeSource(Struct, frozen=True, tag_field="kind", tag="volume"):
     is_shared: bool = False
     """Whether other servers may have it at the same time."""
     limits: dict[str, int] = {}
-    """What the guest may do with it in a second, by the names that QoS specs and libvirt's `iotune` have for it."""
+    """The most that the guest may do with it in a second, by the names that QoS specs and libvirt's `iotune` have."""
 
 
 DiskSource = ImageSource | BlankSource | SwapSource | ConfigDriveSource | VolumeSource

@@ -117,6 +117,7 @@ def _entry(server: Server, new: NewAttachment, volume: Volume) -> ServerVolume:
     is_deleted = new.delete_on_termination
     return ServerVolume(
         id=volume.id,
+        owner_id=volume.project_id,
         bdm_id=str(uuid.uuid4()),
         device=device,
         bus=bus,

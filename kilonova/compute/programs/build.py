@@ -14,7 +14,7 @@ from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import choosing, placing, release
 from kilonova.compute.programs.choosing import Chosen
 from kilonova.compute.programs.convergence import UNREACHABLE_TRIES, HostArgs, Seen, ask_host
-from kilonova.compute.programs.volume_attachments import connect, promised
+from kilonova.compute.programs.volume_attachments import connect, promised, require_same_owner
 from kilonova.compute.region import mappings, moving
 from kilonova.compute.region.mappings import CELL0_ID
 from kilonova.compute.scheduling.plan import count_hosts
@@ -156,6 +156,7 @@ async def hold_volumes(run: Run[Cell, BuildArgs]) -> Outcome:
             return Sleep(POLL_SECONDS, f"volume {volume.id} is {seen.status}")
         try:
             attachment_id = await promised(cell.region.volume, volume.id, server.id)
+            await require_same_owner(cell.region.volume, volume)
             held.append(await connect(cell, server, structs.replace(volume, attachment_id=attachment_id)))
         except RemoteUnavailable:
             raise

@@ -31,7 +31,7 @@ log = logger(__name__)
 POLL_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 5.0
 TRIES_TO_LET_GO = 12
-"""How often a host is asked to let go of a volume whose attachment failed; each time that takes a few seconds."""
+"""A host is asked so often to let go of a volume whose attachment failed; each time that takes a few seconds."""
 
 
 class VolumeArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,8 +44,10 @@ class VolumeArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
 async def reserve_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
     """Has block storage promise the volume to the server. Whoever asks first has it."""
     server, volume = await _find(run)
+    client = run.service.region.volume
     try:
-        attachment_id = await promised(run.service.region.volume, volume.id, server.id)
+        attachment_id = await promised(client, volume.id, server.id)
+        await require_same_owner(client, volume)
     except RemoteUnavailable:
         raise
     except RemoteFault as fault:
@@ -65,6 +67,17 @@ async def promised(client: VolumeClient, volume_id: str, server_id: str, token: 
         if not known:
             raise
         return known[0]
+
+
+async def require_same_owner(client: VolumeClient, volume: ServerVolume) -> None:
+    """Raises RemoteFault (404) for a promised volume that is another project's than when it was asked for.
+
+    Asked after the promise, from which on it is given to nobody: what the owner of the server could see then, and
+    another project was given since, is not the server's to have.
+    """
+    seen = await client.show(volume.id)
+    if seen.project_id != volume.owner_id:
+        raise RemoteFault("block-storage", 404, f"Volume {volume.id} could not be found.")
 
 
 async def connect_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
@@ -96,7 +109,7 @@ async def connect(cell: Cell, server: Server, volume: ServerVolume) -> ServerVol
 
 
 async def _connector_of(cell: Cell, server: Server, volume: ServerVolume) -> dict[str, Any]:
-    """What a back end has to know of a host that wants to reach a volume."""
+    """Returns what a back end has to know of a host that wants to reach a volume."""
     async with cell.reading() as tx:
         host = await hosts.find(tx, AGENT_BINARY, server.host or "")
     return {

@@ -55,11 +55,12 @@ class ReadyVolume(Struct, frozen=True, kw_only=True):
 
     id: str
     wanted: WantedVolume
+    owner_id: str
     is_shared: bool = False
 
 
 class Boot(Struct, frozen=True):
-    """What a server boots from, of one whose root disk is a volume."""
+    """The source of a root disk that is a volume, as far as a server's hardware goes by it."""
 
     properties: Mapping[str, str]
     """The properties of the image that the volume is made of."""
@@ -157,14 +158,14 @@ async def make_ready(
 async def _ready(region: Region, ctx: RequestContext, wanted: WantedVolume, zone: str | None) -> ReadyVolume:
     if wanted.source == "volume":
         volume = await usable_volume(region, ctx, wanted.source_id)
-        return ReadyVolume(id=volume.id, wanted=wanted, is_shared=volume.multiattach)
+        return ReadyVolume(id=volume.id, wanted=wanted, owner_id=volume.project_id, is_shared=volume.multiattach)
     sources = {"snapshot": "snapshot_id", "image": "imageRef"}
     fields: Fields = {"name": "", "volume_type": wanted.volume_type, "availability_zone": zone}
     fields |= {sources[wanted.source]: wanted.source_id} if wanted.source in sources else {}
     fields |= {"size": wanted.size_gib} if wanted.size_gib else {}
     given = {name: value for name, value in fields.items() if value is not None}
     volume = await region.volume.create(given, ctx.token)
-    return ReadyVolume(id=volume.id, wanted=wanted, is_shared=volume.multiattach)
+    return ReadyVolume(id=volume.id, wanted=wanted, owner_id=ctx.project_id or "", is_shared=volume.multiattach)
 
 
 async def discard(region: Region, made: Sequence[Sequence[ReadyVolume]]) -> None:
@@ -221,6 +222,7 @@ def _placed(ready: ReadyVolume, usual_bus: str, used: set[str]) -> ServerVolume:
     used.add(device)
     return ServerVolume(
         id=ready.id,
+        owner_id=ready.owner_id,
         bdm_id=str(uuid.uuid4()),
         device=device,
         bus=bus,

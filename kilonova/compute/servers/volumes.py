@@ -23,6 +23,8 @@ Fields = dict[str, Any]
 
 class ServerVolume(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
+    owner_id: str = ""
+    """The project that it belonged to when it was asked for; a volume can be given to another one meanwhile."""
     bdm_id: str
     """Tells the server's block devices apart, as the API shows them."""
     device: str
@@ -38,7 +40,7 @@ class ServerVolume(Struct, frozen=True, kw_only=True, omit_defaults=True):
     boot_index: int | None = None
     """0: the server boots from it."""
     limits: dict[str, int] = {}
-    """What the guest may do with it in a second (`spec.VolumeSource`)."""
+    """The most that the guest may do with it in a second (`spec.VolumeSource`)."""
     is_readonly: bool = False
     is_shared: bool = False
     is_leaving: bool = False

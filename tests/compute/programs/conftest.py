@@ -255,7 +255,9 @@ class World:
         assert not changes
         (server,) = requests.make_servers(wanted, _Caller(self.project_id, self.user_id), self.clock.now())  # type: ignore[arg-type]
         if root:
-            held = ServerVolume(id=root, bdm_id=str(uuid.uuid4()), device="vda", bus="virtio", boot_index=0)
+            held = ServerVolume(
+                id=root, owner_id=self.project_id, bdm_id=str(uuid.uuid4()), device="vda", bus="virtio", boot_index=0
+            )
             server.volumes = as_kept([held])
         async with self.compute.transaction() as tx:
             return await servers.insert(tx, self.compute.local(tx), server, BUILD.new_task(server.id), self.clock.now())

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
+from kilonova.compute.operations import OPERATIONS
+from kilonova.compute.programs.volume_attachments import ATTACH_VOLUME, VolumeArgs
+from kilonova.compute.region import cells
+from kilonova.compute.servers import servers
 from kilonova.compute.servers import volumes as server_volumes
+from kilonova.compute.servers.volumes import ServerVolume, as_kept
 from tests.compute.programs.stories import find_host_again, lose_backend, silence
 
 NEWEST = {"openstack-api-version": "compute 2.100"}
@@ -253,7 +258,7 @@ async def test_a_server_has_so_many_volumes_and_no_more(world: Any, monkeypatch:
 
 
 async def make(world: Any, status: int = 202, *, headers: Any = NEWEST, volumes: Any, **fields: Any) -> Any:
-    """What POST /servers answers to a server with these block devices."""
+    """Returns the answer to POST /servers with these block devices."""
     flavor = {"name": "m1.tiny", "id": "1", "vcpus": 1, "ram": 512, "disk": 1}
     await world.admin_client.post("/v2.1/flavors", json={"flavor": flavor})
     server = {"name": "web", "flavorRef": "1", "networks": "none", "block_device_mapping_v2": volumes, **fields}
@@ -425,3 +430,26 @@ async def test_only_compute_takes_a_volume_from_a_guest(world: Any) -> None:
     assert server_id in await refusal(answer, 409)
     assert (await of_block_storage(world, volume_id))["status"] == "in-use"
     assert disks_on_host(world, server_id) == {volume_id: "vdb"}
+
+
+async def test_a_volume_that_became_anothers_meanwhile_is_not_had(world: Any, identity: Any) -> None:
+    server_id, volume_id = await built(world), await world.make_volume()
+    client = world.volume_client
+    other = await identity.client_for(client._transport.app, "other")
+    # Between the commit of the request and its task.
+    async with cells.writing(world.compute, server_id) as (_cell, tx):
+        server = await servers.find(tx, server_id)
+        entry = ServerVolume(id=volume_id, owner_id=world.project_id, bdm_id=NOWHERE, device="vdb", bus="virtio")
+        task = ATTACH_VOLUME.new_task(server_id, VolumeArgs(volume_id=volume_id))
+        await servers.begin(tx, server, OPERATIONS["attach_volume"], task, world.clock.now())
+        await servers.change(tx, server_id, world.clock.now(), volumes=as_kept([entry]))
+    offered = (await client.post("/v3/os-volume-transfer", json={"transfer": {"volume_id": volume_id}})).json()
+    accept = {"accept": {"auth_key": offered["transfer"]["auth_key"]}}
+    accepted = await other.post(f"/v3/os-volume-transfer/{offered['transfer']['id']}/accept", json=accept)
+    assert accepted.status_code == 202, accepted.text
+    await world.run()
+    (failed, *_) = await world.tasks_of(server_id)
+    assert (failed.outcome, volume_id in failed.error) == ("failed", True)
+    assert (await other.get(f"/v3/volumes/{volume_id}")).json()["volume"]["status"] == "available"
+    assert (await world.server(server_id)).volumes == []
+    await other.aclose()

@@ -51,7 +51,7 @@ class FakeBackend:
     reserved_percentage: int = 0
     max_over_subscription_ratio: str = "20.0"
     directory: Path | None = None
-    """Where simulated hosts find volumes: an empty file for each that one of them is connected to."""
+    """The place in which simulated hosts find volumes: an empty file for each that one of them is connected to."""
 
     def path_of(self, volume_id: str) -> Path:
         return (self.directory or Path("/fake")) / f"volume-{volume_id}"
