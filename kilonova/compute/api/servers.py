@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ from kilonova.compute.hosts import hosts
 from kilonova.compute.region import mappings
 from kilonova.compute.region.directory import CellDown
 from kilonova.compute.servers import creation, new_volumes, requests, servers
+from kilonova.compute.servers.new_volumes import WantedVolume
 from kilonova.compute.tables import Flavor, Host, Keypair, Server, ServerGroup
 from kilonova.compute.transactions import RegionTx
 from kilonova.compute.views.servers import (
@@ -92,16 +94,7 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         group = await _group(tx, request, hints)
     block_devices.check_room(local_disks, flavor)
     zone, host = await _zone_and_host(request, new)
-    with new_volumes.refusals():
-        boot = await new_volumes.find_boot(region, ctx, volumes, flavor.memory_mib)
-    if boot is None:
-        if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
-            raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
-        image = await requests.resolve_image(region, ctx, _image_id(new), flavor)
-    else:
-        if _named_images(new):
-            raise InvalidServer("A server boots from an image or from a volume: the request names both.")
-        image = new_volumes.image_of(boot)
+    image = await _root(request, new, volumes, flavor)
     requests.check_requirements(flavor, image, region.rules)
     group_names = list(dict.fromkeys(each.name for each in new.security_groups))
     groups = await requests.resolve_security_groups(region, ctx, group_names)
@@ -132,6 +125,22 @@ async def _resolve(request: ComputeRequest, body: NewServerBody) -> requests.Wan
         access_ip_v4=access.get("access_ip_v4", ""),
         access_ip_v6=access.get("access_ip_v6", ""),
     )
+
+
+async def _root(
+    request: ComputeRequest, new: NewServer, volumes: Sequence[WantedVolume], flavor: Flavor
+) -> requests.Fields:
+    """Returns what the server's root disk is made of: an image, or what stands for one where the root is a volume."""
+    region, ctx = request.service, request.ctx
+    with new_volumes.refusals():
+        boot = await new_volumes.find_boot(region, ctx, volumes, flavor.memory_mib)
+    if boot is None:
+        if flavor.root_gib == 0 and not request.may(rule="os_compute_api:servers:create:zero_disk_flavor"):
+            raise Forbidden("Only volume-backed servers are allowed for flavors with zero disk.")
+        return await requests.resolve_image(region, ctx, _image_id(new), flavor)
+    if _named_images(new):
+        raise InvalidServer("A server boots from an image or from a volume: the request names both.")
+    return new_volumes.image_of(boot)
 
 
 def _needs_config_drive(new: NewServer, image: requests.Fields) -> bool:
