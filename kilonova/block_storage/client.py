@@ -83,14 +83,8 @@ class VolumeClient:
 
     async def list_volumes(self, token: str, **page: Any) -> list[Volume]:
         """The volumes that `token`'s owner sees. Raises RemoteFault."""
-        listed = await self._remote.request(
-            "GET",
-            at("/v3/volumes/detail"),
-            params=page,
-            headers=VERSION,
-            token=token,
-            answer=holding("volumes", list[Volume]),
-        )
+        answer = holding("volumes", list[Volume])
+        listed = await self._request("GET", at("/v3/volumes/detail"), params=page, token=token, answer=answer)
         found: list[Volume] = listed.volumes
         return found
 

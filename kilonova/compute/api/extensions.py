@@ -76,7 +76,7 @@ NAMES = {
     "os-user-data": "UserData",
     "os-volumes": "Volumes",
 }
-"""Alias → name of each extension that is served here. `os-volumes` lists a server's volumes: none yet."""
+"""Alias → name of each extension that is served here."""
 
 
 def _view(alias: str) -> dict[str, Any]:

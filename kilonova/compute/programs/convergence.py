@@ -18,6 +18,7 @@ from kilonova.kit.bus import RemoteError
 from kilonova.kit.tasks import Fail, Run, Sleep
 
 UNREACHABLE_TRIES = 3
+POLL_SECONDS = 0.5
 
 
 class HostArgs(ServerArgs, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +55,15 @@ async def ask_host(
     spec = specs.server_spec(server, planned, admin_password, placement=placement)
     seen = await ask(run, server.host or "", ENSURE_SERVER, EnsureArguments(spec, run.task.epoch))
     return Seen(server, seen) if isinstance(seen, ServerObservation) else seen
+
+
+async def converged(run: Run[Cell, ArgsT]) -> Sleep | Fail | None:
+    """Asks the host once; returns None when it has the server as the row says."""
+    answer = await ask_host(run)
+    if not isinstance(answer, Seen):
+        return answer
+    progress = answer.observed.progress
+    return Sleep(POLL_SECONDS, progress) if progress else None
 
 
 async def ask(

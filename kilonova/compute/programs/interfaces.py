@@ -4,23 +4,18 @@ The row is changed before the task runs. One that fails leaves the server as it 
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from kilonova.compute.programs import release
-from kilonova.compute.programs.convergence import HostArgs, Seen, ask_host
+from kilonova.compute.programs.convergence import HostArgs, ask_host, converged
 from kilonova.compute.servers import servers
 from kilonova.compute.service import Cell
 from kilonova.compute.transactions import CellTx
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
-from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, Task
-
-POLL_SECONDS = 0.5
+from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Task
 
 Entry = dict[str, Any]
 """What a server's row keeps of a port (`specs.port_entries`)."""
-
-
-ArgsT = TypeVar("ArgsT", bound=HostArgs)
 
 
 class InterfaceArgs(HostArgs, frozen=True, kw_only=True, omit_defaults=True):
@@ -43,12 +38,12 @@ async def bind(run: Run[Cell, InterfaceArgs]) -> Outcome:
 
 async def plug(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """The guest gets the interface, at once or with its next start."""
-    return await _converged(run) or Done()
+    return await converged(run) or Done()
 
 
 async def unplug(run: Run[Cell, InterfaceArgs]) -> Outcome:
     """The guest loses the interface. A running one has to let it go, which takes as long as it likes."""
-    return await _converged(run) or Next(let_go)
+    return await converged(run) or Next(let_go)
 
 
 async def let_go(run: Run[Cell, InterfaceArgs]) -> Outcome:
@@ -57,18 +52,9 @@ async def let_go(run: Run[Cell, InterfaceArgs]) -> Outcome:
     return Done()
 
 
-async def _converged(run: Run[Cell, ArgsT]) -> Sleep | Fail | None:
-    """None once the host has the server as its row says."""
-    answer = await ask_host(run)
-    if not isinstance(answer, Seen):
-        return answer
-    progress = answer.observed.progress
-    return Sleep(POLL_SECONDS, progress) if progress else None
-
-
 async def look_again(run: Run[Cell, HostArgs]) -> Outcome:
     """Tells the host of the server's ports as the network service has them now."""
-    return await _converged(run) or Done()
+    return await converged(run) or Done()
 
 
 async def take_off(run: Run[Cell, InterfaceArgs]) -> Outcome:

@@ -14,7 +14,7 @@ from msgspec import structs
 from kilonova.block_storage.client import VolumeClient
 from kilonova.compute.hosts import hosts
 from kilonova.compute.programs import release
-from kilonova.compute.programs.convergence import ArgsT, HostArgs, Seen, ask_host
+from kilonova.compute.programs.convergence import HostArgs, ask_host, converged
 from kilonova.compute.servers import servers, volumes
 from kilonova.compute.servers.volumes import ServerVolume
 from kilonova.compute.service import Cell
@@ -28,7 +28,6 @@ from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep, T
 
 log = logger(__name__)
 
-POLL_SECONDS = 0.5
 ASK_AGAIN_SECONDS = 5.0
 TRIES_TO_LET_GO = 12
 """A host is asked so often to let go of a volume whose attachment failed; each time that takes a few seconds."""
@@ -127,7 +126,7 @@ async def _connector_of(cell: Cell, server: Server, volume: ServerVolume) -> dic
 
 async def plug_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
     """The guest gets the volume, at once or with its next start."""
-    return await _converged(run) or Next(complete_volume)
+    return await converged(run) or Next(complete_volume)
 
 
 async def complete_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
@@ -153,7 +152,7 @@ async def return_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
         return Done()
     if volume.connection is None:
         return await _given_back(run, volume)
-    answer = await _converged(run)
+    answer = await converged(run)
     if answer is None:
         return await _given_back(run, volume)
     if run.task.attempt < TRIES_TO_LET_GO:
@@ -175,7 +174,7 @@ async def announce_detaching(run: Run[Cell, VolumeArgs]) -> Outcome:
 
 async def unplug_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
     """The guest loses the volume. A running one has to let it go, which takes as long as it likes."""
-    return await _converged(run) or Next(release_volume)
+    return await converged(run) or Next(release_volume)
 
 
 async def release_volume(run: Run[Cell, VolumeArgs]) -> Outcome:
@@ -209,15 +208,6 @@ async def _given_back(run: Run[Cell, VolumeArgs], volume: ServerVolume) -> Outco
         await servers.change(tx, server.id, run.clock.now(), volumes=volumes.as_kept(left))
 
     return Done(commit=forget)
-
-
-async def _converged(run: Run[Cell, ArgsT]) -> Sleep | Fail | None:
-    """None once the host has the server as its row says."""
-    answer = await ask_host(run)
-    if not isinstance(answer, Seen):
-        return answer
-    progress = answer.observed.progress
-    return Sleep(POLL_SECONDS, progress) if progress else None
 
 
 async def _find(run: Run[Cell, VolumeArgs]) -> tuple[Server, ServerVolume]:

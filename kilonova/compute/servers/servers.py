@@ -18,6 +18,7 @@ from kilonova.compute.hosts import loads, takings
 from kilonova.compute.notifications.notices import SERVERS_CHANGED, TOLD
 from kilonova.compute.operations import OPERATIONS, SOFT_DELETE, Operation
 from kilonova.compute.region import mappings
+from kilonova.compute.servers import volumes
 from kilonova.compute.tables import DeletedServer, Server, server_history, servers, tasks
 from kilonova.compute.transactions import CellTx, RegionTx
 from kilonova.kit.db.expressions import total
@@ -120,7 +121,7 @@ def check_ready(server: Server, active: Task | None, operation: Operation) -> No
     check_state(server, operation.action, operation.begins_in)
     if server.volumes and operation.leaves_host:
         raise VolumesStay(server.id, operation.action, [each["id"] for each in server.volumes])
-    if operation.needs_own_root and any(each.get("boot_index") == 0 for each in server.volumes or ()):
+    if operation.needs_own_root and volumes.are_root(server.volumes):
         raise RootIsVolume(server.id, operation.action)
 
 

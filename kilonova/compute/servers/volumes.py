@@ -84,10 +84,14 @@ def root_id(held: Iterable[ServerVolume]) -> str | None:
     return next((each.id for each in held if each.boot_index == 0), None)
 
 
-def own_disks(flavor: Fields, held: Sequence[Fields] | None) -> Fields:
+def are_root(kept: Sequence[Fields] | None) -> bool:
+    """Whether the server boots from one of the volumes that its row keeps."""
+    return any(each.get("boot_index") == 0 for each in kept or ())
+
+
+def own_disks(flavor: Fields, kept: Sequence[Fields] | None) -> Fields:
     """Returns a server's flavor as its host has to have room for it: without a root disk that is a volume."""
-    boots_from_volume = any(each.get("boot_index") == 0 for each in held or ())
-    return {**flavor, "root_gib": 0} if boots_from_volume else flavor
+    return {**flavor, "root_gib": 0} if are_root(kept) else flavor
 
 
 def check_room(held: Sequence[ServerVolume], volume_id: str) -> None:

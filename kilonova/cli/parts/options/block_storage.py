@@ -101,7 +101,7 @@ def _without_default(option: cfg.Opt) -> cfg.Opt:
 
 
 def idle_reason(config: Any, group: str, name: str, with_drivers: Iterable[str]) -> str | None:
-    """Returns why an option of a back end changes nothing; None where it has its effect, or is of no back end.
+    """Returns the reason why a back end's option has no effect; None for one that has, and for one of no back end.
 
     `with_drivers` are the sections that name a driver.
     """
