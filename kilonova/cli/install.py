@@ -64,6 +64,7 @@ SERVER_PACKAGES = {
 }
 """What many hosts stand on, and the tests of it need beside the rest."""
 TEST_PACKAGES = {
+    "libeatmydata1": "lets tests write without waiting for the disk",
     "lvm2": "volumes in a volume group",
     "memcached": "shares checked tokens between processes",
     "ovmf": "UEFI for guests that ask for it",

@@ -234,3 +234,16 @@ def test_the_seed_is_passed_on_and_printed(
     printed = capfd.readouterr().out
     assert "Using --randomly-seed=4242" in printed
     assert "RANDOM_SEED=4242" in printed
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_tests_wait_for_no_disk_where_the_library_for_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    library = tmp_path / "x86_64-linux-gnu" / "libeatmydata.so.1"
+    library.parent.mkdir()
+    if is_there:
+        library.touch()
+    monkeypatch.setattr(run_tests, "UNSYNCED", tmp_path)
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    assert run_tests.environment().get("LD_PRELOAD") == (str(library) if is_there else None)
