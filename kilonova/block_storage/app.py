@@ -29,7 +29,7 @@ from kilonova.kit.auth import Policy
 from kilonova.kit.http.bounds import Free
 from kilonova.kit.http.edge import Api, Authenticator, Edge
 from kilonova.kit.http.formats import compute_error
-from kilonova.kit.http.projects import below_project, refuse_other_project, without_project
+from kilonova.kit.http.projects import as_newer_version, below_project, refuse_other_project, without_project
 from kilonova.kit.http.routes import PUBLIC, Action, Route
 
 VOLUME, SNAPSHOT, TYPE = "/v3/volumes/{volume_id}", "/v3/snapshots/{snapshot_id}", "/v3/types/{type_id}"
@@ -78,10 +78,10 @@ ATTACHMENT_ACTIONS = (
 ROUTES = [
     Route("GET", "/", versions.list_choices, PUBLIC, status=300),
     Route("GET", "/v3", versions.show_version, PUBLIC),
-    Route("GET", "/v2", versions.refuse_version, PUBLIC),
-    Route("GET", "/v1", versions.refuse_version, PUBLIC),
-    *(Route(method, f"/{version}/{{rest:path}}", versions.refuse_version, PUBLIC)
-      for version in ("v1", "v2") for method in ("GET", "POST", "PUT", "DELETE")),
+    Route("GET", "/v2", versions.show_version_2, PUBLIC),
+    Route("GET", "/v1", versions.refuse_version_1, PUBLIC),
+    *(Route(method, "/v1/{rest:path}", versions.refuse_version_1, PUBLIC)
+      for method in ("GET", "POST", "PUT", "DELETE")),
 
     Route("GET", "/v3/volumes", volumes.list_volumes, "volume:get_all", query=volumes.LISTING.query),
     Route("GET", "/v3/volumes/detail", volumes.list_volumes_in_detail, "volume:get_all", shape="volume",
@@ -225,14 +225,19 @@ ROUTES = [
 ]
 # fmt: on
 
-_WITH_PROJECT = below_project("/v3")
+_WITH_PROJECT = below_project("/v[23]")
+VERSION_HEADERS = (b"openstack-api-version",)
 
 
 class VolumeEdge(Edge[BlockStorage]):
-    """The edge of block storage's API, for paths with a project and without."""
+    """The edge of block storage's API, for paths with a project and without.
+
+    `/v2` is version 3.0, whose bodies are the same.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await super().__call__(without_project(scope, _WITH_PROJECT), receive, send)
+        plain = as_newer_version(without_project(scope, _WITH_PROJECT), "/v2/", "/v3/", VERSION_HEADERS)
+        await super().__call__(plain, receive, send)
 
 
 def make_app(

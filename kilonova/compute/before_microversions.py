@@ -12,10 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from kilonova.compute.service import Region
 from kilonova.kit.http.edge import Edge
-from kilonova.kit.http.projects import below_project, without_project
+from kilonova.kit.http.projects import as_newer_version, below_project, without_project
 
 VERSION_HEADERS = (b"openstack-api-version", b"x-openstack-nova-api-version")
-DOCUMENTS = ("/v2", "/v2/")
 FORMAT = ".json"
 _ID = re.compile(r"[0-9]{1,9}|[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SLASHES = re.compile("/{2,}")
@@ -26,7 +25,9 @@ class ComputeEdge(Edge[Region]):
     """The edge of compute's API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        plain = as_version_2_1(without_project(without_doubled_slashes(scope), _WITH_PROJECT))
+        plain = as_newer_version(
+            without_project(without_doubled_slashes(scope), _WITH_PROJECT), "/v2/", "/v2.1/", VERSION_HEADERS
+        )
         await super().__call__(self._without_format(plain), receive, send)
 
     def _without_format(self, scope: Scope) -> Scope:
@@ -44,12 +45,3 @@ class ComputeEdge(Edge[Region]):
 def without_doubled_slashes(scope: Scope) -> Scope:
     path: Any = scope.get("path", "")
     return {**scope, "path": _SLASHES.sub("/", path)} if "//" in path else scope
-
-
-def as_version_2_1(scope: Scope) -> Scope:
-    """A request under `/v2/` as the one of 2.1 that means the same; any other as it is."""
-    path: Any = scope.get("path", "")
-    if not path.startswith("/v2/") or path in DOCUMENTS:
-        return scope
-    headers = [(name, value) for name, value in scope["headers"] if name not in VERSION_HEADERS]
-    return {**scope, "path": "/v2.1/" + path.removeprefix("/v2/"), "headers": headers}

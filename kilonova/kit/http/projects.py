@@ -1,10 +1,11 @@
-"""Paths that begin with the caller's project, as endpoints of old name it (`…/v3/%(project_id)s`).
+"""Paths as endpoints of old name them: below the caller's project (`…/v3/%(project_id)s`), below a former version.
 
 A service's app takes the project out of the path before the edge looks for a route, and the edge's admission compares
 it with the token's once that is known.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from starlette.types import Scope
@@ -35,6 +36,19 @@ def without_project(scope: Scope, pattern: re.Pattern[str]) -> Scope:
     headers = [(name, value) for name, value in scope["headers"] if name != own]
     headers.append((own, match["project"].encode()))
     return {**scope, "path": path[: match.start("project") - 1] + match["rest"], "headers": headers}
+
+
+def as_newer_version(scope: Scope, former: str, newer: str, headers: Collection[bytes]) -> Scope:
+    """Returns a request below a former version (`/v2/`) as the one of a newer version that means the same.
+
+    It asks for no microversion there, whatever `headers` (in lower case) say: a former version has none. Any other
+    request, one for the former version's own document too, is returned as it is.
+    """
+    path: Any = scope.get("path", "")
+    if not path.startswith(former) or path == former:
+        return scope
+    kept = [(name, value) for name, value in scope["headers"] if name not in headers]
+    return {**scope, "path": newer + path.removeprefix(former), "headers": kept}
 
 
 def refuse_other_project(request: Request[Any], _route: Route) -> None:

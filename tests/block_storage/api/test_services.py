@@ -11,14 +11,29 @@ from tests.block_storage.conftest import World
 from tests.conftest import body_of
 
 
-async def test_versions_are_discovered_and_old_ones_refused_with_a_sentence(world: World) -> None:
-    (found,) = body_of(await world.client.get("/"), 300)["versions"]
-    assert (found["id"], found["version"], found["min_version"]) == ("v3.0", "3.71", "3.0")
-    assert body_of(await world.client.get("/v3/"))["versions"][0]["status"] == "CURRENT"
-    for path in ("/v2/", "/v1", f"/v2/{world.project_id}/volumes"):
+async def test_versions_are_discovered_and_the_first_is_refused_with_a_sentence(world: World) -> None:
+    second, third = body_of(await world.client.get("/"), 300)["versions"]
+    assert (third["id"], third["version"], third["min_version"]) == ("v3.0", "3.71", "3.0")
+    assert (second["id"], second["status"], second["version"]) == ("v2.0", "DEPRECATED", "")
+    assert body_of(await world.client.get("/v3/"))["versions"] == [third]
+    assert body_of(await world.client.get("/v2/"))["versions"] == [second]
+    for path in ("/v1/", "/v1", f"/v1/{world.project_id}/volumes"):
         response = await world.client.get(path)
         assert response.status_code == 410 and "use /v3" in response.text
     assert (await world.client.get("/healthcheck")).text == "OK"
+
+
+async def test_version_2_is_the_first_of_the_third(world: World) -> None:
+    volume = await world.make(name="old")
+    for path in (f"/v2/{world.project_id}/volumes/{volume['id']}", f"/v2/volumes/{volume['id']}"):
+        newest = await world.client.get(path, headers={"OpenStack-API-Version": "volume 3.71"})
+        assert newest.headers["openstack-api-version"] == "volume 3.0"
+        shown = body_of(newest)["volume"]
+        assert (shown["name"], "volume_type_id" in shown) == ("old", False)
+    body_of(await world.client.delete(f"/v2/{world.project_id}/volumes/{volume['id']}"), 202)
+    refused = await world.client.get(f"/v2/{'0' * 32}/volumes")
+    assert refused.status_code == 400 and "doesn't match" in refused.text
+    body_of(await world.client.get("/v2/attachments"), 404)
 
 
 async def test_services_are_listed_disabled_and_enabled(world: World) -> None:
