@@ -44,6 +44,16 @@ FLAVORS_OF_002 = (
     ("m1.large", 8192, 80, 4),
     ("m1.xlarge", 16384, 160, 8),
 )
+LVM_CONF = """\
+devices {
+    filter = ["a/sdb/", "r/.*/"]
+    use_devicesfile = 0
+    obtain_device_list_from_udev = 0
+    external_device_info_source = "none"
+}
+global { activation = 0 }
+activation { udev_sync = 0 udev_rules = 0 monitoring = 0 }
+"""
 COMPUTE_DAEMONS = ("nova-api", "nova-conductor", "nova-scheduler")
 ENDPOINTS = ("public", "internal", "admin")
 READY_SECONDS = 60.0
@@ -223,6 +233,35 @@ def _after_agents_of_004(run: Run) -> None:
         run.restart("controller", daemon)
 
 
+def _filer_of_004(run: Run) -> None:
+    """Another machine's export, and the file that names it. No line starts what reads it: its package does."""
+    export = f"{run.lab.host('compute').address}:/export/cinder"
+    run.lab.share(export, size_gib=4)
+    run.lab.host("compute").write("/etc/cinder/nfs_shares", f"{export}\n")
+    run.start("compute", "cinder-volume")
+
+
+def _cinder_api_of_004(run: Run) -> None:
+    """In httpd's place."""
+    run.start("controller", "cinder-api")
+
+
+def _admin_of_002(run: Run) -> None:
+    """The guide is the administrator again, in a shell that it does not show."""
+    run.use_openrc("controller", run.controller.read("/root/admin-openrc.sh"))
+
+
+def _demo_of_002(run: Run) -> None:
+    """Whoever has the key pair makes the server."""
+    run.use_openrc("controller", run.controller.read("/root/demo-openrc.sh"))
+
+
+def _disk_of_002(run: Run) -> None:
+    """A second disk, and LVM's settings: the kernel need not have device-mapper, nor the host udev."""
+    run.lab.add_disk("compute", "/dev/sdb", size_gib=10)
+    run.lab.host("compute").write("/etc/lvm/lvm.conf", LVM_CONF)
+
+
 def _pings_of_004(run: Run) -> None:
     """The guide opens port 22 alone, and then sends a ping."""
     run.openstack(["security", "group", "rule", "create", "--proto", "icmp", "default"])
@@ -231,7 +270,17 @@ def _pings_of_004(run: Run) -> None:
 GROUNDS: Mapping[str, Ground] = {
     "000": Ground(before={298: install_placement}),
     "001": Ground(broker_password="passwd", before={195: _placement_of_001}),
-    "002": Ground(is_empty=True, before={443: _keystone_of_002, 1004: _placement_of_002, 1858: _flavors_of_002}),
+    "002": Ground(
+        is_empty=True,
+        before={
+            443: _keystone_of_002,
+            1004: _placement_of_002,
+            1858: _flavors_of_002,
+            2174: _demo_of_002,
+            2259: _admin_of_002,
+            2415: _disk_of_002,
+        },
+    ),
     "003": Ground(admin_password="Welcome123", has_placement=True, before={456: _libvirtd}),
     "004": Ground(
         has_placement=True,
@@ -239,7 +288,9 @@ GROUNDS: Mapping[str, Ground] = {
             21: _admin_shell,
             202: _compute_of_004,
             341: _agents_of_004,
-            433: _after_agents_of_004,
+            350: _after_agents_of_004,
+            441: _cinder_api_of_004,
+            490: _filer_of_004,
             556: _pings_of_004,
         },
     ),

@@ -41,6 +41,7 @@ NOT_DAEMONS = {
     "nova-cert": "there is no certificate service any more",
     "httpd": "keystone and placement-api serve their APIs themselves",
     "mariadb": "the lab has started it",
+    "apache2": "the APIs serve themselves",
 }
 """Units of the guides that nothing stands for, unless a console script has the name."""
 
@@ -69,6 +70,14 @@ def start_memcached(host: Host) -> None:
     if not host.is_running("memcached"):
         host.start("memcached", ["memcached", "-u", "nobody", "-l", host.address])
     wait_listening(host, 11211)
+
+
+def start_tgtd(host: Host) -> None:
+    """As its package starts it, in the place of the kernel's targets. Safe to repeat."""
+    host.path("/run/tgtd").mkdir(exist_ok=True)
+    if not host.is_running("tgtd"):
+        host.start("tgtd", ["tgtd", "-f"])
+    wait_listening(host, 3260)
 
 
 def restart_broker(host: Host) -> None:
@@ -295,6 +304,9 @@ class Run:
                 restart_broker(self.lab.host(host))
             elif name == "rabbitmq-server" and engines.is_listening(self.lab.host(host), 5672):
                 self.notes.append("the lab has started it")
+            elif name == "target":
+                if verb != "enable":
+                    start_tgtd(self.lab.host(host))
             elif name == "memcached":
                 if verb != "enable":
                     start_memcached(self.lab.host(host))

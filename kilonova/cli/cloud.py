@@ -122,6 +122,7 @@ class Cloud(OneProcess):
             ("glance_store", "filesystem_store_datadir"): str(state.path / "images"),
             ("glance", "api_servers"): [],
             ("DEFAULT", "glance_api_servers"): [],
+            ("DEFAULT", "glance_host"): "",
             ("DEFAULT", "file_volumes_path"): str(state.path / "volumes"),
         }
         return defaults, fixed

@@ -62,6 +62,8 @@ FIXED: Mapping[str, str] = {
     "DEFAULT.metadata_proxy_shared_secret": "the one of [neutron] is used",
     "glance.api_servers": _HERE,
     "DEFAULT.glance_api_servers": _HERE,
+    "DEFAULT.glance_host": _HERE,
+    "DEFAULT.glance_port": _HERE,
 }
 FIXED_GROUPS: Mapping[str, str] = {
     "database": _PLACES,

@@ -13,6 +13,7 @@ from kilonova.cli.daemons import broker, manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.grounds.files import FilesGround
 from kilonova.cli.parts import block_storage, volume_backends
+from kilonova.cli.parts.options import BLOCK_STORAGE
 from kilonova.cli.parts.part import Part
 from kilonova.kit.bus import InProcessBus
 from kilonova.kit.config import ConfigError
@@ -75,6 +76,20 @@ async def test_each_daemon_builds_its_part(configuration: Any) -> None:
     scheduler, _ground = await build(block_storage.SCHEDULER, path)
     volume, _ground = await build(block_storage.VOLUME, path)
     assert not scheduler.apis and len(scheduler.work) == 3 and len(volume.work) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "url"),
+    [
+        ("", None),
+        ("glance_host = 10.0.0.11", "http://10.0.0.11:9292"),
+        ("glance_host = fd00::11\nglance_port = 9293", "http://[fd00::11]:9293"),
+        ("glance_host = elsewhere\nglance_api_servers = http://here:9292", "http://here:9292"),
+    ],
+)
+def test_images_are_where_the_file_says_else_in_the_catalog(configuration: Any, more: str, url: str | None) -> None:
+    found = read("cinder-api", "cinder", [BLOCK_STORAGE], ["--config-file", str(configuration(more=more))])
+    assert block_storage.image_url(found.config) == url
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from tests.guides.steps import (
     settings,
     statements,
 )
+from tests.guides.volumes_002 import volumes
 
 ADMIN = "source admin-openrc.sh"
 NOVA_SERVICES = (
@@ -441,6 +442,7 @@ def _server() -> list[Step]:
             (":80", ":53", ":67"),
         ),
         *(Operation(line, CONTROLLER, wish, " && ".join(words)) for line, (wish, words) in DASHBOARD.items()),
+        *volumes(),
         *settings(COMPUTE, "/etc/nova/nova.conf", "libvirt", {2709: "inject_password=true"}),
         Command(2710, COMPUTE, "systemctl restart openstack-nova-compute.service"),
     ]
@@ -512,6 +514,11 @@ INSTEAD = [
     Instead(1936, "openstack console url show --novnc hello-instance", _GONE),
     Instead(1981, "ip -o link", "brctl is gone: ip shows what is in a bridge"),
     *(Instead(line, "qemu-img info -U {server}/disk", "the server runs, and holds its disk") for line in (2038, 2040)),
+    Instead(2466, "openstack volume service list", _GONE),
+    Instead(
+        2496, "printf 'n\\np\\n1\\n\\n\\nw\\n' | sudo fdisk /dev/vdb", "types what the guide answers to its questions"
+    ),
+    Instead(2517, "sudo mkfs.ext4 -q /dev/vdb1", "the shell takes the backslash away"),
     Instead(2069, "wget -q -O - http://169.254.169.254/2009-04-04/meta-data/", "the tests' image has no curl"),
     Instead(
         2112,
@@ -547,6 +554,7 @@ GUIDE = Guide(
         Substitution("4b36361f-1946-4026-b0cb-0f7073d48ade", "{image_id}", "the id that line 919 printed"),
         Substitution("brq7a3c7391-ce", "brq{network_prefix}", "the bridge of that network"),
         Substitution("cirros-0.3.4-x86_64-disk.img", "{image}", "image that the tests build; nothing is downloaded"),
+        Substitution("lioadm", "tgtadm", "the lab's kernel serves no targets: tgtd does, without a kernel"),
         Substitution("cirros@", "demo@", "the user of that image"),
         Substitution("bb71867c-4078-4984-bf5a-f10bd84ba72b", "{server}", "the id that line 1889 printed"),
         Substitution("169.254.169.254/16", "169.254.169.254/32", "the prefix length is 32 in later releases"),
@@ -598,6 +606,17 @@ GUIDE = Guide(
         Excluded(1945, 1977, LOOKING),
         Excluded(2017, 2022, "repeats two settings of dhcp_agent.ini"),
         Excluded(2050, 2062, "files of the hypervisor driver that nothing else reads"),
+        Excluded(2191, 2191, PACKAGES, "yum"),
+        Excluded(2196, 2196, "prints the settings that follow", "grep"),
+        Excluded(2217, 2217, EDITOR, "vim"),
+        Excluded(2226, 2226, DATABASE_CLIENT, "mysql"),
+        Excluded(2397, 2411, LOOKING),
+        Excluded(2422, 2423, "LVM's own settings: the ground writes them"),
+        Excluded(2427, 2427, PACKAGES, "yum"),
+        Excluded(2432, 2432, "prints the settings that follow", "grep"),
+        Excluded(2481, 2495, "output of the line before"),
+        Excluded(2518, 2536, "output of the line before"),
+        Excluded(2537, 2560, "a typing error and its correction: the line before them has done it"),
         Excluded(2708, 2708, EDITOR, "vim"),
     ],
     instead=INSTEAD,
@@ -605,8 +624,6 @@ GUIDE = Guide(
         NotYet(80, 120, "Swift"),
         NotYet(2127, 2158, "Horizon"),
         NotYet(2160, 2160, "Horizon"),
-        NotYet(2173, 2174, "Horizon"),
-        NotYet(2176, 2571, "Cinder"),
         NotYet(2609, 2692, "LBaaS"),
         NotYet(2698, 2704, "Horizon"),
     ],

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from kilonova.cli.daemons.files import Read, read
-from kilonova.cli.parts.options import COMMON, COMPUTE, IDENTITY, IMAGE, NETWORK, NETWORK_AGENT, Options
+from kilonova.cli.parts.options import BLOCK_STORAGE, COMMON, COMPUTE, IDENTITY, IMAGE, NETWORK, NETWORK_AGENT, Options
+from kilonova.cli.parts.options.block_storage import SHARED_SECTION
 from tests.guides.guides import GUIDES
 from tests.guides.steps import COMPUTE as COMPUTE_HOST
 from tests.guides.steps import CONTROLLER, Guide, Setting
 
 NEUTRON = "/etc/neutron/"
+BACKENDS = ("lvm", "nfs")
+"""Sections that the guides' cinder.conf names as back ends."""
 READERS: dict[str, tuple[str, list[Options], list[tuple[str, str]]]] = {
     "keystone": ("keystone", [IDENTITY], [(CONTROLLER, "/etc/keystone/keystone.conf")]),
     "glance-api": ("glance", [IMAGE], [(CONTROLLER, "/etc/glance/glance-api.conf")]),
@@ -21,6 +24,8 @@ READERS: dict[str, tuple[str, list[Options], list[tuple[str, str]]]] = {
         [COMPUTE],
         [(COMPUTE_HOST, "/etc/nova/nova.conf"), (COMPUTE_HOST, "/etc/nova/nova-compute.conf")],
     ),
+    "cinder-api": ("cinder", [BLOCK_STORAGE], [(CONTROLLER, "/etc/cinder/cinder.conf")]),
+    "cinder-volume": ("cinder", [BLOCK_STORAGE], [(COMPUTE_HOST, "/etc/cinder/cinder.conf")]),
     "neutron-server": (
         "neutron",
         [NETWORK],
@@ -84,6 +89,12 @@ def test_every_setting_is_in_effect_or_said_to_have_none(tmp_path: Path, guide: 
     served = served_spellings(READERS[daemon][1])
     elsewhere = served_spellings([table for _project, tables, _places in READERS.values() for table in tables])
     for each in settings_for(guide, daemon):
+        if each.section in BACKENDS:
+            # A section that the file names itself: it has the options that all of these have.
+            assert (SHARED_SECTION, each.key) in served, each
+            option = served[(SHARED_SECTION, each.key)][1]
+            assert getattr(found.config, each.section)[option] == wanted_value(found, each), each
+            continue
         if reasons.get((Path(each.file).name, each.section, each.key)):
             continue
         if (each.section, each.key) not in served:
@@ -113,7 +124,15 @@ def value_of(found: Read, place: tuple[str, str]) -> object:
 def wanted_value(found: Read, setting: Setting) -> object:
     value = setting.value.replace("$my_ip", found.config.my_ip)
     match setting.key:
-        case "enabled_apis" | "api_servers" | "flat_networks" | "memcached_servers" | "mechanism_drivers":
+        case (
+            "enabled_backends"
+            | "glance_api_servers"
+            | "enabled_apis"
+            | "api_servers"
+            | "flat_networks"
+            | "memcached_servers"
+            | "mechanism_drivers"
+        ):
             return value.split(",")
         case "type_drivers" | "tenant_network_types":
             return value.split(",")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tools.lab import storage
 from tools.lab.hosts import Anchor, Host, HostError, boot, namespaces_of, start_time, wait_for
 from tools.lab.wires import UNDERLAY_PREFIX, Outside, Wires, lay
 from tools.stages import ROOT, VENV, WORK
@@ -170,6 +171,17 @@ class Lab:
                 host.start(daemon, [daemon, *options])
         wait_for(lambda: host.path("/run/libvirt/libvirt-sock").exists(), f"{name}: libvirtd answers")
 
+    def add_disk(self, name: str, device: str, size_gib: int) -> None:
+        """An empty disk for a host, at `device`."""
+        storage.add_disk(self.directory, self.host(name), device, size_gib)
+
+    def share(self, export: str, size_gib: int) -> None:
+        """An export, `server:/directory`, that all hosts can mount as NFS."""
+        storage.share(self.directory, self.hosts.values(), export, size_gib)
+
+    def _loops(self) -> list[str]:
+        return storage.loops_of(self.directory, self.hosts.values())
+
     def keep_logs(self, directory: Path) -> None:
         """Copies the daemons' logs of each host that is up, so that they outlive the lab."""
         for host in self.hosts.values():
@@ -182,9 +194,12 @@ class Lab:
 
     def down(self) -> None:
         """Everything goes. Raises HostError with what is left; the lab is remembered then."""
+        loops = self._loops()
         for host in self.hosts.values():
             host.anchor.kill()
         self.wires.anchor.kill()
+        storage.detach(loops)
+        wait_for(lambda: not self._loops(), "the disks are detached")
         if left := self.leftovers():
             raise HostError("the lab is down, but there is still: " + "; ".join(left))
         shutil.rmtree(self.directory)
@@ -203,6 +218,7 @@ class Lab:
                 found.append(f"process {entry.name} in {', '.join(sorted(shared))}")
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         found += [f"mount {line.split()[4]}" for line in mounts if str(self.directory) in line]
+        found += [f"loop device {each}" for each in self._loops()]
         return found
 
 

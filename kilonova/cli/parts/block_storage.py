@@ -40,12 +40,20 @@ async def _make(ground: Ground) -> BlockStorage:
     return BlockStorage(
         database=await ground.database(SCHEMA),
         bus=bus,
-        image=ImageClient(ground.remote("image", url=next(iter(config.glance_api_servers), None))),
+        image=ImageClient(ground.remote("image", url=image_url(config))),
         agents=ground.agent_calls(bus, AGENT_BINARY),
         liveness=ground.liveness(bus),
         options=options_of(config, ground.hosts[0]),
         clock=ground.clock,
     )
+
+
+def image_url(config: Any) -> str | None:
+    """Returns where the configuration says that images are; None where the catalog has to."""
+    if config.glance_api_servers:
+        return str(config.glance_api_servers[0])
+    host = config.glance_host
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.glance_port}" if host else None
 
 
 def options_of(config: Any, host: str) -> VolumeOptions:
@@ -112,7 +120,7 @@ async def build_scheduler(ground: Ground) -> Running:
 
 async def build_agents(ground: Ground) -> Running:
     config, bus = ground.config, await ground.bus()
-    images = ImageClient(ground.remote("image", url=next(iter(config.glance_api_servers), None), streams=True))
+    images = ImageClient(ground.remote("image", url=image_url(config), streams=True))
     turns = await shared_turns(ground)
     backends = volume_backends.read_backends(config)
     volume_backends.refuse_shared_places(backends)

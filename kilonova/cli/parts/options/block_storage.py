@@ -132,7 +132,9 @@ BLOCK_STORAGE: Options = {
             "allow_availability_zone_fallback", default=False, help="Take the default zone for one that is not there"
         ),
         cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of volumes for which none is named"),
-        cfg.ListOpt("glance_api_servers", default=[], help="Where images are; empty: the catalog says it"),
+        cfg.ListOpt("glance_api_servers", default=[], help="Where images are; empty: glance_host, or the catalog"),
+        cfg.StrOpt("glance_host", default="", help="Host of the image service; empty: the catalog says it"),
+        cfg.PortOpt("glance_port", default=9292, help="Its port there"),
         *(cfg.IntOpt(f"quota_{name}", default=default, min=-1, help="-1: no limit") for name, default in QUOTAS),
         cfg.IntOpt("per_volume_size_limit", default=-1, min=-1, help="Most GiB of one volume; -1: no limit"),
         cfg.BoolOpt("no_snapshot_gb_quota", default=False, help="Snapshots take no gigabytes of the quota"),
