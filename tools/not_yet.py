@@ -51,7 +51,7 @@ ACCEPTED = (
     ),
     (
         "block_storage",
-        "microversions of groups, clusters, backups, managing and replication",
+        "microversions of groups, clusters, managing and replication",
         "negotiated up to 3.71; their requests answer 404",
         VOLUMES,
     ),

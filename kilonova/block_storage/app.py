@@ -7,6 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from kilonova.block_storage.api import (
     attaching,
+    backups,
     bodies,
     extensions,
     hosts,
@@ -22,7 +23,17 @@ from kilonova.block_storage.api import (
     volumes,
 )
 from kilonova.block_storage.api.access import look_up_snapshot, look_up_volume
-from kilonova.block_storage.policy import ACCESS, ACTIONS, ADMINS, QOS, RULES, SNAPSHOT_ADMINS, SPECS, TYPES
+from kilonova.block_storage.policy import (
+    ACCESS,
+    ACTIONS,
+    ADMINS,
+    BACKUP_ADMINS,
+    QOS,
+    RULES,
+    SNAPSHOT_ADMINS,
+    SPECS,
+    TYPES,
+)
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.versions import EDGE
 from kilonova.kit.auth import Policy
@@ -33,7 +44,7 @@ from kilonova.kit.http.projects import as_newer_version, below_project, refuse_o
 from kilonova.kit.http.routes import PUBLIC, Action, Route
 
 VOLUME, SNAPSHOT, TYPE = "/v3/volumes/{volume_id}", "/v3/snapshots/{snapshot_id}", "/v3/types/{type_id}"
-ATTACHMENT = "/v3/attachments/{attachment_id}"
+ATTACHMENT, BACKUP = "/v3/attachments/{attachment_id}", "/v3/backups/{backup_id}"
 QOS_SPECS, HOST = "/v3/qos-specs/{qos_specs_id}", "/v3/os-hosts/{host}"
 IMAGE_METADATA = "volume_extension:volume_image_metadata:"
 
@@ -66,6 +77,10 @@ VOLUME_ACTIONS = (
 SNAPSHOT_ACTIONS = (
     Action("os-reset_status", snapshots.reset_status, f"{SNAPSHOT_ADMINS}reset_status", bodies.ResetStatus),
     Action("os-force_delete", snapshots.force_delete, f"{SNAPSHOT_ADMINS}force_delete", Free),
+)
+BACKUP_ACTIONS = (
+    Action("os-reset_status", backups.reset_status, f"{BACKUP_ADMINS}reset_status", bodies.ResetStatus),
+    Action("os-force_delete", backups.force_delete, f"{BACKUP_ADMINS}force_delete", Free),
 )
 TYPE_ACTIONS = (
     Action("addProjectAccess", volume_types.add_access, f"{ACCESS}:addProjectAccess", bodies.Access),
@@ -125,6 +140,16 @@ ROUTES = [
           body=bodies.MetadataItemBody),
     Route("DELETE", f"{SNAPSHOT}/metadata/{{key}}", metadata.OF_SNAPSHOTS.delete_item,
           "volume:delete_snapshot_metadata"),
+
+    Route("GET", "/v3/backups", backups.list_backups, "backup:get_all", query=backups.LISTING.query),
+    Route("GET", "/v3/backups/detail", backups.list_backups_in_detail, "backup:get_all", shape="backup",
+          query=backups.LISTING.query),
+    Route("POST", "/v3/backups", backups.create_backup, "backup:create", body=bodies.NewBackupBody, status=202),
+    Route("GET", BACKUP, backups.show_backup, "backup:get", shape="backup"),
+    Route("PUT", BACKUP, backups.update_backup, "backup:update", body=bodies.ChangedBackupBody, since="3.9"),
+    Route("DELETE", BACKUP, backups.delete_backup, "backup:delete", status=202),
+    Route("POST", f"{BACKUP}/restore", backups.restore_backup, "backup:restore", body=bodies.RestoreBody, status=202),
+    Route("POST", f"{BACKUP}/action", BACKUP_ACTIONS, look_up=backups.look_up_backup),
 
     Route("GET", "/v3/attachments", attaching.list_attachments, "volume:attachment_get", since="3.27",
           query=attaching.LISTING.query),

@@ -13,6 +13,11 @@ class SnapshotNotFound(NotFound):
         super().__init__(f"Snapshot {snapshot_id} could not be found.")
 
 
+class BackupNotFound(NotFound):
+    def __init__(self, backup_id: str) -> None:
+        super().__init__(f"Backup {backup_id} could not be found.")
+
+
 class VolumeTypeNotFound(NotFound):
     def __init__(self, type_id: str) -> None:
         super().__init__(f"Volume type {type_id} could not be found.")
@@ -48,6 +53,10 @@ class InvalidVolume(BadRequest):
 
 class InvalidSnapshot(BadRequest):
     """The snapshot's present state does not allow what was asked for."""
+
+
+class InvalidBackup(BadRequest):
+    """The backup's present state does not allow what was asked for."""
 
 
 class Busy(Conflict):

@@ -13,7 +13,7 @@ from msgspec import Struct
 class Operation(Struct, frozen=True, kw_only=True):
     program: str
     """The program that carries it out; it has the same name."""
-    of: Literal["VOLUME", "VOLUME_SNAPSHOT"]
+    of: Literal["VOLUME", "VOLUME_SNAPSHOT", "VOLUME_BACKUP"]
     """The kind of thing that it is done to, as messages name it."""
     begins_in: tuple[str, ...] = ()
     """The statuses it may begin in; none for what begins with its subject."""
@@ -73,9 +73,46 @@ DELETE_SNAPSHOT = Operation(
     detail_id="016",
 )
 
+CREATE_BACKUP = Operation(
+    program="create_backup",
+    of="VOLUME_BACKUP",
+    shows="creating",
+    fails_in="error",
+    action_id="013",
+    detail_id="901",
+)
+DELETE_BACKUP = Operation(
+    program="delete_backup",
+    of="VOLUME_BACKUP",
+    begins_in=("available", "error", "error_deleting"),
+    shows="deleting",
+    fails_in="error_deleting",
+    action_id="014",
+    detail_id="901",
+)
+RESTORE_BACKUP = Operation(
+    program="restore_backup",
+    of="VOLUME",
+    begins_in=("available",),
+    shows="restoring-backup",
+    fails_in="error_restoring",
+    action_id="015",
+    detail_id="901",
+)
+
 OPERATIONS: Mapping[str, Operation] = {
     each.program: each
-    for each in (CREATE_VOLUME, DELETE_VOLUME, EXTEND_VOLUME, REVERT_VOLUME, CREATE_SNAPSHOT, DELETE_SNAPSHOT)
+    for each in (
+        CREATE_VOLUME,
+        DELETE_VOLUME,
+        EXTEND_VOLUME,
+        REVERT_VOLUME,
+        CREATE_SNAPSHOT,
+        DELETE_SNAPSHOT,
+        CREATE_BACKUP,
+        DELETE_BACKUP,
+        RESTORE_BACKUP,
+    )
 }
 NO_BACKEND = ("001", "003")
 """The action and the detail of a volume that found no back end."""

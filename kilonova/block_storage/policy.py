@@ -10,6 +10,7 @@ READER = "role:admin or (role:reader and project_id:%(project_id)s)"
 MEMBER = "role:admin or (role:member and project_id:%(project_id)s)"
 ACTIONS, ADMINS = "volume_extension:volume_actions:", "volume_extension:volume_admin_actions:"
 SNAPSHOT_ADMINS = "volume_extension:snapshot_admin_actions:"
+BACKUP_ADMINS = "volume_extension:backup_admin_actions:"
 TYPES, SPECS = "volume_extension:type_", "volume_extension:types_extra_specs:"
 QOS = "volume_extension:qos_specs_manage:"
 ACCESS = "volume_extension:volume_type_access"
@@ -60,6 +61,15 @@ RULES = [
     Rule("volume:delete_snapshot_metadata", MEMBER),
     Rule(f"{SNAPSHOT_ADMINS}reset_status", ADMIN),
     Rule(f"{SNAPSHOT_ADMINS}force_delete", ADMIN),
+    Rule("backup:get_all", READER),
+    Rule("backup:get", READER),
+    Rule("backup:create", MEMBER),
+    Rule("backup:update", MEMBER),
+    Rule("backup:delete", MEMBER),
+    Rule("backup:restore", MEMBER),
+    Rule("backup:backup_project_attribute", ADMIN),
+    Rule(f"{BACKUP_ADMINS}reset_status", ADMIN),
+    Rule(f"{BACKUP_ADMINS}force_delete", ADMIN),
     Rule("volume:attachment_create", MEMBER),
     Rule("volume:attachment_update", MEMBER),
     Rule("volume:attachment_delete", MEMBER),

@@ -11,7 +11,7 @@ from sqlalchemy import Table, bindparam, func, select
 
 from kilonova.block_storage.errors import OverQuota
 from kilonova.block_storage.options import VolumeOptions
-from kilonova.block_storage.tables import QuotaLimit, quota_classes, quotas, snapshots, volume_types, volumes
+from kilonova.block_storage.tables import QuotaLimit, backups, quota_classes, quotas, snapshots, volume_types, volumes
 from kilonova.kit.db import Tx
 from kilonova.kit.db.expressions import total
 
@@ -58,6 +58,7 @@ async def limits_of(tx: Tx, options: VolumeOptions, project_id: str) -> Limits:
 async def usage_of(tx: Tx, options: VolumeOptions, project_id: str) -> Usage:
     """Returns what a project uses, in all and by volume type."""
     used: Usage = dict.fromkeys(("volumes", "snapshots", "gigabytes"), 0)
+    ((used["backups"], used["backup_gigabytes"]),) = await tx.tuples(_BACKUPS_USED, project_id=project_id)
 
     def add(resource: str, type_name: str | None, amount: int) -> None:
         for name in filter(None, (resource, f"{resource}_{type_name}" if type_name else None)):
@@ -85,6 +86,18 @@ _SNAPSHOTS_USED = (
     .where(snapshots.c.project_id == bindparam("project_id"))
     .group_by(volume_types.c.name)
 )
+
+_BACKUPS_USED = select(func.count(), total(backups.c.size_gib)).where(backups.c.project_id == bindparam("project_id"))
+
+
+async def claim_backup(tx: Tx, options: VolumeOptions, project_id: str, size_gib: int) -> None:
+    """Raises OverQuota unless a project may have one more backup, of a volume of that size.
+
+    It is called in the write transaction that adds the row.
+    """
+    limits, used = await limits_of(tx, options, project_id), await usage_of(tx, options, project_id)
+    for name, amount in (("backups", 1), ("backup_gigabytes", size_gib)):
+        _check(limits, used, name, amount)
 
 
 async def claim(

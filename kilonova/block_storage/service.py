@@ -23,6 +23,7 @@ class BlockStorage(WakesRunner):
     bus: Bus
     image: ImageClient
     agents: AgentCalls
+    backup_agents: AgentCalls
     liveness: Liveness
     options: VolumeOptions = field(default_factory=VolumeOptions)
     clock: Clock = field(default_factory=SystemClock)

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from kilonova.block_storage.scheduling.pools import Pool, pools_of
 from kilonova.block_storage.service import BlockStorage
-from kilonova.block_storage.tables import VolumeService, services
-from kilonova.block_storage.topics import AGENT_BINARY
+from kilonova.block_storage.tables import VolumeService, backup_services, services
+from kilonova.block_storage.topics import AGENT_BINARY, BACKUP_BINARY
 from kilonova.kit.db import Tx
 
 
@@ -57,10 +57,11 @@ async def zones(tx: Tx, default_zone: str) -> dict[str, bool]:
 
 
 async def look_after(service: BlockStorage) -> None:
-    """Asks every back end's agent whether it lives."""
+    """Asks every agent, those that keep backups among them, whether it lives."""
     async with service.database.reading() as tx:
-        known = await all_services(tx)
-    await service.liveness.look((AGENT_BINARY, each.host) for each in known)
+        known = [(AGENT_BINARY, each.host) for each in await all_services(tx)]
+        known += [(BACKUP_BINARY, host) for (host,) in await tx.tuples(select(backup_services.c.host))]
+    await service.liveness.look(known)
 
 
 def pools(service: VolumeService) -> list[Pool]:

@@ -42,6 +42,7 @@ volumes = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("launched_at", UtcDateTime),
+    Column("source_backup_id", String(36)),
     Index("volumes_project", "project_id", "created_at"),
     Index("volumes_created_at", "created_at"),
     Index("volumes_host", "host"),
@@ -186,6 +187,53 @@ transfers = Table(
     Index("transfers_project", "project_id", "created_at"),
 )
 
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("project_id", String(255), nullable=False),
+    Column("user_id", String(255), nullable=False),
+    Column("volume_id", String(36), nullable=False),
+    Column("snapshot_id", String(36)),
+    Column("parent_id", String(36)),
+    Column("name", String(255)),
+    Column("description", Text),
+    Column("size_gib", Integer, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("fail_reason", Text),
+    Column("host", String(255)),
+    Column("availability_zone", String(255)),
+    Column("container", String(255), nullable=False),
+    Column("object_count", Integer, nullable=False),
+    Column("data_timestamp", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("backups_project", "project_id", "created_at"),
+    Index("backups_created_at", "created_at"),
+    Index("backups_volume", "volume_id"),
+    Index("backups_parent", "parent_id"),
+)
+
+backup_metadata = Table(
+    "backup_metadata",
+    metadata,
+    Column("owner_id", String(36), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("value", String(255), nullable=False),
+)
+
+backup_services = Table(
+    "backup_services",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("host", String(255), nullable=False, unique=True),
+    Column("availability_zone", String(255), nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("disabled_reason", String(255)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,
@@ -237,11 +285,12 @@ class Volume(Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     launched_at: datetime | None
+    source_backup_id: str | None = None
 
 
 class MetadataItem(Struct, frozen=True):
     owner_id: str
-    """The volume's or the snapshot's."""
+    """The volume's, the snapshot's or the backup's."""
     key: str
     value: str
 
@@ -310,6 +359,44 @@ class VolumeService(Struct, frozen=True, kw_only=True):
     disabled_reason: str | None
     pools: list[dict[str, Any]]
     """PoolStats, as the agent last told them."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class Backup(Struct, frozen=True, kw_only=True):
+    id: str
+    project_id: str
+    user_id: str
+    volume_id: str
+    """The volume that it is of, which may be gone."""
+    snapshot_id: str | None
+    parent_id: str | None
+    """The backup whose chunks it does not store again; None: it is a full one."""
+    name: str | None
+    description: str | None
+    size_gib: int
+    status: str
+    fail_reason: str | None
+    host: str | None
+    """The cinder-backup that keeps it; None: none was chosen yet."""
+    availability_zone: str | None
+    """None: any."""
+    container: str
+    object_count: int
+    data_timestamp: datetime
+    """The time that its content is of."""
+    created_at: datetime
+    updated_at: datetime
+
+
+class BackupService(Struct, frozen=True, kw_only=True):
+    """A cinder-backup."""
+
+    id: str
+    host: str
+    availability_zone: str
+    disabled: bool
+    disabled_reason: str | None
     created_at: datetime
     updated_at: datetime
 

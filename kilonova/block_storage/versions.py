@@ -1,7 +1,7 @@
 """Block storage's microversions: every named change that touches what this service serves, in order.
 
 Source: Block Storage API, "REST API version history". A number without an entry changes nothing here that a client can
-see: what it brought is not served yet (groups, clusters, backups, managing, replication).
+see: what it brought is not served yet (groups, clusters, managing, replication).
 """
 
 from typing import Any
@@ -23,10 +23,17 @@ CHANGES = [
     Change("3.4", "image_metadata_filter", "volumes are filtered by the metadata of their image"),
     Change("3.5", "message_pages", "lists of messages are filtered, sorted and paged"),
     Change("3.7", "cluster_of_service", "services name their cluster", {"service": without("cluster")}),
+    Change("3.9", "backup_update", "backups can be changed"),
     Change("3.10", "group_filter", "volumes are filtered by their group"),
     Change("3.12", "summary", "volumes are summed up"),
     Change("3.13", "group_of_volume", "volumes name their group", {"volume": without("group_id")}),
     Change("3.14", "group_of_snapshot", "snapshots name theirs", {"snapshot": without("group_snapshot_id")}),
+    Change(
+        "3.18",
+        "project_of_backup",
+        "administrators see the project of a backup",
+        {"backup": without("os-backup-project-attr:project_id")},
+    ),
     Change("3.21", "provider_id", "administrators see the provider's id", {"volume": without("provider_id")}),
     Change("3.22", "snapshot_metadata_filter", "snapshots are filtered by metadata"),
     Change("3.23", "force_in_delete", "a delete may be forced"),
@@ -39,8 +46,10 @@ CHANGES = [
     Change("3.36", "summary_metadata", "a summary has the volumes' metadata", {"volume-summary": without("metadata")}),
     Change("3.40", "revert", "a volume goes back to its latest snapshot"),
     Change("3.41", "user_of_snapshot", "snapshots name their user", {"snapshot": without("user_id")}),
+    Change("3.43", "backup_metadata", "backups have metadata", {"backup": without("metadata")}),
     Change("3.44", "attachment_complete", "an attachment is completed by whoever made it"),
     Change("3.45", "counts", "lists tell how many there are in all"),
+    Change("3.47", "volume_of_backup", "volumes are made of backups", {"volume": without("backup_id")}),
     Change(
         "3.48",
         "service_of_volume",
@@ -53,9 +62,11 @@ CHANGES = [
         "pools and services say whether their back end is up",
         {"pool": _without_state, "service": without("backend_state")},
     ),
+    Change("3.51", "zone_of_backup", "a backup is asked for in an availability zone"),
     Change("3.52", "spec_filter", "volume types are filtered by their extra specs"),
     Change("3.54", "attach_mode", "an attachment is made with a mode"),
     Change("3.55", "transfer_snapshots", "snapshots are transferred with their volume"),
+    Change("3.56", "user_of_backup", "backups name their user", {"backup": without("user_id")}),
     Change(
         "3.57",
         "transfer_history",
@@ -67,6 +78,7 @@ CHANGES = [
     Change("3.61", "cluster_of_volume", "volumes name their cluster", {"volume": without("cluster_name")}),
     Change("3.62", "default_types", "projects have default types"),
     Change("3.63", "type_id_of_volume", "volumes name their type by its id", {"volume": without("volume_type_id")}),
+    Change("3.64", "encryption_key", "backups name their key", {"backup": without("encryption_key_id")}),
     Change(
         "3.65",
         "consumes_quota",

@@ -65,6 +65,7 @@ class NewVolume(Struct, kw_only=True):
     """The name or the id of its type."""
     snapshot_id: str | None = None
     source_id: str | None = None
+    backup_id: str | None = None
     image: SourceImage | None = None
     image_metadata: dict[str, str] = {}
     metadata: dict[str, str] = {}
@@ -175,6 +176,7 @@ async def create(
         created_at=now,
         updated_at=now,
         launched_at=None,
+        source_backup_id=new.backup_id,
     )
     await tx.insert(volumes, row)
     await metadata.write(tx, volume_metadata, row.id, new.metadata, replace=True)
@@ -318,6 +320,10 @@ async def snapshots_of(tx: Tx, volume_id: str) -> list[Snapshot]:
 
 async def begin_delete(tx: Tx, row: Volume, task: NewTask, now: datetime, *, cascade: bool, forced: bool) -> None:
     """Begins to delete a volume, with its snapshots where that is asked for. Raises InvalidVolume, Busy."""
+    active = await tasks.active(tx, row.id) if forced else None
+    if active is not None and active.args.get("backup_id"):
+        # The job that writes to it, and the backup's status, are that task's.
+        raise InvalidVolume(f"Volume {row.id} is being restored from a backup, which ends by itself: delete it then.")
     await require_unused(tx, row, "deleted")
     owned = await snapshots_of(tx, row.id)
     if owned and not cascade:

@@ -63,6 +63,7 @@ PARTS = (
     block_storage.API,
     block_storage.SCHEDULER,
     block_storage.VOLUME,
+    block_storage.BACKUP,
 )
 CATALOG = (
     ("identity", "keystone", "Identity", "/v3"),
@@ -109,6 +110,7 @@ class Cloud(OneProcess):
             ("fake", "memory_mb"): 64 << 10,
             ("fake", "disk_gb"): 1000,
             ("DEFAULT", "volume_driver"): "fake" if driver == "fake" else "file",
+            ("DEFAULT", "backup_driver"): "fake" if driver == "fake" else "posix",
         }
         fixed = {
             ("DEFAULT", "bind_host"): address,

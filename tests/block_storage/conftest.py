@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from kilonova.block_storage.agent.agent import VolumeAgent
-from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
+from kilonova.block_storage.agent.backups.agent import BackupAgent
+from kilonova.block_storage.agent.backups.fake import FakeBackups, FakeStore
+from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver, FakeVolume
 from kilonova.block_storage.programs import PROGRAMS
 from kilonova.block_storage.registry import Registry
 from kilonova.block_storage.service import BlockStorage
@@ -46,6 +49,7 @@ class World:
     image: httpx.AsyncClient
     backends: dict[str, FakeBackend] = field(default_factory=dict)
     agents: list[VolumeAgent] = field(default_factory=list)
+    store: FakeStore = field(default_factory=FakeStore)
 
     async def add_backend(self, host: str = "node1@fake", zone: str = "nova", **options: Any) -> FakeBackend:
         backend = self.backends[host] = FakeBackend(**options)
@@ -55,6 +59,15 @@ class World:
         self.agents.append(agent)
         return backend
 
+    async def add_backup_service(self, host: str = "node1", zone: str = "nova") -> None:
+        agent = BackupAgent(FakeBackups(self.store, self._volume_at), self.service.bus, host=host, zone=zone)
+        await agent.agent.register()
+        agent.agent.serve()
+
+    def _volume_at(self, path: Path) -> FakeVolume | None:
+        held = (backend.volumes.get(path.name.removeprefix("volume-")) for backend in self.backends.values())
+        return next((each for each in held if each is not None), None)
+
     @property
     def backend(self) -> FakeBackend:
         return self.backends["node1@fake"]
@@ -63,6 +76,11 @@ class World:
         """The agent of a back end stops answering; returns what it served."""
         bus: Any = self.service.bus
         return bus._servers.pop(f"cinder-volume.{host}")
+
+    def silence_backups(self, host: str = "node1") -> Any:
+        """A cinder-backup stops answering; returns what it served."""
+        bus: Any = self.service.bus
+        return bus._servers.pop(f"cinder-backup.{host}")
 
     def make_runner(self, plan: CrashPlan | None = None) -> Runner[BlockStorage]:
         probe = {"probe": plan} if plan is not None else {}
@@ -77,15 +95,15 @@ class World:
     async def run_with_lost_answer(self, plan: CallPlan) -> None:
         """Runs until the planned call, then goes on with a runner made afresh."""
         service: Any = self.service
-        caller = service.agents
-        service.agents = MortalCaller(caller, plan)
+        callers = service.agents, service.backup_agents
+        service.agents, service.backup_agents = (MortalCaller(each, plan) for each in callers)
         try:
             await self.run()
             return
         except Crashed:
             pass
         finally:
-            service.agents = caller
+            service.agents, service.backup_agents = callers
         self.clock.advance(LEASE.total_seconds() + 1)
         await self.run()
 
@@ -107,6 +125,20 @@ class World:
         await self.run()
         snapshot_id = response.json()["snapshot"]["id"]
         shown: dict[str, Any] = (await self.admin.get(f"/v3/snapshots/{snapshot_id}")).json()["snapshot"]
+        return shown
+
+    async def make_backup(self, volume_id: str, by: httpx.AsyncClient | None = None, **fields: Any) -> dict[str, Any]:
+        """A backup that is made, later than those before it."""
+        self.clock.advance(1)
+        body = {"backup": {"volume_id": volume_id, **fields}}
+        response = await (by or self.client).post("/v3/backups", json=body)
+        assert response.status_code == 202, response.text
+        await self.run()
+        return await self.shown_backup(response.json()["backup"]["id"])
+
+    async def shown_backup(self, backup_id: str) -> dict[str, Any]:
+        response = await self.admin.get(f"/v3/backups/{backup_id}")
+        shown: dict[str, Any] = response.json().get("backup", {})
         return shown
 
     async def shown(self, volume_id: str) -> dict[str, Any]:
@@ -153,4 +185,5 @@ async def bare(identity: Any) -> AsyncIterator[World]:
 @pytest.fixture
 async def world(bare: World) -> World:
     await bare.add_backend()
+    await bare.add_backup_service()
     return bare

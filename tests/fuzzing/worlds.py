@@ -325,6 +325,10 @@ class Maker:
         transfer = {"volume_id": offered["volume"]["id"]}
         await self.created("block-storage", "transfer_id", "/v3/volume-transfers", {"transfer": transfer})
         await self.created("block-storage", "qos_specs_id", "/v3/qos-specs", {"qos_specs": {"name": "slow"}})
+        backup = {"volume_id": volume_id, "metadata": {"colour": "red"}}
+        await self.created("block-storage", "backup_id", "/v3/backups", {"backup": backup})
+        await settle(volumes)
+        await settle(block_storage_tables.backups)
         attachment = {"volume_uuid": held["volume"]["id"], "instance_uuid": CONSUMER}
         await self.created("block-storage", "attachment_id", "/v3/attachments", {"attachment": attachment})
         async with service.database.transaction() as tx:

@@ -16,7 +16,14 @@ PACKAGING = ROOT / "packaging"
 UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 PROJECTS = ("keystone", "glance", "placement", "nova", "neutron", "cinder")
-ON_THE_HOST = ("nova-compute", "cinder-volume", "neutron-linuxbridge-agent", "neutron-dhcp-agent", "neutron-l3-agent")
+ON_THE_HOST = (
+    "nova-compute",
+    "cinder-volume",
+    "cinder-backup",
+    "neutron-linuxbridge-agent",
+    "neutron-dhcp-agent",
+    "neutron-l3-agent",
+)
 
 
 def sections(path: Path) -> configparser.RawConfigParser:

@@ -52,15 +52,13 @@ class NewVolume(Struct, forbid_unknown_fields=True):
     image_id: Uuid | None = None
     metadata: Metadata | None = None
     multiattach: Flag | None = None
-    backup_id: Uuid | None = None
+    backup_id: Annotated[Uuid | None | UnsetType, since("3.47")] = UNSET
     consistencygroup_id: Uuid | None = None
     group_id: Uuid | None = None
     source_replica: Uuid | None = None
 
     def refuse_unserved(self) -> None:
         """Raises BadRequest for what cannot be asked for yet."""
-        if self.backup_id is not None:
-            raise BadRequest("Volumes cannot be made of backups here yet.")
         if self.consistencygroup_id is not None or self.group_id is not None:
             raise BadRequest("There are no groups of volumes here yet.")
         if self.source_replica is not None:
@@ -117,6 +115,46 @@ class NewSnapshotBody(Struct, forbid_unknown_fields=True):
 
 class ChangedSnapshotBody(Struct, forbid_unknown_fields=True):
     snapshot: ChangedThing
+
+
+class NewBackup(Struct, forbid_unknown_fields=True):
+    volume_id: Uuid
+    snapshot_id: Uuid | None = None
+    name: Name | None = None
+    description: Description | None = None
+    container: Name | None = None
+    incremental: Flag = False
+    force: Flag = False
+    metadata: Annotated[Metadata | None | UnsetType, since("3.43")] = UNSET
+    availability_zone: Annotated[Name | None | UnsetType, since("3.51")] = UNSET
+
+
+class NewBackupBody(Struct, forbid_unknown_fields=True):
+    backup: NewBackup
+
+
+class ChangedBackup(Struct, forbid_unknown_fields=True):
+    name: Name | None | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
+    metadata: Annotated[Metadata | UnsetType, since("3.43")] = UNSET
+
+    def require_some(self) -> None:
+        """Raises BadRequest for a change of nothing."""
+        if all(getattr(self, each) is UNSET for each in self.__struct_fields__):
+            raise BadRequest("A change names at least one of name, description, metadata.")
+
+
+class ChangedBackupBody(Struct, forbid_unknown_fields=True):
+    backup: ChangedBackup
+
+
+class Restore(Struct, forbid_unknown_fields=True):
+    volume_id: Uuid | None = None
+    name: Name | None = None
+
+
+class RestoreBody(Struct, forbid_unknown_fields=True):
+    restore: Restore
 
 
 class MetadataBody(Struct, forbid_unknown_fields=True):

@@ -3,14 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-from kilonova.block_storage import messages, services, volume_types, volumes
+from kilonova.block_storage import backup_services, messages, services, volume_types, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import DIALECT, UNPAGED, VolumeRequest, owner_of, seen_project
 from kilonova.block_storage.scheduling.filters import fits_type
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import VolumeService
-from kilonova.block_storage.topics import AGENT_BINARY
-from kilonova.block_storage.views.records import MESSAGE_LEVEL, message_view, pool_view, service_view
+from kilonova.block_storage.topics import AGENT_BINARY, BACKUP_BINARY
+from kilonova.block_storage.views.records import (
+    MESSAGE_LEVEL,
+    backup_service_view,
+    message_view,
+    pool_view,
+    service_view,
+)
 from kilonova.block_storage.views.times import shown_time
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import NOTHING, Condition
@@ -29,7 +35,9 @@ async def list_services(request: VolumeRequest) -> dict[str, Any]:
     service, page = request.service, SERVICES.read(request)
     async with service.database.reading() as tx:
         known = await services.all_services(tx)
+        keepers = await backup_services.all_services(tx)
     shown = [service_view(each, is_up=service.is_up(each.host)) for each in known]
+    shown += [backup_service_view(each, is_up=backup_services.is_up(service, each.host)) for each in keepers]
     if service.options.scheduler_host:
         shown.insert(0, _scheduler_view(service))
     if host := request.query.get("host"):
@@ -47,12 +55,12 @@ def _scheduler_view(service: BlockStorage) -> dict[str, Any]:
 
 async def enable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
     await _set_disabled(request, body, disabled=False, reason=None)
-    return {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY, "status": "enabled", "disabled": False}
+    return {**_told(body), "status": "enabled", "disabled": False}
 
 
 async def disable(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
     await _set_disabled(request, body, disabled=True, reason=None)
-    return {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY, "status": "disabled", "disabled": True}
+    return {**_told(body), "status": "disabled", "disabled": True}
 
 
 async def disable_with_reason(request: VolumeRequest, body: bodies.ServiceChange) -> dict[str, Any]:
@@ -60,8 +68,12 @@ async def disable_with_reason(request: VolumeRequest, body: bodies.ServiceChange
     if not body.disabled_reason:
         raise BadRequest("disabled_reason says why a service is disabled.")
     await _set_disabled(request, body, disabled=True, reason=body.disabled_reason)
-    told = {"host": body.host, "service": AGENT_BINARY, "binary": AGENT_BINARY}
-    return {**told, "status": "disabled", "disabled": True, "disabled_reason": body.disabled_reason}
+    return {**_told(body), "status": "disabled", "disabled": True, "disabled_reason": body.disabled_reason}
+
+
+def _told(body: bodies.ServiceChange) -> dict[str, Any]:
+    binary = body.service or body.binary
+    return {"host": body.host, "service": binary, "binary": binary}
 
 
 async def _set_disabled(
@@ -71,11 +83,12 @@ async def _set_disabled(
     service = request.service
     binary = body.service or body.binary
     if binary == SCHEDULER and body.host == service.options.scheduler_host:
-        raise BadRequest(f"Only {AGENT_BINARY} can be enabled and disabled, not {binary}.")
-    if binary != AGENT_BINARY:
+        raise BadRequest(f"Only {AGENT_BINARY} and {BACKUP_BINARY} can be enabled and disabled, not {binary}.")
+    change = {AGENT_BINARY: services.set_disabled, BACKUP_BINARY: backup_services.set_disabled}.get(binary)
+    if change is None:
         raise NotFound(f"There is no {binary} on host {body.host}.")
     async with service.database.transaction() as tx:
-        if not await services.set_disabled(tx, body.host, disabled=disabled, reason=reason, now=service.clock.now()):
+        if not await change(tx, body.host, disabled=disabled, reason=reason, now=service.clock.now()):
             raise NotFound(f"There is no {binary} on host {body.host}.")
 
 

@@ -1,11 +1,12 @@
 """/volumes: making, showing, listing, changing and deleting them."""
 
 import uuid
+from datetime import datetime
 from typing import Any
 
 from msgspec import structs
 
-from kilonova.block_storage import services, volumes
+from kilonova.block_storage import backups, services, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
     DIALECT,
@@ -166,12 +167,27 @@ async def create_volume(request: VolumeRequest, body: bodies.NewVolumeBody) -> d
         image=_source_image(image) if image is not None else None,
         image_metadata=_metadata_of(image) if image is not None else {},
         metadata=new.metadata or {},
+        backup_id=new.backup_id or None,
     )
     service, args = request.service, _hinted({**(body.hints or {}), **(body.plain_hints or {})})
-    task = task_for(request, CREATE_VOLUME, volumes.new_id(), args)
+    task = task_for(request, CREATE_VOLUME, volumes.new_id(), structs.replace(args, backup_id=wanted.backup_id or ""))
     async with service.database.transaction() as tx:
+        if wanted.backup_id is not None:
+            wanted = await _of_backup(tx, wanted, wanted.backup_id, caller, service.clock.now())
         row = await volumes.create(tx, service.options, wanted, caller, task, service.clock.now())
         return {"volume": _plain((await show_in(request, tx, row))["volume"])}
+
+
+async def _of_backup(
+    tx: Tx, wanted: volumes.NewVolume, backup_id: str, caller: volumes.Caller, now: datetime
+) -> volumes.NewVolume:
+    """Takes the backup for a volume, which has its size unless another one is given. Raises BadRequest."""
+    backup = await backups.find(tx, backup_id, caller.sees)
+    size_gib = wanted.size_gib or backup.size_gib
+    if size_gib < backup.size_gib:
+        raise BadRequest(f"The volume's size of {size_gib} GiB is less than the {backup.size_gib} GiB of its backup.")
+    await backups.require_restorable(tx, backup, now)
+    return structs.replace(wanted, size_gib=size_gib)
 
 
 def _plain(shown: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +200,7 @@ def _refuse_two_sources(new: bodies.NewVolume) -> None:
         "imageRef": new.image_ref or new.image_id,
         "snapshot_id": new.snapshot_id,
         "source_volid": new.source_volid,
+        "backup_id": new.backup_id or None,
     }
     given = [name for name, value in sources.items() if value is not None]
     if len(given) > 1:

@@ -1,11 +1,13 @@
-"""Every operation on volumes and snapshots, in reading order in its own file."""
+"""Every operation on volumes, snapshots and backups, in reading order in its own file."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP
 from kilonova.block_storage.programs.create_volume import CREATE_VOLUME
 from kilonova.block_storage.programs.delete_volume import DELETE_VOLUME
 from kilonova.block_storage.programs.extend_volume import EXTEND_VOLUME
+from kilonova.block_storage.programs.restoring import RESTORE_BACKUP
 from kilonova.block_storage.programs.snapshots import CREATE_SNAPSHOT, DELETE_SNAPSHOT, REVERT_VOLUME
 from kilonova.block_storage.service import BlockStorage
 from kilonova.kit.tasks import Program
@@ -17,5 +19,8 @@ _ALL: tuple[Program[BlockStorage, Any], ...] = (
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     REVERT_VOLUME,
+    CREATE_BACKUP,
+    DELETE_BACKUP,
+    RESTORE_BACKUP,
 )
 PROGRAMS: Mapping[str, Program[BlockStorage, Any]] = {each.name: each for each in _ALL}

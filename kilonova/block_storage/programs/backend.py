@@ -33,18 +33,23 @@ AnswerT = TypeVar("AnswerT")
 
 
 async def ask(
-    run: Run[BlockStorage, ArgsT], host: str, call: Call[QuestionT, AnswerT], question: QuestionT
+    run: Run[BlockStorage, ArgsT],
+    host: str,
+    call: Call[QuestionT, AnswerT],
+    question: QuestionT,
+    binary: str = AGENT_BINARY,
 ) -> AnswerT | Sleep | Fail:
-    """Returns the answer of a pool's agent, or what the step has to end with."""
+    """Returns the answer of a pool's agent, or of another binary's, or what the step has to end with."""
     service, args = run.service, run.args
     backend = services.backend_of(host)
+    agents = service.agents if binary == AGENT_BINARY else service.backup_agents
     try:
-        return await service.agents.call(backend, call, question)
+        return await agents.call(backend, call, question)
     except AgentUnreachable as error:
         if args.unanswered < UNREACHABLE_TRIES:
             later = structs.replace(args, unanswered=args.unanswered + 1)
             return Sleep(2**args.unanswered, str(error), args=later)
-        if service.liveness.is_awaited(AGENT_BINARY, backend):
+        if service.liveness.is_awaited(binary, backend):
             return Sleep(2, str(error))
         return Fail(str(error))
     except RemoteError as error:

@@ -12,10 +12,15 @@ from kilonova.block_storage.agent.spec import Blank, ImageSource, SnapshotSource
 from kilonova.block_storage.programs.backend import (
     DEADLINE_SECONDS,
     POLL_SECONDS,
-    BackendArgs,
     ask,
     find_volume,
-    note_failure,
+)
+from kilonova.block_storage.programs.restoring import (
+    RestoreArgs,
+    end_restore,
+    note_failed_restore,
+    stop_restore,
+    write_content,
 )
 from kilonova.block_storage.scheduling import filters, weighers
 from kilonova.block_storage.scheduling.pools import Pool, Request
@@ -27,7 +32,7 @@ from kilonova.kit.db import Tx
 from kilonova.kit.tasks import Done, Fail, Next, Outcome, Program, Run, Sleep
 
 
-class CreateArgs(BackendArgs, frozen=True, kw_only=True, omit_defaults=True):
+class CreateArgs(RestoreArgs, frozen=True, kw_only=True, omit_defaults=True):
     attempted: tuple[str, ...] = ()
     """Pools that have failed."""
     failure: str = ""
@@ -97,6 +102,8 @@ async def make_volume(run: Run[BlockStorage, CreateArgs]) -> Outcome:
         return seen
     if not seen.is_done:
         return Sleep(POLL_SECONDS, seen.progress, args=structs.replace(run.args, unanswered=0))
+    if run.args.backup_id:
+        return Next(write_content)
 
     async def commit(tx: Tx) -> None:
         now = run.clock.now()
@@ -129,7 +136,7 @@ async def leave_pool(run: Run[BlockStorage, CreateArgs]) -> Outcome:
 
 async def discard_volume(run: Run[BlockStorage, CreateArgs]) -> Outcome:
     """Takes back what there is of a volume that could not be made; its row stays, with the reason."""
-    left = await _released(run)
+    left = await stop_restore(run) or await _released(run)
     if left is not None:
         return left
 
@@ -165,8 +172,8 @@ async def _source(tx: Tx, row: Volume) -> Source:
 CREATE_VOLUME = Program(
     "create_volume",
     CreateArgs,
-    (choose_pool, make_volume, leave_pool),
-    note_failure,
+    (choose_pool, make_volume, leave_pool, write_content, end_restore),
+    note_failed_restore,
     deadline_seconds=DEADLINE_SECONDS,
     roll_back=discard_volume,
 )

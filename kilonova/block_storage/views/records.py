@@ -7,6 +7,7 @@ from typing import Any
 from kilonova.block_storage.snapshots import SnapshotRecord
 from kilonova.block_storage.tables import (
     Attachment,
+    BackupService,
     DefaultType,
     Message,
     QosSpecs,
@@ -15,7 +16,7 @@ from kilonova.block_storage.tables import (
     VolumeService,
     VolumeType,
 )
-from kilonova.block_storage.topics import AGENT_BINARY
+from kilonova.block_storage.topics import AGENT_BINARY, BACKUP_BINARY
 from kilonova.block_storage.views.times import shown_time
 from kilonova.block_storage.views.volumes import links
 
@@ -142,6 +143,19 @@ def service_view(row: VolumeService, *, is_up: bool) -> dict[str, Any]:
         "frozen": False,
         "active_backend_id": None,
         "backend_state": "up" if is_up else "down",
+    }
+
+
+def backup_service_view(row: BackupService, *, is_up: bool) -> dict[str, Any]:
+    return {
+        "binary": BACKUP_BINARY,
+        "host": row.host,
+        "zone": row.availability_zone,
+        "status": "disabled" if row.disabled else "enabled",
+        "state": "up" if is_up else "down",
+        "updated_at": shown_time(row.updated_at),
+        "disabled_reason": row.disabled_reason,
+        "cluster": None,
     }
 
 

@@ -44,6 +44,7 @@ def detail_view(record: VolumeRecord, base_url: str, *, sees_host: bool, service
         "replication_status": None,
         "consistencygroup_id": None,
         "group_id": None,
+        "backup_id": row.source_backup_id,
         "migration_status": None,
         "shared_targets": False,
         "service_uuid": service_ids.get((row.host or "").partition("#")[0]),

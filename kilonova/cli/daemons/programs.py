@@ -93,6 +93,12 @@ def cinder_volume() -> int:
     return main(block_storage.VOLUME)
 
 
+def cinder_backup() -> int:
+    from kilonova.cli.parts import block_storage
+
+    return main(block_storage.BACKUP)
+
+
 def neutron_server() -> int:
     from kilonova.cli.parts import network
 

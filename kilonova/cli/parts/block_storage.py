@@ -1,4 +1,4 @@
-"""`cinder-api`, `cinder-scheduler`, `cinder-volume`. They read cinder.conf.
+"""`cinder-api`, `cinder-scheduler`, `cinder-volume`, `cinder-backup`. They read cinder.conf.
 
 The scheduler runs the operations, the choice of a pool among them, and agents register with it.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from kilonova.block_storage import messages, services
 from kilonova.block_storage.agent.agent import LONGEST_INTERVAL_SECONDS, VolumeAgent
+from kilonova.block_storage.agent.backups.agent import BackupAgent
 from kilonova.block_storage.app import make_app
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.programs import PROGRAMS
@@ -16,9 +17,9 @@ from kilonova.block_storage.scheduling.filters import FILTERS
 from kilonova.block_storage.scheduling.weighers import WEIGHERS
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import chores, metadata, tasks
-from kilonova.block_storage.topics import AGENT_BINARY
+from kilonova.block_storage.topics import AGENT_BINARY, BACKUP_BINARY
 from kilonova.cli.grounds.ground import Ground, Schema
-from kilonova.cli.parts import volume_backends
+from kilonova.cli.parts import volume_backends, volume_backups
 from kilonova.cli.parts.options import BLOCK_STORAGE, VOLUME_QUOTAS
 from kilonova.cli.parts.part import Api, Part, Running, Work
 from kilonova.cli.parts.turns import shared_turns
@@ -42,6 +43,7 @@ async def _make(ground: Ground) -> BlockStorage:
         bus=bus,
         image=ImageClient(ground.remote("image", url=image_url(config))),
         agents=ground.agent_calls(bus, AGENT_BINARY),
+        backup_agents=ground.agent_calls(bus, BACKUP_BINARY),
         liveness=ground.liveness(bus),
         options=options_of(config, ground.hosts[0]),
         clock=ground.clock,
@@ -135,7 +137,16 @@ async def build_agents(ground: Ground) -> Running:
     return Running(work=[functools.partial(_run, each) for each in agents])
 
 
-async def _run(agent: VolumeAgent) -> None:
+async def build_backups(ground: Ground) -> Running:
+    config, bus = ground.config, await ground.bus()
+    driver = volume_backups.make_driver(config)
+    turns, zone = await shared_turns(ground), config.storage_availability_zone
+    return Running(
+        work=[functools.partial(_run, BackupAgent(driver, bus, host=ground.hosts[0], zone=zone, turns=turns))]
+    )
+
+
+async def _run(agent: VolumeAgent | BackupAgent) -> None:
     """Raises ConfigError when another agent of this name is alive."""
     try:
         await agent.run()
@@ -145,4 +156,5 @@ async def _run(agent: VolumeAgent) -> None:
 
 API = Part("cinder-api", "cinder", [BLOCK_STORAGE], build_api)
 SCHEDULER = Part("cinder-scheduler", "cinder", [BLOCK_STORAGE], build_scheduler)
+BACKUP = Part("cinder-backup", "cinder", [BLOCK_STORAGE], build_backups)
 VOLUME = Part("cinder-volume", "cinder", [BLOCK_STORAGE], build_agents)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from kilonova.block_storage.app import ATTACHMENT, ROUTES, SNAPSHOT, TYPE, VOLUME
+from kilonova.block_storage.app import ATTACHMENT, BACKUP, ROUTES, SNAPSHOT, TYPE, VOLUME
 from tests.block_storage.conftest import World
 from tests.conftest import body_of
 from tests.references import NOWHERE, Place, places_of
@@ -23,7 +23,11 @@ REFERENCES: Mapping[Place, tuple[int, int]] = {
     ("POST", "/v3/volumes", "volume.imageRef"): (202, 400),
     ("POST", "/v3/volumes", "volume.image_id"): (202, 400),
     ("POST", "/v3/volumes", "volume.volume_type"): (202, 404),
+    ("POST", "/v3/volumes", "volume.backup_id"): (202, 404),
     ("POST", "/v3/snapshots", "snapshot.volume_id"): (202, 404),
+    ("POST", "/v3/backups", "backup.volume_id"): (202, 404),
+    ("POST", "/v3/backups", "backup.snapshot_id"): (202, 404),
+    ("POST", f"{BACKUP}/restore", "restore.volume_id"): (202, 404),
     ("POST", "/v3/attachments", "attachment.volume_uuid"): (200, 404),
     ("POST", "/v3/volume-transfers", "transfer.volume_id"): (202, 404),
     ("POST", "/v3/os-volume-transfer", "transfer.volume_id"): (202, 404),
@@ -39,7 +43,7 @@ ADMINISTRATORS = {
     ("PUT", "/v3/default-types/{project_id}", "default_type.volume_type"),
 }
 """Who may name these sees everything; a project is any text: upstream does not ask identity either."""
-NOT_SERVED = {f"volume.{name}" for name in ("backup_id", "consistencygroup_id", "group_id", "source_replica")}
+NOT_SERVED = {f"volume.{name}" for name in ("consistencygroup_id", "group_id", "source_replica")}
 SERVERS = {"attachment.instance_uuid", "os-attach.instance_uuid"}
 """A server's id is compute's to know: here it is a text that is shown to who may see the volume."""
 PLAIN = {"name", "display_name", "description", "display_description", "metadata", "availability_zone", "size"}
@@ -48,7 +52,7 @@ WORDS = {
     "service",
     "disabled_reason", "status", "attach_status", "migration_status", "mode", "key", "meta", "extra_specs", "is_public",
     "os-volume-type-access:is_public", "bootable", "readonly", "new_size", "force", "quota_set", "quota_class_set",
-    "multiattach", "no_snapshots", "auth_key", "keys[]", "consumer",
+    "multiattach", "no_snapshots", "auth_key", "keys[]", "consumer", "container", "incremental",
 }  # fmt: skip
 """Texts and words of their own. Volumes in hints are looked for among the project's alone, and a key is a secret: who
 has it may take what it is for.
@@ -77,6 +81,7 @@ async def named(world: World, identity: Any) -> dict[str, Any]:
         body = {"snapshot": {"volume_id": volume["id"]}}
         snapshot_id = body_of(await client.post("/v3/snapshots", json=body), 202)["snapshot"]["id"]
         await world.run()
+        backup = await world.make_backup(volume["id"], client)
         held = await world.make(client)
         body = {"attachment": {"volume_uuid": held["id"], "instance_uuid": NOWHERE}}
         attachment_id = body_of(await client.post("/v3/attachments", json=body))["attachment"]["id"]
@@ -96,6 +101,7 @@ async def named(world: World, identity: Any) -> dict[str, Any]:
             "volume": volume["id"],
             "held": held["id"],
             "snapshot_id": snapshot_id,
+            "backup_id": backup["id"],
             "attachment_id": attachment_id,
             "image": image_id,
             "type": type_id,
@@ -121,7 +127,9 @@ async def attempt(by: httpx.AsyncClient, own: dict[str, str], place: Place, valu
     fields: dict[str, Any] = {inner: value}
     if place[1] == "/v3/volumes" and inner != "snapshot_id" and inner != "source_volid":
         fields["size"] = 1
-    path = place[1].format(volume_id=own["held" if inner == "attachment_id" else "volume"])
+    if inner == "snapshot_id" and outer == "backup":
+        fields["volume_id"] = own["volume"]
+    path = place[1].format(volume_id=own["held" if inner == "attachment_id" else "volume"], backup_id=own["backup_id"])
     return await by.request(place[0], path, json={outer: fields})
 
 
@@ -141,7 +149,7 @@ async def test_nobody_names_what_is_not_for_him(world: World, named: dict[str, A
     assert after == before
 
 
-@pytest.mark.parametrize("path", [VOLUME, SNAPSHOT, ATTACHMENT])
+@pytest.mark.parametrize("path", [VOLUME, SNAPSHOT, ATTACHMENT, BACKUP])
 async def test_a_path_that_names_what_is_not_ones_own_names_nothing(
     world: World, named: dict[str, Any], path: str
 ) -> None:

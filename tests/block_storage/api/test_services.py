@@ -37,10 +37,11 @@ async def test_version_2_is_the_first_of_the_third(world: World) -> None:
 
 
 async def test_services_are_listed_disabled_and_enabled(world: World) -> None:
-    first, second = body_of(await world.admin.get("/v3/os-services"))["services"]
+    first, second, third = body_of(await world.admin.get("/v3/os-services"))["services"]
     assert (first["binary"], first["state"]) == ("cinder-scheduler", "up")
     assert (second["binary"], second["host"], second["zone"]) == ("cinder-volume", "node1@fake", "nova")
     assert (second["status"], second["state"]) == ("enabled", "up")
+    assert (third["binary"], third["host"], third["status"]) == ("cinder-backup", "node1", "enabled")
     host = {"host": "node1@fake", "binary": "cinder-volume"}
     reason = {**host, "disabled_reason": "new disks"}
     told = body_of(await world.admin.put("/v3/os-services/disable-log-reason", json=reason))

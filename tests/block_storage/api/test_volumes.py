@@ -99,7 +99,7 @@ async def test_a_source_that_is_not_the_callers_is_none(world: World) -> None:
         ({"metadata": {str(n): "v" for n in range(129)}}, 400, "metadata"),
         ({"volume_type": "golden"}, 404, "golden"),
         ({"availability_zone": "moon"}, 400, "moon"),
-        ({"backup_id": NOWHERE}, 400, "backups"),
+        ({"backup_id": NOWHERE}, 404, "Backup"),
         ({"group_id": NOWHERE}, 400, "groups"),
         ({"source_replica": NOWHERE}, 400, "replicated"),
         ({"multiattach": True}, 400, "type"),

@@ -29,6 +29,8 @@ class Story:
     """The statuses of its snapshots in the end."""
     content: str | None = ""
     """The data that the back end has in the end; None: it has no volume."""
+    backups: tuple[str, ...] = ()
+    """The statuses of the project's backups in the end."""
     backends: int = 1
 
 
@@ -112,6 +114,82 @@ async def revert(world: World) -> str:
     return volume_id
 
 
+async def backed_up(world: World, **fields: Any) -> tuple[str, str]:
+    """Returns a volume of letters and its backup."""
+    volume_id = await made(world)
+    world.backend.volumes[volume_id].content = "letters"
+    return volume_id, (await world.make_backup(volume_id, **fields))["id"]
+
+
+async def back_up(world: World, **fields: Any) -> str:
+    volume_id = await made(world)
+    world.backend.volumes[volume_id].content = "letters"
+    body_of(await world.client.post("/v3/backups", json={"backup": {"volume_id": volume_id, **fields}}), 202)
+    return volume_id
+
+
+async def back_up_a_snapshot(world: World) -> str:
+    volume_id = await made(world, snapshots=1)
+    listed = body_of(await world.client.get(f"/v3/snapshots?volume_id={volume_id}"))["snapshots"]
+    body = {"backup": {"volume_id": volume_id, "snapshot_id": listed[0]["id"]}}
+    body_of(await world.client.post("/v3/backups", json=body), 202)
+    return volume_id
+
+
+async def back_up_to_a_burning_store(world: World) -> str:
+    volume_id = await back_up(world)
+    world.store.is_broken = ON_FIRE
+    return volume_id
+
+
+async def back_up_more(world: World) -> str:
+    volume_id, _backup_id = await backed_up(world)
+    body = {"backup": {"volume_id": volume_id, "incremental": True}}
+    body_of(await world.client.post("/v3/backups", json=body), 202)
+    return volume_id
+
+
+async def delete_backup(world: World) -> str:
+    volume_id, backup_id = await backed_up(world)
+    body_of(await world.client.delete(f"/v3/backups/{backup_id}"), 202)
+    return volume_id
+
+
+async def delete_backup_on_its_way(world: World) -> str:
+    volume_id = await back_up(world)
+    (backup,) = body_of(await world.client.get("/v3/backups"))["backups"]
+    body_of(await world.admin.post(f"/v3/backups/{backup['id']}/action", json={"os-force_delete": {}}), 202)
+    return volume_id
+
+
+async def restore(world: World) -> str:
+    volume_id, backup_id = await backed_up(world)
+    world.backend.volumes[volume_id].content = "scrawls"
+    body = {"restore": {"volume_id": volume_id}}
+    body_of(await world.client.post(f"/v3/backups/{backup_id}/restore", json=body), 202)
+    return volume_id
+
+
+async def restore_what_is_damaged(world: World) -> str:
+    volume_id = await restore(world)
+    world.store.is_broken = ON_FIRE
+    return volume_id
+
+
+async def restore_a_new_volume(world: World) -> str:
+    _volume_id, backup_id = await backed_up(world)
+    answer = body_of(await world.client.post(f"/v3/backups/{backup_id}/restore", json={"restore": {}}), 202)
+    new_id: str = answer["restore"]["volume_id"]
+    return new_id
+
+
+async def restore_a_new_volume_of_what_is_damaged(world: World) -> str:
+    volume_id = await restore_a_new_volume(world)
+    world.store.is_broken = ON_FIRE
+    return volume_id
+
+
+BACK_UP = ("choose_host", "copy_snapshot", "store_content", "leave_source")
 CREATE = ("choose_pool", "make_volume")
 STORIES = [
     Story("an empty volume is made", "create_volume", CREATE, create_blank, "available"),
@@ -169,5 +247,86 @@ STORIES = [
         "available",
         snapshots=("available",),
         content="letters",
+    ),
+    Story(
+        "a volume is backed up",
+        "create_backup",
+        BACK_UP,
+        back_up,
+        "available",
+        content="letters",
+        backups=("available",),
+    ),
+    Story(
+        "a snapshot is backed up",
+        "create_backup",
+        BACK_UP,
+        back_up_a_snapshot,
+        "available",
+        snapshots=("available",),
+        backups=("available",),
+    ),
+    Story(
+        "a volume is backed up once more",
+        "create_backup",
+        BACK_UP,
+        back_up_more,
+        "available",
+        content="letters",
+        backups=("available", "available"),
+    ),
+    Story(
+        "a backup cannot be made",
+        "create_backup",
+        (*BACK_UP[:3], "discard_backup"),
+        back_up_to_a_burning_store,
+        "available",
+        content="letters",
+        backups=("error",),
+    ),
+    Story("a backup is deleted", "delete_backup", ("remove_backup",), delete_backup, "available", content="letters"),
+    Story(
+        "a backup is deleted while it is made",
+        "delete_backup",
+        ("remove_backup",),
+        delete_backup_on_its_way,
+        "available",
+        content="letters",
+    ),
+    Story(
+        "a volume is restored",
+        "restore_backup",
+        ("write_content", "end_restore"),
+        restore,
+        "available",
+        content="letters",
+        backups=("available",),
+    ),
+    Story(
+        "a volume cannot be restored",
+        "restore_backup",
+        ("write_content", "leave_volume"),
+        restore_what_is_damaged,
+        "error_restoring",
+        content="scrawls",
+        backups=("available",),
+    ),
+    Story(
+        "a new volume is restored",
+        "create_volume",
+        (*CREATE, "write_content", "end_restore"),
+        restore_a_new_volume,
+        "available",
+        content="letters",
+        backups=("available",),
+    ),
+    Story(
+        "a new volume cannot be restored",
+        "create_volume",
+        (*CREATE, "write_content", "discard_volume"),
+        restore_a_new_volume_of_what_is_damaged,
+        "error",
+        content=None,
+        backups=("available",),
     ),
 ]

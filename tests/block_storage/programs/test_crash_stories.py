@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from kilonova.block_storage.tables import snapshots, tasks, volumes
+from kilonova.block_storage.tables import backups, snapshots, tasks, volumes
 from kilonova.kit.testing import CallPlan, CrashPlan
 from kilonova.kit.testing.crash import POINTS
 from tests.block_storage.conftest import World
@@ -14,7 +14,7 @@ from tests.block_storage.programs.stories import STORIES, Story
 NEVER = 60
 """More calls than any story makes."""
 BY_NAME = {story.name: story for story in STORIES}
-TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring")
+TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring", "restoring-backup", "backing-up")
 
 
 async def end_of(world: World, volume_id: str) -> dict[str, Any]:
@@ -32,6 +32,12 @@ async def end_of(world: World, volume_id: str) -> dict[str, Any]:
         "kept": len(held[volume_id].snapshots) if volume_id in held else 0,
         "copies": sum(volume_id in backend.volumes for backend in world.backends.values()),
         "messages": await world.messages(),
+        "backups": [
+            (each["status"], each["fail_reason"], each["object_count"])
+            for each in (await world.client.get("/v3/backups/detail")).json()["backups"]
+        ],
+        "contents": sorted(world.store.contents.values()),
+        "attachments": sum(len(backend.attachments) for backend in world.backends.values()),
         "used": {name: used for name, used in limits.items() if name.endswith("Used")},
     }
 
@@ -40,11 +46,14 @@ async def assert_owned(world: World, story: Story, end: dict[str, Any]) -> None:
     assert (end["status"], tuple(end["snapshots"]), end["content"]) == (story.status, story.snapshots, story.content)
     assert end["copies"] == (story.content is not None)
     assert end["kept"] == len([each for each in story.snapshots if each == "available"])
-    if "error" in (story.status, *story.snapshots):
+    assert tuple(status for status, _reason, _count in end["backups"]) == story.backups
+    assert len(end["contents"]) == len([each for each in story.backups if each == "available"])
+    assert end["attachments"] == 0
+    if any(each.startswith("error") for each in (story.status, *story.snapshots, *story.backups)):
         assert end["messages"]
     async with world.service.database.reading() as tx:
         assert await tx.scalar(select(func.count()).where(tasks.tasks.c.finished_at.is_(None))) == 0
-        for table in (volumes, snapshots):
+        for table in (volumes, snapshots, backups):
             assert await tx.scalar(select(func.count()).where(table.c.status.in_(TRANSIENT))) == 0
         known = {row[0] for row in await tx.tuples(select(volumes.c.id))}
     held = {each for backend in world.backends.values() for each in backend.volumes}
@@ -55,6 +64,12 @@ async def clear(world: World) -> None:
     """Makes room for the next telling."""
     for backend in world.backends.values():
         backend.is_broken = ""
+    world.store.is_broken = ""
+    while listed := (await world.client.get("/v3/backups/detail")).json()["backups"]:
+        for each in listed:
+            if not each["has_dependent_backups"]:
+                assert (await world.client.delete(f"/v3/backups/{each['id']}")).status_code == 202
+        await world.run()
     listed = (await world.admin.get("/v3/volumes?all_tenants=1")).json()["volumes"]
     for each in listed:
         assert (await world.client.delete(f"/v3/volumes/{each['id']}?cascade=true")).status_code == 202
@@ -78,6 +93,7 @@ async def tell(world: World, story: Story, calls: CallPlan | None = None) -> dic
 async def stage(bare: World, name: str) -> World:
     for number in range(BY_NAME[name].backends):
         await bare.add_backend(f"node{number + 1}@fake")
+    await bare.add_backup_service()
     return bare
 
 

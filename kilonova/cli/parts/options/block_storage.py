@@ -79,6 +79,23 @@ BACKEND = [
 """A back end's options beside its driver, in [DEFAULT] or in a section that enabled_backends names."""
 
 
+BACKUPS = [
+    cfg.StrOpt("backup_driver", default="posix", help="What keeps backups: posix, nfs or fake"),
+    cfg.StrOpt("backup_posix_path", default="$state_path/backup", help="posix: directory of the backups"),
+    cfg.StrOpt("backup_share", default="", help="nfs: SERVER:/DIRECTORY of the backups"),
+    cfg.StrOpt("backup_mount_point_base", default="$state_path/backup_mount", help="nfs: where it is mounted"),
+    cfg.StrOpt("backup_mount_options", default="", help="nfs: options of the mount"),
+    cfg.IntOpt("backup_file_size", default=4 << 20, min=1 << 20, max=64 << 20, help="Bytes of a chunk, whole MiB"),
+    cfg.StrOpt(
+        "backup_compression_algorithm",
+        default="zlib",
+        choices=["zlib", "bz2", "none"],
+        help="How chunks are compressed",
+    ),
+]
+"""Options of cinder-backup."""
+
+
 def _driver(default: str) -> cfg.Opt:
     return cfg.StrOpt("volume_driver", default=default, help="What keeps the volumes: file, nfs, lvm or fake")
 
@@ -148,6 +165,7 @@ BLOCK_STORAGE: Options = {
         cfg.FloatOpt("allocated_capacity_weight_multiplier", default=-1.0, help="Weight of what a pool has promised"),
         cfg.FloatOpt("volume_number_multiplier", default=-1.0, help="Weight of a pool's volumes"),
         cfg.IntOpt("scheduler_max_attempts", default=3, min=1, help="Pools that a volume is tried on"),
+        *BACKUPS,
         ENABLED_BACKENDS,
         _driver("file"),
         *BACKEND,

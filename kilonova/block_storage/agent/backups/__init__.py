@@ -1,0 +1,1 @@
+"""The side of the host that keeps backups (cinder-backup)."""
