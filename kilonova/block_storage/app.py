@@ -149,6 +149,9 @@ ROUTES = [
     Route("PUT", BACKUP, backups.update_backup, "backup:update", body=bodies.ChangedBackupBody, since="3.9"),
     Route("DELETE", BACKUP, backups.delete_backup, "backup:delete", status=202),
     Route("POST", f"{BACKUP}/restore", backups.restore_backup, "backup:restore", body=bodies.RestoreBody, status=202),
+    Route("GET", f"{BACKUP}/export_record", backups.export_record, "backup:export-import"),
+    Route("POST", "/v3/backups/import_record", backups.import_record, "backup:backup-import",
+          body=bodies.ExportedBackupBody, status=201),
     Route("POST", f"{BACKUP}/action", BACKUP_ACTIONS, look_up=backups.look_up_backup),
 
     Route("GET", "/v3/attachments", attaching.list_attachments, "volume:attachment_get", since="3.27",

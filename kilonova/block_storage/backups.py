@@ -7,7 +7,9 @@ written with the task that owns them, and again with its end.
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import func, select
 
@@ -16,7 +18,7 @@ from kilonova.block_storage.errors import BackupNotFound, Busy, InvalidBackup, I
 from kilonova.block_storage.operations import CREATE_BACKUP, DELETE_BACKUP, RESTORE_BACKUP
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.scope import Scope
-from kilonova.block_storage.tables import Backup, Volume, backup_metadata, backups, tasks
+from kilonova.block_storage.tables import Backup, Volume, VolumeProperties, backup_metadata, backups, tasks
 from kilonova.block_storage.tables import snapshots as snapshot_rows
 from kilonova.block_storage.tables import volumes as volume_rows
 from kilonova.block_storage.volumes import Caller
@@ -115,6 +117,7 @@ async def create(
         availability_zone=parent.availability_zone if parent is not None else new.zone,
         container=container,
         object_count=0,
+        volume_properties=await _properties_of(tx, volume),
         data_timestamp=content_at,
         created_at=now,
         updated_at=now,
@@ -161,6 +164,22 @@ async def _parent_of(tx: Tx, volume: Volume, content_at: datetime) -> Backup:
     if not found:
         raise InvalidBackup(f"Volume {volume.id} has no earlier backup that is available: make a full one first.")
     return found[0]
+
+
+async def _properties_of(tx: Tx, volume: Volume) -> dict[str, Any]:
+    kept: dict[str, Any] = msgspec.to_builtins(
+        VolumeProperties(
+            metadata=await volumes.metadata_of(tx, volume),
+            image_metadata=volume.image_metadata,
+            bootable=volume.bootable,
+        )
+    )
+    return kept
+
+
+def properties_of(row: Backup) -> VolumeProperties:
+    """Returns what a volume that is restored from a backup has."""
+    return msgspec.convert(row.volume_properties, VolumeProperties)
 
 
 def _container_of(new: NewBackup, parent: Backup | None) -> str:

@@ -55,6 +55,11 @@ class InvalidSnapshot(BadRequest):
     """The snapshot's present state does not allow what was asked for."""
 
 
+class BackupExists(Conflict):
+    def __init__(self, backup_id: str) -> None:
+        super().__init__(f"Backup {backup_id} is here already.")
+
+
 class InvalidBackup(BadRequest):
     """The backup's present state does not allow what was asked for."""
 

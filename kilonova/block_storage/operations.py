@@ -81,6 +81,14 @@ CREATE_BACKUP = Operation(
     action_id="013",
     detail_id="901",
 )
+IMPORT_BACKUP = Operation(
+    program="import_backup",
+    of="VOLUME_BACKUP",
+    shows="creating",
+    fails_in="error",
+    action_id="903",
+    detail_id="901",
+)
 DELETE_BACKUP = Operation(
     program="delete_backup",
     of="VOLUME_BACKUP",
@@ -110,6 +118,7 @@ OPERATIONS: Mapping[str, Operation] = {
         CREATE_SNAPSHOT,
         DELETE_SNAPSHOT,
         CREATE_BACKUP,
+        IMPORT_BACKUP,
         DELETE_BACKUP,
         RESTORE_BACKUP,
     )

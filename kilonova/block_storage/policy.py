@@ -67,6 +67,8 @@ RULES = [
     Rule("backup:update", MEMBER),
     Rule("backup:delete", MEMBER),
     Rule("backup:restore", MEMBER),
+    Rule("backup:export-import", ADMIN),
+    Rule("backup:backup-import", ADMIN),
     Rule("backup:backup_project_attribute", ADMIN),
     Rule(f"{BACKUP_ADMINS}reset_status", ADMIN),
     Rule(f"{BACKUP_ADMINS}force_delete", ADMIN),

@@ -205,6 +205,7 @@ backups = Table(
     Column("availability_zone", String(255)),
     Column("container", String(255), nullable=False),
     Column("object_count", Integer, nullable=False),
+    Column("volume_properties", JSON, nullable=False),
     Column("data_timestamp", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -363,6 +364,14 @@ class VolumeService(Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class VolumeProperties(Struct, frozen=True, kw_only=True):
+    """The part of a volume's record that a volume which is restored has again."""
+
+    metadata: dict[str, str] = {}
+    image_metadata: dict[str, str] = {}
+    bootable: bool = False
+
+
 class Backup(Struct, frozen=True, kw_only=True):
     id: str
     project_id: str
@@ -383,6 +392,8 @@ class Backup(Struct, frozen=True, kw_only=True):
     """None: any."""
     container: str
     object_count: int
+    volume_properties: dict[str, Any]
+    """VolumeProperties, as they were then."""
     data_timestamp: datetime
     """The time that its content is of."""
     created_at: datetime

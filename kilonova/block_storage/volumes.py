@@ -66,6 +66,8 @@ class NewVolume(Struct, kw_only=True):
     snapshot_id: str | None = None
     source_id: str | None = None
     backup_id: str | None = None
+    is_bootable: bool = False
+    """Whether a server can start from a volume that has no source but a backup."""
     image: SourceImage | None = None
     image_metadata: dict[str, str] = {}
     metadata: dict[str, str] = {}
@@ -170,7 +172,7 @@ async def create(
         source_volume_id=new.source_id,
         source_image=None if new.image is None else msgspec.to_builtins(new.image),
         image_metadata=origin.image_metadata if origin is not None else new.image_metadata,
-        bootable=origin.bootable if origin is not None else new.image is not None,
+        bootable=origin.bootable if origin is not None else new.is_bootable or new.image is not None,
         readonly=False,
         multiattach=chosen.extra_specs.get("multiattach", "").lower() == "<is> true",
         created_at=now,

@@ -144,9 +144,9 @@ def plan_compute_features(place: Place) -> dict[str, Any]:
 
 def plan_volume_features() -> dict[str, Any]:
     """Returns what block storage does, and what it does not do yet."""
-    present = ("clone", "snapshot", "volume_revert", "volume_image_dep_tree")
+    present = ("backup", "clone", "snapshot", "volume_revert", "volume_image_dep_tree")
     absent = (
-        *("backup", "multi_backend", "manage_volume", "manage_snapshot", "consistency_group"),
+        *("multi_backend", "manage_volume", "manage_snapshot", "consistency_group"),
         *("extend_attached_volume", "extend_attached_encrypted_volume", "instance_locality_enabled"),
     )
     return {**dict.fromkeys(present, True), **dict.fromkeys(absent, False), "api_extensions": "all"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import UnsetType
 
-from kilonova.block_storage import backups, volumes
+from kilonova.block_storage import backup_records, backups, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
     DIALECT,
@@ -24,7 +24,7 @@ from kilonova.block_storage.api.access import (
 from kilonova.block_storage.backups import BackupRecord
 from kilonova.block_storage.errors import Busy
 from kilonova.block_storage.operations import CREATE_BACKUP as CREATING
-from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP, BackupArgs
+from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP, IMPORT_BACKUP, BackupArgs
 from kilonova.block_storage.programs.create_volume import CREATE_VOLUME, CreateArgs
 from kilonova.block_storage.programs.restoring import RESTORE_BACKUP, RestoreArgs
 from kilonova.block_storage.tables import Backup
@@ -184,7 +184,7 @@ async def _begin_delete(request: VolumeRequest, *, forced: bool) -> None:
     async with writing_backup(request) as found:
         row = found.row
         active = await request.service.tasks.active(found.tx, row.id)
-        frees = row.status == CREATING.shows or (active is not None and bool(active.args.get("frees_source")))
+        frees = active is not None and (active.program == CREATING.program or bool(active.args.get("frees_source")))
         task = task_for(request, DELETE_BACKUP, row.id, BackupArgs(frees_source=frees))
         await backups.begin_delete(found.tx, row, task, request.service.clock.now(), forced=forced)
 
@@ -213,6 +213,7 @@ async def restore_backup(request: VolumeRequest, body: bodies.RestoreBody) -> di
             await backups.begin_restore(tx, row, volume, task, now)
         else:
             await backups.require_restorable(tx, row, now)
+            kept = backups.properties_of(row)
             new = volumes.NewVolume(
                 name=bodies.name_of(wanted.name) or f"restore_backup_{row.id}",
                 description=f"Restored from backup {row.id}",
@@ -220,7 +221,32 @@ async def restore_backup(request: VolumeRequest, body: bodies.RestoreBody) -> di
                 zone=None,
                 type_name=None,
                 backup_id=row.id,
+                metadata=kept.metadata,
+                image_metadata=kept.image_metadata,
+                is_bootable=kept.bootable,
             )
             task = task_for(request, CREATE_VOLUME, volumes.new_id(), CreateArgs(backup_id=row.id))
             volume = await volumes.create(tx, service.options, new, caller, task, now)
     return {"restore": restore_view(row, volume)}
+
+
+async def export_record(request: VolumeRequest) -> dict[str, Any]:
+    async with reading_backup(request) as found:
+        record = await backup_records.export(found.tx, found.row)
+    return {"backup-record": {"backup_service": backup_records.FORMAT, "backup_url": record}}
+
+
+async def import_record(request: VolumeRequest, body: bodies.ExportedBackupBody) -> dict[str, Any]:
+    request.authorize()
+    given, service = body.backup_record, request.service
+    if given.backup_service != backup_records.FORMAT:
+        raise BadRequest(
+            f"Backups of {given.backup_service} cannot be read here: only those of {backup_records.FORMAT}."
+        )
+    told = backup_records.read(given.backup_url)
+    task = task_for(request, IMPORT_BACKUP, told.id, BackupArgs())
+    async with service.database.transaction() as tx:
+        row = await backup_records.begin_import(
+            tx, service.options, told, caller_of(request), task, service.clock.now()
+        )
+    return {"backup": backup_view(row, request.base_url)}

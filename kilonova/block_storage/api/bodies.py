@@ -157,6 +157,15 @@ class RestoreBody(Struct, forbid_unknown_fields=True):
     restore: Restore
 
 
+class ExportedBackup(Struct, forbid_unknown_fields=True):
+    backup_service: Annotated[str, Meta(min_length=1, max_length=255)]
+    backup_url: Annotated[str, Meta(min_length=1, max_length=131072)]
+
+
+class ExportedBackupBody(Struct, forbid_unknown_fields=True):
+    backup_record: ExportedBackup = field(name="backup-record")
+
+
 class MetadataBody(Struct, forbid_unknown_fields=True):
     metadata: Metadata
 

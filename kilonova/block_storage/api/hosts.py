@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kilonova.block_storage import services, volumes
-from kilonova.block_storage.api import attaching, bodies, snapshots, volume_types
+from kilonova.block_storage.api import attaching, backups, bodies, snapshots, volume_types
 from kilonova.block_storage.api import services as records
 from kilonova.block_storage.api import volumes as volume_lists
 from kilonova.block_storage.api.access import UNPAGED, VolumeRequest
@@ -19,6 +19,7 @@ HOSTS = Listing(dialect=UNPAGED, filters={"zone": lists.word_if_any("zone")})
 FILTERED: Mapping[str, Listing] = {
     "volume": volume_lists.LISTING,
     "snapshot": snapshots.LISTING,
+    "backup": backups.LISTING,
     "attachment": attaching.LISTING,
     "message": records.MESSAGES,
     "pool": records.POOLS,

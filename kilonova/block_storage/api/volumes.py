@@ -187,7 +187,14 @@ async def _of_backup(
     if size_gib < backup.size_gib:
         raise BadRequest(f"The volume's size of {size_gib} GiB is less than the {backup.size_gib} GiB of its backup.")
     await backups.require_restorable(tx, backup, now)
-    return structs.replace(wanted, size_gib=size_gib)
+    kept = backups.properties_of(backup)
+    return structs.replace(
+        wanted,
+        size_gib=size_gib,
+        metadata={**kept.metadata, **wanted.metadata},
+        image_metadata=kept.image_metadata,
+        is_bootable=kept.bootable,
+    )
 
 
 def _plain(shown: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP
+from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP, IMPORT_BACKUP
 from kilonova.block_storage.programs.create_volume import CREATE_VOLUME
 from kilonova.block_storage.programs.delete_volume import DELETE_VOLUME
 from kilonova.block_storage.programs.extend_volume import EXTEND_VOLUME
@@ -21,6 +21,7 @@ _ALL: tuple[Program[BlockStorage, Any], ...] = (
     REVERT_VOLUME,
     CREATE_BACKUP,
     DELETE_BACKUP,
+    IMPORT_BACKUP,
     RESTORE_BACKUP,
 )
 PROGRAMS: Mapping[str, Program[BlockStorage, Any]] = {each.name: each for each in _ALL}

@@ -4,16 +4,19 @@ The copy is a volume of the back end alone, under the backup's own id; it has no
 """
 
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec import structs
 
 from kilonova.block_storage import backup_services, backups, messages, services
 from kilonova.block_storage.agent.backups.contract import (
     ENSURE_BACKUP,
+    FIND_BACKUP,
     RELEASE_BACKUP,
     BackupObservation,
     BackupSpec,
     EnsureBackupArguments,
+    FindBackupArguments,
     ReleaseBackupArguments,
 )
 from kilonova.block_storage.agent.contract import (
@@ -26,7 +29,7 @@ from kilonova.block_storage.agent.contract import (
 )
 from kilonova.block_storage.agent.spec import Observation, SnapshotSource, VolumeSpec
 from kilonova.block_storage.operations import OPERATIONS
-from kilonova.block_storage.programs.backend import DEADLINE_SECONDS, POLL_SECONDS, BackendArgs, ask
+from kilonova.block_storage.programs.backend import DEADLINE_SECONDS, POLL_SECONDS, SHORT_SECONDS, BackendArgs, ask
 from kilonova.block_storage.programs.restoring import way_to
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import Backup, Volume
@@ -54,6 +57,33 @@ async def _both(run: Run[BlockStorage, BackupArgs]) -> tuple[Backup | None, Volu
 
 def _wait(run: Run[BlockStorage, BackupArgs], progress: str) -> Sleep:
     return Sleep(POLL_SECONDS, progress, args=structs.replace(run.args, unanswered=0))
+
+
+async def find_content(run: Run[BlockStorage, BackupArgs]) -> Outcome:
+    """Looks for the content of a backup that was imported, at each cinder-backup there is; whoever has it keeps it."""
+    service = run.service
+    backup, _volume = await _both(run)
+    if backup is None:
+        return Fail("The backup is gone.")
+    async with service.database.reading() as tx:
+        hosts = [each.host for each in await backup_services.all_services(tx)]
+    failure = "No backup service is up."
+    for host in hosts if backup.host is None else [backup.host]:
+        if not backup_services.is_up(service, host):
+            continue
+        seen = await ask(run, host, FIND_BACKUP, FindBackupArguments(backup.id, backup.container), BACKUP_BINARY)
+        if isinstance(seen, Sleep):
+            return seen
+        if isinstance(seen, Fail):
+            failure = seen.error
+            continue
+        values = {"host": host, "object_count": seen.object_count, "status": "available"}
+
+        async def commit(tx: Tx, values: dict[str, Any] = values) -> None:
+            await tx.change(backup_rows, {"id": run.subject_id}, **values, updated_at=run.clock.now())
+
+        return Done(commit=commit)
+    return Fail(failure)
 
 
 async def choose_host(run: Run[BlockStorage, BackupArgs]) -> Outcome:
@@ -194,4 +224,5 @@ CREATE_BACKUP = Program(
     deadline_seconds=DEADLINE_SECONDS,
     roll_back=discard_backup,
 )
+IMPORT_BACKUP = Program("import_backup", BackupArgs, (find_content,), on_failed, deadline_seconds=SHORT_SECONDS)
 DELETE_BACKUP = Program("delete_backup", BackupArgs, (remove_backup,), on_failed, deadline_seconds=DEADLINE_SECONDS)

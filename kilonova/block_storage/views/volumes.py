@@ -44,7 +44,6 @@ def detail_view(record: VolumeRecord, base_url: str, *, sees_host: bool, service
         "replication_status": None,
         "consistencygroup_id": None,
         "group_id": None,
-        "backup_id": row.source_backup_id,
         "migration_status": None,
         "shared_targets": False,
         "service_uuid": service_ids.get((row.host or "").partition("#")[0]),
@@ -53,6 +52,8 @@ def detail_view(record: VolumeRecord, base_url: str, *, sees_host: bool, service
         "attachments": [attachment_view(each) for each in record.attachments if each.status == ATTACHED],
         "os-vol-tenant-attr:tenant_id": row.project_id,
     }
+    if row.source_backup_id is not None:
+        view["backup_id"] = row.source_backup_id
     if row.image_metadata:
         view["volume_image_metadata"] = dict(row.image_metadata)
     if sees_host:

@@ -190,7 +190,10 @@ async def test_a_released_backup_leaves_nothing_and_does_not_come_back(rig: Rig)
     await rig.make(volume_id, "a")
     await rig.back_up(volume_id, backup_id)
     assert rig.kept() == {backup_id}
+    assert (await rig.driver.find_backup(backup_id, CONTAINER)).object_count > 0
     await rig.release(backup_id)
+    with pytest.raises(HostError, match="There is no backup"):
+        await rig.driver.find_backup(backup_id, CONTAINER)
     await rig.release(backup_id)
     assert rig.kept() == set()
     with pytest.raises(StaleEpoch):

@@ -1,6 +1,7 @@
 """Stories of backups: made, listed, changed, restored, deleted, refused."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -81,6 +82,10 @@ async def test_backups_are_listed_changed_and_deleted(world: World) -> None:
 
 async def test_a_backup_outlives_its_volume_and_is_restored_to_a_new_one(world: World) -> None:
     volume_id = await with_letters(world)
+    change = {"volume": {"metadata": {"colour": "red"}}}
+    body_of(await world.client.put(f"/v3/volumes/{volume_id}", json=change))
+    body_of(await world.act(volume_id, "os-set_bootable", {"bootable": True}))
+    body_of(await world.act(volume_id, "os-set_image_metadata", {"metadata": {"os_distro": "debian"}}))
     backup = await world.make_backup(volume_id)
     body_of(await world.client.delete(f"/v3/volumes/{volume_id}"), 202)
     await world.run()
@@ -90,6 +95,8 @@ async def test_a_backup_outlives_its_volume_and_is_restored_to_a_new_one(world: 
     await world.run()
     shown = await world.shown(told["volume_id"])
     assert (shown["status"], shown["size"], shown["backup_id"]) == ("available", 1, backup["id"])
+    assert (shown["metadata"], shown["bootable"]) == ({"colour": "red"}, "true")
+    assert shown["volume_image_metadata"] == {"os_distro": "debian"}
     assert world.backend.volumes[told["volume_id"]].content == "letters"
     assert (await world.shown_backup(backup["id"]))["status"] == "available"
     assert world.backend.attachments == {}
@@ -265,3 +272,67 @@ async def test_a_service_that_is_silent_fails_the_backup(world: World) -> None:
     await world.run()
     assert (await world.shown_backup(backup_id))["status"] == "error"
     assert (await world.shown(volume_id))["status"] == "available"
+
+
+async def exported(world: World, backup_id: str) -> dict[str, Any]:
+    record: dict[str, Any] = body_of(await world.admin.get(f"/v3/backups/{backup_id}/export_record"))
+    return record
+
+
+async def test_a_record_is_exported_and_imported(world: World) -> None:
+    volume_id = await with_letters(world)
+    backup = await world.make_backup(volume_id, name="nightly", metadata={"a": "b"}, container="vault")
+    record = await exported(world, backup["id"])
+    again = await world.admin.post("/v3/backups/import_record", json=record)
+    assert again.status_code == 409 and "is here already" in again.text
+    body_of(await world.client.delete(f"/v3/backups/{backup['id']}"), 202)
+    await world.run()
+    world.store.contents[backup["id"]] = "letters"
+    told = body_of(await world.admin.post("/v3/backups/import_record", json=record), 201)["backup"]
+    assert (told["id"], told["name"]) == (backup["id"], "nightly")
+    assert (await world.shown_backup(backup["id"]))["status"] == "creating"
+    await world.run()
+    shown = await world.shown_backup(backup["id"])
+    assert (shown["status"], shown["container"], shown["metadata"]) == ("available", "vault", {"a": "b"})
+    answer = await world.admin.post(f"/v3/backups/{backup['id']}/restore", json={"restore": {}})
+    restored_id = body_of(answer, 202)["restore"]["volume_id"]
+    await world.run()
+    assert world.backend.volumes[restored_id].content == "letters"
+
+
+async def test_a_record_whose_content_is_nowhere_is_an_error(world: World) -> None:
+    backup = await world.make_backup(await with_letters(world))
+    record = await exported(world, backup["id"])
+    body_of(await world.client.delete(f"/v3/backups/{backup['id']}"), 202)
+    await world.run()
+    body_of(await world.admin.post("/v3/backups/import_record", json=record), 201)
+    await world.run()
+    shown = await world.shown_backup(backup["id"])
+    assert (shown["status"], shown["fail_reason"]) == ("error", f"There is no backup {backup['id']} here.")
+
+
+async def test_what_is_no_record_is_not_imported(world: World) -> None:
+    volume_id = await with_letters(world)
+    full = await world.make_backup(volume_id)
+    part = await world.make_backup(volume_id, incremental=True)
+    record = await exported(world, part["id"])
+    for each in (part, full):
+        body_of(await world.client.delete(f"/v3/backups/{each['id']}"), 202)
+        await world.run()
+
+    async def refused(words: str, **fields: str) -> None:
+        body = {"backup-record": {**record["backup-record"], **fields}}
+        answer = await world.admin.post("/v3/backups/import_record", json=body)
+        assert answer.status_code == 400 and words in answer.text, answer.text
+
+    await refused("import that one first")
+    await refused("cannot be read here", backup_service="cinder.backup.drivers.swift")
+    await refused("not the record", backup_url="e30=")
+    await refused("not the record", backup_url="§")
+    text = base64.b64decode(record["backup-record"]["backup_url"]).replace(b"volumebackups", b"../etc")
+    await refused("names the container", backup_url=base64.b64encode(text).decode())
+    assert (await world.client.post("/v3/backups/import_record", json=record)).status_code == 403
+    body_of(await ask(world, volume_id), 202)
+    (backup,) = body_of(await world.client.get("/v3/backups"))["backups"]
+    assert (await world.admin.get(f"/v3/backups/{backup['id']}/export_record")).status_code == 400
+    assert (await world.client.get(f"/v3/backups/{backup['id']}/export_record")).status_code == 403

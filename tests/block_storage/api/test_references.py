@@ -41,6 +41,7 @@ ADMINISTRATORS = {
     ("POST", f"{TYPE}/action", "addProjectAccess.project"),
     ("POST", f"{TYPE}/action", "removeProjectAccess.project"),
     ("PUT", "/v3/default-types/{project_id}", "default_type.volume_type"),
+    ("POST", "/v3/backups/import_record", "backup-record.backup_url"),
 }
 """Who may name these sees everything; a project is any text: upstream does not ask identity either."""
 NOT_SERVED = {f"volume.{name}" for name in ("consistencygroup_id", "group_id", "source_replica")}
@@ -53,6 +54,7 @@ WORDS = {
     "disabled_reason", "status", "attach_status", "migration_status", "mode", "key", "meta", "extra_specs", "is_public",
     "os-volume-type-access:is_public", "bootable", "readonly", "new_size", "force", "quota_set", "quota_class_set",
     "multiattach", "no_snapshots", "auth_key", "keys[]", "consumer", "container", "incremental",
+    "backup_service",
 }  # fmt: skip
 """Texts and words of their own. Volumes in hints are looked for among the project's alone, and a key is a secret: who
 has it may take what it is for.

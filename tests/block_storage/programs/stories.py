@@ -149,6 +149,18 @@ async def back_up_more(world: World) -> str:
     return volume_id
 
 
+async def import_backup(world: World) -> str:
+    """The backup's record is lost, and comes back."""
+    volume_id, backup_id = await backed_up(world)
+    record = body_of(await world.admin.get(f"/v3/backups/{backup_id}/export_record"))
+    contents = dict(world.store.contents)
+    body_of(await world.client.delete(f"/v3/backups/{backup_id}"), 202)
+    await world.run()
+    world.store.contents |= contents
+    body_of(await world.admin.post("/v3/backups/import_record", json=record), 201)
+    return volume_id
+
+
 async def delete_backup(world: World) -> str:
     volume_id, backup_id = await backed_up(world)
     body_of(await world.client.delete(f"/v3/backups/{backup_id}"), 202)
@@ -283,6 +295,15 @@ STORIES = [
         "available",
         content="letters",
         backups=("error",),
+    ),
+    Story(
+        "a backup's record is imported",
+        "import_backup",
+        ("find_content",),
+        import_backup,
+        "available",
+        content="letters",
+        backups=("available",),
     ),
     Story("a backup is deleted", "delete_backup", ("remove_backup",), delete_backup, "available", content="letters"),
     Story(

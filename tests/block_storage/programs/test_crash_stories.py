@@ -34,7 +34,7 @@ async def end_of(world: World, volume_id: str) -> dict[str, Any]:
         "messages": await world.messages(),
         "backups": [
             (each["status"], each["fail_reason"], each["object_count"])
-            for each in (await world.client.get("/v3/backups/detail")).json()["backups"]
+            for each in (await world.admin.get("/v3/backups/detail?all_tenants=1")).json()["backups"]
         ],
         "contents": sorted(world.store.contents.values()),
         "attachments": sum(len(backend.attachments) for backend in world.backends.values()),
@@ -65,10 +65,10 @@ async def clear(world: World) -> None:
     for backend in world.backends.values():
         backend.is_broken = ""
     world.store.is_broken = ""
-    while listed := (await world.client.get("/v3/backups/detail")).json()["backups"]:
+    while listed := (await world.admin.get("/v3/backups/detail?all_tenants=1")).json()["backups"]:
         for each in listed:
             if not each["has_dependent_backups"]:
-                assert (await world.client.delete(f"/v3/backups/{each['id']}")).status_code == 202
+                assert (await world.admin.delete(f"/v3/backups/{each['id']}")).status_code == 202
         await world.run()
     listed = (await world.admin.get("/v3/volumes?all_tenants=1")).json()["volumes"]
     for each in listed:

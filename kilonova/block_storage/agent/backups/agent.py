@@ -63,6 +63,7 @@ class BackupAgent:
     def _served(self) -> list[Served]:
         return [
             contract.ENSURE_BACKUP.served_by(self._ensure_backup),
+            contract.FIND_BACKUP.served_by(self._find_backup),
             contract.RELEASE_BACKUP.served_by(self._release_backup),
             contract.RESTORE_VOLUME.served_by(self._restore_volume),
             contract.STOP_RESTORE.served_by(self._stop_restore),
@@ -71,6 +72,10 @@ class BackupAgent:
     async def _ensure_backup(self, asked: contract.EnsureBackupArguments) -> contract.BackupObservation:
         await self._driver.prepare()
         return await self._driver.ensure_backup(asked.spec, asked.connection, asked.epoch)
+
+    async def _find_backup(self, asked: contract.FindBackupArguments) -> contract.BackupObservation:
+        await self._driver.prepare()
+        return await self._driver.find_backup(asked.backup_id, asked.container)
 
     async def _release_backup(self, asked: contract.ReleaseBackupArguments) -> Observation:
         await self._driver.prepare()

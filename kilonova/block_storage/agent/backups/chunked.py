@@ -96,6 +96,14 @@ class ChunkedBackups:
                 await self._start(job, spec.id, order)
                 return BackupObservation(False, "reading the volume")
 
+    async def find_backup(self, backup_id: str, container: str) -> BackupObservation:
+        check_subject(backup_id)
+        with self._complaining():
+            count = await asyncio.to_thread(object_count, self._store, container, backup_id)
+        if count is None:
+            raise HostError(f"There is no backup {backup_id} here.")
+        return BackupObservation(True, object_count=count)
+
     async def release_backup(self, backup_id: str, container: str, epoch: int) -> Observation:
         async with self._locks[backup_id]:
             self._records.admit(backup_id, epoch)

@@ -33,6 +33,11 @@ class EnsureBackupArguments(Struct, frozen=True):
     epoch: int
 
 
+class FindBackupArguments(Struct, frozen=True):
+    backup_id: str
+    container: str
+
+
 class ReleaseBackupArguments(Struct, frozen=True):
     backup_id: str
     container: str
@@ -56,6 +61,7 @@ class StopRestoreArguments(Struct, frozen=True):
 
 
 ENSURE_BACKUP = Call("ensure_backup", EnsureBackupArguments, BackupObservation)
+FIND_BACKUP = Call("find_backup", FindBackupArguments, BackupObservation)
 RELEASE_BACKUP = Call("release_backup", ReleaseBackupArguments, Observation)
 RESTORE_VOLUME = Call("restore_volume", RestoreArguments, Observation)
 STOP_RESTORE = Call("stop_restore", StopRestoreArguments, type(None))

@@ -17,6 +17,10 @@ class BackupDriver(Protocol):
         """
         ...
 
+    async def find_backup(self, backup_id: str, container: str) -> BackupObservation:
+        """Returns what there is of a backup that is whole. Raises HostError where there is none."""
+        ...
+
     async def release_backup(self, backup_id: str, container: str, epoch: int) -> Observation:
         """Removes a backup, half made or whole; ok when there is none. Raises HostError, StaleEpoch."""
         ...

@@ -49,6 +49,10 @@ class FakeBackups:
         self.store.contents[spec.id] = volume.content
         return BackupObservation(True, object_count=1)
 
+    async def find_backup(self, backup_id: str, container: str) -> BackupObservation:
+        self._known(backup_id)
+        return BackupObservation(True, object_count=1)
+
     async def release_backup(self, backup_id: str, container: str, epoch: int) -> Observation:
         self._begin(backup_id, epoch)
         self.store.contents.pop(backup_id, None)

@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("availability_zone", sa.String(length=255), nullable=True),
         sa.Column("container", sa.String(length=255), nullable=False),
         sa.Column("object_count", sa.Integer(), nullable=False),
+        sa.Column("volume_properties", sa.JSON(), nullable=False),
         sa.Column("data_timestamp", kilonova.kit.db.types.UtcDateTime(), nullable=False),
         sa.Column("created_at", kilonova.kit.db.types.UtcDateTime(), nullable=False),
         sa.Column("updated_at", kilonova.kit.db.types.UtcDateTime(), nullable=False),
