@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from kilonova.block_storage.agent.drivers.lvm.lio import LioTargets
 from kilonova.cli.daemons import broker, manage
 from kilonova.cli.daemons.files import read
 from kilonova.cli.grounds.files import FilesGround
-from kilonova.cli.parts import block_storage, volume_backends
+from kilonova.cli.parts import block_storage, volume_backends, volume_backups
 from kilonova.cli.parts.options import BLOCK_STORAGE
 from kilonova.cli.parts.part import Part
 from kilonova.kit.bus import InProcessBus
@@ -75,7 +76,8 @@ async def test_each_daemon_builds_its_part(configuration: Any) -> None:
     assert service.options.quotas["volumes"] == 3
     scheduler, _ground = await build(block_storage.SCHEDULER, path)
     volume, _ground = await build(block_storage.VOLUME, path)
-    assert not scheduler.apis and len(scheduler.work) == 3 and len(volume.work) == 1
+    backup, _ground = await build(block_storage.BACKUP, path)
+    assert not scheduler.apis and len(scheduler.work) == 3 and len(volume.work) == len(backup.work) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +105,10 @@ def test_images_are_where_the_file_says_else_in_the_catalog(configuration: Any, 
         ),
         (block_storage.API, "fake", "scheduler_default_filters = GoldenFilter", r"'GoldenFilter' is none of"),
         (block_storage.API, "fake", "scheduler_default_weighers = GoldenWeigher", r"'GoldenWeigher' is none of"),
+        (block_storage.BACKUP, "fake", "backup_driver = tape", r"backup_driver: 'tape' is none of posix, nfs, fake"),
+        (block_storage.BACKUP, "fake", "backup_driver = nfs", r"backup_share: '' is not SERVER:/DIRECTORY"),
+        (block_storage.BACKUP, "fake", "backup_file_size = 1500000", r"backup_file_size: 1500000 is no multiple"),
+        (block_storage.BACKUP, "fake", "backup_compression_algorithm = zstd", r"backup_compression_algorithm"),
         (block_storage.API, "fake", "max_over_subscription_ratio = much", r"max_over_subscription_ratio"),
     ],
 )
@@ -111,6 +117,25 @@ async def test_what_a_file_cannot_say_stops_the_start(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         await build(part, configuration(driver, more))
+
+
+def test_backups_are_kept_where_the_options_say() -> None:
+    told = {
+        "backup_driver": "cinder.backup.drivers.nfs.NFSBackupDriver",
+        "backup_share": "storage:/backups",
+        "backup_mount_point_base": "/mnt",
+        "backup_mount_options": "vers=4.1,soft",
+        "backup_posix_path": "/srv/backups",
+        "backup_file_size": 8 << 20,
+        "backup_compression_algorithm": "bz2",
+        "state_path": "/var/lib/cinder",
+    }
+    nfs: Any = volume_backups.make_driver(SimpleNamespace(**told))
+    assert (nfs.options.export, nfs.options.mount_options) == ("storage:/backups", ("vers=4.1", "soft"))
+    assert nfs.options.root.parent == Path("/mnt")
+    assert (nfs.options.chunk_bytes, nfs.options.compression) == (8 << 20, "bz2")
+    posix: Any = volume_backups.make_driver(SimpleNamespace(**{**told, "backup_driver": "posix"}))
+    assert (posix.options.root, posix.options.export) == (Path("/srv/backups"), "")
 
 
 async def test_a_directory_that_cannot_be_made_stops_the_start(configuration: Any, tmp_path: Path) -> None:
