@@ -23,9 +23,10 @@ async def cloud(
     """A client of the project demo, and the directory of the volumes."""
     directory, cloud = public_directory("cloud"), identity.cloud
     options = {"volume_driver": "file", "file_volumes_path": str(directory), "max_over_subscription_ratio": "auto"}
+    options |= {"backup_posix_path": str(directory / ".backups"), "state_path": str(directory / ".state")}
     cloud.settings["DEFAULT"] = options
     parts = worlds.block_storage
-    await cloud.add_all(worlds.image.API, parts.API, parts.SCHEDULER, parts.VOLUME)
+    await cloud.add_all(worlds.image.API, parts.API, parts.SCHEDULER, parts.VOLUME, parts.BACKUP)
     working = [asyncio.create_task(each()) for each in cloud.work]
     async with await identity.client_for(cloud.apps["block-storage"], "demo") as client:
         client.headers.update(NEWEST)
@@ -96,3 +97,45 @@ async def test_a_volume_lives_from_its_image_to_its_end(cloud: tuple[httpx.Async
         body_of(await client.delete(f"/v3/volumes/{each}?cascade=true"), 202)
         await settled(client, f"/v3/volumes/{each}", gone=True)
     assert [path.name for path in directory.iterdir() if not path.name.startswith(".")] == []
+
+
+async def backed_up(client: httpx.AsyncClient, volume_id: str, **fields: Any) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        # The service registers when the scheduler answers.
+        while True:
+            answer = await client.post("/v3/backups", json={"backup": {"volume_id": volume_id, **fields}})
+            backup = await settled(client, f"/v3/backups/{body_of(answer, 202)['backup']['id']}")
+            if backup["fail_reason"] != "No backup service is up and enabled.":
+                return backup
+
+
+async def test_volumes_and_snapshots_are_backed_up_and_restored(cloud: tuple[httpx.AsyncClient, Path]) -> None:
+    client, directory = cloud
+    volume_id = await make(client)
+    write(directory, volume_id, 5)
+    snapshot = {"snapshot": {"volume_id": volume_id}}
+    snapshot_id = body_of(await client.post("/v3/snapshots", json=snapshot), 202)["snapshot"]["id"]
+    await settled(client, f"/v3/snapshots/{snapshot_id}")
+    write(directory, volume_id, 9)
+    full = await backed_up(client, volume_id)
+    write(directory, volume_id, 11)
+    part = await backed_up(client, volume_id, incremental=True)
+    kept = await backed_up(client, volume_id, snapshot_id=snapshot_id)
+    assert [each["fail_reason"] for each in (full, part, kept)] == [None, None, None]
+    for backup, byte in ((full, 9), (part, 11), (kept, 5)):
+        body = {"restore": {"volume_id": volume_id}}
+        body_of(await client.post(f"/v3/backups/{backup['id']}/restore", json=body), 202)
+        assert (await settled(client, f"/v3/volumes/{volume_id}"))["status"] == "available"
+        assert first_byte(directory, volume_id) == byte
+    assert first_byte(directory, await make(client, backup_id=part["id"])) == 11
+    chunk = next(path for path in (directory / ".backups/volumebackups" / full["id"]).iterdir() if "-" in path.name)
+    chunk.write_bytes(b"n" + bytes(4 << 20))
+    answer = await client.post(f"/v3/backups/{full['id']}/restore", json={"restore": {"name": "damaged"}})
+    damaged_id = body_of(answer, 202)["restore"]["volume_id"]
+    assert (await settled(client, f"/v3/volumes/{damaged_id}"))["status"] == "error"
+    told = [each["user_message"] for each in body_of(await client.get("/v3/messages"))["messages"]]
+    assert any(chunk.name in each and "is damaged" in each for each in told), told
+    for backup in (part, full, kept):
+        body_of(await client.delete(f"/v3/backups/{backup['id']}"), 202)
+        await settled(client, f"/v3/backups/{backup['id']}", gone=True)
+    assert list((directory / ".backups/volumebackups").iterdir()) == []

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,11 @@ from kilonova.block_storage.agent.backups.fake import FakeBackups, FakeStore
 from kilonova.block_storage.agent.backups.stores import ObjectMissing, PosixStore, Store
 from kilonova.block_storage.agent.driver import StaleEpoch
 from kilonova.block_storage.agent.drivers.fake import FakeVolume
-from kilonova.kit.connectors import FileConnection
+from kilonova.block_storage.agent.drivers.lvm.exports import Export
+from kilonova.kit.connectors import Chap, FileConnection, IscsiConnection
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.host_commands import HostError
+from tests.storage_hosts import Tgtd, free_port
 
 MIB = 1 << 20
 CONTAINER = "vault"
@@ -317,3 +319,58 @@ def test_files_of_backups_are_nobody_elses(tmp_path: Path) -> None:
     PosixStore(tmp_path / "store").put("vault/one/1", b"secret")
     path = tmp_path / "store/vault/one/1"
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+
+
+# --- ways to a volume and to the store -------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+async def test_a_volume_behind_a_target_is_read_and_written(
+    chunked: ChunkedRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tgtd, volume_id, backup_id = Tgtd(tmp_path, free_port()), new_id(), new_id()
+    path = tmp_path / "volume"
+    path.write_bytes(bytes(MIB) + b"\x07" * MIB)
+    tgtd.start()
+    try:
+        target = f"iqn.2010-10.org.openstack:volume-{volume_id}.{backup_id}"
+        export = Export(
+            attachment_id=backup_id, volume_id=volume_id, target=target, username=backup_id, secret="correct-horse-16"
+        )
+        await tgtd.targets.ensure(export, path)
+        chap = Chap(username=export.username, secret=export.secret)
+        connection = IscsiConnection(portals=(tgtd.portal,), target=target, unit=1, chap=chap)
+        monkeypatch.setattr(chunked, "way", lambda _volume_id: connection)
+        assert (await chunked.back_up(volume_id, backup_id)).object_count == 2
+        path.write_bytes(b"\x09" * 2 * MIB)
+        await chunked.restore(backup_id, volume_id)
+        await chunked.driver.stop_restore(volume_id, 1)
+        assert path.read_bytes() == bytes(MIB) + b"\x07" * MIB
+        assert not list((chunked.options.state / ".work").iterdir()), "the secret is nowhere any more"
+    finally:
+        tgtd.stop()
+
+
+class Share:
+    """Mounts that are told of."""
+
+    def __init__(self) -> None:
+        self.mounted: list[tuple[str, Path, tuple[str, ...]]] = []
+
+    def is_mounted(self, export: str, directory: Path) -> bool:
+        return any(each[:2] == (export, directory) for each in self.mounted)
+
+    async def ensure(self, export: str, directory: Path, options: Sequence[str]) -> None:
+        if not self.is_mounted(export, directory):
+            self.mounted.append((export, directory, tuple(options)))
+
+
+async def test_a_share_is_mounted_before_it_is_used(tmp_path: Path) -> None:
+    share = Share()
+    options = BackupOptions(
+        root=tmp_path / "mnt", state=tmp_path / "state", export="storage:/backups", mount_options=("soft",)
+    )
+    driver = ChunkedBackups(options, share)
+    await driver.prepare()
+    await driver.prepare()
+    assert share.mounted == [("storage:/backups", tmp_path / "mnt", ("soft",))]
