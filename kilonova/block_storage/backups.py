@@ -21,14 +21,12 @@ from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import Backup, Volume, VolumeProperties, backup_metadata, backups, tasks
 from kilonova.block_storage.tables import snapshots as snapshot_rows
 from kilonova.block_storage.tables import volumes as volume_rows
-from kilonova.block_storage.volumes import Caller
+from kilonova.block_storage.volumes import BACKING_UP, Caller
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import Selection, conditions, select_rows
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.tasks import NewTask, SubjectBusy
 
-BACKING_UP = "backing-up"
-"""The status of a volume, or of a snapshot, that a backup is being made of; the backup's task owns it."""
 RESTORING = "restoring"
 """The status of a backup that a volume is being restored from; that volume's task owns it."""
 CONTAINER = "volumebackups"

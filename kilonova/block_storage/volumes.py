@@ -40,6 +40,8 @@ from kilonova.kit.tasks import NewTask, SubjectBusy
 
 AWAITING = "awaiting-transfer"
 """The status of a volume that is offered to another project; its transfer owns it."""
+BACKING_UP = "backing-up"
+"""The status of a volume, or of a snapshot, that a backup is being made of; the backup's task owns it."""
 HELD = ("in-use", "detaching", "reserved")
 """The statuses of volumes that somebody has."""
 
@@ -281,6 +283,7 @@ async def set_status(tx: Tx, row: Volume, status: str, now: datetime, **values: 
 
 async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
     """Raises InvalidVolume for a status that says otherwise than the volume's attachments, or its transfer."""
+    refuse_backing_up("Volume", row)
     if row.status == AWAITING:
         raise InvalidVolume(f"Volume {row.id} is offered to another project: delete the transfer.")
     held = await tx.scalar(select(func.count()).where(attachments.c.volume_id == row.id))
@@ -290,6 +293,12 @@ async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
         )
     if status in HELD and not held:
         raise InvalidVolume(f"Volume {row.id} has no attachments: it cannot be {status}.")
+
+
+def refuse_backing_up(kind: str, row: Volume | Snapshot) -> None:
+    """Raises Busy while a backup is made of a volume or a snapshot: its status is that backup's."""
+    if row.status == BACKING_UP:
+        raise Busy(f"{kind} {row.id} is being backed up, which ends by itself.")
 
 
 async def change(tx: Tx, row: Volume, now: datetime, **values: Any) -> None:
@@ -322,6 +331,7 @@ async def snapshots_of(tx: Tx, volume_id: str) -> list[Snapshot]:
 
 async def begin_delete(tx: Tx, row: Volume, task: NewTask, now: datetime, *, cascade: bool, forced: bool) -> None:
     """Begins to delete a volume, with its snapshots where that is asked for. Raises InvalidVolume, Busy."""
+    refuse_backing_up("Volume", row)
     active = await tasks.active(tx, row.id) if forced else None
     if active is not None and active.args.get("backup_id"):
         # The job that writes to it, and the backup's status, are that task's.

@@ -336,3 +336,22 @@ async def test_what_is_no_record_is_not_imported(world: World) -> None:
     (backup,) = body_of(await world.client.get("/v3/backups"))["backups"]
     assert (await world.admin.get(f"/v3/backups/{backup['id']}/export_record")).status_code == 400
     assert (await world.client.get(f"/v3/backups/{backup['id']}/export_record")).status_code == 403
+
+
+async def test_what_is_being_backed_up_is_nobody_elses(world: World) -> None:
+    volume_id = await with_letters(world)
+    snapshot = await world.make_snapshot(volume_id)
+    body_of(await ask(world, volume_id), 202)
+    body_of(await ask(world, volume_id, snapshot_id=snapshot["id"]), 202)
+    reset = {"os-reset_status": {"status": "available"}}
+    for path in (f"volumes/{volume_id}", f"snapshots/{snapshot['id']}"):
+        for action in (reset, {"os-force_delete": {}}):
+            answer = await world.admin.post(f"/v3/{path}/action", json=action)
+            assert answer.status_code == 409 and "is being backed up" in answer.text, answer.text
+    assert (await world.act(volume_id, "os-attach", {"host_name": "n", "mountpoint": "/m"})).status_code == 400
+    assert (await world.client.delete(f"/v3/snapshots/{snapshot['id']}")).status_code == 409
+    await world.run()
+    assert len(world.store.contents) == 2
+    body_of(await world.client.delete(f"/v3/volumes/{volume_id}?cascade=true"), 202)
+    await world.run()
+    assert world.backend.volumes == {}

@@ -53,6 +53,8 @@ class BackupOptions:
 class ChunkedBackups:
     options: BackupOptions
     mounts: Mounts = field(default_factory=HostMounts)
+    _is_swept: bool = False
+    """Whether the records of what was released long ago are gone."""
     _removing: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """Subject → held while it is worked on."""
@@ -64,6 +66,9 @@ class ChunkedBackups:
 
     async def prepare(self) -> None:
         options = self.options
+        if not self._is_swept:
+            self._is_swept = True
+            self._records.sweep()
         if options.export:
             await self.mounts.ensure(options.export, options.root, options.mount_options)
         with self._complaining():
@@ -76,13 +81,12 @@ class ChunkedBackups:
             self._records.admit(spec.id, epoch)
             job = f"back up {spec.id}"
             with self._complaining():
-                count = await asyncio.to_thread(object_count, self._store, spec.container, spec.id)
-                if count is not None:
-                    await self._forget(job, spec.id)
-                    return BackupObservation(True, object_count=count)
                 progress = await self._progress(job, spec.id)
                 if progress is not None:
                     return BackupObservation(False, progress)
+                count = await asyncio.to_thread(object_count, self._store, spec.container, spec.id)
+                if count is not None:
+                    return BackupObservation(True, object_count=count)
                 order = Order(
                     kind="back_up",
                     root=str(self.options.root),
