@@ -150,7 +150,7 @@ async def _take_source(tx: Tx, new: NewBackup, volume: Volume, caller: Caller, n
 
 
 async def _parent_of(tx: Tx, volume: Volume, content_at: datetime) -> Backup:
-    """Returns the newest backup of what the volume was before. Raises InvalidBackup where there is none."""
+    """Returns the newest backup of what the volume was before. Raises InvalidBackup where there is none, Busy."""
     columns = backups.c
     before = select(backups).where(
         columns.volume_id == volume.id,
@@ -161,7 +161,11 @@ async def _parent_of(tx: Tx, volume: Volume, content_at: datetime) -> Backup:
     found = await tx.all(Backup, before.order_by(columns.data_timestamp.desc(), columns.id).limit(1))
     if not found:
         raise InvalidBackup(f"Volume {volume.id} has no earlier backup that is available: make a full one first.")
-    return found[0]
+    parent = found[0]
+    # Written although nothing changes: a delete that has begun since is seen, and one that begins now sees this.
+    if not await tx.change(backups, {"id": parent.id, "status": "available"}, status="available"):
+        raise Busy(f"Backup {parent.id} is not available any more.")
+    return parent
 
 
 async def _properties_of(tx: Tx, volume: Volume) -> dict[str, Any]:
@@ -206,10 +210,11 @@ async def begin_delete(tx: Tx, row: Backup, task: NewTask, now: datetime, *, for
     allowed = DELETE_BACKUP.begins_in + ((CREATE_BACKUP.shows, DELETE_BACKUP.shows) if forced else ())
     if row.status not in allowed:
         raise InvalidBackup(f"Backup {row.id} is {row.status}; it has to be one of {', '.join(allowed)}.")
+    # The status first: whoever begins to depend on it writes the same row, so one of the two sees the other.
+    await set_status(tx, row, DELETE_BACKUP.shows, now)
     dependents = await tx.tuples(select(backups.c.id).where(backups.c.parent_id == row.id).limit(1))
     if dependents:
         raise InvalidBackup(f"Incremental backup {dependents[0][0]} depends on backup {row.id}: delete that first.")
-    await set_status(tx, row, DELETE_BACKUP.shows, now)
     try:
         if forced:
             await tasks.supersede(tx, task, now)

@@ -227,6 +227,20 @@ async def test_what_cannot_be_backed_up_or_restored_is_refused(world: World) -> 
     assert (await world.shown_backup(backup["id"]))["status"] == "available"
 
 
+async def test_no_backup_begins_to_depend_on_one_that_is_being_deleted(world: World) -> None:
+    """Both are asked for at once, in either order: one of them is refused."""
+    for turn in range(4):
+        volume_id = await with_letters(world)
+        full = await world.make_backup(volume_id)
+        world.clock.advance(1)
+        delete = world.client.delete(f"/v3/backups/{full['id']}")
+        create = ask(world, volume_id, incremental=True)
+        both = (delete, create) if turn % 2 else (create, delete)
+        statuses = [answer.status_code for answer in await asyncio.gather(*both)]
+        assert sorted(statuses)[0] == 202 and sorted(statuses)[1] in (400, 409), statuses
+        await world.run()
+
+
 async def test_quotas_hold_under_requests_at_once(world: World) -> None:
     volumes = [await with_letters(world) for _ in range(3)]
     limits = {"quota_set": {"backups": 2}}
