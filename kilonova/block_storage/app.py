@@ -17,6 +17,7 @@ from kilonova.block_storage.api import (
     services,
     snapshots,
     transfers,
+    uploads,
     versions,
     volume_actions,
     volume_types,
@@ -51,6 +52,8 @@ IMAGE_METADATA = "volume_extension:volume_image_metadata:"
 # fmt: off
 VOLUME_ACTIONS = (
     Action("os-extend", volume_actions.extend, "volume:extend", bodies.Extension),
+    Action("os-volume_upload_image", uploads.upload_image, f"{ACTIONS}upload_image", bodies.Upload,
+           shape="os-volume_upload_image"),
     Action("revert", volume_actions.revert, "volume:revert_to_snapshot", bodies.Revert, since="3.40"),
     Action("os-retype", volume_actions.retype, "volume:retype", bodies.Retype),
     Action("os-set_bootable", volume_actions.set_bootable, f"{ACTIONS}set_bootable", bodies.Bootable, status=200),

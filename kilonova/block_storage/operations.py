@@ -46,6 +46,15 @@ EXTEND_VOLUME = Operation(
     action_id="007",
     detail_id="010",
 )
+UPLOAD_VOLUME = Operation(
+    program="upload_volume",
+    of="VOLUME",
+    begins_in=("available",),
+    shows="uploading",
+    fails_in="available",
+    action_id="003",
+    detail_id="001",
+)
 REVERT_VOLUME = Operation(
     program="revert_volume",
     of="VOLUME",
@@ -114,6 +123,7 @@ OPERATIONS: Mapping[str, Operation] = {
         CREATE_VOLUME,
         DELETE_VOLUME,
         EXTEND_VOLUME,
+        UPLOAD_VOLUME,
         REVERT_VOLUME,
         CREATE_SNAPSHOT,
         DELETE_SNAPSHOT,

@@ -39,6 +39,8 @@ RULES = [
     Rule("volume:revert_to_snapshot", MEMBER),
     Rule("volume:update_readonly_flag", MEMBER),
     Rule(f"{ACTIONS}set_bootable", MEMBER),
+    Rule(f"{ACTIONS}upload_image", MEMBER),
+    Rule(f"{ACTIONS}upload_public", ADMIN),
     Rule(f"{ACTIONS}reserve", MEMBER),
     Rule(f"{ACTIONS}unreserve", MEMBER),
     Rule(f"{ACTIONS}begin_detaching", MEMBER),

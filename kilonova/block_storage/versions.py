@@ -19,6 +19,12 @@ def _without_state(pool: Body) -> None:
 
 
 CHANGES = [
+    Change(
+        "3.1",
+        "upload_visibility",
+        "a volume is uploaded as an image of a visibility",
+        {"os-volume_upload_image": without("visibility", "protected")},
+    ),
     Change("3.3", "messages", "failures have messages"),
     Change("3.4", "image_metadata_filter", "volumes are filtered by the metadata of their image"),
     Change("3.5", "message_pages", "lists of messages are filtered, sorted and paged"),

@@ -126,6 +126,7 @@ class Cloud(OneProcess):
             ("DEFAULT", "glance_api_servers"): [],
             ("DEFAULT", "glance_host"): "",
             ("DEFAULT", "file_volumes_path"): str(state.path / "volumes"),
+            ("DEFAULT", "image_conversion_dir"): str(state.path / "conversion"),
         }
         return defaults, fixed
 

@@ -98,6 +98,12 @@ class ImageClient:
         path = at("/v2/images/{image_id}", image_id=image_id)
         await self._remote.request("PATCH", path, json=operations, headers={"Content-Type": PATCH})
 
+    async def protect(self, image_id: str) -> None:
+        """Lets nobody delete an image until its owner allows it again. Raises RemoteFault."""
+        operations = [{"op": "replace", "path": "/protected", "value": True}]
+        path = at("/v2/images/{image_id}", image_id=image_id)
+        await self._remote.request("PATCH", path, json=operations, headers={"Content-Type": PATCH})
+
     async def discard(self, image_id: str) -> None:
         """Deletes an image unless it has its data; ok when it is gone. Raises RemoteFault."""
         try:

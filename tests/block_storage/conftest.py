@@ -13,6 +13,7 @@ from kilonova.block_storage.agent.agent import VolumeAgent
 from kilonova.block_storage.agent.backups.agent import BackupAgent
 from kilonova.block_storage.agent.backups.fake import FakeBackups, FakeStore
 from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver, FakeVolume
+from kilonova.block_storage.agent.uploads import FakeUploads
 from kilonova.block_storage.programs import PROGRAMS
 from kilonova.block_storage.registry import Registry
 from kilonova.block_storage.service import BlockStorage
@@ -51,9 +52,12 @@ class World:
     agents: list[VolumeAgent] = field(default_factory=list)
     store: FakeStore = field(default_factory=FakeStore)
 
+    def __post_init__(self) -> None:
+        self.uploads = FakeUploads(self.service.image.upload)
+
     async def add_backend(self, host: str = "node1@fake", zone: str = "nova", **options: Any) -> FakeBackend:
         backend = self.backends[host] = FakeBackend(**options)
-        agent = VolumeAgent(FakeDriver(backend), self.service.bus, host=host, zone=zone)
+        agent = VolumeAgent(FakeDriver(backend), self.service.bus, self.uploads, host=host, zone=zone)
         await agent.agent.register()
         agent.agent.serve()
         self.agents.append(agent)

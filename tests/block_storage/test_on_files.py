@@ -139,3 +139,20 @@ async def test_volumes_and_snapshots_are_backed_up_and_restored(cloud: tuple[htt
         body_of(await client.delete(f"/v3/backups/{backup['id']}"), 202)
         await settled(client, f"/v3/backups/{backup['id']}", gone=True)
     assert list((directory / ".backups/volumebackups").iterdir()) == []
+
+
+async def test_a_volume_is_uploaded_and_made_again_of_its_image(
+    cloud: tuple[httpx.AsyncClient, Path], identity: Any
+) -> None:
+    client, directory = cloud
+    volume_id = await make(client)
+    write(directory, volume_id, 7)
+    asked = {"os-volume_upload_image": {"image_name": "of-a-volume", "disk_format": "vmdk"}}
+    told = body_of(await client.post(f"/v3/volumes/{volume_id}/action", json=asked), 202)["os-volume_upload_image"]
+    assert (await settled(client, f"/v3/volumes/{volume_id}"))["status"] == "available"
+    async with await identity.client_for(identity.cloud.apps["image"], "demo") as images:
+        image = body_of(await images.get(f"/v2/images/{told['image_id']}"))
+    assert (image["status"], image["disk_format"], image["virtual_size"]) == ("active", "vmdk", 1 << 30)
+    again = await make(client, imageRef=image["id"])
+    assert first_byte(directory, again) == 7
+    assert [path for path in (directory / ".state" / "conversion").rglob("*") if path.suffix] == []

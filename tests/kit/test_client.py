@@ -25,7 +25,9 @@ from kilonova.kit.http.client import (
     ServiceSession,
     at,
     catalog_client,
+    fault_of,
     in_process_client,
+    whole,
 )
 from kilonova.kit.log import bound
 
@@ -289,3 +291,16 @@ async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch
         remote = RemoteService("image", client, ServiceSession(who, Credentials("nova", "x")))
         with pytest.raises(RemoteUnavailable, match="more than 1000 bytes"):
             await remote.request("GET", at("/v2/images/x"))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b'{"badRequest": {"code": 400, "message": "too much"}}', "too much"),
+        (b'{"errors": [{"detail": "too little"}]}', "too little"),
+        (b"<h1>400 Bad Request</h1>\n  Not &lt;that&gt;.<br /><br />\n </body>", "Not <that>."),
+        (b"plain words", "plain words"),
+    ],
+)
+def test_the_sentence_of_a_refusal_is_found_in_every_format(content: bytes, sentence: str) -> None:
+    assert fault_of("image", whole(httpx.Response(400, content=content))).message == sentence

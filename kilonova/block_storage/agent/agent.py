@@ -8,6 +8,7 @@ from msgspec import Struct
 from kilonova.block_storage.agent import contract
 from kilonova.block_storage.agent.driver import VolumeDriver
 from kilonova.block_storage.agent.spec import Observation, PoolStats
+from kilonova.block_storage.agent.uploads import Uploads
 from kilonova.block_storage.topics import AGENT_BINARY, REGISTRY_TOPIC
 from kilonova.kit.agents import Agent, AgentInfo, Pace, Served, Turns
 from kilonova.kit.bus import Bus
@@ -32,6 +33,7 @@ class VolumeAgent:
         self,
         driver: VolumeDriver,
         bus: Bus,
+        uploads: Uploads,
         *,
         host: str,
         zone: str = "",
@@ -40,6 +42,7 @@ class VolumeAgent:
     ) -> None:
         """`host`: `HOST@BACKEND`. Agents of one process share their `turns`."""
         self._driver = driver
+        self._uploads = uploads
         self._bus = bus
         self._host = host
         info = AgentInfo(AGENT_BINARY, host, agent_type="Volume", availability_zone=zone, started_at=datetime.now(UTC))
@@ -82,6 +85,8 @@ class VolumeAgent:
             contract.ENSURE_SNAPSHOT.served_by(self._ensure_snapshot),
             contract.RELEASE_SNAPSHOT.served_by(self._release_snapshot),
             contract.REVERT_VOLUME.served_by(self._revert_volume),
+            contract.UPLOAD_VOLUME.served_by(self._upload_volume),
+            contract.STOP_UPLOAD.served_by(self._stop_upload),
             contract.CONNECTION_TO.served_by(self._connection_to),
             contract.DISCONNECT.served_by(self._disconnect),
         ]
@@ -103,6 +108,15 @@ class VolumeAgent:
 
     async def _revert_volume(self, asked: contract.RevertArguments) -> Observation:
         return await self._driver.revert_volume(asked.volume_id, asked.snapshot_id, asked.epoch)
+
+    async def _upload_volume(self, asked: contract.UploadArguments) -> Observation:
+        # It reads the volume as a server does: under an attachment of its own, the image's id.
+        connection = await self._driver.connection_to(asked.volume_id, asked.image_id)
+        return await self._uploads.ensure_upload(asked, connection)
+
+    async def _stop_upload(self, asked: contract.StopUploadArguments) -> None:
+        await self._uploads.stop_upload(asked.image_id, asked.epoch)
+        await self._driver.disconnect(asked.volume_id, asked.image_id)
 
     async def _connection_to(self, asked: contract.ConnectionArguments) -> contract.ConnectionAnswer:
         return contract.ConnectionAnswer(await self._driver.connection_to(asked.volume_id, asked.attachment_id))

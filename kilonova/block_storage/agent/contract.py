@@ -38,6 +38,21 @@ class RevertArguments(Struct, frozen=True):
     epoch: int
 
 
+class UploadArguments(Struct, frozen=True):
+    volume_id: str
+    image_id: str
+    """The image that waits for its data."""
+    disk_format: str
+    size_gib: int
+    epoch: int
+
+
+class StopUploadArguments(Struct, frozen=True):
+    volume_id: str
+    image_id: str
+    epoch: int
+
+
 class ConnectionArguments(Struct, frozen=True):
     volume_id: str
     attachment_id: str
@@ -59,5 +74,7 @@ EXTEND_VOLUME = Call("extend_volume", ExtendArguments, Observation)
 ENSURE_SNAPSHOT = Call("ensure_snapshot", SnapshotArguments, Observation)
 RELEASE_SNAPSHOT = Call("release_snapshot", SnapshotArguments, Observation)
 REVERT_VOLUME = Call("revert_volume", RevertArguments, Observation)
+UPLOAD_VOLUME = Call("upload_volume", UploadArguments, Observation)
+STOP_UPLOAD = Call("stop_upload", StopUploadArguments, type(None))
 CONNECTION_TO = Call("connection_to", ConnectionArguments, ConnectionAnswer)
 DISCONNECT = Call("disconnect", DisconnectArguments, type(None))

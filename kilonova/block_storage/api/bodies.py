@@ -21,6 +21,8 @@ Specs = Annotated[dict[SpecKey, Value], Meta(max_length=MOST_ITEMS)]
 Hints = Annotated[dict[Name, Free], Meta(max_length=64)]
 Connector = Annotated[dict[Name, Free], Meta(max_length=64)]
 Mode = Literal["rw", "ro"]
+UploadFormat = Literal["raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx", "ploop"]
+Visibility = Literal["private", "shared", "community", "public"]
 
 
 def size_of(size: int | str) -> int:
@@ -202,6 +204,15 @@ class Bootable(Struct, forbid_unknown_fields=True):
 
 class ReadOnly(Struct, forbid_unknown_fields=True):
     readonly: Flag
+
+
+class Upload(Struct, forbid_unknown_fields=True):
+    image_name: Key
+    force: Flag = False
+    disk_format: UploadFormat | None = "raw"
+    container_format: Literal["bare"] | None = "bare"
+    visibility: Annotated[Visibility | UnsetType, since("3.1")] = UNSET
+    protected: Annotated[Flag | UnsetType, since("3.1")] = UNSET
 
 
 class Retype(Struct, forbid_unknown_fields=True):

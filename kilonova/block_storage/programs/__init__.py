@@ -9,6 +9,7 @@ from kilonova.block_storage.programs.delete_volume import DELETE_VOLUME
 from kilonova.block_storage.programs.extend_volume import EXTEND_VOLUME
 from kilonova.block_storage.programs.restoring import RESTORE_BACKUP
 from kilonova.block_storage.programs.snapshots import CREATE_SNAPSHOT, DELETE_SNAPSHOT, REVERT_VOLUME
+from kilonova.block_storage.programs.upload_volume import UPLOAD_VOLUME
 from kilonova.block_storage.service import BlockStorage
 from kilonova.kit.tasks import Program
 
@@ -16,6 +17,7 @@ _ALL: tuple[Program[BlockStorage, Any], ...] = (
     CREATE_VOLUME,
     DELETE_VOLUME,
     EXTEND_VOLUME,
+    UPLOAD_VOLUME,
     CREATE_SNAPSHOT,
     DELETE_SNAPSHOT,
     REVERT_VOLUME,

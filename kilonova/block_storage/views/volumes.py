@@ -1,6 +1,6 @@
 """A volume as the API shows it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kilonova.block_storage.attachments import ATTACHED
@@ -84,3 +84,22 @@ def summary_view(count: int, size_gib: int, items: Iterable[tuple[str, str]]) ->
     for key, value in items:
         values.setdefault(key, []).append(value)
     return {"volume-summary": {"total_count": count, "total_size": size_gib, "metadata": values}}
+
+
+def upload_view(record: VolumeRecord, image_id: str, image: Mapping[str, Any], *, is_protected: bool) -> dict[str, Any]:
+    """Returns a volume that is being uploaded, and `image`, the record that waits for it."""
+    row = record.row
+    return {
+        "id": row.id,
+        "status": row.status,
+        "size": row.size_gib,
+        "display_description": row.description,
+        "volume_type": None if row.volume_type_id is None else {"id": row.volume_type_id, "name": record.type_name},
+        "updated_at": shown_time(row.updated_at),
+        "image_id": image_id,
+        "image_name": image["name"],
+        "disk_format": image["disk_format"],
+        "container_format": image["container_format"],
+        "visibility": image["visibility"],
+        "protected": is_protected,
+    }

@@ -4,11 +4,13 @@ The scheduler runs the operations, the choice of a pool among them, and agents r
 """
 
 import functools
+from pathlib import Path
 from typing import Any
 
 from kilonova.block_storage import messages, services
 from kilonova.block_storage.agent.agent import LONGEST_INTERVAL_SECONDS, VolumeAgent
 from kilonova.block_storage.agent.backups.agent import BackupAgent
+from kilonova.block_storage.agent.uploads import DiskUploads, FakeUploads, Uploads
 from kilonova.block_storage.app import make_app
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.programs import PROGRAMS
@@ -126,14 +128,17 @@ async def build_agents(ground: Ground) -> Running:
     turns = await shared_turns(ground)
     backends = volume_backends.read_backends(config)
     volume_backends.refuse_shared_places(backends)
-    agents = []
+    disks, agents = DiskUploads(Path(config.image_conversion_dir), images.upload), []
     for each in backends:
         zone = each["backend_availability_zone"] or config.storage_availability_zone
         host = each["backend_host"] or ground.hosts[0]
         driver = volume_backends.make_driver(each, images)
         longest = volume_backends.LONGEST_INTERVALS_SECONDS.get(each.driver, LONGEST_INTERVAL_SECONDS)
         name = f"{host}@{each.name}"
-        agents.append(VolumeAgent(driver, bus, host=name, zone=zone, turns=turns, longest_interval_seconds=longest))
+        uploads: Uploads = FakeUploads(images.upload) if each.driver == "fake" else disks
+        agents.append(
+            VolumeAgent(driver, bus, uploads, host=name, zone=zone, turns=turns, longest_interval_seconds=longest)
+        )
     return Running(work=[functools.partial(_run, each) for each in agents])
 
 

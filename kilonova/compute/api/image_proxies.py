@@ -10,12 +10,12 @@ from typing import Any
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.listing import DIALECT
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_metadata import ItemBody, MetadataBody
 from kilonova.compute.views.images import STATUSES, image_link_view, image_view
 from kilonova.image.client import ImageRecord, is_property
 from kilonova.kit.errors import BadRequest, NotFound
 from kilonova.kit.http.lists import Cut, Listing, cut
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.kit.http.queries import moment, whole_number
 
 PLAIN = {"name": "name", "marker": "marker", "type": "image_type", "server": "instance_uuid"}

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.views.networking import (
     floating_ip_view,
     network_view,
@@ -18,6 +17,7 @@ from kilonova.compute.views.networking import (
     project_network_view,
 )
 from kilonova.kit.errors import BadRequest, NotFound
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.network.client import FloatingIp, Network
 
 

@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean, path_uuid
 from kilonova.compute.api.listing import OFFSETS
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.views.networking import rule_view, security_group_view
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Int32, Word
 from kilonova.kit.http.lists import Listing, cut_among
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.network.client import SecurityGroup
 
 LISTING = Listing(

@@ -12,11 +12,11 @@ from msgspec import Struct, field
 from kilonova.compute.api.bodies import UUID, ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.lookup import reading_server
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.servers import ports
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http.bounds import Word
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.network.client import Port
 
 

@@ -11,12 +11,12 @@ from msgspec import Struct
 from kilonova.compute.api.bodies import ComputeRequest
 from kilonova.compute.api.events import refresh_ports
 from kilonova.compute.api.lookup import reading_server
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.servers import ports
 from kilonova.compute.tables import Server
 from kilonova.kit.errors import BadRequest, Conflict, NotFound
 from kilonova.kit.http.bounds import Word
 from kilonova.kit.http.client import RemoteFault
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.network.client import FloatingIp, Port
 
 CHANGED_MEANWHILE = 412

@@ -7,7 +7,6 @@ from msgspec import Meta, Struct, structs
 
 from kilonova.compute.api.bodies import ComputeRequest, Name
 from kilonova.compute.api.lookup import reading_server, task_for, writing_server
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_bodies import Metadata
 from kilonova.compute.catalog import quotas
 from kilonova.compute.operations import OPERATIONS
@@ -17,6 +16,7 @@ from kilonova.compute.service import Cell
 from kilonova.image.client import is_property
 from kilonova.kit.errors import BadRequest, Fault
 from kilonova.kit.http.bounds import MAX_INT32
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.tasks import Program
 

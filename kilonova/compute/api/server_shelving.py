@@ -6,7 +6,6 @@ from msgspec import UNSET, Struct, UnsetType
 
 from kilonova.compute.api.bodies import ComputeRequest, Name
 from kilonova.compute.api.lookup import reading_server, task_for, writing_server
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_bodies import HostName
 from kilonova.compute.errors import InvalidServer, WrongState
 from kilonova.compute.hosts import hosts
@@ -17,6 +16,7 @@ from kilonova.compute.programs.shelving import ShelveArgs
 from kilonova.compute.servers import servers, snapshots
 from kilonova.compute.tables import Host, Server
 from kilonova.kit.errors import BadRequest, Conflict, Fault
+from kilonova.kit.http.passing_on import passing_refusals_on
 
 
 class ZonedUnshelve(Struct, forbid_unknown_fields=True):

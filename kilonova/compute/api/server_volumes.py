@@ -14,7 +14,6 @@ from kilonova.compute.agent.spec import SpecImage
 from kilonova.compute.api.bodies import ComputeRequest, as_boolean
 from kilonova.compute.api.listing import OFFSETS
 from kilonova.compute.api.lookup import reading_server, task_for, writing_server
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.api.server_bodies import DeviceTag
 from kilonova.compute.operations import OPERATIONS
 from kilonova.compute.programs.volume_attachments import ATTACH_VOLUME, DETACH_VOLUME, VolumeArgs, promised
@@ -26,6 +25,7 @@ from kilonova.kit.errors import BadRequest, Conflict
 from kilonova.kit.http.bounds import Name, Uuid, Word
 from kilonova.kit.http.client import RemoteUnavailable
 from kilonova.kit.http.lists import Listing, cut_among
+from kilonova.kit.http.passing_on import passing_refusals_on
 from kilonova.kit.http.routes import Reply
 from kilonova.kit.http.versions import since
 

@@ -10,11 +10,11 @@ from msgspec import Meta, Struct
 from kilonova.block_storage.client import Snapshot, Volume
 from kilonova.compute.api.bodies import UUID, ComputeRequest, as_boolean
 from kilonova.compute.api.listing import OFFSETS
-from kilonova.compute.api.passing_on import passing_refusals_on
 from kilonova.compute.views.volumes import snapshot_view, volume_view
 from kilonova.kit.errors import NotFound
 from kilonova.kit.http.bounds import MAX_INT32, Name, Uuid, Word
 from kilonova.kit.http.lists import Listing
+from kilonova.kit.http.passing_on import passing_refusals_on
 
 LISTING = Listing(dialect=OFFSETS)
 QUERY = LISTING.query

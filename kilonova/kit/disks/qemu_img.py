@@ -145,6 +145,21 @@ async def flattening(
     return host_commands.Command(command, CONVERT_TIMEOUT_SECONDS, account, limits(disk_bytes))
 
 
+async def exporting(
+    disk: Sequence[str], target: Path, disk_format: str, disk_bytes: int, timeout_seconds: float
+) -> host_commands.Command:
+    """Makes an empty `target`, and returns the command that writes a disk to it, telling its progress.
+
+    `disk`: the words that name it (`kit.connectors.qemu_words`). `disk_format`: the image service's. Raises OSError.
+    """
+    account = qemu_account()
+    await asyncio.to_thread(_make_empty, target, account)
+    *options, source = disk
+    name = {"raw": "raw", **FORMATS}[disk_format]
+    words: list[str | Path] = ["qemu-img", "convert", "-p", *options, "-O", name, source, target]
+    return host_commands.Command(words, timeout_seconds, account, limits(disk_bytes))
+
+
 async def filling(source: Path, kind: str, device: Path, *, is_blank: bool) -> host_commands.Command:
     """Returns the command that writes the content of a disk of that kind to a block device, which is as large at least.
 

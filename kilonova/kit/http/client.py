@@ -5,6 +5,7 @@ Inside one process the call goes straight into the other ASGI app; between hosts
 """
 
 import asyncio
+import html
 import json
 import random
 import re
@@ -24,6 +25,8 @@ from kilonova.kit import tracing
 from kilonova.kit.errors import Fault
 from kilonova.kit.log import carried_request_id
 
+_PAGE = re.compile(r"</h1>(.*?)<br ?/>", re.DOTALL)
+"""The sentence in the page that the image service answers with."""
 _VERSION_SUFFIX = re.compile(r"/v\d+(\.\d+)?(/.*)?$")
 RENEW_BEFORE = timedelta(minutes=2)
 READ_ATTEMPTS = 3
@@ -418,7 +421,9 @@ def _sentence(content: bytes) -> str:
     try:
         body = json.loads(content)
     except ValueError:
-        return content.decode(errors="replace")[:500]
+        text = content.decode(errors="replace")
+        page = _PAGE.search(text)
+        return html.unescape(page[1].strip() if page else text)[:500]
     if isinstance(body, dict):
         errors = body.get("errors")
         if isinstance(errors, list) and errors and isinstance(errors[0], dict):

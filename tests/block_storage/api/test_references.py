@@ -54,7 +54,7 @@ WORDS = {
     "disabled_reason", "status", "attach_status", "migration_status", "mode", "key", "meta", "extra_specs", "is_public",
     "os-volume-type-access:is_public", "bootable", "readonly", "new_size", "force", "quota_set", "quota_class_set",
     "multiattach", "no_snapshots", "auth_key", "keys[]", "consumer", "container", "incremental",
-    "backup_service",
+    "backup_service", "image_name", "protected",
 }  # fmt: skip
 """Texts and words of their own. Volumes in hints are looked for among the project's alone, and a key is a secret: who
 has it may take what it is for.

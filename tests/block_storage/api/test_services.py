@@ -148,7 +148,7 @@ async def test_what_were_extensions_once_are_listed_for_clients_that_look_for_th
 
 
 async def test_a_second_agent_of_one_name_is_refused(world: World) -> None:
-    second = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, host="node1@fake")
+    second = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, world.uploads, host="node1@fake")
     with pytest.raises(AgentRefused, match="another cinder-volume is alive under the name node1@fake"):
         await second.agent.register()
 
@@ -159,7 +159,7 @@ async def test_an_agent_reports_its_pools_and_registers_again_where_it_is_not_kn
     await agent.agent.pass_once()
     (pool,) = body_of(await world.admin.get("/v3/scheduler-stats/get_pools?detail=true"))["pools"]
     assert pool["capabilities"]["total_capacity_gb"] == 5
-    stranger = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, host="node9@fake")
+    stranger = VolumeAgent(FakeDriver(FakeBackend()), world.service.bus, world.uploads, host="node9@fake")
     stranger.agent._registered = True
     await stranger.agent.pass_once()
     assert not stranger.agent._registered

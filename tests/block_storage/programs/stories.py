@@ -31,6 +31,8 @@ class Story:
     """The data that the back end has in the end; None: it has no volume."""
     backups: tuple[str, ...] = ()
     """The statuses of the project's backups in the end."""
+    images: tuple[str, ...] = ()
+    """The statuses of its images in the end."""
     backends: int = 1
 
 
@@ -66,6 +68,17 @@ async def made(world: World, *, snapshots: int = 0) -> str:
     for _ in range(snapshots):
         await world.make_snapshot(volume_id)
     return volume_id
+
+
+async def upload(world: World) -> str:
+    volume_id = await made(world)
+    body_of(await world.act(volume_id, "os-volume_upload_image", {"image_name": "from-a-volume"}), 202)
+    return volume_id
+
+
+async def upload_where_the_copy_has_no_room(world: World) -> str:
+    world.uploads.is_broken = "no space left"
+    return await upload(world)
 
 
 async def delete(world: World) -> str:
@@ -232,6 +245,21 @@ STORIES = [
         delete_with_snapshots,
         "",
         content=None,
+    ),
+    Story(
+        "a volume is uploaded",
+        "upload_volume",
+        ("send_volume", "leave_sent_volume"),
+        upload,
+        "available",
+        images=("active",),
+    ),
+    Story(
+        "a volume cannot be uploaded",
+        "upload_volume",
+        ("send_volume", "discard_upload"),
+        upload_where_the_copy_has_no_room,
+        "available",
     ),
     Story("a volume is extended", "extend_volume", ("grow_volume",), extend, "available"),
     Story(

@@ -14,7 +14,21 @@ from tests.block_storage.programs.stories import STORIES, Story
 NEVER = 60
 """More calls than any story makes."""
 BY_NAME = {story.name: story for story in STORIES}
-TRANSIENT = ("creating", "deleting", "extending", "reverting", "restoring", "restoring-backup", "backing-up")
+TRANSIENT = (
+    "creating",
+    "deleting",
+    "extending",
+    "reverting",
+    "restoring",
+    "restoring-backup",
+    "backing-up",
+    "uploading",
+)
+
+
+async def images_of(world: World) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = (await world.image.get("/v2/images")).json()["images"]
+    return listed
 
 
 async def end_of(world: World, volume_id: str) -> dict[str, Any]:
@@ -36,6 +50,8 @@ async def end_of(world: World, volume_id: str) -> dict[str, Any]:
             (each["status"], each["fail_reason"], each["object_count"])
             for each in (await world.admin.get("/v3/backups/detail?all_tenants=1")).json()["backups"]
         ],
+        "images": [each["status"] for each in await images_of(world)],
+        "uploads": len(world.uploads.under_way | world.uploads.sent),
         "contents": sorted(world.store.contents.values()),
         "attachments": sum(len(backend.attachments) for backend in world.backends.values()),
         "used": {name: used for name, used in limits.items() if name.endswith("Used")},
@@ -48,7 +64,8 @@ async def assert_owned(world: World, story: Story, end: dict[str, Any]) -> None:
     assert end["kept"] == len([each for each in story.snapshots if each == "available"])
     assert tuple(status for status, _reason, _count in end["backups"]) == story.backups
     assert len(end["contents"]) == len([each for each in story.backups if each == "available"])
-    assert end["attachments"] == 0
+    assert end["attachments"] == end["uploads"] == 0
+    assert tuple(end["images"]) == story.images
     if any(each.startswith("error") for each in (story.status, *story.snapshots, *story.backups)):
         assert end["messages"]
     async with world.service.database.reading() as tx:
@@ -64,7 +81,9 @@ async def clear(world: World) -> None:
     """Makes room for the next telling."""
     for backend in world.backends.values():
         backend.is_broken = ""
-    world.store.is_broken = ""
+    world.store.is_broken = world.uploads.is_broken = ""
+    for each in await images_of(world):
+        assert (await world.image.delete(f"/v2/images/{each['id']}")).status_code == 204
     while listed := (await world.admin.get("/v3/backups/detail?all_tenants=1")).json()["backups"]:
         for each in listed:
             if not each["has_dependent_backups"]:

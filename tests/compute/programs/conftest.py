@@ -14,6 +14,7 @@ from sqlalchemy import select
 from kilonova.block_storage.agent.agent import VolumeAgent
 from kilonova.block_storage.agent.drivers.fake import FakeBackend
 from kilonova.block_storage.agent.drivers.fake import FakeDriver as FakeVolumeDriver
+from kilonova.block_storage.agent.uploads import FakeUploads
 from kilonova.block_storage.programs import PROGRAMS as VOLUME_PROGRAMS
 from kilonova.block_storage.registry import Registry as VolumeRegistry
 from kilonova.block_storage.service import BlockStorage
@@ -458,9 +459,9 @@ async def make_world(
     network_drivers = {name: FakeNetworkDriver(metal=devices[name]) for name in metals}
     keeping: BlockStorage = cloud.services["block_storage"]
     VolumeRegistry(keeping).serve()
-    volume_agent = VolumeAgent(
-        FakeVolumeDriver(FakeBackend(directory=tmp_path / "volumes")), bus, host="node1@fake", zone="nova"
-    )
+    volume_driver = FakeVolumeDriver(FakeBackend(directory=tmp_path / "volumes"))
+    uploads = FakeUploads(keeping.image.upload)
+    volume_agent = VolumeAgent(volume_driver, bus, uploads, host="node1@fake", zone="nova")
     await volume_agent.agent.register()
     agents, stops, drivers = [], [volume_agent.agent.serve()], []
     for number, (name, metal) in enumerate(metals.items()):

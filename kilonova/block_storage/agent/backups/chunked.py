@@ -24,8 +24,9 @@ from kilonova.block_storage.agent.drivers.records import Records, check_subject
 from kilonova.block_storage.agent.spec import Observation
 from kilonova.kit import connectors
 from kilonova.kit.agents import Jobs
-from kilonova.kit.connectors import Connected, ConnectedDisk, Connection
+from kilonova.kit.connectors import Connection
 from kilonova.kit.connectors.mounts import HostMounts, Mounts
+from kilonova.kit.connectors.qemu_words import disk_words
 from kilonova.kit.disks.confinement import qemu_account
 from kilonova.kit.host_commands import Command, HostError
 
@@ -209,7 +210,7 @@ class ChunkedBackups:
         if account is not None:
             os.chown(socket, account.user_id, account.group_id)
         owner = None if account is None else (account.user_id, account.group_id)
-        return Way(_arguments(connected, socket, account is not None), str(socket), owner)
+        return Way(disk_words(connected, socket, account), str(socket), owner)
 
     @contextlib.contextmanager
     def _complaining(self) -> Iterator[None]:
@@ -218,22 +219,3 @@ class ChunkedBackups:
             yield
         except OSError as error:
             raise HostError(f"Backups in {self.options.root}: {error.strerror or error}.") from error
-
-
-def _arguments(connected: Connected, directory: Path, with_account: bool) -> list[str]:
-    """Returns the words that name a disk to qemu-nbd; a secret is in a file beside its socket."""
-    if isinstance(connected, ConnectedDisk):
-        return ["--format", connected.disk_format, str(connected.path)]
-    portal = f"[{connected.host}]:{connected.port}" if ":" in connected.host else f"{connected.host}:{connected.port}"
-    options = {"driver": "raw", "file.driver": "iscsi", "file.transport": "tcp", "file.portal": portal}
-    options |= {"file.target": connected.target, "file.lun": str(connected.unit)}
-    words: list[str] = []
-    if connected.chap is not None:
-        secret = directory / "secret"
-        secret.write_text(connected.chap.secret)
-        secret.chmod(0o600)
-        if with_account:
-            shutil.chown(secret, directory.stat().st_uid, directory.stat().st_gid)
-        words = ["--object", f"secret,id=chap,file={secret}"]
-        options |= {"file.user": connected.chap.username, "file.password-secret": "chap"}
-    return [*words, "--image-opts", ",".join(f"{name}={value.replace(',', ',,')}" for name, value in options.items())]

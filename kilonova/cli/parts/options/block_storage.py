@@ -150,6 +150,11 @@ BLOCK_STORAGE: Options = {
         ),
         cfg.StrOpt("default_volume_type", default="__DEFAULT__", help="Type of volumes for which none is named"),
         cfg.ListOpt("glance_api_servers", default=[], help="Where images are; empty: glance_host, or the catalog"),
+        cfg.StrOpt(
+            "image_conversion_dir",
+            default="$state_path/conversion",
+            help="Directory of the copies of volumes that are on their way to the image service",
+        ),
         cfg.StrOpt("glance_host", default="", help="Host of the image service; empty: the catalog says it"),
         cfg.PortOpt("glance_port", default=9292, help="Its port there"),
         *(cfg.IntOpt(f"quota_{name}", default=default, min=-1, help="-1: no limit") for name, default in QUOTAS),
