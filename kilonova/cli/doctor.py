@@ -150,6 +150,7 @@ def _cloud_findings(session: Session, config: Any, log_file: Path) -> list[Findi
         ("clock", _clock_findings),
         ("compute hosts", _compute_findings),
         ("agents", _agent_findings),
+        ("volumes", _volume_findings),
     )
     findings = []
     for check, ask in questions:
@@ -207,6 +208,12 @@ def _compute_findings(session: Session, config: Any) -> list[Finding]:
 def _agent_findings(session: Session, _config: Any) -> list[Finding]:
     agents = session.get("network", "/v2.0/agents")["agents"]
     return [*checks.check_agents(_computes(session), agents), *checks.check_agents_clocks(agents)]
+
+
+def _volume_findings(session: Session, _config: Any) -> list[Finding]:
+    services = session.get("block-storage", "/os-services")["services"]
+    pools = session.get("block-storage", "/scheduler-stats/get_pools", detail="true")["pools"]
+    return checks.check_volumes(services, pools)
 
 
 def _computes(session: Session) -> Sequence[checks.Facts]:

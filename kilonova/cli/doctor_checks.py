@@ -314,3 +314,26 @@ def check_agents(computes: Sequence[Facts], agents: Sequence[Facts]) -> list[Fin
         mend = f"openstack compute service set --enable {disabled[0]} nova-compute"
         return [Finding("agents", "warning", f"disabled: {', '.join(disabled)}", mend)]
     return [Finding("agents", "ok", "all answer")]
+
+
+def check_volumes(services: Sequence[Facts], pools: Sequence[Facts]) -> list[Finding]:
+    """A pool tells what is wrong in its back end's own words: its volume group is missing, its share not mounted."""
+    silent = [f"{each['binary']} on {each['host']}" for each in services if each["state"] != "up"]
+    if silent:
+        mend = "look whether the process runs on that host and reaches the message bus"
+        return [Finding("volumes", "problem", f"do not answer: {', '.join(silent)}", mend)]
+    findings = []
+    for each in pools:
+        if trouble := each["capabilities"].get("trouble"):
+            host = each["name"].partition("@")[0]
+            mend = f"mend it on {host}: its cinder-volume looks again within a minute"
+            findings.append(Finding("volumes", "problem", f"{each['name']}: {trouble}", mend))
+    if findings:
+        return findings
+    disabled = [each["host"] for each in services if each["status"] == "disabled"]
+    if disabled:
+        mend = f"openstack volume service set --enable {disabled[0]} cinder-volume"
+        return [Finding("volumes", "warning", f"disabled: {', '.join(disabled)}", mend)]
+    if not pools:
+        return [Finding("volumes", "problem", "no back end has told of a pool", "start cinder-volume on a host")]
+    return [Finding("volumes", "ok", f"{', '.join(each['name'] for each in pools)} can take volumes")]

@@ -21,6 +21,8 @@ from tests.databases import Databases, Sqlite
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PLAIN = "flags\t\t: fpu sse2"
 VMX = "flags\t\t: fpu vmx sse2"
+KEEPER = {"binary": "cinder-volume", "host": "node1@lvm", "state": "up", "status": "enabled"}
+POOL: dict[str, Any] = {"name": "node1@lvm#lvm", "capabilities": {"trouble": ""}}
 UP = {"binary": "nova-compute", "host": "node1", "state": "up", "status": "enabled"}
 HYPERVISOR = {"hypervisor_hostname": "node1"}
 AGENT = {"binary": "neutron-dhcp-agent", "host": "node1", "alive": True, "configurations": {"clock_skew_seconds": 0.3}}
@@ -114,6 +116,15 @@ FOUND: list[tuple[Sequence[checks.Finding], str, str]] = [
     (checks.check_agents([{**UP, "state": "down"}], [AGENT]), "problem", "nova-compute on node1"),
     (checks.check_agents([UP], [{**AGENT, "alive": False}]), "problem", "neutron-dhcp-agent on node1"),
     (checks.check_agents([{**UP, "status": "disabled"}], [AGENT]), "warning", "disabled: node1"),
+    (checks.check_volumes([KEEPER], [POOL]), "ok", "node1@lvm#lvm can take volumes"),
+    (checks.check_volumes([{**KEEPER, "state": "down"}], [POOL]), "problem", "cinder-volume on node1@lvm"),
+    (checks.check_volumes([{**KEEPER, "status": "disabled"}], [POOL]), "warning", "disabled: node1@lvm"),
+    (checks.check_volumes([KEEPER], []), "problem", "no back end"),
+    (
+        checks.check_volumes([KEEPER], [{**POOL, "capabilities": {"trouble": "Volume group not found."}}]),
+        "problem",
+        "node1@lvm#lvm: Volume group not found.",
+    ),
 ]
 
 

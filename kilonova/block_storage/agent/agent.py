@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from kilonova.block_storage.agent import contract
 from kilonova.block_storage.agent.driver import VolumeDriver
@@ -45,6 +45,8 @@ class VolumeAgent:
         self._uploads = uploads
         self._bus = bus
         self._host = host
+        self._trouble = ""
+        """Why connections could not be kept up the last time."""
         info = AgentInfo(AGENT_BINARY, host, agent_type="Volume", availability_zone=zone, started_at=datetime.now(UTC))
         self.agent = Agent(
             info,
@@ -65,13 +67,18 @@ class VolumeAgent:
             await self._driver.close()
 
     async def _describe(self) -> BackendReport:
-        return BackendReport(self._host, list(await self._driver.pools()))
+        pools = await self._driver.pools()
+        return BackendReport(
+            self._host, [structs.replace(each, trouble=each.trouble or self._trouble) for each in pools]
+        )
 
     async def _report(self) -> None:
         try:
             await self._driver.keep_up()
+            self._trouble = ""
         except HostError as error:
             # The next pass tries again; what the pools have left is told all the same.
+            self._trouble = error.reason
             log.warning("connections of volumes cannot be kept up", host=self._host, reason=error.reason)
         report = msgspec.to_builtins(await self._describe())
         if not await self._bus.call(REGISTRY_TOPIC, "report", report):

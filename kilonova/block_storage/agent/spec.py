@@ -67,3 +67,5 @@ class PoolStats(Struct, frozen=True, kw_only=True):
     QoS_support: bool = False
     online_extend_support: bool = False
     backend_state: Literal["up", "down"] = "up"
+    trouble: str = ""
+    """What is wrong with the pool, or with reaching its volumes, in the back end's own words."""

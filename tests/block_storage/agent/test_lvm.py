@@ -195,6 +195,7 @@ async def test_a_group_that_is_not_there_makes_a_pool_that_is_down(lvm: LvmRig) 
     options = replace(lvm.lvm.options, group=replace(lvm.group, name="nowhere"))
     (pool,) = await LvmDriver(options, lvm.tgtd.targets, lvm.fetch).pools()
     assert (pool.backend_state, pool.total_capacity_gb) == ("down", 0)
+    assert "not found" in pool.trouble
 
 
 def test_a_host_without_the_commands_is_told_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,9 @@ async def test_a_share_that_is_away_is_down_and_nothing_is_said_of_its_volumes(h
     host.mounts.away.add(TWO.export)
     with pytest.raises(HostError, match="does not answer"):
         await driver.keep_up()
-    assert [each.backend_state for each in await driver.pools()] == ["up", "down"]
+    pools = await driver.pools()
+    assert [each.backend_state for each in pools] == ["up", "down"]
+    assert [bool(each.trouble) for each in pools] == [False, True]
     for ask in (
         driver.connection_to(volume_id, new_id()),
         driver.release_volume(volume_id, 2),

@@ -1,12 +1,16 @@
 """Services, pools, zones, versions, and what an agent does to be known."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from kilonova.block_storage import messages
 from kilonova.block_storage.agent.agent import VolumeAgent
 from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver
+from kilonova.block_storage.agent.drivers.file import FileDriver, FileOptions
 from kilonova.kit.agents import AgentRefused
+from kilonova.kit.host_commands import HostError
 from tests.block_storage.conftest import World
 from tests.conftest import body_of
 
@@ -236,3 +240,32 @@ async def test_lists_tell_what_they_can_be_filtered_by(world: World) -> None:
     assert body_of(await world.client.get("/v3/resource_filters?resource=x"))["resource_filters"] == []
     older = {"openstack-api-version": "volume 3.32"}
     assert (await world.client.get("/v3/resource_filters", headers=older)).status_code == 404
+
+
+class Unreachable(FakeDriver):
+    """A back end whose targets are away until they are put back."""
+
+    trouble = "tgtd does not answer."
+
+    async def keep_up(self) -> None:
+        if self.trouble:
+            raise HostError(self.trouble)
+
+
+async def test_a_pool_tells_what_is_wrong_in_the_back_ends_own_words_until_it_is_mended(world: World) -> None:
+    driver = Unreachable(world.backend)
+    agent = VolumeAgent(driver, world.service.bus, world.uploads, host="node1@fake")
+    told = []
+    for trouble in (driver.trouble, ""):
+        driver.trouble = trouble
+        await agent._report()
+        (pool,) = body_of(await world.admin.get("/v3/scheduler-stats/get_pools?detail=true"))["pools"]
+        told.append((pool["capabilities"]["trouble"], pool["capabilities"]["backend_state"]))
+    assert told == [("tgtd does not answer.", "up"), ("", "up")]
+
+
+async def test_a_directory_that_is_gone_is_a_pool_that_is_down(tmp_path: Path) -> None:
+    driver = FileDriver(FileOptions(directory=tmp_path / "gone"), lambda _id: aiter(()))
+    (pool,) = await driver.pools()
+    assert (pool.backend_state, pool.free_capacity_gb) == ("down", 0)
+    assert pool.trouble == f"{tmp_path / 'gone'}: No such file or directory."

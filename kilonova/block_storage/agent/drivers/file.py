@@ -9,6 +9,7 @@ agent that was restarted finds again.
 import asyncio
 import contextlib
 import errno
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -94,21 +95,32 @@ class FileDriver:
         await self._images.close()
 
     async def pools(self) -> Sequence[PoolStats]:
-        usage = await asyncio.to_thread(shutil.disk_usage, self._directory)
         options = self.options
+        total, free, trouble = await asyncio.to_thread(self._room)
         return [
             PoolStats(
                 pool_name=POOL,
                 volume_backend_name=options.backend_name,
                 storage_protocol="file",
-                total_capacity_gb=round(usage.total / GIB, 2),
-                free_capacity_gb=round(usage.free / GIB, 2),
+                total_capacity_gb=round(total / GIB, 2),
+                free_capacity_gb=round(free / GIB, 2),
                 reserved_percentage=options.reserved_percentage,
                 max_over_subscription_ratio=options.max_over_subscription_ratio,
                 thin_provisioning_support=options.is_sparse,
                 thick_provisioning_support=not options.is_sparse,
+                backend_state="down" if trouble else "up",
+                trouble=trouble,
             )
         ]
+
+    def _room(self) -> tuple[int, int, str]:
+        """Returns the bytes there are and the free ones, and why nothing can be written; empty: it can."""
+        try:
+            usage = shutil.disk_usage(self._directory)
+        except OSError as error:
+            return 0, 0, f"{self._directory}: {error.strerror}."
+        is_writable = os.access(self._directory, os.W_OK)
+        return usage.total, usage.free, "" if is_writable else f"{self._directory} cannot be written to."
 
     async def connection_to(self, volume_id: str, attachment_id: str) -> Connection:
         path, disk_format = self._known(volume_id)

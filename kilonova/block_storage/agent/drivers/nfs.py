@@ -144,6 +144,7 @@ class NfsDriver:
                 reserved_percentage=options.reserved_percentage,
                 max_over_subscription_ratio=options.max_over_subscription_ratio,
                 backend_state="down",
+                trouble=str(error),
             )
         return structs.replace(told, pool_name=share.export, storage_protocol="nfs")
 

@@ -98,10 +98,10 @@ class LvmDriver:
     async def pools(self) -> Sequence[PoolStats]:
         options = self.options
         try:
-            space, is_up = await self._group.space(), True
+            space, trouble = await self._group.space(), ""
         except HostError as error:
             log.warning("the volume group cannot be read", group=self._group.name, reason=error.reason)
-            space, is_up = Space(0, 0), False
+            space, trouble = Space(0, 0), error.reason
         return [
             PoolStats(
                 pool_name=options.backend_name,
@@ -113,7 +113,8 @@ class LvmDriver:
                 max_over_subscription_ratio=options.max_over_subscription_ratio,
                 thin_provisioning_support=bool(self._group.thin_pool),
                 thick_provisioning_support=not self._group.thin_pool,
-                backend_state="up" if is_up else "down",
+                backend_state="down" if trouble else "up",
+                trouble=trouble,
             )
         ]
 
