@@ -53,7 +53,6 @@ LEFT_OUT_OF_VOLUMES = {
     r"freeze_host|thaw_host": f"freezing a back end for its replication: {LATER}",
     r"volume_readonly_update": "a volume that is not read-only any more says nothing of it",
     r"without_passing_volume_id|with_empty_volume_id": "a path that ends in a slash is the one without it",
-    r"upload": f"images made of volumes: {LATER}",
     r"reset_volume_status|force_delete_when_volume_is_|reset_snapshot_status|snapshot_force_delete": OWNED,
     r"[Ss]helve|[Rr]escue|[Rr]ebuild|[Rr]esize|image_from": f"these operations on servers with volumes: {LATER}",
 }
