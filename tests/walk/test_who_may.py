@@ -31,9 +31,10 @@ IDENTITY_CALLERS = {"member": ("demo", "demo"), "reader": ("reader", "demo"), "o
 """Caller → (user, project) that identity has."""
 OWN = {"compute POST /v2.1/os-keypairs"}
 """What belongs to a user, whatever roles he has."""
-RULES_FIRST = ("block-storage", "placement")
-"""Services whose handlers ask the rules before they look at what a body's type does not say."""
-OF_SCHEMAS = ("Invalid input", "Malformed request body", "Additional properties are not allowed")
+OF_SCHEMAS = (
+    *("Invalid input", "Malformed request body", "Additional properties are not allowed", "A JSON body is required"),
+    *("The body needs either", "Invalid disk_format", "Invalid container_format"),
+)
 """The words of the edge, which reads a body by its type before any handler runs."""
 READ_BY_POST = {"block-storage POST /v3/volumes/{volume_id}/action os-show_image_metadata"}
 """Actions that change nothing."""
@@ -268,11 +269,13 @@ def every_question(world: World, service: str) -> Iterator[Asked]:
                 yield Asked(service, method.upper(), path, "", json.dumps(body).encode())
 
 
-@pytest.mark.parametrize("service", RULES_FIRST)
+@pytest.mark.parametrize("service", SERVICES)
 def test_whoever_may_not_hears_so_before_what_is_wrong_with_his_request(world: World, service: str) -> None:
     world.everybody.callers.update(callers_of(world))
     wrong = []
     for asked in every_question(world, service):
+        if str(replace(asked, body=None)) in OWN:
+            continue
         response = ask(world, asked, "guest")
         if response.status_code != 400 or any(words in response.text for words in OF_SCHEMAS):
             continue

@@ -219,6 +219,7 @@ def _as_texts(specs: dict[SpecKey, SpecValue]) -> dict[str, str]:
 
 
 async def update_extra_spec(request: ComputeRequest, body: OneSpec) -> dict[str, Any]:
+    request.authorize()
     key = request.path["key"]
     if list(body) != [key]:
         raise BadRequest(f"Request body and URI mismatch: the body must hold exactly the key {key}.")

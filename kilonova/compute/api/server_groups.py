@@ -48,6 +48,7 @@ class OldNewGroupBody(Struct, forbid_unknown_fields=True):
 
 
 async def create_group(request: ComputeRequest, body: NewGroupBody) -> dict[str, Any]:
+    request.authorize()
     new = body.server_group
     most = new.rules.max_server_per_host if new.rules else None
     if most is not None and new.policy != server_groups.ANTI_AFFINITY:
@@ -56,6 +57,7 @@ async def create_group(request: ComputeRequest, body: NewGroupBody) -> dict[str,
 
 
 async def create_group_with_policies(request: ComputeRequest, body: OldNewGroupBody) -> dict[str, Any]:
+    request.authorize()
     (policy,) = body.server_group.policies
     if policy.startswith("soft-") and not request.allows("soft_group_policies"):
         raise BadRequest(f"Invalid input for policies: {policy!r} is served from version 2.15 on.")
@@ -63,7 +65,6 @@ async def create_group_with_policies(request: ComputeRequest, body: OldNewGroupB
 
 
 async def _create(request: ComputeRequest, name: str, policy: str, most_on_a_host: int | None) -> dict[str, Any]:
-    request.authorize()
     group = ServerGroup(
         id=servers.new_server_id(),
         project_id=request.ctx.project_id or "",

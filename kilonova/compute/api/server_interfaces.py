@@ -47,9 +47,9 @@ class NewInterfaceBody(Struct, forbid_unknown_fields=True):
 async def attach_interface(request: ComputeRequest, body: NewInterfaceBody) -> dict[str, Any]:
     """A port that is there, or a new one on a network: the one of the project when none is named."""
     region, new = request.service, body.interface_attachment
-    _check(new)
     async with reading_server(request, unlocked=True) as found:
         server = found.server
+    _check(new)
     servers.check_state(server, ATTACH_INTERFACE.name, OPERATIONS[ATTACH_INTERFACE.name].begins_in)
     try:
         port = await _port_for(request, server, new)

@@ -152,12 +152,12 @@ async def show_router(request: NetworkRequest) -> Body:
 
 async def update_router(request: NetworkRequest, body: ChangedRouterBody) -> Body:
     changed = body.router
-    _refuse_unserved(changed)
     values = given(changed, without=("external_gateway_info", "distributed", "ha"))
     if "routes" in values:
         values["routes"] = entries(values["routes"])
     async with request.service.database.transaction() as tx:
         router = await ROUTERS.fetch_to_change(tx, request)
+        _refuse_unserved(changed)
         if changed.external_gateway_info is not UNSET:
             router = await _set_gateway(tx, request, router, changed.external_gateway_info)
         return await ROUTERS.body(tx, request, await routers.change(tx, request.service, router, values))
@@ -206,9 +206,9 @@ def _interface_view(router: Router, attached: Attached) -> Body:
 
 async def add_interface(request: NetworkRequest, body: Interface) -> Body:
     """PUT /v2.0/routers/{id}/add_router_interface."""
-    _exactly_one(body)
     async with request.service.database.transaction() as tx:
         router = await ROUTERS.fetch_to_change(tx, request)
+        _exactly_one(body)
         if body.subnet_id is not None:
             subnet = await SUBNETS.fetch(tx, request, body.subnet_id, rule="get_subnet")
             if not owns(request, subnet):
@@ -223,10 +223,10 @@ async def add_interface(request: NetworkRequest, body: Interface) -> Body:
 
 async def remove_interface(request: NetworkRequest, body: Interface) -> Body:
     """PUT /v2.0/routers/{id}/remove_router_interface."""
-    if body.subnet_id is None and body.port_id is None:
-        raise BadRequest("Either subnet_id or port_id must be specified.")
     async with request.service.database.transaction() as tx:
         router = await ROUTERS.fetch_to_change(tx, request)
+        if body.subnet_id is None and body.port_id is None:
+            raise BadRequest("Either subnet_id or port_id must be specified.")
         named = {"subnet_id": body.subnet_id, "port_id": body.port_id}
         attached = await routers.remove_interface(tx, request.service, router, **named)
     return _interface_view(router, attached)
