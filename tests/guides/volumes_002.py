@@ -12,7 +12,7 @@ BOOT = (
 
 
 def cinder_conf(host: str, lines: range) -> list[Step]:
-    """What both hosts' files have; `lines` are those of the guide, in the order of the settings."""
+    """Returns the settings that both hosts have; `lines` are those of the guide, in the order of the settings."""
     number = iter(lines)
     steps: list[Step] = []
     for section, texts in (

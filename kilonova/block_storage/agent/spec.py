@@ -68,4 +68,4 @@ class PoolStats(Struct, frozen=True, kw_only=True):
     online_extend_support: bool = False
     backend_state: Literal["up", "down"] = "up"
     trouble: str = ""
-    """What is wrong with the pool, or with reaching its volumes, in the back end's own words."""
+    """The fault of the pool, or in reaching its volumes, in the back end's own words; empty: there is none."""

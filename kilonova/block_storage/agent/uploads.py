@@ -33,7 +33,7 @@ SendImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[N
 
 
 class Uploads(Protocol):
-    """What sends volumes to the image service. Failures are HostErrors, raised once. Every call may be repeated."""
+    """Sends volumes to the image service. Failures are HostErrors, raised once. Every call may be repeated."""
 
     async def ensure_upload(self, asked: UploadArguments, connection: Connection) -> Observation:
         """Gives an image the content of a volume. Raises HostError, StaleEpoch."""

@@ -31,7 +31,7 @@ def new_id() -> str:
 
 
 class Rig(ABC):
-    """What keeps backups, and volumes of 8 MiB beside it."""
+    """A keeper of backups, and volumes of 8 MiB beside it."""
 
     driver: BackupDriver
 

@@ -1,4 +1,4 @@
-"""The format of backups: chunks of a volume, and a manifest that says which they are. `docs/backups.md` describes it.
+"""The format of backups: chunks of a volume, and a manifest that says which they are. Decision 49 describes it.
 
 A chunk is an object named after its place and the SHA-256 of its content; a chunk of zeros is not stored. The manifest
 is stored last: a backup without one is not whole.
@@ -20,7 +20,7 @@ ZEROS = ""
 
 
 class Damaged(Exception):
-    """What the store has is not what was stored."""
+    """The store does not have what was stored."""
 
 
 @dataclass

@@ -29,7 +29,7 @@ REFUSAL = "refused: "
 
 @dataclass
 class Way:
-    """How a job opens its volume."""
+    """The way in which a job opens its volume."""
 
     disk: list[str]
     """Says which disk, to qemu-nbd."""
@@ -41,7 +41,7 @@ class Way:
 
 @dataclass
 class Order:
-    """What a job has to do."""
+    """A job's work."""
 
     kind: str
     """`back_up` or `restore`."""
