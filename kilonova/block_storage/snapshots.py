@@ -95,7 +95,7 @@ async def create(
 
 async def begin_delete(tx: Tx, row: Snapshot, task: NewTask, now: datetime, *, forced: bool = False) -> None:
     """Raises InvalidSnapshot for a status that it does not begin in, and while the snapshot is copied; Busy."""
-    volumes.refuse_backing_up("Snapshot", row)
+    volumes.refuse_read("Snapshot", row)
     if not forced and row.status not in DELETE_SNAPSHOT.begins_in:
         allowed = ", ".join(DELETE_SNAPSHOT.begins_in)
         raise InvalidSnapshot(f"Snapshot {row.id} is {row.status}; it has to be one of {allowed}.")

@@ -15,7 +15,7 @@ from sqlalchemy import func, or_, select
 
 from kilonova.block_storage import metadata, qos, quotas, services, volume_types
 from kilonova.block_storage.errors import Busy, InvalidVolume, SnapshotNotFound, VolumeNotFound
-from kilonova.block_storage.operations import DELETE_VOLUME, EXTEND_VOLUME, Operation
+from kilonova.block_storage.operations import DELETE_VOLUME, EXTEND_VOLUME, UPLOAD_VOLUME, Operation
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import (
@@ -283,7 +283,7 @@ async def set_status(tx: Tx, row: Volume, status: str, now: datetime, **values: 
 
 async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
     """Raises InvalidVolume for a status that says otherwise than the volume's attachments, or its transfer."""
-    refuse_backing_up("Volume", row)
+    refuse_read("Volume", row)
     if row.status == AWAITING:
         raise InvalidVolume(f"Volume {row.id} is offered to another project: delete the transfer.")
     held = await tx.scalar(select(func.count()).where(attachments.c.volume_id == row.id))
@@ -295,10 +295,12 @@ async def refuse_contradiction(tx: Tx, row: Volume, status: str) -> None:
         raise InvalidVolume(f"Volume {row.id} has no attachments: it cannot be {status}.")
 
 
-def refuse_backing_up(kind: str, row: Volume | Snapshot) -> None:
-    """Raises Busy while a backup is made of a volume or a snapshot: its status is that backup's."""
+def refuse_read(kind: str, row: Volume | Snapshot) -> None:
+    """Raises Busy while a volume or a snapshot is read for a backup or an image, which would be left half made."""
     if row.status == BACKING_UP:
         raise Busy(f"{kind} {row.id} is being backed up, which ends by itself.")
+    if row.status == UPLOAD_VOLUME.shows:
+        raise Busy(f"{kind} {row.id} is being uploaded as an image, which ends by itself.")
 
 
 async def change(tx: Tx, row: Volume, now: datetime, **values: Any) -> None:
@@ -331,7 +333,7 @@ async def snapshots_of(tx: Tx, volume_id: str) -> list[Snapshot]:
 
 async def begin_delete(tx: Tx, row: Volume, task: NewTask, now: datetime, *, cascade: bool, forced: bool) -> None:
     """Begins to delete a volume, with its snapshots where that is asked for. Raises InvalidVolume, Busy."""
-    refuse_backing_up("Volume", row)
+    refuse_read("Volume", row)
     active = await tasks.active(tx, row.id) if forced else None
     if active is not None and active.args.get("backup_id"):
         # The job that writes to it, and the backup's status, are that task's.

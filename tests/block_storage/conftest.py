@@ -1,5 +1,6 @@
 """Block storage on a database of its own, with identity and images in process beside it; only the disks are fake."""
 
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from kilonova.block_storage.programs import PROGRAMS
 from kilonova.block_storage.registry import Registry
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import tasks
+from kilonova.cli.parts import image_uploads
 from kilonova.kit.tasks import Runner, Task
 from kilonova.kit.tasks.runner import LEASE
 from kilonova.kit.testing import (
@@ -53,7 +55,7 @@ class World:
     store: FakeStore = field(default_factory=FakeStore)
 
     def __post_init__(self) -> None:
-        self.uploads = FakeUploads(self.service.image.upload)
+        self.uploads = FakeUploads(functools.partial(image_uploads.upload, self.service.image))
 
     async def add_backend(self, host: str = "node1@fake", zone: str = "nova", **options: Any) -> FakeBackend:
         backend = self.backends[host] = FakeBackend(**options)

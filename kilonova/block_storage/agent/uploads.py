@@ -22,14 +22,13 @@ from kilonova.kit.connectors.qemu_words import disk_words
 from kilonova.kit.disks import qemu_img
 from kilonova.kit.disks.confinement import qemu_account
 from kilonova.kit.host_commands import Command, HostError
-from kilonova.kit.http.client import RemoteFault
 
 LONGEST_SECONDS = 6 * 3600.0
 READ_BYTES = 1 << 20
 DONE = Observation(True)
 
 SendImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[None]]
-"""Image id, what reads the data anew, its bytes; RemoteFault for what the image service refuses."""
+"""Image id, what reads the data anew, its bytes; HostError when the image service does not take them."""
 
 
 class Uploads(Protocol):
@@ -106,10 +105,7 @@ class DiskUploads:
             done = 100 * self._sent_bytes.get(image_id, 0) // max(1, whole.stat().st_size)
             return Observation(False, f"uploading image {image_id}: {done} %")
         self._forget(image_id)
-        try:
-            task.result()
-        except RemoteFault as fault:
-            raise HostError(f"The image service does not take image {image_id}: {fault.message}") from fault
+        task.result()
         whole.with_suffix(".sent").touch(mode=0o600)
         whole.unlink(missing_ok=True)
         return DONE
@@ -174,9 +170,9 @@ class FakeUploads:
 
         try:
             await self.send(asked.image_id, read, len(data))
-        except RemoteFault as fault:
+        except HostError:
             self.under_way.discard(asked.image_id)
-            raise HostError(f"The image service does not take image {asked.image_id}: {fault.message}") from fault
+            raise
         self.sent.add(asked.image_id)
         return DONE
 

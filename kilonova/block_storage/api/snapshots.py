@@ -150,7 +150,7 @@ async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None
         if not isinstance(body.status, str):
             raise BadRequest("status says what the snapshot is to be.")
         refuse_status("snapshot", body.status, STATUSES)
-        volumes.refuse_backing_up("Snapshot", found.row)
+        volumes.refuse_read("Snapshot", found.row)
         active = await request.service.tasks.active(found.tx, found.row.id)
         if active is not None:
             raise Busy(f"Snapshot {found.row.id} is under the operation {active.program}, which ends by itself.")

@@ -21,7 +21,7 @@ from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import chores, metadata, tasks
 from kilonova.block_storage.topics import AGENT_BINARY, BACKUP_BINARY
 from kilonova.cli.grounds.ground import Ground, Schema
-from kilonova.cli.parts import volume_backends, volume_backups
+from kilonova.cli.parts import image_uploads, volume_backends, volume_backups
 from kilonova.cli.parts.options import BLOCK_STORAGE, VOLUME_QUOTAS
 from kilonova.cli.parts.part import Api, Part, Running, Work
 from kilonova.cli.parts.turns import shared_turns
@@ -128,14 +128,15 @@ async def build_agents(ground: Ground) -> Running:
     turns = await shared_turns(ground)
     backends = volume_backends.read_backends(config)
     volume_backends.refuse_shared_places(backends)
-    disks, agents = DiskUploads(Path(config.image_conversion_dir), images.upload), []
+    send = functools.partial(image_uploads.upload, images)
+    disks, agents = DiskUploads(Path(config.image_conversion_dir), send), []
     for each in backends:
         zone = each["backend_availability_zone"] or config.storage_availability_zone
         host = each["backend_host"] or ground.hosts[0]
         driver = volume_backends.make_driver(each, images)
         longest = volume_backends.LONGEST_INTERVALS_SECONDS.get(each.driver, LONGEST_INTERVAL_SECONDS)
         name = f"{host}@{each.name}"
-        uploads: Uploads = FakeUploads(images.upload) if each.driver == "fake" else disks
+        uploads: Uploads = FakeUploads(send) if each.driver == "fake" else disks
         agents.append(
             VolumeAgent(driver, bus, uploads, host=name, zone=zone, turns=turns, longest_interval_seconds=longest)
         )

@@ -1,13 +1,12 @@
 """`nova-compute`: the agent of a host's guests. Reads nova.conf."""
 
-import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kilonova.cli.grounds.ground import Ground
-from kilonova.cli.parts import guest_options
+from kilonova.cli.parts import guest_options, image_uploads
 from kilonova.cli.parts.console_options import console_options, console_urls
 from kilonova.cli.parts.metal import simulated_host
 from kilonova.cli.parts.options import COMPUTE
@@ -22,11 +21,6 @@ from kilonova.kit.agents import AgentRefused
 from kilonova.kit.bus import Bus
 from kilonova.kit.config import ConfigError
 from kilonova.kit.disks.inspection import inspect_file
-from kilonova.kit.host_commands import HostError
-from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
-
-UPLOAD_ATTEMPTS, UPLOAD_PAUSE_SECONDS = 20, 6.0
-"""Together longer than the image service waits for an upload that has died."""
 
 if TYPE_CHECKING:
     from kilonova.compute.agent.drivers.fake import FakeHost
@@ -103,7 +97,7 @@ async def _driver(ground: Ground, images: ImageClient, host: str, on_event: OnEv
                 reachable=await ground.shared("simulated hosts", _no_hosts),
             )
             metal.reachable[host] = metal
-            return FakeDriver(metal, on_event, upload_image=functools.partial(_upload, images))
+            return FakeDriver(metal, on_event, upload_image=functools.partial(image_uploads.upload, images))
         case "libvirt":
             return _libvirt_driver(config, images, host, on_event)
     raise ConfigError(
@@ -145,25 +139,7 @@ def _libvirt_driver(config: Any, images: ImageClient, host: str, on_event: OnEve
     def inspect(path: Path, disk_format: str) -> int | None:
         return inspect_file(path, disk_format).virtual_size_bytes
 
-    return LibvirtDriver(options, fetch, inspect, on_event, functools.partial(_upload, images))
-
-
-async def _upload(
-    images: ImageClient, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int
-) -> None:
-    """Sends an image its data. One that waits for an upload which has died waits for a while, and is sent it then.
-
-    Raises HostError.
-    """
-    for attempt in range(UPLOAD_ATTEMPTS):
-        try:
-            await images.upload(image_id, read, size_bytes)
-            return
-        except RemoteFault as fault:
-            is_over = attempt + 1 == UPLOAD_ATTEMPTS
-            if is_over or not (fault.status == 409 or isinstance(fault, RemoteUnavailable)):
-                raise HostError(f"The image could not be uploaded: {fault.message}") from fault
-        await asyncio.sleep(UPLOAD_PAUSE_SECONDS)
+    return LibvirtDriver(options, fetch, inspect, on_event, functools.partial(image_uploads.upload, images))
 
 
 AGENT = Part("nova-compute", "nova", [COMPUTE], build)

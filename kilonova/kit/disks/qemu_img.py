@@ -156,7 +156,9 @@ async def exporting(
     await asyncio.to_thread(_make_empty, target, account)
     *options, source = disk
     name = {"raw": "raw", **FORMATS}[disk_format]
-    words: list[str | Path] = ["qemu-img", "convert", "-p", *options, "-O", name, source, target]
+    # Else this format rounds a disk up to whole cylinders, and a volume of the same size would be too small for it.
+    exact = ["-o", "force_size=on"] if name == "vpc" else []
+    words: list[str | Path] = ["qemu-img", "convert", "-p", *options, "-O", name, *exact, source, target]
     return host_commands.Command(words, timeout_seconds, account, limits(disk_bytes))
 
 

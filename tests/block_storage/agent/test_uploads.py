@@ -15,7 +15,6 @@ from kilonova.block_storage.agent.uploads import DiskUploads, FakeUploads, Uploa
 from kilonova.kit.connectors import FileConnection
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.host_commands import HostError
-from kilonova.kit.http.client import RemoteFault
 
 MIB = 1 << 20
 
@@ -30,7 +29,7 @@ class Images:
     async def send(self, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int) -> None:
         if self.refusal:
             refusal, self.refusal = self.refusal, ""
-            raise RemoteFault("image", 400, refusal)
+            raise HostError(refusal)
         data = b"".join([chunk async for chunk in read()])
         assert len(data) == size_bytes
         self.data[image_id] = data
@@ -82,7 +81,7 @@ async def test_an_image_gets_the_content_once_however_often_it_is_asked_for(rig:
 async def test_what_the_image_service_refuses_is_told_once_and_can_be_tried_again(rig: Rig) -> None:
     image_id = new_id()
     rig.images.refusal = "no such image"
-    with pytest.raises(HostError, match=f"does not take image {image_id}: no such image"):
+    with pytest.raises(HostError, match="no such image"):
         await rig.upload(image_id)
     await rig.upload(image_id)
     assert set(rig.images.data) == {image_id}
@@ -106,8 +105,7 @@ async def test_the_data_is_the_volume_in_the_images_format(disk: Rig, disk_forma
     name = {"vhd": "vpc", "ploop": "parallels"}.get(disk_format, disk_format)
     words = ["qemu-img", "convert", "-f", name, "-O", "raw", str(made), str(disk.directory / "raw")]
     subprocess.run(words, check=True)
-    raw = (disk.directory / "raw").read_bytes()
-    assert raw[: 2 * MIB] == disk.volume.read_bytes() and not raw[2 * MIB :].strip(b"\0")
+    assert (disk.directory / "raw").read_bytes() == disk.volume.read_bytes()
 
 
 async def test_nothing_is_left_of_an_upload_that_is_stopped(disk: Rig) -> None:

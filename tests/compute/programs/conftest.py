@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from kilonova.block_storage.registry import Registry as VolumeRegistry
 from kilonova.block_storage.service import BlockStorage
 from kilonova.block_storage.tables import attachments, volumes
 from kilonova.block_storage.tables import tasks as volume_tasks
+from kilonova.cli.parts import image_uploads
 from kilonova.compute.agent.agent import ComputeAgent
 from kilonova.compute.agent.drivers.fake import DISK_DATA, FakeDriver, FakeHost
 from kilonova.compute.agent.drivers.host_topology import make_topology, narrowed
@@ -460,7 +462,7 @@ async def make_world(
     keeping: BlockStorage = cloud.services["block_storage"]
     VolumeRegistry(keeping).serve()
     volume_driver = FakeVolumeDriver(FakeBackend(directory=tmp_path / "volumes"))
-    uploads = FakeUploads(keeping.image.upload)
+    uploads = FakeUploads(functools.partial(image_uploads.upload, keeping.image))
     volume_agent = VolumeAgent(volume_driver, bus, uploads, host="node1@fake", zone="nova")
     await volume_agent.agent.register()
     agents, stops, drivers = [], [volume_agent.agent.serve()], []
