@@ -11,10 +11,12 @@ import pytest
 
 from kilonova.block_storage.agent.contract import UploadArguments
 from kilonova.block_storage.agent.driver import StaleEpoch
+from kilonova.block_storage.agent.drivers.lvm.exports import Export
 from kilonova.block_storage.agent.uploads import DiskUploads, FakeUploads, Uploads
-from kilonova.kit.connectors import FileConnection
+from kilonova.kit.connectors import Chap, FileConnection, IscsiConnection
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.host_commands import HostError
+from tests.storage_hosts import Tgtd, free_port
 
 MIB = 1 << 20
 
@@ -132,3 +134,25 @@ async def test_a_volume_that_is_gone_is_said_in_the_tools_words(disk: Rig) -> No
     with pytest.raises(HostError, match="volume"):
         await disk.upload(new_id())
     await disk.uploads.stop_upload(new_id(), 1)
+
+
+@pytest.mark.root
+async def test_a_volume_behind_a_target_is_read_with_its_secret_which_goes(disk: Rig, tmp_path: Path) -> None:
+    tgtd, image_id = Tgtd(tmp_path, free_port()), new_id()
+    tgtd.start()
+    try:
+        target = f"iqn.2010-10.org.openstack:volume-{image_id}"
+        export = Export(
+            attachment_id=image_id, volume_id=new_id(), target=target, username=image_id, secret="correct-horse-16"
+        )
+        await tgtd.targets.ensure(export, disk.volume)
+        chap = Chap(username=export.username, secret=export.secret)
+        way = IscsiConnection(portals=(tgtd.portal,), target=target, unit=1, chap=chap)
+        async with asyncio.timeout(60):
+            while not (await disk.uploads.ensure_upload(disk.asked(image_id), way)).is_done:
+                await asyncio.sleep(0.02)
+        assert disk.images.data[image_id] == disk.volume.read_bytes()
+        await disk.uploads.stop_upload(image_id, 1)
+        assert not list((disk.directory / "conversion" / ".secrets").iterdir())
+    finally:
+        tgtd.stop()
