@@ -6,7 +6,6 @@ ran at all, are failures.
 """
 
 import argparse
-import contextlib
 import os
 import random
 import shlex
@@ -15,10 +14,8 @@ import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tools.stages import ROOT, WORK, is_root, tool_environment
 
@@ -40,8 +37,6 @@ class Part:
     """Pytest-xdist's way of sharing: `loadgroup` leaves all tests of a cloud to one worker (`tests/e2e/sharing.py`)."""
     has_own_networks: bool = False
     """Whether each worker lives in a network namespace of its own, from which nothing else is reached."""
-    beside: str = ""
-    """The part that it runs beside where both are run: this one waits while that one works."""
     directories: tuple[str, ...] = ()
     """Directories of its tests: to import all others takes each worker longer than many a test. None means all."""
 
@@ -67,7 +62,6 @@ PARTS = [
         needs_root=True,
         workers=3,
         has_own_networks=True,
-        beside="unit",
         directories=(
             *(
                 "tests/block_storage",
@@ -181,55 +175,30 @@ def environment() -> dict[str, str]:
     return {"LD_PRELOAD": " ".join(libraries), **kept} if libraries else kept
 
 
-def run_part(part: Part, seed: int, arguments: Sequence[str], output: IO[str] | None = None) -> Counts:
-    """Runs a part's tests; what they print goes to `output`, None being where this program prints."""
-    print(f"\n== {part.title}", file=output, flush=True)
+def run_part(part: Part, seed: int, arguments: Sequence[str]) -> Counts:
+    print(f"\n== {part.title}", flush=True)
     if part.needs_root and not is_root():
         skipped = count_deselected(part)
-        print(f"skipped {skipped}: they need root, for network namespaces and virtual machines", file=output)
+        print(f"skipped {skipped}: they need root, for network namespaces and virtual machines")
         return Counts(skipped=skipped)
     report = WORK / f"tests-{part.name}.xml"
     report.unlink(missing_ok=True)
     options = [f"--randomly-seed={seed}", f"--junitxml={report}", *worker_options(part)]
     command = pytest_command(part, *options, *arguments)
-    result = subprocess.run(
-        command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-    )
+    result = subprocess.run(command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL)
     if result.returncode not in PYTEST_FINISHED:
-        print(f"pytest itself ended with {result.returncode}: counted as one failure", file=output)
+        print(f"pytest itself ended with {result.returncode}: counted as one failure")
     return read_counts(report, result.returncode)
-
-
-def timed(part: Part, seed: int, arguments: Sequence[str], output: IO[str] | None = None) -> tuple[str, Counts]:
-    """Runs a part; returns the line that says how long it took and what came of it, and the latter."""
-    started = time.monotonic()
-    counts = run_part(part, seed, arguments, output)
-    return f"{part.name:6} {time.monotonic() - started:7.1f} s   {counts}", counts
-
-
-def run_beside(part: Part, others: Sequence[Part], seed: int, arguments: Sequence[str]) -> list[tuple[str, Counts]]:
-    """Runs a part, others at the same time; what those print follows, each in one piece."""
-    logs = [WORK / f"tests-{each.name}.log" for each in others]
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(log.open("w")) for log in logs]
-        threads = stack.enter_context(ThreadPoolExecutor(max(1, len(others))))
-        working = [threads.submit(timed, each, seed, arguments, file) for each, file in zip(others, files, strict=True)]
-        ended = [timed(part, seed, arguments), *(each.result() for each in working)]
-    for log in logs:
-        print(log.read_text(errors="replace"), flush=True)
-    return ended
 
 
 def run(parts: Sequence[Part], seed: int, arguments: Sequence[str]) -> Counts:
     lines = []
     total = Counts()
-    names = {part.name for part in parts}
     for part in parts:
-        if part.beside in names:
-            continue
-        for line, counts in run_beside(part, [each for each in parts if each.beside == part.name], seed, arguments):
-            lines.append(line)
-            total += counts
+        started = time.monotonic()
+        counts = run_part(part, seed, arguments)
+        lines.append(f"{part.name:6} {time.monotonic() - started:7.1f} s   {counts}")
+        total += counts
     print(f"\n== durations (order of tests: RANDOM_SEED={seed})")
     print("\n".join(lines))
     return total

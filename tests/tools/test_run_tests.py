@@ -76,19 +76,6 @@ def test_all_parts_are_summed_in_the_last_line(
     assert (project / ".work/test-counts").read_text() == "4 passed, 2 failed, 1 skipped\n"
 
 
-def test_what_a_part_prints_that_runs_beside_another_stands_in_one_piece_behind_it(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    (project / "test_mixed.py").write_text(MIXED)
-    monkeypatch.setattr("sys.argv", ["run_tests", "--", "-vv"])
-    assert run_tests.main() == 1
-    lines = capfd.readouterr().out.splitlines()
-    places = [next(place for place, line in enumerate(lines) if words in line) for words in (
-        "== unit", "test_passes PASSED", "== tests on this host", "test_libvirt PASSED", "== end-to-end", "== durations"
-    )]  # fmt: skip
-    assert places == sorted(places)
-
-
 def test_a_run_without_failures_succeeds(
     project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
