@@ -278,7 +278,8 @@ async def test_diagnostics_tell_what_a_guest_uses(rig: Rig) -> None:
     ]
     assert (found.memory_kib, found.memory_maximum_kib) == (spec.flavor.memory_mib << 10,) * 2
     assert {each.errors for each in found.disks} == {0}
-    assert {(each.rx_errors, each.rx_dropped, each.tx_errors) for each in found.interfaces} == {(0, 0, 0)}
+    # The kernel drops what comes before the guest takes anything, which no driver can help.
+    assert {(each.rx_errors, each.tx_errors) for each in found.interfaces} == {(0, 0)}
 
 
 async def test_a_guest_that_runs_can_be_interrupted(rig: Rig) -> None:
