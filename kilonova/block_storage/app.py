@@ -23,7 +23,7 @@ from kilonova.block_storage.api import (
     volume_types,
     volumes,
 )
-from kilonova.block_storage.api.access import look_up_snapshot, look_up_volume
+from kilonova.block_storage.api.access import look_up_backup, look_up_snapshot, look_up_volume
 from kilonova.block_storage.policy import (
     ACCESS,
     ACTIONS,
@@ -155,7 +155,7 @@ ROUTES = [
     Route("GET", f"{BACKUP}/export_record", backups.export_record, "backup:export-import"),
     Route("POST", "/v3/backups/import_record", backups.import_record, "backup:backup-import",
           body=bodies.ExportedBackupBody, status=201),
-    Route("POST", f"{BACKUP}/action", BACKUP_ACTIONS, look_up=backups.look_up_backup),
+    Route("POST", f"{BACKUP}/action", BACKUP_ACTIONS, look_up=look_up_backup),
 
     Route("GET", "/v3/attachments", attaching.list_attachments, "volume:attachment_get", since="3.27",
           query=attaching.LISTING.query),

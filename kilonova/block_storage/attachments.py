@@ -17,7 +17,7 @@ from kilonova.block_storage.errors import AttachmentNotFound, InvalidVolume
 from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import Attachment, Volume, attachments, snapshots
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, select_rows
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.errors import BadRequest
 
 MOST_OF_VOLUME = 256
@@ -40,7 +40,7 @@ async def find(tx: Tx, attachment_id: str, project_id: str | None) -> Attachment
 
 async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Attachment]:
     """Raises the selection's fault for a marker that is not in the scope."""
-    return await select_rows(tx, attachments, Attachment, selection, scope.conditions(attachments))
+    return await scope.rows(tx, attachments, Attachment, selection)
 
 
 async def of_volume(tx: Tx, volume_id: str) -> list[Attachment]:

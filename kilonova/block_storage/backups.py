@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from kilonova.block_storage import metadata, quotas, volumes
 from kilonova.block_storage.errors import BackupNotFound, Busy, InvalidBackup, InvalidSnapshot, InvalidVolume
@@ -23,7 +23,7 @@ from kilonova.block_storage.tables import snapshots as snapshot_rows
 from kilonova.block_storage.tables import volumes as volume_rows
 from kilonova.block_storage.volumes import BACKING_UP, Caller
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, conditions, select_rows
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.tasks import NewTask, SubjectBusy
 
@@ -65,14 +65,12 @@ async def find(tx: Tx, backup_id: str, project_id: str | None) -> Backup:
 
 async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Backup]:
     """Raises the selection's fault for a marker that is not in the scope."""
-    return await select_rows(tx, backups, Backup, selection, scope.conditions(backups, backup_metadata))
+    return await scope.rows(tx, backups, Backup, selection, backup_metadata)
 
 
 async def count_matching(tx: Tx, selection: Selection, scope: Scope) -> int:
     """Returns how many rows a list has in all, whatever its page."""
-    wanted = [*scope.conditions(backups, backup_metadata), *conditions(backups, selection)]
-    count: int = await tx.scalar(select(func.count()).select_from(backups).where(*wanted))
-    return count
+    return await scope.count(tx, backups, selection, backup_metadata)
 
 
 async def complete(tx: Tx, rows: Sequence[Backup]) -> list[BackupRecord]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from kilonova.block_storage import metadata, quotas, volume_types, volumes
 from kilonova.block_storage.errors import Busy, InvalidSnapshot, InvalidVolume
@@ -21,7 +21,7 @@ from kilonova.block_storage.tables import (
 from kilonova.block_storage.tables import volumes as volume_rows
 from kilonova.block_storage.volumes import Caller, find_snapshot
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, conditions, select_rows
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.tasks import NewTask, SubjectBusy
 
 find = find_snapshot
@@ -41,14 +41,12 @@ class NewSnapshot(Struct, kw_only=True):
 
 async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Snapshot]:
     """Raises the selection's fault for a marker that is not in the scope."""
-    return await select_rows(tx, snapshots, Snapshot, selection, scope.conditions(snapshots, snapshot_metadata))
+    return await scope.rows(tx, snapshots, Snapshot, selection, snapshot_metadata)
 
 
 async def count_matching(tx: Tx, selection: Selection, scope: Scope) -> int:
     """Returns how many rows a list has in all, whatever its page."""
-    wanted = [*scope.conditions(snapshots, snapshot_metadata), *conditions(snapshots, selection)]
-    count: int = await tx.scalar(select(func.count()).select_from(snapshots).where(*wanted))
-    return count
+    return await scope.count(tx, snapshots, selection, snapshot_metadata)
 
 
 async def complete(tx: Tx, rows: Sequence[Snapshot]) -> list[SnapshotRecord]:

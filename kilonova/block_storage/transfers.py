@@ -26,7 +26,7 @@ from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.tables import Snapshot, Transfer, Volume, snapshots, transfers
 from kilonova.block_storage.volumes import AWAITING, Caller
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, select_rows
+from kilonova.kit.db.selections import Selection
 
 FREE = "available"
 SETTLED = (FREE, "error", "error_deleting")
@@ -43,7 +43,7 @@ async def find(tx: Tx, transfer_id: str, project_id: str | None) -> Transfer:
 
 async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Transfer]:
     """Raises the selection's fault for a marker that is not in the scope."""
-    return await select_rows(tx, transfers, Transfer, selection, scope.conditions(transfers))
+    return await scope.rows(tx, transfers, Transfer, selection)
 
 
 async def offer(

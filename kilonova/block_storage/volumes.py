@@ -33,7 +33,7 @@ from kilonova.block_storage.tables import (
     volumes,
 )
 from kilonova.kit.db import Tx
-from kilonova.kit.db.selections import Selection, conditions, select_rows
+from kilonova.kit.db.selections import Selection
 from kilonova.kit.db.statements import rows_among
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.tasks import NewTask, SubjectBusy
@@ -107,14 +107,12 @@ async def find_snapshot(tx: Tx, snapshot_id: str, project_id: str | None) -> Sna
 
 async def list_matching(tx: Tx, selection: Selection, scope: Scope) -> list[Volume]:
     """Raises the selection's fault for a marker that is not in the scope."""
-    return await select_rows(tx, volumes, Volume, selection, scope.conditions(volumes, volume_metadata))
+    return await scope.rows(tx, volumes, Volume, selection, volume_metadata)
 
 
 async def count_matching(tx: Tx, selection: Selection, scope: Scope) -> int:
     """Returns how many rows a list has in all, whatever its page."""
-    wanted = [*scope.conditions(volumes, volume_metadata), *conditions(volumes, selection)]
-    count: int = await tx.scalar(select(func.count()).select_from(volumes).where(*wanted))
-    return count
+    return await scope.count(tx, volumes, selection, volume_metadata)
 
 
 async def complete(tx: Tx, rows: Sequence[Volume]) -> list[VolumeRecord]:
@@ -253,6 +251,13 @@ def new_id() -> str:
 # --- changing --------------------------------------------------------------------------------------------------------
 
 
+def check_begins(row: Volume, operation: Operation) -> None:
+    """Raises InvalidVolume for a status in which an operation does not begin."""
+    if row.status not in operation.begins_in:
+        allowed = ", ".join(operation.begins_in)
+        raise InvalidVolume(f"Volume {row.id} is {row.status}; it has to be one of {allowed}.")
+
+
 async def begin(
     tx: Tx, row: Volume, operation: Operation, task: NewTask, now: datetime, *, forced: bool = False, **values: Any
 ) -> None:
@@ -261,9 +266,8 @@ async def begin(
 
     Raises InvalidVolume for a status that it does not begin in, Busy.
     """
-    if not forced and row.status not in operation.begins_in:
-        allowed = ", ".join(operation.begins_in)
-        raise InvalidVolume(f"Volume {row.id} is {row.status}; it has to be one of {allowed}.")
+    if not forced:
+        check_begins(row, operation)
     await set_status(tx, row, operation.shows, now, **values)
     try:
         if forced:

@@ -307,8 +307,7 @@ def check_agents(computes: Sequence[Facts], agents: Sequence[Facts]) -> list[Fin
     silent = [f"{each['binary']} on {each['host']}" for each in computes if each["state"] != "up"]
     silent += [f"{each['binary']} on {each['host']}" for each in agents if not each["alive"]]
     if silent:
-        mend = "look whether the process runs on that host and reaches the message bus"
-        return [Finding("agents", "problem", f"do not answer: {', '.join(silent)}", mend)]
+        return [_silence("agents", silent)]
     disabled = [each["host"] for each in computes if each["status"] == "disabled"]
     if disabled:
         mend = f"openstack compute service set --enable {disabled[0]} nova-compute"
@@ -316,12 +315,16 @@ def check_agents(computes: Sequence[Facts], agents: Sequence[Facts]) -> list[Fin
     return [Finding("agents", "ok", "all answer")]
 
 
+def _silence(check: str, silent: Sequence[str]) -> Finding:
+    mend = "look whether the process runs on that host and reaches the message bus"
+    return Finding(check, "problem", f"do not answer: {', '.join(silent)}", mend)
+
+
 def check_volumes(services: Sequence[Facts], pools: Sequence[Facts]) -> list[Finding]:
     """A pool tells what is wrong in its back end's own words: its volume group is missing, its share not mounted."""
     silent = [f"{each['binary']} on {each['host']}" for each in services if each["state"] != "up"]
     if silent:
-        mend = "look whether the process runs on that host and reaches the message bus"
-        return [Finding("volumes", "problem", f"do not answer: {', '.join(silent)}", mend)]
+        return [_silence("volumes", silent)]
     findings = []
     for each in pools:
         if trouble := each["capabilities"].get("trouble"):

@@ -14,7 +14,7 @@ from kilonova.block_storage.agent.agent import VolumeAgent
 from kilonova.block_storage.agent.backups.agent import BackupAgent
 from kilonova.block_storage.agent.backups.fake import FakeBackups, FakeStore
 from kilonova.block_storage.agent.drivers.fake import FakeBackend, FakeDriver, FakeVolume
-from kilonova.block_storage.agent.uploads import FakeUploads
+from kilonova.block_storage.agent.fake_uploads import FakeUploads
 from kilonova.block_storage.programs import PROGRAMS
 from kilonova.block_storage.registry import Registry
 from kilonova.block_storage.service import BlockStorage

@@ -30,6 +30,7 @@ from tests.guides.steps import (
     commands,
     settings,
     statements,
+    until,
 )
 from tests.guides.volumes_002 import volumes
 
@@ -60,14 +61,8 @@ SERVER = "hello-instance"
 SHOWN = f"openstack server show {SERVER} -c status -f value"
 
 
-def _until(status: str) -> str:
-    """Returns a command that waits for a status of the server: the client does not wait for each of them."""
-    is_shown = f'[ "$({SHOWN})" = {status} ]'
-    return f"for i in $(seq 60); do {is_shown} && break; sleep 1; done; {is_shown}"
-
-
 def _changed(words: str, status: str) -> tuple[str, str]:
-    return f"openstack server {words} {SERVER}", _until(status)
+    return f"openstack server {words} {SERVER}", until(SHOWN, status)
 
 
 DASHBOARD = {

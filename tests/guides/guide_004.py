@@ -16,12 +16,14 @@ from tests.guides.steps import (
     commands,
     settings,
     statements,
+    until,
 )
 
 NOVA_CONF = "/etc/nova/nova.conf"
 NEUTRON_CONF = "/etc/neutron/neutron.conf"
 CINDER_CONF = "/etc/cinder/cinder.conf"
 LINUXBRIDGE = "/etc/neutron/plugins/ml2/linuxbridge_agent.ini"
+DATA_STATUS = "openstack volume show data -c status -f value"
 INTO_SERVER = (
     "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=5 -i mykey.pem"
     " demo@{floating_ip}"
@@ -41,12 +43,6 @@ def _cinder_authtoken(first: int) -> dict[int, str]:
         "password = CINDER_PASS",
     )
     return dict(enumerate(values, first))
-
-
-def _until(words: str, status: str) -> str:
-    """Returns a command that waits for a status: the client does not wait for each of them."""
-    is_shown = f'[ "$({words} -c status -f value)" = {status} ]'
-    return f"for i in $(seq 60); do {is_shown} && break; sleep 1; done; {is_shown}"
 
 
 STEPS: list[Step] = [
@@ -471,13 +467,13 @@ STEPS: list[Step] = [
         346,
         CONTROLLER,
         "Cinder로 볼륨을 생성하고",
-        f"openstack volume create --size 1 data && {_until('openstack volume show data', 'available')}",
+        f"openstack volume create --size 1 data && {until(DATA_STATUS, 'available')}",
     ),
     Operation(
         346,
         CONTROLLER,
         "Server 에 Attach하면",
-        f"openstack server add volume test-instance data && {_until('openstack volume show data', 'in-use')}",
+        f"openstack server add volume test-instance data && {until(DATA_STATUS, 'in-use')}",
     ),
     Operation(
         346,

@@ -149,6 +149,12 @@ def settings(host: str, file: str, section: str, lines: Mapping[int, str]) -> li
     return found
 
 
+def until(words: str, value: str) -> str:
+    """Returns a command that waits until another one, `words`, prints a value: the client does not wait for each."""
+    is_shown = f'[ "$({words})" = {value} ]'
+    return f"for i in $(seq 60); do {is_shown} && break; sleep 1; done; {is_shown}"
+
+
 def written(step: Step) -> str:
     """The step as the guide has it, on one line."""
     match step:

@@ -1,11 +1,12 @@
 """Block storage in guide 002: cinder on both hosts, LVM and iSCSI on the compute host, a volume in a server."""
 
 from tests.guides.files_002 import AUTHTOKEN, RABBIT
-from tests.guides.steps import COMPUTE, CONTROLLER, GUEST, Check, Command, Operation, Step, commands, settings
+from tests.guides.steps import COMPUTE, CONTROLLER, GUEST, Check, Command, Operation, Step, commands, settings, until
 
 CINDER_CONF = "/etc/cinder/cinder.conf"
 FIRST_SERVICES = "openstack-cinder-api.service openstack-cinder-scheduler.service"
 LAST_SERVICES = "openstack-cinder-volume.service target.service"
+STATUS = "openstack volume show -c status -f value "
 BOOT = (
     "openstack server create --wait --flavor m1.tiny --nic net-id={network} --security-group default --key-name mykey"
 )
@@ -34,11 +35,6 @@ def _endpoints(first: int, service: str, version: str) -> dict[int, str]:
         first + 14 * place: f"openstack endpoint create --region RegionOne {service} {interface} {url}"
         for place, interface in enumerate(("public", "internal", "admin"))
     }
-
-
-def _until(words: str, status: str) -> str:
-    is_shown = f'[ "$({words} -c status -f value)" = {status} ]'
-    return f"for i in $(seq 60); do {is_shown} && break; sleep 1; done; {is_shown}"
 
 
 def volumes() -> list[Step]:
@@ -97,13 +93,13 @@ def in_a_server() -> list[Step]:
             2474,
             CONTROLLER,
             "创建一个云硬盘",
-            f"openstack volume create --size 3 data && {_until('openstack volume show data', 'available')}",
+            f"openstack volume create --size 3 data && {until(STATUS + 'data', 'available')}",
         ),
         Operation(
             2476,
             CONTROLLER,
             "将云硬盘挂载到虚拟机上",
-            f"openstack server add volume data-instance data && {_until('openstack volume show data', 'in-use')}",
+            f"openstack server add volume data-instance data && {until(STATUS + 'data', 'in-use')}",
         ),
         Check(2480, GUEST, "sudo fdisk -l", ("Disk /dev/vdb", "3221225472 bytes")),
         Command(2496, GUEST, "sudo fdisk /dev/vdb"),
@@ -115,8 +111,7 @@ def in_a_server() -> list[Step]:
             2571,
             CONTROLLER,
             "先创建一个demo2的云硬盘",
-            "openstack volume create --size 1 --image cirros demo2"
-            f" && {_until('openstack volume show demo2', 'available')}",
+            f"openstack volume create --size 1 --image cirros demo2 && {until(STATUS + 'demo2', 'available')}",
         ),
         Operation(2571, CONTROLLER, "从云硬盘启动一个虚拟机", f"{BOOT} --volume demo2 demo2-instance"),
     ]

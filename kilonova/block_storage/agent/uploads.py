@@ -7,7 +7,6 @@ A job outlives the agent; a sending that was cut off begins anew. What is there 
 import asyncio
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -21,14 +20,11 @@ from kilonova.kit.connectors import Connection
 from kilonova.kit.connectors.qemu_words import disk_words
 from kilonova.kit.disks import qemu_img
 from kilonova.kit.disks.confinement import qemu_account
+from kilonova.kit.disks.uploads import UploadImage, reading
 from kilonova.kit.host_commands import Command, HostError
 
 LONGEST_SECONDS = 6 * 3600.0
-READ_BYTES = 1 << 20
 DONE = Observation(True)
-
-SendImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[None]]
-"""Image id, what reads the data anew, its bytes; HostError when the image service does not take them."""
 
 
 class Uploads(Protocol):
@@ -46,7 +42,7 @@ class Uploads(Protocol):
 @dataclass
 class DiskUploads:
     directory: Path
-    send: SendImage
+    send: UploadImage
     _sending: "dict[str, asyncio.Task[None]]" = field(default_factory=dict)
     _sent_bytes: dict[str, int] = field(default_factory=dict)
     _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
@@ -111,14 +107,10 @@ class DiskUploads:
         return DONE
 
     async def _sent(self, image_id: str, whole: Path) -> None:
-        async def read() -> AsyncIterator[bytes]:
-            self._sent_bytes[image_id] = 0
-            with await asyncio.to_thread(whole.open, "rb") as file:
-                while chunk := await asyncio.to_thread(file.read, READ_BYTES):
-                    yield chunk
-                    self._sent_bytes[image_id] += len(chunk)
+        def tell(taken_bytes: int) -> None:
+            self._sent_bytes[image_id] = taken_bytes
 
-        await self.send(image_id, read, (await asyncio.to_thread(whole.stat)).st_size)
+        await self.send(image_id, reading(whole, tell), (await asyncio.to_thread(whole.stat)).st_size)
 
     async def stop_upload(self, image_id: str, epoch: int) -> None:
         async with self._locks[image_id]:
@@ -143,39 +135,3 @@ class DiskUploads:
     @staticmethod
     def _job(image_id: str) -> str:
         return f"upload {image_id}"
-
-
-@dataclass
-class FakeUploads:
-    """Sends a word for each volume; every upload is under way at the first question, and over at the second."""
-
-    send: SendImage
-    under_way: set[str] = field(default_factory=set)
-    sent: set[str] = field(default_factory=set)
-    is_broken: str = ""
-    """Why nothing can be sent."""
-
-    async def ensure_upload(self, asked: UploadArguments, connection: Connection) -> Observation:
-        if asked.image_id in self.sent:
-            return DONE
-        if self.is_broken:
-            raise HostError(self.is_broken)
-        if asked.image_id not in self.under_way:
-            self.under_way.add(asked.image_id)
-            return Observation(False, "copying the volume")
-        data = f"volume {asked.volume_id}".encode()
-
-        async def read() -> AsyncIterator[bytes]:
-            yield data
-
-        try:
-            await self.send(asked.image_id, read, len(data))
-        except HostError:
-            self.under_way.discard(asked.image_id)
-            raise
-        self.sent.add(asked.image_id)
-        return DONE
-
-    async def stop_upload(self, image_id: str, epoch: int) -> None:
-        self.under_way.discard(image_id)
-        self.sent.discard(image_id)

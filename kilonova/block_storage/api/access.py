@@ -1,17 +1,17 @@
 """Parts that block storage's handlers share: the caller, the things that paths name, and the spelling of its lists."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from kilonova.block_storage import metadata, snapshots, volumes
+from kilonova.block_storage import backups, metadata, snapshots, volumes
 from kilonova.block_storage.operations import OPERATIONS
 from kilonova.block_storage.scope import Scope
 from kilonova.block_storage.service import BlockStorage
-from kilonova.block_storage.tables import Snapshot, Volume
+from kilonova.block_storage.tables import Backup, Snapshot, Volume
 from kilonova.block_storage.volumes import Caller
 from kilonova.kit.db import Tx
 from kilonova.kit.db.selections import NOTHING, Condition
@@ -22,6 +22,7 @@ from kilonova.kit.http.routes import Request
 from kilonova.kit.tasks import NewTask, Program
 
 VolumeRequest = Request[BlockStorage]
+RowT = TypeVar("RowT")
 
 
 def caller_of(request: VolumeRequest) -> Caller:
@@ -51,67 +52,50 @@ def task_for(
 
 
 @dataclass(frozen=True, slots=True)
-class FoundVolume:
-    """A volume that the caller may act on, in an open transaction."""
+class Found(Generic[RowT]):
+    """A thing that the caller may act on, in an open transaction."""
 
     tx: Tx
-    row: Volume
+    row: RowT
 
 
 @dataclass(frozen=True, slots=True)
-class FoundSnapshot:
-    tx: Tx
-    row: Snapshot
+class Named(Generic[RowT]):
+    """A kind of thing that paths name, looked up and authorized in one. Another project's could not be found."""
+
+    parameter: str
+    """The part of the path that has its id."""
+    find: Callable[[Tx, str, str | None], Awaitable[RowT]]
+    """Returns the row of an id that a project sees; raises the kind's NotFound."""
+
+    @asynccontextmanager
+    async def reading(self, request: VolumeRequest) -> AsyncIterator[Found[RowT]]:
+        async with request.service.database.reading() as tx:
+            yield await self._found(request, tx)
+
+    @asynccontextmanager
+    async def writing(self, request: VolumeRequest) -> AsyncIterator[Found[RowT]]:
+        """The same in a write transaction."""
+        async with request.service.database.transaction() as tx:
+            yield await self._found(request, tx)
+
+    async def look_up(self, request: VolumeRequest) -> None:
+        """Raises NotFound or Forbidden for a thing that the caller cannot act on."""
+        async with self.reading(request):
+            pass
+
+    async def _found(self, request: VolumeRequest, tx: Tx) -> Found[RowT]:
+        row = await self.find(tx, request.path[self.parameter], seen_project(request))
+        request.authorize(owner_of(row))
+        return Found(tx, row)
 
 
-@asynccontextmanager
-async def reading_volume(request: VolumeRequest) -> AsyncIterator[FoundVolume]:
-    """Looks the path's volume up and authorizes in one. Another project's volume is one that could not be found."""
-    async with request.service.database.reading() as tx:
-        yield await _volume(request, tx)
-
-
-@asynccontextmanager
-async def writing_volume(request: VolumeRequest) -> AsyncIterator[FoundVolume]:
-    """The same in a write transaction."""
-    async with request.service.database.transaction() as tx:
-        yield await _volume(request, tx)
-
-
-async def _volume(request: VolumeRequest, tx: Tx) -> FoundVolume:
-    row = await volumes.find(tx, request.path["volume_id"], seen_project(request))
-    request.authorize(owner_of(row))
-    return FoundVolume(tx, row)
-
-
-async def look_up_volume(request: VolumeRequest) -> None:
-    """Raises VolumeNotFound or Forbidden for a volume that the caller cannot act on."""
-    async with reading_volume(request):
-        pass
-
-
-@asynccontextmanager
-async def reading_snapshot(request: VolumeRequest) -> AsyncIterator[FoundSnapshot]:
-    async with request.service.database.reading() as tx:
-        yield await _snapshot(request, tx)
-
-
-@asynccontextmanager
-async def writing_snapshot(request: VolumeRequest) -> AsyncIterator[FoundSnapshot]:
-    async with request.service.database.transaction() as tx:
-        yield await _snapshot(request, tx)
-
-
-async def _snapshot(request: VolumeRequest, tx: Tx) -> FoundSnapshot:
-    row = await snapshots.find(tx, request.path["snapshot_id"], seen_project(request))
-    request.authorize(owner_of(row))
-    return FoundSnapshot(tx, row)
-
-
-async def look_up_snapshot(request: VolumeRequest) -> None:
-    """Raises SnapshotNotFound or Forbidden for a snapshot that the caller cannot act on."""
-    async with reading_snapshot(request):
-        pass
+_VOLUMES: Named[Volume] = Named("volume_id", volumes.find)
+reading_volume, writing_volume, look_up_volume = _VOLUMES.reading, _VOLUMES.writing, _VOLUMES.look_up
+_SNAPSHOTS: Named[Snapshot] = Named("snapshot_id", snapshots.find)
+reading_snapshot, writing_snapshot, look_up_snapshot = _SNAPSHOTS.reading, _SNAPSHOTS.writing, _SNAPSHOTS.look_up
+_BACKUPS: Named[Backup] = Named("backup_id", backups.find)
+reading_backup, writing_backup, look_up_backup = _BACKUPS.reading, _BACKUPS.writing, _BACKUPS.look_up
 
 
 def owner_of(row: Any) -> dict[str, Any]:

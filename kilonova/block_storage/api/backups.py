@@ -1,8 +1,5 @@
 """/backups."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import UnsetType
@@ -15,11 +12,12 @@ from kilonova.block_storage.api.access import (
     VolumeRequest,
     caller_of,
     owner_of,
+    reading_backup,
     refuse_status,
     scope_of,
-    seen_project,
     task_for,
     wants_count,
+    writing_backup,
 )
 from kilonova.block_storage.backups import BackupRecord
 from kilonova.block_storage.errors import Busy
@@ -27,9 +25,7 @@ from kilonova.block_storage.operations import CREATE_BACKUP as CREATING
 from kilonova.block_storage.programs.backups import CREATE_BACKUP, DELETE_BACKUP, IMPORT_BACKUP, BackupArgs
 from kilonova.block_storage.programs.create_volume import CREATE_VOLUME, CreateArgs
 from kilonova.block_storage.programs.restoring import RESTORE_BACKUP, RestoreArgs
-from kilonova.block_storage.tables import Backup
 from kilonova.block_storage.views.backups import backup_detail_view, backup_view, restore_view
-from kilonova.kit.db import Tx
 from kilonova.kit.errors import BadRequest
 from kilonova.kit.http import lists
 from kilonova.kit.http.lists import Listing, cut
@@ -70,40 +66,6 @@ LISTING = Listing(
     order=(("created_at", "desc"), ("id", "desc")),
     changes={"name~": "like_filters", "status~": "like_filters"},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FoundBackup:
-    """A backup that the caller may act on, in an open transaction."""
-
-    tx: Tx
-    row: Backup
-
-
-@asynccontextmanager
-async def reading_backup(request: VolumeRequest) -> AsyncIterator[FoundBackup]:
-    """Looks the path's backup up and authorizes in one. Another project's is one that could not be found."""
-    async with request.service.database.reading() as tx:
-        yield await _backup(request, tx)
-
-
-@asynccontextmanager
-async def writing_backup(request: VolumeRequest) -> AsyncIterator[FoundBackup]:
-    """The same in a write transaction."""
-    async with request.service.database.transaction() as tx:
-        yield await _backup(request, tx)
-
-
-async def _backup(request: VolumeRequest, tx: Tx) -> FoundBackup:
-    row = await backups.find(tx, request.path["backup_id"], seen_project(request))
-    request.authorize(owner_of(row))
-    return FoundBackup(tx, row)
-
-
-async def look_up_backup(request: VolumeRequest) -> None:
-    """Raises BackupNotFound or Forbidden for a backup that the caller cannot act on."""
-    async with reading_backup(request):
-        pass
 
 
 async def list_backups(request: VolumeRequest) -> dict[str, Any]:

@@ -75,7 +75,14 @@ class NewVolumeBody(Struct):
     plain_hints: Hints | None = field(default=None, name="scheduler_hints")
 
 
-class ChangedThing(Struct, forbid_unknown_fields=True):
+class Change(Struct, forbid_unknown_fields=True):
+    def require_some(self) -> None:
+        """Raises BadRequest for a change of nothing."""
+        if all(getattr(self, each) is UNSET for each in self.__struct_fields__):
+            raise BadRequest("A change names at least one of name, description, metadata.")
+
+
+class ChangedThing(Change):
     name: Name | None | UnsetType = UNSET
     display_name: Name | None | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
@@ -90,11 +97,6 @@ class ChangedThing(Struct, forbid_unknown_fields=True):
     def new_description(self, known: str | None) -> str | None:
         given = [each for each in (self.description, self.display_description) if each is not UNSET]
         return given[0] if given else known
-
-    def require_some(self) -> None:
-        """Raises BadRequest for a change of nothing."""
-        if all(getattr(self, each) is UNSET for each in self.__struct_fields__):
-            raise BadRequest("A change names at least one of name, description, metadata.")
 
 
 class ChangedVolumeBody(Struct, forbid_unknown_fields=True):
@@ -135,15 +137,10 @@ class NewBackupBody(Struct, forbid_unknown_fields=True):
     backup: NewBackup
 
 
-class ChangedBackup(Struct, forbid_unknown_fields=True):
+class ChangedBackup(Change):
     name: Name | None | UnsetType = UNSET
     description: Description | None | UnsetType = UNSET
     metadata: Annotated[Metadata | UnsetType, since("3.43")] = UNSET
-
-    def require_some(self) -> None:
-        """Raises BadRequest for a change of nothing."""
-        if all(getattr(self, each) is UNSET for each in self.__struct_fields__):
-            raise BadRequest("A change names at least one of name, description, metadata.")
 
 
 class ChangedBackupBody(Struct, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ async def upload_image(request: VolumeRequest, body: bodies.Upload) -> dict[str,
     """Makes the image with the caller's own token, then starts the task that fills it; together or not at all."""
     service = request.service
     async with reading_volume(request) as found:
-        _refuse_used(found.row)
+        _check_readable(found.row)
     fields = _fields(request, found.row, body)
     protected = not isinstance(body.protected, UnsetType) and bodies.flag_of("protected", body.protected)
     with passing_refusals_on():
@@ -33,7 +33,7 @@ async def upload_image(request: VolumeRequest, body: bodies.Upload) -> dict[str,
     args = UploadArgs(image_id=image.id, disk_format=fields["disk_format"], is_protected=protected)
     try:
         async with writing_volume(request) as found:
-            _refuse_used(found.row)
+            _check_readable(found.row)
             task = task_for(request, UPLOAD_VOLUME, found.row.id, args)
             await volumes.begin(found.tx, found.row, UPLOADING, task, service.clock.now())
             (record,) = await volumes.complete(found.tx, [await volumes.find(found.tx, found.row.id, None)])
@@ -43,15 +43,14 @@ async def upload_image(request: VolumeRequest, body: bodies.Upload) -> dict[str,
     return {"os-volume_upload_image": upload_view(record, image.id, fields, is_protected=protected)}
 
 
-def _refuse_used(row: Volume) -> None:
+def _check_readable(row: Volume) -> None:
     """Raises InvalidVolume for one that a server writes to, whatever `force` says: its copy would be of no one time."""
     if row.status == "in-use":
         raise InvalidVolume(
             f"Volume {row.id} is in use: it cannot be uploaded while a server writes; make a volume of a snapshot of "
             "it, and upload that."
         )
-    if row.status not in UPLOADING.begins_in:
-        raise InvalidVolume(f"Volume {row.id} is {row.status}; it has to be available.")
+    volumes.check_begins(row, UPLOADING)
 
 
 def _fields(request: VolumeRequest, row: Volume, body: bodies.Upload) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from kilonova.block_storage import attachments, snapshots, volume_types, volumes
 from kilonova.block_storage.api import bodies
 from kilonova.block_storage.api.access import (
-    FoundVolume,
+    Found,
     VolumeRequest,
     caller_of,
     refuse_status,
@@ -53,7 +53,7 @@ async def reset_status(request: VolumeRequest, body: bodies.ResetStatus) -> None
         now = request.service.clock.now()
         if body.attach_status == "detached":
             await attachments.release_all(found.tx, found.row, now)
-            found = FoundVolume(found.tx, await volumes.find(found.tx, found.row.id, None))
+            found = Found(found.tx, await volumes.find(found.tx, found.row.id, None))
         if isinstance(status, str):
             await volumes.refuse_contradiction(found.tx, found.row, status)
             await volumes.set_status(found.tx, found.row, status, now)

@@ -10,7 +10,8 @@ from typing import Any
 from kilonova.block_storage import messages, services
 from kilonova.block_storage.agent.agent import LONGEST_INTERVAL_SECONDS, VolumeAgent
 from kilonova.block_storage.agent.backups.agent import BackupAgent
-from kilonova.block_storage.agent.uploads import DiskUploads, FakeUploads, Uploads
+from kilonova.block_storage.agent.fake_uploads import FakeUploads
+from kilonova.block_storage.agent.uploads import DiskUploads, Uploads
 from kilonova.block_storage.app import make_app
 from kilonova.block_storage.options import VolumeOptions
 from kilonova.block_storage.programs import PROGRAMS

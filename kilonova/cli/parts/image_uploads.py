@@ -1,9 +1,9 @@
 """How a host's agent sends an image its data."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 
 from kilonova.image.client import ImageClient
+from kilonova.kit.disks.uploads import ReadData
 from kilonova.kit.host_commands import HostError
 from kilonova.kit.http.client import RemoteFault, RemoteUnavailable
 
@@ -11,7 +11,7 @@ ATTEMPTS, PAUSE_SECONDS = 20, 6.0
 """Together longer than the image service waits for an upload that has died."""
 
 
-async def upload(images: ImageClient, image_id: str, read: Callable[[], AsyncIterator[bytes]], size_bytes: int) -> None:
+async def upload(images: ImageClient, image_id: str, read: ReadData, size_bytes: int) -> None:
     """Sends an image its data. One that waits for an upload which has died waits for a while, and is sent it then.
 
     Raises HostError.

@@ -4,7 +4,7 @@ The one rule: a call says how things should be, never what to do; the driver loo
 closes the difference. Every call may be repeated at any time, in any order, after any crash.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -21,10 +21,6 @@ from kilonova.compute.agent.spec import (
     SpecImage,
 )
 from kilonova.kit.host_commands import HostError
-
-UploadImage = Callable[[str, Callable[[], AsyncIterator[bytes]], int], Awaitable[None]]
-"""Given an image id, what reads its data from the start, and how many bytes they are: sends them to the image service.
-Ok when the image has its data already. Raises HostError with the reason."""
 
 InspectImage = Callable[[Path, str], int | None]
 """Given a downloaded file and its declared disk format, the virtual size in bytes (None when the format tells none).

@@ -18,6 +18,7 @@ from kilonova.block_storage.agent.driver import StaleEpoch
 from kilonova.block_storage.agent.drivers.fake import FakeVolume
 from kilonova.block_storage.agent.drivers.lvm.exports import Export
 from kilonova.kit.connectors import Chap, FileConnection, IscsiConnection
+from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.host_commands import HostError
 from tests.storage_hosts import Tgtd, free_port
@@ -99,7 +100,7 @@ class FakeRig(Rig):
 
 
 class ChunkedRig(Rig):
-    def __init__(self, directory: Path, disk_format: str, compression: str) -> None:
+    def __init__(self, directory: Path, disk_format: DiskFormat, compression: str) -> None:
         self.directory, self.disk_format = directory, disk_format
         self.options = BackupOptions(
             root=directory / "store", state=directory / "state", chunk_bytes=MIB, compression=compression
@@ -141,10 +142,10 @@ class ChunkedRig(Rig):
         chunk.write_bytes(data)
 
     def way(self, volume_id: str) -> FileConnection:
-        return FileConnection(path=str(self.directory / volume_id), disk_format=self.disk_format)  # type: ignore[arg-type]
+        return FileConnection(path=str(self.directory / volume_id), disk_format=self.disk_format)
 
 
-REAL = [("raw", "zlib"), ("qcow2", "none"), ("raw", "bz2")]
+REAL: list[tuple[DiskFormat, str]] = [("raw", "zlib"), ("qcow2", "none"), ("raw", "bz2")]
 
 
 @pytest.fixture(params=["fake", *REAL], ids=str)

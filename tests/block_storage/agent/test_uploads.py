@@ -12,7 +12,8 @@ import pytest
 from kilonova.block_storage.agent.contract import UploadArguments
 from kilonova.block_storage.agent.driver import StaleEpoch
 from kilonova.block_storage.agent.drivers.lvm.exports import Export
-from kilonova.block_storage.agent.uploads import DiskUploads, FakeUploads, Uploads
+from kilonova.block_storage.agent.fake_uploads import FakeUploads
+from kilonova.block_storage.agent.uploads import DiskUploads, Uploads
 from kilonova.kit.connectors import Chap, FileConnection, IscsiConnection
 from kilonova.kit.disks.confinement import give, qemu_account
 from kilonova.kit.host_commands import HostError
@@ -87,6 +88,15 @@ async def test_what_the_image_service_refuses_is_told_once_and_can_be_tried_agai
         await rig.upload(image_id)
     await rig.upload(image_id)
     assert set(rig.images.data) == {image_id}
+
+
+async def test_whoever_comes_after_a_newer_caller_is_refused(rig: Rig) -> None:
+    image_id, way = new_id(), FileConnection(path=str(rig.volume), disk_format="raw")
+    await rig.uploads.stop_upload(image_id, 2)
+    with pytest.raises(StaleEpoch):
+        await rig.uploads.ensure_upload(rig.asked(image_id), way)
+    with pytest.raises(StaleEpoch):
+        await rig.uploads.stop_upload(image_id, 1)
 
 
 @pytest.fixture

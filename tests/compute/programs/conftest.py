@@ -15,7 +15,7 @@ from sqlalchemy import select
 from kilonova.block_storage.agent.agent import VolumeAgent
 from kilonova.block_storage.agent.drivers.fake import FakeBackend
 from kilonova.block_storage.agent.drivers.fake import FakeDriver as FakeVolumeDriver
-from kilonova.block_storage.agent.uploads import FakeUploads
+from kilonova.block_storage.agent.fake_uploads import FakeUploads
 from kilonova.block_storage.programs import PROGRAMS as VOLUME_PROGRAMS
 from kilonova.block_storage.registry import Registry as VolumeRegistry
 from kilonova.block_storage.service import BlockStorage

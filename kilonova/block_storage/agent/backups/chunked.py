@@ -1,4 +1,4 @@
-"""What keeps backups in chunks: a job of its own reads or writes the volume, and is found again after a restart.
+"""Keeps backups in chunks. For each, a job reads or writes the volume, and the next agent finds it again.
 
 `.records` holds the epoch that was obeyed last for each backup and each volume, `.jobs` the jobs, and `.work` what
 each of them was told.

@@ -19,7 +19,7 @@ from kilonova.compute.agent.devices import disks, interfaces, plugging
 from kilonova.compute.agent.devices.disks import PlannedDisk
 from kilonova.compute.agent.devices.hardware import read_hardware
 from kilonova.compute.agent.devices.interfaces import PlannedInterface
-from kilonova.compute.agent.driver import ConsoleNotOffered, OnEvent, UploadImage
+from kilonova.compute.agent.driver import ConsoleNotOffered, OnEvent
 from kilonova.compute.agent.drivers.epochs import Tombstones
 from kilonova.compute.agent.drivers.errands import Errand, Errands
 from kilonova.compute.agent.drivers.fake_consoles import ADDRESS, FakeConsoles
@@ -53,6 +53,7 @@ from kilonova.compute.scheduling.numa.guests import THREADED
 from kilonova.compute.scheduling.numa.hosts import HostTopology
 from kilonova.kit import connectors
 from kilonova.kit.disks.downloads import FetchImage
+from kilonova.kit.disks.uploads import UploadImage
 from kilonova.kit.host_commands import HostError
 
 GIB = 1 << 30

@@ -19,7 +19,7 @@ import msgspec
 
 from kilonova.compute.agent.devices import disks, interfaces, local_disks, plugging
 from kilonova.compute.agent.devices.local_disks import GIB
-from kilonova.compute.agent.driver import InspectImage, OnEvent, UploadImage
+from kilonova.compute.agent.driver import InspectImage, OnEvent
 from kilonova.compute.agent.drivers import (
     console,
     console_addresses,
@@ -73,6 +73,7 @@ from kilonova.kit import connectors
 from kilonova.kit.agents import Jobs
 from kilonova.kit.connectors.connections import DiskFormat
 from kilonova.kit.disks.downloads import FetchImage
+from kilonova.kit.disks.uploads import UploadImage
 from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 

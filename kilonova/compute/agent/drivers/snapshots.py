@@ -8,7 +8,6 @@ Both outlive the agent, and the next one finds them.
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import libvirt
 
 from kilonova.compute.agent.devices import local_disks
 from kilonova.compute.agent.devices.disks import INFO
-from kilonova.compute.agent.driver import UploadImage
 from kilonova.compute.agent.drivers.domain_xml import disks_of, parse_xml
 from kilonova.compute.agent.drivers.domains import lookup
 from kilonova.compute.agent.drivers.errands import Errand
@@ -25,6 +23,7 @@ from kilonova.compute.agent.drivers.records import settle
 from kilonova.compute.agent.spec import Quiescence
 from kilonova.kit.agents import Jobs
 from kilonova.kit.disks import qemu_img
+from kilonova.kit.disks.uploads import UploadImage, reading
 from kilonova.kit.host_commands import HostError
 from kilonova.kit.log import logger
 
@@ -32,7 +31,6 @@ log = logger(__name__)
 
 PREFIX = "snapshot-"
 ROOT_SERIAL = "root"
-READ_BYTES = 1 << 20
 BLOCK_BYTES = 512
 """The unit in which stat(2) counts the blocks of a file."""
 
@@ -200,15 +198,10 @@ async def upload(copy: Copy, send: UploadImage, errand: Errand) -> None:
     """Sends a whole copy, and gives its room on the host back. Raises HostError."""
     size = (await asyncio.to_thread(copy.whole.stat)).st_size
 
-    async def read() -> AsyncIterator[bytes]:
-        sent = 0
-        with await asyncio.to_thread(copy.whole.open, "rb") as file:
-            while chunk := await asyncio.to_thread(file.read, READ_BYTES):
-                yield chunk
-                sent += len(chunk)
-                errand.progress = f"uploading image {copy.image_id}: {100 * sent // size} %"
+    def tell(taken_bytes: int) -> None:
+        errand.progress = f"uploading image {copy.image_id}: {100 * taken_bytes // size} %"
 
-    await send(copy.image_id, read, size)
+    await send(copy.image_id, reading(copy.whole, tell), size)
     await asyncio.to_thread(_give_back, copy)
 
 
