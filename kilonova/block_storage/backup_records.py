@@ -81,7 +81,10 @@ def read(record: str) -> BackupDescription:
 async def begin_import(
     tx: Tx, options: VolumeOptions, told: BackupDescription, caller: Caller, task: NewTask, now: datetime
 ) -> Backup:
-    """Claims quota and writes a backup with the task that looks for its content. Raises BackupExists, BadRequest."""
+    """Claims quota and writes a backup with the task that looks for its content.
+
+    Raises BackupExists, InvalidBackup, BadRequest, Busy, OverQuota.
+    """
     host = None
     kept = VolumeProperties(
         metadata=told.volume_metadata, image_metadata=told.volume_image_metadata, bootable=told.bootable
@@ -92,6 +95,7 @@ async def begin_import(
         parent = await tx.find(Backup, backup_rows, id=told.parent_id)
         if parent is None or parent.project_id != caller.project_id:
             raise BadRequest(f"Backup {told.id} depends on {told.parent_id}: import that one first.")
+        await backups.depend_on(tx, parent)
         host = parent.host
     await quotas.claim_backup(tx, options, caller.project_id, told.size_gib)
     row = Backup(

@@ -159,11 +159,17 @@ async def _parent_of(tx: Tx, volume: Volume, content_at: datetime) -> Backup:
     found = await tx.all(Backup, before.order_by(columns.data_timestamp.desc(), columns.id).limit(1))
     if not found:
         raise InvalidBackup(f"Volume {volume.id} has no earlier backup that is available: make a full one first.")
-    parent = found[0]
+    await depend_on(tx, found[0])
+    return found[0]
+
+
+async def depend_on(tx: Tx, parent: Backup) -> None:
+    """Lets a backup depend on another one from this transaction on. Raises InvalidBackup, Busy."""
+    if parent.status == DELETE_BACKUP.shows:
+        raise InvalidBackup(f"Backup {parent.id} is {parent.status}: no other one can depend on it.")
     # Written although nothing changes: a delete that has begun since is seen, and one that begins now sees this.
-    if not await tx.change(backups, {"id": parent.id, "status": "available"}, status="available"):
-        raise Busy(f"Backup {parent.id} is not available any more.")
-    return parent
+    if not await tx.change(backups, {"id": parent.id, "status": parent.status}, status=parent.status):
+        raise Busy(f"Backup {parent.id} is not {parent.status} any more.")
 
 
 async def _properties_of(tx: Tx, volume: Volume) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class DiskUploads:
     def __post_init__(self) -> None:
         self._records = Records(self.directory / ".records")
         self._jobs = Jobs(self.directory / ".jobs")
+        self._records.sweep()
 
     async def ensure_upload(self, asked: UploadArguments, connection: Connection) -> Observation:
         image_id = asked.image_id

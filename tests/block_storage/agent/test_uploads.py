@@ -1,6 +1,7 @@
 """The contract of what sends volumes to the image service: on the fake, and on files that qemu-img copies."""
 
 import asyncio
+import os
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -166,3 +167,14 @@ async def test_a_volume_behind_a_target_is_read_with_its_secret_which_goes(disk:
         assert not list((disk.directory / "conversion" / ".secrets").iterdir())
     finally:
         tgtd.stop()
+
+
+async def test_records_of_what_was_sent_long_ago_go_with_the_next_agent(disk: Rig) -> None:
+    old, young = new_id(), new_id()
+    for image_id in (old, young):
+        await disk.upload(image_id)
+        await disk.uploads.stop_upload(image_id, 1)
+    records = disk.directory / "conversion" / ".records"
+    os.utime(records / f"{old}.json", (0, 0))
+    DiskUploads(disk.directory / "conversion", disk.images.send)
+    assert [path.stem for path in records.iterdir()] == [young]

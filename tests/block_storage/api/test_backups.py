@@ -352,6 +352,40 @@ async def test_what_is_no_record_is_not_imported(world: World) -> None:
     assert (await world.client.get(f"/v3/backups/{backup['id']}/export_record")).status_code == 403
 
 
+async def test_no_record_is_imported_that_depends_on_a_backup_that_is_being_deleted(world: World) -> None:
+    """Both are asked for at once, in either order: one of them is refused."""
+    volume_id = await with_letters(world)
+    made = [await world.make_backup(volume_id), await world.make_backup(volume_id, incremental=True)]
+    full, part = [await exported(world, each["id"]) for each in made]
+    for turn in range(4):
+        for each in reversed(made):
+            await world.admin.delete(f"/v3/backups/{each['id']}")
+            await world.run()
+        world.store.contents.update({each["id"]: "letters" for each in made})
+        body_of(await world.admin.post("/v3/backups/import_record", json=full), 201)
+        await world.run()
+        delete = world.admin.delete(f"/v3/backups/{made[0]['id']}")
+        add = world.admin.post("/v3/backups/import_record", json=part)
+        statuses = [answer.status_code for answer in await asyncio.gather(*((delete, add)[:: 1 if turn % 2 else -1]))]
+        assert sorted(statuses)[0] in (201, 202) and sorted(statuses)[1] in (400, 409), statuses
+        await world.run()
+
+
+async def test_a_record_does_not_begin_to_depend_on_what_is_deleted(world: World) -> None:
+    volume_id = await with_letters(world)
+    made = [await world.make_backup(volume_id), await world.make_backup(volume_id, incremental=True)]
+    full, part = [await exported(world, each["id"]) for each in made]
+    for each in reversed(made):
+        body_of(await world.admin.delete(f"/v3/backups/{each['id']}"), 202)
+        await world.run()
+    world.store.contents.update({each["id"]: "letters" for each in made})
+    body_of(await world.admin.post("/v3/backups/import_record", json=full), 201)
+    await world.run()
+    body_of(await world.admin.delete(f"/v3/backups/{made[0]['id']}"), 202)
+    refused = await world.admin.post("/v3/backups/import_record", json=part)
+    assert refused.status_code == 400 and "no other one can depend on it" in refused.text
+
+
 async def test_what_is_being_backed_up_is_nobody_elses(world: World) -> None:
     volume_id = await with_letters(world)
     snapshot = await world.make_snapshot(volume_id)
