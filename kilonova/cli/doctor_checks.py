@@ -333,10 +333,11 @@ def check_volumes(services: Sequence[Facts], pools: Sequence[Facts]) -> list[Fin
             findings.append(Finding("volumes", "problem", f"{each['name']}: {trouble}", mend))
     if findings:
         return findings
-    disabled = [each["host"] for each in services if each["status"] == "disabled"]
+    disabled = [each for each in services if each["status"] == "disabled"]
     if disabled:
-        mend = f"openstack volume service set --enable {disabled[0]} cinder-volume"
-        return [Finding("volumes", "warning", f"disabled: {', '.join(disabled)}", mend)]
+        mend = f"openstack volume service set --enable {disabled[0]['host']} {disabled[0]['binary']}"
+        what = ", ".join(f"{each['binary']} on {each['host']}" for each in disabled)
+        return [Finding("volumes", "warning", f"disabled: {what}", mend)]
     if not pools:
         return [Finding("volumes", "problem", "no back end has told of a pool", "start cinder-volume on a host")]
     return [Finding("volumes", "ok", f"{', '.join(each['name'] for each in pools)} can take volumes")]

@@ -118,7 +118,11 @@ FOUND: list[tuple[Sequence[checks.Finding], str, str]] = [
     (checks.check_agents([{**UP, "status": "disabled"}], [AGENT]), "warning", "disabled: node1"),
     (checks.check_volumes([KEEPER], [POOL]), "ok", "node1@lvm#lvm can take volumes"),
     (checks.check_volumes([{**KEEPER, "state": "down"}], [POOL]), "problem", "cinder-volume on node1@lvm"),
-    (checks.check_volumes([{**KEEPER, "status": "disabled"}], [POOL]), "warning", "disabled: node1@lvm"),
+    (
+        checks.check_volumes([{**KEEPER, "status": "disabled"}], [POOL]),
+        "warning",
+        "disabled: cinder-volume on node1@lvm",
+    ),
     (checks.check_volumes([KEEPER], []), "problem", "no back end"),
     (
         checks.check_volumes([KEEPER], [{**POOL, "capabilities": {"trouble": "Volume group not found."}}]),
@@ -234,3 +238,8 @@ def test_a_port_that_is_taken_is_named(state: StateDir) -> None:
         taken.listen()
         told = [each.what for each in doctor.examine(state, read_config(state)) if each.check == "ports"]
     assert "port 9292 (image) is in use" in told
+
+
+def test_what_enables_a_service_names_the_one_that_is_disabled() -> None:
+    (finding,) = checks.check_volumes([KEEPER, {**KEEPER, "binary": "cinder-backup", "status": "disabled"}], [POOL])
+    assert finding.mend == "openstack volume service set --enable node1@lvm cinder-backup"
